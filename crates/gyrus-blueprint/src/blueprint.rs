@@ -1,0 +1,249 @@
+//! The graph itself, and the checks that make a [`Blueprint`] valid from the moment it exists.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+use crate::inference::{self, Shapes};
+use crate::{BlueprintBuilder, BlueprintError, Node, NodeKind};
+
+/// The most nodes that a blueprint may have.
+pub const MAX_NODES: usize = 10_000;
+/// The most edges that a blueprint may have.
+pub const MAX_EDGES: usize = 100_000;
+/// The longest node name, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// A network: nodes, and edges that lead from one node's output into another node's input. Several edges into
+/// one node add up.
+///
+/// Every value of this type has passed all checks: one Input, one Output, no cycle, every node between the two,
+/// and shapes that fit together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blueprint {
+    /// What the network is called; any text.
+    pub name: String,
+    nodes: Vec<Node>,
+    edges: Vec<(usize, usize)>,
+}
+
+impl Blueprint {
+    /// Checks the graph and its shapes. Edges are `(from, to)`, indices into `nodes`.
+    pub fn new(
+        name: impl Into<String>,
+        nodes: Vec<Node>,
+        edges: Vec<(usize, usize)>,
+    ) -> Result<Self, BlueprintError> {
+        check_counts(nodes.len(), edges.len())?;
+        check_names(&nodes)?;
+        let blueprint = Self { name: name.into(), nodes, edges };
+        blueprint.check_edges()?;
+        let input = blueprint.only(|kind| matches!(kind, NodeKind::Input { .. }), "Input")?;
+        let output = blueprint.only(|kind| matches!(kind, NodeKind::Output), "Output")?;
+        blueprint.check_ends(input, output)?;
+        blueprint.topological_order()?;
+        let sources = blueprint.sources();
+        let targets = blueprint.targets();
+        if let Some(node) = first_unreached(&targets, input) {
+            return Err(BlueprintError::Unreachable { node: blueprint.nodes[node].name.clone() });
+        }
+        if let Some(node) = first_unreached(&sources, output) {
+            return Err(BlueprintError::DeadEnd { node: blueprint.nodes[node].name.clone() });
+        }
+        blueprint.shapes()?;
+        Ok(blueprint)
+    }
+
+    /// Starts a blueprint that is written node after node.
+    pub fn builder(name: impl Into<String>) -> BlueprintBuilder {
+        BlueprintBuilder::new(name.into())
+    }
+
+    /// The nodes, in the order in which they were given.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The edges `(from, to)` as indices into [`nodes`](Self::nodes), in the order in which they were given.
+    pub fn edges(&self) -> &[(usize, usize)] {
+        &self.edges
+    }
+
+    /// The index of the node of this name.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// For each node, the nodes whose outputs add up to its input.
+    pub fn sources(&self) -> Vec<Vec<usize>> {
+        let mut sources = vec![Vec::new(); self.nodes.len()];
+        for &(from, to) in &self.edges {
+            sources[to].push(from);
+        }
+        sources
+    }
+
+    /// For each node, the nodes that its output leads into.
+    pub fn targets(&self) -> Vec<Vec<usize>> {
+        let mut targets = vec![Vec::new(); self.nodes.len()];
+        for &(from, to) in &self.edges {
+            targets[from].push(to);
+        }
+        targets
+    }
+
+    /// Node indices such that every edge leads from an earlier to a later one; among the possible orders the
+    /// one closest to the order of [`nodes`](Self::nodes).
+    pub fn topological_order(&self) -> Result<Vec<usize>, BlueprintError> {
+        let targets = self.targets();
+        let mut waiting_for = vec![0usize; self.nodes.len()];
+        for &(_, to) in &self.edges {
+            waiting_for[to] += 1;
+        }
+        let mut ready: BinaryHeap<Reverse<usize>> =
+            (0..self.nodes.len()).filter(|&node| waiting_for[node] == 0).map(Reverse).collect();
+        let mut order = Vec::with_capacity(self.nodes.len());
+        while let Some(Reverse(node)) = ready.pop() {
+            order.push(node);
+            for &target in &targets[node] {
+                waiting_for[target] -= 1;
+                if waiting_for[target] == 0 {
+                    ready.push(Reverse(target));
+                }
+            }
+        }
+        match waiting_for.iter().position(|&count| count > 0) {
+            None => Ok(order),
+            Some(stuck) => Err(self.cycle(stuck, &waiting_for)),
+        }
+    }
+
+    /// The input and output shape of every node, its parameters and its work, inferred from the Input's shape.
+    pub fn shapes(&self) -> Result<Shapes, BlueprintError> {
+        inference::infer(self)
+    }
+
+    /// Names a cycle. Every node that still waits has a source that still waits, so walking back over such
+    /// sources must meet a node again.
+    fn cycle(&self, stuck: usize, waiting_for: &[usize]) -> BlueprintError {
+        let sources = self.sources();
+        let mut position = HashMap::new();
+        let mut path = Vec::new();
+        let mut next = Some(stuck);
+        while let Some(node) = next {
+            if let Some(&start) = position.get(&node) {
+                path.drain(..start);
+                break;
+            }
+            position.insert(node, path.len());
+            path.push(node);
+            next = sources[node].iter().copied().find(|&source| waiting_for[source] > 0);
+        }
+        // Walked against the edges; told along them, from the node that was given first.
+        path.reverse();
+        if let Some(first) = (0..path.len()).min_by_key(|&place| path[place]) {
+            path.rotate_left(first);
+        }
+        BlueprintError::Cycle { nodes: path.iter().map(|&node| self.nodes[node].name.clone()).collect() }
+    }
+
+    fn check_edges(&self) -> Result<(), BlueprintError> {
+        let mut seen = HashSet::new();
+        for &(from, to) in &self.edges {
+            let (Some(source), Some(target)) = (self.nodes.get(from), self.nodes.get(to)) else {
+                return Err(BlueprintError::EdgeOutOfRange { from, to, nodes: self.nodes.len() });
+            };
+            if !seen.insert((from, to)) {
+                return Err(BlueprintError::DuplicateEdge {
+                    from: source.name.clone(),
+                    to: target.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_ends(&self, input: usize, output: usize) -> Result<(), BlueprintError> {
+        for &(from, to) in &self.edges {
+            let (source, target) = (&self.nodes[from], &self.nodes[to]);
+            if to == input {
+                return Err(BlueprintError::EdgeIntoInput {
+                    node: target.name.clone(),
+                    from: source.name.clone(),
+                });
+            }
+            if from == output {
+                return Err(BlueprintError::EdgeFromOutput {
+                    node: source.name.clone(),
+                    to: target.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the only node of a kind.
+    fn only(&self, is_it: impl Fn(&NodeKind) -> bool, kind: &'static str) -> Result<usize, BlueprintError> {
+        let mut found =
+            self.nodes.iter().enumerate().filter(|(_, node)| is_it(&node.kind)).map(|(index, _)| index);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(first), Some(second)) => Err(BlueprintError::Several {
+                kind,
+                first: self.nodes[first].name.clone(),
+                second: self.nodes[second].name.clone(),
+            }),
+            (None, _) => Err(BlueprintError::Missing { kind }),
+        }
+    }
+}
+
+/// Refuses graphs beyond [`MAX_NODES`] and [`MAX_EDGES`], before any work is spent on them.
+pub(crate) fn check_counts(nodes: usize, edges: usize) -> Result<(), BlueprintError> {
+    if nodes > MAX_NODES {
+        return Err(BlueprintError::TooManyNodes { count: nodes, limit: MAX_NODES });
+    }
+    if edges > MAX_EDGES {
+        return Err(BlueprintError::TooManyEdges { count: edges, limit: MAX_EDGES });
+    }
+    Ok(())
+}
+
+/// Names become parts of file entries (`<node>.weight`) and paths in `.nir`, where `/` separates.
+fn check_names(nodes: &[Node]) -> Result<(), BlueprintError> {
+    let mut places = HashMap::new();
+    for (index, Node { name, .. }) in nodes.iter().enumerate() {
+        let problem = if name.is_empty() {
+            Some("is empty")
+        } else if name.len() > MAX_NAME_BYTES {
+            Some("is too long")
+        } else if name.contains(|letter: char| letter.is_control()) {
+            Some("contains a control character")
+        } else if name.contains('/') {
+            Some("contains `/`")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(BlueprintError::InvalidName { name: name.clone(), problem, limit: MAX_NAME_BYTES });
+        }
+        if let Some(first) = places.insert(name.as_str(), index) {
+            return Err(BlueprintError::DuplicateName { node: name.clone(), first, second: index });
+        }
+    }
+    Ok(())
+}
+
+/// The first node that cannot be reached from `start` along `neighbours`.
+fn first_unreached(neighbours: &[Vec<usize>], start: usize) -> Option<usize> {
+    let mut reached = vec![false; neighbours.len()];
+    reached[start] = true;
+    let mut open = vec![start];
+    while let Some(node) = open.pop() {
+        for &next in &neighbours[node] {
+            if !std::mem::replace(&mut reached[next], true) {
+                open.push(next);
+            }
+        }
+    }
+    reached.iter().position(|&seen| !seen)
+}

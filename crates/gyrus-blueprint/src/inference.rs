@@ -1,0 +1,522 @@
+//! Shape inference: what enters and leaves every node, which parameters it holds and how much it multiplies,
+//! all from the Input's shape and before anything is allocated. Every product is checked; no activation and no
+//! parameter may have more than [`MAX_ELEMENTS`] elements.
+//!
+//! Along one axis, a window of k taps, d apart, moved by s over n elements with p zeros around them gives
+//! ⌊(n + p − d (k − 1) − 1) / s⌋ + 1 outputs.
+
+use crate::{Blueprint, BlueprintError, Node, NodeKind, Padding, Shape};
+
+/// The most elements of one activation or one parameter, and the largest whole number in a node: 2³¹.
+pub const MAX_ELEMENTS: usize = 1 << 31;
+
+/// A parameter that a body must hold for a node, in PyTorch's layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// `weight`, `bias`, `scale`, `running_mean` or `running_var`; stored as `<node>.<name>`.
+    pub name: &'static str,
+    /// For example `[out, in]` or `[out, in / groups, height, width]`.
+    pub shape: Shape,
+    /// Whether gradients change it; running statistics are not trainable.
+    pub trainable: bool,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|&extent| extent as u64).product()
+    }
+}
+
+/// What was inferred about one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeShapes {
+    /// The shape of what enters: the sum over its incoming edges, or the sample itself for the Input.
+    pub input: Shape,
+    /// The shape of what leaves.
+    pub output: Shape,
+    /// Its parameters, in a fixed order.
+    pub parameters: Vec<ParameterSpec>,
+    /// Products with a weight that are summed up for one sample (padded zeros counted): affine maps,
+    /// convolutions and scales. Normalisation, pooling and activations count as 0, as is usual.
+    pub multiply_accumulates: u64,
+}
+
+/// What [`Blueprint::shapes`] infers. Methods that take a `node` expect its index in the blueprint that these
+/// shapes came from, and panic as a slice does on any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shapes {
+    nodes: Vec<NodeShapes>,
+    order: Vec<usize>,
+}
+
+impl Shapes {
+    /// Everything about one node.
+    pub fn node(&self, node: usize) -> &NodeShapes {
+        &self.nodes[node]
+    }
+
+    /// Shape of what enters a node.
+    pub fn input(&self, node: usize) -> &Shape {
+        &self.nodes[node].input
+    }
+
+    /// Shape of what leaves a node.
+    pub fn output(&self, node: usize) -> &Shape {
+        &self.nodes[node].output
+    }
+
+    /// The parameters of a node.
+    pub fn parameters(&self, node: usize) -> &[ParameterSpec] {
+        &self.nodes[node].parameters
+    }
+
+    /// The node indices in topological order, as [`Blueprint::topological_order`] gives them.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// Number of trainable elements of the whole network.
+    pub fn trainable_parameters(&self) -> u64 {
+        self.count(true)
+    }
+
+    /// Number of elements that are stored but not trained: running statistics.
+    pub fn stored_statistics(&self) -> u64 {
+        self.count(false)
+    }
+
+    /// Multiply-accumulates of the whole network for one sample.
+    pub fn multiply_accumulates(&self) -> u128 {
+        self.nodes.iter().map(|node| u128::from(node.multiply_accumulates)).sum()
+    }
+
+    fn count(&self, trainable: bool) -> u64 {
+        let all = self.nodes.iter().flat_map(|node| &node.parameters);
+        all.filter(|parameter| parameter.trainable == trainable).map(ParameterSpec::elements).sum()
+    }
+}
+
+/// Infers every node in topological order.
+pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes, BlueprintError> {
+    let nodes = blueprint.nodes();
+    let sources = blueprint.sources();
+    let order = blueprint.topological_order()?;
+    let mut inferred: Vec<Option<NodeShapes>> = vec![None; nodes.len()];
+    for &index in &order {
+        let node = &nodes[index];
+        let input = match &node.kind {
+            NodeKind::Input { shape } => shape.clone(),
+            _ => sum_of_sources(blueprint, node, &sources[index], &inferred)?,
+        };
+        inferred[index] = Some(Rule { node, input: &input }.infer()?);
+    }
+    Ok(Shapes { nodes: inferred.into_iter().flatten().collect(), order })
+}
+
+/// The common output shape of the nodes that feed `node`.
+fn sum_of_sources(
+    blueprint: &Blueprint,
+    node: &Node,
+    sources: &[usize],
+    inferred: &[Option<NodeShapes>],
+) -> Result<Shape, BlueprintError> {
+    let name = |source: usize| blueprint.nodes()[source].name.clone();
+    let mut shapes =
+        sources.iter().filter_map(|&source| inferred[source].as_ref().map(|shapes| (source, &shapes.output)));
+    let Some((first, first_shape)) = shapes.next() else {
+        return Err(BlueprintError::Unreachable { node: node.name.clone() });
+    };
+    match shapes.find(|(_, shape)| *shape != first_shape) {
+        None => Ok(first_shape.clone()),
+        Some((second, second_shape)) => Err(BlueprintError::SumMismatch {
+            node: node.name.clone(),
+            first: name(first),
+            first_shape: first_shape.clone(),
+            second: name(second),
+            second_shape: second_shape.clone(),
+        }),
+    }
+}
+
+/// A convolution or pool over the last `AXES` axes.
+struct Window<const AXES: usize> {
+    kernel: [usize; AXES],
+    stride: [usize; AXES],
+    padding: Padding<AXES>,
+    dilation: [usize; AXES],
+}
+
+/// The numbers of a convolution that do not depend on the axis.
+struct Filters {
+    out_channels: usize,
+    groups: usize,
+    bias: bool,
+}
+
+const NO_HINT: &str = "";
+const FLATTEN_HINT: &str = "; a Flatten or GlobalAvgPool before it may be missing";
+
+/// One node and what enters it.
+struct Rule<'a> {
+    node: &'a Node,
+    input: &'a Shape,
+}
+
+impl Rule<'_> {
+    fn infer(&self) -> Result<NodeShapes, BlueprintError> {
+        let input = self.input;
+        let same = || (input.clone(), Vec::new(), 0);
+        let (output, parameters, multiply_accumulates) = match &self.node.kind {
+            NodeKind::Input { shape } => {
+                if shape.is_empty() {
+                    return Err(self.wrong_rank("[features] or more axes", NO_HINT));
+                }
+                for &extent in shape.iter() {
+                    self.whole("shape", extent, 1)?;
+                }
+                same()
+            }
+            NodeKind::Output | NodeKind::ReLU | NodeKind::GELU | NodeKind::Sigmoid | NodeKind::Tanh => same(),
+            NodeKind::Affine { out_features } => self.affine(*out_features, true)?,
+            NodeKind::Linear { out_features } => self.affine(*out_features, false)?,
+            NodeKind::Scale => {
+                (input.clone(), vec![trainable("scale", input.clone())], self.elements("output", input)?)
+            }
+            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+                let window =
+                    Window { kernel: [*kernel], stride: [*stride], padding: *padding, dilation: [*dilation] };
+                let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
+                self.convolution(&window, &filters)?
+            }
+            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+                let window =
+                    Window { kernel: *kernel, stride: *stride, padding: *padding, dilation: *dilation };
+                let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
+                self.convolution(&window, &filters)?
+            }
+            NodeKind::SumPool2d { kernel, stride, padding }
+            | NodeKind::AvgPool2d { kernel, stride, padding }
+            | NodeKind::MaxPool2d { kernel, stride, padding } => {
+                (self.pool(*kernel, *stride, *padding)?, Vec::new(), 0)
+            }
+            NodeKind::Flatten { start_axis, end_axis } => {
+                (self.flatten(*start_axis, *end_axis)?, Vec::new(), 0)
+            }
+            NodeKind::Softmax { axis } => {
+                self.axis(*axis)?;
+                same()
+            }
+            NodeKind::BatchNorm { epsilon, momentum } => {
+                self.positive("epsilon", *epsilon)?;
+                let range = 0.0..=1.0;
+                self.number("momentum", *momentum, range.contains(momentum), "a number from 0 to 1")?;
+                let channels = Shape::from([input[0]]);
+                let parameters = vec![
+                    trainable("weight", channels.clone()),
+                    trainable("bias", channels.clone()),
+                    ParameterSpec { name: "running_mean", shape: channels.clone(), trainable: false },
+                    ParameterSpec { name: "running_var", shape: channels, trainable: false },
+                ];
+                (input.clone(), parameters, 0)
+            }
+            NodeKind::LayerNorm { epsilon } => {
+                self.positive("epsilon", *epsilon)?;
+                let last = Shape::from([input[input.len() - 1]]);
+                (input.clone(), vec![trainable("weight", last.clone()), trainable("bias", last)], 0)
+            }
+            NodeKind::GlobalAvgPool => {
+                if input.len() < 2 {
+                    return Err(self.wrong_rank("[channels, height, width] or [channels, length]", NO_HINT));
+                }
+                (Shape::from([input[0]]), Vec::new(), 0)
+            }
+            NodeKind::Dropout { probability } => {
+                let range = 0.0..1.0;
+                self.number(
+                    "probability",
+                    *probability,
+                    range.contains(probability),
+                    "a number from 0 up to, but not including, 1",
+                )?;
+                same()
+            }
+            kind => {
+                self.neuron(kind)?;
+                same()
+            }
+        };
+        self.elements("output", &output)?;
+        for parameter in &parameters {
+            self.elements(parameter.name, &parameter.shape)?;
+        }
+        Ok(NodeShapes { input: input.clone(), output, parameters, multiply_accumulates })
+    }
+
+    fn affine(
+        &self,
+        out_features: usize,
+        bias: bool,
+    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+        self.whole("out_features", out_features, 1)?;
+        let &[in_features] = &self.input[..] else {
+            return Err(self.wrong_rank("[features]", FLATTEN_HINT));
+        };
+        let weight = Shape::from([out_features, in_features]);
+        let output = Shape::from([out_features]);
+        let products = self.elements("weight", &weight)?;
+        let mut parameters = vec![trainable("weight", weight)];
+        if bias {
+            parameters.push(trainable("bias", output.clone()));
+        }
+        Ok((output, parameters, products))
+    }
+
+    fn convolution<const AXES: usize>(
+        &self,
+        window: &Window<AXES>,
+        filters: &Filters,
+    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+        self.whole("out_channels", filters.out_channels, 1)?;
+        self.whole("groups", filters.groups, 1)?;
+        let output = self.slide(window, filters.out_channels)?;
+        let in_channels = self.input[0];
+        for (channels, which) in [(in_channels, "input"), (filters.out_channels, "output")] {
+            if channels % filters.groups != 0 {
+                return Err(BlueprintError::GroupsDoNotDivide {
+                    node: self.node.name.clone(),
+                    kind: self.node.kind.name(),
+                    groups: filters.groups,
+                    channels,
+                    which,
+                });
+            }
+        }
+        let mut extents = vec![filters.out_channels, in_channels / filters.groups];
+        extents.extend(window.kernel);
+        let weight = Shape::from(extents);
+        // Both factors are at most 2³¹, so the product of outputs and products per output fits.
+        let per_output = self.elements("weight", &weight)? / filters.out_channels as u64;
+        let products = self.elements("output", &output)? * per_output;
+        let mut parameters = vec![trainable("weight", weight)];
+        if filters.bias {
+            parameters.push(trainable("bias", Shape::from([filters.out_channels])));
+        }
+        Ok((output, parameters, products))
+    }
+
+    fn pool(
+        &self,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+    ) -> Result<Shape, BlueprintError> {
+        let window = Window { kernel, stride, padding: Padding::Explicit(padding), dilation: [1; 2] };
+        let channels = self.input[0];
+        let output = self.slide(&window, channels)?;
+        for (&padding, &kernel) in padding.iter().zip(&kernel) {
+            // A window must not lie in the padding alone: it would have no maximum.
+            if padding > kernel / 2 {
+                return Err(BlueprintError::PoolPaddingTooLarge {
+                    node: self.node.name.clone(),
+                    kind: self.node.kind.name(),
+                    padding,
+                    kernel,
+                });
+            }
+        }
+        Ok(output)
+    }
+
+    /// `[channels, ...]` with the outputs of the window along each axis.
+    fn slide<const AXES: usize>(
+        &self,
+        window: &Window<AXES>,
+        channels: usize,
+    ) -> Result<Shape, BlueprintError> {
+        for axis in 0..AXES {
+            self.whole("kernel", window.kernel[axis], 1)?;
+            self.whole("stride", window.stride[axis], 1)?;
+            self.whole("dilation", window.dilation[axis], 1)?;
+            match window.padding {
+                Padding::Explicit(each) => self.whole("padding", each[axis], 0)?,
+                Padding::Same if window.stride[axis] != 1 => {
+                    return Err(BlueprintError::SamePaddingWithStride {
+                        node: self.node.name.clone(),
+                        kind: self.node.kind.name(),
+                        stride: window.stride[axis],
+                    });
+                }
+                Padding::Same | Padding::Valid => {}
+            }
+        }
+        let (expected, axes) = match AXES {
+            1 => ("[channels, length]", ["length", ""]),
+            _ => ("[channels, height, width]", ["height", "width"]),
+        };
+        if self.input.len() != AXES + 1 {
+            return Err(self.wrong_rank(expected, NO_HINT));
+        }
+        let too_large = |span, padded, axis: usize| BlueprintError::KernelTooLarge {
+            node: self.node.name.clone(),
+            kind: self.node.kind.name(),
+            axis: axes[axis],
+            span,
+            padded,
+            input: self.input.clone(),
+        };
+        let sides = window.padding.before_and_behind(window.kernel, window.dilation);
+        let mut extents = vec![channels];
+        for axis in 0..AXES {
+            // Whole numbers are at most 2³¹, so only the kernel's span could overflow, and only on 32 bits.
+            let span = (window.kernel[axis] - 1).checked_mul(window.dilation[axis]);
+            let span = span.and_then(|taps| taps.checked_add(1)).unwrap_or(usize::MAX);
+            let (before, behind) = sides.map_or((0, 0), |sides| sides[axis]);
+            let padded = self.input[axis + 1].saturating_add(before).saturating_add(behind);
+            if span > padded {
+                return Err(too_large(span, padded, axis));
+            }
+            extents.push((padded - span) / window.stride[axis] + 1);
+        }
+        Ok(Shape::from(extents))
+    }
+
+    fn flatten(&self, start: usize, end: Option<usize>) -> Result<Shape, BlueprintError> {
+        let end = end.unwrap_or(self.input.len() - 1);
+        self.axis(start)?;
+        self.axis(end)?;
+        if end < start {
+            return Err(BlueprintError::AxesReversed {
+                node: self.node.name.clone(),
+                kind: self.node.kind.name(),
+                start,
+                end,
+            });
+        }
+        // The joined axes are part of an activation of at most 2³¹ elements, so their product fits.
+        let joined = self.input[start..=end].iter().product();
+        let mut extents = self.input[..start].to_vec();
+        extents.push(joined);
+        extents.extend(&self.input[end + 1..]);
+        Ok(Shape::from(extents))
+    }
+
+    /// The constants of spiking nodes and of those without axes.
+    fn neuron(&self, kind: &NodeKind) -> Result<(), BlueprintError> {
+        match kind {
+            NodeKind::Delay { delay_ms } => {
+                self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")
+            }
+            NodeKind::Threshold { threshold } => self.finite("threshold", *threshold),
+            NodeKind::I { resistance } => self.finite("resistance", *resistance),
+            NodeKind::IF { resistance, v_threshold, v_reset } => {
+                self.finite("resistance", *resistance)?;
+                self.fires(*v_threshold, *v_reset)
+            }
+            NodeKind::LI { tau_membrane_ms, resistance, v_leak } => {
+                self.leaks(*tau_membrane_ms, *resistance, *v_leak)
+            }
+            NodeKind::LIF { tau_membrane_ms, resistance, v_leak, v_threshold, v_reset } => {
+                self.leaks(*tau_membrane_ms, *resistance, *v_leak)?;
+                self.fires(*v_threshold, *v_reset)
+            }
+            NodeKind::CubaLI { tau_synapse_ms, tau_membrane_ms, resistance, v_leak, w_in } => {
+                self.positive("tau_synapse_ms", *tau_synapse_ms)?;
+                self.finite("w_in", *w_in)?;
+                self.leaks(*tau_membrane_ms, *resistance, *v_leak)
+            }
+            NodeKind::CubaLIF {
+                tau_synapse_ms,
+                tau_membrane_ms,
+                resistance,
+                v_leak,
+                w_in,
+                v_threshold,
+                v_reset,
+            } => {
+                self.positive("tau_synapse_ms", *tau_synapse_ms)?;
+                self.finite("w_in", *w_in)?;
+                self.leaks(*tau_membrane_ms, *resistance, *v_leak)?;
+                self.fires(*v_threshold, *v_reset)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn leaks(&self, tau_membrane_ms: f64, resistance: f64, v_leak: f64) -> Result<(), BlueprintError> {
+        self.positive("tau_membrane_ms", tau_membrane_ms)?;
+        self.finite("resistance", resistance)?;
+        self.finite("v_leak", v_leak)
+    }
+
+    fn fires(&self, v_threshold: f64, v_reset: f64) -> Result<(), BlueprintError> {
+        self.finite("v_threshold", v_threshold)?;
+        self.number("v_reset", v_reset, v_reset < v_threshold, "a finite number below v_threshold")
+    }
+
+    fn positive(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+        self.number(field, got, got > 0.0, "a finite number above 0")
+    }
+
+    fn finite(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+        self.number(field, got, true, "a finite number")
+    }
+
+    fn number(
+        &self,
+        field: &'static str,
+        got: f64,
+        in_range: bool,
+        expected: &'static str,
+    ) -> Result<(), BlueprintError> {
+        if got.is_finite() && in_range {
+            return Ok(());
+        }
+        let (node, kind) = (self.node.name.clone(), self.node.kind.name());
+        Err(BlueprintError::NumberOutOfRange { node, kind, field, got, expected })
+    }
+
+    fn whole(&self, field: &'static str, got: usize, least: usize) -> Result<(), BlueprintError> {
+        if (least..=MAX_ELEMENTS).contains(&got) {
+            return Ok(());
+        }
+        let (node, kind) = (self.node.name.clone(), self.node.kind.name());
+        Err(BlueprintError::IntegerOutOfRange { node, kind, field, got, least, most: MAX_ELEMENTS })
+    }
+
+    fn axis(&self, axis: usize) -> Result<(), BlueprintError> {
+        if axis < self.input.len() {
+            return Ok(());
+        }
+        let (node, kind) = (self.node.name.clone(), self.node.kind.name());
+        Err(BlueprintError::AxisOutOfRange { node, kind, axis, input: self.input.clone() })
+    }
+
+    /// The number of elements, at most [`MAX_ELEMENTS`].
+    fn elements(&self, what: &'static str, shape: &Shape) -> Result<u64, BlueprintError> {
+        match shape.elements() {
+            Some(elements) if elements <= MAX_ELEMENTS => Ok(elements as u64),
+            _ => Err(BlueprintError::TooLarge {
+                node: self.node.name.clone(),
+                kind: self.node.kind.name(),
+                what,
+                shape: shape.clone(),
+                limit: MAX_ELEMENTS,
+            }),
+        }
+    }
+
+    fn wrong_rank(&self, expected: &'static str, hint: &'static str) -> BlueprintError {
+        BlueprintError::WrongRank {
+            node: self.node.name.clone(),
+            kind: self.node.kind.name(),
+            expected,
+            got: self.input.clone(),
+            hint,
+        }
+    }
+}
+
+fn trainable(name: &'static str, shape: Shape) -> ParameterSpec {
+    ParameterSpec { name, shape, trainable: true }
+}

@@ -1,0 +1,43 @@
+//! A neural network as plain data.
+//!
+//! A [`Blueprint`] is a directed graph of named [`Node`]s in the vocabulary of NIR, the Neuromorphic
+//! Intermediate Representation, and the few dense nodes that NIR lacks. It is the axonal wiring diagram and
+//! nothing else: no tensors, no weights, no device. It checks itself when it is made, infers every shape before
+//! anything is allocated ([`Blueprint::shapes`]), says which parameters a body must hold
+//! ([`Shapes::parameters`]), round-trips to TOML and draws itself.
+//!
+//! ```
+//! use gyrus_blueprint::{Blueprint, NodeKind, Padding};
+//!
+//! let blueprint = Blueprint::builder("small")
+//!     .input([1, 28, 28])
+//!     .node("conv", NodeKind::conv2d(8, 3).padding(Padding::Same))
+//!     .node("relu", NodeKind::ReLU)
+//!     .node("pool", NodeKind::GlobalAvgPool)
+//!     .node("classes", NodeKind::affine(10))
+//!     .build()?;
+//! let shapes = blueprint.shapes()?;
+//! assert_eq!(shapes.output(blueprint.index_of("conv").unwrap()).to_string(), "[8, 28, 28]");
+//! assert_eq!(shapes.trainable_parameters(), 8 * 9 + 8 + 8 * 10 + 10);
+//! # Ok::<(), gyrus_blueprint::BlueprintError>(())
+//! ```
+
+mod blueprint;
+mod builder;
+mod error;
+mod file;
+mod inference;
+mod node;
+mod presets;
+mod shape;
+mod window;
+
+pub use blueprint::{Blueprint, MAX_EDGES, MAX_NODES};
+pub use builder::BlueprintBuilder;
+pub use error::BlueprintError;
+pub use file::MAX_FILE_BYTES;
+pub use inference::{MAX_ELEMENTS, NodeShapes, ParameterSpec, Shapes};
+pub use node::{Node, NodeKind};
+pub use presets::{preset, preset_names};
+pub use shape::Shape;
+pub use window::{Conv1dOptions, Conv2dOptions, Padding};

@@ -1,0 +1,411 @@
+//! The kinds of node: NIR's primitives, then the dense nodes that NIR lacks.
+//!
+//! A kind carries hyper-parameters only. Weights live beside the blueprint under `<node>.<parameter>`, and the
+//! number of incoming features or channels is inferred from the graph. Spiking kinds follow NIR's equations
+//! (v membrane potential, I current, S incoming spikes, z outgoing spikes); every neuron of a node starts from
+//! the same constants. Times are in milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Shape;
+use crate::window::{Conv1dOptions, Conv2dOptions, Padding, pair};
+
+/// One named node of a [`Blueprint`](crate::Blueprint).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique in its blueprint; the prefix of its parameters' names.
+    pub name: String,
+    /// What it computes.
+    pub kind: NodeKind,
+}
+
+/// What a node computes, with its hyper-parameters.
+///
+/// In TOML `kind` is the variant's name and the fields stand beside it; pairs `[height, width]` may be written
+/// as one number. Fields with a default may be left out there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum NodeKind {
+    /// The dendrite of the whole network: where a sample enters.
+    Input {
+        /// Shape of one sample.
+        shape: Shape,
+    },
+    /// The axon of the whole network: where its answer leaves. Its shape is inferred.
+    Output,
+
+    /// y = W x + b on `[features]`.
+    Affine {
+        /// Length of y.
+        out_features: usize,
+    },
+    /// y = W x on `[features]`: [`NodeKind::Affine`] without bias.
+    Linear {
+        /// Length of y.
+        out_features: usize,
+    },
+    /// y = s ∘ x, one factor for each element.
+    Scale,
+    /// Cross-correlation over `[channels, length]`.
+    Conv1d {
+        /// Number of filters.
+        out_channels: usize,
+        /// Filter length.
+        kernel: usize,
+        /// Step between outputs; 1 by default.
+        #[serde(default = "one")]
+        stride: usize,
+        /// Zeros around the input; valid (none) by default.
+        #[serde(default)]
+        padding: Padding<1>,
+        /// Step between the filter's taps; 1 by default.
+        #[serde(default = "one")]
+        dilation: usize,
+        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+        #[serde(default = "one")]
+        groups: usize,
+        /// Whether a bias is added to each output channel; true by default.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// Cross-correlation over `[channels, height, width]`. Pairs are `[height, width]`.
+    Conv2d {
+        /// Number of filters.
+        out_channels: usize,
+        /// Filter extents.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Step between outputs; 1 by default.
+        #[serde(with = "pair", default = "ones")]
+        stride: [usize; 2],
+        /// Zeros around the input; valid (none) by default.
+        #[serde(default)]
+        padding: Padding,
+        /// Step between the filter's taps; 1 by default.
+        #[serde(with = "pair", default = "ones")]
+        dilation: [usize; 2],
+        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+        #[serde(default = "one")]
+        groups: usize,
+        /// Whether a bias is added to each output channel; true by default.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// Sum over each window of `[channels, height, width]`. Pairs are `[height, width]`.
+    SumPool2d {
+        /// Window extents.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Step between windows; in TOML the kernel by default.
+        #[serde(with = "pair")]
+        stride: [usize; 2],
+        /// Zeros on each side, at most half the kernel; 0 by default.
+        #[serde(with = "pair", default)]
+        padding: [usize; 2],
+    },
+    /// Mean over each window of `[channels, height, width]`; padded zeros count as elements (as in PyTorch's
+    /// default). Pairs are `[height, width]`.
+    AvgPool2d {
+        /// Window extents.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Step between windows; in TOML the kernel by default.
+        #[serde(with = "pair")]
+        stride: [usize; 2],
+        /// Zeros on each side, at most half the kernel; 0 by default.
+        #[serde(with = "pair", default)]
+        padding: [usize; 2],
+    },
+    /// Joins the axes `start_axis..=end_axis` into one.
+    Flatten {
+        /// First axis joined, not counting the batch; 0 by default.
+        #[serde(default)]
+        start_axis: usize,
+        /// Last axis joined; `None` (absent in TOML) is the last axis of the input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end_axis: Option<usize>,
+    },
+    /// y(t) = x(t − delay).
+    Delay {
+        /// At least 0.
+        delay_ms: f64,
+    },
+    /// y = 1 where x > threshold, else 0.
+    Threshold {
+        /// The threshold itself gives 0.
+        threshold: f64,
+    },
+    /// Integrator: dv/dt = R I.
+    I {
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+    },
+    /// Integrate and fire: dv/dt = R I; z = v > v_threshold; then v ← v_reset.
+    IF {
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// 1 by default.
+        #[serde(default = "unit")]
+        v_threshold: f64,
+        /// 0 by default; below `v_threshold`.
+        #[serde(default)]
+        v_reset: f64,
+    },
+    /// Leaky integrator: τ dv/dt = (v_leak − v) + R I.
+    LI {
+        /// τ, above 0.
+        tau_membrane_ms: f64,
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// Resting potential; 0 by default.
+        #[serde(default)]
+        v_leak: f64,
+    },
+    /// Leaky integrate and fire: τ dv/dt = (v_leak − v) + R I; z = v > v_threshold; then v ← v_reset.
+    LIF {
+        /// τ, above 0.
+        tau_membrane_ms: f64,
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// Resting potential; 0 by default.
+        #[serde(default)]
+        v_leak: f64,
+        /// 1 by default.
+        #[serde(default = "unit")]
+        v_threshold: f64,
+        /// 0 by default; below `v_threshold`.
+        #[serde(default)]
+        v_reset: f64,
+    },
+    /// Current-based leaky integrator: τ_syn dI/dt = −I + w_in S; τ_mem dv/dt = (v_leak − v) + R I.
+    CubaLI {
+        /// τ_syn, above 0.
+        tau_synapse_ms: f64,
+        /// τ_mem, above 0.
+        tau_membrane_ms: f64,
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// Resting potential; 0 by default.
+        #[serde(default)]
+        v_leak: f64,
+        /// Weight of the incoming current; 1 by default.
+        #[serde(default = "unit")]
+        w_in: f64,
+    },
+    /// Current-based leaky integrate and fire: [`NodeKind::CubaLI`] with z = v > v_threshold; then v ← v_reset.
+    CubaLIF {
+        /// τ_syn, above 0.
+        tau_synapse_ms: f64,
+        /// τ_mem, above 0.
+        tau_membrane_ms: f64,
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// Resting potential; 0 by default.
+        #[serde(default)]
+        v_leak: f64,
+        /// Weight of the incoming current; 1 by default.
+        #[serde(default = "unit")]
+        w_in: f64,
+        /// 1 by default.
+        #[serde(default = "unit")]
+        v_threshold: f64,
+        /// 0 by default; below `v_threshold`.
+        #[serde(default)]
+        v_reset: f64,
+    },
+
+    /// max(0, x).
+    ReLU,
+    /// x Φ(x), exact (with the error function, not its tanh approximation).
+    GELU,
+    /// 1 / (1 + e^−x).
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// e^x divided by its sum along one axis.
+    Softmax {
+        /// Axis summed over, not counting the batch; 0 (features or channels) by default.
+        #[serde(default)]
+        axis: usize,
+    },
+    /// Normalises each feature of `[features]`, or each channel of `[channels, ...]`, by its mean and variance
+    /// over the batch and the remaining axes, then scales and shifts it. Running statistics serve inference.
+    BatchNorm {
+        /// Added to the variance, above 0; 1e-5 by default.
+        #[serde(default = "default_epsilon")]
+        epsilon: f64,
+        /// Weight of the newest batch in the running statistics (PyTorch's convention), from 0 to 1; 0.1 by
+        /// default.
+        #[serde(default = "default_momentum")]
+        momentum: f64,
+    },
+    /// Normalises each sample along its last axis, then scales and shifts each element of that axis.
+    LayerNorm {
+        /// Added to the variance, above 0; 1e-5 by default.
+        #[serde(default = "default_epsilon")]
+        epsilon: f64,
+    },
+    /// Maximum over each window of `[channels, height, width]`; padding never wins. Pairs are
+    /// `[height, width]`.
+    MaxPool2d {
+        /// Window extents.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Step between windows; in TOML the kernel by default.
+        #[serde(with = "pair")]
+        stride: [usize; 2],
+        /// Padding on each side, at most half the kernel; 0 by default.
+        #[serde(with = "pair", default)]
+        padding: [usize; 2],
+    },
+    /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. A kind of its own, so that
+    /// one blueprint serves pictures of any size, which an [`NodeKind::AvgPool2d`] over the whole map does not.
+    GlobalAvgPool,
+    /// While training, sets each element to 0 with this probability and divides the others by 1 − probability.
+    Dropout {
+        /// From 0 up to, but not including, 1.
+        probability: f64,
+    },
+}
+
+impl NodeKind {
+    /// [`NodeKind::Affine`] with this many outputs.
+    pub fn affine(out_features: usize) -> Self {
+        Self::Affine { out_features }
+    }
+
+    /// [`NodeKind::Linear`] with this many outputs.
+    pub fn linear(out_features: usize) -> Self {
+        Self::Linear { out_features }
+    }
+
+    /// [`NodeKind::Conv1d`] with PyTorch's defaults; the options change them one by one.
+    pub fn conv1d(out_channels: usize, kernel: usize) -> Conv1dOptions {
+        Conv1dOptions {
+            out_channels,
+            kernel,
+            stride: 1,
+            padding: Padding::Valid,
+            dilation: 1,
+            groups: 1,
+            bias: true,
+        }
+    }
+
+    /// [`NodeKind::Conv2d`] with a square kernel and PyTorch's defaults; the options change them one by one.
+    pub fn conv2d(out_channels: usize, kernel: usize) -> Conv2dOptions {
+        Conv2dOptions {
+            out_channels,
+            kernel: [kernel; 2],
+            stride: [1; 2],
+            padding: Padding::Valid,
+            dilation: [1; 2],
+            groups: 1,
+            bias: true,
+        }
+    }
+
+    /// [`NodeKind::MaxPool2d`] over square windows that touch and do not overlap.
+    pub fn max_pool2d(kernel: usize) -> Self {
+        Self::MaxPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
+    }
+
+    /// [`NodeKind::AvgPool2d`] over square windows that touch and do not overlap.
+    pub fn avg_pool2d(kernel: usize) -> Self {
+        Self::AvgPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
+    }
+
+    /// [`NodeKind::Flatten`] of every axis into one.
+    pub fn flatten() -> Self {
+        Self::Flatten { start_axis: 0, end_axis: None }
+    }
+
+    /// [`NodeKind::Softmax`] over features or channels.
+    pub fn softmax() -> Self {
+        Self::Softmax { axis: 0 }
+    }
+
+    /// [`NodeKind::BatchNorm`] with PyTorch's defaults.
+    pub fn batch_norm() -> Self {
+        Self::BatchNorm { epsilon: default_epsilon(), momentum: default_momentum() }
+    }
+
+    /// [`NodeKind::LayerNorm`] with PyTorch's defaults.
+    pub fn layer_norm() -> Self {
+        Self::LayerNorm { epsilon: default_epsilon() }
+    }
+
+    /// [`NodeKind::Dropout`] of this share of the elements.
+    pub fn dropout(probability: f64) -> Self {
+        Self::Dropout { probability }
+    }
+
+    /// [`NodeKind::LIF`] with unit resistance and threshold, resting and reset at 0.
+    pub fn lif(tau_membrane_ms: f64) -> Self {
+        Self::LIF { tau_membrane_ms, resistance: 1.0, v_leak: 0.0, v_threshold: 1.0, v_reset: 0.0 }
+    }
+
+    /// The kind's name, as TOML and drawings write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input { .. } => "Input",
+            Self::Output => "Output",
+            Self::Affine { .. } => "Affine",
+            Self::Linear { .. } => "Linear",
+            Self::Scale => "Scale",
+            Self::Conv1d { .. } => "Conv1d",
+            Self::Conv2d { .. } => "Conv2d",
+            Self::SumPool2d { .. } => "SumPool2d",
+            Self::AvgPool2d { .. } => "AvgPool2d",
+            Self::Flatten { .. } => "Flatten",
+            Self::Delay { .. } => "Delay",
+            Self::Threshold { .. } => "Threshold",
+            Self::I { .. } => "I",
+            Self::IF { .. } => "IF",
+            Self::LI { .. } => "LI",
+            Self::LIF { .. } => "LIF",
+            Self::CubaLI { .. } => "CubaLI",
+            Self::CubaLIF { .. } => "CubaLIF",
+            Self::ReLU => "ReLU",
+            Self::GELU => "GELU",
+            Self::Sigmoid => "Sigmoid",
+            Self::Tanh => "Tanh",
+            Self::Softmax { .. } => "Softmax",
+            Self::BatchNorm { .. } => "BatchNorm",
+            Self::LayerNorm { .. } => "LayerNorm",
+            Self::MaxPool2d { .. } => "MaxPool2d",
+            Self::GlobalAvgPool => "GlobalAvgPool",
+            Self::Dropout { .. } => "Dropout",
+        }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ones() -> [usize; 2] {
+    [1; 2]
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+fn default_momentum() -> f64 {
+    0.1
+}

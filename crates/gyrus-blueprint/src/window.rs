@@ -1,0 +1,245 @@
+//! The windows of convolutions and pools: padding, the options of a convolution, and how TOML writes extents
+//! (one number where all axes agree, else one number for each axis).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::NodeKind;
+
+/// How a convolution pads its input with zeros: `"valid"`, `"same"`, a number, or a number for each axis in
+/// TOML.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding<const AXES: usize = 2> {
+    /// No padding.
+    #[default]
+    Valid,
+    /// As much as keeps the extents; needs stride 1. Of an odd total the larger half goes behind the input, as
+    /// in PyTorch.
+    Same,
+    /// So many zeros on each of the two sides of an axis.
+    Explicit([usize; AXES]),
+}
+
+impl<const AXES: usize> Padding<AXES> {
+    /// Zeros before and behind the input on each axis, or `None` on overflow.
+    pub fn before_and_behind(
+        &self,
+        kernel: [usize; AXES],
+        dilation: [usize; AXES],
+    ) -> Option<[(usize, usize); AXES]> {
+        let mut sides = [(0, 0); AXES];
+        for axis in 0..AXES {
+            sides[axis] = match self {
+                Self::Valid => (0, 0),
+                Self::Explicit(each) => (each[axis], each[axis]),
+                Self::Same => {
+                    let total = kernel[axis].saturating_sub(1).checked_mul(dilation[axis])?;
+                    (total / 2, total - total / 2)
+                }
+            };
+        }
+        Some(sides)
+    }
+}
+
+impl<const AXES: usize> From<usize> for Padding<AXES> {
+    fn from(each: usize) -> Self {
+        Self::Explicit([each; AXES])
+    }
+}
+
+impl<const AXES: usize> Serialize for Padding<AXES> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Valid => serializer.serialize_str("valid"),
+            Self::Same => serializer.serialize_str("same"),
+            Self::Explicit(each) => extents::serialize(each, serializer),
+        }
+    }
+}
+
+impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<const AXES: usize>;
+        impl<'de, const AXES: usize> de::Visitor<'de> for Visitor<AXES> {
+            type Value = Padding<AXES>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "\"same\", \"valid\" or {}", extents::describe(AXES))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "valid" => Ok(Padding::Valid),
+                    "same" => Ok(Padding::Same),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_i64<E: de::Error>(self, each: i64) -> Result<Self::Value, E> {
+                extents::Visitor::<AXES>.visit_i64(each).map(Padding::Explicit)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
+                extents::Visitor::<AXES>.visit_seq(sequence).map(Padding::Explicit)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Options of a [`NodeKind::Conv1d`]; converts into the kind.
+#[derive(Clone, Debug)]
+pub struct Conv1dOptions {
+    pub(crate) out_channels: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: Padding<1>,
+    pub(crate) dilation: usize,
+    pub(crate) groups: usize,
+    pub(crate) bias: bool,
+}
+
+impl Conv1dOptions {
+    /// Step between outputs.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Zeros around the input: a number for each side, or a [`Padding`].
+    pub fn padding(self, padding: impl Into<Padding<1>>) -> Self {
+        Self { padding: padding.into(), ..self }
+    }
+
+    /// Step between the filter's taps.
+    pub fn dilation(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// Number of groups of channels.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Whether a bias is added.
+    pub fn bias(self, bias: bool) -> Self {
+        Self { bias, ..self }
+    }
+}
+
+impl From<Conv1dOptions> for NodeKind {
+    fn from(options: Conv1dOptions) -> Self {
+        let Conv1dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
+        Self::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+    }
+}
+
+/// Options of a [`NodeKind::Conv2d`], the same on both axes; converts into the kind.
+#[derive(Clone, Debug)]
+pub struct Conv2dOptions {
+    pub(crate) out_channels: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: Padding,
+    pub(crate) dilation: [usize; 2],
+    pub(crate) groups: usize,
+    pub(crate) bias: bool,
+}
+
+impl Conv2dOptions {
+    /// Step between outputs.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride: [stride; 2], ..self }
+    }
+
+    /// Zeros around the input: a number for each side, or a [`Padding`].
+    pub fn padding(self, padding: impl Into<Padding>) -> Self {
+        Self { padding: padding.into(), ..self }
+    }
+
+    /// Step between the filter's taps.
+    pub fn dilation(self, dilation: usize) -> Self {
+        Self { dilation: [dilation; 2], ..self }
+    }
+
+    /// Number of groups of channels.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Whether a bias is added.
+    pub fn bias(self, bias: bool) -> Self {
+        Self { bias, ..self }
+    }
+}
+
+impl From<Conv2dOptions> for NodeKind {
+    fn from(options: Conv2dOptions) -> Self {
+        let Conv2dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
+        Self::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+    }
+}
+
+/// A number for each axis; one number stands for all.
+mod extents {
+    use serde::{Serialize, Serializer, de};
+
+    pub(super) fn describe(axes: usize) -> String {
+        match axes {
+            1 => "a whole number, at least 0".to_owned(),
+            _ => format!("a whole number, at least 0, or an array of {axes}"),
+        }
+    }
+
+    pub(super) fn serialize<const AXES: usize, S: Serializer>(
+        each: &[usize; AXES],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match each.first() {
+            Some(first) if each.iter().all(|extent| extent == first) => first.serialize(serializer),
+            _ => each.as_slice().serialize(serializer),
+        }
+    }
+
+    pub(super) struct Visitor<const AXES: usize>;
+
+    impl<'de, const AXES: usize> de::Visitor<'de> for Visitor<AXES> {
+        type Value = [usize; AXES];
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(&describe(AXES))
+        }
+
+        fn visit_i64<E: de::Error>(self, each: i64) -> Result<Self::Value, E> {
+            match usize::try_from(each) {
+                Ok(each) => Ok([each; AXES]),
+                Err(_) => Err(E::invalid_value(de::Unexpected::Signed(each), &self)),
+            }
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+            let mut each = [0; AXES];
+            for (axis, extent) in each.iter_mut().enumerate() {
+                *extent = sequence.next_element()?.ok_or_else(|| de::Error::invalid_length(axis, &self))?;
+            }
+            match sequence.next_element::<de::IgnoredAny>()? {
+                None => Ok(each),
+                Some(_) => Err(de::Error::invalid_length(AXES + 1, &self)),
+            }
+        }
+    }
+}
+
+/// `[height, width]`, for `#[serde(with = "pair")]`.
+pub(crate) mod pair {
+    use serde::{Deserializer, Serializer};
+
+    use super::extents;
+
+    pub(crate) fn serialize<S: Serializer>(each: &[usize; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        extents::serialize(each, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 2], D::Error> {
+        deserializer.deserialize_any(extents::Visitor)
+    }
+}
