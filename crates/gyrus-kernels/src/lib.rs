@@ -1,0 +1,18 @@
+//! The hot loops of Gyrus: plain slices in, plain slices out, threads and SIMD; no tensors, no input or output.
+//!
+//! - Pictures are channels-last (`[batch, height, width, channels]`), which lets convolutions read their input in
+//!   place; weights are as PyTorch keeps them.
+//! - Work runs on the current [rayon] pool and is cut by shape alone: results are the same, bit for bit, for any number
+//!   of threads.
+//! - Every kernel has a naive form in [`oracle`] that its tests compare it with.
+//! - Slices of the wrong length panic: shapes are the caller's to check, and `gyrus-tensor` does.
+
+pub mod convolution;
+pub mod convolution_backward;
+mod depthwise;
+pub mod matmul;
+pub mod oracle;
+mod parallel;
+mod tile;
+
+pub use parallel::flush_denormals;
