@@ -1,0 +1,145 @@
+"""The works of the benchmark in PyTorch: networks, fixed random data, and the variants worth trying.
+
+A variant is "layout+optimizer" for training ("channels_last+fused") and "layout" for inference. All variants
+of a work compute the same thing; the benchmark measures ours against the fastest of them on this machine.
+"""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+# Work -> (network, purpose, batch size). Both sides of the benchmark use exactly these.
+WORKS = {
+    "mlp-train": ("mlp", "train", 128),
+    "cnn-train": ("cnn", "train", 64),
+    "resnet20-train": ("resnet20", "train", 64),
+    "mlp-infer-64": ("mlp", "infer", 64),
+    "mlp-infer-1": ("mlp", "infer", 1),
+    "cnn-infer-64": ("cnn", "infer", 64),
+    "cnn-infer-1": ("cnn", "infer", 1),
+    "resnet20-infer-64": ("resnet20", "infer", 64),
+    "resnet20-infer-1": ("resnet20", "infer", 1),
+}
+
+INPUT_SHAPES = {"mlp": (784,), "cnn": (1, 28, 28), "resnet20": (3, 32, 32)}
+
+# How PyTorch can carry out the optimizer's update; the arithmetic is the same.
+UPDATES = {"fused": {"fused": True}, "foreach": {"foreach": True}, "loop": {"foreach": False}}
+
+
+def mlp():
+    return nn.Sequential(
+        nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)
+    )
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 7 * 7, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: the identity, or a 1x1 projection where the shape changes."""
+
+    def __init__(self, channels_in, channels_out, stride):
+        super().__init__()
+        self.convolution1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.convolution2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+        self.shortcut = nn.Identity()
+        if stride != 1 or channels_in != channels_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+            )
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.convolution1(x)), inplace=True)
+        y = self.norm2(self.convolution2(y))
+        y += self.shortcut(x)
+        return F.relu(y, inplace=True)
+
+
+def resnet20():
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+    channels = 16
+    for channels_out in (16, 32, 64):
+        for block in range(3):
+            stride = 2 if block == 0 and channels_out != 16 else 1
+            layers.append(ResidualBlock(channels, channels_out, stride))
+            channels = channels_out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+NETWORKS = {"mlp": mlp, "cnn": cnn, "resnet20": resnet20}
+
+
+def variants(work):
+    """The variants to choose from, all plain eager PyTorch."""
+    network, purpose, _ = WORKS[work]
+    layouts = ["contiguous"] if network == "mlp" else ["contiguous", "channels_last"]
+    if purpose == "infer":
+        return layouts
+    return [f"{layout}+{update}" for layout in layouts for update in UPDATES]
+
+
+def extra_variants(work):
+    """Variants measured for information only: they are no longer eager PyTorch."""
+    network, purpose, _ = WORKS[work]
+    if purpose == "train":
+        return []
+    layouts = ["contiguous"] if network == "mlp" else ["contiguous", "channels_last"]
+    return [f"{layout}+frozen" for layout in layouts]
+
+
+class Work:
+    """One work, set up in one variant; `step()` does it once."""
+
+    def __init__(self, work, variant):
+        network, purpose, batch = WORKS[work]
+        layout, _, detail = variant.partition("+")
+        memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+        torch.manual_seed(0)
+        self.model = NETWORKS[network]()
+        self.input = torch.randn(batch, *INPUT_SHAPES[network])
+        if network != "mlp":
+            self.model = self.model.to(memory_format=memory_format)
+            self.input = self.input.contiguous(memory_format=memory_format)
+        self.parameters = sum(p.numel() for p in self.model.parameters())
+        if purpose == "train":
+            self.target = torch.randint(0, 10, (batch,))
+            self.optimizer = self._optimizer(network, UPDATES[detail])
+            self.step = self._train
+        else:
+            self.model.eval()
+            if detail == "frozen":
+                with torch.no_grad():
+                    self.model = torch.jit.freeze(torch.jit.trace(self.model, self.input))
+            self.step = self._infer
+
+    def _optimizer(self, network, update):
+        if network == "resnet20":
+            return torch.optim.SGD(
+                self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, **update
+            )
+        return torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, **update)
+
+    def _train(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(self.model(self.input), self.target)
+        loss.backward()
+        self.optimizer.step()
+
+    def _infer(self):
+        with torch.inference_mode():
+            self.model(self.input)

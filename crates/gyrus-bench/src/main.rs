@@ -1,0 +1,113 @@
+//! `gyrus-bench`: times Gyrus and PyTorch on the same work and prints the ratios.
+//!
+//! For each work two worker processes are started, ours (this program's `worker` command) and
+//! `bench/torch_worker.py`; both speak one JSON object per line on stdin and stdout. They take turns, so that
+//! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
+//! resident size of the process; whole programs are compared by their wall time from start to finish.
+
+mod measure;
+mod memory;
+mod ours;
+mod peer;
+mod python;
+mod report;
+mod whole;
+mod worker;
+mod works;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::report::{Report, Row};
+use crate::works::{Kind, WORKS};
+
+/// Times Gyrus and PyTorch on the same work, in turn, and prints the ratios ours / PyTorch.
+#[derive(Parser)]
+#[command(name = "gyrus-bench", version)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Measure only this work (may be repeated); without it, all of them
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Turns that each side takes (whole programs: at most 3)
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Threads for each side
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: u32,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Measure PyTorch alone
+    #[arg(long)]
+    torch_only: bool,
+    /// A Python with the packages of bench/requirements.txt, instead of one made in bench/.venv
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// The program `gyrus` for whole-program works, instead of the one beside this program
+    #[arg(long, value_name = "PATH")]
+    gyrus: Option<PathBuf>,
+    /// Directory of the MNIST files, instead of `mnist` in $GYRUS_DATA or in ../shared/data
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve our side of the works on stdin and stdout (the runner starts this itself)
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    match options.command {
+        Some(Command::Worker) => worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
+        None => run(&options),
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    for name in &options.only {
+        if !WORKS.iter().any(|work| work.name == name) {
+            let known: Vec<_> = WORKS.iter().map(|work| work.name).collect();
+            bail!("no work is named '{name}'; there are {}", known.join(", "));
+        }
+    }
+    let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../bench");
+    let python = match &options.python {
+        Some(python) => python.clone(),
+        None => python::environment(&bench)?,
+    };
+    let setting = measure::Setting {
+        bench: &bench,
+        python: &python,
+        rounds: options.rounds,
+        threads: options.threads,
+        torch_only: options.torch_only,
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    for work in WORKS {
+        if !options.only.is_empty() && !options.only.iter().any(|name| name == work.name) {
+            continue;
+        }
+        eprintln!("{} ...", work.name);
+        let row = match work.kind {
+            Kind::Steps => measure::steps(work, &setting),
+            Kind::Whole => {
+                whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
+            }
+        };
+        rows.push(row.with_context(|| format!("measuring {}", work.name))?);
+    }
+    let report = Report::new(options.threads, options.rounds, rows);
+    if options.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
