@@ -1,0 +1,26 @@
+//! Data sets for Gyrus: finding, decoding, batching and augmenting examples, without a tensor in sight.
+//!
+//! A [`Dataset`] holds its training and test [`Examples`] in memory, pictures as bytes; [`epoch_order`] gives
+//! the order of an epoch and [`fill_batch`] writes normalised (and augmented) `f32` into a buffer of the
+//! caller's. Both are pure functions of seed, epoch and index: the same for any number of threads.
+
+mod augment;
+mod batch;
+mod dataset;
+mod digits;
+mod error;
+mod examples;
+pub mod idx;
+mod mnist;
+mod preprocessing;
+mod random;
+mod read;
+
+pub use augment::{Augment, Outside, ParseAugmentError};
+pub use batch::{epoch_order, fill_batch};
+pub use dataset::{Dataset, Skipped, Task};
+pub use digits::digits;
+pub use error::{Error, Result};
+pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
+pub use mnist::{fashion_mnist, mnist};
+pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
