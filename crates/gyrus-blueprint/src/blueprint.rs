@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use crate::inference::{self, Shapes};
-use crate::{BlueprintBuilder, BlueprintError, Node, NodeKind};
+use crate::{BlueprintBuilder, BlueprintError, Node, NodeKind, Shapes, inference};
 
 /// The most nodes that a blueprint may have.
 pub const MAX_NODES: usize = 10_000;

@@ -235,8 +235,13 @@ fn read<'de, T: Deserialize<'de>>(
     T::deserialize(ValueDeserializer::from(value)).map_err(|error| described(text, node, &error))
 }
 
+/// A mistake that serde found, in the words of a blueprint instead of Rust's.
 fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> BlueprintError {
-    let message = error.message().replace("unknown variant", "unknown kind");
+    let message = error
+        .message()
+        .replace("unknown variant", "unknown kind")
+        .replace("expected usize", "expected a whole number, at least 0")
+        .replace("expected f64", "expected a number");
     at(text, error.span().unwrap_or(0..0), node.map(str::to_owned), message)
 }
 

@@ -4,7 +4,7 @@
 //! Intermediate Representation, and the few dense nodes that NIR lacks. It is the axonal wiring diagram and
 //! nothing else: no tensors, no weights, no device. It checks itself when it is made, infers every shape before
 //! anything is allocated ([`Blueprint::shapes`]), says which parameters a body must hold
-//! ([`Shapes::parameters`]), round-trips to TOML and draws itself.
+//! ([`Shapes::parameters`]), round-trips to TOML and draws itself ([`svg`], [`text`]).
 //!
 //! ```
 //! use gyrus_blueprint::{Blueprint, NodeKind, Padding};
@@ -24,9 +24,11 @@
 
 mod blueprint;
 mod builder;
+mod drawing;
 mod error;
 mod file;
 mod inference;
+mod layout;
 mod node;
 mod presets;
 mod shape;
@@ -34,10 +36,11 @@ mod window;
 
 pub use blueprint::{Blueprint, MAX_EDGES, MAX_NODES};
 pub use builder::BlueprintBuilder;
+pub use drawing::{svg, text};
 pub use error::BlueprintError;
 pub use file::MAX_FILE_BYTES;
-pub use inference::{MAX_ELEMENTS, NodeShapes, ParameterSpec, Shapes};
+pub use inference::MAX_ELEMENTS;
 pub use node::{Node, NodeKind};
 pub use presets::{preset, preset_names};
-pub use shape::Shape;
+pub use shape::{NodeShapes, ParameterSpec, Shape, Shapes};
 pub use window::{Conv1dOptions, Conv2dOptions, Padding};

@@ -1,5 +1,5 @@
 //! The extents of an activation or a parameter, in NIR and PyTorch order and without the batch axis:
-//! `[features]`, `[channels, length]`, `[channels, height, width]`.
+//! `[features]`, `[channels, length]`, `[channels, height, width]`; and what was inferred about a whole blueprint.
 
 use std::fmt;
 use std::ops::Deref;
@@ -53,5 +53,92 @@ impl From<Vec<usize>> for Shape {
 impl From<&Shape> for Shape {
     fn from(shape: &Shape) -> Self {
         shape.clone()
+    }
+}
+
+/// A parameter that a body must hold for a node, in PyTorch's layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// `weight`, `bias`, `scale`, `running_mean` or `running_var`; stored as `<node>.<name>`.
+    pub name: &'static str,
+    /// For example `[out, in]` or `[out, in / groups, height, width]`.
+    pub shape: Shape,
+    /// Whether gradients change it; running statistics are not trainable.
+    pub trainable: bool,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|&extent| extent as u64).product()
+    }
+}
+
+/// What was inferred about one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeShapes {
+    /// The shape of what enters: the sum over its incoming edges, or the sample itself for the Input.
+    pub input: Shape,
+    /// The shape of what leaves.
+    pub output: Shape,
+    /// Its parameters, in a fixed order.
+    pub parameters: Vec<ParameterSpec>,
+    /// Products with a weight that are summed up for one sample (padded zeros counted): affine maps,
+    /// convolutions and scales. Normalisation, pooling and activations count as 0, as is usual.
+    pub multiply_accumulates: u64,
+}
+
+/// What [`Blueprint::shapes`](crate::Blueprint::shapes) infers. Methods that take a `node` expect its index in the blueprint that these
+/// shapes came from, and panic as a slice does on any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shapes {
+    pub(crate) nodes: Vec<NodeShapes>,
+    pub(crate) order: Vec<usize>,
+}
+
+impl Shapes {
+    /// Everything about one node.
+    pub fn node(&self, node: usize) -> &NodeShapes {
+        &self.nodes[node]
+    }
+
+    /// Shape of what enters a node.
+    pub fn input(&self, node: usize) -> &Shape {
+        &self.nodes[node].input
+    }
+
+    /// Shape of what leaves a node.
+    pub fn output(&self, node: usize) -> &Shape {
+        &self.nodes[node].output
+    }
+
+    /// The parameters of a node.
+    pub fn parameters(&self, node: usize) -> &[ParameterSpec] {
+        &self.nodes[node].parameters
+    }
+
+    /// The node indices in topological order, as [`Blueprint::topological_order`](crate::Blueprint::topological_order) gives them.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// Number of trainable elements of the whole network.
+    pub fn trainable_parameters(&self) -> u64 {
+        self.count(true)
+    }
+
+    /// Number of elements that are stored but not trained: running statistics.
+    pub fn stored_statistics(&self) -> u64 {
+        self.count(false)
+    }
+
+    /// Multiply-accumulates of the whole network for one sample.
+    pub fn multiply_accumulates(&self) -> u128 {
+        self.nodes.iter().map(|node| u128::from(node.multiply_accumulates)).sum()
+    }
+
+    fn count(&self, trainable: bool) -> u64 {
+        let all = self.nodes.iter().flat_map(|node| &node.parameters);
+        all.filter(|parameter| parameter.trainable == trainable).map(ParameterSpec::elements).sum()
     }
 }
