@@ -90,6 +90,7 @@ fn run(options: &Options) -> Result<()> {
         torch_only: options.torch_only,
     };
     let mut rows: Vec<Row> = Vec::new();
+    let mut failure = None;
     for work in WORKS {
         if !options.only.is_empty() && !options.only.iter().any(|name| name == work.name) {
             continue;
@@ -101,7 +102,14 @@ fn run(options: &Options) -> Result<()> {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
             }
         };
-        rows.push(row.with_context(|| format!("measuring {}", work.name))?);
+        match row.with_context(|| format!("measuring {}", work.name)) {
+            Ok(row) => rows.push(row),
+            // What was measured before is still worth printing.
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
     }
     let report = Report::new(options.threads, options.rounds, rows);
     if options.json {
@@ -109,5 +117,5 @@ fn run(options: &Options) -> Result<()> {
     } else {
         print!("{report}");
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }

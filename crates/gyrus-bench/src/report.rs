@@ -152,13 +152,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<18} {:>20} {:>20} {:>6} {:>7}  {:>7} {:>15} {:>6} {:>7}  variant of PyTorch",
+            "{:<18} {:>22} {:>22} {:>6} {:>7}  {:>7} {:>15} {:>6} {:>7}  variant of PyTorch",
             "work", "Gyrus", torch_name, "ratio", "at most", "Gyrus", "PyTorch", "ratio", "at most"
         )?;
         for row in &self.works {
             writeln!(
                 f,
-                "{:<18} {:>20} {:>20} {:>6} {:>7}  {:>7} {:>15} {:>6} {:>7}  {}",
+                "{:<18} {:>22} {:>22} {:>6} {:>7}  {:>7} {:>15} {:>6} {:>7}  {}",
                 row.work,
                 time(row.ours.as_ref()),
                 time(row.torch.as_ref()),
