@@ -1,6 +1,6 @@
 """The PyTorch worker of the benchmark: one JSON request per line on stdin, one JSON reply per line on stdout.
 
-    {"cmd": "choose", "work": W, "threads": N}    {"variant": V, "median_us": {variant: us}, "extra_us": {...}}
+    {"cmd": "choose", "work": W, "threads": N}    {"variant": V, "variants_us": {variant: us}, "extra_us": {...}}
     {"cmd": "setup", "work": W, "threads": N, "variant": V}    {"parameters": N, "version": "2.15.0"}
     {"cmd": "steps", "count": K}    {"times_us": [...]}
     {"cmd": "memory"}    {"peak_bytes": N, "import_bytes": N}
@@ -51,8 +51,11 @@ def timed_steps(work, count):
     return times
 
 
-def median_times(work, names, rounds=3, seconds=0.4):
-    """The median step time of each variant in microseconds, the variants taking turns."""
+def quiet_times(work, names, rounds=3, seconds=0.4):
+    """The 10th percentile of each variant's step times in microseconds, the variants taking turns.
+
+    A low percentile, since other load on the machine would otherwise decide which variant looks fastest.
+    """
     candidates = {name: Work(work, name) for name in names}
     counts, times = {}, {name: [] for name in names}
     for name, candidate in candidates.items():
@@ -62,7 +65,7 @@ def median_times(work, names, rounds=3, seconds=0.4):
     for _ in range(rounds):
         for name, candidate in candidates.items():
             times[name] += timed_steps(candidate, counts[name])
-    return {name: round(statistics.median(values), 1) for name, values in times.items()}
+    return {name: round(sorted(values)[len(values) // 10], 1) for name, values in times.items()}
 
 
 class Worker:
@@ -75,12 +78,12 @@ class Worker:
             raise ValueError(f"unknown work '{request['work']}'; known: {', '.join(WORKS)}")
         if command == "choose":
             configure(request["threads"])
-            medians = median_times(request["work"], variants(request["work"]))
+            quiet = quiet_times(request["work"], variants(request["work"]))
             with warnings.catch_warnings():
                 # TorchScript announces its deprecation on every use; its times are only a side note here.
                 warnings.simplefilter("ignore")
-                extra = median_times(request["work"], extra_variants(request["work"]))
-            return {"variant": min(medians, key=medians.get), "median_us": medians, "extra_us": extra}
+                extra = quiet_times(request["work"], extra_variants(request["work"]))
+            return {"variant": min(quiet, key=quiet.get), "variants_us": quiet, "extra_us": extra}
         if command == "setup":
             configure(request["threads"])
             self.work = Work(request["work"], request["variant"])

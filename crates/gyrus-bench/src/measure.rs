@@ -39,7 +39,7 @@ pub(crate) struct Setting<'a> {
 #[derive(Deserialize)]
 struct Choice {
     variant: String,
-    median_us: BTreeMap<String, f64>,
+    variants_us: BTreeMap<String, f64>,
     extra_us: BTreeMap<String, f64>,
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>) -> Result<Row> {
     }
     Ok(Row::new(work, measured).with_parameters(torch_ready.parameters).with_variants(
         choice.variant,
-        choice.median_us,
+        choice.variants_us,
         choice.extra_us,
     ))
 }

@@ -97,7 +97,7 @@ impl Row {
     }
 
     /// The same with the variant of PyTorch that was measured, the times of all that were tried, and the times
-    /// of those tried for information only.
+    /// of those tried for information only (10th percentiles, in microseconds).
     pub(crate) fn with_variants(
         self,
         variant: String,
