@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::picture::PictureError;
+
 /// What can go wrong while data is found, read or decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,54 @@ pub enum Error {
         /// What should stand there.
         expected: String,
     },
+    /// A line of a text table is not what it should be.
+    #[error("{}, line {line}: got {got}, expected {expected}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What stands there.
+        got: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A picture cannot be decoded.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: PictureError,
+    },
+    #[cfg(feature = "hub")]
+    /// The hub, or the way to it, failed.
+    #[error("{file} of {repository} from {endpoint}: {reason}")]
+    Hub {
+        /// The address of the hub.
+        endpoint: String,
+        /// The repository, `owner/name`.
+        repository: String,
+        /// The file inside the repository; `the client` before any file is asked for.
+        file: String,
+        /// What went wrong and what to do.
+        reason: String,
+    },
+    #[cfg(feature = "hub")]
+    /// A downloaded file is not the one that the hub announced; it has been removed.
+    #[error(
+        "{file} of {repository} has the SHA-256 {got}, expected {expected}: the download was removed, try again"
+    )]
+    Checksum {
+        /// The repository, `owner/name`.
+        repository: String,
+        /// The file inside the repository.
+        file: String,
+        /// The checksum of what arrived.
+        got: String,
+        /// The checksum that the hub announced.
+        expected: String,
+    },
     /// Two files, or a file and what it is used for, do not belong together.
     #[error("{}: got {got}, expected {expected}", path.display())]
     Mismatch {
@@ -63,6 +113,10 @@ impl Error {
         expected: impl Into<String>,
     ) -> Self {
         Self::Format { path: path.to_owned(), offset, got: got.into(), expected: expected.into() }
+    }
+
+    pub(crate) fn line(path: &Path, line: u64, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Line { path: path.to_owned(), line, got: got.into(), expected: expected.into() }
     }
 
     pub(crate) fn mismatch(path: &Path, got: impl Into<String>, expected: impl Into<String>) -> Self {

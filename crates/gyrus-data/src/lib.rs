@@ -6,21 +6,35 @@
 
 mod augment;
 mod batch;
+pub mod cifar;
 mod dataset;
 mod digits;
 mod error;
 mod examples;
+mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod idx;
 mod mnist;
+#[cfg(feature = "hub")]
+mod parquet_images;
+pub mod picture;
 mod preprocessing;
 mod random;
 mod read;
+pub mod sheet;
+mod table;
 
 pub use augment::{Augment, Outside, ParseAugmentError};
 pub use batch::{epoch_order, fill_batch};
+pub use cifar::cifar10;
 pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
+pub use folder::folder;
+#[cfg(feature = "hub")]
+pub use hub::Hub;
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
+pub use table::table;

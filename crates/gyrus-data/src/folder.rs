@@ -1,0 +1,182 @@
+//! A folder of pictures as a data set: each sub-folder is a class.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::{Dataset, Error, Images, Result, Skipped, picture};
+
+/// A picture file and its class.
+type File = (PathBuf, u32);
+
+/// What the pictures of one part (training, test, or all) become.
+struct Part {
+    /// Red, green and blue, `[count, side, side, 3]`.
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    skipped: Vec<Skipped>,
+}
+
+/// Reads a folder in which each sub-folder is a class of PNG, JPEG or WebP pictures of any size.
+///
+/// Where there are exactly two sub-folders, `train` and `test`, the classes are inside these; otherwise a fixed
+/// stratified fifth is held back as test. Pictures become squares of `side` pixels; where that is `None`, the
+/// median of all widths and heights, rounded to a multiple of 8 from 8 to 64. They are grey if all are grey. One
+/// that cannot be decoded is listed in [`Dataset::skipped`]; other files and hidden folders are ignored.
+///
+/// # Errors
+/// No sub-folders, a single class, a class without two usable pictures, a test class that is not in `train`, a
+/// `side` outside of 1 to 4096, or a folder that cannot be listed.
+pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
+    if let Some(side) = side.filter(|side| !(1..=4096).contains(side)) {
+        return Err(Error::mismatch(path, format!("a side of {side} pixels"), "1 to 4096"));
+    }
+    let folders = folders(path)?;
+    let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
+    let split = names == ["test", "train"];
+    let (train_folder, test_folder) =
+        if split { (path.join("train"), Some(path.join("test"))) } else { (path.to_owned(), None) };
+
+    let (classes, train_files) = class_files(&train_folder, None)?;
+    let test_files = match &test_folder {
+        Some(folder) => class_files(folder, Some(&classes))?.1,
+        None => Vec::new(),
+    };
+    let side = side.unwrap_or_else(|| typical_side(train_files.iter().chain(&test_files)));
+
+    let train = decode_all(&train_files, side);
+    let test = decode_all(&test_files, side);
+    let minimum = if split { 1 } else { 2 };
+    for (class, name) in classes.iter().enumerate() {
+        let usable = train.labels.iter().filter(|label| **label as usize == class).count();
+        if usable < minimum {
+            let got = format!("{usable} usable pictures");
+            let expected = format!("at least {minimum} PNG, JPEG or WebP pictures in each class");
+            return Err(Error::mismatch(&train_folder.join(name), got, expected));
+        }
+    }
+    if let Some(folder) = test_folder.filter(|_| test.labels.is_empty()) {
+        return Err(Error::mismatch(&folder, "no usable picture", "at least one to test with"));
+    }
+
+    let grey =
+        train.pixels.as_chunks().0.iter().chain(test.pixels.as_chunks().0).all(|[r, g, b]| r == g && g == b);
+    let images = |pixels: Vec<u8>| Images {
+        count: pixels.len() / (side * side * 3),
+        pixels: if grey { pixels.into_iter().step_by(3).collect() } else { pixels },
+        height: side,
+        width: side,
+        channels: if grey { 1 } else { 3 },
+    };
+    let title = path.canonicalize().map(|path| name(&path)).unwrap_or_else(|_| name(path));
+    let class_count = classes.len();
+    let (train_images, test_images) = (images(train.pixels), images(test.pixels));
+    let mut dataset = if split {
+        Dataset::of_images(title, classes, (train_images, train.labels), (test_images, test.labels))
+    } else {
+        Dataset::split_images(title, classes, &train_images, &train.labels)
+    };
+    dataset.skipped = train.skipped;
+    dataset.skipped.extend(test.skipped);
+    let colour = if grey { "grey" } else { "colour" };
+    dataset.notes.push(format!(
+        "{} pictures in {class_count} classes, resized to {side} by {side} pixels, {colour}",
+        dataset.train.len() + dataset.test.len(),
+    ));
+    if !dataset.skipped.is_empty() {
+        dataset
+            .notes
+            .push(format!("{} pictures could not be decoded and were skipped", dataset.skipped.len()));
+    }
+    Ok(dataset)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What is in a folder, sorted so that every machine sees the same order.
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| Error::io(path, source);
+    let mut entries = std::fs::read_dir(path)
+        .map_err(io)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(io)?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let visible = |path: &PathBuf| path.is_dir() && !name(path).starts_with('.');
+    Ok(entries(path)?.into_iter().filter(visible).collect())
+}
+
+/// The names of the classes and every picture file with its class; `known` are the only classes allowed.
+fn class_files(path: &Path, known: Option<&[String]>) -> Result<(Vec<String>, Vec<File>)> {
+    let folders = folders(path)?;
+    if folders.len() < 2 && known.is_none() {
+        let got = match folders.first() {
+            None => "no sub-folders".to_owned(),
+            Some(only) => format!("a single class, '{}'", name(only)),
+        };
+        return Err(Error::mismatch(path, got, "at least two sub-folders of pictures, one for each class"));
+    }
+    let classes: Vec<String> = match known {
+        Some(known) => known.to_vec(),
+        None => folders.iter().map(|folder| name(folder)).collect(),
+    };
+    let mut files = Vec::new();
+    for folder in &folders {
+        let Some(class) = classes.iter().position(|class| *class == name(folder)) else {
+            let expected = format!("only classes that are also in train: {}", classes.join(", "));
+            return Err(Error::mismatch(folder, "a new class", expected));
+        };
+        files.extend(
+            entries(folder)?.into_iter().filter(|path| is_picture(path)).map(|path| (path, class as u32)),
+        );
+    }
+    Ok((classes, files))
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension == *known) && !path.is_dir()
+}
+
+/// The median of all widths and heights, rounded to a multiple of 8 and kept within 8 to 64.
+fn typical_side<'a>(files: impl Iterator<Item = &'a File>) -> usize {
+    let files: Vec<_> = files.collect();
+    let mut sides: Vec<u32> = files
+        .par_iter()
+        .filter_map(|(path, _)| {
+            let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+            reader.into_dimensions().ok()
+        })
+        .flat_map_iter(|(width, height)| [width, height])
+        .collect();
+    sides.sort_unstable();
+    let median = sides.get(sides.len() / 2).copied().unwrap_or(0).min(64);
+    ((median as usize + 4) / 8 * 8).clamp(8, 64)
+}
+
+fn decode_all(files: &[File], side: usize) -> Part {
+    let decoded: Vec<_> = files
+        .par_iter()
+        .map(|(path, _)| {
+            let bytes = picture::read_file(path).map_err(|error| error.to_string())?;
+            picture::decode(&bytes, side, side, 3).map_err(|error| error.to_string())
+        })
+        .collect();
+    let mut part = Part { pixels: Vec::new(), labels: Vec::new(), skipped: Vec::new() };
+    for ((path, label), picture) in files.iter().zip(decoded) {
+        match picture {
+            Ok(pixels) => {
+                part.pixels.extend(pixels);
+                part.labels.push(*label);
+            }
+            Err(reason) => part.skipped.push(Skipped { path: path.clone(), reason }),
+        }
+    }
+    part
+}
