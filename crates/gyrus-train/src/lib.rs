@@ -1,0 +1,22 @@
+//! Learning: what a training leaves behind, and how it is shown.
+//!
+//! A [`RunFolder`] holds everything that the other verbs need: the blueprint, the trained model, the
+//! [`RunRecord`] with settings and results, one [`MetricsRow`] per epoch and a report for the eye
+//! ([`report::render`]). Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
+//! leaves the last good state.
+
+mod atomic;
+mod error;
+mod metrics;
+mod record;
+pub mod report;
+mod run_folder;
+
+pub use atomic::write_atomically;
+pub use error::TrainError;
+pub use metrics::MetricsRow;
+pub use record::{
+    DataRecord, PartMetrics, RUN_FORMAT_VERSION, Results, RunRecord, RunStatus, Settings, SkippedFile,
+    SkippedFiles, Timings,
+};
+pub use run_folder::{Existing, RunFolder};

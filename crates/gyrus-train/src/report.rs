@@ -1,0 +1,108 @@
+//! `report.html`: a run for the eye, in one file that needs no network and no script.
+//!
+//! Whatever comes from outside (class names, file names, table cells) is escaped, and the page forbids itself to
+//! load anything.
+
+mod chart;
+mod confusion;
+mod html;
+mod parts;
+mod scale;
+
+use gyrus_blueprint::Blueprint;
+use gyrus_data::Task;
+
+pub use confusion::Confusion;
+
+use crate::{MetricsRow, RunRecord};
+use html::escaped;
+
+const STYLE: &str = include_str!("report/style.css");
+
+/// What a report shows.
+#[derive(Debug, Clone)]
+pub struct ReportData<'a> {
+    /// Settings, data and results.
+    pub record: &'a RunRecord,
+    /// The network.
+    pub blueprint: &'a Blueprint,
+    /// One row per epoch.
+    pub metrics: &'a [MetricsRow],
+    /// Test examples by true and predicted class; classification only.
+    pub confusion: Option<Confusion<'a>>,
+    /// The worst mistakes on the test examples, worst first.
+    pub mistakes: Vec<Mistake>,
+    /// True and predicted value of each test example, in the unit of the target; regression only.
+    pub regression: Option<Vec<(f32, f32)>>,
+}
+
+/// A test example that the network got wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mistake {
+    /// What would have been right: the name of the class, or the value.
+    pub label: String,
+    /// What the network said.
+    pub predicted: String,
+    /// How sure it was of what it said, 0 to 1; for regression, 0 hides it.
+    pub probability: f32,
+    /// The example, where it is a picture.
+    pub picture: Option<Picture>,
+    /// The example, where it is a row of a table.
+    pub text: Option<String>,
+}
+
+/// A small picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Brightness 0 to 255, `[height, width, channels]`.
+    pub pixels: Vec<u8>,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+}
+
+/// The whole page.
+#[must_use]
+pub fn render(data: &ReportData<'_>) -> String {
+    let record = data.record;
+    let title = format!("{} · {}", record.data.name, data.blueprint.name);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<main>\n",
+        escaped(&title)
+    );
+    page.push_str(&parts::header(data));
+    page.push_str(&parts::headline(data));
+    section(&mut page, "curves", "Learning", &parts::curves(data));
+    if let Some(confusion) = &data.confusion {
+        section(&mut page, "confusion", "Which classes it confuses", &confusion::table(confusion));
+    }
+    if let Some(points) = &data.regression {
+        let (target, is_regression) = match &record.task {
+            Task::Regression { target, .. } => (target.as_str(), true),
+            Task::Classification { .. } => ("", false),
+        };
+        if is_regression {
+            section(&mut page, "scatter", "Predicted against true", &parts::regression(points, target));
+        }
+    }
+    section(&mut page, "mistakes", "Worst mistakes", &parts::mistakes(&data.mistakes));
+    section(&mut page, "blueprint", "Blueprint", &parts::blueprint(data.blueprint));
+    section(&mut page, "provenance", "Settings and provenance", &parts::provenance(record));
+    section(&mut page, "skipped", "Files left out", &parts::skipped(&record.skipped));
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+/// A section, where there is something to show in it.
+fn section(page: &mut String, id: &str, title: &str, body: &str) {
+    if !body.is_empty() {
+        page.push_str(&format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}\n</section>\n"));
+    }
+}
