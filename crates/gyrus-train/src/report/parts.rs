@@ -72,6 +72,9 @@ pub(super) fn headline(data: &ReportData<'_>) -> String {
         Some(results) => format!("{} <small>of {}</small>", results.chosen_epoch, record.settings.epochs),
         None => format!("{} <small>of {}</small>", data.metrics.len(), record.settings.epochs),
     };
+    let skipped = record.skipped.count;
+    let files = if skipped == 1 { "file" } else { "files" };
+    let left_out = format!("{} <small>{files}</small>", grouped(u128::from(skipped)));
     let mut html = format!(
         "<section class=\"headline\"><div class=\"hero\"><p class=\"value\">{value}</p><p class=\"label\">{label}</p>\
          <p class=\"detail\">{detail}</p></div>\n<dl class=\"facts\">"
@@ -82,9 +85,9 @@ pub(super) fn headline(data: &ReportData<'_>) -> String {
         ("operations per example", format!("{} <small>MACs</small>", compact(products))),
         ("training time", duration(record.timings.train_seconds)),
         (if record.results.is_some() { "chosen epoch" } else { "epochs" }, epochs),
-        ("left out", format!("{} <small>files</small>", grouped(u128::from(record.skipped.count)))),
+        ("left out", left_out),
     ];
-    for (label, value) in facts.iter().filter(|fact| fact.0 != "left out" || record.skipped.count > 0) {
+    for (label, value) in facts.iter().filter(|fact| fact.0 != "left out" || skipped > 0) {
         let _ = write!(html, "<div><dt>{label}</dt><dd>{value}</dd></div>");
     }
     html.push_str("</dl></section>\n");

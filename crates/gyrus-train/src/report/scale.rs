@@ -96,8 +96,11 @@ impl Scale {
 
     /// The text of a tick.
     pub(super) fn label(tick: f64) -> String {
-        if tick.abs() >= 1e4 || (tick != 0.0 && tick.abs() < 1e-3) {
-            return format!("{tick:e}").chars().take(12).collect::<String>().replace('-', "−");
+        if tick.abs() >= 1e4 || (tick != 0.0 && tick.abs() < 1e-4) {
+            let text = format!("{tick:.2e}");
+            let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+            let digits = digits.trim_end_matches('0').trim_end_matches('.');
+            return format!("{digits}e{power}").replace('-', "−");
         }
         // 0.30000000000000004 is not a tick.
         number((tick * 1e9).round() / 1e9).replace('-', "−")
@@ -147,6 +150,12 @@ mod tests {
         assert_eq!(Scale::for_loss([2.3, 0.4].into_iter()).place(0.0), 0.0);
         assert_eq!(labels(&Scale::for_loss([2.3, 0.0041].into_iter())), ["0.01", "0.1", "1"]);
         assert!(Scale::for_loss([1e-30, 1e30].into_iter()).ticks().len() <= MOST_TICKS);
+    }
+
+    #[test]
+    fn labels_are_short() {
+        let ticks = [0.1 + 0.2, 3.0 * 2e-4, 3.0 * 2e-5, -2.5e6, 0.0];
+        assert_eq!(ticks.map(Scale::label), ["0.3", "0.0006", "6e−5", "−2.5e6", "0"]);
     }
 
     #[test]
