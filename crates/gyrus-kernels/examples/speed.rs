@@ -60,8 +60,7 @@ fn main() {
             let (x, w, dy) =
                 (values(shape.input_len(), 1), values(shape.weight_len(), 2), values(shape.output_len(), 3));
             let bias = vec![0.0; o];
-            let (mut y, mut dx, mut dw) =
-                (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+            let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
             let ops = 2 * shape.output_len() * 9 * c;
             time(&format!("conv {batch}x{size}x{size} {c}->{o} /{stride}"), ops, || {
                 convolution(&shape, &x, &w, Some(&bias), true, &mut y)

@@ -49,10 +49,8 @@ impl Convolution {
     /// If the kernel does not fit into the padded input, or the groups do not divide the channels.
     pub fn output_size(&self) -> [usize; 2] {
         let span = self.span();
-        let padded = [
-            self.height + self.padding[0] + self.padding[1],
-            self.width + self.padding[2] + self.padding[3],
-        ];
+        let padded =
+            [self.height + self.padding[0] + self.padding[1], self.width + self.padding[2] + self.padding[3]];
         assert!(span[0] <= padded[0] && span[1] <= padded[1], "the kernel is larger than the padded input");
         assert!(
             self.channels.is_multiple_of(self.groups) && self.outputs.is_multiple_of(self.groups),

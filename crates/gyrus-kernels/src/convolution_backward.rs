@@ -129,8 +129,14 @@ pub fn convolution_backward(
     shape.check(x, weight, dy);
     assert!(activated.is_none_or(|y| y.len() == dy.len()), "activated is as long as dy");
     assert!(gradients.input.as_ref().is_none_or(|g| g.len() == x.len()), "gradient as long as the input");
-    assert!(gradients.weight.as_ref().is_none_or(|g| g.len() == weight.len()), "gradient as long as the weight");
-    assert!(gradients.bias.as_ref().is_none_or(|g| g.len() == shape.outputs), "gradient of the bias is [outputs]");
+    assert!(
+        gradients.weight.as_ref().is_none_or(|g| g.len() == weight.len()),
+        "gradient as long as the weight"
+    );
+    assert!(
+        gradients.bias.as_ref().is_none_or(|g| g.len() == shape.outputs),
+        "gradient of the bias is [outputs]"
+    );
 
     let depthwise = shape.is_depthwise();
     let [out_height, out_width] = shape.output_size();
@@ -143,7 +149,8 @@ pub fn convolution_backward(
     // Sums of one group of pictures: [groups, taps * depth, results rounded up], then the bias.
     let results_wide = results.next_multiple_of(PANEL);
     let group_sums = taps.len() * depth * results_wide;
-    let sums_len = if depthwise { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
+    let sums_len =
+        if depthwise { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
     let tasks = shape.batch.min(GROUPS).min((SUMS_LIMIT / sums_len).max(2));
     let pictures_each = shape.batch.div_ceil(tasks);
     let tasks = shape.batch.div_ceil(pictures_each);
@@ -271,35 +278,41 @@ fn gather_weights(
 fn frame_gradient(shape: &Convolution, frame: &Frame, dy: &[f32], activated: Option<&[f32]>, to: &mut [f32]) {
     let [_, out_width] = shape.output_size();
     let row_len = out_width * shape.outputs;
-    Arch::new().dispatch(#[inline(always)] || {
-        for (row, from) in dy.chunks_exact(row_len).enumerate() {
-            let to = &mut to[((row + frame.top) * frame.width + frame.left) * shape.outputs..][..row_len];
-            match activated {
-                None => to.copy_from_slice(from),
-                Some(y) => {
-                    for ((to, from), y) in to.iter_mut().zip(from).zip(&y[row * row_len..][..row_len]) {
-                        let gradient = *from;
-                        *to = if *y > 0.0 { gradient } else { 0.0 };
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (row, from) in dy.chunks_exact(row_len).enumerate() {
+                let to = &mut to[((row + frame.top) * frame.width + frame.left) * shape.outputs..][..row_len];
+                match activated {
+                    None => to.copy_from_slice(from),
+                    Some(y) => {
+                        for ((to, from), y) in to.iter_mut().zip(from).zip(&y[row * row_len..][..row_len]) {
+                            let gradient = *from;
+                            *to = if *y > 0.0 { gradient } else { 0.0 };
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Adds the gradient of every pixel to `[outputs]`.
 fn sum_pixels(shape: &Convolution, frame: &Frame, framed_dy: &[f32], sums: &mut [f32]) {
     let [out_height, out_width] = shape.output_size();
-    Arch::new().dispatch(#[inline(always)] || {
-        for row in 0..out_height {
-            let start = ((row + frame.top) * frame.width + frame.left) * shape.outputs;
-            for pixel in framed_dy[start..][..out_width * shape.outputs].chunks_exact(shape.outputs) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += value;
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in 0..out_height {
+                let start = ((row + frame.top) * frame.width + frame.left) * shape.outputs;
+                for pixel in framed_dy[start..][..out_width * shape.outputs].chunks_exact(shape.outputs) {
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum += value;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 fn input_phase(shape: &Convolution, phase: &Phase, framed_dy: &[f32], out: *mut f32) {

@@ -33,25 +33,29 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], weight: &[f32], epilogue: 
             let size = (shape.height, shape.width, channels);
             let (top, left) = (shape.padding[0], shape.padding[2]);
             copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded);
-            Arch::new().dispatch(#[inline(always)] || {
-                for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
-                    match epilogue.bias {
-                        Some(bias) => y.copy_from_slice(bias),
-                        None => y.fill(0.0),
-                    }
-                    let (row, column) = (pixel / out_width, pixel % out_width);
-                    let start = (row * shape.stride[0] * padded_width + column * shape.stride[1]) * channels;
-                    for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
-                        let x = &padded[start + tap.offset..][..channels];
-                        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                            *y += x * w;
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
+                        match epilogue.bias {
+                            Some(bias) => y.copy_from_slice(bias),
+                            None => y.fill(0.0),
+                        }
+                        let (row, column) = (pixel / out_width, pixel % out_width);
+                        let start =
+                            (row * shape.stride[0] * padded_width + column * shape.stride[1]) * channels;
+                        for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
+                            let x = &padded[start + tap.offset..][..channels];
+                            for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+                                *y += x * w;
+                            }
+                        }
+                        if epilogue.relu {
+                            y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
                         }
                     }
-                    if epilogue.relu {
-                        y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
-                    }
-                }
-            });
+                },
+            );
         });
     });
 }
@@ -80,32 +84,38 @@ pub(crate) fn backward(
         (row * shape.stride[0] * padded_width + column * shape.stride[1]) * channels
     };
     if let Some((padded, sums)) = dw {
-        Arch::new().dispatch(#[inline(always)] || {
-            for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
-                for (tap, sum) in taps.iter().zip(sums.chunks_exact_mut(channels)) {
-                    let x = &padded[start(pixel) + tap.offset..][..channels];
-                    for ((sum, x), dy) in sum.iter_mut().zip(x).zip(dy) {
-                        *sum += x * dy;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
+                    for (tap, sum) in taps.iter().zip(sums.chunks_exact_mut(channels)) {
+                        let x = &padded[start(pixel) + tap.offset..][..channels];
+                        for ((sum, x), dy) in sum.iter_mut().zip(x).zip(dy) {
+                            *sum += x * dy;
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     }
     let Some(dx) = dx else { return };
     let weight = by_tap(shape, weight);
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
     with_scratch(padded_height * padded_width * channels, |padded| {
         padded.fill(0.0);
-        Arch::new().dispatch(#[inline(always)] || {
-            for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
-                for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
-                    let dx = &mut padded[start(pixel) + tap.offset..][..channels];
-                    for ((dx, w), dy) in dx.iter_mut().zip(w).zip(dy) {
-                        *dx += w * dy;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
+                    for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
+                        let dx = &mut padded[start(pixel) + tap.offset..][..channels];
+                        for ((dx, w), dy) in dx.iter_mut().zip(w).zip(dy) {
+                            *dx += w * dy;
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         for (row, dx) in dx.chunks_exact_mut(shape.width * channels).enumerate() {
             let from = ((row + shape.padding[0]) * padded_width + shape.padding[2]) * channels;
             dx.copy_from_slice(&padded[from..][..shape.width * channels]);

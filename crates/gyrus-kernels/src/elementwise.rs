@@ -67,7 +67,8 @@ fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * core::f32::consts::FRAC_1_SQRT_2;
     let bell = exp(-z * z);
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let tail = t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
+    let tail =
+        t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
     let upper = 0.5 * tail * bell;
     (if x < 0.0 { upper } else { 1.0 - upper }, bell)
 }
@@ -81,8 +82,18 @@ pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
     for_each_stretch(y, |start, y| {
         let x = &x[start..][..y.len()];
         match f {
-            Activation::Relu => map(x, y, #[inline(always)] |x| if x < 0.0 { 0.0 } else { x }),
-            Activation::Gelu => map(x, y, #[inline(always)] |x| x * normal(x).0),
+            Activation::Relu => map(
+                x,
+                y,
+                #[inline(always)]
+                |x| if x < 0.0 { 0.0 } else { x },
+            ),
+            Activation::Gelu => map(
+                x,
+                y,
+                #[inline(always)]
+                |x| x * normal(x).0,
+            ),
             Activation::Sigmoid => map(x, y, sigmoid),
             Activation::Tanh => map(x, y, tanh),
         }
@@ -98,13 +109,37 @@ pub fn activation_backward(f: Activation, kept: &[f32], dy: &[f32], dx: &mut [f3
     for_each_stretch(dx, |start, dx| {
         let (kept, dy) = (&kept[start..][..dx.len()], &dy[start..][..dx.len()]);
         match f {
-            Activation::Relu => map2(kept, dy, dx, #[inline(always)] |y, g| if y > 0.0 { g } else { 0.0 }),
-            Activation::Gelu => map2(kept, dy, dx, #[inline(always)] |x, g| {
-                let (phi, bell) = normal(x);
-                g * (phi + x * bell * 0.398_942_3)
-            }),
-            Activation::Sigmoid => map2(kept, dy, dx, #[inline(always)] |y, g| g * y * (1.0 - y)),
-            Activation::Tanh => map2(kept, dy, dx, #[inline(always)] |y, g| g * (1.0 - y * y)),
+            Activation::Relu => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |y, g| if y > 0.0 { g } else { 0.0 },
+            ),
+            Activation::Gelu => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |x, g| {
+                    let (phi, bell) = normal(x);
+                    g * (phi + x * bell * 0.398_942_3)
+                },
+            ),
+            Activation::Sigmoid => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |y, g| g * y * (1.0 - y),
+            ),
+            Activation::Tanh => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |y, g| g * (1.0 - y * y),
+            ),
         }
     });
 }
@@ -116,7 +151,13 @@ pub fn activation_backward(f: Activation, kept: &[f32], dy: &[f32], dx: &mut [f3
 pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) {
     assert!(a.len() == sum.len() && b.len() == sum.len(), "all are equally long");
     for_each_stretch(sum, |start, sum| {
-        map2(&a[start..][..sum.len()], &b[start..][..sum.len()], sum, #[inline(always)] |a, b| a + b);
+        map2(
+            &a[start..][..sum.len()],
+            &b[start..][..sum.len()],
+            sum,
+            #[inline(always)]
+            |a, b| a + b,
+        );
     });
 }
 
@@ -127,13 +168,39 @@ pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) {
 pub fn multiply(x: &[f32], scale: &[f32], y: &mut [f32]) {
     assert!(x.len() == y.len() && scale.len() == y.len(), "all are equally long");
     for_each_stretch(y, |start, y| {
-        map2(&x[start..][..y.len()], &scale[start..][..y.len()], y, #[inline(always)] |a, b| a * b);
+        map2(
+            &x[start..][..y.len()],
+            &scale[start..][..y.len()],
+            y,
+            #[inline(always)]
+            |a, b| a * b,
+        );
+    });
+}
+
+/// A dropout mask: 0 with this probability, else `1 / (1 - probability)`; equal `stream`s give equal masks.
+///
+/// Element `i` is decided by the `i`-th number of SplitMix64 (Steele et al. 2014) started at `stream`, so that
+/// threads need not agree on anything.
+pub fn dropout_mask(probability: f32, stream: u64, mask: &mut [f32]) {
+    let keep = 1.0 / (1.0 - probability);
+    let threshold = (f64::from(probability) * 2f64.powi(32)) as u64;
+    for_each_stretch(mask, |start, mask| {
+        for (i, mask) in mask.iter_mut().enumerate() {
+            let mut z = stream.wrapping_add((start + i) as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            *mask = if (z ^ (z >> 31)) >> 32 < threshold { 0.0 } else { keep };
+        }
     });
 }
 
 #[inline(always)]
 fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
-    Arch::new().dispatch(#[inline(always)] || y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x)));
+    Arch::new().dispatch(
+        #[inline(always)]
+        || y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x)),
+    );
 }
 
 #[inline(always)]
@@ -149,6 +216,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_dropout_mask_has_its_probability_and_mean_one() {
+        let mut mask = vec![f32::NAN; 100_000];
+        dropout_mask(0.3, 7, &mut mask);
+        let zeros = mask.iter().filter(|&&m| m == 0.0).count();
+        assert!((29_000..31_000).contains(&zeros), "{zeros} zeros");
+        assert!(mask.iter().all(|&m| m == 0.0 || m == 1.0 / 0.7));
+        let mut same = vec![0.0; 100_000];
+        dropout_mask(0.3, 7, &mut same);
+        assert_eq!(mask, same);
+        dropout_mask(0.3, 8, &mut same);
+        assert_ne!(mask, same);
+    }
+
+    #[test]
     fn exponential_is_accurate_to_a_few_units_in_the_last_place() {
         for i in -87_000..88_000 {
             let x = i as f32 * 1e-3;
@@ -159,11 +240,11 @@ mod tests {
 
     #[test]
     fn activations_and_gradients_match_finite_differences() {
-        let x: Vec<f32> = (-60..60).map(|i| i as f32 * 0.1 + 0.013).collect();
+        let x: Vec<f32> = (-40..40).map(|i| i as f32 * 0.1 + 0.013).collect();
         for f in [Activation::Relu, Activation::Gelu, Activation::Sigmoid, Activation::Tanh] {
             let exact = |x: f64| match f {
                 Activation::Relu => x.max(0.0),
-                // Phi by its series around 0, exact enough for |x| < 6.
+                // Phi by its series around 0, exact enough for |x| < 4.
                 Activation::Gelu => {
                     let (mut term, mut sum) = (x, x);
                     for k in 1..200 {

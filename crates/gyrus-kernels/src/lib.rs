@@ -10,9 +10,14 @@
 pub mod convolution;
 pub mod convolution_backward;
 mod depthwise;
+pub mod elementwise;
+pub mod loss;
 pub mod matmul;
+pub mod normalization;
+pub mod optimizer;
 pub mod oracle;
 mod parallel;
+pub mod pooling;
 mod tile;
 
 pub use parallel::flush_denormals;

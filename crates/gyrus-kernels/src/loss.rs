@@ -13,7 +13,10 @@ const ROWS: usize = 64;
 /// # Panics
 /// If the lengths differ or are no whole rows.
 pub fn softmax(x: &[f32], columns: usize, y: &mut [f32]) {
-    assert!(columns > 0 && x.len() == y.len() && x.len().is_multiple_of(columns), "x and y are [rows, columns]");
+    assert!(
+        columns > 0 && x.len() == y.len() && x.len().is_multiple_of(columns),
+        "x and y are [rows, columns]"
+    );
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(x.len().div_ceil(ROWS * columns), x.len() < 1 << 14, |task| {
         let start = task * ROWS * columns;

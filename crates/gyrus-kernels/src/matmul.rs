@@ -121,13 +121,16 @@ pub fn sum_rows(x: &[f32], columns: usize, sums: &mut [f32]) {
     assert_eq!(sums.len(), columns, "sums is [columns]");
     assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
     sums.fill(0.0);
-    Arch::new().dispatch(#[inline(always)] || {
-        for row in x.chunks_exact(columns) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in x.chunks_exact(columns) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum += value;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The tile height of this machine, for operands packed by rows.
@@ -363,7 +366,8 @@ fn few_rows(
         let count = DOT_BLOCK.min(outputs - first);
         for row in 0..rows {
             // SAFETY: this task alone writes these outputs of each row.
-            let out = unsafe { core::slice::from_raw_parts_mut(target.get().add(row * outputs + first), count) };
+            let out =
+                unsafe { core::slice::from_raw_parts_mut(target.get().add(row * outputs + first), count) };
             let weight = &weight[first * inputs..][..count * inputs];
             Arch::new().dispatch(Dots { x: &x[row * inputs..][..inputs], weight, inputs, out });
             for (n, value) in out.iter_mut().enumerate() {

@@ -31,7 +31,10 @@ fn for_each_part(
 ) {
     assert_eq!(a.len(), gradient.len(), "a gradient is as long as its parameter");
     let (length, b_len, c_len) = (a.len(), b.len(), c.len());
-    assert!((b_len == length || b_len == 0) && (c_len == length || c_len == 0), "moments are as long as the parameter");
+    assert!(
+        (b_len == length || b_len == 0) && (c_len == length || c_len == 0),
+        "moments are as long as the parameter"
+    );
     let (a, b, c) = (SharedMut(a.as_mut_ptr()), SharedMut(b.as_mut_ptr()), SharedMut(c.as_mut_ptr()));
     for_each_task(length.div_ceil(STRETCH), length <= 2 * STRETCH, |task| {
         let start = task * STRETCH;
@@ -134,7 +137,8 @@ mod tests {
                 let g = f64::from(*g);
                 *m = 0.9 * *m + 0.1 * g;
                 *v = 0.999 * *v + 0.001 * g * g;
-                let (mean, square) = (*m / (1.0 - 0.9f64.powf(step as f64)), *v / (1.0 - 0.999f64.powf(step as f64)));
+                let (mean, square) =
+                    (*m / (1.0 - 0.9f64.powf(step as f64)), *v / (1.0 - 0.999f64.powf(step as f64)));
                 *p -= 0.01 * 0.1 * *p + 0.01 * mean / (square.sqrt() + 1e-8);
             }
         }
@@ -149,7 +153,8 @@ mod tests {
             let mut exact: Vec<[f32; 2]> = p.iter().map(|&p| [p, 0.0]).collect();
             for step in 0..3 {
                 let g = values(100, 10 + step);
-                Sgd { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 }.update(&mut p, &g, &mut v);
+                Sgd { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 }
+                    .update(&mut p, &g, &mut v);
                 for ([p, v], g) in exact.iter_mut().zip(&g) {
                     let g = g + 0.01 * *p;
                     *v = 0.9 * *v + g;

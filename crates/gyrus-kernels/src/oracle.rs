@@ -96,8 +96,9 @@ pub fn convolution_products(shape: &Convolution, mut visit: impl FnMut(usize, us
                                     continue;
                                 }
                                 let channel = o / results * depth + c;
-                                let input =
-                                    ((b * shape.height + row) * shape.width + column) * shape.channels + channel;
+                                let input = ((b * shape.height + row) * shape.width + column)
+                                    * shape.channels
+                                    + channel;
                                 let weight = ((o * depth + c) * shape.kernel[0] + u) * shape.kernel[1] + v;
                                 visit(input, weight, output);
                             }

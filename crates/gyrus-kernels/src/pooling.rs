@@ -31,10 +31,8 @@ impl Pooling {
     /// # Panics
     /// If the window is larger than the padded input.
     pub fn output_size(&self) -> [usize; 2] {
-        let padded = [
-            self.height + self.padding[0] + self.padding[1],
-            self.width + self.padding[2] + self.padding[3],
-        ];
+        let padded =
+            [self.height + self.padding[0] + self.padding[1], self.width + self.padding[2] + self.padding[3]];
         core::array::from_fn(|axis| {
             assert!(self.kernel[axis] <= padded[axis], "the window is larger than the padded input");
             (padded[axis] - self.kernel[axis]) / self.stride[axis] + 1
@@ -115,7 +113,10 @@ pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn max_pool_backward(shape: &Pooling, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32]) {
-    assert!(x.len() == shape.input_len() && dx.len() == x.len(), "x and dx are [batch, height, width, channels]");
+    assert!(
+        x.len() == shape.input_len() && dx.len() == x.len(),
+        "x and dx are [batch, height, width, channels]"
+    );
     assert!(y.len() == shape.output_len() && dy.len() == y.len(), "y and dy are [batch, out.., channels]");
     let [out_height, out_width] = shape.output_size();
     let channels = shape.channels;
@@ -228,13 +229,16 @@ mod tests {
         for index in 0..shape.output_len() {
             let c = index % shape.channels;
             let pixel = index / shape.channels;
-            let (j, i, b) = (pixel % out_width, pixel / out_width % out_height, pixel / out_width / out_height);
+            let (j, i, b) =
+                (pixel % out_width, pixel / out_width % out_height, pixel / out_width / out_height);
             let mut inputs = Vec::new();
             for y in 0..shape.height {
                 for x in 0..shape.width {
                     let (top, left) = (i * shape.stride[0], j * shape.stride[1]);
                     let (py, px) = (y + shape.padding[0], x + shape.padding[2]);
-                    if (top..top + shape.kernel[0]).contains(&py) && (left..left + shape.kernel[1]).contains(&px) {
+                    if (top..top + shape.kernel[0]).contains(&py)
+                        && (left..left + shape.kernel[1]).contains(&px)
+                    {
                         inputs.push(((b * shape.height + y) * shape.width + x) * shape.channels + c);
                     }
                 }

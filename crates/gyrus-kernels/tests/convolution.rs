@@ -17,8 +17,7 @@ fn check(shape: &Convolution, relu: bool) {
     let mut dx = vec![f32::NAN; x.len()];
     let mut dw = vec![f32::NAN; weight.len()];
     let mut db = vec![f32::NAN; shape.outputs];
-    let gradients =
-        ConvolutionGradients { input: Some(&mut dx), weight: Some(&mut dw), bias: Some(&mut db) };
+    let gradients = ConvolutionGradients { input: Some(&mut dx), weight: Some(&mut dw), bias: Some(&mut db) };
     convolution_backward(shape, &x, &weight, &dy, relu.then_some(&y[..]), gradients);
     if relu {
         dy.iter_mut().zip(&y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 });

@@ -1,0 +1,24 @@
+//! Neurons and layers: a blueprint made trainable.
+//!
+//! A [`Network`] is the dense body of a [`Blueprint`](gyrus_blueprint::Blueprint): it lowers the graph to fused operations,
+//! holds the parameters by name, trains through [`Network::gradients`] and answers through [`Network::infer`].
+//!
+//! ```
+//! use gyrus_blueprint::preset;
+//! use gyrus_nn::{Network, floats};
+//! use gyrus_tensor::{Tensor, cpu};
+//!
+//! let network = Network::new(&preset("mlp", &[1, 28, 28].into(), 10)?, 0, &cpu())?;
+//! let answer = network.infer(Tensor::zeros([3, 784], &cpu()));
+//! assert_eq!(answer.dims(), [3, 10]);
+//! # Ok::<(), gyrus_nn::NetworkError>(())
+//! ```
+
+mod error;
+mod network;
+mod plan;
+mod state;
+
+pub use error::NetworkError;
+pub use network::{Mode, Network, Parameter, floats};
+pub use state::{State, StateTensor, from_safetensors, to_safetensors};

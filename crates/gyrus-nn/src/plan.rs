@@ -1,0 +1,421 @@
+//! A blueprint lowered to operations: which run in which order, on what, fused where one kernel does the work of two.
+//!
+//! Shapes in a blueprint are channels-first (`[channels, height, width]`); activations here are `[batch, elements]` with
+//! channels last. The two meet at a Flatten, which turns pictures into features in the blueprint's order.
+
+use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape, Shapes};
+use gyrus_tensor::{Activation, Convolution, Operation, Pooling};
+
+use crate::NetworkError;
+
+/// Where an activation comes from: the step that made it, or the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Input,
+    Step(usize),
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// An operation with its parameters, indices into the plan's.
+    Run { operation: Operation, parameters: Vec<usize> },
+    /// Normalisation with the batch's statistics in training, running ones otherwise; `affine` is gamma and beta.
+    Normalise { channels: usize, affine: [usize; 2], statistics: usize, epsilon: f32, momentum: f32, relu: bool },
+    /// One factor an element; the parameter is channels-first.
+    Scale { parameter: usize, pixels: usize },
+    /// Zeroes elements at random in training.
+    Dropout { probability: f32 },
+    /// The input as it is.
+    Pass,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The last node that the step stands for.
+    pub(crate) node: String,
+    pub(crate) work: Work,
+    pub(crate) source: Source,
+    /// The other term of a sum, or the residual of a normalisation.
+    pub(crate) second: Option<Source>,
+}
+
+/// A parameter as the plan knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct ParameterPlan {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) start: Start,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Start {
+    /// Normal with this deviation: He et al. 2015, for inputs of a unit's fan-in.
+    Normal(f32),
+    Constant(f32),
+}
+
+/// Running statistics of a normalisation: `[2, channels]`, mean and variance.
+#[derive(Clone, Debug)]
+pub(crate) struct StatisticsPlan {
+    pub(crate) node: String,
+    pub(crate) channels: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) parameters: Vec<ParameterPlan>,
+    pub(crate) statistics: Vec<StatisticsPlan>,
+    /// How often each step's result is used; the last step's once.
+    pub(crate) uses: Vec<usize>,
+    /// How often the input is used.
+    pub(crate) input_uses: usize,
+}
+
+/// Height, width and channels of a blueprint shape; features are one pixel.
+fn picture(shape: &Shape) -> [usize; 3] {
+    match shape[..] {
+        [channels, height, width] => [height, width, channels],
+        [channels, length] => [1, length, channels],
+        _ => [1, 1, shape.iter().product()],
+    }
+}
+
+struct Lowering<'a> {
+    blueprint: &'a Blueprint,
+    shapes: &'a Shapes,
+    targets: Vec<Vec<usize>>,
+    sources: Vec<Vec<usize>>,
+    plan: Plan,
+    /// The source of each lowered node's result.
+    results: Vec<Option<Source>>,
+}
+
+impl Plan {
+    pub(crate) fn new(blueprint: &Blueprint) -> Result<Self, NetworkError> {
+        let shapes = blueprint.shapes()?;
+        let mut lowering = Lowering {
+            blueprint,
+            shapes: &shapes,
+            targets: blueprint.targets(),
+            sources: blueprint.sources(),
+            plan: Self::default(),
+            results: vec![None; blueprint.nodes().len()],
+        };
+        for &node in shapes.order() {
+            lowering.node(node)?;
+        }
+        let mut plan = lowering.plan;
+        plan.uses = vec![0; plan.steps.len()];
+        for step in &plan.steps {
+            for source in [Some(step.source), step.second].into_iter().flatten() {
+                match source {
+                    Source::Input => plan.input_uses += 1,
+                    Source::Step(step) => plan.uses[step] += 1,
+                }
+            }
+        }
+        if let Some(last) = plan.uses.last_mut() {
+            *last += 1;
+        }
+        Ok(plan)
+    }
+}
+
+impl Lowering<'_> {
+    fn push(&mut self, node: &str, work: Work, source: Source, second: Option<Source>) -> Source {
+        self.plan.steps.push(Step { node: node.into(), work, source, second });
+        Source::Step(self.plan.steps.len() - 1)
+    }
+
+    fn run(&mut self, node: &str, operation: Operation, parameters: Vec<usize>, source: Source) -> Source {
+        self.push(node, Work::Run { operation, parameters }, source, None)
+    }
+
+    /// The sum of all activations that come into `node`.
+    fn incoming(&mut self, node: usize) -> Source {
+        let name = self.blueprint.nodes()[node].name.clone();
+        let sources: Vec<Source> = self.sources[node].iter().filter_map(|&s| self.results[s]).collect();
+        let mut sum = sources.first().copied().unwrap_or(Source::Input);
+        for &source in &sources[1.min(sources.len())..] {
+            let work = Work::Run { operation: Operation::Add, parameters: Vec::new() };
+            sum = self.push(&name, work, sum, Some(source));
+        }
+        sum
+    }
+
+    /// The step behind `node`'s only source, if that source feeds nothing else: fusing into it changes nothing else.
+    fn fusible(&self, node: usize, source: usize) -> Option<usize> {
+        match (self.targets[source] == [node], self.results[source]) {
+            (true, Some(Source::Step(step))) => Some(step),
+            _ => None,
+        }
+    }
+
+    /// Lets the step before a ReLU do its work, if it can.
+    fn fuse_relu(&mut self, node: usize) -> Option<Source> {
+        let sources = self.sources[node].clone();
+        match sources[..] {
+            [source] => {
+                let step = self.fusible(node, source)?;
+                // Another node's step, such as a sum, may stand there: fuse only with the source's own.
+                match &mut self.plan.steps[step].work {
+                    Work::Run { operation: Operation::Linear { relu, .. }, .. }
+                    | Work::Run { operation: Operation::Convolution { relu, .. }, .. }
+                    | Work::Normalise { relu, .. } => {
+                        if *relu {
+                            return None;
+                        }
+                        *relu = true;
+                        Some(Source::Step(step))
+                    }
+                    _ => None,
+                }
+            }
+            [a, b] => {
+                // A residual edge: the normalisation that comes later in the order adds the other branch.
+                let steps = [(a, b), (b, a)].map(|(norm, skip)| {
+                    let step = self.fusible(node, norm)?;
+                    let is_norm =
+                        matches!(self.plan.steps[step].work, Work::Normalise { relu: false, .. });
+                    let after = match self.results[skip]? {
+                        Source::Input => true,
+                        Source::Step(other) => other < step,
+                    };
+                    let free = self.plan.steps[step].second.is_none();
+                    (is_norm && after && free).then_some((step, skip))
+                });
+                let (step, skip) = steps.into_iter().flatten().next()?;
+                self.plan.steps[step].second = self.results[skip];
+                if let Work::Normalise { relu, .. } = &mut self.plan.steps[step].work {
+                    *relu = true;
+                }
+                Some(Source::Step(step))
+            }
+            _ => None,
+        }
+    }
+
+    /// Registers a node's trainable parameters and returns their indices.
+    fn parameters(&mut self, node: usize, fan_in: usize, rectified: bool) -> Vec<usize> {
+        let name = &self.blueprint.nodes()[node].name;
+        let norm = matches!(
+            self.blueprint.nodes()[node].kind,
+            NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. }
+        );
+        let mut indices = Vec::new();
+        for spec in self.shapes.parameters(node).iter().filter(|spec| spec.trainable) {
+            let start = match spec.name {
+                "weight" if !norm => {
+                    let gain = if rectified { 2.0 } else { 1.0 };
+                    Start::Normal((gain / fan_in.max(1) as f32).sqrt())
+                }
+                "weight" | "scale" => Start::Constant(1.0),
+                _ => Start::Constant(0.0),
+            };
+            indices.push(self.plan.parameters.len());
+            self.plan.parameters.push(ParameterPlan {
+                name: format!("{name}.{}", spec.name),
+                shape: spec.shape.to_vec(),
+                start,
+            });
+        }
+        indices
+    }
+
+    /// Whether a ReLU or GELU follows, through normalisations: the weights then start wider.
+    fn rectified(&self, node: usize) -> bool {
+        self.targets[node].iter().any(|&target| match self.blueprint.nodes()[target].kind {
+            NodeKind::ReLU | NodeKind::GELU => true,
+            NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d { .. } => self.rectified(target),
+            _ => false,
+        })
+    }
+
+    fn node(&mut self, node: usize) -> Result<(), NetworkError> {
+        let blueprint = self.blueprint;
+        let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
+        let input = self.shapes.input(node).clone();
+        let [height, width, channels] = picture(&input);
+        let refuse = |reason| {
+            Err(NetworkError::NoDenseBody { node: name.clone(), kind: kind.name(), reason })
+        };
+        let pooling = |kernel: [usize; 2], stride: [usize; 2], [rows, columns]: [usize; 2]| Pooling {
+            batch: 1,
+            height,
+            width,
+            channels,
+            kernel,
+            stride,
+            padding: [rows, rows, columns, columns],
+        };
+        let result = match kind {
+            NodeKind::Input { .. } => Source::Input,
+            NodeKind::Output => {
+                let source = self.incoming(node);
+                match source {
+                    // The output is the last step, whatever the order of the graph.
+                    Source::Step(step) if step + 1 == self.plan.steps.len() => source,
+                    _ => self.push(name, Work::Pass, source, None),
+                }
+            }
+            NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => {
+                let source = self.incoming(node);
+                let rectified = self.rectified(node);
+                let parameters = self.parameters(node, input[0], rectified);
+                let operation = Operation::Linear { inputs: input[0], outputs: *out_features, relu: false };
+                self.run(name, operation, parameters, source)
+            }
+            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = before_and_behind(padding, [*kernel], [*dilation]);
+                let shape = Convolution {
+                    batch: 1,
+                    height,
+                    width,
+                    channels,
+                    outputs: *out_channels,
+                    kernel: [1, *kernel],
+                    stride: [1, *stride],
+                    padding: [0, 0, ends[0].0, ends[0].1],
+                    dilation: [1, *dilation],
+                    groups: *groups,
+                };
+                self.convolution(node, shape)
+            }
+            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = before_and_behind(padding, *kernel, *dilation);
+                let shape = Convolution {
+                    batch: 1,
+                    height,
+                    width,
+                    channels,
+                    outputs: *out_channels,
+                    kernel: *kernel,
+                    stride: *stride,
+                    padding: [ends[0].0, ends[0].1, ends[1].0, ends[1].1],
+                    dilation: *dilation,
+                    groups: *groups,
+                };
+                self.convolution(node, shape)
+            }
+            NodeKind::SumPool2d { kernel, stride, padding } => {
+                let source = self.incoming(node);
+                let shape = pooling(*kernel, *stride, *padding);
+                self.run(name, Operation::SumPool { shape, scale: 1.0 }, Vec::new(), source)
+            }
+            NodeKind::AvgPool2d { kernel, stride, padding } => {
+                let source = self.incoming(node);
+                let shape = pooling(*kernel, *stride, *padding);
+                let scale = 1.0 / (kernel[0] * kernel[1]) as f32;
+                self.run(name, Operation::SumPool { shape, scale }, Vec::new(), source)
+            }
+            NodeKind::GlobalAvgPool => {
+                let source = self.incoming(node);
+                let shape = pooling([height, width], [1, 1], [0, 0]);
+                let scale = 1.0 / (height * width) as f32;
+                self.run(name, Operation::SumPool { shape, scale }, Vec::new(), source)
+            }
+            NodeKind::MaxPool2d { kernel, stride, padding } => {
+                let source = self.incoming(node);
+                self.run(name, Operation::MaxPool(pooling(*kernel, *stride, *padding)), Vec::new(), source)
+            }
+            NodeKind::Flatten { start_axis, end_axis } => {
+                let source = self.incoming(node);
+                let last = end_axis.unwrap_or(input.len() - 1);
+                let pixels = height * width;
+                if *start_axis == last || pixels == 1 || channels == 1 || input.len() == 1 {
+                    self.push(name, Work::Pass, source, None)
+                } else if *start_axis == 0 && last == input.len() - 1 {
+                    self.run(name, Operation::ChannelsFirst { pixels, channels }, Vec::new(), source)
+                } else if *start_axis > 0 {
+                    self.push(name, Work::Pass, source, None)
+                } else {
+                    return refuse("flatten all axes, or only those behind the channels");
+                }
+            }
+            NodeKind::Scale => {
+                let source = self.incoming(node);
+                let parameter = self.parameters(node, 1, false)[0];
+                self.push(name, Work::Scale { parameter, pixels: height * width }, source, None)
+            }
+            NodeKind::ReLU => match self.fuse_relu(node) {
+                Some(source) => source,
+                None => self.activation(node, Activation::Relu),
+            },
+            NodeKind::GELU => self.activation(node, Activation::Gelu),
+            NodeKind::Sigmoid => self.activation(node, Activation::Sigmoid),
+            NodeKind::Tanh => self.activation(node, Activation::Tanh),
+            NodeKind::Softmax { axis: 0 } => {
+                let source = self.incoming(node);
+                self.run(name, Operation::Softmax { columns: channels }, Vec::new(), source)
+            }
+            NodeKind::Softmax { .. } => return refuse("a softmax goes over axis 0, the features or channels"),
+            NodeKind::BatchNorm { epsilon, momentum } => {
+                let source = self.incoming(node);
+                let affine = self.parameters(node, 1, false);
+                self.plan.statistics.push(StatisticsPlan { node: name.clone(), channels });
+                let work = Work::Normalise {
+                    channels,
+                    affine: [affine[0], affine[1]],
+                    statistics: self.plan.statistics.len() - 1,
+                    epsilon: *epsilon as f32,
+                    momentum: *momentum as f32,
+                    relu: false,
+                };
+                self.push(name, work, source, None)
+            }
+            NodeKind::LayerNorm { epsilon } => {
+                if input.len() > 1 {
+                    return refuse("layer normalisation goes over `[features]`; flatten or pool first");
+                }
+                let source = self.incoming(node);
+                let parameters = self.parameters(node, 1, false);
+                self.run(name, Operation::LayerNorm { epsilon: *epsilon as f32 }, parameters, source)
+            }
+            NodeKind::Dropout { probability } => {
+                let source = self.incoming(node);
+                self.push(name, Work::Dropout { probability: *probability as f32 }, source, None)
+            }
+            NodeKind::Delay { .. } | NodeKind::Threshold { .. } => {
+                return refuse("it works on signals in time");
+            }
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. } => return refuse("it is a neuron with a state in time"),
+            // The blueprint may learn kinds before this body does.
+            #[allow(unreachable_patterns)]
+            _ => return refuse("this version does not know it"),
+        };
+        self.results[node] = Some(result);
+        Ok(())
+    }
+
+    fn convolution(&mut self, node: usize, shape: Convolution) -> Source {
+        let name = self.blueprint.nodes()[node].name.clone();
+        let source = self.incoming(node);
+        let fan_in = shape.channels / shape.groups * shape.kernel[0] * shape.kernel[1];
+        let rectified = self.rectified(node);
+        let parameters = self.parameters(node, fan_in, rectified);
+        self.run(&name, Operation::Convolution { shape, relu: false }, parameters, source)
+    }
+
+    fn activation(&mut self, node: usize, f: Activation) -> Source {
+        let name = self.blueprint.nodes()[node].name.clone();
+        let source = self.incoming(node);
+        self.run(&name, Operation::Activation(f), Vec::new(), source)
+    }
+}
+
+/// Padding of each axis; the blueprint has checked that it does not overflow.
+fn before_and_behind<const AXES: usize>(
+    padding: &Padding<AXES>,
+    kernel: [usize; AXES],
+    dilation: [usize; AXES],
+) -> [(usize, usize); AXES] {
+    padding.before_and_behind(kernel, dilation).unwrap_or([(0, 0); AXES])
+}

@@ -1,0 +1,86 @@
+//! The numbers of a network by name, in memory and as a safetensors file.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+use crate::NetworkError;
+
+/// One stored tensor, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateTensor {
+    /// As PyTorch shapes it.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub values: Vec<f32>,
+}
+
+/// Tensors by name: `<node>.<parameter>`.
+pub type State = BTreeMap<String, StateTensor>;
+
+/// Writes tensors as a safetensors file with `metadata`. Equal input gives equal bytes.
+///
+/// # Errors
+/// If a shape and its values disagree.
+pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, NetworkError> {
+    let refused =
+        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = state
+        .iter()
+        .map(|(name, tensor)| {
+            (name, &tensor.shape, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        })
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(refused)?;
+    // A map of one order only would be needed for equal bytes; with several keys the metadata goes in as one.
+    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
+    serialize(views, (!metadata.is_empty()).then_some(metadata)).map_err(refused)
+}
+
+/// Reads a safetensors file of F32 tensors, and its metadata.
+///
+/// # Errors
+/// If the file is malformed or holds other number types.
+pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>), NetworkError> {
+    let refused =
+        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;
+    let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+    let file = SafeTensors::deserialize(bytes).map_err(refused)?;
+    let mut state = State::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(NetworkError::TensorType { name: name.into(), dtype: format!("{:?}", view.dtype()) });
+        }
+        let (chunks, _) = view.data().as_chunks::<4>();
+        let values = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        state.insert(name.into(), StateTensor { shape: view.shape().to_vec(), values });
+    }
+    Ok((state, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_round_trips_and_damage_is_refused() {
+        let mut state = State::new();
+        state.insert("a.weight".into(), StateTensor { shape: vec![2, 3], values: vec![0.5; 6] });
+        state.insert("b".into(), StateTensor { shape: vec![1], values: vec![-1.0] });
+        let metadata = BTreeMap::from([("k".to_string(), "v".to_string())]);
+        let bytes = to_safetensors(&state, &metadata).unwrap();
+        assert_eq!(bytes, to_safetensors(&state, &metadata).unwrap());
+        assert_eq!(from_safetensors(&bytes).unwrap(), (state, metadata));
+        for cut in [0, 7, 8, 20, bytes.len() - 1] {
+            assert!(from_safetensors(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut huge = bytes.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(from_safetensors(&huge).is_err());
+    }
+}

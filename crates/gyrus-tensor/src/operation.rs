@@ -1,0 +1,298 @@
+//! The operations that have kernels: what each computes, what it keeps for its gradient, and the gradient.
+
+use std::sync::Arc;
+
+use burn_flex::FlexTensor;
+use gyrus_kernels::convolution::{Convolution, convolution};
+use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::elementwise::{Activation, activation, activation_backward, add, multiply};
+use gyrus_kernels::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
+use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradient, sum_rows};
+use gyrus_kernels::normalization::{
+    BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics, layer_norm,
+    layer_norm_backward,
+};
+use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
+
+use crate::pool::filled;
+
+/// An operation with a kernel, and everything but its tensors.
+///
+/// Activations are `[batch, elements]`, pictures channels-last within a row; parameters are flat. The tensors of each
+/// are named in brackets.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// `[x, weight, bias?]`
+    Linear { inputs: usize, outputs: usize, relu: bool },
+    /// `[x, weight, bias?]`; the shape's `batch` is taken from `x`.
+    Convolution { shape: Convolution, relu: bool },
+    /// `[x]`
+    Activation(Activation),
+    /// `[x]`
+    MaxPool(Pooling),
+    /// `[x]`
+    SumPool { shape: Pooling, scale: f32 },
+    /// `[x]` to `[2, channels]`: mean and variance of each channel. Has no gradient.
+    Statistics { channels: usize },
+    /// `[x, gamma, beta, statistics, residual?]`; `own`: the statistics are this batch's, and gradients go through them.
+    BatchNorm { own: bool, epsilon: f32, relu: bool },
+    /// `[x, gamma, beta]`
+    LayerNorm { epsilon: f32 },
+    /// `[a, b]`
+    Add,
+    /// `[x, scale]`
+    Multiply,
+    /// `[x]`
+    Softmax { columns: usize },
+    /// `[x]`: `[pixels, channels]` of each row to `[channels, pixels]`.
+    ChannelsFirst { pixels: usize, channels: usize },
+    /// `[logits]` to `[1, 1]`: mean over the rows, in nats.
+    CrossEntropy { targets: Arc<[u32]>, classes: usize, smoothing: f32 },
+    /// `[predictions]` to `[1, 1]`
+    MeanSquaredError { targets: Arc<[f32]> },
+}
+
+/// What an operation keeps for its gradient.
+pub(crate) struct Kept {
+    /// Indices of inputs.
+    pub(crate) inputs: &'static [usize],
+    pub(crate) output: bool,
+}
+
+/// The floats of a tensor, copied first if it is a view that is not contiguous.
+struct Floats(FlexTensor);
+
+impl Floats {
+    fn new(tensor: &FlexTensor) -> Self {
+        Self(tensor.to_contiguous())
+    }
+
+    fn get(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or_default()
+    }
+}
+
+impl Operation {
+    pub(crate) fn keeps(&self, inputs: usize) -> Kept {
+        let (inputs, output): (&[usize], bool) = match self {
+            Self::Linear { relu, .. } | Self::Convolution { relu, .. } => {
+                (if inputs == 3 { &[0, 1, 2] } else { &[0, 1] }, *relu)
+            }
+            Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
+            Self::Activation(_) | Self::Softmax { .. } => (&[], true),
+            Self::MaxPool(_) => (&[0], true),
+            Self::BatchNorm { relu, .. } => (&[0, 1, 2, 3], *relu),
+            Self::LayerNorm { .. } => (&[0, 1], false),
+            Self::Multiply => (&[1], false),
+            // The gradient itself, made in the forward pass, comes as the extra result.
+            Self::CrossEntropy { .. }
+            | Self::MeanSquaredError { .. }
+            | Self::Add
+            | Self::Statistics { .. }
+            | Self::SumPool { .. }
+            | Self::ChannelsFirst { .. } => (&[], false),
+        };
+        Kept { inputs, output }
+    }
+
+    /// The result, and for losses their gradient.
+    pub(crate) fn forward(&self, tensors: &[FlexTensor]) -> (FlexTensor, Option<FlexTensor>) {
+        let floats: Vec<Floats> = tensors.iter().map(Floats::new).collect();
+        let input = |i: usize| floats[i].get();
+        let x = input(0);
+        let optional = |i: usize| floats.get(i).map(Floats::get);
+        let rows = tensors[0].layout().shape()[0];
+        let output = match self {
+            Self::Linear { inputs, outputs, relu } => filled([rows, *outputs], |y| {
+                linear(x, input(1), optional(2), *relu, (rows, *inputs, *outputs), y);
+            }),
+            Self::Convolution { shape, relu } => {
+                let shape = Convolution { batch: rows, ..*shape };
+                filled([rows, shape.output_len() / rows], |y| {
+                    convolution(&shape, x, input(1), optional(2), *relu, y);
+                })
+            }
+            Self::Activation(f) => filled([rows, x.len() / rows], |y| activation(*f, x, y)),
+            Self::MaxPool(shape) => {
+                let shape = Pooling { batch: rows, ..*shape };
+                filled([rows, shape.output_len() / rows], |y| max_pool(&shape, x, y))
+            }
+            Self::SumPool { shape, scale } => {
+                let shape = Pooling { batch: rows, ..*shape };
+                filled([rows, shape.output_len() / rows], |y| sum_pool(&shape, *scale, x, y))
+            }
+            Self::Statistics { channels } => filled([2, *channels], |to| {
+                let (mean, variance) = to.split_at_mut(*channels);
+                batch_statistics(x, mean, variance);
+            }),
+            Self::BatchNorm { epsilon, relu, .. } => filled([rows, x.len() / rows], |y| {
+                let norm = BatchNorm { gamma: input(1), beta: input(2), epsilon: *epsilon, relu: *relu };
+                batch_norm(norm, statistics(input(3)), x, optional(4), y);
+            }),
+            Self::LayerNorm { epsilon } => filled([rows, x.len() / rows], |y| {
+                layer_norm(x, input(1), input(2), *epsilon, y);
+            }),
+            Self::Add => filled([rows, x.len() / rows], |y| add(x, input(1), y)),
+            Self::Multiply => filled([rows, x.len() / rows], |y| multiply(x, input(1), y)),
+            Self::Softmax { columns } => filled([rows, x.len() / rows], |y| softmax(x, *columns, y)),
+            Self::ChannelsFirst { pixels, channels } => {
+                filled([rows, pixels * channels], |y| transpose(x, *pixels, *channels, y))
+            }
+            Self::CrossEntropy { targets, classes, smoothing } => {
+                return loss(x, rows, |g| cross_entropy(x, targets, *classes, *smoothing, g));
+            }
+            Self::MeanSquaredError { targets } => {
+                return loss(x, rows, |g| mean_squared_error(x, targets, g));
+            }
+        };
+        (output, None)
+    }
+
+    /// Gradients for the inputs that `wanted` marks, in order. `kept` is what [`Operation::keeps`] says, inputs first,
+    /// then the output, or the extra result.
+    pub(crate) fn backward(
+        &self,
+        kept: &[FlexTensor],
+        dy: &FlexTensor,
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
+        let kept = |i: usize| kept[i].get();
+        let rows = dy.layout().shape()[0];
+        let dy = Floats::new(dy);
+        let dy = dy.get();
+        let same =
+            |work: &mut dyn FnMut(&mut [f32])| vec![Some(filled([rows, dy.len() / rows], |dx| work(dx)))];
+        match self {
+            Self::Linear { inputs, outputs, relu } => {
+                let shape = (rows, *inputs, *outputs);
+                let masked = relu.then(|| {
+                    filled([rows, *outputs], |g| {
+                        activation_backward(Activation::Relu, kept(wanted.len()), dy, g)
+                    })
+                });
+                let masked = masked.as_ref().map(Floats::new);
+                let dy = masked.as_ref().map_or(dy, Floats::get);
+                let dx = || filled([rows, *inputs], |dx| linear_input_gradient(dy, kept(1), shape, dx));
+                let dw = || filled([inputs * outputs], |dw| linear_weight_gradient(dy, kept(0), shape, dw));
+                let db = || filled([*outputs], |db| sum_rows(dy, *outputs, db));
+                let mut gradients = vec![wanted[0].then(dx), wanted[1].then(dw)];
+                gradients.extend(wanted.get(2).map(|wanted| wanted.then(db)));
+                gradients
+            }
+            Self::Convolution { shape, relu } => {
+                let shape = Convolution { batch: rows, ..*shape };
+                let activated = relu.then(|| kept(wanted.len()));
+                let (mut dx, mut dw, mut db) = (None, None, None);
+                if wanted[0] {
+                    dx = Some(filled([rows, shape.input_len() / rows], |_| {}));
+                }
+                if wanted[1] {
+                    dw = Some(filled([shape.weight_len()], |_| {}));
+                }
+                if wanted.get(2) == Some(&true) {
+                    db = Some(filled([shape.outputs], |_| {}));
+                }
+                let gradients = ConvolutionGradients {
+                    input: dx.as_mut().map(FlexTensor::storage_mut),
+                    weight: dw.as_mut().map(FlexTensor::storage_mut),
+                    bias: db.as_mut().map(FlexTensor::storage_mut),
+                };
+                convolution_backward(&shape, kept(0), kept(1), dy, activated, gradients);
+                let mut all = vec![dx, dw, db];
+                all.truncate(wanted.len());
+                all
+            }
+            Self::Activation(f) => same(&mut |dx| activation_backward(*f, kept(0), dy, dx)),
+            Self::MaxPool(shape) => {
+                let shape = Pooling { batch: rows, ..*shape };
+                vec![Some(filled([rows, shape.input_len() / rows], |dx| {
+                    max_pool_backward(&shape, kept(0), kept(1), dy, dx);
+                }))]
+            }
+            Self::SumPool { shape, scale } => {
+                let shape = Pooling { batch: rows, ..*shape };
+                vec![Some(filled([rows, shape.input_len() / rows], |dx| {
+                    sum_pool_backward(&shape, *scale, dy, dx);
+                }))]
+            }
+            Self::Statistics { .. } => vec![None],
+            Self::BatchNorm { own, epsilon, relu } => {
+                let norm = BatchNorm { gamma: kept(1), beta: kept(2), epsilon: *epsilon, relu: *relu };
+                let channels = norm.gamma.len();
+                let mut dx = filled([rows, dy.len() / rows], |_| {});
+                let mut residual =
+                    (wanted.get(4) == Some(&true)).then(|| filled([rows, dy.len() / rows], |_| {}));
+                let (mut gamma, mut beta) = (filled([channels], |_| {}), filled([channels], |_| {}));
+                let gradients = BatchNormGradients {
+                    input: dx.storage_mut(),
+                    residual: residual.as_mut().map(FlexTensor::storage_mut),
+                    gamma: gamma.storage_mut(),
+                    beta: beta.storage_mut(),
+                };
+                let activated = relu.then(|| kept(4));
+                batch_norm_backward(norm, statistics(kept(3)), *own, kept(0), activated, dy, gradients);
+                let mut all = vec![Some(dx), Some(gamma), Some(beta), None, residual];
+                all.truncate(wanted.len());
+                all
+            }
+            Self::LayerNorm { epsilon } => {
+                let channels = kept(1).len();
+                let mut dx = filled([rows, dy.len() / rows], |_| {});
+                let (mut gamma, mut beta) = (filled([channels], |_| {}), filled([channels], |_| {}));
+                layer_norm_backward(
+                    kept(0),
+                    kept(1),
+                    *epsilon,
+                    dy,
+                    dx.storage_mut(),
+                    gamma.storage_mut(),
+                    beta.storage_mut(),
+                );
+                vec![Some(dx), Some(gamma), Some(beta)]
+            }
+            Self::Add => {
+                let mut gradients = same(&mut |dx| dx.copy_from_slice(dy));
+                let both = gradients[0].clone();
+                gradients.push(both);
+                gradients
+            }
+            Self::Multiply => {
+                let mut gradients = same(&mut |dx| multiply(dy, kept(0), dx));
+                // The scale is a mask, never trained.
+                gradients.push(None);
+                gradients
+            }
+            Self::Softmax { columns } => same(&mut |dx| softmax_backward(kept(0), dy, *columns, dx)),
+            Self::ChannelsFirst { pixels, channels } => same(&mut |dx| transpose(dy, *channels, *pixels, dx)),
+            Self::CrossEntropy { targets, classes, .. } => scaled(kept(0), dy[0], targets.len(), *classes),
+            Self::MeanSquaredError { targets } => scaled(kept(0), dy[0], targets.len(), 1),
+        }
+    }
+}
+
+fn statistics(both: &[f32]) -> Statistics<'_> {
+    let (mean, variance) = both.split_at(both.len() / 2);
+    Statistics { mean, variance }
+}
+
+fn loss(x: &[f32], rows: usize, run: impl FnOnce(&mut [f32]) -> f32) -> (FlexTensor, Option<FlexTensor>) {
+    let mut loss = 0.0;
+    let gradient = filled([rows, x.len() / rows], |g| loss = run(g));
+    (filled([1, 1], |to| to[0] = loss), Some(gradient))
+}
+
+fn scaled(gradient: &[f32], by: f32, rows: usize, columns: usize) -> Vec<Option<FlexTensor>> {
+    vec![Some(filled([rows, columns], |dx| dx.iter_mut().zip(gradient).for_each(|(dx, g)| *dx = g * by)))]
+}
+
+/// Each row's `[a, b]` to `[b, a]`.
+fn transpose(x: &[f32], a: usize, b: usize, y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(a * b).zip(y.chunks_exact_mut(a * b)) {
+        for j in 0..b {
+            for (i, y) in y[j * a..][..a].iter_mut().enumerate() {
+                *y = x[i * b + j];
+            }
+        }
+    }
+}

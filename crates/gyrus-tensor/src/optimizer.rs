@@ -1,0 +1,62 @@
+//! One optimiser step over one parameter, on any device.
+
+use burn::backend::Flex;
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+use gyrus_kernels::optimizer::{AdamW, Sgd};
+
+use crate::device::kernels_run_on;
+
+fn flex(tensor: Tensor<1>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("the caller has checked the device")
+}
+
+/// The parameter and its two moments after one step of [`AdamW`]; all `[elements]`, without autodiff.
+///
+/// On the CPU the memory of the tensors is used again if nothing else holds them.
+pub fn adamw_step(
+    step: AdamW,
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    first: Tensor<1>,
+    second: Tensor<1>,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    if kernels_run_on(&parameter) {
+        let mut tensors = [parameter, first, second].map(flex);
+        let [parameter, first, second] = &mut tensors;
+        let gradient = flex(gradient).to_contiguous();
+        let slice = gradient.as_slice().unwrap_or_default();
+        step.update(parameter.storage_mut(), slice, first.storage_mut(), second.storage_mut());
+        return tensors.map(Tensor::from_primitive::<Flex>).into();
+    }
+    let first = first * step.beta1 + gradient.clone() * (1.0 - step.beta1);
+    let second = second * step.beta2 + gradient.square() * (1.0 - step.beta2);
+    let correction = |beta: f32| 1.0 - f64::from(beta).powf(step.step as f64);
+    let size = f64::from(step.learning_rate) / correction(step.beta1);
+    let denominator = second.clone().sqrt() / correction(step.beta2).sqrt() + step.epsilon;
+    let kept = parameter * (1.0 - step.learning_rate * step.weight_decay);
+    (kept - first.clone() / denominator * size, first, second)
+}
+
+/// The parameter and its velocity after one step of [`Sgd`]; all `[elements]`, without autodiff.
+///
+/// On the CPU the memory of the tensors is used again if nothing else holds them.
+pub fn sgd_step(
+    step: Sgd,
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    velocity: Tensor<1>,
+) -> (Tensor<1>, Tensor<1>) {
+    if kernels_run_on(&parameter) {
+        let mut tensors = [parameter, velocity].map(flex);
+        let [parameter, velocity] = &mut tensors;
+        let gradient = flex(gradient).to_contiguous();
+        step.update(parameter.storage_mut(), gradient.as_slice().unwrap_or_default(), velocity.storage_mut());
+        return tensors.map(Tensor::from_primitive::<Flex>).into();
+    }
+    let gradient = gradient + parameter.clone() * step.weight_decay;
+    let velocity = velocity * step.momentum + gradient.clone();
+    let direction =
+        if step.nesterov { gradient + velocity.clone() * step.momentum } else { velocity.clone() };
+    (parameter - direction * step.learning_rate, velocity)
+}
