@@ -168,17 +168,21 @@ pub(crate) fn augment_image(
 ) {
     let inverse = Inverse::draw(augment, size, stream);
     pad(augment.outside, size, pixels, tables, padded);
-    match size.channels {
-        1 => warp::<1>(inverse, size, padded, out),
-        3 => warp::<3>(inverse, size, padded, out),
-        _ => warp_channels(inverse, size, padded, out),
+    // With the number of channels known the inner loops are unrolled.
+    match (augment.moves_in_fractions(), size.channels) {
+        (true, 1) => warp(inverse, size, 1, padded, out),
+        (true, 3) => warp(inverse, size, 3, padded, out),
+        (true, channels) => warp(inverse, size, channels, padded, out),
+        (false, 1) => shift(inverse, size, 1, padded, out),
+        (false, 3) => shift(inverse, size, 3, padded, out),
+        (false, channels) => shift(inverse, size, channels, padded, out),
     }
     if augment.erase_fraction > 0.0 {
         erase(augment.erase_fraction, size, stream, out);
     }
 }
 
-/// The normalised picture with a border of one pixel, so that [`warp`] needs no test for the edges.
+/// The normalised picture with a border of one pixel, so that [`warp`] and [`shift`] need no test for the edges.
 fn pad(outside: Outside, size: Size, pixels: &[u8], tables: &[[f32; 256]], padded: &mut Vec<f32>) {
     let Size { height, width, channels } = size;
     let stride = (width + 2) * channels;
@@ -228,48 +232,77 @@ pub(crate) fn normalise(pixels: &[u8], tables: &[[f32; 256]], out: &mut [f32]) {
     }
 }
 
-/// Where an output pixel finds its source: the index of the upper left one of four pixels of the padded picture,
-/// and the weights of the right and of the lower ones.
+/// How many pixels are located at once, so that the arithmetic becomes vector instructions.
+const LANES: usize = 16;
+
+/// A source coordinate kept within `0..=last`: beyond lies only more of the border. A NaN becomes 0.
 #[inline(always)]
-fn locate(inverse: Inverse, size: Size, column: usize, row: usize) -> (usize, f32, f32) {
-    let (x, y) = (column as f32, row as f32);
-    // +1 for the border. Clamping to the border repeats it to infinity; `max` also swallows a NaN.
-    let source_x = (inverse.xx * x + inverse.xy * y + inverse.x0 + 1.0).max(0.0).min(size.width as f32 + 1.0);
-    let source_y =
-        (inverse.yx * x + inverse.yy * y + inverse.y0 + 1.0).max(0.0).min(size.height as f32 + 1.0);
-    // The last cell begins one pixel before the border's end, so that all four neighbours exist.
-    let left = (source_x as usize).min(size.width);
-    let top = (source_y as usize).min(size.height);
-    (top * (size.width + 2) + left, source_x - left as f32, source_y - top as f32)
+fn clamp(coordinate: f32, last: f32) -> f32 {
+    let positive = if coordinate > 0.0 { coordinate } else { 0.0 };
+    if positive < last { positive } else { last }
 }
 
+/// `coordinate - 0.5`, at least 0 and at most `last`, rounded: as a float and as an integer. So a coordinate lies
+/// in the cell that begins there, or exactly on its edge. In adding 2^23 the hardware rounds, and the integer stands
+/// in the lowest bits of the sum; unlike a cast of Rust's this needs no test for what does not fit.
 #[inline(always)]
-fn interpolate(padded: &[f32], at: usize, pixel: usize, line: usize, right: f32, below: f32) -> f32 {
-    let upper = padded[at] + right * (padded[at + pixel] - padded[at]);
-    let lower = padded[at + line] + right * (padded[at + line + pixel] - padded[at + line]);
-    upper + below * (lower - upper)
+fn whole_part(coordinate: f32, last: usize) -> (f32, u32) {
+    const ROUND: f32 = 8_388_608.0;
+    let sum = clamp(coordinate - 0.5, last as f32) + ROUND;
+    (sum - ROUND, sum.to_bits() - ROUND.to_bits())
 }
 
-fn warp<const CHANNELS: usize>(inverse: Inverse, size: Size, padded: &[f32], out: &mut [f32]) {
-    let line = (size.width + 2) * CHANNELS;
-    for (row, out) in out.chunks_exact_mut(size.width * CHANNELS).enumerate() {
-        for (column, out) in out.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
-            let (at, right, below) = locate(inverse, size, column, row);
-            for (channel, out) in out.iter_mut().enumerate() {
-                *out = interpolate(padded, at * CHANNELS + channel, CHANNELS, line, right, below);
+/// Each output pixel from four pixels of the padded picture.
+#[inline(always)]
+fn warp(inverse: Inverse, size: Size, channels: usize, padded: &[f32], out: &mut [f32]) {
+    let stride = (size.width + 2) * channels;
+    let (last_x, last_y) = (size.width as f32 + 1.0, size.height as f32 + 1.0);
+    for (row, out) in out.chunks_exact_mut(size.width * channels).enumerate() {
+        // +1 for the border.
+        let row_x = inverse.xy * row as f32 + inverse.x0 + 1.0;
+        let row_y = inverse.yy * row as f32 + inverse.y0 + 1.0;
+        for (block, out) in out.chunks_mut(LANES * channels).enumerate() {
+            let (mut at, mut right, mut below) = ([0_u32; LANES], [0.0_f32; LANES], [0.0_f32; LANES]);
+            for lane in 0..LANES {
+                let column = (block * LANES + lane) as f32;
+                let x = clamp(inverse.xx * column + row_x, last_x);
+                let y = clamp(inverse.yx * column + row_y, last_y);
+                // The last cell begins one pixel before the border's end, so that all four neighbours exist.
+                let left = whole_part(x, size.width);
+                let top = whole_part(y, size.height);
+                at[lane] = top.1 * (size.width as u32 + 2) + left.1;
+                right[lane] = x - left.0;
+                below[lane] = y - top.0;
+            }
+            for (lane, out) in out.chunks_exact_mut(channels).enumerate() {
+                let start = at[lane] as usize * channels;
+                let upper = &padded[start..start + 2 * channels];
+                let lower = &padded[start + stride..start + stride + 2 * channels];
+                for (channel, out) in out.iter_mut().enumerate() {
+                    let above = upper[channel] + right[lane] * (upper[channel + channels] - upper[channel]);
+                    let under = lower[channel] + right[lane] * (lower[channel + channels] - lower[channel]);
+                    *out = above + below[lane] * (under - above);
+                }
             }
         }
     }
 }
 
-fn warp_channels(inverse: Inverse, size: Size, padded: &[f32], out: &mut [f32]) {
-    let channels = size.channels;
-    let line = (size.width + 2) * channels;
-    for (row, out) in out.chunks_exact_mut(size.width * channels).enumerate() {
-        for (column, out) in out.chunks_exact_mut(channels).enumerate() {
-            let (at, right, below) = locate(inverse, size, column, row);
+/// The same where the map only mirrors and shifts by whole pixels: each output pixel is one source pixel.
+#[inline(always)]
+fn shift(inverse: Inverse, size: Size, channels: usize, padded: &[f32], out: &mut [f32]) {
+    let Size { height, width, .. } = size;
+    let place =
+        |coordinate: f32, length: usize| clamp(coordinate.round() + 1.0, length as f32 + 1.0) as usize;
+    let columns: Vec<usize> =
+        (0..width).map(|column| place(inverse.xx * column as f32 + inverse.x0, width) * channels).collect();
+    for (row, out) in out.chunks_exact_mut(width * channels).enumerate() {
+        let source = place(row as f32 + inverse.y0, height) * (width + 2) * channels;
+        let source = &padded[source..][..(width + 2) * channels];
+        for (out, at) in out.chunks_exact_mut(channels).zip(&columns) {
+            let pixel = &source[*at..*at + channels];
             for (channel, out) in out.iter_mut().enumerate() {
-                *out = interpolate(padded, at * channels + channel, channels, line, right, below);
+                *out = pixel[channel];
             }
         }
     }
