@@ -1,8 +1,9 @@
 //! Pictures: from the bytes of a PNG, JPEG or WebP file to the pixels that a network expects.
 //!
 //! 16-bit pictures are reduced to 8 bits, transparency is laid on white paper, a rotation in the EXIF data is
-//! ignored. Resizing stretches (the proportions are not kept) with the Catmull-Rom kernel, widened when shrinking
-//! so that fine detail is averaged instead of aliased. Grey is computed last, by the Rec. 709 weights.
+//! ignored. Resizing stretches (the proportions are not kept): what is more than four times too large is averaged
+//! down to that, then the Catmull-Rom kernel follows, widened when shrinking, so that fine detail is averaged and not
+//! aliased. Grey is computed last, by the Rec. 709 weights.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -77,6 +78,11 @@ pub fn decode(
     let (target_width, target_height) = (side(width).ok_or_else(target)?, side(height).ok_or_else(target)?);
     dimensions(bytes)?;
     let mut picture = opaque(reader(bytes)?.decode()?);
+    // The kernel over a picture of a camera's size would take longer than decoding it, and would hardly differ.
+    let enough = (picture.width().min(4 * target_width), picture.height().min(4 * target_height));
+    if picture.dimensions() != enough {
+        picture = imageops::thumbnail(&picture, enough.0, enough.1);
+    }
     if picture.dimensions() != (target_width, target_height) {
         picture = imageops::resize(&picture, target_width, target_height, FilterType::CatmullRom);
     }

@@ -125,6 +125,16 @@ fn shrinking_averages_and_the_same_size_is_exact() {
     let small = picture::decode(&png, 8, 8, 1).unwrap();
     assert!(small.iter().all(|value| (120..=135).contains(value)), "{small:?}");
     assert_eq!(picture::decode(&png, 32, 32, 3).unwrap(), board.into_raw());
+
+    // Far too large in one direction, to be enlarged in the other: a ramp stays one.
+    let ramp = RgbImage::from_fn(1000, 3, |x, _| Rgb([(x / 4) as u8; 3]));
+    let small = picture::decode(&encode(&ramp.into(), ImageFormat::Png), 6, 10, 1).unwrap();
+    for row in small.chunks(10) {
+        for (column, value) in row.iter().enumerate() {
+            let expected = 12.5 + 25.0 * column as f64;
+            assert!((f64::from(*value) - expected).abs() < 4.0, "{value} in column {column}");
+        }
+    }
 }
 
 #[test]
