@@ -23,6 +23,10 @@ use clap::{Parser, Subcommand};
 use crate::report::{Report, Row};
 use crate::works::{Kind, WORKS};
 
+/// As the program `gyrus` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Times Gyrus and PyTorch on the same work, in turn, and prints the ratios ours / PyTorch.
 #[derive(Parser)]
 #[command(name = "gyrus-bench", version)]

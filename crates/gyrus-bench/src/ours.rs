@@ -1,24 +1,100 @@
 //! Our side of the works: the networks of `bench/torch_works.py`, built with Gyrus.
+//!
+//! Everything goes through the public library, as a user's program would: [`Network::gradients`] and
+//! [`Optimizer::step`] for a training step, [`Network::infer`] for an answer.
 
-use anyhow::{Result, bail};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use gyrus_blueprint::preset;
+use gyrus_nn::Network;
+use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor, with_threads};
+use gyrus_train::Optimizer;
 
 /// One work, set up on fixed random data.
-pub(crate) trait Work {
-    /// Does the work once: a whole training step (forward, backward, optimizer), or one inference.
-    ///
-    /// The result must be complete when this returns, and may not be optimised away.
-    fn step(&mut self) -> Result<()>;
+pub(crate) struct Work {
+    network: Network,
+    optimizer: Option<(Optimizer, f32)>,
+    input: Tensor<2>,
+    targets: std::sync::Arc<[u32]>,
+    threads: usize,
+}
 
-    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
-    fn parameters(&self) -> usize;
+/// Repeatable values in -1 ..= 1.
+fn values(count: usize) -> impl Iterator<Item = f32> {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    (0..count).map(move |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    })
 }
 
 /// Sets up the work `name` for `threads` threads.
 ///
 /// # Errors
 /// When there is no such work on our side.
-pub(crate) fn create(name: &str, threads: usize) -> Result<Box<dyn Work>> {
-    bail!(
-        "'{name}' on {threads} threads has no implementation on our side; --torch-only measures PyTorch alone"
-    )
+pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
+    let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
+    let (blueprint, shape) = match network {
+        "mlp" => ("mlp", vec![784]),
+        "cnn" => ("cnn", vec![1, 28, 28]),
+        "resnet20" => ("resnet20", vec![3, 32, 32]),
+        _ => bail!("'{name}' has no implementation on our side"),
+    };
+    let (batch, train) = match (work, network) {
+        ("train", "mlp") => (128, true),
+        ("train", _) => (64, true),
+        ("infer-64", _) => (64, false),
+        ("infer-1", _) => (1, false),
+        _ => bail!("'{name}' has no implementation on our side"),
+    };
+    let elements = shape.iter().product();
+    let network = Network::new(&preset(blueprint, shape, 10)?, 0, &cpu())?;
+    let optimizer = match (train, blueprint) {
+        (false, _) => None,
+        (true, "resnet20") => Some((Optimizer::new("sgd", 1e-4, &network)?, 0.01)),
+        (true, _) => Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3)),
+    };
+    let input =
+        filled_tensor(batch, elements, |x| x.iter_mut().zip(values(x.len())).for_each(|(x, v)| *x = v));
+    let targets = (0..batch as u32).map(|i| i % 10).collect();
+    Ok(Work { network, optimizer, input, targets, threads })
+}
+
+impl Work {
+    /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
+    /// optimiser), or one inference.
+    pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+        let run = || {
+            (0..count)
+                .map(|index| {
+                    let start = Instant::now();
+                    self.step(index as u64);
+                    start.elapsed().as_secs_f64() * 1e6
+                })
+                .collect()
+        };
+        Ok(with_threads(self.threads, run)?)
+    }
+
+    fn step(&mut self, noise: u64) {
+        let input = self.input.clone();
+        match &mut self.optimizer {
+            Some((optimizer, learning_rate)) => {
+                let targets = self.targets.clone();
+                let loss = Operation::CrossEntropy { targets, classes: 10, smoothing: 0.0 };
+                let (loss, gradients) = self.network.gradients(input, noise, loss);
+                assert!(loss.is_finite(), "the training diverged");
+                optimizer.step(&mut self.network, gradients, *learning_rate);
+            }
+            None => {
+                std::hint::black_box(self.network.infer(input));
+            }
+        }
+    }
+
+    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
+    pub(crate) fn parameters(&self) -> usize {
+        self.network.parameter_count()
+    }
 }

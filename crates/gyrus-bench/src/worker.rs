@@ -41,7 +41,7 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 }
 
 /// The reply to one request, or none where it ends the conversation.
-fn reply(request: Request, work: &mut Option<Box<dyn ours::Work>>) -> Result<Option<Value>> {
+fn reply(request: Request, work: &mut Option<ours::Work>) -> Result<Option<Value>> {
     let reply = match request {
         Request::Setup { work: name, threads } => {
             let created = ours::create(&name, threads)?;
@@ -51,12 +51,7 @@ fn reply(request: Request, work: &mut Option<Box<dyn ours::Work>>) -> Result<Opt
         }
         Request::Steps { count } => {
             let work = work.as_mut().context("'steps' before 'setup'")?;
-            let mut times_us = Vec::new();
-            for _ in 0..count {
-                let start = Instant::now();
-                work.step()?;
-                times_us.push(start.elapsed().as_secs_f64() * 1e6);
-            }
+            let times_us = work.steps(count)?;
             json!({"ok": true, "times_us": times_us})
         }
         Request::Memory => json!({"ok": true, "peak_bytes": memory::peak_bytes("self")?}),

@@ -63,7 +63,7 @@ fn main() {
             let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
             let ops = 2 * shape.output_len() * 9 * c;
             time(&format!("conv {batch}x{size}x{size} {c}->{o} /{stride}"), ops, || {
-                convolution(&shape, &x, &w, Some(&bias), true, &mut y)
+                convolution(&shape, &x, &w, Some(&bias), None, true, &mut y)
             });
             time("  dw", ops, || {
                 let g = ConvolutionGradients { input: None, weight: Some(&mut dw), bias: None };

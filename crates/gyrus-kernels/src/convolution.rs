@@ -12,7 +12,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
-use crate::tile::{Epilogue, PANEL, Runs, inner, with_tile};
+use crate::tile::{Epilogue, PANEL, Residual, Runs, inner, with_tile};
 
 /// Tasks that a forward pass is cut into, at least, when there is enough to do.
 const TASKS: usize = 16;
@@ -246,7 +246,8 @@ impl WithSimd for Pixels<'_> {
     }
 }
 
-/// Convolution, plus bias, then zero where negative if `relu`. Shapes as in the [module](self).
+/// Convolution, plus bias, plus `residual`, then zero where negative if `relu`. Shapes as in the [module](self); the
+/// residual is as long as `y`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -255,12 +256,15 @@ pub fn convolution(
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
     relu: bool,
     y: &mut [f32],
 ) {
     shape.check(x, weight, y);
     assert!(bias.is_none_or(|b| b.len() == shape.outputs), "bias is [outputs]");
-    let epilogue = Epilogue { bias, relu };
+    assert!(residual.is_none_or(|r| r.len() == y.len()), "the residual is as long as y");
+    let residual = residual.map(|r| Residual { residual: r.as_ptr(), out: y.as_ptr() });
+    let epilogue = Epilogue { bias, relu, residual };
     if shape.is_depthwise() {
         crate::depthwise::forward(shape, x, weight, epilogue, y);
         return;

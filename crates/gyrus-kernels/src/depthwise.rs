@@ -50,6 +50,10 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], weight: &[f32], epilogue: 
                                 *y += x * w;
                             }
                         }
+                        if let Some(residual) = epilogue.residual {
+                            // SAFETY: each element is in the output.
+                            y.iter_mut().for_each(|y| *y += unsafe { *residual.at(y) });
+                        }
                         if epilogue.relu {
                             y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
                         }

@@ -43,7 +43,7 @@ pub fn linear(
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
     assert!(bias.is_none_or(|b| b.len() == outputs), "bias is [outputs]");
-    let epilogue = Epilogue { bias, relu };
+    let epilogue = Epilogue { bias, relu, residual: None };
     if rows <= FEW_ROWS {
         few_rows(x, weight, epilogue, (rows, inputs, outputs), y);
     } else {

@@ -21,13 +21,39 @@ pub(crate) const PANEL: usize = 16;
 pub(crate) struct Epilogue<'a> {
     /// Added to each column; as long as all columns.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Negative results become zero, after the bias.
+    /// Negative results become zero, after bias and residual.
     pub(crate) relu: bool,
+    /// Added to each result.
+    pub(crate) residual: Option<Residual>,
 }
 
 impl Epilogue<'_> {
-    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false };
+    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false, residual: None };
 }
+
+/// An array laid out as the output, and where both begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Residual {
+    pub(crate) residual: *const f32,
+    pub(crate) out: *const f32,
+}
+
+impl Residual {
+    /// The element that belongs to the output's at `out`.
+    ///
+    /// # Safety
+    /// `out` points into the output.
+    #[inline(always)]
+    pub(crate) unsafe fn at(self, out: *const f32) -> *const f32 {
+        // SAFETY: both are in the output, and the residual is as long.
+        unsafe { self.residual.offset(out.offset_from(self.out)) }
+    }
+}
+
+// SAFETY: the residual is only read, and the output's pointer only measured from.
+unsafe impl Send for Residual {}
+// SAFETY: as above.
+unsafe impl Sync for Residual {}
 
 /// The contiguous stretches of the left operand that make up one row: `offsets[r] .. offsets[r] + length`, in
 /// floats from the row's pointer, for each `r`.
@@ -62,6 +88,8 @@ unsafe fn finish_row<S: Simd>(
     if columns < PANEL {
         for (n, &value) in row[..columns].iter().enumerate() {
             let value = value + epilogue.bias.map_or(0.0, |bias| bias[column + n]);
+            // SAFETY: `n < columns`, so this is in the output.
+            let value = value + epilogue.residual.map_or(0.0, |r| unsafe { *r.at(out.add(n)) });
             let value = if epilogue.relu && value < 0.0 { 0.0 } else { value };
             // SAFETY: the caller gives `out` room for `columns` floats.
             unsafe { *out.add(n) = value };
@@ -75,6 +103,9 @@ unsafe fn finish_row<S: Simd>(
             let mut value = load::<S>(row.as_ptr().add(v));
             if let Some(bias) = epilogue.bias {
                 value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column + v)));
+            }
+            if let Some(residual) = epilogue.residual {
+                value = simd.add_f32s(value, load::<S>(residual.at(out.add(v))));
             }
             if epilogue.relu {
                 // Written so that NaN stays NaN.

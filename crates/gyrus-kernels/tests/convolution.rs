@@ -11,7 +11,15 @@ fn check(shape: &Convolution, relu: bool) {
     let bias = values(shape.outputs, 3);
     let mut dy = values(shape.output_len(), 4);
     let mut y = vec![f32::NAN; shape.output_len()];
-    convolution(shape, &x, &weight, Some(&bias), relu, &mut y);
+    let residual = values(shape.output_len(), 5);
+    convolution(shape, &x, &weight, Some(&bias), Some(&residual), relu, &mut y);
+    let mut expected = oracle::convolution(shape, &x, &weight, Some(&bias), false);
+    for (expected, residual) in expected.iter_mut().zip(&residual) {
+        *expected += residual;
+        *expected = if relu { expected.max(0.0) } else { *expected };
+    }
+    assert_close(&y, &expected, 1e-4);
+    convolution(shape, &x, &weight, Some(&bias), None, relu, &mut y);
     assert_close(&y, &oracle::convolution(shape, &x, &weight, Some(&bias), relu), 1e-4);
 
     let mut dx = vec![f32::NAN; x.len()];

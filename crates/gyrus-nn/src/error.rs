@@ -17,6 +17,15 @@ pub enum NetworkError {
         /// What would be right.
         reason: &'static str,
     },
+    /// More parameters than the memory holds.
+    #[error(
+        "the blueprint has {parameters} parameters: this system does not give the memory to train them ({} MiB)",
+        parameters.saturating_mul(20) >> 20
+    )]
+    TooLarge {
+        /// How many numbers.
+        parameters: usize,
+    },
     /// Stored parameters lack one that the blueprint has.
     #[error("the stored model has no tensor `{name}`, which the blueprint needs with shape {expected:?}")]
     MissingTensor {

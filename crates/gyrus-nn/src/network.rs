@@ -1,5 +1,7 @@
 //! The dense body: a blueprint made trainable.
 
+use std::sync::OnceLock;
+
 use gyrus_blueprint::Blueprint;
 use gyrus_tensor::{Device, Operation, Tensor, TensorData, apply, dropout_mask};
 use rand::{RngExt, SeedableRng};
@@ -33,10 +35,18 @@ pub struct Network {
     blueprint: Blueprint,
     plan: Plan,
     /// In the order of the blueprint.
-    pub parameters: Vec<Parameter>,
+    parameters: Vec<Parameter>,
     /// `[2, channels]` each: running mean and variance.
     statistics: Vec<Tensor<2>>,
     device: Device,
+    /// Made at the first answer after the numbers changed.
+    folded: OnceLock<Folded>,
+}
+
+/// The plan and parameters for inference, with normalisations folded into the products before them.
+struct Folded {
+    plan: Plan,
+    values: Vec<Tensor<1>>,
 }
 
 /// How a forward pass behaves.
@@ -77,9 +87,17 @@ impl Network {
                 value: vector(values, device),
             });
         }
-        let statistics = plan.statistics.iter().map(|s| statistics(vec![0.0; s.channels], vec![1.0; s.channels], device));
+        let statistics =
+            plan.statistics.iter().map(|s| statistics(vec![0.0; s.channels], vec![1.0; s.channels], device));
         let statistics = statistics.collect();
-        Ok(Self { blueprint: blueprint.clone(), plan, parameters, statistics, device: device.clone() })
+        Ok(Self {
+            blueprint: blueprint.clone(),
+            plan,
+            parameters,
+            statistics,
+            device: device.clone(),
+            folded: OnceLock::new(),
+        })
     }
 
     /// A network with stored parameters.
@@ -87,14 +105,34 @@ impl Network {
     /// # Errors
     /// If the blueprint is not valid, or the tensors are not exactly those that it needs.
     pub fn from_state(blueprint: &Blueprint, state: &State, device: &Device) -> Result<Self, NetworkError> {
+        // A blueprint may announce more than the memory holds; what is stored cannot.
+        Plan::new(blueprint)?.check(state)?;
         let mut network = Self::new(blueprint, 0, device)?;
         network.load_state(state)?;
         Ok(network)
     }
 
+    /// Whether there can be a network for this blueprint on this machine.
+    ///
+    /// # Errors
+    /// If the blueprint is not valid, has a node without a dense body, or needs more memory than the system gives.
+    pub fn check(blueprint: &Blueprint) -> Result<(), NetworkError> {
+        let plan = Plan::new(blueprint)?;
+        let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
+        let parameters = numbers.fold(0usize, usize::saturating_add);
+        // Value, gradient, two moments and the best value so far.
+        let asked = Vec::<f32>::new().try_reserve_exact(parameters.saturating_mul(5));
+        asked.map_err(|_| NetworkError::TooLarge { parameters })
+    }
+
     /// The blueprint that this is a body of.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
+    }
+
+    /// The trainable parameters, in the order of the blueprint.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
     }
 
     /// Where the numbers are.
@@ -109,8 +147,32 @@ impl Network {
 
     /// The answer to `x`, `[batch, elements]`, with the network's own parameters, outside autodiff.
     pub fn infer(&self, x: Tensor<2>) -> Tensor<2> {
-        let values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
-        self.run(x, &values, Mode::Inference, &mut Vec::new())
+        let folded = self.folded.get_or_init(|| self.fold());
+        self.run(&folded.plan, x, &folded.values, Mode::Inference, &mut Vec::new())
+    }
+
+    fn fold(&self) -> Folded {
+        let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
+        let plan = self.plan.folded(|_, parameters, folding| {
+            let statistics = floats(self.statistics[folding.statistics].clone());
+            let (mean, variance) = statistics.split_at(statistics.len() / 2);
+            let [gamma, beta] = folding.affine.map(|index| floats(self.parameters[index].value.clone()));
+            let factor: Vec<f32> =
+                gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + folding.epsilon).sqrt()).collect();
+            let mut weight = floats(values[parameters[0]].clone());
+            let row = weight.len() / factor.len();
+            for (row, factor) in weight.chunks_exact_mut(row).zip(&factor) {
+                row.iter_mut().for_each(|w| *w *= factor);
+            }
+            let bias = parameters.get(1).map(|&index| floats(values[index].clone()));
+            let bias = (0..factor.len())
+                .map(|c| beta[c] + factor[c] * (bias.as_ref().map_or(0.0, |bias| bias[c]) - mean[c]))
+                .collect();
+            values.push(vector(weight, &self.device));
+            values.push(vector(bias, &self.device));
+            vec![values.len() - 2, values.len() - 1]
+        });
+        Folded { plan, values }
     }
 
     /// One training step's forward and backward pass.
@@ -124,7 +186,8 @@ impl Network {
             .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
             .collect();
         let mut seen = Vec::new();
-        let answer = self.run(Tensor::from_inner(x), &leaves, Mode::Training { noise }, &mut seen);
+        let answer =
+            self.run(&self.plan, Tensor::from_inner(x), &leaves, Mode::Training { noise }, &mut seen);
         let loss = apply(loss, answer, Vec::new(), None);
         let mut gradients = loss.backward();
         let results = leaves.iter().map(|leaf| leaf.grad_remove(&mut gradients)).collect();
@@ -132,6 +195,7 @@ impl Network {
             let running = self.statistics[index].clone();
             self.statistics[index] = running.mul_scalar(1.0 - momentum) + statistics.mul_scalar(momentum);
         }
+        self.folded = OnceLock::new();
         (loss.inner().into_scalar::<f32>(), results)
     }
 
@@ -139,12 +203,12 @@ impl Network {
     /// count.
     fn run(
         &self,
+        plan: &Plan,
         x: Tensor<2>,
         values: &[Tensor<1>],
         mode: Mode,
         seen: &mut Vec<(usize, Tensor<2>, f32)>,
     ) -> Tensor<2> {
-        let plan = &self.plan;
         let rows = x.dims()[0];
         let mut results: Vec<Option<Tensor<2>>> = Vec::with_capacity(plan.steps.len());
         let mut uses = plan.uses.clone();
@@ -200,24 +264,37 @@ impl Network {
                 },
                 Work::Pass => x,
             };
-            results.push(Some(result));
+            // A folded plan has steps that nothing uses; their memory is free at once.
+            results.push((uses[index] > 0).then_some(result));
         }
         results.pop().flatten().or(input.0).expect("a blueprint has an output")
+    }
+
+    /// Replaces each parameter's value by `update(index, parameter, value)`.
+    ///
+    /// The value is handed over whole, so that an optimiser can work in its memory.
+    pub fn update(&mut self, mut update: impl FnMut(usize, &Parameter, Tensor<1>) -> Tensor<1>) {
+        self.folded = OnceLock::new();
+        let nothing = Tensor::<1>::empty([0], &self.device);
+        for (index, parameter) in self.parameters.iter_mut().enumerate() {
+            let value = std::mem::replace(&mut parameter.value, nothing.clone());
+            parameter.value = update(index, parameter, value);
+        }
     }
 
     /// All numbers by name: parameters, and the running statistics of normalisations.
     pub fn state(&self) -> State {
         let mut state = State::new();
         for parameter in &self.parameters {
-            let tensor = StateTensor { shape: parameter.shape.clone(), values: floats(parameter.value.clone()) };
+            let tensor =
+                StateTensor { shape: parameter.shape.clone(), values: floats(parameter.value.clone()) };
             state.insert(parameter.name.clone(), tensor);
         }
         for (plan, statistics) in self.plan.statistics.iter().zip(&self.statistics) {
             let values = floats(statistics.clone().reshape([2 * plan.channels]));
             let (mean, variance) = values.split_at(plan.channels);
-            for (name, values) in [("running_mean", mean), ("running_var", variance)] {
-                let tensor = StateTensor { shape: vec![plan.channels], values: values.to_vec() };
-                state.insert(format!("{}.{name}", plan.node), tensor);
+            for (name, values) in plan.names().into_iter().zip([mean, variance]) {
+                state.insert(name, StateTensor { shape: vec![plan.channels], values: values.to_vec() });
             }
         }
         state
@@ -228,32 +305,16 @@ impl Network {
     /// # Errors
     /// If the tensors are not exactly those that the blueprint needs; the network is then unchanged.
     pub fn load_state(&mut self, state: &State) -> Result<(), NetworkError> {
-        let find = |name: String, shape: &[usize]| {
-            let Some(tensor) = state.get(&name) else {
-                return Err(NetworkError::MissingTensor { name, expected: shape.to_vec() });
-            };
-            if tensor.shape != shape {
-                let got = tensor.shape.clone();
-                return Err(NetworkError::TensorShape { name, got, expected: shape.to_vec() });
-            }
-            Ok(tensor.values.clone())
-        };
-        let mut values = Vec::with_capacity(self.parameters.len());
-        for parameter in &self.parameters {
-            values.push(vector(find(parameter.name.clone(), &parameter.shape)?, &self.device));
+        self.plan.check(state)?;
+        let values = |name: &str| state[name].values.clone();
+        for parameter in &mut self.parameters {
+            parameter.value = vector(values(&parameter.name), &self.device);
         }
-        let mut running = Vec::with_capacity(self.statistics.len());
-        for plan in &self.plan.statistics {
-            let mean = find(format!("{}.running_mean", plan.node), &[plan.channels])?;
-            let variance = find(format!("{}.running_var", plan.node), &[plan.channels])?;
-            running.push(statistics(mean, variance, &self.device));
+        for (running, plan) in self.statistics.iter_mut().zip(&self.plan.statistics) {
+            let [mean, variance] = plan.names().map(|name| values(&name));
+            *running = statistics(mean, variance, &self.device);
         }
-        let known = self.state();
-        if let Some(name) = state.keys().find(|name| !known.contains_key(*name)) {
-            return Err(NetworkError::UnknownTensor { name: name.clone() });
-        }
-        self.parameters.iter_mut().zip(values).for_each(|(parameter, value)| parameter.value = value);
-        self.statistics = running;
+        self.folded = OnceLock::new();
         Ok(())
     }
 }

@@ -3,10 +3,13 @@
 //! Shapes in a blueprint are channels-first (`[channels, height, width]`); activations here are `[batch, elements]` with
 //! channels last. The two meet at a Flatten, which turns pictures into features in the blueprint's order.
 
+use std::collections::BTreeMap;
+
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape, Shapes};
 use gyrus_tensor::{Activation, Convolution, Operation, Pooling};
 
 use crate::NetworkError;
+use crate::state::{State, StateTensor};
 
 /// Where an activation comes from: the step that made it, or the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,14 @@ pub(crate) enum Work {
     /// An operation with its parameters, indices into the plan's.
     Run { operation: Operation, parameters: Vec<usize> },
     /// Normalisation with the batch's statistics in training, running ones otherwise; `affine` is gamma and beta.
-    Normalise { channels: usize, affine: [usize; 2], statistics: usize, epsilon: f32, momentum: f32, relu: bool },
+    Normalise {
+        channels: usize,
+        affine: [usize; 2],
+        statistics: usize,
+        epsilon: f32,
+        momentum: f32,
+        relu: bool,
+    },
     /// One factor an element; the parameter is channels-first.
     Scale { parameter: usize, pixels: usize },
     /// Zeroes elements at random in training.
@@ -61,6 +71,13 @@ pub(crate) enum Start {
 pub(crate) struct StatisticsPlan {
     pub(crate) node: String,
     pub(crate) channels: usize,
+}
+
+impl StatisticsPlan {
+    /// The names under which mean and variance are stored, as PyTorch has them.
+    pub(crate) fn names(&self) -> [String; 2] {
+        ["running_mean", "running_var"].map(|name| format!("{}.{name}", self.node))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -108,20 +125,111 @@ impl Plan {
             lowering.node(node)?;
         }
         let mut plan = lowering.plan;
-        plan.uses = vec![0; plan.steps.len()];
-        for step in &plan.steps {
+        plan.count_uses();
+        Ok(plan)
+    }
+
+    /// Whether the stored tensors are exactly those that the blueprint needs.
+    pub(crate) fn check(&self, state: &State) -> Result<(), NetworkError> {
+        let own = self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone()));
+        let running =
+            self.statistics.iter().flat_map(|plan| plan.names().map(|name| (name, vec![plan.channels])));
+        let expected: BTreeMap<String, Vec<usize>> = own.chain(running).collect();
+        for (name, expected) in &expected {
+            let (name, expected) = (name.clone(), expected.clone());
+            match state.get(&name) {
+                None => return Err(NetworkError::MissingTensor { name, expected }),
+                Some(StateTensor { shape, .. }) if *shape != expected => {
+                    return Err(NetworkError::TensorShape { name, got: shape.clone(), expected });
+                }
+                Some(_) => {}
+            }
+        }
+        match state.keys().find(|name| !expected.contains_key(*name)) {
+            Some(name) => Err(NetworkError::UnknownTensor { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn count_uses(&mut self) {
+        self.uses = vec![0; self.steps.len()];
+        self.input_uses = 0;
+        for step in &self.steps {
             for source in [Some(step.source), step.second].into_iter().flatten() {
                 match source {
-                    Source::Input => plan.input_uses += 1,
-                    Source::Step(step) => plan.uses[step] += 1,
+                    Source::Input => self.input_uses += 1,
+                    Source::Step(step) => self.uses[step] += 1,
                 }
             }
         }
-        if let Some(last) = plan.uses.last_mut() {
+        if let Some(last) = self.uses.last_mut() {
             *last += 1;
         }
-        Ok(plan)
     }
+
+    /// The same answers with fewer steps, for inference: normalisations become part of the product before them, where
+    /// it feeds nothing else, and dropouts vanish. `fold` is told which product's
+    /// parameters change by which normalisation, and returns the indices of the new ones.
+    pub(crate) fn folded(&self, mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>) -> Self {
+        let mut plan = Self { steps: Vec::new(), ..self.clone() };
+        // Where each old step's result now comes from.
+        let mut moved: Vec<Source> = Vec::with_capacity(self.steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            let at = |source: Source| match source {
+                Source::Input => Source::Input,
+                Source::Step(old) => moved[old],
+            };
+            let (source, second) = (at(step.source), step.second.map(at));
+            let last = index + 1 == self.steps.len();
+            if let (Work::Pass | Work::Dropout { .. }, false) = (&step.work, last) {
+                moved.push(source);
+                continue;
+            }
+            let mut step = Step { source, second, ..step.clone() };
+            if let (Work::Normalise { affine, statistics, epsilon, relu, .. }, Source::Step(before)) =
+                (&step.work, source)
+                && self.feeds_only(index)
+                && let Work::Run { operation, parameters } = &plan.steps[before].work
+            {
+                let folding = Folding { affine: *affine, statistics: *statistics, epsilon: *epsilon };
+                let operation = match operation {
+                    Operation::Convolution { shape, relu: false, residual: false } => {
+                        let (shape, residual) = (*shape, second.is_some());
+                        Some(Operation::Convolution { shape, relu: *relu, residual })
+                    }
+                    Operation::Linear { inputs, outputs, relu: false } if second.is_none() => {
+                        Some(Operation::Linear { inputs: *inputs, outputs: *outputs, relu: *relu })
+                    }
+                    _ => None,
+                };
+                if let Some(operation) = operation {
+                    let parameters = fold(&operation, parameters, folding);
+                    step.source = plan.steps[before].source;
+                    step.work = Work::Run { operation, parameters };
+                    // The product runs where the normalisation did, so that the residual is there already.
+                    plan.steps[before].work = Work::Pass;
+                }
+            }
+            plan.steps.push(step);
+            moved.push(Source::Step(plan.steps.len() - 1));
+        }
+        plan.count_uses();
+        plan
+    }
+
+    /// Whether the step right before step `index` is an operation, and its result goes to that step alone.
+    fn feeds_only(&self, index: usize) -> bool {
+        let Source::Step(before) = self.steps[index].source else { return false };
+        self.uses[before] == 1 && matches!(self.steps[before].work, Work::Run { .. })
+    }
+}
+
+/// A normalisation that becomes part of a product: indices as in [`Work::Normalise`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folding {
+    pub(crate) affine: [usize; 2],
+    pub(crate) statistics: usize,
+    pub(crate) epsilon: f32,
 }
 
 impl Lowering<'_> {
@@ -178,8 +286,7 @@ impl Lowering<'_> {
                 // A residual edge: the normalisation that comes later in the order adds the other branch.
                 let steps = [(a, b), (b, a)].map(|(norm, skip)| {
                     let step = self.fusible(node, norm)?;
-                    let is_norm =
-                        matches!(self.plan.steps[step].work, Work::Normalise { relu: false, .. });
+                    let is_norm = matches!(self.plan.steps[step].work, Work::Normalise { relu: false, .. });
                     let after = match self.results[skip]? {
                         Source::Input => true,
                         Source::Step(other) => other < step,
@@ -239,9 +346,8 @@ impl Lowering<'_> {
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         let input = self.shapes.input(node).clone();
         let [height, width, channels] = picture(&input);
-        let refuse = |reason| {
-            Err(NetworkError::NoDenseBody { node: name.clone(), kind: kind.name(), reason })
-        };
+        let refuse =
+            |reason| Err(NetworkError::NoDenseBody { node: name.clone(), kind: kind.name(), reason });
         let pooling = |kernel: [usize; 2], stride: [usize; 2], [rows, columns]: [usize; 2]| Pooling {
             batch: 1,
             height,
@@ -351,7 +457,9 @@ impl Lowering<'_> {
                 let source = self.incoming(node);
                 self.run(name, Operation::Softmax { columns: channels }, Vec::new(), source)
             }
-            NodeKind::Softmax { .. } => return refuse("a softmax goes over axis 0, the features or channels"),
+            NodeKind::Softmax { .. } => {
+                return refuse("a softmax goes over axis 0, the features or channels");
+            }
             NodeKind::BatchNorm { epsilon, momentum } => {
                 let source = self.incoming(node);
                 let affine = self.parameters(node, 1, false);
@@ -401,7 +509,7 @@ impl Lowering<'_> {
         let fan_in = shape.channels / shape.groups * shape.kernel[0] * shape.kernel[1];
         let rectified = self.rectified(node);
         let parameters = self.parameters(node, fan_in, rectified);
-        self.run(&name, Operation::Convolution { shape, relu: false }, parameters, source)
+        self.run(&name, Operation::Convolution { shape, relu: false, residual: false }, parameters, source)
     }
 
     fn activation(&mut self, node: usize, f: Activation) -> Source {

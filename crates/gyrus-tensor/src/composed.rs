@@ -46,16 +46,15 @@ pub fn apply(
             let bias = parameters.next();
             rectify(if let Some(bias) = bias { y + bias.unsqueeze() } else { y }, relu)
         }
-        Operation::Convolution { shape, relu } => {
+        Operation::Convolution { shape, relu, .. } => {
             let Convolution { height, width, channels, outputs, kernel, groups, .. } = shape;
             let weight = parameter().reshape([outputs, channels / groups, kernel[0], kernel[1]]);
             let mut options = ConvOptions::new(shape.stride, [0, 0], shape.dilation, groups);
             let [top, bottom, left, right] = shape.padding;
             options.padding = [(top, bottom), (left, right)];
-            rectify(
-                flat(conv2d(channels_first(x, height, width, channels), weight, parameters.next(), options)),
-                relu,
-            )
+            let y =
+                flat(conv2d(channels_first(x, height, width, channels), weight, parameters.next(), options));
+            rectify(if let Some(residual) = second { y + residual } else { y }, relu)
         }
         Operation::Activation(f) => match f {
             Activation::Relu => act::relu(x),

@@ -34,7 +34,13 @@ use autodiff::Input;
 
 /// A dropout mask `[rows, columns]`: 0 with this probability, else `1 / (1 - probability)`. Equal `stream`s give equal
 /// masks on every device.
-pub fn dropout_mask(rows: usize, columns: usize, probability: f32, stream: u64, device: &Device) -> Tensor<2> {
+pub fn dropout_mask(
+    rows: usize,
+    columns: usize,
+    probability: f32,
+    stream: u64,
+    device: &Device,
+) -> Tensor<2> {
     let mask = filled_tensor(rows, columns, |mask| {
         gyrus_kernels::elementwise::dropout_mask(probability, stream, mask);
     });
@@ -60,6 +66,8 @@ pub fn apply(
     inputs.extend(parameters.into_iter().map(Input::Vector));
     inputs.extend(second.map(Input::Matrix));
     if inputs.iter().any(Input::is_autodiff) {
+        let inference = matches!(operation, Operation::Convolution { residual: true, .. });
+        assert!(!inference, "a convolution with a residual has no gradient: add it in a step of its own");
         autodiff::record(operation, inputs)
     } else {
         autodiff::run(&operation, inputs)

@@ -22,34 +22,84 @@ use crate::pool::filled;
 /// are named in brackets.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// `[x, weight, bias?]`
-    Linear { inputs: usize, outputs: usize, relu: bool },
-    /// `[x, weight, bias?]`; the shape's `batch` is taken from `x`.
-    Convolution { shape: Convolution, relu: bool },
-    /// `[x]`
+    /// `y = x wᵀ + b`; `[x, weight, bias?]`
+    Linear {
+        /// Columns of `x`.
+        inputs: usize,
+        /// Columns of `y`.
+        outputs: usize,
+        /// Negative results become zero.
+        relu: bool,
+    },
+    /// `[x, weight, bias?]`, or `[x, weight, bias, residual]`.
+    Convolution {
+        /// Its `batch` is taken from `x`.
+        shape: Convolution,
+        /// Negative results become zero, after the residual.
+        relu: bool,
+        /// Whether a residual is added; for inference only.
+        residual: bool,
+    },
+    /// Element by element; `[x]`
     Activation(Activation),
-    /// `[x]`
+    /// The shape's `batch` is taken from `x`; `[x]`
     MaxPool(Pooling),
     /// `[x]`
-    SumPool { shape: Pooling, scale: f32 },
-    /// `[x]` to `[2, channels]`: mean and variance of each channel. Has no gradient.
-    Statistics { channels: usize },
-    /// `[x, gamma, beta, statistics, residual?]`; `own`: the statistics are this batch's, and gradients go through them.
-    BatchNorm { own: bool, epsilon: f32, relu: bool },
-    /// `[x, gamma, beta]`
-    LayerNorm { epsilon: f32 },
+    SumPool {
+        /// Its `batch` is taken from `x`.
+        shape: Pooling,
+        /// Factor on each sum.
+        scale: f32,
+    },
+    /// `[x]` to `[2, channels]`: mean and variance of each channel over all pixels of the batch. Has no gradient.
+    Statistics {
+        /// Channels of a pixel.
+        channels: usize,
+    },
+    /// `[x, gamma, beta, statistics, residual?]`
+    BatchNorm {
+        /// The statistics are this batch's, and gradients go through them; else they are constants.
+        own: bool,
+        /// Added to the variance.
+        epsilon: f32,
+        /// Negative results become zero, after the residual.
+        relu: bool,
+    },
+    /// Over the last `gamma.len()` elements; `[x, gamma, beta]`
+    LayerNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// `[a, b]`
     Add,
-    /// `[x, scale]`
+    /// `[x, scale]`; the scale has no gradient.
     Multiply,
     /// `[x]`
-    Softmax { columns: usize },
+    Softmax {
+        /// Elements that each sum to one.
+        columns: usize,
+    },
     /// `[x]`: `[pixels, channels]` of each row to `[channels, pixels]`.
-    ChannelsFirst { pixels: usize, channels: usize },
+    ChannelsFirst {
+        /// Height times width.
+        pixels: usize,
+        /// Channels of a pixel.
+        channels: usize,
+    },
     /// `[logits]` to `[1, 1]`: mean over the rows, in nats.
-    CrossEntropy { targets: Arc<[u32]>, classes: usize, smoothing: f32 },
-    /// `[predictions]` to `[1, 1]`
-    MeanSquaredError { targets: Arc<[f32]> },
+    CrossEntropy {
+        /// The class of each row.
+        targets: Arc<[u32]>,
+        /// Columns of the logits.
+        classes: usize,
+        /// Share of the target spread over all classes.
+        smoothing: f32,
+    },
+    /// `[predictions]` to `[1, 1]`: mean over all elements.
+    MeanSquaredError {
+        /// One a prediction.
+        targets: Arc<[f32]>,
+    },
 }
 
 /// What an operation keeps for its gradient.
@@ -76,7 +126,7 @@ impl Operation {
     pub(crate) fn keeps(&self, inputs: usize) -> Kept {
         let (inputs, output): (&[usize], bool) = match self {
             Self::Linear { relu, .. } | Self::Convolution { relu, .. } => {
-                (if inputs == 3 { &[0, 1, 2] } else { &[0, 1] }, *relu)
+                (if inputs > 2 { &[0, 1, 2] } else { &[0, 1] }, *relu)
             }
             Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
             Self::Activation(_) | Self::Softmax { .. } => (&[], true),
@@ -106,10 +156,10 @@ impl Operation {
             Self::Linear { inputs, outputs, relu } => filled([rows, *outputs], |y| {
                 linear(x, input(1), optional(2), *relu, (rows, *inputs, *outputs), y);
             }),
-            Self::Convolution { shape, relu } => {
+            Self::Convolution { shape, relu, .. } => {
                 let shape = Convolution { batch: rows, ..*shape };
                 filled([rows, shape.output_len() / rows], |y| {
-                    convolution(&shape, x, input(1), optional(2), *relu, y);
+                    convolution(&shape, x, input(1), optional(2), optional(3), *relu, y);
                 })
             }
             Self::Activation(f) => filled([rows, x.len() / rows], |y| activation(*f, x, y)),
@@ -180,7 +230,7 @@ impl Operation {
                 gradients.extend(wanted.get(2).map(|wanted| wanted.then(db)));
                 gradients
             }
-            Self::Convolution { shape, relu } => {
+            Self::Convolution { shape, relu, .. } => {
                 let shape = Convolution { batch: rows, ..*shape };
                 let activated = relu.then(|| kept(wanted.len()));
                 let (mut dx, mut dw, mut db) = (None, None, None);

@@ -13,6 +13,44 @@ use crate::RunStatus;
 #[non_exhaustive]
 #[allow(missing_docs)] // The fields are what the texts say.
 pub enum TrainError {
+    /// The network could not be built or loaded.
+    #[error(transparent)]
+    Network(#[from] gyrus_nn::NetworkError),
+    /// A name that nothing has.
+    #[error("there is no {what} `{name}`; there are {}", known.join(", "))]
+    UnknownName {
+        /// What was named.
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The names that exist.
+        known: &'static [&'static str],
+    },
+    /// The loss is infinite or not a number.
+    #[error(
+        "the loss is no longer a number at step {step} (epoch {epoch}): the training diverged; try a learning rate \
+         below {learning_rate}"
+    )]
+    Diverged {
+        /// From 1.
+        epoch: u32,
+        /// From 1.
+        step: u64,
+        /// The highest of the schedule.
+        learning_rate: f64,
+    },
+    /// The checkpoint cannot be resumed from.
+    #[error("cannot resume from the checkpoint: {problem}")]
+    Checkpoint {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A run cannot go on with other data than it began with.
+    #[error("the data is not the same as when the run in {} began", run.display())]
+    OtherData {
+        /// The run folder.
+        run: PathBuf,
+    },
     #[error("cannot {action} {}: {source}", .path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is not a folder; expected a run folder, as `gyrus learn` leaves it", .path.display())]
@@ -65,9 +103,9 @@ impl TrainError {
 
 fn existing_text(status: RunStatus) -> &'static str {
     match status {
-        RunStatus::Finished => "a finished run; expected another folder, or leave to replace it",
+        RunStatus::Finished => "a finished run; expected another folder, or `--overwrite` to replace it",
         RunStatus::Running | RunStatus::Interrupted => {
-            "an unfinished run; expected `--resume` to continue it, another folder, or leave to replace it"
+            "an unfinished run; expected `--resume` to continue it, another folder, or `--overwrite` to replace it"
         }
     }
 }

@@ -7,16 +7,24 @@
 
 mod atomic;
 mod error;
+mod evaluate;
+mod learn;
 mod metrics;
+mod optimizer;
 mod record;
 pub mod report;
 mod run_folder;
+mod schedule;
 
 pub use atomic::write_atomically;
 pub use error::TrainError;
+pub use evaluate::{Evaluation, evaluate};
+pub use learn::{Observer, Outcome, Progress, check, learn, loss_operation, outputs, split_validation};
 pub use metrics::MetricsRow;
+pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{
     DataRecord, PartMetrics, RUN_FORMAT_VERSION, Results, RunRecord, RunStatus, Settings, SkippedFile,
     SkippedFiles, Timings,
 };
 pub use run_folder::{Existing, RunFolder};
+pub use schedule::{SCHEDULE_NAMES, Schedule};

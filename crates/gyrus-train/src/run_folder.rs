@@ -215,6 +215,17 @@ impl RunFolder {
         self.write(REPORT, html.as_bytes())
     }
 
+    /// Ends a run: writes its report and its finished record, then removes the checkpoint. Cut off between these, the
+    /// run can be resumed and ended again.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn finish(&self, record: &RunRecord, report_html: &str) -> Result<(), TrainError> {
+        self.write_report(report_html)?;
+        self.write_record(record)?;
+        self.remove_checkpoint()
+    }
+
     /// Appends one line to `metrics.jsonl` and flushes it to the disk.
     ///
     /// # Errors

@@ -1,0 +1,7 @@
+//! The verbs.
+
+mod fit;
+pub(crate) mod learn;
+pub(crate) mod predict;
+mod recipe;
+mod report;

@@ -1,0 +1,100 @@
+//! Defaults good enough that nobody needs the options at first.
+
+use gyrus_data::{Dataset, Preprocessing, Task};
+
+/// How to learn a kind of data, where the caller says nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) blueprint: &'static str,
+    pub(crate) epochs: u32,
+    pub(crate) batch_size: usize,
+    pub(crate) learning_rate: f64,
+    pub(crate) optimizer: &'static str,
+    pub(crate) schedule: &'static str,
+    pub(crate) augment: &'static str,
+    pub(crate) weight_decay: f64,
+    pub(crate) label_smoothing: f64,
+}
+
+const DIGITS: Recipe = Recipe {
+    blueprint: "digits-cnn",
+    epochs: 40,
+    batch_size: 32,
+    learning_rate: 3e-3,
+    optimizer: "adamw",
+    schedule: "one-cycle",
+    augment: "light",
+    weight_decay: 0.01,
+    label_smoothing: 0.05,
+};
+
+const MNIST: Recipe = Recipe {
+    blueprint: "mnist-cnn",
+    epochs: 8,
+    batch_size: 64,
+    learning_rate: 3e-3,
+    optimizer: "adamw",
+    schedule: "one-cycle",
+    augment: "digits",
+    weight_decay: 0.01,
+    label_smoothing: 0.0,
+};
+
+const CIFAR: Recipe = Recipe {
+    blueprint: "resnet20",
+    epochs: 30,
+    batch_size: 64,
+    learning_rate: 0.05,
+    optimizer: "sgd",
+    schedule: "one-cycle",
+    augment: "photos",
+    weight_decay: 5e-4,
+    label_smoothing: 0.0,
+};
+
+const TABLE: Recipe = Recipe {
+    blueprint: "table-mlp",
+    epochs: 60,
+    batch_size: 32,
+    learning_rate: 2e-3,
+    optimizer: "adamw",
+    schedule: "one-cycle",
+    augment: "none",
+    weight_decay: 0.01,
+    label_smoothing: 0.0,
+};
+
+impl Recipe {
+    /// The recipe for a data set: by its name where it is a known one, else by its kind and size.
+    pub(crate) fn for_dataset(dataset: &Dataset) -> Self {
+        match (dataset.name.as_str(), &dataset.preprocessing) {
+            ("digits", _) => DIGITS,
+            ("mnist", _) => MNIST,
+            ("fashion-mnist", _) => Self { augment: "light", ..MNIST },
+            ("cifar10", _) => CIFAR,
+            (_, Preprocessing::Table { .. }) => {
+                let regression = matches!(dataset.task, Task::Regression { .. });
+                Self {
+                    epochs: epochs_for(dataset.train.len(), 2000),
+                    learning_rate: if regression { 1e-3 } else { 2e-3 },
+                    ..TABLE
+                }
+            }
+            (_, Preprocessing::Image { height, .. }) => {
+                let blueprint = if *height < 16 { "digits-cnn" } else { "mnist-cnn" };
+                Self {
+                    blueprint,
+                    epochs: epochs_for(dataset.train.len(), 1500),
+                    batch_size: 32,
+                    augment: "light",
+                    ..MNIST
+                }
+            }
+        }
+    }
+}
+
+/// Small data needs more passes to make about `steps` batches of 32.
+fn epochs_for(examples: usize, steps: usize) -> u32 {
+    (steps * 32 / examples.max(1)).clamp(10, 100) as u32
+}

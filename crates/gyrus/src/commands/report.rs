@@ -1,0 +1,85 @@
+//! The pages of a run: what its test examples came to.
+
+use gyrus_blueprint::Blueprint;
+use gyrus_data::{Dataset, Features, Targets, Task};
+use gyrus_train::report::{Confusion, Mistake, Picture, ReportData, render as render_page};
+use gyrus_train::{Evaluation, RunFolder, RunRecord};
+
+use crate::failure::Failure;
+
+/// Mistakes that are shown.
+const MISTAKES: usize = 24;
+
+pub(crate) fn render(
+    dataset: &Dataset,
+    blueprint: &Blueprint,
+    record: &RunRecord,
+    folder: &RunFolder,
+    test: &Evaluation,
+) -> Result<String, Failure> {
+    let metrics = folder.read_metrics()?;
+    let mut data = ReportData {
+        record,
+        blueprint,
+        metrics: &metrics,
+        confusion: None,
+        mistakes: Vec::new(),
+        regression: None,
+    };
+    match (&dataset.test.targets, &dataset.task) {
+        (Targets::Classes(truth), Task::Classification { classes }) => {
+            let (counts, mistakes) = judge(dataset, truth, classes, &test.answers);
+            data.confusion = Some(Confusion { classes, counts });
+            data.mistakes = mistakes;
+        }
+        (Targets::Values(truth), Task::Regression { mean, deviation, .. }) => {
+            let unit = |value: &f32| value * deviation + mean;
+            data.regression = Some(truth.iter().map(unit).zip(test.answers.iter().map(unit)).collect());
+        }
+        _ => {}
+    }
+    Ok(render_page(&data))
+}
+
+/// The confusion counts, and the mistakes that the network was surest of.
+fn judge(
+    dataset: &Dataset,
+    truth: &[u32],
+    classes: &[String],
+    answers: &[f32],
+) -> (Vec<Vec<u64>>, Vec<Mistake>) {
+    let mut counts = vec![vec![0u64; classes.len()]; classes.len()];
+    let mut wrong = Vec::new();
+    for (index, (row, &class)) in answers.chunks_exact(classes.len()).zip(truth).enumerate() {
+        let mut predicted = 0;
+        row.iter().enumerate().for_each(|(i, p)| {
+            if *p > row[predicted] {
+                predicted = i
+            }
+        });
+        counts[class as usize][predicted] += 1;
+        if predicted != class as usize {
+            wrong.push((row[predicted], index, predicted));
+        }
+    }
+    wrong.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mistake = |&(probability, index, predicted): &(f32, usize, usize)| {
+        let picture = match &dataset.test.features {
+            Features::Images(images) => images.get(index).map(|pixels| Picture {
+                pixels: pixels.to_vec(),
+                height: images.height,
+                width: images.width,
+                channels: images.channels,
+            }),
+            Features::Table(_) => None,
+        };
+        Mistake {
+            label: classes[truth[index] as usize].clone(),
+            predicted: classes[predicted].clone(),
+            probability,
+            text: picture.is_none().then(|| format!("test row {}", index + 1)),
+            picture,
+        }
+    };
+    (counts, wrong.iter().take(MISTAKES).map(mistake).collect())
+}

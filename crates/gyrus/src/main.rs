@@ -1,0 +1,49 @@
+//! The program `gyrus`: a thin shell over the library.
+
+mod commands;
+mod failure;
+mod progress;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// Large temporaries otherwise cost page faults at every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Brain-inspired deep learning in one program.
+#[derive(Parser)]
+#[command(name = "gyrus", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Learn(Box<commands::learn::Arguments>),
+    Predict(commands::predict::Arguments),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Learn(arguments) => commands::learn::run(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::note(format_args!("gyrus: {failure}"));
+            ExitCode::from(match failure {
+                Failure::Caller(_) => 2,
+                Failure::Failed(_) => 1,
+                Failure::Interrupted(_) => 130,
+            })
+        }
+    }
+}
