@@ -70,14 +70,11 @@ pub(crate) struct Learned {
     pub(crate) network: Network,
     /// Passes over the four signals until all were right, or until it gave up.
     pub(crate) sweeps: usize,
-    /// The most signals that were right after any sweep.
-    pub(crate) best: usize,
 }
 
 /// Rosenblatt: each wrong answer moves the active synapses one step towards the right one.
 pub(crate) fn perceptron(gate: &Gate, most_sweeps: usize) -> Result<Learned, NetworkError> {
     let mut network = by_hand([0.0, 0.0], 0.0)?;
-    let mut best = 0;
     for sweep in 1..=most_sweeps {
         for (case, signals) in SIGNALS.iter().enumerate() {
             let error = f32::from(gate.fires[case]) - f32::from(fires(&network)[case]);
@@ -86,32 +83,31 @@ pub(crate) fn perceptron(gate: &Gate, most_sweeps: usize) -> Result<Learned, Net
                 _ => value + error,
             });
         }
-        best = best.max(correct(&network, gate));
-        if best == SIGNALS.len() {
-            return Ok(Learned { network, sweeps: sweep, best });
+        if correct(&network, gate) == SIGNALS.len() {
+            return Ok(Learned { network, sweeps: sweep });
         }
     }
-    Ok(Learned { network, sweeps: most_sweeps, best })
+    Ok(Learned { network, sweeps: most_sweeps })
 }
 
 /// Rumelhart, Hinton and Williams: the error is carried back to every synapse, hidden ones too.
 pub(crate) fn backpropagation(gate: &Gate, most_sweeps: usize) -> anyhow::Result<Learned> {
-    let mut network = Network::new(&hidden_layer()?, 0, &cpu())?;
+    // About one start in twenty gets stuck with two signals right; this one does not.
+    let seed = 1;
+    let mut network = Network::new(&hidden_layer()?, seed, &cpu())?;
     let mut optimizer = Optimizer::new("adamw", 0.0, &network)?;
     let targets = gate.fires.map(|fires| if fires { 1.0 } else { -1.0 });
-    let mut best = 0;
     for sweep in 1..=most_sweeps {
         let loss = Operation::MeanSquaredError { targets: targets.into() };
         let signals = Tensor::from_floats(SIGNALS, &cpu());
         let (loss, gradients) = network.gradients(signals, sweep as u64, loss);
-        best = best.max(correct(&network, gate));
         // Not only on the right side of zero, but sure.
         if loss < 0.01 {
-            return Ok(Learned { network, sweeps: sweep, best });
+            return Ok(Learned { network, sweeps: sweep });
         }
         optimizer.step(&mut network, gradients, 0.05);
     }
-    Ok(Learned { network, sweeps: most_sweeps, best })
+    Ok(Learned { network, sweeps: most_sweeps })
 }
 
 /// A line of the account: the gate, the synapses of a single neuron, and when the axon fires.
@@ -123,7 +119,7 @@ fn line(gate: &Gate, network: &Network, remark: &str) -> String {
     };
     let spikes = fires(network).map(|fires| if fires { "●" } else { "·" }).join("  ");
     let correct = correct(network, gate);
-    format!("    {:<5}{synapses:<23}{spikes}    {correct} of 4 {remark}", gate.name)
+    format!("    {:<5}{synapses:<23}{spikes}    {correct} of 4{remark}", gate.name)
 }
 
 /// Everything that the example has to tell.
@@ -144,20 +140,22 @@ pub(crate) fn account() -> anyhow::Result<String> {
     writeln!(text, "{heading}")?;
     for gate in [&AND, &OR] {
         let learned = perceptron(gate, 100)?;
-        writeln!(text, "{}", line(gate, &learned.network, &format!("after {} sweeps", learned.sweeps)))?;
+        writeln!(text, "{}", line(gate, &learned.network, &format!(" after {} sweeps", learned.sweeps)))?;
     }
     let stuck = perceptron(&XOR, 100)?;
-    let remark = format!("after {} sweeps, {} at best", stuck.sweeps, stuck.best);
+    let remark = format!(" after {} sweeps: it never settles", stuck.sweeps);
     writeln!(text, "{}\n", line(&XOR, &stuck.network, &remark))?;
 
     writeln!(text, "1969  Minsky and Papert: one neuron cannot do XOR, whatever its synapses.")?;
     writeln!(text, "    Its potentials for 00 and 11 sum to those for 01 and 10. XOR wants the first")?;
-    writeln!(text, "    sum at most 0 and the second above 0, so 3 of 4 is the most it can reach.\n")?;
+    writeln!(text, "    sum at most 0 and the second above 0, so 3 of 4 is the most it can reach:")?;
+    writeln!(text, "{heading}")?;
+    writeln!(text, "{}\n", line(&XOR, &by_hand([1.0, 1.0], -0.5)?, " with the synapses of OR"))?;
 
     writeln!(text, "1986  Rumelhart, Hinton and Williams: a hidden layer, taught by errors sent back.")?;
     writeln!(text, "{heading}")?;
     let learned = backpropagation(&XOR, 1000)?;
-    writeln!(text, "{}", line(&XOR, &learned.network, &format!("after {} sweeps", learned.sweeps)))?;
+    writeln!(text, "{}", line(&XOR, &learned.network, &format!(" after {} sweeps", learned.sweeps)))?;
     Ok(text)
 }
 
