@@ -56,7 +56,7 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
         (true, _) => Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3)),
     };
     let input =
-        filled_tensor(batch, elements, |x| x.iter_mut().zip(values(x.len())).for_each(|(x, v)| *x = v));
+        filled_tensor(batch, elements, |x| x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v));
     let targets = (0..batch as u32).map(|i| i % 10).collect();
     Ok(Work { network, optimizer, input, targets, threads })
 }
@@ -65,16 +65,13 @@ impl Work {
     /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
     /// optimiser), or one inference.
     pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let run = || {
-            (0..count)
-                .map(|index| {
-                    let start = Instant::now();
-                    self.step(index as u64);
-                    start.elapsed().as_secs_f64() * 1e6
-                })
-                .collect()
+        let threads = self.threads;
+        let time = |index| {
+            let start = Instant::now();
+            self.step(index as u64);
+            start.elapsed().as_secs_f64() * 1e6
         };
-        Ok(with_threads(self.threads, run)?)
+        Ok(with_threads(threads, || (0..count).map(time).collect())?)
     }
 
     fn step(&mut self, noise: u64) {

@@ -1,7 +1,6 @@
 //! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/torch_worker.py` does.
 
 use std::io::{BufRead, Write};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;

@@ -42,8 +42,6 @@ pub(crate) enum Work {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// The last node that the step stands for.
-    pub(crate) node: String,
     pub(crate) work: Work,
     pub(crate) source: Source,
     /// The other term of a sum, or the residual of a normalisation.
@@ -233,23 +231,22 @@ pub(crate) struct Folding {
 }
 
 impl Lowering<'_> {
-    fn push(&mut self, node: &str, work: Work, source: Source, second: Option<Source>) -> Source {
-        self.plan.steps.push(Step { node: node.into(), work, source, second });
+    fn push(&mut self, work: Work, source: Source, second: Option<Source>) -> Source {
+        self.plan.steps.push(Step { work, source, second });
         Source::Step(self.plan.steps.len() - 1)
     }
 
-    fn run(&mut self, node: &str, operation: Operation, parameters: Vec<usize>, source: Source) -> Source {
-        self.push(node, Work::Run { operation, parameters }, source, None)
+    fn run(&mut self, operation: Operation, parameters: Vec<usize>, source: Source) -> Source {
+        self.push(Work::Run { operation, parameters }, source, None)
     }
 
     /// The sum of all activations that come into `node`.
     fn incoming(&mut self, node: usize) -> Source {
-        let name = self.blueprint.nodes()[node].name.clone();
         let sources: Vec<Source> = self.sources[node].iter().filter_map(|&s| self.results[s]).collect();
         let mut sum = sources.first().copied().unwrap_or(Source::Input);
         for &source in &sources[1.min(sources.len())..] {
             let work = Work::Run { operation: Operation::Add, parameters: Vec::new() };
-            sum = self.push(&name, work, sum, Some(source));
+            sum = self.push(work, sum, Some(source));
         }
         sum
     }
@@ -364,7 +361,7 @@ impl Lowering<'_> {
                 match source {
                     // The output is the last step, whatever the order of the graph.
                     Source::Step(step) if step + 1 == self.plan.steps.len() => source,
-                    _ => self.push(name, Work::Pass, source, None),
+                    _ => self.push(Work::Pass, source, None),
                 }
             }
             NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => {
@@ -372,7 +369,7 @@ impl Lowering<'_> {
                 let rectified = self.rectified(node);
                 let parameters = self.parameters(node, input[0], rectified);
                 let operation = Operation::Linear { inputs: input[0], outputs: *out_features, relu: false };
-                self.run(name, operation, parameters, source)
+                self.run(operation, parameters, source)
             }
             NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
                 let ends = before_and_behind(padding, [*kernel], [*dilation]);
@@ -409,34 +406,34 @@ impl Lowering<'_> {
             NodeKind::SumPool2d { kernel, stride, padding } => {
                 let source = self.incoming(node);
                 let shape = pooling(*kernel, *stride, *padding);
-                self.run(name, Operation::SumPool { shape, scale: 1.0 }, Vec::new(), source)
+                self.run(Operation::SumPool { shape, scale: 1.0 }, Vec::new(), source)
             }
             NodeKind::AvgPool2d { kernel, stride, padding } => {
                 let source = self.incoming(node);
                 let shape = pooling(*kernel, *stride, *padding);
                 let scale = 1.0 / (kernel[0] * kernel[1]) as f32;
-                self.run(name, Operation::SumPool { shape, scale }, Vec::new(), source)
+                self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
             }
             NodeKind::GlobalAvgPool => {
                 let source = self.incoming(node);
                 let shape = pooling([height, width], [1, 1], [0, 0]);
                 let scale = 1.0 / (height * width) as f32;
-                self.run(name, Operation::SumPool { shape, scale }, Vec::new(), source)
+                self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
             }
             NodeKind::MaxPool2d { kernel, stride, padding } => {
                 let source = self.incoming(node);
-                self.run(name, Operation::MaxPool(pooling(*kernel, *stride, *padding)), Vec::new(), source)
+                self.run(Operation::MaxPool(pooling(*kernel, *stride, *padding)), Vec::new(), source)
             }
             NodeKind::Flatten { start_axis, end_axis } => {
                 let source = self.incoming(node);
                 let last = end_axis.unwrap_or(input.len() - 1);
                 let pixels = height * width;
                 if *start_axis == last || pixels == 1 || channels == 1 || input.len() == 1 {
-                    self.push(name, Work::Pass, source, None)
+                    self.push(Work::Pass, source, None)
                 } else if *start_axis == 0 && last == input.len() - 1 {
-                    self.run(name, Operation::ChannelsFirst { pixels, channels }, Vec::new(), source)
+                    self.run(Operation::ChannelsFirst { pixels, channels }, Vec::new(), source)
                 } else if *start_axis > 0 {
-                    self.push(name, Work::Pass, source, None)
+                    self.push(Work::Pass, source, None)
                 } else {
                     return refuse("flatten all axes, or only those behind the channels");
                 }
@@ -444,7 +441,7 @@ impl Lowering<'_> {
             NodeKind::Scale => {
                 let source = self.incoming(node);
                 let parameter = self.parameters(node, 1, false)[0];
-                self.push(name, Work::Scale { parameter, pixels: height * width }, source, None)
+                self.push(Work::Scale { parameter, pixels: height * width }, source, None)
             }
             NodeKind::ReLU => match self.fuse_relu(node) {
                 Some(source) => source,
@@ -455,7 +452,7 @@ impl Lowering<'_> {
             NodeKind::Tanh => self.activation(node, Activation::Tanh),
             NodeKind::Softmax { axis: 0 } => {
                 let source = self.incoming(node);
-                self.run(name, Operation::Softmax { columns: channels }, Vec::new(), source)
+                self.run(Operation::Softmax { columns: channels }, Vec::new(), source)
             }
             NodeKind::Softmax { .. } => {
                 return refuse("a softmax goes over axis 0, the features or channels");
@@ -472,7 +469,7 @@ impl Lowering<'_> {
                     momentum: *momentum as f32,
                     relu: false,
                 };
-                self.push(name, work, source, None)
+                self.push(work, source, None)
             }
             NodeKind::LayerNorm { epsilon } => {
                 if input.len() > 1 {
@@ -480,11 +477,11 @@ impl Lowering<'_> {
                 }
                 let source = self.incoming(node);
                 let parameters = self.parameters(node, 1, false);
-                self.run(name, Operation::LayerNorm { epsilon: *epsilon as f32 }, parameters, source)
+                self.run(Operation::LayerNorm { epsilon: *epsilon as f32 }, parameters, source)
             }
             NodeKind::Dropout { probability } => {
                 let source = self.incoming(node);
-                self.push(name, Work::Dropout { probability: *probability as f32 }, source, None)
+                self.push(Work::Dropout { probability: *probability as f32 }, source, None)
             }
             NodeKind::Delay { .. } | NodeKind::Threshold { .. } => {
                 return refuse("it works on signals in time");
@@ -504,18 +501,16 @@ impl Lowering<'_> {
     }
 
     fn convolution(&mut self, node: usize, shape: Convolution) -> Source {
-        let name = self.blueprint.nodes()[node].name.clone();
         let source = self.incoming(node);
         let fan_in = shape.channels / shape.groups * shape.kernel[0] * shape.kernel[1];
         let rectified = self.rectified(node);
         let parameters = self.parameters(node, fan_in, rectified);
-        self.run(&name, Operation::Convolution { shape, relu: false, residual: false }, parameters, source)
+        self.run(Operation::Convolution { shape, relu: false, residual: false }, parameters, source)
     }
 
     fn activation(&mut self, node: usize, f: Activation) -> Source {
-        let name = self.blueprint.nodes()[node].name.clone();
         let source = self.incoming(node);
-        self.run(&name, Operation::Activation(f), Vec::new(), source)
+        self.run(Operation::Activation(f), Vec::new(), source)
     }
 }
 

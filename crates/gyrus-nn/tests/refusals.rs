@@ -103,3 +103,13 @@ fn a_blueprint_error_passes_through_as_it_is() {
     let text = error.to_string();
     assert_eq!(NetworkError::from(error).to_string(), text);
 }
+
+#[test]
+fn a_network_beyond_all_memory_is_refused() {
+    let side = 1 << 28;
+    let blueprint =
+        Blueprint::builder("huge").input([side]).node("vast", NodeKind::linear(side)).build().unwrap();
+    let error = Network::new(&blueprint, 0, &cpu()).err().expect("the network is refused");
+    assert!(matches!(error, NetworkError::TooLarge { parameters } if parameters == 1 << 56), "{error}");
+    assert!(error.to_string().starts_with("the blueprint has 72057594037927936 parameters"), "{error}");
+}
