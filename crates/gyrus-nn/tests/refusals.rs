@@ -106,10 +106,16 @@ fn a_blueprint_error_passes_through_as_it_is() {
 
 #[test]
 fn a_network_beyond_all_memory_is_refused() {
-    let side = 1 << 28;
-    let blueprint =
-        Blueprint::builder("huge").input([side]).node("vast", NodeKind::linear(side)).build().unwrap();
-    let error = Network::new(&blueprint, 0, &cpu()).err().expect("the network is refused");
-    assert!(matches!(error, NetworkError::TooLarge { parameters } if parameters == 1 << 56), "{error}");
-    assert!(error.to_string().starts_with("the blueprint has 72057594037927936 parameters"), "{error}");
+    // Each node is allowed; together they are past what 47 bits address.
+    let (side, nodes) = (46_000, 5000);
+    let mut builder = Blueprint::builder("huge").input([side]);
+    for number in 0..nodes {
+        builder = builder.node(format!("vast{number}"), NodeKind::linear(side));
+    }
+    let error = Network::check(&builder.build().unwrap()).unwrap_err();
+    assert!(
+        matches!(error, NetworkError::TooLarge { parameters } if parameters == nodes * side * side),
+        "{error}"
+    );
+    assert!(error.to_string().starts_with("the blueprint has 10580000000000 parameters: "), "{error}");
 }
