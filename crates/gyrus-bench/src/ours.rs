@@ -55,8 +55,9 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
         (true, "resnet20") => Some((Optimizer::new("sgd", 1e-4, &network)?, 0.01)),
         (true, _) => Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3)),
     };
-    let input =
-        filled_tensor(batch, elements, |x| x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v));
+    let input = filled_tensor(batch, elements, |x| {
+        x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
+    });
     let targets = (0..batch as u32).map(|i| i % 10).collect();
     Ok(Work { network, optimizer, input, targets, threads })
 }

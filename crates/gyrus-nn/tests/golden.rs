@@ -2,6 +2,8 @@
 //!
 //! `golden/network.json` comes from `tools/golden/network.py`.
 
+#![allow(clippy::unwrap_used)]
+
 use gyrus_blueprint::{Blueprint, NodeKind, Padding};
 use gyrus_nn::{Network, State, StateTensor, floats};
 use gyrus_tensor::{Operation, Sgd, Tensor, TensorData, cpu, sgd_step};

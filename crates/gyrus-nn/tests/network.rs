@@ -1,5 +1,7 @@
 //! Networks as a whole: every preset, graphs that branch, fusion, repeatability and state.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, HashMap};
 
 use gyrus_blueprint::{Blueprint, BlueprintBuilder, NodeKind, Padding, preset, preset_names};

@@ -1,5 +1,7 @@
 //! What a network refuses, and in which words.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};

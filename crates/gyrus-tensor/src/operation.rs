@@ -13,6 +13,7 @@ use gyrus_kernels::normalization::{
     layer_norm_backward,
 };
 use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
+use rayon::prelude::*;
 
 use crate::pool::filled;
 
@@ -338,11 +339,11 @@ fn scaled(gradient: &[f32], by: f32, rows: usize, columns: usize) -> Vec<Option<
 
 /// Each row's `[a, b]` to `[b, a]`.
 fn transpose(x: &[f32], a: usize, b: usize, y: &mut [f32]) {
-    for (x, y) in x.chunks_exact(a * b).zip(y.chunks_exact_mut(a * b)) {
+    x.par_chunks_exact(a * b).zip(y.par_chunks_exact_mut(a * b)).for_each(|(x, y)| {
         for j in 0..b {
             for (i, y) in y[j * a..][..a].iter_mut().enumerate() {
                 *y = x[i * b + j];
             }
         }
-    }
+    });
 }

@@ -2,6 +2,8 @@
 //!
 //! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `tools/golden/optimizer.py`.
 
+#![allow(clippy::unwrap_used)]
+
 use burn::tensor::DType;
 use gyrus_tensor::{AdamW, Device, Sgd, Tensor, TensorData, adamw_step, cpu, device, sgd_step};
 use serde_json::Value;

@@ -176,6 +176,10 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     };
     let augment: Augment =
         arguments.augment.as_deref().unwrap_or(recipe.augment).parse().map_err(Failure::caller)?;
+    let augment = match dataset.preprocessing {
+        gyrus_data::Preprocessing::Image { height, width, .. } => augment.scaled_to(height.min(width)),
+        gyrus_data::Preprocessing::Table { .. } => augment,
+    };
     let settings = Settings {
         seed: arguments.seed,
         epochs: arguments.epochs.unwrap_or(recipe.epochs),
