@@ -10,41 +10,41 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The program, with nothing on its standard input and no network.
-pub fn gyrus<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
+pub(crate) fn gyrus<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gyrus"));
     command.args(arguments).stdin(Stdio::null()).env("HF_HUB_OFFLINE", "1").env_remove("RUST_BACKTRACE");
     command
 }
 
 /// The arguments of a command line whose words hold no blanks.
-pub fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Runs a command line; `paths` are appended as they are.
-pub fn run(line: &str, paths: &[&Path]) -> Output {
+pub(crate) fn run(line: &str, paths: &[&Path]) -> Output {
     let paths = paths.iter().map(|path| path.as_os_str().to_owned());
     gyrus(words(line).into_iter().map(Into::into).chain(paths)).output().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Fails with everything that the program said unless it succeeded.
 #[track_caller]
-pub fn succeeded(output: Output) -> Output {
+pub(crate) fn succeeded(output: Output) -> Output {
     assert!(output.status.success(), "{}: {}{}", output.status, stdout(&output), stderr(&output));
     output
 }
 
 /// The one JSON object that a `--json` command prints, and nothing else.
 #[track_caller]
-pub fn json(output: Output) -> Value {
+pub(crate) fn json(output: Output) -> Value {
     let output = succeeded(output);
     let text = stdout(&output);
     assert_eq!(text.lines().count(), 1, "one line only: {text}");
@@ -56,7 +56,7 @@ pub fn json(output: Output) -> Value {
 
 /// Nothing that only a programmer could understand.
 #[track_caller]
-pub fn assert_calm(output: &Output) {
+pub(crate) fn assert_calm(output: &Output) {
     let said = stderr(output);
     for word in ["panicked", "RUST_BACKTRACE", "memory allocation of", "stack overflow", "Error {"] {
         assert!(!said.contains(word), "{}: {said}", output.status);
@@ -66,7 +66,7 @@ pub fn assert_calm(output: &Output) {
 
 /// Ended with this exit code and one sentence on standard error, which is returned; notes may go before it.
 #[track_caller]
-pub fn failed(output: &Output, code: i32) -> String {
+pub(crate) fn failed(output: &Output, code: i32) -> String {
     assert_calm(output);
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{}{said}", stdout(output));
@@ -81,13 +81,13 @@ pub fn failed(output: &Output, code: i32) -> String {
 
 /// Refused as the caller's mistake.
 #[track_caller]
-pub fn refused(output: &Output) -> String {
+pub(crate) fn refused(output: &Output) -> String {
     failed(output, 2)
 }
 
 /// Refused while the arguments were read: these errors have the shape of the argument parser.
 #[track_caller]
-pub fn usage(output: &Output) -> String {
+pub(crate) fn usage(output: &Output) -> String {
     assert_calm(output);
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -97,7 +97,7 @@ pub fn usage(output: &Output) -> String {
 }
 
 /// The repository's real data, or a loud skip.
-pub fn real_data(part: &str) -> Option<PathBuf> {
+pub(crate) fn real_data(part: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("GYRUS_DATA") {
         Some(root) => PathBuf::from(root),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
@@ -111,10 +111,10 @@ pub fn real_data(part: &str) -> Option<PathBuf> {
 }
 
 /// Random numbers for tests (SplitMix64): the same on every machine.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -123,13 +123,13 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 }
 
 /// A table to classify: two numbers with gaps, a category with gaps, and a rule that a network can learn.
-pub fn write_table(path: &Path, rows: u64) {
+pub(crate) fn write_table(path: &Path, rows: u64) {
     let mut random = Random(7);
     let mut text = String::from("width,height,colour,kind,price\n");
     for _ in 0..rows {
@@ -148,7 +148,7 @@ pub fn write_table(path: &Path, rows: u64) {
 }
 
 /// The rows of `metrics.jsonl` without the one field that differs from run to run.
-pub fn metrics(run: &Path) -> Vec<Value> {
+pub(crate) fn metrics(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let row = |line| {
         let mut row: Value = serde_json::from_str(line).unwrap();
@@ -158,16 +158,16 @@ pub fn metrics(run: &Path) -> Vec<Value> {
     text.lines().map(row).collect()
 }
 
-pub fn model(run: &Path) -> Vec<u8> {
+pub(crate) fn model(run: &Path) -> Vec<u8> {
     fs::read(run.join("model.safetensors")).unwrap()
 }
 
-pub fn record(run: &Path) -> Value {
+pub(crate) fn record(run: &Path) -> Value {
     serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap()
 }
 
 /// The names in a folder, sorted.
-pub fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -175,14 +175,14 @@ pub fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Kills a training as soon as it has something to be resumed from.
-pub fn kill_after_checkpoint(child: &mut Child, run: &Path) {
+pub(crate) fn kill_after_checkpoint(child: &mut Child, run: &Path) {
     wait_for_checkpoint(run);
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 /// Waits until a training has saved its state for the first time.
-pub fn wait_for_checkpoint(run: &Path) {
+pub(crate) fn wait_for_checkpoint(run: &Path) {
     let clock = Instant::now();
     while !run.join("checkpoint.safetensors").exists() {
         assert!(clock.elapsed() < Duration::from_secs(100), "no checkpoint in {}", run.display());
