@@ -8,7 +8,7 @@
 //! use gyrus_nn::{Network, floats};
 //! use gyrus_tensor::{Tensor, cpu};
 //!
-//! let network = Network::new(&preset("mlp", &[1, 28, 28].into(), 10)?, 0, &cpu())?;
+//! let network = Network::new(&preset("mlp", [1, 28, 28], 10)?, 0, &cpu())?;
 //! let answer = network.infer(Tensor::zeros([3, 784], &cpu()));
 //! assert_eq!(answer.dims(), [3, 10]);
 //! # Ok::<(), gyrus_nn::NetworkError>(())
