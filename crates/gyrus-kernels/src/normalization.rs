@@ -4,7 +4,7 @@
 //! takes mean and variance over the rows of each channel, layer normalisation (Ba et al. 2016) over the channels of
 //! each row: `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
 //!
-//! Few channels make short loops, so per-channel arrays are repeated to at least [`WIDE`] floats first. Statistics are
+//! Few channels make short loops, so per-channel arrays are repeated to at least `WIDE` floats first. Statistics are
 //! summed in `f32` over one cache-sized stretch, about its own mean, and joined in `f64` (Chan et al. 1983). Cost:
 //! two or three passes over memory.
 
@@ -269,10 +269,10 @@ pub fn batch_norm_backward(
             fold(sums, channels);
             fold(products, channels);
         });
-        for channel in 0..channels {
-            let total = |at: usize| -> f64 { (0..tasks).map(|t| f64::from(parts[t * 2 * wide + at])).sum() };
+        let total = |at: usize| -> f64 { (0..tasks).map(|t| f64::from(parts[t * 2 * wide + at])).sum() };
+        for (channel, inverse) in inverse.iter().enumerate() {
             gradients.beta[channel] = total(channel) as f32;
-            gradients.gamma[channel] = (total(wide + channel) * f64::from(inverse[channel])) as f32;
+            gradients.gamma[channel] = (total(wide + channel) * f64::from(*inverse)) as f32;
         }
     });
 

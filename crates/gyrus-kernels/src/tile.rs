@@ -122,6 +122,8 @@ unsafe fn finish_row<S: Simd>(
 /// `left(i)` points to floats readable at every run; `panel` holds `runs.offsets.len() * runs.length * PANEL`
 /// floats; `out(i)` is writable for `columns` floats and no one else's.
 #[inline(always)]
+// Loops over a tile run over indices known at compile time, so that the sums stay in registers.
+#[allow(clippy::needless_range_loop)]
 pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     rows: core::ops::Range<usize>,
@@ -185,6 +187,8 @@ pub(crate) struct Segment {
 /// Every step of every segment has `rows` floats at `x` and `PANEL` at `y`; `out` is writable for `rows` rows of
 /// `PANEL` floats.
 #[inline(always)]
+// Loops over a tile run over indices known at compile time, so that the sums stay in registers.
+#[allow(clippy::needless_range_loop)]
 pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     rows: usize,
@@ -196,9 +200,11 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
 ) {
     // A short block repeats its last row; only the valid ones are stored.
     let column: [usize; MR] = core::array::from_fn(|i| i.min(rows - 1));
-    // SAFETY: the caller's promise on `out`.
     let mut sums: [[S::f32s; NV]; MR] = core::array::from_fn(|i| {
-        core::array::from_fn(|v| unsafe { load::<S>(out.add(column[i] * out_stride + v * S::F32_LANES)) })
+        core::array::from_fn(|v| {
+            // SAFETY: the caller's promise on `out`.
+            unsafe { load::<S>(out.add(column[i] * out_stride + v * S::F32_LANES)) }
+        })
     });
     for segment in segments {
         let (mut x, mut y) = (segment.x, segment.y);

@@ -47,7 +47,7 @@ impl Observer for Watcher {
             self.bar.reset_eta();
         }
         self.bar.set_position(progress.step);
-        if progress.step % 8 == 0 {
+        if progress.step.is_multiple_of(8) {
             self.bar.set_message(format!(
                 "epoch {}, loss {:.4}{}",
                 progress.epoch, progress.loss, self.validation
