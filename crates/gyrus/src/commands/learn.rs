@@ -289,7 +289,6 @@ impl Source<'_> {
     }
 }
 
-/// The shape of one example as blueprints write it: pictures channels-first.
 /// A blueprint from a file; it must take this data and give as many outputs as there are classes.
 fn from_file(file: &str, dataset: &Dataset) -> Result<Blueprint, Failure> {
     if !Path::new(file).exists() {
