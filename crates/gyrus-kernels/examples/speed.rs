@@ -1,4 +1,5 @@
-//! Prints how fast the kernels run on this machine: GFLOP/s per shape.
+//! Prints how fast the kernels run on this machine: GFLOP/s per shape. `speed [THREADS [NAME]]` runs only lines that
+//! contain NAME.
 use std::time::Instant;
 
 use gyrus_kernels::convolution::{Convolution, convolution};
@@ -7,6 +8,9 @@ use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradien
 use gyrus_kernels::oracle::values;
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
+    if std::env::args().nth(2).is_some_and(|part| !name.contains(&part)) {
+        return;
+    }
     work();
     let mut best = f64::MAX;
     let start = Instant::now();
@@ -37,7 +41,10 @@ fn main() {
         }
         for (batch, size, c, o, stride) in [
             (64, 28, 1, 32, 1),
+            (64, 28, 16, 16, 1),
+            (64, 28, 32, 32, 1),
             (64, 14, 32, 64, 1),
+            (64, 14, 64, 64, 1),
             (64, 32, 3, 16, 1),
             (64, 32, 16, 16, 1),
             (64, 32, 16, 32, 2),
@@ -65,13 +72,9 @@ fn main() {
             time(&format!("conv {batch}x{size}x{size} {c}->{o} /{stride}"), ops, || {
                 convolution(&shape, &x, &w, Some(&bias), None, true, &mut y)
             });
-            time("  dw", ops, || {
-                let g = ConvolutionGradients { input: None, weight: Some(&mut dw), bias: None };
-                convolution_backward(&shape, &x, &w, &dy, Some(&y), g)
-            });
-            time("  dx", ops, || {
-                let g = ConvolutionGradients { input: Some(&mut dx), weight: None, bias: None };
-                convolution_backward(&shape, &x, &w, &dy, Some(&y), g)
+            time(&format!("dx and dw of {size}x{size} {c}->{o} /{stride}"), 2 * ops, || {
+                let g = ConvolutionGradients { input: Some(&mut dx), weight: Some(&mut dw), bias: None };
+                convolution_backward(&shape, &x, &w, &dy, None, g)
             });
         }
     });

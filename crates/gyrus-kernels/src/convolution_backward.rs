@@ -14,11 +14,28 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::convolution::{Convolution, Pixels, Tap, copy_padded, join_runs, pack_weights};
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
+use crate::{winograd, winograd_backward};
 
 /// Groups of pictures, each with weight-gradient sums of its own.
 const GROUPS: usize = 8;
 /// Floats that all groups' sums may take together.
 const SUMS_LIMIT: usize = 1 << 23;
+
+/// Pictures of each group, whose sums take `sums_len` floats.
+pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
+    batch.div_ceil(GROUPS.min((SUMS_LIMIT / sums_len).max(2)))
+}
+
+/// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.
+pub(crate) fn gather_bias(all_sums: &[f32], sums_len: usize, db: &mut [f32]) {
+    db.fill(0.0);
+    let start = sums_len - db.len();
+    for sums in all_sums.chunks_exact(sums_len) {
+        for (to, from) in db.iter_mut().zip(&sums[start..]) {
+            *to += from;
+        }
+    }
+}
 /// Floats of input and gradient that a band of rows may take, so that it stays in the cache for all tiles.
 const BAND_LEN: usize = 12 << 10;
 
@@ -86,10 +103,12 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
                 }
             }
             let (offsets, length) = join_runs(&taps, shape.outputs, depth);
-            let mut packed = Vec::new();
+            let group_len = results.next_multiple_of(PANEL) * depth * taps.len();
+            let mut packed = vec![0.0; shape.groups * group_len];
             for group in 0..shape.groups {
                 let at = |n, d, kernel| ((group * depth + d) * results + n) * shape.taps() + kernel;
-                pack_weights(weight, &taps, depth, results, at, &mut packed);
+                let packed = &mut packed[group * group_len..][..group_len];
+                pack_weights(weight, &taps, depth, results, at, packed);
             }
             let (mut from_offsets, mut out_offsets) = (Vec::new(), Vec::new());
             // The first pixel of the phase, and every stride-th from there.
@@ -138,6 +157,10 @@ pub fn convolution_backward(
         "gradient of the bias is [outputs]"
     );
 
+    if winograd::fits(shape) {
+        winograd_backward::backward(shape, x, weight, dy, activated, gradients);
+        return;
+    }
     let depthwise = shape.is_depthwise();
     let [out_height, out_width] = shape.output_size();
     let frame = if depthwise { crate::depthwise::no_frame(shape) } else { frame(shape) };
@@ -151,8 +174,7 @@ pub fn convolution_backward(
     let group_sums = taps.len() * depth * results_wide;
     let sums_len =
         if depthwise { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
-    let tasks = shape.batch.min(GROUPS).min((SUMS_LIMIT / sums_len).max(2));
-    let pictures_each = shape.batch.div_ceil(tasks);
+    let pictures_each = pictures_of_a_group(shape.batch, sums_len);
     let tasks = shape.batch.div_ceil(pictures_each);
 
     let padded_width = shape.padded_width();
@@ -239,12 +261,7 @@ pub fn convolution_backward(
             gather_weights(shape, all_sums, sums_len, index, dw);
         }
         if let Some(db) = gradients.bias {
-            db.fill(0.0);
-            for sums in all_sums.chunks_exact(sums_len) {
-                for (to, from) in db.iter_mut().zip(&sums[sums_len - shape.outputs..]) {
-                    *to += from;
-                }
-            }
+            gather_bias(all_sums, sums_len, db);
         }
     });
 }

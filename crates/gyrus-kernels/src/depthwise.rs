@@ -9,15 +9,17 @@ use crate::convolution_backward::Frame;
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::tile::Epilogue;
 
-/// The weights as `[taps, channels]`.
-fn by_tap(shape: &Convolution, weight: &[f32]) -> Vec<f32> {
-    let taps = shape.taps();
-    (0..taps * shape.channels).map(|i| weight[(i % shape.channels) * taps + i / shape.channels]).collect()
+/// Rearranges the weights to `[taps, channels]`.
+pub(crate) fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
+    for (tap, row) in packed.chunks_exact_mut(shape.channels).enumerate() {
+        for (channel, to) in row.iter_mut().enumerate() {
+            *to = weight[channel * shape.taps() + tap];
+        }
+    }
 }
 
-pub(crate) fn forward(shape: &Convolution, x: &[f32], weight: &[f32], epilogue: Epilogue<'_>, y: &mut [f32]) {
+pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>, y: &mut [f32]) {
     let [out_height, out_width] = shape.output_size();
-    let weight = by_tap(shape, weight);
     let taps = shape.forward_taps();
     let channels = shape.channels;
     let padded_width = shape.padded_width();
@@ -44,7 +46,7 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], weight: &[f32], epilogue: 
                         let (row, column) = (pixel / out_width, pixel % out_width);
                         let start =
                             (row * shape.stride[0] * padded_width + column * shape.stride[1]) * channels;
-                        for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
+                        for (tap, w) in taps.iter().zip(packed.chunks_exact(channels)) {
                             let x = &padded[start + tap.offset..][..channels];
                             for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
                                 *y += x * w;
@@ -103,15 +105,16 @@ pub(crate) fn backward(
         );
     }
     let Some(dx) = dx else { return };
-    let weight = by_tap(shape, weight);
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
-    with_scratch(padded_height * padded_width * channels, |padded| {
+    with_scratch(weight.len() + padded_height * padded_width * channels, |scratch| {
+        let (packed, padded) = scratch.split_at_mut(weight.len());
+        pack(shape, weight, packed);
         padded.fill(0.0);
         Arch::new().dispatch(
             #[inline(always)]
             || {
                 for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
-                    for (tap, w) in taps.iter().zip(weight.chunks_exact(channels)) {
+                    for (tap, w) in taps.iter().zip(packed.chunks_exact(channels)) {
                         let dx = &mut padded[start(pixel) + tap.offset..][..channels];
                         for ((dx, w), dy) in dx.iter_mut().zip(w).zip(dy) {
                             *dx += w * dy;

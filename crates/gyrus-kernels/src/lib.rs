@@ -19,5 +19,7 @@ pub mod oracle;
 mod parallel;
 pub mod pooling;
 mod tile;
+mod winograd;
+mod winograd_backward;
 
 pub use parallel::flush_denormals;

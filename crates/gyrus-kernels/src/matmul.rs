@@ -245,7 +245,7 @@ impl WithSimd for Block<'_> {
             let (left, out) = (block.left.as_ptr(), block.out.get());
             // SAFETY: rows lie within `left` and `out`; this task alone writes this panel's columns of its rows.
             unsafe {
-                inner::<S, MR, NV>(
+                inner::<S, MR, NV, false>(
                     simd,
                     block.rows,
                     |row| left.wrapping_add(row * block.depth),

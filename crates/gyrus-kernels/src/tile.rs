@@ -64,13 +64,13 @@ pub(crate) struct Runs<'a> {
 }
 
 #[inline(always)]
-unsafe fn load<S: Simd>(pointer: *const f32) -> S::f32s {
+pub(crate) unsafe fn load<S: Simd>(pointer: *const f32) -> S::f32s {
     // SAFETY: the caller gives a pointer to at least `F32_LANES` floats; `S::f32s` is plain data.
     unsafe { pointer.cast::<S::f32s>().read_unaligned() }
 }
 
 #[inline(always)]
-unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
+pub(crate) unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
     // SAFETY: as in `load`, for writing.
     unsafe { pointer.cast::<S::f32s>().write_unaligned(value) }
 }
@@ -96,27 +96,43 @@ unsafe fn finish_row<S: Simd>(
         }
         return;
     }
-    let zero = simd.splat_f32s(0.0);
     for v in (0..PANEL).step_by(S::F32_LANES) {
         // SAFETY: `v + F32_LANES <= PANEL`, and the whole panel is valid in the bias and in `out`.
-        unsafe {
-            let mut value = load::<S>(row.as_ptr().add(v));
-            if let Some(bias) = epilogue.bias {
-                value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column + v)));
-            }
-            if let Some(residual) = epilogue.residual {
-                value = simd.add_f32s(value, load::<S>(residual.at(out.add(v))));
-            }
-            if epilogue.relu {
-                // Written so that NaN stays NaN.
-                value = simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
-            }
-            store::<S>(out.add(v), value);
-        }
+        unsafe { finish_vector::<S>(simd, load::<S>(row.as_ptr().add(v)), out.add(v), column + v, epilogue) };
     }
 }
 
-/// `rows` rows times one packed panel.
+/// Sends results `column ..` of an output pixel or row to memory.
+///
+/// # Safety
+/// `out` is writable, and the bias as long as the results reach.
+#[inline(always)]
+pub(crate) unsafe fn finish_vector<S: Simd>(
+    simd: S,
+    mut value: S::f32s,
+    out: *mut f32,
+    column: usize,
+    epilogue: Epilogue<'_>,
+) {
+    // SAFETY: the caller's promise; the residual is laid out as the output.
+    unsafe {
+        if let Some(bias) = epilogue.bias {
+            value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column)));
+        }
+        if let Some(residual) = epilogue.residual {
+            value = simd.add_f32s(value, load::<S>(residual.at(out)));
+        }
+        if epilogue.relu {
+            let zero = simd.splat_f32s(0.0);
+            // Written so that NaN stays NaN.
+            value = simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
+        }
+        store::<S>(out, value);
+    }
+}
+
+/// `rows` rows times one packed panel. `PLAIN` promises a whole panel of columns and no epilogue, for short depths where
+/// the way through memory that an epilogue takes would show.
 ///
 /// # Safety
 /// `left(i)` points to floats readable at every run; `panel` holds `runs.offsets.len() * runs.length * PANEL`
@@ -124,7 +140,7 @@ unsafe fn finish_row<S: Simd>(
 #[inline(always)]
 // Loops over a tile run over indices known at compile time, so that the sums stay in registers.
 #[allow(clippy::needless_range_loop)]
-pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(
     simd: S,
     rows: core::ops::Range<usize>,
     left: impl Fn(usize) -> *const f32,
@@ -156,6 +172,16 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize>(
                     right = right.add(PANEL);
                 }
             }
+        }
+        if PLAIN && rows.end - first >= MR {
+            for i in 0..MR {
+                for v in 0..NV {
+                    // SAFETY: the caller's promise on `out`, and a whole panel of columns.
+                    unsafe { store::<S>(out(first + i).add(v * S::F32_LANES), sums[i][v]) };
+                }
+            }
+            first += MR;
+            continue;
         }
         // Through memory by indices known at compile time: only so do the sums stay in registers above.
         let mut tile = [[0.0f32; PANEL]; MR];

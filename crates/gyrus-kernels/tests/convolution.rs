@@ -57,6 +57,15 @@ proptest! {
     }
 
     #[test]
+    fn any_convolution_by_winograds_way_matches_the_oracle(
+        shape in any_shape(), channels in 2usize..5, outputs in 2usize..5, relu: bool,
+    ) {
+        let shape = Convolution { channels: 16 * channels, outputs: 16 * outputs, groups: 1, ..shape };
+        let shape = Convolution { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], ..shape };
+        check(&Convolution { height: shape.height.max(3), width: shape.width.max(3), ..shape }, relu);
+    }
+
+    #[test]
     fn any_depthwise_convolution_matches_the_oracle(shape in any_shape(), channels in 2usize..20, relu: bool) {
         check(&Convolution { channels, outputs: channels, groups: channels, ..shape }, relu);
     }
