@@ -2,7 +2,8 @@
 
 use crate::{Blueprint, BlueprintBuilder, BlueprintError, NodeKind, Padding, Shape};
 
-const NAMES: [&str; 7] = ["digits-cnn", "mnist-cnn", "cnn", "mlp", "resnet20", "table-mlp", "perceptron"];
+const NAMES: [&str; 8] =
+    ["digits-cnn", "mnist-cnn", "picture-cnn", "cnn", "mlp", "resnet20", "table-mlp", "perceptron"];
 
 /// The names that [`preset`] knows.
 pub fn preset_names() -> &'static [&'static str] {
@@ -12,7 +13,8 @@ pub fn preset_names() -> &'static [&'static str] {
 /// A built-in blueprint for samples of `input_shape` and this many outputs (classes, or regression targets).
 ///
 /// - `digits-cnn`: three convolutions for pictures of about 8×8.
-/// - `mnist-cnn`: four convolutions for pictures of about 28×28.
+/// - `mnist-cnn`: four narrow convolutions for simple pictures of about 28×28.
+/// - `picture-cnn`: the same, twice as wide, for pictures that show more.
 /// - `cnn`: two convolutions and two affine layers, the network of the benchmarks.
 /// - `mlp`: 512 and 256 hidden ReLU units.
 /// - `resnet20`: the residual network of He et al. 2015 (arXiv:1512.03385) for CIFAR-10, with convolutions as
@@ -20,7 +22,7 @@ pub fn preset_names() -> &'static [&'static str] {
 /// - `table-mlp`: two hidden layers of 128 ReLU units with dropout.
 /// - `perceptron`: one affine node, no hidden layer.
 ///
-/// The first three and `resnet20` take `[channels, height, width]`; the others flatten what is not flat.
+/// The first four and `resnet20` take `[channels, height, width]`; the others flatten what is not flat.
 pub fn preset(
     name: &str,
     input_shape: impl Into<Shape>,
@@ -31,7 +33,8 @@ pub fn preset(
     let start = Blueprint::builder(name).input(shape);
     let builder = match name {
         "digits-cnn" => digits_cnn(start),
-        "mnist-cnn" => mnist_cnn(start),
+        "mnist-cnn" => picture_cnn(start, 16, 0.3),
+        "picture-cnn" => picture_cnn(start, 32, 0.5),
         "cnn" => cnn(start),
         "mlp" => mlp(flatten_unless(flat, start)),
         "resnet20" => resnet20(start),
@@ -61,17 +64,17 @@ fn digits_cnn(builder: BlueprintBuilder) -> BlueprintBuilder {
     conv_block(builder, 3, 64).node("flatten", NodeKind::flatten()).node("dropout", NodeKind::dropout(0.3))
 }
 
-fn mnist_cnn(builder: BlueprintBuilder) -> BlueprintBuilder {
-    let builder = conv_block(builder, 1, 32);
-    let builder = conv_block(builder, 2, 32).node("pool1", NodeKind::max_pool2d(2));
-    let builder = conv_block(builder, 3, 64);
-    conv_block(builder, 4, 64)
+fn picture_cnn(builder: BlueprintBuilder, channels: usize, dropout: f64) -> BlueprintBuilder {
+    let builder = conv_block(builder, 1, channels);
+    let builder = conv_block(builder, 2, channels).node("pool1", NodeKind::max_pool2d(2));
+    let builder = conv_block(builder, 3, 2 * channels);
+    conv_block(builder, 4, 2 * channels)
         .node("pool2", NodeKind::max_pool2d(2))
         .node("flatten", NodeKind::flatten())
         .node("hidden", NodeKind::linear(128))
         .node("norm5", NodeKind::batch_norm())
         .node("relu5", NodeKind::ReLU)
-        .node("dropout", NodeKind::dropout(0.5))
+        .node("dropout", NodeKind::dropout(dropout))
 }
 
 fn cnn(builder: BlueprintBuilder) -> BlueprintBuilder {

@@ -51,13 +51,15 @@ fn mlp_and_cnn_counts() {
     assert_eq!(trainable("table-mlp", [4].into(), 3), 4 * 128 + 128 + 128 * 128 + 128 + 128 * 3 + 3);
     let digits = (9 * 32 + 64) + (32 * 64 * 9 + 128) + (64 * 64 * 9 + 128) + (64 * 4 * 4 * 10 + 10);
     assert_eq!(trainable("digits-cnn", [1, 8, 8].into(), 10), digits);
-    let mnist = (9 * 32 + 64)
-        + (32 * 32 * 9 + 64)
-        + (32 * 64 * 9 + 128)
-        + (64 * 64 * 9 + 128)
-        + (64 * 7 * 7 * 128 + 256)
-        + (128 * 10 + 10);
-    assert_eq!(trainable("mnist-cnn", [1, 28, 28].into(), 10), mnist);
+    for (name, n) in [("mnist-cnn", 16), ("picture-cnn", 32)] {
+        let picture = (9 * n + 2 * n)
+            + (n * n * 9 + 2 * n)
+            + (n * 2 * n * 9 + 4 * n)
+            + (2 * n * 2 * n * 9 + 4 * n)
+            + (2 * n * 7 * 7 * 128 + 256)
+            + (128 * 10 + 10);
+        assert_eq!(trainable(name, [1, 28, 28].into(), 10), picture);
+    }
 }
 
 #[test]
@@ -75,8 +77,8 @@ fn every_preset_round_trips_and_ends_in_the_outputs() {
 fn a_wrong_preset_or_shape_is_explained() {
     assert_eq!(
         preset("resnet18", [3, 32, 32], 10).unwrap_err().to_string(),
-        "there is no built-in blueprint \"resnet18\"; there are digits-cnn, mnist-cnn, cnn, mlp, resnet20, \
-         table-mlp, perceptron"
+        "there is no built-in blueprint \"resnet18\"; there are digits-cnn, mnist-cnn, picture-cnn, cnn, mlp, \
+         resnet20, table-mlp, perceptron"
     );
     assert_eq!(
         preset("cnn", [13], 3).unwrap_err().to_string(),
@@ -89,6 +91,6 @@ fn a_wrong_preset_or_shape_is_explained() {
     assert_eq!(
         preset("mnist-cnn", [1, 3, 3], 10).unwrap_err().to_string(),
         "node `pool2` (MaxPool2d): the kernel spans 2 elements along the height, more than the padded input's \
-         1 (input [64, 1, 1])"
+         1 (input [32, 1, 1])"
     );
 }

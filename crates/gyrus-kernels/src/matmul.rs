@@ -23,6 +23,8 @@ enum Right<'a> {
     Transposed(&'a [f32]),
     /// `[depth, columns]`: used as it is.
     Plain(&'a [f32]),
+    /// All panels, ready to use.
+    Packed(&'a [f32]),
 }
 
 /// `y = x wᵀ + bias`, then zero where negative if `relu`.
@@ -49,6 +51,44 @@ pub fn linear(
     } else {
         product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
+}
+
+/// Floats that [`pack`] writes.
+#[must_use]
+pub fn packed_len((inputs, outputs): (usize, usize)) -> usize {
+    inputs * outputs.next_multiple_of(PANEL)
+}
+
+/// Rearranges the weights of [`linear`] for [`linear_packed`], once for many uses.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn pack(weight: &[f32], (inputs, outputs): (usize, usize), packed: &mut [f32]) {
+    assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
+    assert_eq!(packed.len(), packed_len((inputs, outputs)), "packed is as long as packed_len says");
+    for (index, panel) in packed.chunks_exact_mut(inputs * PANEL).enumerate() {
+        pack_panel(Right::Transposed(weight), inputs, outputs, index * PANEL, panel);
+    }
+}
+
+/// [`linear`] with weights from [`pack`].
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn linear_packed(
+    x: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    (rows, inputs, outputs): (usize, usize, usize),
+    y: &mut [f32],
+) {
+    assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
+    assert_eq!(packed.len(), packed_len((inputs, outputs)), "packed is as long as packed_len says");
+    assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
+    assert!(bias.is_none_or(|b| b.len() == outputs), "bias is [outputs]");
+    let epilogue = Epilogue { bias, relu, residual: None };
+    product(x, Right::Packed(packed), (rows, inputs, outputs), epilogue, y);
 }
 
 /// Gradient of [`linear`] for its input: `dx = dy w`.
@@ -221,6 +261,7 @@ fn pack_panel(right: Right<'_>, depth: usize, columns: usize, first: usize, pane
                 to[width..].fill(0.0);
             }
         }
+        Right::Packed(panels) => panel.copy_from_slice(&panels[first * depth..][..PANEL * depth]),
     }
 }
 
@@ -258,7 +299,13 @@ impl WithSimd for Block<'_> {
                 );
             }
         }
-        with_tile!(simd, run(self));
+        // A single row would do the work of a whole tile.
+        match (self.rows.len(), S::F32_LANES) {
+            (1, 16) => run::<S, 1, 1>(simd, self),
+            (1, 8) => run::<S, 1, 2>(simd, self),
+            (1, 4) => run::<S, 1, 4>(simd, self),
+            _ => with_tile!(simd, run(self)),
+        }
     }
 }
 
@@ -289,25 +336,31 @@ fn product(
     };
     if panels >= 4 {
         // Enough panels to go round: each task packs its own, which then is hot in its cache.
-        for_each_task(panels, serial, |index| {
-            with_scratch(depth * PANEL, |panel| {
+        for_each_task(panels, serial, |index| match right {
+            Right::Packed(all) => run(&all[index * depth * PANEL..][..depth * PANEL], index, 0..rows),
+            _ => with_scratch(depth * PANEL, |panel| {
                 pack_panel(right, depth, columns, index * PANEL, panel);
                 run(panel, index, 0..rows);
-            });
+            }),
         });
-    } else {
-        with_scratch(panels * depth * PANEL, |packed| {
+        return;
+    }
+    let all_panels = |packed: &[f32]| {
+        for_each_task(rows.div_ceil(ROW_BLOCK), serial, |block| {
+            let first = block * ROW_BLOCK;
+            for (index, panel) in packed.chunks_exact(depth * PANEL).enumerate() {
+                run(panel, index, first..rows.min(first + ROW_BLOCK));
+            }
+        });
+    };
+    match right {
+        Right::Packed(packed) => all_panels(packed),
+        _ => with_scratch(panels * depth * PANEL, |packed| {
             for (index, panel) in packed.chunks_exact_mut(depth * PANEL).enumerate() {
                 pack_panel(right, depth, columns, index * PANEL, panel);
             }
-            let packed = &*packed;
-            for_each_task(rows.div_ceil(ROW_BLOCK), serial, |block| {
-                let first = block * ROW_BLOCK;
-                for (index, panel) in packed.chunks_exact(depth * PANEL).enumerate() {
-                    run(panel, index, first..rows.min(first + ROW_BLOCK));
-                }
-            });
-        });
+            all_panels(packed);
+        }),
     }
 }
 
@@ -398,6 +451,11 @@ mod tests {
             let (b, dy) = (values(outputs, 3), values(rows * outputs, 4));
             let mut y = vec![f32::NAN; rows * outputs];
             linear(&x, &w, Some(&b), relu, shape, &mut y);
+            assert_close(&y, &oracle::linear(&x, &w, Some(&b), relu, shape), 1e-4);
+            let mut packed = vec![f32::NAN; packed_len((inputs, outputs))];
+            pack(&w, (inputs, outputs), &mut packed);
+            y.fill(f32::NAN);
+            linear_packed(&x, &packed, Some(&b), relu, shape, &mut y);
             assert_close(&y, &oracle::linear(&x, &w, Some(&b), relu, shape), 1e-4);
             let mut dx = vec![f32::NAN; rows * inputs];
             linear_input_gradient(&dy, &w, shape, &mut dx);

@@ -153,17 +153,17 @@ impl<'a, F: Fn(usize, usize) -> &'a [f32; 9]> WithSimd for WeightPanel<F> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for d in self.depths {
-            let mut g = [[0.0f32; PANEL]; 9];
+            let mut taps = [[0.0f32; PANEL]; 9];
             for n in 0..PANEL {
                 let weight = (self.weight)(d, self.panel * PANEL + n);
-                for tap in 0..9 {
-                    g[tap][n] = weight[tap];
-                }
+                taps.iter_mut().zip(weight).for_each(|(tap, weight)| tap[n] = *weight);
             }
             for v in (0..PANEL).step_by(S::F32_LANES) {
-                // SAFETY: within a row of `g`.
                 let g = core::array::from_fn(|i| {
-                    core::array::from_fn(|j| unsafe { load::<S>(g[3 * i + j].as_ptr().add(v)) })
+                    core::array::from_fn(|j| {
+                        // SAFETY: `v + F32_LANES <= PANEL`.
+                        unsafe { load::<S>(taps[3 * i + j].as_ptr().add(v)) }
+                    })
                 });
                 let u = both_axes(g, |g| one_axis::weight(simd, g));
                 for (position, u) in u.into_iter().flatten().enumerate() {

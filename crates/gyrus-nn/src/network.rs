@@ -43,7 +43,8 @@ pub struct Network {
     folded: OnceLock<Folded>,
 }
 
-/// The plan and parameters for inference, with normalisations folded into the products before them.
+/// The plan and parameters for inference, with normalisations folded into the products before them and weights
+/// arranged as the kernels read them.
 struct Folded {
     plan: Plan,
     values: Vec<Tensor<1>>,
@@ -153,7 +154,7 @@ impl Network {
 
     fn fold(&self) -> Folded {
         let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
-        let plan = self.plan.folded(|_, parameters, folding| {
+        let mut plan = self.plan.folded(|_, parameters, folding| {
             let statistics = floats(self.statistics[folding.statistics].clone());
             let (mean, variance) = statistics.split_at(statistics.len() / 2);
             let [gamma, beta] = folding.affine.map(|index| floats(self.parameters[index].value.clone()));
@@ -172,6 +173,16 @@ impl Network {
             values.push(vector(bias, &self.device));
             vec![values.len() - 2, values.len() - 1]
         });
+        for step in &mut plan.steps {
+            if let Work::Run { operation, parameters } = &mut step.work
+                && let Some(weight) = parameters.first_mut()
+                && let Some((packed, value)) = operation.packed(&values[*weight])
+            {
+                *operation = packed;
+                *weight = values.len();
+                values.push(value);
+            }
+        }
         Folded { plan, values }
     }
 

@@ -54,7 +54,7 @@ fn conv(outputs: usize) -> NodeKind {
 fn every_preset_runs_and_gives_every_parameter_a_gradient() {
     for name in preset_names() {
         let shape: &[usize] = match *name {
-            "mnist-cnn" | "cnn" | "mlp" => &[1, 12, 12],
+            "mnist-cnn" | "picture-cnn" | "cnn" | "mlp" => &[1, 12, 12],
             "resnet20" => &[3, 8, 8],
             "digits-cnn" => &[1, 8, 8],
             _ => &[9],
@@ -361,7 +361,7 @@ fn trained(blueprint: &Blueprint, [rows, elements]: [usize; 2], seed: u64) -> (S
 
 #[test]
 fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
-    for (name, shape, rows) in [("mnist-cnn", [1, 14, 14], 24), ("resnet20", [3, 16, 16], 10)] {
+    for (name, shape, rows) in [("picture-cnn", [1, 14, 14], 24), ("resnet20", [3, 16, 16], 10)] {
         let blueprint = preset(name, shape, 10).unwrap();
         let size = [rows, shape.iter().product()];
         let run = |threads| with_threads(threads, || trained(&blueprint, size, 5)).unwrap();
@@ -377,6 +377,21 @@ fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
         }
         let other_seed = with_threads(2, || trained(&blueprint, size, 6)).unwrap();
         assert_ne!(losses, other_seed.1, "{name}: the seed has no effect");
+    }
+}
+
+/// Which kernels run depends on the layers alone, so nothing changes with the company that a picture is in.
+#[test]
+fn a_picture_alone_and_in_a_batch_gets_the_same_bits() {
+    for (name, shape) in [("mlp", [1, 28, 28]), ("picture-cnn", [1, 28, 28]), ("resnet20", [3, 32, 32])] {
+        let network = Network::new(&preset(name, shape, 10).unwrap(), 3, &cpu()).unwrap();
+        let (rows, columns) = (7, shape.iter().product::<usize>());
+        let x = batch(rows, columns);
+        let together = floats(network.infer(x.clone()));
+        for row in 0..rows {
+            let alone = floats(network.infer(x.clone().narrow(0, row, 1)));
+            assert_eq!(alone, together[row * 10..][..10], "{name}, row {row}");
+        }
     }
 }
 

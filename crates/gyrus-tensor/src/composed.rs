@@ -56,6 +56,7 @@ pub fn apply(
                 flat(conv2d(channels_first(x, height, width, channels), weight, parameters.next(), options));
             rectify(if let Some(residual) = second { y + residual } else { y }, relu)
         }
+        Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
         Operation::Activation(f) => match f {
             Activation::Relu => act::relu(x),
             Activation::Gelu => act::gelu(x),

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use burn::backend::Flex;
+use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use gyrus_kernels::convolution::{Convolution, convolution};
+use gyrus_kernels::convolution::{self, Convolution, convolution, convolution_packed};
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
 use gyrus_kernels::elementwise::{Activation, activation, activation_backward, add, multiply};
 use gyrus_kernels::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
-use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradient, sum_rows};
+use gyrus_kernels::matmul::{
+    self, linear, linear_input_gradient, linear_packed, linear_weight_gradient, sum_rows,
+};
 use gyrus_kernels::normalization::{
     BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics, layer_norm,
     layer_norm_backward,
@@ -15,6 +19,7 @@ use gyrus_kernels::normalization::{
 use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
 use rayon::prelude::*;
 
+use crate::device::kernels_run_on;
 use crate::pool::filled;
 
 /// An operation with a kernel, and everything but its tensors.
@@ -41,6 +46,9 @@ pub enum Operation {
         /// Whether a residual is added; for inference only.
         residual: bool,
     },
+    /// The linear operation or convolution in it, with its weight as [`Operation::packed`] has rearranged it; for
+    /// inference by the kernels only.
+    Packed(Box<Operation>),
     /// Element by element; `[x]`
     Activation(Activation),
     /// The shape's `batch` is taken from `x`; `[x]`
@@ -124,6 +132,31 @@ impl Floats {
 }
 
 impl Operation {
+    /// The same operation, and its weight rearranged as the kernel reads it: worth it where one weight answers many
+    /// times. None where no kernel runs on the weight, or the operation reads weights as they are.
+    ///
+    /// # Panics
+    /// If the weight is not of the operation's size.
+    #[must_use]
+    pub fn packed(&self, weight: &Tensor<1>) -> Option<(Self, Tensor<1>)> {
+        if !kernels_run_on(weight) || weight.is_autodiff() {
+            return None;
+        }
+        let floats = Floats::new(&weight.clone().try_into_primitive::<Flex>().ok()?);
+        let packed = match *self {
+            Self::Linear { inputs, outputs, .. } => {
+                filled([matmul::packed_len((inputs, outputs))], |packed| {
+                    matmul::pack(floats.get(), (inputs, outputs), packed);
+                })
+            }
+            Self::Convolution { ref shape, .. } => filled([convolution::packed_len(shape)], |packed| {
+                convolution::pack(shape, floats.get(), packed)
+            }),
+            _ => return None,
+        };
+        Some((Self::Packed(Box::new(self.clone())), Tensor::from_primitive::<Flex>(packed)))
+    }
+
     pub(crate) fn keeps(&self, inputs: usize) -> Kept {
         let (inputs, output): (&[usize], bool) = match self {
             Self::Linear { relu, .. } | Self::Convolution { relu, .. } => {
@@ -135,6 +168,7 @@ impl Operation {
             Self::BatchNorm { relu, .. } => (&[0, 1, 2, 3], *relu),
             Self::LayerNorm { .. } => (&[0, 1], false),
             Self::Multiply => (&[1], false),
+            Self::Packed(_) => unreachable!("packed weights are for inference"),
             // The gradient itself, made in the forward pass, comes as the extra result.
             Self::CrossEntropy { .. }
             | Self::MeanSquaredError { .. }
@@ -163,6 +197,18 @@ impl Operation {
                     convolution(&shape, x, input(1), optional(2), optional(3), *relu, y);
                 })
             }
+            Self::Packed(operation) => match **operation {
+                Self::Linear { inputs, outputs, relu } => filled([rows, outputs], |y| {
+                    linear_packed(x, input(1), optional(2), relu, (rows, inputs, outputs), y);
+                }),
+                Self::Convolution { shape, relu, .. } => {
+                    let shape = Convolution { batch: rows, ..shape };
+                    filled([rows, shape.output_len() / rows], |y| {
+                        convolution_packed(&shape, x, input(1), optional(2), optional(3), relu, y);
+                    })
+                }
+                _ => unreachable!("only `packed` makes these"),
+            },
             Self::Activation(f) => filled([rows, x.len() / rows], |y| activation(*f, x, y)),
             Self::MaxPool(shape) => {
                 let shape = Pooling { batch: rows, ..*shape };
@@ -254,6 +300,7 @@ impl Operation {
                 all.truncate(wanted.len());
                 all
             }
+            Self::Packed(_) => unreachable!("packed weights are for inference"),
             Self::Activation(f) => same(&mut |dx| activation_backward(*f, kept(0), dy, dx)),
             Self::MaxPool(shape) => {
                 let shape = Pooling { batch: rows, ..*shape };

@@ -126,8 +126,25 @@ impl Case {
                 close(&name, got, expected, tolerance);
             }
         }
+        self.check_packed(&device, &got);
         self.check_alone(&device, &got);
         self.check_differences(&device, &got);
+    }
+
+    /// With the weight rearranged beforehand the output is the same.
+    fn check_packed(&self, device: &Device, all: &Answer) {
+        let run = |operation: &Operation, x, mut parameters: Vec<Tensor<1>>, second| match parameters
+            .first()
+            .and_then(|weight| operation.packed(weight))
+        {
+            None => run_kernel(operation, x, parameters, second),
+            Some((operation, weight)) => {
+                parameters[0] = weight;
+                apply(operation, x, parameters, second)
+            }
+        };
+        let packed = self.run(&self.inputs(), device, run, |_| false);
+        close(&format!("{}: output of the packed weight", self.name), &packed.output, &all.output, 1e-5);
     }
 
     /// Outside autodiff the output is the same, and each gradient is the same when it is the only one wanted.
@@ -303,6 +320,11 @@ fn convolution() {
         ("1x1", Convolution { kernel: [1, 1], ..plain }),
         ("1x1, strided", Convolution { kernel: [1, 1], stride: [2, 2], ..plain }),
         ("one row", Convolution { height: 1, kernel: [1, 3], padding: [0, 0, 1, 1], ..plain }),
+        ("winograd", Convolution { channels: 32, outputs: 48, ..same }),
+        (
+            "winograd, asymmetric padding",
+            Convolution { channels: 32, outputs: 32, padding: [2, 0, 1, 2], ..plain },
+        ),
         ("wide", Convolution { height: 12, width: 13, channels: 17, outputs: 40, ..same }),
     ];
     for (name, shape) in shapes {

@@ -30,7 +30,7 @@ const DIGITS: Recipe = Recipe {
 
 const MNIST: Recipe = Recipe {
     blueprint: "mnist-cnn",
-    epochs: 8,
+    epochs: 10,
     batch_size: 64,
     learning_rate: 3e-3,
     optimizer: "adamw",
@@ -70,7 +70,7 @@ impl Recipe {
         match (dataset.name.as_str(), &dataset.preprocessing) {
             ("digits", _) => DIGITS,
             ("mnist", _) => MNIST,
-            ("fashion-mnist", _) => Self { augment: "light", ..MNIST },
+            ("fashion-mnist", _) => Self { blueprint: "picture-cnn", augment: "light", ..MNIST },
             ("cifar10", _) => CIFAR,
             (_, Preprocessing::Table { .. }) => {
                 let regression = matches!(dataset.task, Task::Regression { .. });
@@ -81,7 +81,7 @@ impl Recipe {
                 }
             }
             (_, Preprocessing::Image { height, .. }) => {
-                let blueprint = if *height < 16 { "digits-cnn" } else { "mnist-cnn" };
+                let blueprint = if *height < 16 { "digits-cnn" } else { "picture-cnn" };
                 Self {
                     blueprint,
                     epochs: epochs_for(dataset.train.len(), 1500),
