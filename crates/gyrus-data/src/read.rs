@@ -33,6 +33,10 @@ pub(crate) fn find(directory: &Path, part: &str, names: &[&str]) -> Result<PathB
         })
 }
 
+/// Bytes that are reserved before they have arrived, at most: whole data sets usually fit, so that nothing is copied as
+/// they grow, and a file that promises them in vain costs no more than addresses.
+const MOST_RESERVED: u64 = 1 << 26;
+
 /// A reader that knows its position, so that an error can name the byte where it was met.
 pub(crate) struct Positioned<'a, R> {
     reader: R,
@@ -58,7 +62,7 @@ impl<'a, R: Read> Positioned<'a, R> {
 
     /// Up to `length` bytes more, fewer only at the end of the file.
     pub(crate) fn at_most(&mut self, length: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(length.min(MOST_RESERVED) as usize);
         let read = (&mut self.reader).take(length).read_to_end(&mut bytes);
         self.position += bytes.len() as u64;
         read.map_err(|source| match source.kind() {

@@ -16,14 +16,17 @@ use crate::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
 use crate::{winograd, winograd_backward};
 
-/// Groups of pictures, each with weight-gradient sums of its own.
-const GROUPS: usize = 8;
-/// Floats that all groups' sums may take together.
+/// Groups of pictures, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
+/// end together.
+const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
+/// Floats that many groups' sums may take together, and those of few.
+const MANY_SUMS: usize = 1 << 19;
 const SUMS_LIMIT: usize = 1 << 23;
 
 /// Pictures of each group, whose sums take `sums_len` floats.
 pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
-    batch.div_ceil(GROUPS.min((SUMS_LIMIT / sums_len).max(2)))
+    let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
+    batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
 }
 
 /// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gyrus_blueprint::Blueprint;
-use gyrus_data::{Dataset, Examples, Targets, epoch_order, fill_batch};
+use gyrus_data::{Dataset, Examples, Targets, epoch_order, fill_batch, split_indices};
 use gyrus_nn::{Network, State, from_safetensors, to_safetensors};
 use gyrus_tensor::{Device, Operation, filled_tensor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -113,12 +113,12 @@ pub fn outputs(dataset: &Dataset) -> usize {
     }
 }
 
-/// Training and validation examples: 10 % of up to 20,000 examples are held back, at most 3,000 of more; always the same
-/// for a data set, whatever the seed of the run.
+/// Which of the examples to train on, and which to validate on: 10 % of up to 20,000 examples are held back, about
+/// 3,000 of more; always the same for a data set, whatever the seed of the run.
 #[must_use]
-pub fn split_validation(train: &Examples) -> (Examples, Examples) {
+pub fn split_validation(train: &Examples) -> (Vec<usize>, Vec<usize>) {
     let fraction = (3000.0 / train.len().max(1) as f64).min(0.1);
-    train.stratified_split(1.0 - fraction, 0)
+    split_indices(&train.targets, 1.0 - fraction, 0)
 }
 
 /// Whether `blueprint` can be trained with these settings, before anything is written.
@@ -133,7 +133,8 @@ pub fn check(blueprint: &Blueprint, settings: &Settings) -> Result<(), TrainErro
 
 struct Loop<'a> {
     dataset: &'a Dataset,
-    train: Examples,
+    /// Indices into the data set's training part.
+    train: Vec<usize>,
     validation: Examples,
     record: RunRecord,
     folder: &'a RunFolder,
@@ -160,7 +161,8 @@ pub fn learn(
     resume: bool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
-    let (train, validation) = split_validation(&dataset.train);
+    let (train, held_back) = split_validation(&dataset.train);
+    let validation = dataset.train.subset(&held_back);
     let settings = &record.settings;
     let network = Network::new(blueprint, settings.seed, device)?;
     let optimizer = Optimizer::new(&settings.optimizer, settings.weight_decay as f32, &network)?;
@@ -209,7 +211,8 @@ impl Loop<'_> {
         let mut buffer = Vec::new();
         while self.state.epoch < epochs {
             let mut clock = Instant::now();
-            let order = epoch_order(self.train.len(), self.record.settings.seed, self.state.epoch.into());
+            let mut order = epoch_order(self.train.len(), self.record.settings.seed, self.state.epoch.into());
+            order.iter_mut().for_each(|place| *place = self.train[*place as usize] as u32);
             let batches = order.chunks_exact(self.batch).skip(self.state.epoch_step as usize);
             for indices in batches {
                 self.step(indices, steps, &mut buffer)?;
@@ -241,10 +244,11 @@ impl Loop<'_> {
     fn step(&mut self, indices: &[u32], steps: u64, buffer: &mut Vec<f32>) -> Result<(), TrainError> {
         let settings = &self.record.settings;
         let augment = (&settings.augment, settings.seed, u64::from(self.state.epoch));
-        fill_batch(&self.train, &self.dataset.preprocessing, indices, Some(augment), buffer);
+        let train = &self.dataset.train;
+        fill_batch(train, &self.dataset.preprocessing, indices, Some(augment), buffer);
         let x = filled_tensor(indices.len(), buffer.len() / indices.len(), |x| x.copy_from_slice(buffer));
         let classes = outputs(self.dataset);
-        let loss = loss_operation(&self.train.targets, indices, classes, settings.label_smoothing as f32);
+        let loss = loss_operation(&train.targets, indices, classes, settings.label_smoothing as f32);
         let noise = settings.seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(self.state.step);
         let (loss, gradients) = self.network.gradients(x.to_device(self.network.device()), noise, loss);
         if !loss.is_finite() {
