@@ -22,4 +22,4 @@ mod tile;
 mod winograd;
 mod winograd_backward;
 
-pub use parallel::flush_denormals;
+pub use parallel::{flush_denormals, keep_awake};

@@ -4,6 +4,7 @@
 //! number of them.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -51,6 +52,49 @@ pub(crate) fn for_each_task(tasks: usize, serial: bool, work: impl Fn(usize) + S
     }
 }
 
+/// Runs `work`, and keeps the pool's other threads looking for tasks of it instead of falling asleep between two kernels.
+///
+/// A network is a chain of kernels of a tenth of a millisecond or so, and waking a thread takes a good part of that. The
+/// price is that all threads are busy until `work` is done, so it is for chains of kernels, not for waiting.
+pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
+    /// Ends the waiting also when `work` panics.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    let helpers = rayon::current_num_threads() - 1;
+    if helpers == 0 || rayon::current_thread_index().is_none() {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    rayon::in_place_scope(|scope| {
+        let guard = Done(&done);
+        for _ in 0..helpers {
+            scope.spawn(|_| {
+                let mut idle = 0u32;
+                while !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                        idle = 0;
+                        continue;
+                    }
+                    idle += 1;
+                    // Other programs may need the core more.
+                    if idle.is_multiple_of(64) {
+                        std::thread::yield_now();
+                    } else {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        let result = work();
+        drop(guard);
+        result
+    })
+}
+
 /// Runs `work(start, stretch)` for each cache-sized stretch of `target`.
 pub(crate) fn for_each_stretch(target: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
     if target.len() <= 2 * STRETCH {
@@ -92,6 +136,24 @@ pub fn flush_denormals() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_kept_awake_share_the_work_and_end_with_it() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for _ in 0..100 {
+            let sum = std::sync::atomic::AtomicUsize::new(0);
+            let inner = || {
+                for_each_task(50, false, |task| {
+                    sum.fetch_add(task, Ordering::Relaxed);
+                })
+            };
+            pool.install(|| keep_awake(|| (0..4).for_each(|_| keep_awake(inner))));
+            assert_eq!(sum.into_inner(), 4 * 49 * 50 / 2);
+        }
+        let panics = std::panic::AssertUnwindSafe(|| pool.install(|| keep_awake(|| panic!("as it should"))));
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert_eq!(keep_awake(|| 7), 7);
+    }
 
     #[test]
     fn denormals_become_zero() {

@@ -3,13 +3,16 @@
 use std::sync::OnceLock;
 
 use gyrus_blueprint::Blueprint;
-use gyrus_tensor::{Device, Operation, Tensor, TensorData, apply, dropout_mask};
+use gyrus_tensor::{Device, Operation, Tensor, TensorData, apply, dropout_mask, keep_awake};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::NetworkError;
 use crate::plan::{Plan, Source, Start, Work};
 use crate::state::{State, StateTensor};
+
+/// Rows of a batch from which on its kernels take long enough to keep all threads awake.
+const MANY_ROWS: usize = 16;
 
 /// One trainable parameter.
 pub struct Parameter {
@@ -149,7 +152,10 @@ impl Network {
     /// The answer to `x`, `[batch, elements]`, with the network's own parameters, outside autodiff.
     pub fn infer(&self, x: Tensor<2>) -> Tensor<2> {
         let folded = self.folded.get_or_init(|| self.fold());
-        self.run(&folded.plan, x, &folded.values, Mode::Inference, &mut Vec::new())
+        let rows = x.dims()[0];
+        let run = || self.run(&folded.plan, x, &folded.values, Mode::Inference, &mut Vec::new());
+        // A few rows take less time than waking the other threads.
+        if rows < MANY_ROWS { run() } else { keep_awake(run) }
     }
 
     fn fold(&self) -> Folded {
@@ -197,10 +203,13 @@ impl Network {
             .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
             .collect();
         let mut seen = Vec::new();
-        let answer =
-            self.run(&self.plan, Tensor::from_inner(x), &leaves, Mode::Training { noise }, &mut seen);
-        let loss = apply(loss, answer, Vec::new(), None);
-        let mut gradients = loss.backward();
+        let (loss, mut gradients) = keep_awake(|| {
+            let x = Tensor::from_inner(x);
+            let answer = self.run(&self.plan, x, &leaves, Mode::Training { noise }, &mut seen);
+            let loss = apply(loss, answer, Vec::new(), None);
+            let gradients = loss.backward();
+            (loss, gradients)
+        });
         let results = leaves.iter().map(|leaf| leaf.grad_remove(&mut gradients)).collect();
         for (index, statistics, momentum) in seen {
             let running = self.statistics[index].clone();

@@ -24,6 +24,7 @@ pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
 pub use gyrus_kernels::convolution::Convolution;
 pub use gyrus_kernels::elementwise::Activation;
+pub use gyrus_kernels::keep_awake;
 pub use gyrus_kernels::optimizer::{AdamW, Sgd};
 pub use gyrus_kernels::pooling::Pooling;
 pub use operation::Operation;
