@@ -110,10 +110,12 @@ pub(super) fn curves(data: &ReportData<'_>) -> String {
         rows.iter().filter_map(|row| value(row).map(|value| (f64::from(row.epoch), value))).collect()
     };
     let pair = |train, validation| {
-        vec![
+        let mut lines = vec![
             Line { name: "training", class: "train", points: series(train) },
             Line { name: "validation", class: "validation", points: series(validation) },
-        ]
+        ];
+        lines.retain(|line| !line.points.is_empty());
+        lines
     };
     let values = |lines: &[Line<'_>]| -> Vec<f64> {
         lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)).collect()
