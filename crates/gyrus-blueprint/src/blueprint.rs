@@ -15,8 +15,8 @@ const MAX_NAME_BYTES: usize = 256;
 /// A network: nodes, and edges that lead from one node's output into another node's input. Several edges into
 /// one node add up.
 ///
-/// Every value of this type has passed all checks: one Input, one Output, no cycle, every node between the two,
-/// and shapes that fit together.
+/// Every value of this type has passed all checks: one Input, one Output, no cycle but through a node with a state in
+/// time, every node between the two, and shapes that fit together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blueprint {
     /// What the network is called; any text.
@@ -39,7 +39,7 @@ impl Blueprint {
         let input = blueprint.only(|kind| matches!(kind, NodeKind::Input { .. }), "Input")?;
         let output = blueprint.only(|kind| matches!(kind, NodeKind::Output), "Output")?;
         blueprint.check_ends(input, output)?;
-        blueprint.topological_order()?;
+        blueprint.check_cycles()?;
         let sources = blueprint.sources();
         let targets = blueprint.targets();
         if let Some(node) = first_unreached(&targets, input) {
@@ -90,13 +90,66 @@ impl Blueprint {
         targets
     }
 
-    /// Node indices such that every edge leads from an earlier to a later one; among the possible orders the
-    /// one closest to the order of [`nodes`](Self::nodes).
-    pub fn topological_order(&self) -> Result<Vec<usize>, BlueprintError> {
+    /// The edges that close a cycle, in a depth-first walk from the Input along the edges in their order. What they carry
+    /// arrives one step later.
+    pub fn back_edges(&self) -> Vec<(usize, usize)> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            Not,
+            Open,
+            Done,
+        }
         let targets = self.targets();
+        let mut seen = vec![Seen::Not; self.nodes.len()];
+        let mut back = Vec::new();
+        let inputs =
+            (0..self.nodes.len()).filter(|&node| matches!(self.nodes[node].kind, NodeKind::Input { .. }));
+        let mut path: Vec<(usize, usize)> = inputs.map(|node| (node, 0)).collect();
+        path.truncate(1);
+        if let Some(&(start, _)) = path.first() {
+            seen[start] = Seen::Open;
+        }
+        while let Some((node, next)) = path.last_mut() {
+            let from = *node;
+            let Some(&to) = targets[from].get(*next) else {
+                seen[from] = Seen::Done;
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            match seen[to] {
+                Seen::Not => {
+                    seen[to] = Seen::Open;
+                    path.push((to, 0));
+                }
+                Seen::Open => back.push((from, to)),
+                Seen::Done => {}
+            }
+        }
+        back
+    }
+
+    /// Node indices such that every edge but [`back_edges`](Self::back_edges) leads from an earlier to a later one; among
+    /// the possible orders the one closest to the order of [`nodes`](Self::nodes).
+    pub fn topological_order(&self) -> Result<Vec<usize>, BlueprintError> {
+        self.order_without(&self.back_edges().into_iter().collect())
+    }
+
+    /// Refuses cycles that no node with a state in time is part of: without it an output would be its own cause.
+    fn check_cycles(&self) -> Result<(), BlueprintError> {
+        let stateful = |&&(from, _): &&(usize, usize)| self.nodes[from].kind.has_state();
+        self.order_without(&self.edges.iter().filter(stateful).copied().collect()).map(drop)
+    }
+
+    /// A topological order when some edges do not count.
+    fn order_without(&self, left_out: &HashSet<(usize, usize)>) -> Result<Vec<usize>, BlueprintError> {
+        let mut targets = vec![Vec::new(); self.nodes.len()];
         let mut waiting_for = vec![0usize; self.nodes.len()];
-        for &(_, to) in &self.edges {
-            waiting_for[to] += 1;
+        for edge @ &(from, to) in &self.edges {
+            if !left_out.contains(edge) {
+                targets[from].push(to);
+                waiting_for[to] += 1;
+            }
         }
         let mut ready: BinaryHeap<Reverse<usize>> =
             (0..self.nodes.len()).filter(|&node| waiting_for[node] == 0).map(Reverse).collect();
@@ -112,7 +165,7 @@ impl Blueprint {
         }
         match waiting_for.iter().position(|&count| count > 0) {
             None => Ok(order),
-            Some(stuck) => Err(self.cycle(stuck, &waiting_for)),
+            Some(stuck) => Err(self.cycle(stuck, &waiting_for, left_out)),
         }
     }
 
@@ -123,8 +176,16 @@ impl Blueprint {
 
     /// Names a cycle. Every node that still waits has a source that still waits, so walking back over such
     /// sources must meet a node again.
-    fn cycle(&self, stuck: usize, waiting_for: &[usize]) -> BlueprintError {
-        let sources = self.sources();
+    fn cycle(
+        &self,
+        stuck: usize,
+        waiting_for: &[usize],
+        left_out: &HashSet<(usize, usize)>,
+    ) -> BlueprintError {
+        let mut sources = self.sources();
+        for (to, sources) in sources.iter_mut().enumerate() {
+            sources.retain(|&from| !left_out.contains(&(from, to)));
+        }
         let mut position = HashMap::new();
         let mut path = Vec::new();
         let mut next = Some(stuck);

@@ -192,9 +192,12 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::Conv1d { .. }
         | NodeKind::Conv2d { .. } => "weights",
         NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. } | NodeKind::Dropout { .. } => "norm",
-        NodeKind::ReLU | NodeKind::GELU | NodeKind::Sigmoid | NodeKind::Tanh | NodeKind::Softmax { .. } => {
-            "activation"
-        }
+        NodeKind::ReLU
+        | NodeKind::QuantizedReLU { .. }
+        | NodeKind::GELU
+        | NodeKind::Sigmoid
+        | NodeKind::Tanh
+        | NodeKind::Softmax { .. } => "activation",
         NodeKind::SumPool2d { .. }
         | NodeKind::AvgPool2d { .. }
         | NodeKind::MaxPool2d { .. }
@@ -207,7 +210,9 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::LI { .. }
         | NodeKind::LIF { .. }
         | NodeKind::CubaLI { .. }
-        | NodeKind::CubaLIF { .. } => "neuron",
+        | NodeKind::CubaLIF { .. }
+        | NodeKind::AdaptiveLIF { .. }
+        | NodeKind::SignedIF { .. } => "neuron",
     }
 }
 
@@ -231,11 +236,15 @@ fn described(kind: &NodeKind) -> String {
         }
         NodeKind::Dropout { probability } => format!("{name} {probability}"),
         NodeKind::Delay { delay_ms } => format!("{name} {delay_ms} ms"),
+        NodeKind::QuantizedReLU { levels } | NodeKind::SignedIF { levels, .. } => {
+            format!("{name} {levels} levels")
+        }
         NodeKind::Threshold { threshold } => format!("{name} {threshold}"),
         NodeKind::LI { tau_membrane_ms, .. }
         | NodeKind::LIF { tau_membrane_ms, .. }
         | NodeKind::CubaLI { tau_membrane_ms, .. }
-        | NodeKind::CubaLIF { tau_membrane_ms, .. } => format!("{name} τ {tau_membrane_ms} ms"),
+        | NodeKind::CubaLIF { tau_membrane_ms, .. }
+        | NodeKind::AdaptiveLIF { tau_membrane_ms, .. } => format!("{name} τ {tau_membrane_ms} ms"),
         _ => name.to_owned(),
     }
 }

@@ -43,7 +43,11 @@ pub enum BlueprintError {
     Unreachable { node: String },
     #[error("node `{node}` does not lead to the Output; lead an edge from it or remove it")]
     DeadEnd { node: String },
-    #[error("these nodes form a cycle: {}; edges must lead forward", cycle_text(.nodes))]
+    #[error(
+        "these nodes form a cycle without a neuron or a Delay: {}; edges must lead forward, or through a node with a \
+         state in time",
+        cycle_text(.nodes)
+    )]
     Cycle { nodes: Vec<String> },
     #[error(
         "node `{node}` adds up its inputs, so their shapes must be equal: `{first}` gives {first_shape}, \
@@ -99,6 +103,12 @@ pub enum BlueprintError {
         got: f64,
         expected: &'static str,
     },
+    #[error("node `{node}` ({kind}) has no constant `{constant}`; it has {}", .known.join(", "))]
+    UnknownConstant { node: String, kind: &'static str, constant: String, known: Vec<&'static str> },
+    #[error(
+        "node `{node}` ({kind}): its constant {constant} should have {expected} stored values `{node}.{constant}`, got {got}"
+    )]
+    MissingConstant { node: String, kind: &'static str, constant: &'static str, expected: usize, got: usize },
     #[error("node `{node}` ({kind}): its {what} of shape {shape} has more than {limit} elements")]
     TooLarge { node: String, kind: &'static str, what: &'static str, shape: Shape, limit: usize },
 
@@ -140,6 +150,8 @@ impl BlueprintError {
             | Self::AxesReversed { node, .. }
             | Self::IntegerOutOfRange { node, .. }
             | Self::NumberOutOfRange { node, .. }
+            | Self::UnknownConstant { node, .. }
+            | Self::MissingConstant { node, .. }
             | Self::TooLarge { node, .. } => Some(node),
             Self::Cycle { nodes } => nodes.first().map(String::as_str),
             Self::Toml { node, .. } => node.as_deref(),

@@ -5,6 +5,7 @@
 //! Along one axis, a window of k taps, d apart, moved by s over n elements with p zeros around them gives
 //! ⌊(n + p − d (k − 1) − 1) / s⌋ + 1 outputs.
 
+use crate::neuron::Neuron;
 use crate::{Blueprint, BlueprintError, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Shape, Shapes};
 
 /// The most elements of one activation or one parameter, and the largest whole number in a node: 2³¹.
@@ -23,6 +24,10 @@ pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes, BlueprintError> {
             _ => sum_of_sources(blueprint, node, &sources[index], &inferred)?,
         };
         inferred[index] = Some(Rule { node, input: &input }.infer()?);
+    }
+    // What a cycle brings back must fit as well.
+    for index in blueprint.back_edges().into_iter().map(|(_, to)| to) {
+        sum_of_sources(blueprint, &nodes[index], &sources[index], &inferred)?;
     }
     Ok(Shapes { nodes: inferred.into_iter().flatten().collect(), order })
 }
@@ -154,10 +159,17 @@ impl Rule<'_> {
                 )?;
                 same()
             }
-            kind => {
-                self.neuron(kind)?;
-                same()
+            NodeKind::QuantizedReLU { levels } => {
+                self.whole("levels", *levels, 1)?;
+                (input.clone(), vec![trainable("threshold", Shape::from([1]))], 0)
             }
+            kind => match kind.neuron() {
+                Some(neuron) => (input.clone(), self.constants(&neuron)?, 0),
+                None => {
+                    self.signal(kind)?;
+                    same()
+                }
+            },
         };
         self.elements("output", &output)?;
         for parameter in &parameters {
@@ -314,57 +326,55 @@ impl Rule<'_> {
         Ok(Shape::from(extents))
     }
 
-    /// The constants of spiking nodes and of those without axes.
-    fn neuron(&self, kind: &NodeKind) -> Result<(), BlueprintError> {
+    /// The numbers of nodes on signals in time that are no neurons.
+    fn signal(&self, kind: &NodeKind) -> Result<(), BlueprintError> {
         match kind {
             NodeKind::Delay { delay_ms } => {
                 self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")
             }
             NodeKind::Threshold { threshold } => self.finite("threshold", *threshold),
-            NodeKind::I { resistance } => self.finite("resistance", *resistance),
-            NodeKind::IF { resistance, v_threshold, v_reset } => {
-                self.finite("resistance", *resistance)?;
-                self.fires(*v_threshold, *v_reset)
-            }
-            NodeKind::LI { tau_membrane_ms, resistance, v_leak } => {
-                self.leaks(*tau_membrane_ms, *resistance, *v_leak)
-            }
-            NodeKind::LIF { tau_membrane_ms, resistance, v_leak, v_threshold, v_reset } => {
-                self.leaks(*tau_membrane_ms, *resistance, *v_leak)?;
-                self.fires(*v_threshold, *v_reset)
-            }
-            NodeKind::CubaLI { tau_synapse_ms, tau_membrane_ms, resistance, v_leak, w_in } => {
-                self.positive("tau_synapse_ms", *tau_synapse_ms)?;
-                self.finite("w_in", *w_in)?;
-                self.leaks(*tau_membrane_ms, *resistance, *v_leak)
-            }
-            NodeKind::CubaLIF {
-                tau_synapse_ms,
-                tau_membrane_ms,
-                resistance,
-                v_leak,
-                w_in,
-                v_threshold,
-                v_reset,
-            } => {
-                self.positive("tau_synapse_ms", *tau_synapse_ms)?;
-                self.finite("w_in", *w_in)?;
-                self.leaks(*tau_membrane_ms, *resistance, *v_leak)?;
-                self.fires(*v_threshold, *v_reset)
+            NodeKind::SignedIF { levels, threshold } => {
+                self.whole("levels", *levels, 1)?;
+                self.positive("threshold", *threshold)
             }
             _ => Ok(()),
         }
     }
 
-    fn leaks(&self, tau_membrane_ms: f64, resistance: f64, v_leak: f64) -> Result<(), BlueprintError> {
-        self.positive("tau_membrane_ms", tau_membrane_ms)?;
-        self.finite("resistance", resistance)?;
-        self.finite("v_leak", v_leak)
-    }
-
-    fn fires(&self, v_threshold: f64, v_reset: f64) -> Result<(), BlueprintError> {
-        self.finite("v_threshold", v_threshold)?;
-        self.number("v_reset", v_reset, v_reset < v_threshold, "a finite number below v_threshold")
+    /// The constants that live beside the blueprint, after checking all of them.
+    fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>, BlueprintError> {
+        for &(name, value) in &neuron.constants {
+            if name.starts_with("tau_") {
+                self.positive(name, value)?;
+            } else {
+                self.finite(name, value)?;
+            }
+        }
+        let value =
+            |name: &str| neuron.constants.iter().find(|constant| constant.0 == name).map(|&(_, value)| value);
+        if let (Some(threshold), Some(reset)) = (value("v_threshold"), value("v_reset")) {
+            self.number("v_reset", reset, reset < threshold, "a finite number below v_threshold")?;
+        }
+        if let Some(unknown) = neuron.per_neuron.iter().chain(neuron.learned).find(|name| !neuron.has(name)) {
+            return Err(BlueprintError::UnknownConstant {
+                node: self.node.name.clone(),
+                kind: self.node.kind.name(),
+                constant: unknown.clone(),
+                known: neuron.constants.iter().map(|constant| constant.0).collect(),
+            });
+        }
+        let stored = neuron.constants.iter().filter(|(name, _)| neuron.is_stored(name));
+        Ok(stored
+            .map(|&(name, _)| ParameterSpec {
+                name,
+                shape: if neuron.per_neuron.iter().any(|own| own == name) {
+                    self.input.clone()
+                } else {
+                    Shape::from([1])
+                },
+                trainable: neuron.learned.iter().any(|learned| learned == name),
+            })
+            .collect())
     }
 
     fn positive(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {

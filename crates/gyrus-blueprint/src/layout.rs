@@ -2,6 +2,8 @@
 //! first node that feeds it if that place is free; an edge that passes rows runs down a column without boxes, or
 //! else down a lane to the right of them.
 
+use std::collections::HashSet;
+
 use crate::Blueprint;
 
 /// Extents of a box and the gaps around it, in SVG units.
@@ -54,7 +56,11 @@ impl Row {
 impl Layout {
     /// Lays out a blueprint whose nodes are given in topological order.
     pub(crate) fn new(blueprint: &Blueprint, order: &[usize]) -> Self {
-        let sources = blueprint.sources();
+        let back: HashSet<(usize, usize)> = blueprint.back_edges().into_iter().collect();
+        let mut sources = blueprint.sources();
+        for (to, sources) in sources.iter_mut().enumerate() {
+            sources.retain(|&from| !back.contains(&(from, to)));
+        }
         let mut row_of = vec![0; sources.len()];
         let mut column_of = vec![0; sources.len()];
         let mut rows: Vec<Row> = Vec::new();
@@ -78,7 +84,11 @@ impl Layout {
         let mut right = boxes_right;
         let mut detours = Vec::with_capacity(blueprint.edges().len());
         for &(from, to) in blueprint.edges() {
-            let passed = row_of[from] + 1..row_of[to];
+            // An edge that closes a cycle runs back up beside both its ends.
+            let passed = match back.contains(&(from, to)) {
+                true => row_of[to]..row_of[from] + 1,
+                false => row_of[from] + 1..row_of[to],
+            };
             if passed.is_empty() {
                 detours.push(None);
                 continue;

@@ -3,11 +3,12 @@
 //! A kind carries hyper-parameters only. Weights live beside the blueprint under `<node>.<parameter>`, and the
 //! number of incoming features or channels is inferred from the graph. Spiking kinds follow NIR's equations
 //! (v membrane potential, I current, S incoming spikes, z outgoing spikes); every neuron of a node starts from
-//! the same constants. Times are in milliseconds.
+//! the same constants unless they are listed in `per_neuron`. Times are in milliseconds.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
+use crate::neuron::Reset;
 use crate::window::{Conv1dOptions, Conv2dOptions, Padding, pair};
 
 /// One named node of a [`Blueprint`](crate::Blueprint).
@@ -140,8 +141,14 @@ pub enum NodeKind {
         /// R; 1 by default.
         #[serde(default = "unit")]
         resistance: f64,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
     },
-    /// Integrate and fire: dv/dt = R I; z = v > v_threshold; then v ← v_reset.
+    /// Integrate and fire: dv/dt = R I; z = v > v_threshold; then v ← v_reset (or as `reset` says).
     IF {
         /// R; 1 by default.
         #[serde(default = "unit")]
@@ -152,6 +159,18 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
+        /// What a spike does to the membrane; hard by default.
+        #[serde(default)]
+        reset: Reset,
+        /// Membrane potential before the first step; 0 by default.
+        #[serde(default)]
+        v_start: f64,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
     },
     /// Leaky integrator: τ dv/dt = (v_leak − v) + R I.
     LI {
@@ -163,8 +182,14 @@ pub enum NodeKind {
         /// Resting potential; 0 by default.
         #[serde(default)]
         v_leak: f64,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
     },
-    /// Leaky integrate and fire: τ dv/dt = (v_leak − v) + R I; z = v > v_threshold; then v ← v_reset.
+    /// Leaky integrate and fire: τ dv/dt = (v_leak − v) + R I; z = v > v_threshold; then v ← v_reset (or as `reset` says).
     LIF {
         /// τ, above 0.
         tau_membrane_ms: f64,
@@ -180,6 +205,15 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
+        /// What a spike does to the membrane; hard by default.
+        #[serde(default)]
+        reset: Reset,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
     },
     /// Current-based leaky integrator: τ_syn dI/dt = −I + w_in S; τ_mem dv/dt = (v_leak − v) + R I.
     CubaLI {
@@ -196,8 +230,14 @@ pub enum NodeKind {
         /// Weight of the incoming current; 1 by default.
         #[serde(default = "unit")]
         w_in: f64,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
     },
-    /// Current-based leaky integrate and fire: [`NodeKind::CubaLI`] with z = v > v_threshold; then v ← v_reset.
+    /// Current-based leaky integrate and fire: [`NodeKind::CubaLI`] with z = v > v_threshold; then v ← v_reset (or as `reset` says).
     CubaLIF {
         /// τ_syn, above 0.
         tau_synapse_ms: f64,
@@ -218,10 +258,67 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
+        /// What a spike does to the membrane; hard by default.
+        #[serde(default)]
+        reset: Reset,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
+    },
+    /// Adaptive leaky integrate and fire (Bellec et al. 2018, arXiv:1803.09574): [`NodeKind::LIF`] whose threshold is
+    /// v_threshold + strength · a, with τ_a da/dt = −a and a ← a + 1 at each spike. Not a NIR primitive.
+    AdaptiveLIF {
+        /// τ, above 0.
+        tau_membrane_ms: f64,
+        /// τ_a, above 0.
+        tau_adaptation_ms: f64,
+        /// What a spike adds to the threshold.
+        adaptation_strength: f64,
+        /// R; 1 by default.
+        #[serde(default = "unit")]
+        resistance: f64,
+        /// Resting potential; 0 by default.
+        #[serde(default)]
+        v_leak: f64,
+        /// 1 by default.
+        #[serde(default = "unit")]
+        v_threshold: f64,
+        /// 0 by default; below `v_threshold`.
+        #[serde(default)]
+        v_reset: f64,
+        /// What a spike does to the membrane; hard by default.
+        #[serde(default)]
+        reset: Reset,
+        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        per_neuron: Vec<String>,
+        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<String>,
+    },
+    /// Integrate and fire with signed spikes, the exact spiking form of [`NodeKind::QuantizedReLU`] ("ST-BIF", You et al.
+    /// 2024, arXiv:2406.03470): fires +1 while the net count k of its spikes is below `levels` and the sum of its input
+    /// exceeds (k + ½) threshold, −1 while k > 0 and the sum is at most (k − ½) threshold. A spike weighs `threshold`.
+    /// Not a NIR primitive.
+    SignedIF {
+        /// Most spikes that stand at a time, at least 1.
+        levels: usize,
+        /// Input that one spike stands for, above 0; 1 by default.
+        #[serde(default = "unit")]
+        threshold: f64,
     },
 
     /// max(0, x).
     ReLU,
+    /// A ReLU that saturates and has steps (QCFS, Bu et al. 2022, arXiv:2303.04347): y = λ/L · clip(⌈x L/λ − ½⌉, 0, L),
+    /// with one learned threshold λ. What spiking neurons can say in L steps; the straight-through gradient trains it.
+    QuantizedReLU {
+        /// L, at least 1.
+        levels: usize,
+    },
     /// x Φ(x), exact (with the error function, not its tanh approximation).
     GELU,
     /// 1 / (1 + e^−x).
@@ -348,7 +445,30 @@ impl NodeKind {
 
     /// [`NodeKind::LIF`] with unit resistance and threshold, resting and reset at 0.
     pub fn lif(tau_membrane_ms: f64) -> Self {
-        Self::LIF { tau_membrane_ms, resistance: 1.0, v_leak: 0.0, v_threshold: 1.0, v_reset: 0.0 }
+        Self::LIF {
+            tau_membrane_ms,
+            resistance: 1.0,
+            v_leak: 0.0,
+            v_threshold: 1.0,
+            v_reset: 0.0,
+            reset: Reset::Hard,
+            per_neuron: Vec::new(),
+            learned: Vec::new(),
+        }
+    }
+
+    /// [`NodeKind::IF`] with unit resistance and this threshold, soft reset and the membrane half-way at the start: what a
+    /// [`NodeKind::QuantizedReLU`] becomes.
+    pub fn soft_if(v_threshold: f64) -> Self {
+        Self::IF {
+            resistance: 1.0,
+            v_threshold,
+            v_reset: 0.0,
+            reset: Reset::Subtract,
+            v_start: v_threshold / 2.0,
+            per_neuron: Vec::new(),
+            learned: Vec::new(),
+        }
     }
 
     /// The kind's name, as TOML and drawings write it.
@@ -372,7 +492,10 @@ impl NodeKind {
             Self::LIF { .. } => "LIF",
             Self::CubaLI { .. } => "CubaLI",
             Self::CubaLIF { .. } => "CubaLIF",
+            Self::AdaptiveLIF { .. } => "AdaptiveLIF",
+            Self::SignedIF { .. } => "SignedIF",
             Self::ReLU => "ReLU",
+            Self::QuantizedReLU { .. } => "QuantizedReLU",
             Self::GELU => "GELU",
             Self::Sigmoid => "Sigmoid",
             Self::Tanh => "Tanh",

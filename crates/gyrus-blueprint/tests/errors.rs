@@ -4,7 +4,7 @@
 
 use gyrus_blueprint::{
     Blueprint, BlueprintBuilder, BlueprintError, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding,
-    Shape,
+    Reset, Shape,
 };
 
 fn start(shape: impl Into<Shape>) -> BlueprintBuilder {
@@ -115,15 +115,26 @@ fn cycles_are_told_along_their_edges() {
         .node("c", NodeKind::ReLU)
         .node("behind", NodeKind::ReLU)
         .edge("c", "a");
-    assert_eq!(refusal(ring), "these nodes form a cycle: `a` → `b` → `c` → `a`; edges must lead forward");
+    assert_eq!(
+        refusal(ring),
+        "these nodes form a cycle without a neuron or a Delay: `a` → `b` → `c` → `a`; edges must lead forward, or through a node with a state in time"
+    );
     let own = start([4]).node("a", NodeKind::ReLU).edge("a", "a");
-    assert_eq!(refusal(own), "these nodes form a cycle: `a` → `a`; edges must lead forward");
+    assert_eq!(
+        refusal(own),
+        "these nodes form a cycle without a neuron or a Delay: `a` → `a`; edges must lead forward, or through a node with a state in time"
+    );
     let mut long = start([4]);
     for number in 0..20 {
         long = long.node(number.to_string(), NodeKind::ReLU);
     }
     let text = refusal(long.edge("19", "0"));
-    assert!(text.ends_with("`11` → … (8 more) → `0`; edges must lead forward"), "{text}");
+    assert!(
+        text.ends_with(
+            "`11` → … (8 more) → `0`; edges must lead forward, or through a node with a state in time"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -263,7 +274,18 @@ fn numbers_out_of_range() {
         text("Threshold", "threshold", f64::NAN, "a finite number")
     );
     assert_eq!(
-        refused([4], NodeKind::IF { resistance: 1.0, v_threshold: 1.0, v_reset: 1.0 }),
+        refused(
+            [4],
+            NodeKind::IF {
+                resistance: 1.0,
+                v_threshold: 1.0,
+                v_reset: 1.0,
+                reset: Reset::Hard,
+                v_start: 0.0,
+                per_neuron: Vec::new(),
+                learned: Vec::new(),
+            }
+        ),
         text("IF", "v_reset", 1.0, "a finite number below v_threshold")
     );
 }

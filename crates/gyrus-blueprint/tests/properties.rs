@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{Blueprint, Node, NodeKind, Padding, svg, text};
+use gyrus_blueprint::{Blueprint, Node, NodeKind, Padding, Reset, svg, text};
 use proptest::prelude::*;
 
 fn pair() -> impl Strategy<Value = [usize; 2]> {
@@ -63,17 +63,45 @@ fn kind() -> impl Strategy<Value = NodeKind> {
             _ => NodeKind::MaxPool2d { kernel, stride, padding },
         },
     );
-    let neurons = (0..8, [number(), number(), number()], [positive(), positive(), positive()]).prop_map(
+    let neurons = (0..8usize, [number(), number(), number()], [positive(), positive(), positive()]).prop_map(
         |(which, [resistance, v_leak, v_threshold], [tau_synapse_ms, tau_membrane_ms, w_in])| {
+            let reset = [Reset::Hard, Reset::Subtract, Reset::None][which % 3];
+            let per_neuron = if w_in > 1.0 { vec!["resistance".to_owned()] } else { Vec::new() };
+            let learned = if v_leak > 0.0 { vec!["resistance".to_owned()] } else { Vec::new() };
             let v_reset = v_threshold - v_threshold.abs().max(1.0);
             match which {
                 0 => NodeKind::Delay { delay_ms: w_in },
                 1 => NodeKind::Threshold { threshold: v_threshold },
-                2 => NodeKind::I { resistance },
-                3 => NodeKind::IF { resistance, v_threshold, v_reset },
-                4 => NodeKind::LI { tau_membrane_ms, resistance, v_leak },
-                5 => NodeKind::LIF { tau_membrane_ms, resistance, v_leak, v_threshold, v_reset },
-                6 => NodeKind::CubaLI { tau_synapse_ms, tau_membrane_ms, resistance, v_leak, w_in },
+                2 => NodeKind::I { resistance, per_neuron, learned },
+                3 => NodeKind::IF {
+                    resistance,
+                    v_threshold,
+                    v_reset,
+                    reset,
+                    v_start: v_leak,
+                    per_neuron,
+                    learned,
+                },
+                4 => NodeKind::LI { tau_membrane_ms, resistance, v_leak, per_neuron, learned },
+                5 => NodeKind::LIF {
+                    tau_membrane_ms,
+                    resistance,
+                    v_leak,
+                    v_threshold,
+                    v_reset,
+                    reset,
+                    per_neuron,
+                    learned,
+                },
+                6 => NodeKind::CubaLI {
+                    tau_synapse_ms,
+                    tau_membrane_ms,
+                    resistance,
+                    v_leak,
+                    w_in,
+                    per_neuron,
+                    learned,
+                },
                 _ => NodeKind::CubaLIF {
                     tau_synapse_ms,
                     tau_membrane_ms,
@@ -82,6 +110,9 @@ fn kind() -> impl Strategy<Value = NodeKind> {
                     w_in,
                     v_threshold,
                     v_reset,
+                    reset,
+                    per_neuron,
+                    learned,
                 },
             }
         },
@@ -155,8 +186,9 @@ proptest! {
         let mut place = vec![usize::MAX; order.len()];
         order.iter().enumerate().for_each(|(at, &node)| place[node] = at);
         prop_assert_eq!(order.len(), blueprint.nodes().len());
-        for &(from, to) in blueprint.edges() {
-            prop_assert!(place[from] < place[to]);
+        let back = blueprint.back_edges();
+        for edge @ &(from, to) in blueprint.edges() {
+            prop_assert_eq!(place[from] < place[to], !back.contains(edge));
         }
     }
 

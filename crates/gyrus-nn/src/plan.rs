@@ -491,7 +491,9 @@ impl Lowering<'_> {
             | NodeKind::LI { .. }
             | NodeKind::LIF { .. }
             | NodeKind::CubaLI { .. }
-            | NodeKind::CubaLIF { .. } => return refuse("it is a neuron with a state in time"),
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. }
+            | NodeKind::SignedIF { .. } => return refuse("it is a neuron with a state in time"),
             // The blueprint may learn kinds before this body does.
             #[allow(unreachable_patterns)]
             _ => return refuse("this version does not know it"),

@@ -7,16 +7,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use crate::NetworkError;
 
 /// One stored tensor, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StateTensor {
-    /// As PyTorch shapes it.
-    pub shape: Vec<usize>,
-    /// As many as the shape says.
-    pub values: Vec<f32>,
-}
-
+pub use gyrus_blueprint::Array as StateTensor;
 /// Tensors by name: `<node>.<parameter>`.
-pub type State = BTreeMap<String, StateTensor>;
+pub use gyrus_blueprint::Parameters as State;
 
 /// Writes tensors as a safetensors file with `metadata`. Equal input gives equal bytes.
 ///
