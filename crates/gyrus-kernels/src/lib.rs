@@ -13,11 +13,15 @@ mod depthwise;
 pub mod elementwise;
 pub mod loss;
 pub mod matmul;
+
 pub mod normalization;
 pub mod optimizer;
 pub mod oracle;
 mod parallel;
 pub mod pooling;
+mod sparse;
+pub mod spike_linear;
+pub mod spikes;
 mod tile;
 mod winograd;
 mod winograd_backward;
