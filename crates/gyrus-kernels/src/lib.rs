@@ -13,6 +13,8 @@ mod depthwise;
 pub mod elementwise;
 pub mod loss;
 pub mod matmul;
+mod membrane;
+pub mod neuron;
 
 pub mod normalization;
 pub mod optimizer;
@@ -22,6 +24,7 @@ pub mod pooling;
 mod sparse;
 pub mod spike_linear;
 pub mod spikes;
+mod surrogate;
 mod tile;
 mod winograd;
 mod winograd_backward;

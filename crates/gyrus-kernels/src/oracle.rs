@@ -1,5 +1,7 @@
 //! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
 
+pub mod neuron;
+
 use crate::convolution::Convolution;
 
 /// Repeatable values in -1 ..= 1, different for each `seed`.

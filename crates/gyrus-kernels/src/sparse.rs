@@ -20,7 +20,7 @@ use crate::tile::{load, store};
 /// Registers of a panel.
 const PANEL_VECTORS: usize = 8;
 /// Sources whose part of a panel stays in the cache; whole words of bits, and an index fits into 16 bits.
-const SOURCE_BLOCK: usize = 512;
+const SOURCE_BLOCK: usize = 256;
 /// Destinations whose sums stay in the cache.
 pub(crate) const DESTINATION_BLOCK: usize = 256;
 /// Tasks, at least, when there is enough to do.
