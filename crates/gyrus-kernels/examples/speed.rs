@@ -4,8 +4,14 @@ use std::time::Instant;
 
 use gyrus_kernels::convolution::{Convolution, convolution};
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::keep_awake;
 use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradient};
-use gyrus_kernels::oracle::values;
+use gyrus_kernels::neuron::{
+    NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, Reset, Surrogate, neuron_backward, neuron_forward,
+};
+use gyrus_kernels::oracle::{spike_values, values};
+use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spikes;
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
     if std::env::args().nth(2).is_some_and(|part| !name.contains(&part)) {
@@ -20,6 +26,72 @@ fn time(name: &str, operations: usize, mut work: impl FnMut()) {
         best = best.min(t.elapsed().as_secs_f64());
     }
     println!("{name:40} {:8.1} us {:8.1} GFLOP/s", best * 1e6, operations as f64 / best / 1e9);
+}
+
+/// Products with spikes at several densities.
+fn spike_products() {
+    for (m, k, n) in [(1600, 512, 512), (3200, 784, 1000), (3200, 1000, 1000), (3200, 1000, 10)] {
+        let (w, dy) = (values(n * k, 2), values(m * n, 3));
+        let (mut y, mut dw) = (vec![0.0; m * n], vec![0.0; n * k]);
+        for percent in [1, 5, 13, 20, 30, 50] {
+            let mut bits = vec![0; m * spikes::words(k)];
+            spikes::pack(&spike_values(m * k, f64::from(percent) / 100.0, 1), k, &mut bits);
+            let ops = 2 * spikes::count(&bits) as usize * n;
+            time(&format!("spikes {percent} % {m}x{k}x{n}"), ops, || {
+                spike_linear(&bits, &w, None, (m, k, n), &mut y)
+            });
+            time(&format!("dw of spikes {percent} % {m}x{k}x{n}"), ops, || {
+                spike_linear_weight_gradient(&bits, &dy, (m, k, n), &mut dw)
+            });
+        }
+    }
+}
+
+/// Linear and LIF, forward and backward (the gradient of the weight): the neurons alone, then all.
+fn spiking_layers() {
+    let kind =
+        NeuronKind { synapse: false, fires: true, adaptive: false, reset: Reset::Subtract, v_start: 0.0 };
+    let constants = [0.9, 0.1, 0.0, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let surrogate = Surrogate::Atan { alpha: 2.0 };
+    for (steps, batch, neurons, percent) in [(100, 16, 512, 100), (100, 16, 512, 5), (25, 128, 1000, 5)] {
+        let shape = NeuronShape { steps, batch, neurons, constant_input: false };
+        let (rows, len) = (steps * batch, shape.output_len());
+        let (w, dz) = (values(neurons * neurons, 2), values(len, 3));
+        let x =
+            if percent == 100 { values(len, 1) } else { spike_values(len, f64::from(percent) / 100.0, 1) };
+        let mut bits = vec![0; shape.output_words()];
+        spikes::pack(&x, neurons, &mut bits);
+        let mut z = vec![0; shape.output_words()];
+        let (mut y, mut dy, mut dw) = (vec![0.0; len], vec![0.0; len], vec![0.0; w.len()]);
+        let size = (rows, neurons, neurons);
+        let name = format!("T={steps} B={batch} N={neurons} {percent} %");
+        linear(&x, &w, None, false, size, &mut y);
+        let forward = |y: &[f32], z: &mut [u32]| {
+            neuron_forward(kind, shape, &constants, y, None, NeuronOutput::Spikes(z));
+        };
+        let backward = |y: &[f32], dy: &mut [f32]| {
+            let gradients = NeuronGradients { x: dy, constants: None };
+            neuron_backward(kind, shape, &constants, y, surrogate, &dz, Default::default(), gradients);
+        };
+        time(&format!("LIF {name}"), 4 * len, || forward(&y, &mut z));
+        time(&format!("LIF backward {name}"), 20 * len, || backward(&y, &mut dy));
+        time(&format!("layer {name}"), 0, || {
+            keep_awake(|| {
+                if percent == 100 {
+                    linear(&x, &w, None, false, size, &mut y);
+                } else {
+                    spike_linear(&bits, &w, None, size, &mut y);
+                }
+                forward(&y, &mut z);
+                backward(&y, &mut dy);
+                if percent == 100 {
+                    linear_weight_gradient(&dy, &x, size, &mut dw);
+                } else {
+                    spike_linear_weight_gradient(&bits, &dy, size, &mut dw);
+                }
+            });
+        });
+    }
 }
 
 fn main() {
@@ -39,6 +111,8 @@ fn main() {
             time("  dx", ops, || linear_input_gradient(&dy, &w, (m, k, n), &mut dx));
             time("  dw", ops, || linear_weight_gradient(&dy, &x, (m, k, n), &mut dw));
         }
+        spike_products();
+        spiking_layers();
         for (batch, size, c, o, stride) in [
             (64, 28, 1, 32, 1),
             (64, 28, 16, 16, 1),

@@ -13,11 +13,18 @@ mod depthwise;
 pub mod elementwise;
 pub mod loss;
 pub mod matmul;
+mod membrane;
+pub mod neuron;
+
 pub mod normalization;
 pub mod optimizer;
 pub mod oracle;
 mod parallel;
 pub mod pooling;
+mod sparse;
+pub mod spike_linear;
+pub mod spikes;
+mod surrogate;
 mod tile;
 mod winograd;
 mod winograd_backward;

@@ -121,6 +121,22 @@ pub fn linear_weight_gradient(
 ) {
     assert_eq!(dy.len(), rows * outputs, "dy is [rows, outputs]");
     assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
+    weight_gradient(dy, (rows, inputs, outputs), dw, |first, columns, strip| {
+        for (row, to) in strip.chunks_exact_mut(PANEL).enumerate() {
+            to[..columns].copy_from_slice(&x[row * inputs + first..][..columns]);
+            to[columns..].fill(0.0);
+        }
+    });
+}
+
+/// [`linear_weight_gradient`] of an input that `fill(first column, columns, strip)` writes strip by strip, each
+/// `[rows, PANEL]` with zeros beyond its columns.
+pub(crate) fn weight_gradient(
+    dy: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    dw: &mut [f32],
+    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
     assert_eq!(dw.len(), outputs * inputs, "dw is [outputs, inputs]");
     let strips = inputs.div_ceil(PANEL);
     // Strips of one task share the packed copy of `dy`.
@@ -135,10 +151,7 @@ pub fn linear_weight_gradient(
             let columns = PANEL.min(inputs - first);
             with_scratch(rows * PANEL + outputs.next_multiple_of(height) * PANEL, |scratch| {
                 let (strip_of_x, sums) = scratch.split_at_mut(rows * PANEL);
-                for (row, to) in strip_of_x.chunks_exact_mut(PANEL).enumerate() {
-                    to[..columns].copy_from_slice(&x[row * inputs + first..][..columns]);
-                    to[columns..].fill(0.0);
-                }
+                fill(first, columns, strip_of_x);
                 sums.fill(0.0);
                 Arch::new().dispatch(WeightGradient { packed, strip: strip_of_x, rows, outputs, sums });
                 for (output, row) in sums.chunks_exact(PANEL).take(outputs).enumerate() {

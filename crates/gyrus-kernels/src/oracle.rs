@@ -1,5 +1,7 @@
 //! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
 
+pub mod neuron;
+
 use crate::convolution::Convolution;
 
 /// Repeatable values in -1 ..= 1, different for each `seed`.
@@ -13,6 +15,44 @@ pub fn values(count: usize, seed: u64) -> Vec<f32> {
             ((state >> 40) as f32 / (1u64 << 23) as f32) - 1.0
         })
         .collect()
+}
+
+/// Repeatable zeros and ones, about `share` of them ones.
+pub fn spike_values(count: usize, share: f64, seed: u64) -> Vec<f32> {
+    values(count, seed).iter().map(|&v| if f64::from(v) < 2.0 * share - 1.0 { 1.0 } else { 0.0 }).collect()
+}
+
+/// See [`crate::spikes::pack`].
+pub fn pack(x: &[f32], elements: usize) -> Vec<u32> {
+    let width = elements.div_ceil(32);
+    let mut bits = vec![0; x.len() / elements * width];
+    for (i, &x) in x.iter().enumerate() {
+        let (row, element) = (i / elements, i % elements);
+        bits[row * width + element / 32] |= u32::from(x != 0.0) << (element % 32);
+    }
+    bits
+}
+
+/// See [`crate::spike_linear::spike_linear`]: its additions in its order, so exactly its result.
+pub fn spike_linear(
+    bits: &[u32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    (rows, inputs, outputs): (usize, usize, usize),
+) -> Vec<f32> {
+    let mut y = Vec::with_capacity(rows * outputs);
+    for row in 0..rows {
+        for output in 0..outputs {
+            let mut sum = 0.0f32;
+            for input in 0..inputs {
+                if bits[row * inputs.div_ceil(32) + input / 32] >> (input % 32) & 1 == 1 {
+                    sum = weight[output * inputs + input].mul_add(1.0, sum);
+                }
+            }
+            y.push(bias.map_or(sum, |b| sum + b[output]));
+        }
+    }
+    y
 }
 
 /// Fails unless every pair differs by at most `tolerance`, absolutely or relatively.

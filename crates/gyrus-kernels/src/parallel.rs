@@ -13,17 +13,26 @@ pub(crate) const STRETCH: usize = 1 << 14;
 
 /// A raw pointer that tasks may share because each writes a part of its own.
 #[derive(Clone, Copy)]
-pub(crate) struct SharedMut(pub(crate) *mut f32);
+pub(crate) struct SharedMut<T = f32>(pub(crate) *mut T);
 
 // SAFETY: every user cuts the target into disjoint parts, one a task.
-unsafe impl Send for SharedMut {}
+unsafe impl<T> Send for SharedMut<T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedMut {}
+unsafe impl<T> Sync for SharedMut<T> {}
 
-impl SharedMut {
+impl<T: Copy> SharedMut<T> {
     /// The pointer, through a method so that closures capture the whole wrapper.
-    pub(crate) fn get(self) -> *mut f32 {
+    pub(crate) fn get(self) -> *mut T {
         self.0
+    }
+
+    /// The `length` elements from `start`.
+    ///
+    /// # Safety
+    /// They lie in the target, and no one else uses them meanwhile.
+    pub(crate) unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a mut [T] {
+        // SAFETY: the caller's promise.
+        unsafe { core::slice::from_raw_parts_mut(self.0.add(start), length) }
     }
 }
 
@@ -41,6 +50,31 @@ pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R)
     let result = work(&mut buffer[..length]);
     SCRATCH.with(|pool| pool.borrow_mut().push(buffer));
     result
+}
+
+/// [`with_scratch`] for bit patterns.
+pub(crate) fn with_words<R>(length: usize, work: impl FnOnce(&mut [u32]) -> R) -> R {
+    with_scratch(length, |scratch| {
+        // SAFETY: as long, as aligned, and every bit pattern is valid as either type.
+        work(unsafe { core::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast(), length) })
+    })
+}
+
+/// [`with_scratch`] for indices.
+pub(crate) fn with_indices<R>(length: usize, work: impl FnOnce(&mut [u16]) -> R) -> R {
+    with_scratch(length.div_ceil(2), |scratch| {
+        // SAFETY: at least as long, more aligned, and every bit pattern is valid as either type.
+        work(unsafe { core::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast(), length) })
+    })
+}
+
+/// [`with_scratch`] that begins on a cache line, so that no vector of it lies on two.
+pub(crate) fn with_aligned_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    const LINE: usize = 16;
+    with_scratch(length + LINE, |scratch| {
+        let start = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        work(&mut scratch[start..][..length])
+    })
 }
 
 /// Runs `work(task)` for each task, on all threads of the current pool unless `serial`.
