@@ -69,19 +69,19 @@ impl Work {
         let threads = self.threads;
         let time = |index| {
             let start = Instant::now();
-            self.step(index as u64);
-            start.elapsed().as_secs_f64() * 1e6
+            self.step(index as u64)?;
+            Ok(start.elapsed().as_secs_f64() * 1e6)
         };
-        Ok(with_threads(threads, || (0..count).map(time).collect())?)
+        with_threads(threads, || (0..count).map(time).collect())?
     }
 
-    fn step(&mut self, noise: u64) {
+    fn step(&mut self, noise: u64) -> Result<()> {
         let input = self.input.clone();
         match &mut self.optimizer {
             Some((optimizer, learning_rate)) => {
                 let targets = self.targets.clone();
                 let loss = Operation::CrossEntropy { targets, classes: 10, smoothing: 0.0 };
-                let (loss, gradients) = self.network.gradients(input, noise, loss);
+                let (loss, gradients) = self.network.gradients(input, noise, loss)?;
                 assert!(loss.is_finite(), "the training diverged");
                 optimizer.step(&mut self.network, gradients, *learning_rate);
             }
@@ -89,6 +89,7 @@ impl Work {
                 std::hint::black_box(self.network.infer(input));
             }
         }
+        Ok(())
     }
 
     /// How many trainable numbers the network has; the runner compares it with PyTorch's count.

@@ -201,6 +201,7 @@ fn family(kind: &NodeKind) -> &'static str {
         NodeKind::SumPool2d { .. }
         | NodeKind::AvgPool2d { .. }
         | NodeKind::MaxPool2d { .. }
+        | NodeKind::CountMaxPool2d { .. }
         | NodeKind::GlobalAvgPool
         | NodeKind::Flatten { .. } => "reshape",
         NodeKind::Delay { .. }
@@ -229,7 +230,8 @@ fn described(kind: &NodeKind) -> String {
         }
         NodeKind::SumPool2d { kernel, stride, padding }
         | NodeKind::AvgPool2d { kernel, stride, padding }
-        | NodeKind::MaxPool2d { kernel, stride, padding } => {
+        | NodeKind::MaxPool2d { kernel, stride, padding }
+        | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
             let [height, width] = kernel;
             let padding = if *padding == [0; 2] { Padding::Valid } else { Padding::Explicit(*padding) };
             format!("{name} {height}×{width}{}", extras(*stride, *kernel, &padding, [1; 2], 1))

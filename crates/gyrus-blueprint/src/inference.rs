@@ -115,7 +115,8 @@ impl Rule<'_> {
             }
             NodeKind::SumPool2d { kernel, stride, padding }
             | NodeKind::AvgPool2d { kernel, stride, padding }
-            | NodeKind::MaxPool2d { kernel, stride, padding } => {
+            | NodeKind::MaxPool2d { kernel, stride, padding }
+            | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
                 (self.pool(*kernel, *stride, *padding)?, Vec::new(), 0)
             }
             NodeKind::Flatten { start_axis, end_axis } => {
@@ -162,6 +163,12 @@ impl Rule<'_> {
             NodeKind::QuantizedReLU { levels } => {
                 self.whole("levels", *levels, 1)?;
                 (input.clone(), vec![trainable("threshold", Shape::from([1]))], 0)
+            }
+            NodeKind::SignedIF { levels, threshold } => {
+                self.whole("levels", *levels, 1)?;
+                self.positive("threshold", *threshold)?;
+                let start = ParameterSpec { name: "start", shape: input.clone(), trainable: false };
+                (input.clone(), vec![start], 0)
             }
             kind => match kind.neuron() {
                 Some(neuron) => (input.clone(), self.constants(&neuron)?, 0),
@@ -333,10 +340,6 @@ impl Rule<'_> {
                 self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")
             }
             NodeKind::Threshold { threshold } => self.finite("threshold", *threshold),
-            NodeKind::SignedIF { levels, threshold } => {
-                self.whole("levels", *levels, 1)?;
-                self.positive("threshold", *threshold)
-            }
             _ => Ok(()),
         }
     }

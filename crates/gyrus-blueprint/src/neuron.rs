@@ -377,6 +377,7 @@ impl NodeKind {
     /// Whether its output depends on what came in at earlier steps.
     #[must_use]
     pub fn has_state(&self) -> bool {
-        self.neuron().is_some() || matches!(self, Self::SignedIF { .. } | Self::Delay { .. })
+        self.neuron().is_some()
+            || matches!(self, Self::SignedIF { .. } | Self::Delay { .. } | Self::CountMaxPool2d { .. })
     }
 }

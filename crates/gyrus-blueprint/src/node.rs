@@ -300,9 +300,9 @@ pub enum NodeKind {
         learned: Vec<String>,
     },
     /// Integrate and fire with signed spikes, the exact spiking form of [`NodeKind::QuantizedReLU`] ("ST-BIF", You et al.
-    /// 2024, arXiv:2406.03470): fires +1 while the net count k of its spikes is below `levels` and the sum of its input
-    /// exceeds (k + ½) threshold, −1 while k > 0 and the sum is at most (k − ½) threshold. A spike weighs `threshold`.
-    /// Not a NIR primitive.
+    /// 2024, arXiv:2406.03470). With S the sum of all input so far, on top of the stored parameter `start` (one for each
+    /// neuron), and k the net count of its own spikes: fires +1 while k < `levels` and S > (k + ½) threshold, −1 while
+    /// k > 0 and S ≤ (k − ½) threshold; at most one spike a step. Not a NIR primitive.
     SignedIF {
         /// Most spikes that stand at a time, at least 1.
         levels: usize,
@@ -351,6 +351,20 @@ pub enum NodeKind {
     /// Maximum over each window of `[channels, height, width]`; padding never wins. Pairs are
     /// `[height, width]`.
     MaxPool2d {
+        /// Window extents.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
+        /// Step between windows; in TOML the kernel by default.
+        #[serde(with = "pair")]
+        stride: [usize; 2],
+        /// Padding on each side, at most half the kernel; 0 by default.
+        #[serde(with = "pair", default)]
+        padding: [usize; 2],
+    },
+    /// The maximum of counts, for spikes: each window passes on by how much the largest sum over time in it grew, so that
+    /// what came out by any step is the maximum of what came in. What a [`NodeKind::MaxPool2d`] of a dense network becomes
+    /// (there, in a spiking body, it is the maximum at each step). Not a NIR primitive. Pairs are `[height, width]`.
+    CountMaxPool2d {
         /// Window extents.
         #[serde(with = "pair")]
         kernel: [usize; 2],
@@ -503,6 +517,7 @@ impl NodeKind {
             Self::BatchNorm { .. } => "BatchNorm",
             Self::LayerNorm { .. } => "LayerNorm",
             Self::MaxPool2d { .. } => "MaxPool2d",
+            Self::CountMaxPool2d { .. } => "CountMaxPool2d",
             Self::GlobalAvgPool => "GlobalAvgPool",
             Self::Dropout { .. } => "Dropout",
         }

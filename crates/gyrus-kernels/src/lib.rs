@@ -21,6 +21,7 @@ pub mod optimizer;
 pub mod oracle;
 mod parallel;
 pub mod pooling;
+pub mod quantize;
 mod sparse;
 pub mod spike_linear;
 pub mod spikes;

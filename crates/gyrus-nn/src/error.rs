@@ -17,6 +17,51 @@ pub enum NetworkError {
         /// What would be right.
         reason: &'static str,
     },
+    /// A node that the spiking body cannot run.
+    #[error("node `{node}` ({kind}) has no spiking body: {reason}")]
+    NoSpikingBody {
+        /// The node's name.
+        node: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What would be right.
+        reason: &'static str,
+    },
+    /// A node that no spiking node can stand for.
+    #[error("node `{node}` ({kind}) cannot be converted: {reason}")]
+    NotConvertible {
+        /// The node's name.
+        node: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What would be right.
+        reason: &'static str,
+    },
+    /// A setting of a network in time that is wrong.
+    #[error("{setting} is {got}; expected {expected}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What was given.
+        got: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A membrane potential is no longer a number.
+    #[error(
+        "the membrane potential of node `{node}` is not a finite number at step {step} (neuron {neuron} of the batch)"
+    )]
+    NotFinite {
+        /// The node's name.
+        node: String,
+        /// From 0.
+        step: usize,
+        /// Sample times neurons plus neuron.
+        neuron: usize,
+    },
+    /// A network in time on a device without our kernels.
+    #[error("networks in time run on the device cpu only")]
+    OnlyOnCpu,
     /// More parameters than the memory holds.
     #[error(
         "the blueprint has {parameters} parameters: this system does not give the memory to train them ({} MiB)",

@@ -14,11 +14,16 @@
 //! # Ok::<(), gyrus_nn::NetworkError>(())
 //! ```
 
+pub mod convert;
 mod error;
 mod network;
+mod neurons;
 mod plan;
+mod plan_in_time;
+mod spiking;
 mod state;
 
 pub use error::NetworkError;
-pub use network::{Mode, Network, Parameter, floats};
+pub use network::{LossAndGradients, Mode, Network, Parameter, floats};
+pub use spiking::{Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, spiking_form, surrogate};
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

@@ -3,12 +3,17 @@
 use std::sync::OnceLock;
 
 use gyrus_blueprint::Blueprint;
-use gyrus_tensor::{Device, Operation, Tensor, TensorData, apply, dropout_mask, keep_awake};
+use gyrus_tensor::{
+    Device, Operation, Problem, Spiking, Tensor, TensorData, apply, dropout_mask, filled_tensor, keep_awake,
+    kernels_run_on, spikes_tensor,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::NetworkError;
-use crate::plan::{Plan, Source, Start, Work};
+use crate::neurons::Neurons;
+use crate::plan::{Plan, Purpose, Source, Start, Work};
+use crate::spiking::{Encoder, Readout, SpikingSettings};
 use crate::state::{State, StateTensor};
 
 /// Rows of a batch from which on its kernels take long enough to keep all threads awake.
@@ -25,13 +30,14 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Whether weight decay applies: to weights of products, not to biases and normalisations.
+    /// Whether weight decay applies: to weights of products, not to biases, normalisations and constants of neurons.
     pub fn decays(&self) -> bool {
-        self.shape.len() > 1
+        self.shape.len() > 1 && (self.name.ends_with(".weight") || self.name.ends_with(".scale"))
     }
 }
 
-/// A blueprint with numbers, on a device, ready to train or answer.
+/// A blueprint with numbers, on a device, ready to train or answer: as a dense network, or with [`SpikingSettings`] as one
+/// that lives in time.
 ///
 /// Activations are `[batch, elements]`; pictures go in channels-last (`[height, width, channels]` within a row).
 pub struct Network {
@@ -41,6 +47,11 @@ pub struct Network {
     parameters: Vec<Parameter>,
     /// `[2, channels]` each: running mean and variance.
     statistics: Vec<Tensor<2>>,
+    spiking: Option<SpikingSettings>,
+    /// Stored constants of neurons that training does not change.
+    constants: State,
+    /// For each of the plan's neurons.
+    neurons: Vec<Neurons>,
     device: Device,
     /// Made at the first answer after the numbers changed.
     folded: OnceLock<Folded>,
@@ -51,6 +62,19 @@ pub struct Network {
 struct Folded {
     plan: Plan,
     values: Vec<Tensor<1>>,
+    neurons: Vec<Neurons>,
+}
+
+/// A loss, and the gradient of each parameter in order.
+pub type LossAndGradients = (f32, Vec<Option<Tensor<1>>>);
+
+/// One pass over the plan, and what it leaves beside its result.
+struct Pass {
+    mode: Mode,
+    /// Each normalisation's batch statistics and momentum, variance corrected for the count.
+    seen: Vec<(usize, Tensor<2>, f32)>,
+    /// For each node of neurons, whether its potentials stayed finite.
+    problems: Vec<(usize, Problem)>,
 }
 
 /// How a forward pass behaves.
@@ -66,13 +90,33 @@ pub enum Mode {
 }
 
 impl Network {
-    /// A network with fresh parameters: weights normal after He et al. 2015, biases 0. The same seed gives the same
+    /// A dense network with fresh parameters: weights normal after He et al. 2015, biases 0. The same seed gives the same
     /// numbers.
     ///
     /// # Errors
     /// If the blueprint is not valid or has a node without a dense body.
     pub fn new(blueprint: &Blueprint, seed: u64, device: &Device) -> Result<Self, NetworkError> {
-        let plan = Plan::new(blueprint)?;
+        Self::with(blueprint, None, seed, device)
+    }
+
+    /// A network with fresh parameters that lives in time, if there are settings for that.
+    ///
+    /// # Errors
+    /// If the blueprint is not valid, has a node without such a body, or a setting is wrong; and, in time, if the device is
+    /// not the CPU.
+    pub fn with(
+        blueprint: &Blueprint,
+        spiking: Option<&SpikingSettings>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NetworkError> {
+        if let Some(settings) = spiking {
+            settings.check()?;
+            if !kernels_run_on(&Tensor::<1>::empty([0], device)) {
+                return Err(NetworkError::OnlyOnCpu);
+            }
+        }
+        let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for (index, parameter) in plan.parameters.iter().enumerate() {
             let count: usize = parameter.shape.iter().product();
@@ -94,24 +138,47 @@ impl Network {
         let statistics =
             plan.statistics.iter().map(|s| statistics(vec![0.0; s.channels], vec![1.0; s.channels], device));
         let statistics = statistics.collect();
-        Ok(Self {
+        let constants = plan.constants.iter().map(|(name, shape, value)| {
+            let values = vec![*value; shape.iter().product()];
+            (name.clone(), StateTensor { shape: shape.clone(), values })
+        });
+        let constants = constants.collect();
+        let mut network = Self {
             blueprint: blueprint.clone(),
             plan,
             parameters,
             statistics,
+            spiking: spiking.cloned(),
+            constants,
+            neurons: Vec::new(),
             device: device.clone(),
             folded: OnceLock::new(),
-        })
+        };
+        network.neurons = network.neurons_of(&network.plan)?;
+        Ok(network)
     }
 
-    /// A network with stored parameters.
+    /// A dense network with stored parameters.
     ///
     /// # Errors
     /// If the blueprint is not valid, or the tensors are not exactly those that it needs.
     pub fn from_state(blueprint: &Blueprint, state: &State, device: &Device) -> Result<Self, NetworkError> {
+        Self::with_state(blueprint, None, state, device)
+    }
+
+    /// A network with stored parameters that lives in time, if there are settings for that.
+    ///
+    /// # Errors
+    /// As [`Network::with`], and if the tensors are not exactly those that the blueprint needs.
+    pub fn with_state(
+        blueprint: &Blueprint,
+        spiking: Option<&SpikingSettings>,
+        state: &State,
+        device: &Device,
+    ) -> Result<Self, NetworkError> {
         // A blueprint may announce more than the memory holds; what is stored cannot.
-        Plan::new(blueprint)?.check(state)?;
-        let mut network = Self::new(blueprint, 0, device)?;
+        Plan::new(blueprint, Purpose { spiking, training: true })?.check(state)?;
+        let mut network = Self::with(blueprint, spiking, 0, device)?;
         network.load_state(state)?;
         Ok(network)
     }
@@ -119,14 +186,24 @@ impl Network {
     /// Whether there can be a network for this blueprint on this machine.
     ///
     /// # Errors
-    /// If the blueprint is not valid, has a node without a dense body, or needs more memory than the system gives.
-    pub fn check(blueprint: &Blueprint) -> Result<(), NetworkError> {
-        let plan = Plan::new(blueprint)?;
+    /// If the blueprint is not valid, has a node without a body, or needs more memory than the system gives.
+    pub fn check(blueprint: &Blueprint, spiking: Option<&SpikingSettings>) -> Result<(), NetworkError> {
+        if let Some(settings) = spiking {
+            settings.check()?;
+        }
+        let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
         let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
         let parameters = numbers.fold(0usize, usize::saturating_add);
         // Value, gradient, two moments and the best value so far.
         let asked = Vec::<f32>::new().try_reserve_exact(parameters.saturating_mul(5));
         asked.map_err(|_| NetworkError::TooLarge { parameters })
+    }
+
+    /// The neurons of a plan, with the constants that are stored now.
+    fn neurons_of(&self, plan: &Plan) -> Result<Vec<Neurons>, NetworkError> {
+        let Some(settings) = &self.spiking else { return Ok(Vec::new()) };
+        let stored = self.state();
+        plan.neurons.iter().map(|plan| Neurons::new(&self.blueprint, plan, &stored, settings)).collect()
     }
 
     /// The blueprint that this is a body of.
@@ -149,18 +226,30 @@ impl Network {
         self.parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum()
     }
 
+    /// How it lives in time, if it does.
+    pub fn spiking(&self) -> Option<&SpikingSettings> {
+        self.spiking.as_ref()
+    }
+
     /// The answer to `x`, `[batch, elements]`, with the network's own parameters, outside autodiff.
     pub fn infer(&self, x: Tensor<2>) -> Tensor<2> {
         let folded = self.folded.get_or_init(|| self.fold());
         let rows = x.dims()[0];
-        let run = || self.run(&folded.plan, x, &folded.values, Mode::Inference, &mut Vec::new());
+        let run = || {
+            let mut pass = Pass { mode: Mode::Inference, seen: Vec::new(), problems: Vec::new() };
+            self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass)
+        };
         // A few rows take less time than waking the other threads.
         if rows < MANY_ROWS { run() } else { keep_awake(run) }
     }
 
     fn fold(&self) -> Folded {
         let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
-        let mut plan = self.plan.folded(|_, parameters, folding| {
+        let purpose = Purpose { spiking: self.spiking.as_ref(), training: false };
+        // What could be trained can be lowered for inference too, with the same parameters.
+        let plan = Plan::new(&self.blueprint, purpose).unwrap_or_else(|_| self.plan.clone());
+        let neurons = self.neurons_of(&plan).unwrap_or_default();
+        let mut plan = plan.folded(|_, parameters, folding| {
             let statistics = floats(self.statistics[folding.statistics].clone());
             let (mean, variance) = statistics.split_at(statistics.len() / 2);
             let [gamma, beta] = folding.affine.map(|index| floats(self.parameters[index].value.clone()));
@@ -189,47 +278,91 @@ impl Network {
                 values.push(value);
             }
         }
-        Folded { plan, values }
+        Folded { plan, values, neurons }
     }
 
     /// One training step's forward and backward pass.
     ///
     /// `loss` turns the network's answer into the loss operation; the result is the loss and the gradient of each
     /// parameter, in order. Running statistics are updated.
-    pub fn gradients(&mut self, x: Tensor<2>, noise: u64, loss: Operation) -> (f32, Vec<Option<Tensor<1>>>) {
+    ///
+    /// # Errors
+    /// If a membrane potential is not a finite number.
+    pub fn gradients(
+        &mut self,
+        x: Tensor<2>,
+        noise: u64,
+        loss: Operation,
+    ) -> Result<LossAndGradients, NetworkError> {
         let leaves: Vec<Tensor<1>> = self
             .parameters
             .iter()
             .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
             .collect();
-        let mut seen = Vec::new();
+        let mut pass = Pass { mode: Mode::Training { noise }, seen: Vec::new(), problems: Vec::new() };
         let (loss, mut gradients) = keep_awake(|| {
-            let x = Tensor::from_inner(x);
-            let answer = self.run(&self.plan, x, &leaves, Mode::Training { noise }, &mut seen);
+            let answer = self.run((&self.plan, &self.neurons), x, &leaves, &mut pass);
             let loss = apply(loss, answer, Vec::new(), None);
             let gradients = loss.backward();
             (loss, gradients)
         });
+        for (node, problem) in &pass.problems {
+            if let Some(&(step, neuron)) = problem.get() {
+                let node = self.blueprint.nodes()[*node].name.clone();
+                return Err(NetworkError::NotFinite { node, step, neuron });
+            }
+        }
         let results = leaves.iter().map(|leaf| leaf.grad_remove(&mut gradients)).collect();
-        for (index, statistics, momentum) in seen {
+        for (index, statistics, momentum) in pass.seen {
             let running = self.statistics[index].clone();
             self.statistics[index] = running.mul_scalar(1.0 - momentum) + statistics.mul_scalar(momentum);
         }
         self.folded = OnceLock::new();
-        (loss.inner().into_scalar::<f32>(), results)
+        Ok((loss.inner().into_scalar::<f32>(), results))
     }
 
-    /// Runs the plan. `seen` receives each normalisation's batch statistics and momentum, variance corrected for the
-    /// count.
+    /// The input of the plan, as the encoder codes it; part of autodiff in training.
+    fn encoded(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
+        let x = match &self.spiking {
+            None | Some(SpikingSettings { encoder: Encoder::Direct, .. }) => x,
+            Some(SpikingSettings { encoder, steps, .. }) => {
+                let [batch, width] = x.dims();
+                let samples = floats(x);
+                let elements = if encoder.takes_frames() { width / steps } else { width };
+                let noise = |sample: usize| match mode {
+                    Mode::Training { noise } => {
+                        Some(noise.wrapping_mul(0xA24B_AED4_963E_E407).wrapping_add(sample as u64))
+                    }
+                    Mode::Inference => None,
+                };
+                let fill = |row: usize, to: &mut [f32]| {
+                    let (step, sample) = (row / batch, row % batch);
+                    encoder.row(&samples[sample * width..][..width], *steps, step, noise(sample), to);
+                };
+                if encoder.spikes() {
+                    spikes_tensor(steps * batch, elements, fill)
+                } else {
+                    filled_tensor(steps * batch, elements, |to| {
+                        to.chunks_exact_mut(elements.max(1)).enumerate().for_each(|(row, to)| fill(row, to));
+                    })
+                }
+            }
+        };
+        if mode == Mode::Inference { x } else { Tensor::from_inner(x) }
+    }
+
+    /// Runs the plan.
     fn run(
         &self,
-        plan: &Plan,
+        (plan, neurons): (&Plan, &[Neurons]),
         x: Tensor<2>,
         values: &[Tensor<1>],
-        mode: Mode,
-        seen: &mut Vec<(usize, Tensor<2>, f32)>,
+        pass: &mut Pass,
     ) -> Tensor<2> {
-        let rows = x.dims()[0];
+        let mode = pass.mode;
+        let steps = self.spiking.as_ref().map_or(1, |settings| settings.steps);
+        let batch = x.dims()[0];
+        let x = self.encoded(x, mode);
         let mut results: Vec<Option<Tensor<2>>> = Vec::with_capacity(plan.steps.len());
         let mut uses = plan.uses.clone();
         let mut input = (Some(x), plan.input_uses);
@@ -245,6 +378,7 @@ impl Network {
                 taken.expect("a plan uses each result as often as it counted")
             };
             let x = take(step.source);
+            let rows = x.dims()[0];
             let second = step.second.map(take);
             let result = match &step.work {
                 Work::Run { operation, parameters } => {
@@ -257,7 +391,11 @@ impl Network {
                         let operation = Operation::Statistics { channels: *channels };
                         let elements = x.dims()[1];
                         let batch = apply(operation, x.clone().inner(), Vec::new(), None);
-                        seen.push((*statistics, unbiased(&batch, rows * elements / channels), *momentum));
+                        pass.seen.push((
+                            *statistics,
+                            unbiased(&batch, rows * elements / channels),
+                            *momentum,
+                        ));
                         batch
                     } else {
                         self.statistics[*statistics].clone()
@@ -274,20 +412,43 @@ impl Network {
                 }
                 Work::Dropout { probability } => match mode {
                     Mode::Training { noise } if *probability > 0.0 => {
-                        let [rows, elements] = x.dims();
+                        let elements = x.dims()[1];
                         let stream = noise.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64);
-                        let mask = dropout_mask(rows, elements, *probability, stream, &self.device);
+                        let mask = dropout_mask(batch, elements, *probability, stream, &self.device);
+                        // What is dropped stays so for all steps of a sample.
+                        let mask = if rows > batch { mask.repeat_dim(0, rows / batch) } else { mask };
                         let mask = if x.is_autodiff() { Tensor::from_inner(mask) } else { mask };
                         apply(Operation::Multiply, x, Vec::new(), Some(mask))
                     }
                     _ => x,
                 },
                 Work::Pass => x,
+                Work::Repeat => x.repeat_dim(0, steps),
+                Work::Neurons(index) => {
+                    let plan = &plan.neurons[*index];
+                    let problem = Problem::default();
+                    pass.problems.push((plan.node, problem.clone()));
+                    neurons[*index].run(x, plan, values, problem)
+                }
+                Work::Readout => self.read_out(x, steps),
             };
             // A folded plan has steps that nothing uses; their memory is free at once.
             results.push((uses[index] > 0).then_some(result));
         }
         results.pop().flatten().or(input.0).expect("a blueprint has an output")
+    }
+
+    /// The answer over all steps, from `[steps · batch, outputs]`.
+    fn read_out(&self, x: Tensor<2>, steps: usize) -> Tensor<2> {
+        let [rows, outputs] = x.dims();
+        let flat = [rows / steps, outputs];
+        match self.spiking.as_ref().map(|settings| settings.readout) {
+            Some(Readout::Counts) => x.reshape([steps, flat[0] * outputs]).sum_dim(0).reshape(flat),
+            Some(Readout::FirstSpike) => {
+                apply(Operation::Spiking(Spiking::FirstSpike { steps }), x, Vec::new(), None)
+            }
+            _ => x.reshape([steps, flat[0] * outputs]).mean_dim(0).reshape(flat),
+        }
     }
 
     /// Replaces each parameter's value by `update(index, parameter, value)`.
@@ -300,11 +461,24 @@ impl Network {
             let value = std::mem::replace(&mut parameter.value, nothing.clone());
             parameter.value = update(index, parameter, value);
         }
+        if let Some(settings) = &self.spiking {
+            let learned: Vec<_> = self.plan.neurons.iter().flat_map(|plan| &plan.learned).collect();
+            for &&(name, index) in &learned {
+                // A time constant below a step, or a threshold below the reset, would be no neuron any more.
+                let least = match name {
+                    name if name.starts_with("tau_") => settings.time.dt_ms as f32,
+                    "v_threshold" => 1e-2,
+                    _ => continue,
+                };
+                let parameter = &mut self.parameters[index];
+                parameter.value = parameter.value.clone().clamp_min(least);
+            }
+        }
     }
 
     /// All numbers by name: parameters, and the running statistics of normalisations.
     pub fn state(&self) -> State {
-        let mut state = State::new();
+        let mut state = self.constants.clone();
         for parameter in &self.parameters {
             let tensor =
                 StateTensor { shape: parameter.shape.clone(), values: floats(parameter.value.clone()) };
@@ -334,7 +508,11 @@ impl Network {
             let [mean, variance] = plan.names().map(|name| values(&name));
             *running = statistics(mean, variance, &self.device);
         }
+        for (name, tensor) in &mut self.constants {
+            tensor.values = values(name);
+        }
         self.folded = OnceLock::new();
+        self.neurons = self.neurons_of(&self.plan)?;
         Ok(())
     }
 }
@@ -346,7 +524,7 @@ fn unbiased(statistics: &Tensor<2>, count: usize) -> Tensor<2> {
     Tensor::cat(vec![mean, statistics.clone().narrow(0, 1, 1).mul_scalar(correction)], 0)
 }
 
-fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+pub(crate) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let count = values.len();
     Tensor::from_data(TensorData::new(values, [count]), device)
 }

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape, Shapes};
-use gyrus_tensor::{Activation, Convolution, Operation, Pooling};
+use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 
 use crate::NetworkError;
+use crate::spiking::SpikingSettings;
 use crate::state::{State, StateTensor};
 
 /// Where an activation comes from: the step that made it, or the input.
@@ -38,6 +39,45 @@ pub(crate) enum Work {
     Dropout { probability: f32 },
     /// The input as it is.
     Pass,
+    /// Neurons over all steps; an index into the plan's.
+    Neurons(usize),
+    /// The same rows again at every step.
+    Repeat,
+    /// From a row for each step to the network's answer.
+    Readout,
+}
+
+/// How an activation lies in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// Rows for every step, `[steps · batch, ...]`, rather than one for all.
+    pub(crate) timed: bool,
+    /// Spikes, packed.
+    pub(crate) spikes: bool,
+}
+
+/// A node of neurons as the plan knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct NeuronPlan {
+    /// Index in the blueprint.
+    pub(crate) node: usize,
+    pub(crate) neurons: usize,
+    /// Height times width, and channels: per-neuron constants are stored channels-first.
+    pub(crate) picture: [usize; 2],
+    /// Whether the input is the same at every step.
+    pub(crate) constant_input: bool,
+    /// Constants that training changes: name, and index into the plan's parameters.
+    pub(crate) learned: Vec<(&'static str, usize)>,
+    /// Feedback: weight and perhaps bias, indices into the plan's parameters.
+    pub(crate) feedback: Vec<usize>,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purpose<'a> {
+    /// Of a network in time.
+    pub(crate) spiking: Option<&'a SpikingSettings>,
+    pub(crate) training: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +123,9 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) parameters: Vec<ParameterPlan>,
     pub(crate) statistics: Vec<StatisticsPlan>,
+    pub(crate) neurons: Vec<NeuronPlan>,
+    /// Stored numbers that are no parameters and no statistics: name, shape and first value.
+    pub(crate) constants: Vec<(String, Vec<usize>, f32)>,
     /// How often each step's result is used; the last step's once.
     pub(crate) uses: Vec<usize>,
     /// How often the input is used.
@@ -90,7 +133,7 @@ pub(crate) struct Plan {
 }
 
 /// Height, width and channels of a blueprint shape; features are one pixel.
-fn picture(shape: &Shape) -> [usize; 3] {
+pub(crate) fn picture(shape: &Shape) -> [usize; 3] {
     match shape[..] {
         [channels, height, width] => [height, width, channels],
         [channels, length] => [1, length, channels],
@@ -98,29 +141,40 @@ fn picture(shape: &Shape) -> [usize; 3] {
     }
 }
 
-struct Lowering<'a> {
-    blueprint: &'a Blueprint,
-    shapes: &'a Shapes,
+pub(crate) struct Lowering<'a> {
+    pub(crate) blueprint: &'a Blueprint,
+    pub(crate) shapes: &'a Shapes,
+    pub(crate) purpose: Purpose<'a>,
+    /// Of each step's result.
+    pub(crate) forms: Vec<Form>,
+    /// For each node, the Linear or Affine node that feeds its spikes back to it.
+    pub(crate) feedback: Vec<Option<usize>>,
     targets: Vec<Vec<usize>>,
-    sources: Vec<Vec<usize>>,
-    plan: Plan,
+    pub(crate) sources: Vec<Vec<usize>>,
+    pub(crate) plan: Plan,
     /// The source of each lowered node's result.
-    results: Vec<Option<Source>>,
+    pub(crate) results: Vec<Option<Source>>,
 }
 
 impl Plan {
-    pub(crate) fn new(blueprint: &Blueprint) -> Result<Self, NetworkError> {
+    pub(crate) fn new(blueprint: &Blueprint, purpose: Purpose<'_>) -> Result<Self, NetworkError> {
         let shapes = blueprint.shapes()?;
         let mut lowering = Lowering {
             blueprint,
             shapes: &shapes,
+            purpose,
+            forms: Vec::new(),
+            feedback: vec![None; blueprint.nodes().len()],
             targets: blueprint.targets(),
             sources: blueprint.sources(),
             plan: Self::default(),
             results: vec![None; blueprint.nodes().len()],
         };
+        lowering.find_feedback()?;
         for &node in shapes.order() {
-            lowering.node(node)?;
+            if !lowering.feedback.contains(&Some(node)) {
+                lowering.node(node)?;
+            }
         }
         let mut plan = lowering.plan;
         plan.count_uses();
@@ -132,7 +186,8 @@ impl Plan {
         let own = self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone()));
         let running =
             self.statistics.iter().flat_map(|plan| plan.names().map(|name| (name, vec![plan.channels])));
-        let expected: BTreeMap<String, Vec<usize>> = own.chain(running).collect();
+        let constants = self.constants.iter().map(|(name, shape, _)| (name.clone(), shape.clone()));
+        let expected: BTreeMap<String, Vec<usize>> = own.chain(running).chain(constants).collect();
         for (name, expected) in &expected {
             let (name, expected) = (name.clone(), expected.clone());
             match state.get(&name) {
@@ -198,6 +253,11 @@ impl Plan {
                     Operation::Linear { inputs, outputs, relu: false } if second.is_none() => {
                         Some(Operation::Linear { inputs: *inputs, outputs: *outputs, relu: *relu })
                     }
+                    Operation::Spiking(Spiking::Linear { .. } | Spiking::Convolution(_))
+                        if second.is_none() && !relu =>
+                    {
+                        Some(operation.clone())
+                    }
                     _ => None,
                 };
                 if let Some(operation) = operation {
@@ -231,18 +291,33 @@ pub(crate) struct Folding {
 }
 
 impl Lowering<'_> {
-    fn push(&mut self, work: Work, source: Source, second: Option<Source>) -> Source {
+    pub(crate) fn push(&mut self, work: Work, source: Source, second: Option<Source>) -> Source {
+        let timed = self.form(source).timed || second.is_some_and(|second| self.form(second).timed);
+        // What passes stays as it is; all other work gives floats unless its caller says otherwise.
+        let spikes = matches!(work, Work::Pass) && self.form(source).spikes;
+        self.forms.push(Form { timed, spikes });
         self.plan.steps.push(Step { work, source, second });
         Source::Step(self.plan.steps.len() - 1)
     }
 
-    fn run(&mut self, operation: Operation, parameters: Vec<usize>, source: Source) -> Source {
+    pub(crate) fn run(&mut self, operation: Operation, parameters: Vec<usize>, source: Source) -> Source {
         self.push(Work::Run { operation, parameters }, source, None)
     }
 
-    /// The sum of all activations that come into `node`.
-    fn incoming(&mut self, node: usize) -> Source {
-        let sources: Vec<Source> = self.sources[node].iter().filter_map(|&s| self.results[s]).collect();
+    /// The sum of all activations that come into `node`, as floats.
+    pub(crate) fn incoming(&mut self, node: usize) -> Source {
+        let source = self.incoming_or_spikes(node);
+        self.as_floats(source, node)
+    }
+
+    /// The sum of all activations that come into `node`; a single one of spikes stays packed.
+    pub(crate) fn incoming_or_spikes(&mut self, node: usize) -> Source {
+        let feedback = self.feedback[node];
+        let sources = self.sources[node].iter().filter(|&&source| Some(source) != feedback);
+        let mut sources: Vec<Source> = sources.filter_map(|&source| self.results[source]).collect();
+        if sources.len() > 1 {
+            sources = self.alike(node, &sources);
+        }
         let mut sum = sources.first().copied().unwrap_or(Source::Input);
         for &source in &sources[1.min(sources.len())..] {
             let work = Work::Run { operation: Operation::Add, parameters: Vec::new() };
@@ -303,7 +378,7 @@ impl Lowering<'_> {
     }
 
     /// Registers a node's trainable parameters and returns their indices.
-    fn parameters(&mut self, node: usize, fan_in: usize, rectified: bool) -> Vec<usize> {
+    pub(crate) fn parameters(&mut self, node: usize, fan_in: usize, rectified: bool) -> Vec<usize> {
         let name = &self.blueprint.nodes()[node].name;
         let norm = matches!(
             self.blueprint.nodes()[node].kind,
@@ -317,6 +392,8 @@ impl Lowering<'_> {
                     Start::Normal((gain / fan_in.max(1) as f32).sqrt())
                 }
                 "weight" | "scale" => Start::Constant(1.0),
+                // Batch norm brings most of a unit's input below this.
+                "threshold" => Start::Constant(3.0),
                 _ => Start::Constant(0.0),
             };
             indices.push(self.plan.parameters.len());
@@ -332,7 +409,7 @@ impl Lowering<'_> {
     /// Whether a ReLU or GELU follows, through normalisations: the weights then start wider.
     fn rectified(&self, node: usize) -> bool {
         self.targets[node].iter().any(|&target| match self.blueprint.nodes()[target].kind {
-            NodeKind::ReLU | NodeKind::GELU => true,
+            NodeKind::ReLU | NodeKind::QuantizedReLU { .. } | NodeKind::GELU => true,
             NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d { .. } => self.rectified(target),
             _ => false,
         })
@@ -356,6 +433,7 @@ impl Lowering<'_> {
         };
         let result = match kind {
             NodeKind::Input { .. } => Source::Input,
+            NodeKind::Output if self.purpose.spiking.is_some() => self.readout(node)?,
             NodeKind::Output => {
                 let source = self.incoming(node);
                 match source {
@@ -365,10 +443,14 @@ impl Lowering<'_> {
                 }
             }
             NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => {
-                let source = self.incoming(node);
+                let source = self.incoming_or_spikes(node);
                 let rectified = self.rectified(node);
                 let parameters = self.parameters(node, input[0], rectified);
-                let operation = Operation::Linear { inputs: input[0], outputs: *out_features, relu: false };
+                let (inputs, outputs) = (input[0], *out_features);
+                let operation = match self.form(source).spikes {
+                    true => Operation::Spiking(Spiking::Linear { inputs, outputs }),
+                    false => Operation::Linear { inputs, outputs, relu: false },
+                };
                 self.run(operation, parameters, source)
             }
             NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
@@ -421,19 +503,29 @@ impl Lowering<'_> {
                 self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
             }
             NodeKind::MaxPool2d { kernel, stride, padding } => {
-                let source = self.incoming(node);
-                self.run(Operation::MaxPool(pooling(*kernel, *stride, *padding)), Vec::new(), source)
+                let pool = Operation::MaxPool(pooling(*kernel, *stride, *padding));
+                self.on_spikes(node, pool)
+            }
+            NodeKind::CountMaxPool2d { kernel, stride, padding } => {
+                let shape = pooling(*kernel, *stride, *padding);
+                match self.purpose {
+                    Purpose { spiking: Some(settings), training: false } => {
+                        let steps = settings.steps;
+                        let pool = Operation::Spiking(Spiking::CountMaxPool { shape, steps });
+                        self.on_spikes(node, pool)
+                    }
+                    _ => return refuse("it is what a conversion makes of a MaxPool2d, and is not trained"),
+                }
             }
             NodeKind::Flatten { start_axis, end_axis } => {
-                let source = self.incoming(node);
                 let last = end_axis.unwrap_or(input.len() - 1);
                 let pixels = height * width;
-                if *start_axis == last || pixels == 1 || channels == 1 || input.len() == 1 {
+                let same = *start_axis == last || pixels == 1 || channels == 1 || input.len() == 1;
+                if same || *start_axis > 0 {
+                    let source = self.incoming_or_spikes(node);
                     self.push(Work::Pass, source, None)
                 } else if *start_axis == 0 && last == input.len() - 1 {
-                    self.run(Operation::ChannelsFirst { pixels, channels }, Vec::new(), source)
-                } else if *start_axis > 0 {
-                    self.push(Work::Pass, source, None)
+                    self.on_spikes(node, Operation::ChannelsFirst { pixels, channels })
                 } else {
                     return refuse("flatten all axes, or only those behind the channels");
                 }
@@ -479,21 +571,26 @@ impl Lowering<'_> {
                 let parameters = self.parameters(node, 1, false);
                 self.run(Operation::LayerNorm { epsilon: *epsilon as f32 }, parameters, source)
             }
+            NodeKind::Dropout { .. } if !self.purpose.training => {
+                let source = self.incoming_or_spikes(node);
+                self.push(Work::Pass, source, None)
+            }
             NodeKind::Dropout { probability } => {
                 let source = self.incoming(node);
                 self.push(Work::Dropout { probability: *probability as f32 }, source, None)
             }
-            NodeKind::Delay { .. } | NodeKind::Threshold { .. } => {
-                return refuse("it works on signals in time");
+            NodeKind::QuantizedReLU { levels } => {
+                let source = self.incoming(node);
+                let threshold = self.parameters(node, 1, false);
+                self.run(Operation::QuantizedRelu { levels: *levels }, threshold, source)
             }
-            NodeKind::I { .. }
-            | NodeKind::IF { .. }
-            | NodeKind::LI { .. }
-            | NodeKind::LIF { .. }
-            | NodeKind::CubaLI { .. }
-            | NodeKind::CubaLIF { .. }
-            | NodeKind::AdaptiveLIF { .. }
-            | NodeKind::SignedIF { .. } => return refuse("it is a neuron with a state in time"),
+            NodeKind::SignedIF { .. } => return refuse("it runs event by event only"),
+            kind if kind.has_state() || matches!(kind, NodeKind::Threshold { .. }) => {
+                if self.purpose.spiking.is_none() {
+                    return refuse("it works in time");
+                }
+                self.in_time(node)?
+            }
             // The blueprint may learn kinds before this body does.
             #[allow(unreachable_patterns)]
             _ => return refuse("this version does not know it"),
@@ -503,11 +600,15 @@ impl Lowering<'_> {
     }
 
     fn convolution(&mut self, node: usize, shape: Convolution) -> Source {
-        let source = self.incoming(node);
+        let source = self.incoming_or_spikes(node);
         let fan_in = shape.channels / shape.groups * shape.kernel[0] * shape.kernel[1];
         let rectified = self.rectified(node);
         let parameters = self.parameters(node, fan_in, rectified);
-        self.run(Operation::Convolution { shape, relu: false, residual: false }, parameters, source)
+        let operation = match self.form(source).spikes {
+            true => Operation::Spiking(Spiking::Convolution(shape)),
+            false => Operation::Convolution { shape, relu: false, residual: false },
+        };
+        self.run(operation, parameters, source)
     }
 
     fn activation(&mut self, node: usize, f: Activation) -> Source {

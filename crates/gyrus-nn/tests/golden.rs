@@ -61,7 +61,7 @@ fn training_steps_equal_pytorch() {
     assert_eq!(steps.len(), 2);
     for (number, step) in steps.iter().enumerate() {
         let loss = Operation::CrossEntropy { targets: targets.clone().into(), classes: 3, smoothing: 0.1 };
-        let (loss, gradients) = network.gradients(pictures.clone(), 0, loss);
+        let (loss, gradients) = network.gradients(pictures.clone(), 0, loss).unwrap();
         close(&format!("step {number}: loss"), &[loss], &[step["loss"].as_f64().unwrap() as f32]);
 
         let expected = tensors(&step["gradients"]);

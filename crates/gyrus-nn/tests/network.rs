@@ -62,7 +62,7 @@ fn every_preset_runs_and_gives_every_parameter_a_gradient() {
         let mut network = Network::new(&preset(name, shape, 5).unwrap(), 0, &cpu()).unwrap();
         let x = batch(6, shape.iter().product());
         assert_eq!(network.infer(x.clone()).dims(), [6, 5], "{name}");
-        let (loss, gradients) = network.gradients(x, 3, cross_entropy(6, 5));
+        let (loss, gradients) = network.gradients(x, 3, cross_entropy(6, 5)).unwrap();
         assert!(loss.is_finite() && loss > 0.0, "{name}: {loss}");
         assert_eq!(gradients.len(), network.parameters().len(), "{name}");
         let mut count = 0;
@@ -127,7 +127,7 @@ fn check_by_hand(mut network: Network, x: &Tensor<2>, by_hand: impl Fn(&ByHand, 
     let [rows, classes] = answer.dims();
     let loss = composed::apply(&cross_entropy(rows, classes), answer, vec![], None);
     let expected = loss.backward();
-    let (got_loss, gradients) = network.gradients(x.clone(), 0, cross_entropy(rows, classes));
+    let (got_loss, gradients) = network.gradients(x.clone(), 0, cross_entropy(rows, classes)).unwrap();
     close("loss", &[got_loss], &floats(loss.clone().inner()));
     for (parameter, got) in network.parameters().iter().zip(gradients) {
         let expected = floats(hand.leaves[&parameter.name].grad(&expected).unwrap());
@@ -266,8 +266,8 @@ fn fused_and_unfused_plans_agree() {
     let mut unfused = Network::from_state(&build(false), &fused.state(), &cpu()).unwrap();
     let x = batch(5, 72);
     close("inference", &floats(fused.infer(x.clone())), &floats(unfused.infer(x.clone())));
-    let (loss, gradients) = fused.gradients(x.clone(), 0, cross_entropy(5, 3));
-    let (expected_loss, expected) = unfused.gradients(x, 0, cross_entropy(5, 3));
+    let (loss, gradients) = fused.gradients(x.clone(), 0, cross_entropy(5, 3)).unwrap();
+    let (expected_loss, expected) = unfused.gradients(x, 0, cross_entropy(5, 3)).unwrap();
     close("loss", &[loss], &[expected_loss]);
     for (parameter, (got, expected)) in fused.parameters().iter().zip(gradients.into_iter().zip(expected)) {
         close(&parameter.name, &floats(got.unwrap()), &floats(expected.unwrap()));
@@ -322,7 +322,7 @@ fn answers_follow_the_numbers() {
         seen.push(answer);
     };
     // A training step moves the running statistics.
-    network.gradients(batch(3, 64), 0, cross_entropy(3, 10));
+    network.gradients(batch(3, 64), 0, cross_entropy(3, 10)).unwrap();
     changed(&network, "gradients");
     network.update(|_, _, value| value * 0.5);
     changed(&network, "update");
@@ -337,7 +337,8 @@ fn trained(blueprint: &Blueprint, [rows, elements]: [usize; 2], seed: u64) -> (S
     let mut moments: Vec<_> = network.parameters().iter().map(|p| (zeros(p), zeros(p))).collect();
     let mut losses = Vec::new();
     for step in 1..=3 {
-        let (loss, gradients) = network.gradients(batch(rows, elements), step, cross_entropy(rows, 10));
+        let (loss, gradients) =
+            network.gradients(batch(rows, elements), step, cross_entropy(rows, 10)).unwrap();
         losses.push(loss);
         let mut gradients = gradients.into_iter();
         network.update(|index, _, value| {
@@ -400,7 +401,7 @@ fn dropout_is_drawn_from_the_noise_alone() {
     let blueprint = preset("table-mlp", [9], 4).unwrap();
     let loss = |noise| {
         let mut network = Network::new(&blueprint, 0, &cpu()).unwrap();
-        network.gradients(batch(8, 9), noise, cross_entropy(8, 4)).0
+        network.gradients(batch(8, 9), noise, cross_entropy(8, 4)).unwrap().0
     };
     assert_eq!(loss(1), loss(1));
     assert_ne!(loss(1), loss(2));

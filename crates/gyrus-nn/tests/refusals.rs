@@ -85,13 +85,10 @@ fn nodes_without_a_dense_body_are_named() {
         let blueprint = Blueprint::builder("odd").input(shape).node("cell", kind).build().unwrap();
         Network::new(&blueprint, 0, &cpu()).err().expect("the node is refused").to_string()
     };
-    assert_eq!(
-        refuse(&[4], NodeKind::lif(20.0)),
-        "node `cell` (LIF) has no dense body: it is a neuron with a state in time"
-    );
+    assert_eq!(refuse(&[4], NodeKind::lif(20.0)), "node `cell` (LIF) has no dense body: it works in time");
     assert_eq!(
         refuse(&[4], NodeKind::Threshold { threshold: 0.5 }),
-        "node `cell` (Threshold) has no dense body: it works on signals in time"
+        "node `cell` (Threshold) has no dense body: it works in time"
     );
     assert!(refuse(&[4, 3, 3], NodeKind::layer_norm()).contains("`cell` (LayerNorm)"));
     assert!(refuse(&[4, 3, 3], NodeKind::Softmax { axis: 1 }).contains("`cell` (Softmax)"));
@@ -114,7 +111,7 @@ fn a_network_beyond_all_memory_is_refused() {
     for number in 0..nodes {
         builder = builder.node(format!("vast{number}"), NodeKind::linear(side));
     }
-    let error = Network::check(&builder.build().unwrap()).unwrap_err();
+    let error = Network::check(&builder.build().unwrap(), None).unwrap_err();
     assert!(
         matches!(error, NetworkError::TooLarge { parameters } if parameters == nodes * side * side),
         "{error}"

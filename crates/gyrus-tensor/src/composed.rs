@@ -9,6 +9,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::elementwise::Activation;
 use gyrus_kernels::pooling::Pooling;
+use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 
 use crate::operation::Operation;
 
@@ -57,6 +58,15 @@ pub fn apply(
             rectify(if let Some(residual) = second { y + residual } else { y }, relu)
         }
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
+        Operation::Spiking(_) => unreachable!("a network in time is refused where no kernels run"),
+        Operation::QuantizedRelu { levels } => {
+            let threshold = parameter().clamp_min(SMALLEST_THRESHOLD).reshape([1, 1]);
+            let share = (x / threshold.clone()).clamp(0.0, 1.0);
+            let steps = (share.clone() * levels as f32 - 0.5).ceil() / levels as f32;
+            // Straight through: the value of the steps, the gradient of the share.
+            let steps = share.clone() + (steps - share).detach();
+            steps * threshold
+        }
         Operation::Activation(f) => match f {
             Activation::Relu => act::relu(x),
             Activation::Gelu => act::gelu(x),

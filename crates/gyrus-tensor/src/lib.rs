@@ -19,17 +19,21 @@ mod device;
 mod operation;
 mod optimizer;
 mod pool;
+mod spiking;
 
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
 pub use gyrus_kernels::convolution::Convolution;
 pub use gyrus_kernels::elementwise::Activation;
 pub use gyrus_kernels::keep_awake;
+pub use gyrus_kernels::neuron::{NeuronKind, Reset as NeuronReset, Surrogate};
 pub use gyrus_kernels::optimizer::{AdamW, Sgd};
 pub use gyrus_kernels::pooling::Pooling;
+pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 pub use operation::Operation;
 pub use optimizer::{adamw_step, sgd_step};
 pub use pool::{filled_tensor, release_idle_memory};
+pub use spiking::{Neuron, Problem, Spiking, spikes_tensor};
 
 use autodiff::Input;
 

@@ -17,10 +17,12 @@ use gyrus_kernels::normalization::{
     layer_norm_backward,
 };
 use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
+use gyrus_kernels::quantize::{quantized_relu, quantized_relu_backward};
 use rayon::prelude::*;
 
 use crate::device::kernels_run_on;
 use crate::pool::filled;
+use crate::spiking::Spiking;
 
 /// An operation with a kernel, and everything but its tensors.
 ///
@@ -51,6 +53,13 @@ pub enum Operation {
     Packed(Box<Operation>),
     /// Element by element; `[x]`
     Activation(Activation),
+    /// A ReLU that saturates at the threshold, in `levels` steps; `[x, threshold]`
+    QuantizedRelu {
+        /// Steps from 0 to the threshold.
+        levels: usize,
+    },
+    /// What happens in time; see [`Spiking`] for the tensors of each.
+    Spiking(Spiking),
     /// The shape's `batch` is taken from `x`; `[x]`
     MaxPool(Pooling),
     /// `[x]`
@@ -119,14 +128,14 @@ pub(crate) struct Kept {
 }
 
 /// The floats of a tensor, copied first if it is a view that is not contiguous.
-struct Floats(FlexTensor);
+pub(crate) struct Floats(FlexTensor);
 
 impl Floats {
-    fn new(tensor: &FlexTensor) -> Self {
+    pub(crate) fn new(tensor: &FlexTensor) -> Self {
         Self(tensor.to_contiguous())
     }
 
-    fn get(&self) -> &[f32] {
+    pub(crate) fn get(&self) -> &[f32] {
         self.0.as_slice().unwrap_or_default()
     }
 }
@@ -162,6 +171,8 @@ impl Operation {
             Self::Linear { relu, .. } | Self::Convolution { relu, .. } => {
                 (if inputs > 2 { &[0, 1, 2] } else { &[0, 1] }, *relu)
             }
+            Self::Spiking(operation) => return operation.keeps(inputs),
+            Self::QuantizedRelu { .. } => (&[0, 1], false),
             Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
             Self::Activation(_) | Self::Softmax { .. } => (&[], true),
             Self::MaxPool(_) => (&[0], true),
@@ -209,6 +220,10 @@ impl Operation {
                 }
                 _ => unreachable!("only `packed` makes these"),
             },
+            Self::Spiking(operation) => operation.forward(rows, &floats),
+            Self::QuantizedRelu { levels } => {
+                filled([rows, x.len() / rows], |y| quantized_relu(*levels, input(1)[0], x, y))
+            }
             Self::Activation(f) => filled([rows, x.len() / rows], |y| activation(*f, x, y)),
             Self::MaxPool(shape) => {
                 let shape = Pooling { batch: rows, ..*shape };
@@ -254,9 +269,12 @@ impl Operation {
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
         let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
-        let kept = |i: usize| kept[i].get();
         let rows = dy.layout().shape()[0];
         let dy = Floats::new(dy);
+        if let Self::Spiking(operation) = self {
+            return operation.backward(rows, &kept, dy.get(), wanted);
+        }
+        let kept = |i: usize| kept[i].get();
         let dy = dy.get();
         let same =
             |work: &mut dyn FnMut(&mut [f32])| vec![Some(filled([rows, dy.len() / rows], |dx| work(dx)))];
@@ -301,6 +319,14 @@ impl Operation {
                 all
             }
             Self::Packed(_) => unreachable!("packed weights are for inference"),
+            Self::Spiking(_) => unreachable!("handled above"),
+            Self::QuantizedRelu { levels } => {
+                let mut threshold = 0.0;
+                let dx = filled([rows, dy.len() / rows], |dx| {
+                    threshold = quantized_relu_backward(*levels, kept(1)[0], kept(0), dy, dx);
+                });
+                vec![Some(dx), wanted[1].then(|| filled([1], |to| to[0] = threshold))]
+            }
             Self::Activation(f) => same(&mut |dx| activation_backward(*f, kept(0), dy, dx)),
             Self::MaxPool(shape) => {
                 let shape = Pooling { batch: rows, ..*shape };

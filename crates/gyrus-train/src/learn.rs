@@ -128,7 +128,7 @@ pub fn split_validation(train: &Examples) -> (Vec<usize>, Vec<usize>) {
 pub fn check(blueprint: &Blueprint, settings: &Settings) -> Result<(), TrainError> {
     Schedule::from_name(&settings.schedule)?;
     Optimizer::check_name(&settings.optimizer)?;
-    Ok(Network::check(blueprint)?)
+    Ok(Network::check(blueprint, settings.spiking.as_ref())?)
 }
 
 struct Loop<'a> {
@@ -147,7 +147,18 @@ struct Loop<'a> {
     batch: usize,
 }
 
-/// Trains `blueprint` on `dataset` as `record` says, in `folder`; with `resume`, from the folder's checkpoint.
+/// What a training begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin<'a> {
+    /// Fresh parameters, by the seed.
+    Fresh,
+    /// These parameters, to tune them.
+    State(&'a State),
+    /// The checkpoint in the run folder, if there is one.
+    Checkpoint,
+}
+
+/// Trains `blueprint` on `dataset` as `record` says, in `folder`.
 ///
 /// # Errors
 /// If a setting is unknown, the blueprint does not fit, the run folder cannot be written, the checkpoint is not of this run,
@@ -158,13 +169,21 @@ pub fn learn(
     record: RunRecord,
     folder: &RunFolder,
     device: &Device,
-    resume: bool,
+    begin: Begin<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
+    let (start, resume) = match begin {
+        Begin::Fresh => (None, false),
+        Begin::State(state) => (Some(state), false),
+        Begin::Checkpoint => (None, true),
+    };
     let (train, held_back) = split_validation(&dataset.train);
     let validation = dataset.train.subset(&held_back);
     let settings = &record.settings;
-    let network = Network::new(blueprint, settings.seed, device)?;
+    let network = match start {
+        Some(state) => Network::with_state(blueprint, settings.spiking.as_ref(), state, device)?,
+        None => Network::with(blueprint, settings.spiking.as_ref(), settings.seed, device)?,
+    };
     let optimizer = Optimizer::new(&settings.optimizer, settings.weight_decay as f32, &network)?;
     let schedule = Schedule::from_name(&settings.schedule)?;
     // The last examples of an order that do not fill a batch wait for another epoch.
@@ -250,7 +269,7 @@ impl Loop<'_> {
         let classes = outputs(self.dataset);
         let loss = loss_operation(&train.targets, indices, classes, settings.label_smoothing as f32);
         let noise = settings.seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(self.state.step);
-        let (loss, gradients) = self.network.gradients(x.to_device(self.network.device()), noise, loss);
+        let (loss, gradients) = self.network.gradients(x.to_device(self.network.device()), noise, loss)?;
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 epoch: self.state.epoch + 1,

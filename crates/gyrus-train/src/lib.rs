@@ -19,7 +19,9 @@ mod schedule;
 pub use atomic::write_atomically;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate};
-pub use learn::{Observer, Outcome, Progress, check, learn, loss_operation, outputs, split_validation};
+pub use learn::{
+    Begin, Observer, Outcome, Progress, check, learn, loss_operation, outputs, split_validation,
+};
 pub use metrics::MetricsRow;
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{

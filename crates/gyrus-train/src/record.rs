@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use gyrus_blueprint::MAX_ELEMENTS;
 use gyrus_data::{Augment, ColumnKind, Dataset, Preprocessing, Skipped, Task};
+use gyrus_nn::SpikingSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -113,6 +114,9 @@ pub struct Settings {
     pub threads: usize,
     /// Where it was computed: `cpu`, `cuda`, ...
     pub device: String,
+    /// How the network lives in time; absent for dense networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spiking: Option<SpikingSettings>,
 }
 
 /// What came of a run, with the weights of its chosen epoch.

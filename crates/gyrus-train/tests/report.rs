@@ -26,6 +26,7 @@ fn settings() -> Settings {
         label_smoothing: 0.05,
         threads: 2,
         device: "cpu".into(),
+        spiking: None,
     }
 }
 

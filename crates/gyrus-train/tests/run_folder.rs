@@ -40,6 +40,7 @@ fn record() -> RunRecord {
         label_smoothing: 0.0,
         threads: 2,
         device: "cpu".into(),
+        spiking: None,
     };
     RunRecord::new(&dataset(), Some(Path::new("/data/dots")), 1, settings)
 }

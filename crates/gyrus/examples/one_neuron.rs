@@ -100,7 +100,7 @@ pub(crate) fn backpropagation(gate: &Gate, most_sweeps: usize) -> anyhow::Result
     for sweep in 1..=most_sweeps {
         let loss = Operation::MeanSquaredError { targets: targets.into() };
         let signals = Tensor::from_floats(SIGNALS, &cpu());
-        let (loss, gradients) = network.gradients(signals, sweep as u64, loss);
+        let (loss, gradients) = network.gradients(signals, sweep as u64, loss)?;
         // Not only on the right side of zero, but sure.
         if loss < 0.01 {
             return Ok(Learned { network, sweeps: sweep });

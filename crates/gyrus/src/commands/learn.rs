@@ -6,9 +6,10 @@ use std::time::Instant;
 use clap::Args;
 use gyrus_blueprint::{Blueprint, preset, preset_names};
 use gyrus_data::{Augment, Dataset, Preprocessing};
+use gyrus_nn::spiking_form;
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{
-    Existing, Outcome, PartMetrics, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
+    Begin, Existing, Outcome, PartMetrics, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
     split_validation,
 };
 use serde_json::json;
@@ -16,6 +17,7 @@ use serde_json::json;
 use super::fit::{check_fit, input_shape};
 use super::recipe::Recipe;
 use super::report;
+use super::time::TimeArguments;
 use crate::failure::Failure;
 use crate::progress::Watcher;
 use crate::say::{note, say};
@@ -74,7 +76,9 @@ pub(crate) struct Arguments {
     /// cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// The run folder [default: runs/DATA]
+    #[command(flatten)]
+    time: TimeArguments,
+    /// The run folder [default: runs/DATA, or runs/DATA-spiking]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace a run that is in the run folder already
@@ -83,7 +87,7 @@ pub(crate) struct Arguments {
     /// Go on with an unfinished run
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "target", "picture_size", "blueprint", "epochs", "batch_size", "learning_rate", "optimizer",
-        "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite",
+        "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite", "spiking",
     ])]
     resume: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else
@@ -138,8 +142,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let mut watcher = Watcher::new();
     announce(arguments, &dataset, &blueprint, &record)?;
     let device = device(&record.settings.device)?;
-    let outcome =
-        learn(&dataset, &blueprint, record, &folder, &device, arguments.resume.is_some(), &mut watcher);
+    let begin = if arguments.resume.is_some() { Begin::Checkpoint } else { Begin::Fresh };
+    let outcome = learn(&dataset, &blueprint, record, &folder, &device, begin, &mut watcher);
     watcher.finish();
     match outcome? {
         Outcome::Interrupted { step, steps } => Err(Failure::Interrupted(format!(
@@ -174,6 +178,11 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
             preset(name, input_shape(&dataset.preprocessing), outputs(&dataset))?
         }
     };
+    let spiking = arguments.time.settings(&dataset.preprocessing)?;
+    let blueprint = match &spiking {
+        Some(settings) => spiking_form(&blueprint, arguments.time.tau, settings.readout)?,
+        None => blueprint,
+    };
     let augment: Augment =
         arguments.augment.as_deref().unwrap_or(recipe.augment).parse().map_err(Failure::caller)?;
     let augment = match dataset.preprocessing {
@@ -192,12 +201,16 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
         label_smoothing: arguments.label_smoothing.unwrap_or(recipe.label_smoothing),
         threads: arguments.threads,
         device: arguments.device.clone(),
+        spiking,
     };
     check(&blueprint, &settings)?;
     let validation = split_validation(&dataset.train).1.len();
     let mut record = RunRecord::new(&dataset, path.as_deref(), validation, settings);
     record.data.name = name.to_owned();
-    let out = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(&dataset.name));
+    let out = arguments.out.clone().unwrap_or_else(|| {
+        let kind = if record.settings.spiking.is_some() { "-spiking" } else { "" };
+        Path::new("runs").join(format!("{}{kind}", dataset.name))
+    });
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
     let folder = RunFolder::create(&out, existing)?;
     folder.write_record(&record)?;

@@ -5,3 +5,4 @@ pub(crate) mod learn;
 pub(crate) mod predict;
 mod recipe;
 mod report;
+mod time;

@@ -47,7 +47,12 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let file = folder.path().join("blueprint.toml").display().to_string();
     check_fit(&blueprint, &file, &record.preprocessing, &record.task, "run.json")?;
     let (state, _) = from_safetensors(&folder.read_model()?)?;
-    let network = Network::from_state(&blueprint, &state, &device(&arguments.device)?)?;
+    let network = Network::with_state(
+        &blueprint,
+        record.settings.spiking.as_ref(),
+        &state,
+        &device(&arguments.device)?,
+    )?;
     let mut all = Vec::new();
     for file in &arguments.files {
         let (inputs, rows) = read(&record, file)?;

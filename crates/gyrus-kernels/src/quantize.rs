@@ -1,0 +1,167 @@
+//! A ReLU that saturates and has steps, and the spiking maximum that goes with it.
+//!
+//! `y = λ/L · clip(⌈x L/λ − ½⌉, 0, L)`: the quantisation-clip-floor-shift activation of Bu et al. 2022
+//! (arXiv:2303.04347), rounding halves down so that it agrees with a neuron that fires strictly above its threshold. The
+//! straight-through gradient sees `clip(x, 0, λ)`. Memory-bound.
+
+use pulp::Arch;
+
+use crate::parallel::{SharedMut, for_each_stretch, for_each_task};
+use crate::pooling::Pooling;
+
+/// Floats of one partial sum of the threshold's gradient.
+const PART: usize = 1 << 12;
+
+/// The smallest threshold: training may push it below, where it would divide by nothing.
+pub const SMALLEST_THRESHOLD: f32 = 1e-4;
+
+/// How many steps of `threshold / levels` a value is worth.
+#[inline(always)]
+fn steps_in(x: f32, levels: f32, scale: f32) -> f32 {
+    (x * scale - 0.5).ceil().clamp(0.0, levels)
+}
+
+/// The activation, element by element.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantized_relu(levels: usize, threshold: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "x and y are equally long");
+    let threshold = threshold.max(SMALLEST_THRESHOLD);
+    let levels = levels as f32;
+    let (scale, unit) = (levels / threshold, threshold / levels);
+    for_each_stretch(y, |start, y| {
+        let x = &x[start..][..y.len()];
+        Arch::new().dispatch(
+            #[inline(always)]
+            || y.iter_mut().zip(x).for_each(|(y, x)| *y = unit * steps_in(*x, levels, scale)),
+        );
+    });
+}
+
+/// Gradients of [`quantized_relu`]: `dx = dy` where `0 ≤ x ≤ λ`, else 0; returns that of the threshold.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn quantized_relu_backward(levels: usize, threshold: f32, x: &[f32], dy: &[f32], dx: &mut [f32]) -> f32 {
+    assert!(x.len() == dx.len() && dy.len() == dx.len(), "all are equally long");
+    let threshold = threshold.max(SMALLEST_THRESHOLD);
+    let levels = levels as f32;
+    let scale = levels / threshold;
+    let mut sums = vec![0.0f32; dx.len().div_ceil(PART)];
+    let (to_sums, to_dx) = (SharedMut(sums.as_mut_ptr()), SharedMut(dx.as_mut_ptr()));
+    let count = dx.len();
+    for_each_task(sums.len(), count < 1 << 14, |part| {
+        let (start, length) = (part * PART, PART.min(count - part * PART));
+        // SAFETY: each task has a part of its own.
+        let dx = unsafe { core::slice::from_raw_parts_mut(to_dx.get().add(start), length) };
+        let (x, dy) = (&x[start..][..length], &dy[start..][..length]);
+        let mut lanes = [0.0f32; 16];
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for ((dx, x), dy) in dx.chunks_mut(16).zip(x.chunks(16)).zip(dy.chunks(16)) {
+                    for (((dx, x), dy), sum) in dx.iter_mut().zip(x).zip(dy).zip(&mut lanes) {
+                        let inside = *x >= 0.0 && *x <= threshold;
+                        *dx = if inside { *dy } else { 0.0 };
+                        let straight = if inside { x / threshold } else { 0.0 };
+                        *sum += dy * (steps_in(*x, levels, scale) / levels - straight);
+                    }
+                }
+            },
+        );
+        // SAFETY: as above.
+        unsafe { *to_sums.get().add(part) = lanes.iter().sum() };
+    });
+    sums.iter().sum()
+}
+
+/// The spiking maximum of [`Pooling`]: each window passes on by how much the largest count of spikes in it grew (or, with
+/// signed spikes, fell), so that the counts of its output are the maxima of the counts of its input, at every step.
+///
+/// `x` and `y` are time-major, `[steps · batch, ...]`; `shape.batch` is that of one step.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn count_max_pool(shape: &Pooling, steps: usize, x: &[f32], y: &mut [f32]) {
+    let (picture, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
+    assert_eq!(x.len(), steps * shape.input_len(), "x is [steps * batch, height, width, channels]");
+    assert_eq!(y.len(), steps * shape.output_len(), "y is [steps * batch, out_height, out_width, channels]");
+    let target = SharedMut(y.as_mut_ptr());
+    for_each_task(shape.batch, false, |b| {
+        let mut counts = vec![0.0f32; picture];
+        let mut largest = vec![0.0f32; out];
+        let mut now = vec![0.0f32; out];
+        let one = Pooling { batch: 1, ..*shape };
+        for step in 0..steps {
+            let row = step * shape.batch + b;
+            counts.iter_mut().zip(&x[row * picture..][..picture]).for_each(|(count, x)| *count += x);
+            crate::pooling::max_pool(&one, &counts, &mut now);
+            // SAFETY: each task has its own pictures.
+            let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(row * out), out) };
+            for ((y, now), largest) in y.iter_mut().zip(&now).zip(&mut largest) {
+                *y = now - *largest;
+                *largest = *now;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::values;
+
+    #[test]
+    fn steps_and_saturation() {
+        let mut y = [0.0; 8];
+        // Steps of 0.5 up to 2; halves round down.
+        quantized_relu(4, 2.0, &[-1.0, 0.0, 0.25, 0.26, 0.75, 0.76, 1.9, 9.0], &mut y);
+        assert_eq!(y, [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn gradients_are_straight_through() {
+        let x: Vec<f32> = values(10_000, 1).iter().map(|x| 2.0 * x).collect();
+        let dy = values(10_000, 2);
+        let mut dx = vec![0.0; x.len()];
+        let threshold = 0.8f32;
+        let got = quantized_relu_backward(4, threshold, &x, &dy, &mut dx);
+        let mut expected = 0.0f64;
+        for ((x, dy), dx) in x.iter().zip(&dy).zip(&dx) {
+            let inside = (0.0..=threshold).contains(x);
+            assert_eq!(*dx, if inside { *dy } else { 0.0 });
+            let level = (f64::from(*x) * 4.0 / f64::from(threshold) - 0.5).ceil().clamp(0.0, 4.0) / 4.0;
+            let straight = if inside { f64::from(*x) / f64::from(threshold) } else { 0.0 };
+            expected += f64::from(*dy) * (level - straight);
+        }
+        assert!((f64::from(got) - expected).abs() < 1e-2, "{got} is not {expected}");
+    }
+
+    #[test]
+    fn counts_of_the_spiking_maximum_are_maxima_of_counts() {
+        let shape = Pooling {
+            batch: 2,
+            height: 4,
+            width: 5,
+            channels: 3,
+            kernel: [2, 3],
+            stride: [2, 1],
+            padding: [0, 0, 1, 0],
+        };
+        let steps = 7;
+        // Signed spikes.
+        let x: Vec<f32> = values(steps * shape.input_len(), 3).iter().map(|x| (1.6 * x).round()).collect();
+        let mut y = vec![0.0; steps * shape.output_len()];
+        count_max_pool(&shape, steps, &x, &mut y);
+        let mut counts = vec![0.0; shape.input_len()];
+        let mut outs = vec![0.0; shape.output_len()];
+        for step in 0..steps {
+            counts.iter_mut().zip(&x[step * shape.input_len()..]).for_each(|(c, x)| *c += x);
+            outs.iter_mut().zip(&y[step * shape.output_len()..]).for_each(|(c, y)| *c += y);
+            let mut expected = vec![0.0; shape.output_len()];
+            crate::pooling::max_pool(&shape, &counts, &mut expected);
+            assert_eq!(outs, expected);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A node's neurons as the plan runs them: their constants as a tensor, computed from what training changes where it does.
+
+use std::sync::Arc;
+
+use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
+use gyrus_tensor::{Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Tensor, apply};
+
+use crate::NetworkError;
+use crate::network::vector;
+use crate::plan::NeuronPlan;
+use crate::spiking::{SpikingSettings, surrogate};
+use crate::state::State;
+
+/// What runs a node's neurons.
+pub(crate) struct Neurons {
+    neuron: Neuron,
+    /// Nine rows of one value, or of one a neuron in the order of the activations.
+    constants: Tensor<1>,
+    /// How the constants follow from parameters, where training changes some.
+    learned: Option<Equations>,
+}
+
+/// Constants of the continuous equations, by name.
+struct Equations {
+    written: Vec<(&'static str, f64)>,
+    /// Stored values that are not learned, channels-first.
+    stored: Vec<(&'static str, Tensor<1>)>,
+    integration: Integration,
+    dt_ms: f64,
+}
+
+impl Neurons {
+    pub(crate) fn new(
+        blueprint: &Blueprint,
+        plan: &NeuronPlan,
+        stored: &State,
+        settings: &SpikingSettings,
+    ) -> Result<Self, NetworkError> {
+        let node = &blueprint.nodes()[plan.node];
+        let device = gyrus_tensor::cpu();
+        let Some(surrogate) = surrogate(&settings.surrogate) else { return Err(settings.wrong_surrogate()) };
+        let model = match &node.kind {
+            // A neuron without memory.
+            NodeKind::Threshold { threshold } => NeuronModel {
+                synapse: false,
+                fires: true,
+                adaptive: false,
+                reset: Reset::None,
+                constants: [0.0, 1.0, 0.0, *threshold as f32, 0.0, 1.0, 0.0, 0.0, 0.0]
+                    .map(|value| vec![value]),
+                v_start: vec![0.0],
+            },
+            _ => match NeuronModel::new(node, plan.neurons, stored, settings.time)? {
+                Some(model) => model,
+                None => {
+                    let (node, kind) = (node.name.clone(), node.kind.name());
+                    return Err(NetworkError::NoSpikingBody { node, kind, reason: "it is no neuron" });
+                }
+            },
+        };
+        let constants: Vec<f32> = model.constants.iter().flat_map(|row| last(row, plan.picture)).collect();
+        let same_start = model.v_start.windows(2).all(|pair| pair[0] == pair[1]);
+        let learned = match (node.kind.neuron(), plan.learned.is_empty()) {
+            (Some(neuron), false) => {
+                let is_learned = |name: &str| plan.learned.iter().any(|(learned, _)| *learned == name);
+                let own =
+                    neuron.constants.iter().filter(|(name, _)| neuron.is_stored(name) && !is_learned(name));
+                let values = |name: &str| stored.get(&format!("{}.{name}", node.name));
+                let stored =
+                    own.filter_map(|&(name, _)| Some((name, vector(values(name)?.values.clone(), &device))));
+                let stored = stored.collect();
+                let (integration, dt_ms) = (settings.time.integration, settings.time.dt_ms);
+                Some(Equations { written: neuron.constants.clone(), stored, integration, dt_ms })
+            }
+            _ => None,
+        };
+        let neuron = Neuron {
+            kind: NeuronKind {
+                synapse: model.synapse,
+                fires: model.fires,
+                adaptive: model.adaptive,
+                reset: match model.reset {
+                    Reset::Hard => NeuronReset::Hard,
+                    Reset::Subtract => NeuronReset::Subtract,
+                    Reset::None => NeuronReset::None,
+                },
+                v_start: model.v_start.first().copied().unwrap_or(0.0),
+            },
+            steps: settings.steps,
+            constant_input: plan.constant_input,
+            starts: (!same_start).then(|| Arc::from(last(&model.v_start, plan.picture))),
+            surrogate,
+            detach_reset: settings.detach_reset,
+            truncate: settings.truncate,
+            problem: Problem::default(),
+        };
+        Ok(Self { neuron, constants: vector(constants, &device), learned })
+    }
+
+    pub(crate) fn run(
+        &self,
+        x: Tensor<2>,
+        plan: &NeuronPlan,
+        values: &[Tensor<1>],
+        problem: Problem,
+    ) -> Tensor<2> {
+        let training = x.is_autodiff() || values.iter().any(Tensor::is_autodiff);
+        let constants = match &self.learned {
+            Some(equations) if training => equations.constants(plan, values),
+            _ => self.constants.clone(),
+        };
+        let neuron = Neuron { problem, ..self.neuron.clone() };
+        let constants =
+            if training && !constants.is_autodiff() { Tensor::from_inner(constants) } else { constants };
+        apply(Operation::Spiking(Spiking::Neuron(neuron)), x, vec![constants], None)
+    }
+}
+
+impl Equations {
+    /// The nine rows, as [`NeuronModel`] computes them, of tensors that remember where they come from.
+    fn constants(&self, plan: &NeuronPlan, values: &[Tensor<1>]) -> Tensor<1> {
+        let learned = |name: &str| {
+            plan.learned.iter().find(|(learned, _)| *learned == name).map(|&(_, index)| values[index].clone())
+        };
+        let constant = |name: &str| -> Option<Tensor<1>> {
+            let &(_, written) = self.written.iter().find(|(constant, _)| *constant == name)?;
+            let stored =
+                self.stored.iter().find(|(stored, _)| *stored == name).map(|(_, values)| values.clone());
+            let stored = stored.map(Tensor::from_inner);
+            Some(learned(name).or(stored).unwrap_or_else(|| lone(written)))
+        };
+        let dt = self.dt_ms as f32;
+        let decay = |tau: Option<Tensor<1>>| match (tau, self.integration) {
+            (None, _) => lone(1.0),
+            (Some(tau), Integration::Exact) => tau.recip().mul_scalar(-dt).exp(),
+            (Some(tau), Integration::Euler) => tau.recip().mul_scalar(-dt).add_scalar(1.0),
+        };
+        let rest = |decay: &Tensor<1>| decay.clone().neg().add_scalar(1.0);
+        let resistance = constant("resistance").unwrap_or_else(|| lone(1.0));
+        let membrane = decay(constant("tau_membrane_ms"));
+        let synapse = decay(constant("tau_synapse_ms"));
+        let leak = constant("v_leak");
+        let gain = if leak.is_some() { rest(&membrane) * resistance } else { resistance.mul_scalar(dt) };
+        let drive = leak.map_or_else(|| lone(0.0), |leak| rest(&membrane) * leak);
+        let w_in = constant("w_in").unwrap_or_else(|| lone(1.0));
+        let zero = || lone(0.0);
+        let rows = [
+            membrane,
+            gain,
+            drive,
+            constant("v_threshold").unwrap_or_else(zero),
+            synapse.clone(),
+            rest(&synapse) * w_in,
+            constant("v_reset").unwrap_or_else(zero),
+            constant("adaptation_strength").unwrap_or_else(zero),
+            decay(constant("tau_adaptation_ms")),
+        ];
+        let widest = rows.iter().map(|row| row.dims()[0]).max().unwrap_or(1);
+        let [pixels, channels] = plan.picture;
+        let rows = rows.map(|row| match (row.dims()[0], widest) {
+            (_, 1) => row,
+            (1, _) => row.repeat_dim(0, widest),
+            _ => row.reshape([channels, pixels]).swap_dims(0, 1).reshape([widest]),
+        });
+        Tensor::cat(rows.to_vec(), 0)
+    }
+}
+
+/// One number as part of a recorded computation.
+fn lone(value: f64) -> Tensor<1> {
+    let device: Device = gyrus_tensor::cpu();
+    Tensor::from_inner(vector(vec![value as f32], &device))
+}
+
+/// From channels-first to channels-last; a single value stays.
+fn last(values: &[f32], [pixels, channels]: [usize; 2]) -> Vec<f32> {
+    if values.len() != pixels * channels {
+        return values.to_vec();
+    }
+    (0..values.len()).map(|at| values[at % channels * pixels + at / channels]).collect()
+}

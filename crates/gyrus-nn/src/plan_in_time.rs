@@ -1,0 +1,172 @@
+//! Lowering of what happens in time: neurons, delays, feedback, and the answer at the end.
+
+use gyrus_blueprint::NodeKind;
+use gyrus_tensor::{Operation, Spiking};
+
+use crate::NetworkError;
+use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Work, picture};
+use crate::spiking::{Readout, SpikingSettings};
+
+impl Lowering<'_> {
+    pub(crate) fn form(&self, source: Source) -> Form {
+        match (source, self.purpose.spiking) {
+            (Source::Step(step), _) => self.forms[step],
+            (Source::Input, Some(SpikingSettings { encoder, .. })) => {
+                Form { timed: *encoder != crate::Encoder::Direct, spikes: encoder.spikes() }
+            }
+            (Source::Input, None) => Form::default(),
+        }
+    }
+
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, NetworkError> {
+        let node = &self.blueprint.nodes()[node];
+        Err(NetworkError::NoSpikingBody { node: node.name.clone(), kind: node.kind.name(), reason })
+    }
+
+    /// Finds the nodes that feed a neuron's spikes back to it. Training knows no other cycle.
+    pub(crate) fn find_feedback(&mut self) -> Result<(), NetworkError> {
+        for (from, to) in self.blueprint.back_edges() {
+            let nodes = self.blueprint.nodes();
+            let fires = nodes[to].kind.neuron().is_some_and(|neuron| neuron.reset.is_some());
+            let weights = matches!(nodes[from].kind, NodeKind::Linear { .. } | NodeKind::Affine { .. });
+            let alone = self.sources[from] == [to] && self.blueprint.targets()[from] == [to];
+            if !(fires && weights && alone && self.feedback[to].is_none()) {
+                return self.refuse(
+                    from,
+                    "of cycles, training knows those of one node of firing neurons that a Linear or Affine node feeds back \
+                     to it; others run event by event",
+                );
+            }
+            self.feedback[to] = Some(from);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn as_floats(&mut self, source: Source, node: usize) -> Source {
+        if !self.form(source).spikes {
+            return source;
+        }
+        let elements = self.shapes.input(node).iter().product();
+        self.run(Operation::Spiking(Spiking::Unpack { elements }), Vec::new(), source)
+    }
+
+    fn over_time(&mut self, source: Source) -> Source {
+        if self.form(source).timed {
+            return source;
+        }
+        let repeated = self.push(Work::Repeat, source, None);
+        self.mark(Form { timed: true, spikes: false });
+        repeated
+    }
+
+    /// Says how the last step's result lies in memory.
+    fn mark(&mut self, form: Form) {
+        if let Some(last) = self.forms.last_mut() {
+            *last = form;
+        }
+    }
+
+    /// Terms of a sum: floats, and all over time if one of them is.
+    pub(crate) fn alike(&mut self, node: usize, sources: &[Source]) -> Vec<Source> {
+        let timed = sources.iter().any(|&source| self.form(source).timed);
+        let floats: Vec<Source> = sources.iter().map(|&source| self.as_floats(source, node)).collect();
+        floats.into_iter().map(|source| if timed { self.over_time(source) } else { source }).collect()
+    }
+
+    /// Runs on floats what makes spikes of spikes.
+    pub(crate) fn on_spikes(&mut self, node: usize, operation: Operation) -> Source {
+        let source = self.incoming_or_spikes(node);
+        let spikes = self.form(source).spikes;
+        let floats = self.as_floats(source, node);
+        let floats = match operation {
+            Operation::Spiking(_) => self.over_time(floats),
+            _ => floats,
+        };
+        let result = self.run(operation, Vec::new(), floats);
+        if !spikes {
+            return result;
+        }
+        let elements = self.shapes.output(node).iter().product();
+        let packed = self.run(Operation::Spiking(Spiking::Pack { elements }), Vec::new(), result);
+        self.mark(Form { timed: true, spikes: true });
+        packed
+    }
+
+    /// Neurons, thresholds and delays.
+    pub(crate) fn in_time(&mut self, node: usize) -> Result<Source, NetworkError> {
+        let blueprint = self.blueprint;
+        let Some(settings) = self.purpose.spiking else { return self.refuse(node, "it works in time") };
+        let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
+        if let NodeKind::Delay { delay_ms } = kind {
+            let steps = delay_ms / settings.time.dt_ms;
+            if (steps - steps.round()).abs() > 1e-6 {
+                return self.refuse(node, "its delay is not a whole number of steps");
+            }
+            let source = self.incoming_or_spikes(node);
+            let form = self.form(source);
+            let source = self.over_time(source);
+            let by = steps.round() as usize;
+            let shift = Operation::Spiking(Spiking::Delay { steps: settings.steps, by });
+            let delayed = self.run(shift, Vec::new(), source);
+            self.mark(Form { timed: true, ..form });
+            return Ok(delayed);
+        }
+        let source = self.incoming(node);
+        let neurons: usize = self.shapes.input(node).iter().product();
+        let [height, width, channels] = picture(self.shapes.input(node));
+        let mut learned = Vec::new();
+        if let Some(neuron) = kind.neuron() {
+            for spec in self.shapes.parameters(node) {
+                let value = neuron.constants.iter().find(|constant| constant.0 == spec.name);
+                let value = value.map_or(0.0, |constant| constant.1 as f32);
+                let full = format!("{name}.{}", spec.name);
+                if spec.trainable {
+                    learned.push((spec.name, self.plan.parameters.len()));
+                    let start = Start::Constant(value);
+                    self.plan.parameters.push(ParameterPlan {
+                        name: full,
+                        shape: spec.shape.to_vec(),
+                        start,
+                    });
+                } else {
+                    self.plan.constants.push((full, spec.shape.to_vec(), value));
+                }
+            }
+        }
+        let feedback = match self.feedback[node] {
+            Some(weights) => self.parameters(weights, neurons, false),
+            None => Vec::new(),
+        };
+        let constant_input = !self.form(source).timed;
+        // Feedback differs from step to step.
+        let source = if feedback.is_empty() { source } else { self.over_time(source) };
+        self.plan.neurons.push(NeuronPlan {
+            node,
+            neurons,
+            picture: [height * width, channels],
+            constant_input: constant_input && feedback.is_empty(),
+            learned,
+            feedback,
+        });
+        let result = self.push(Work::Neurons(self.plan.neurons.len() - 1), source, None);
+        let fires = kind.neuron().is_none_or(|neuron| neuron.reset.is_some());
+        self.mark(Form { timed: true, spikes: fires });
+        if let Some(weights) = self.feedback[node] {
+            self.results[weights] = None;
+        }
+        Ok(result)
+    }
+
+    /// The network's answer.
+    pub(crate) fn readout(&mut self, node: usize) -> Result<Source, NetworkError> {
+        let source = self.incoming_or_spikes(node);
+        let form = self.form(source);
+        let counts = self.purpose.spiking.is_some_and(|settings| settings.readout != Readout::Membrane);
+        if counts && !form.spikes {
+            return self.refuse(node, "an answer in spikes needs firing neurons right before the Output");
+        }
+        let source = self.as_floats(source, node);
+        let source = self.over_time(source);
+        Ok(self.push(Work::Readout, source, None))
+    }
+}

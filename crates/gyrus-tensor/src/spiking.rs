@@ -1,0 +1,325 @@
+//! Operations in time: a layer's whole time axis is one operation, forward and backward.
+//!
+//! Activations in time are time-major, `[steps · batch, elements]`: row `t · batch + b` is sample b at step t. Spikes travel
+//! packed, one bit each, in tensors of `[steps · batch, words]` whose floats are bit patterns; nothing computes with those
+//! floats. The gradient of a packed tensor is an ordinary one of `[steps · batch, elements]`.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::backend::Flex;
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+use gyrus_kernels::convolution::{Convolution, convolution};
+use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::matmul::{linear_input_gradient, sum_rows};
+use gyrus_kernels::neuron::{
+    BackwardOptions, NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, NeuronState, Surrogate,
+    neuron_backward, neuron_forward,
+};
+use gyrus_kernels::pooling::Pooling;
+use gyrus_kernels::quantize::count_max_pool;
+use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spikes::{pack, unpack, words};
+use rayon::prelude::*;
+
+use crate::operation::{Floats, Kept};
+use crate::pool::filled;
+
+/// An operation in time. The tensors of each are named in brackets; `spikes` are packed.
+#[derive(Clone, Debug)]
+pub enum Spiking {
+    /// `[x, constants]` to spikes, or to potentials of neurons that do not fire. The constants are nine rows of one value
+    /// or of one a neuron, as [`gyrus_kernels::neuron`] orders them.
+    Neuron(Neuron),
+    /// `y = spikes wᵀ + b`, skipping what does not spike; `[spikes, weight, bias?]`
+    Linear {
+        /// Elements of a row of spikes.
+        inputs: usize,
+        /// Columns of `y`.
+        outputs: usize,
+    },
+    /// Its `batch` is taken from the spikes; `[spikes, weight, bias?]`
+    Convolution(Convolution),
+    /// What is not zero is a spike; `[x]`
+    Pack {
+        /// Elements of a row.
+        elements: usize,
+    },
+    /// Spikes to zeros and ones; `[spikes]`
+    Unpack {
+        /// Elements of a row.
+        elements: usize,
+    },
+    /// Rows move `by` steps later; zeros come first. `[x or spikes]`
+    Delay {
+        /// Steps in all.
+        steps: usize,
+        /// How many later.
+        by: usize,
+    },
+    /// The spiking maximum (see [`count_max_pool`]); `[x]`. Has no gradient.
+    CountMaxPool {
+        /// Its `batch` is taken from `x`.
+        shape: Pooling,
+        /// Steps in all.
+        steps: usize,
+    },
+    /// Steps before the first spike, negated: `[zeros and ones]` `[steps · batch, n]` to `[batch, n]`; minus all steps
+    /// where none comes. With s(t) = Π_{r≤t} (1 − z(r)) that is −Σ_t s(t), whose gradient this takes.
+    FirstSpike {
+        /// Steps in all.
+        steps: usize,
+    },
+}
+
+/// A layer of neurons over time.
+#[derive(Clone, Debug)]
+pub struct Neuron {
+    /// Their equations.
+    pub kind: NeuronKind,
+    /// Steps in all.
+    pub steps: usize,
+    /// Whether `x` is `[batch, neurons]`, the same at every step.
+    pub constant_input: bool,
+    /// Membranes before the first step, one a neuron, if they differ; else [`NeuronKind::v_start`].
+    pub starts: Option<Arc<[f32]>>,
+    /// Derivative of a spike.
+    pub surrogate: Surrogate,
+    /// Whether gradients stop at resets.
+    pub detach_reset: bool,
+    /// Gradients do not pass multiples of this many steps.
+    pub truncate: Option<usize>,
+    /// Where the forward pass says that a potential is not a finite number.
+    pub problem: Problem,
+}
+
+/// The first step and neuron whose potential is not a finite number, once there is one.
+pub type Problem = Arc<OnceLock<(usize, usize)>>;
+
+impl Neuron {
+    fn shape(&self, rows: usize, elements: usize) -> NeuronShape {
+        let batch = if self.constant_input { rows } else { rows / self.steps };
+        NeuronShape {
+            steps: self.steps,
+            batch,
+            neurons: elements / rows.max(1),
+            constant_input: self.constant_input,
+        }
+    }
+
+    fn state(&self, shape: NeuronShape) -> Option<NeuronState> {
+        let starts = self.starts.as_ref()?;
+        let mut state = NeuronState::new(self.kind, shape);
+        state.v.chunks_exact_mut(shape.neurons).for_each(|v| v.copy_from_slice(starts));
+        Some(state)
+    }
+}
+
+fn bits(floats: &[f32]) -> &[u32] {
+    bytemuck::cast_slice(floats)
+}
+
+/// A tensor of packed spikes, `[rows, elements]`, that `fill` writes row by row as zeros and ones.
+pub fn spikes_tensor(rows: usize, elements: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<2> {
+    let width = words(elements);
+    let tensor = filled([rows, width], |to| {
+        to.par_chunks_exact_mut(width).enumerate().for_each_init(
+            || vec![0.0; elements],
+            |row, (index, to)| {
+                fill(index, row);
+                pack(row, elements, bytemuck::cast_slice_mut(to));
+            },
+        );
+    });
+    Tensor::from_primitive::<Flex>(tensor)
+}
+
+/// The convolution of packed pictures, as floats.
+fn spike_convolution(
+    shape: &Convolution,
+    spikes: &[u32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let elements = shape.input_len() / shape.batch.max(1);
+    let x = filled([shape.batch, elements], |x| unpack(spikes, elements, x));
+    convolution(shape, Floats::new(&x).get(), weight, bias, None, false, y);
+}
+
+fn spike_convolution_backward(
+    shape: &Convolution,
+    spikes: &[u32],
+    weight: &[f32],
+    dy: &[f32],
+    gradients: ConvolutionGradients<'_>,
+) {
+    let elements = shape.input_len() / shape.batch.max(1);
+    let x = filled([shape.batch, elements], |x| unpack(spikes, elements, x));
+    convolution_backward(shape, Floats::new(&x).get(), weight, dy, None, gradients);
+}
+
+impl Spiking {
+    pub(crate) fn keeps(&self, inputs: usize) -> Kept {
+        let inputs: &[usize] = match self {
+            Self::Neuron(_) => &[0, 1],
+            Self::Linear { .. } | Self::Convolution(_) if inputs > 2 => &[0, 1, 2],
+            Self::Linear { .. } | Self::Convolution(_) => &[0, 1],
+            Self::FirstSpike { .. } => &[0],
+            Self::Pack { .. } | Self::Unpack { .. } | Self::Delay { .. } | Self::CountMaxPool { .. } => &[],
+        };
+        Kept { inputs, output: false }
+    }
+
+    pub(crate) fn forward(&self, rows: usize, tensors: &[Floats]) -> FlexTensor {
+        let input = |i: usize| tensors[i].get();
+        let optional = |i: usize| tensors.get(i).map(Floats::get);
+        let x = input(0);
+        match self {
+            Self::Neuron(neuron) => {
+                let shape = neuron.shape(rows, x.len());
+                let mut state = neuron.state(shape);
+                let all = shape.steps * shape.batch;
+                let mut run = |output: NeuronOutput<'_>| {
+                    let broken = neuron_forward(neuron.kind, shape, input(1), x, state.as_mut(), output);
+                    if let Some(place) = broken {
+                        // The first layer that breaks is the one to name; the others follow from it.
+                        let _ = neuron.problem.set(place);
+                    }
+                };
+                if neuron.kind.fires {
+                    filled([all, words(shape.neurons)], |to| {
+                        run(NeuronOutput::Spikes(bytemuck::cast_slice_mut(to)));
+                    })
+                } else {
+                    filled([all, shape.neurons], |to| run(NeuronOutput::Potentials(to)))
+                }
+            }
+            Self::Linear { inputs, outputs } => filled([rows, *outputs], |y| {
+                spike_linear(bits(x), input(1), optional(2), (rows, *inputs, *outputs), y);
+            }),
+            Self::Convolution(shape) => {
+                let shape = Convolution { batch: rows, ..*shape };
+                filled([rows, shape.output_len() / rows.max(1)], |y| {
+                    spike_convolution(&shape, bits(x), input(1), optional(2), y);
+                })
+            }
+            Self::Pack { elements } => {
+                filled([rows, words(*elements)], |to| pack(x, *elements, bytemuck::cast_slice_mut(to)))
+            }
+            Self::Unpack { elements } => filled([rows, *elements], |to| unpack(bits(x), *elements, to)),
+            Self::Delay { steps, by } => {
+                let row = x.len() / rows.max(1);
+                let late = (rows / steps * by).min(rows) * row;
+                filled([rows, row], |to| {
+                    to[..late].fill(0.0);
+                    to[late..].copy_from_slice(&x[..x.len() - late]);
+                })
+            }
+            Self::CountMaxPool { shape, steps } => {
+                let shape = Pooling { batch: rows / steps, ..*shape };
+                filled([rows, shape.output_len() / shape.batch.max(1)], |y| {
+                    count_max_pool(&shape, *steps, x, y);
+                })
+            }
+            Self::FirstSpike { steps } => {
+                let step = x.len() / steps;
+                filled([rows / steps, step / (rows / steps)], |to| {
+                    for (index, to) in to.iter_mut().enumerate() {
+                        let first = (0..*steps).find(|t| x[t * step + index] != 0.0);
+                        *to = -(first.unwrap_or(*steps) as f32);
+                    }
+                })
+            }
+        }
+    }
+
+    pub(crate) fn backward(
+        &self,
+        rows: usize,
+        kept: &[Floats],
+        dy: &[f32],
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let kept = |i: usize| kept[i].get();
+        let copied = || vec![Some(filled([rows, dy.len() / rows], |dx| dx.copy_from_slice(dy)))];
+        match self {
+            Self::Neuron(neuron) => {
+                let x = kept(0);
+                let batch = rows / neuron.steps;
+                let x_rows = if neuron.constant_input { batch } else { rows };
+                let shape = neuron.shape(x_rows, x.len());
+                let state = neuron.state(shape);
+                let options = BackwardOptions {
+                    detach_reset: neuron.detach_reset,
+                    truncate: neuron.truncate,
+                    initial: state.as_ref(),
+                };
+                let mut dx = filled([x_rows, shape.neurons], |_| {});
+                let mut constants = wanted[1].then(|| filled([kept(1).len()], |_| {}));
+                let gradients = NeuronGradients {
+                    x: dx.storage_mut(),
+                    constants: constants.as_mut().map(FlexTensor::storage_mut),
+                };
+                neuron_backward(neuron.kind, shape, kept(1), x, neuron.surrogate, dy, options, gradients);
+                vec![Some(dx), constants]
+            }
+            Self::Linear { inputs, outputs } => {
+                let shape = (rows, *inputs, *outputs);
+                let dx = || filled([rows, *inputs], |dx| linear_input_gradient(dy, kept(1), shape, dx));
+                let dw = || {
+                    filled([inputs * outputs], |dw| {
+                        spike_linear_weight_gradient(bits(kept(0)), dy, shape, dw)
+                    })
+                };
+                let db = || filled([*outputs], |db| sum_rows(dy, *outputs, db));
+                let mut gradients = vec![wanted[0].then(dx), wanted[1].then(dw)];
+                gradients.extend(wanted.get(2).map(|wanted| wanted.then(db)));
+                gradients
+            }
+            Self::Convolution(shape) => {
+                let shape = Convolution { batch: rows, ..*shape };
+                let wants = |i: usize| wanted.get(i) == Some(&true);
+                let mut dx = wants(0).then(|| filled([rows, shape.input_len() / rows.max(1)], |_| {}));
+                let mut dw = wants(1).then(|| filled([shape.weight_len()], |_| {}));
+                let mut db = wants(2).then(|| filled([shape.outputs], |_| {}));
+                let gradients = ConvolutionGradients {
+                    input: dx.as_mut().map(FlexTensor::storage_mut),
+                    weight: dw.as_mut().map(FlexTensor::storage_mut),
+                    bias: db.as_mut().map(FlexTensor::storage_mut),
+                };
+                spike_convolution_backward(&shape, bits(kept(0)), kept(1), dy, gradients);
+                let mut all = vec![dx, dw, db];
+                all.truncate(wanted.len());
+                all
+            }
+            Self::Pack { .. } | Self::Unpack { .. } => copied(),
+            Self::Delay { steps, by } => {
+                let row = dy.len() / rows.max(1);
+                let late = (rows / steps * by).min(rows) * row;
+                vec![Some(filled([rows, row], |dx| {
+                    let kept = dy.len() - late;
+                    dx[..kept].copy_from_slice(&dy[late..]);
+                    dx[kept..].fill(0.0);
+                }))]
+            }
+            Self::CountMaxPool { .. } => unreachable!("the plan uses it for inference only"),
+            Self::FirstSpike { steps } => {
+                // d(−Σ_t s(t)) / dz(r): the steps from r to the next spike, if none came before r.
+                let z = kept(0);
+                let step = z.len() / steps;
+                vec![Some(filled([rows * steps, step / rows], |dx| {
+                    for index in 0..step {
+                        let mut free = true;
+                        for t in 0..*steps {
+                            let until =
+                                (t + 1..*steps).find(|r| z[r * step + index] != 0.0).unwrap_or(*steps);
+                            dx[t * step + index] = if free { dy[index] * (until - t) as f32 } else { 0.0 };
+                            free &= z[t * step + index] == 0.0;
+                        }
+                    }
+                }))]
+            }
+        }
+    }
+}
