@@ -10,6 +10,7 @@ use gyrus_kernels::neuron::{
     NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, Reset, Surrogate, neuron_backward, neuron_forward,
 };
 use gyrus_kernels::oracle::{spike_values, values};
+use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
 use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
 use gyrus_kernels::spikes;
 
@@ -42,6 +43,38 @@ fn spike_products() {
             });
             time(&format!("dw of spikes {percent} % {m}x{k}x{n}"), ops, || {
                 spike_linear_weight_gradient(&bits, &dy, (m, k, n), &mut dw)
+            });
+        }
+    }
+}
+
+/// Convolutions of spikes at several densities; without spikes, the dense ones of the same shape.
+fn spike_convolutions() {
+    for (batch, size, c, o) in [(512, 28, 1, 16), (512, 14, 16, 32), (256, 14, 32, 32), (256, 8, 64, 64)] {
+        let shape = Convolution {
+            batch,
+            height: size,
+            width: size,
+            channels: c,
+            outputs: o,
+            kernel: [3, 3],
+            stride: [1; 2],
+            padding: [1; 4],
+            dilation: [1; 2],
+            groups: 1,
+        };
+        let (w, dy) = (values(shape.weight_len(), 2), values(shape.output_len(), 3));
+        let (mut y, mut dw) = (vec![0.0; dy.len()], vec![0.0; w.len()]);
+        for percent in [1, 5, 13, 20, 30, 50] {
+            let len = size * size * c;
+            let mut bits = vec![0; batch * spikes::words(len)];
+            spikes::pack(&spike_values(batch * len, f64::from(percent) / 100.0, 1), len, &mut bits);
+            let ops = 2 * spikes::count(&bits) as usize * 9 * o;
+            time(&format!("spike conv {percent} % {batch}x{size}x{size} {c}->{o}"), ops, || {
+                spike_convolution(&shape, &bits, &w, None, &mut y)
+            });
+            time(&format!("dw of spike conv {percent} % {size}x{size} {c}->{o}"), ops, || {
+                spike_convolution_weight_gradient(&shape, &bits, &dy, &mut dw)
             });
         }
     }
@@ -113,6 +146,7 @@ fn main() {
         }
         spike_products();
         spiking_layers();
+        spike_convolutions();
         for (batch, size, c, o, stride) in [
             (64, 28, 1, 32, 1),
             (64, 28, 16, 16, 1),

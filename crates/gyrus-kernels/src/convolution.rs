@@ -257,7 +257,7 @@ pub fn packed_len(shape: &Convolution) -> usize {
     } else if winograd::fits(shape) {
         winograd::packed_len(shape)
     } else {
-        shape.groups * shape.group_outputs().next_multiple_of(PANEL) * shape.group_channels() * shape.taps()
+        direct_len(shape)
     }
 }
 
@@ -274,14 +274,40 @@ pub fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     } else if winograd::fits(shape) {
         winograd::transform_weights(shape, weight, false, packed);
     } else {
-        let (depth, results) = (shape.group_channels(), shape.group_outputs());
-        let taps = shape.forward_taps();
-        let group_len = packed.len() / shape.groups;
-        for (group, packed) in packed.chunks_exact_mut(group_len).enumerate() {
-            let at = |n, d, kernel| ((group * results + n) * depth + d) * taps.len() + kernel;
-            pack_weights(weight, &taps, depth, results, at, packed);
-        }
+        pack_direct(shape, weight, packed);
     }
+}
+
+/// Floats that [`pack_direct`] writes.
+fn direct_len(shape: &Convolution) -> usize {
+    shape.groups * shape.group_outputs().next_multiple_of(PANEL) * shape.group_channels() * shape.taps()
+}
+
+/// Weights for [`direct`].
+fn pack_direct(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
+    let (depth, results) = (shape.group_channels(), shape.group_outputs());
+    let taps = shape.forward_taps();
+    let group_len = packed.len() / shape.groups;
+    for (group, packed) in packed.chunks_exact_mut(group_len).enumerate() {
+        let at = |n, d, kernel| ((group * results + n) * depth + d) * taps.len() + kernel;
+        pack_weights(weight, &taps, depth, results, at, packed);
+    }
+}
+
+/// [`convolution`] whose every output is one sum in ascending order of kernel row, kernel column and channel, and then
+/// the bias.
+pub(crate) fn direct_convolution(
+    shape: &Convolution,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    shape.check(x, weight, y);
+    with_scratch(direct_len(shape), |packed| {
+        pack_direct(shape, weight, packed);
+        direct(shape, x, packed, Epilogue { bias, ..Epilogue::NONE }, y);
+    });
 }
 
 /// Convolution, plus bias, plus `residual`, then zero where negative if `relu`. Shapes as in the [module](self); the

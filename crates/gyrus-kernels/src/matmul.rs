@@ -71,6 +71,13 @@ pub fn pack(weight: &[f32], (inputs, outputs): (usize, usize), packed: &mut [f32
     }
 }
 
+/// [`pack`] of a weight `[inputs, outputs]`.
+pub(crate) fn pack_plain(weight: &[f32], (inputs, outputs): (usize, usize), packed: &mut [f32]) {
+    for (index, panel) in packed.chunks_exact_mut((inputs * PANEL).max(1)).enumerate() {
+        pack_panel(Right::Plain(weight), inputs, outputs, index * PANEL, panel);
+    }
+}
+
 /// [`linear`] with weights from [`pack`].
 ///
 /// # Panics

@@ -161,6 +161,24 @@ impl WithSimd for Forward<'_> {
     }
 }
 
+/// [`Forward`] with the state `v`, `i`, `a` replaced by that after the step.
+pub(crate) fn forward_in_place(
+    kind: NeuronKind,
+    constants: &[f32],
+    x: &[f32],
+    state: [&mut [f32]; 3],
+    u: &mut [f32],
+    z: &mut [u32],
+) -> bool {
+    let [v, i, a] = state.map(|row| {
+        assert_eq!(row.len(), u.len(), "rows are equally wide");
+        let row = row.as_mut_ptr();
+        (row.cast_const(), row)
+    });
+    // SAFETY: all rows of state are as wide as `u`.
+    unsafe { Forward { kind, constants, x, v, i, a, u, z }.run() }
+}
+
 /// A step backward of a padded row; rows of state are as [`Forward`] found or left them.
 pub(crate) struct Backward<'a> {
     pub(crate) kind: NeuronKind,

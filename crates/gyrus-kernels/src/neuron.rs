@@ -16,7 +16,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::membrane::{Backward, CONSTANTS, Forward, distances};
+use crate::membrane::{Backward, CONSTANTS, Forward, distances, forward_in_place};
 use crate::parallel::{SharedMut, for_each_task, with_scratch, with_words};
 use crate::spikes::{BITS, words};
 pub use crate::surrogate::Surrogate;
@@ -284,7 +284,7 @@ pub fn neuron_forward(
     shape: NeuronShape,
     constants: &[f32],
     x: &[f32],
-    mut state: Option<&mut NeuronState>,
+    state: Option<&mut NeuronState>,
     output: NeuronOutput<'_>,
 ) -> Option<(usize, usize)> {
     assert_eq!(x.len(), shape.input_len(), "x is [steps * batch, neurons], or [batch, neurons] if constant");
@@ -302,7 +302,7 @@ pub fn neuron_forward(
             potentials = Some(SharedMut(u.as_mut_ptr()));
         }
     }
-    let final_state = state.as_deref_mut().map(|state| {
+    let final_state = state.map(|state| {
         state.check(&shape);
         [&mut state.v, &mut state.i, &mut state.a].map(|part| SharedMut(part.as_mut_ptr()))
     });
@@ -340,15 +340,8 @@ pub fn neuron_forward(
                         },
                         None => &mut words_of_row[..width / BITS],
                     };
-                    let in_place = |row: &mut [f32]| {
-                        let row = row.as_mut_ptr();
-                        (row.cast_const(), row)
-                    };
-                    let (v, i, a) = (in_place(v), in_place(i), in_place(a));
-                    // SAFETY: all rows of state are `width` long.
-                    let finite = unsafe {
-                        Forward { kind, constants: block_constants, x, v, i, a, u: &mut *u, z }.run()
-                    };
+                    let state = [&mut *v, &mut *i, &mut *a];
+                    let finite = forward_in_place(kind, block_constants, x, state, u, z);
                     if !finite && sound {
                         sound = false;
                         broken.note(step, b, first, &u[..real]);

@@ -167,6 +167,24 @@ pub fn convolution(
     narrow(&y)
 }
 
+/// See [`crate::spike_convolution::spike_convolution`], on unpacked spikes: its additions in its order, so exactly its
+/// result.
+pub fn spike_convolution(shape: &Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let mut products = Vec::new();
+    let (depth, taps) = (shape.channels / shape.groups, shape.kernel[0] * shape.kernel[1]);
+    convolution_products(shape, |i, w, o| {
+        let (channel, tap) = (w / taps % depth, w % taps);
+        products.push((o, tap, channel, i, w));
+    });
+    products.sort_unstable();
+    let mut y = vec![0.0f32; shape.output_len()];
+    for (o, _, _, i, w) in products {
+        y[o] = weight[w].mul_add(x[i], y[o]);
+    }
+    y.iter_mut().enumerate().for_each(|(o, y)| *y += bias[o % shape.outputs]);
+    y
+}
+
 /// Input, weight and bias gradients of [`convolution`] without ReLU.
 pub fn convolution_gradients(
     shape: &Convolution,

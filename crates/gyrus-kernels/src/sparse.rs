@@ -27,15 +27,17 @@ pub(crate) const DESTINATION_BLOCK: usize = 256;
 const TASKS: usize = 8;
 /// Additions below which a product stays on one thread.
 const SERIAL_ADDITIONS: usize = 1 << 17;
+/// Side of the squares by which matrices are transposed.
+const SQUARE: usize = 16;
 /// Indices that are written at once, needed or not: fewer branches that cannot be foretold.
-const UNROLLED: usize = 4;
+pub(crate) const UNROLLED: usize = 4;
 
 /// Appends the indices of the set bits to `list` at `length`, plus `base`, and returns the new length.
 ///
 /// # Safety
 /// `list` has room for all set bits from `length`, and [`UNROLLED`] more.
 #[inline(always)]
-pub(crate) unsafe fn list_bits(mut word: u32, base: u16, list: *mut u16, length: usize) -> usize {
+pub(crate) unsafe fn list_bits(mut word: u64, base: u16, list: *mut u16, length: usize) -> usize {
     let count = word.count_ones() as usize;
     let mut at = 0;
     loop {
@@ -110,7 +112,9 @@ fn with_lists<R>(
                                 let Some(row) = rows.next() else { continue };
                                 for (at, &word) in row[of_block.clone()].iter().enumerate() {
                                     // SAFETY: the block's indices have room for its bits and UNROLLED more.
-                                    length = unsafe { list_bits(word, (at * BITS) as u16, list, length) };
+                                    length = unsafe {
+                                        list_bits(u64::from(word), (at * BITS) as u16, list, length)
+                                    };
                                 }
                             }
                         }
@@ -256,4 +260,49 @@ pub(crate) fn product(
             });
         });
     });
+}
+
+/// Writes `[rows, columns]`, whose rows lie `stride` apart, as `[columns, rows]` with rows `to_stride` apart.
+///
+/// # Safety
+/// `to` is writable there.
+pub(crate) unsafe fn transpose_floats(
+    from: &[f32],
+    stride: usize,
+    (rows, columns): (usize, usize),
+    to: *mut f32,
+    to_stride: usize,
+) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in (0..rows).step_by(SQUARE) {
+                for column in (0..columns).step_by(SQUARE) {
+                    let (height, width) = (SQUARE.min(rows - row), SQUARE.min(columns - column));
+                    let mut square = [[0.0f32; SQUARE]; SQUARE];
+                    if (height, width) == (SQUARE, SQUARE) {
+                        let lines: [&[f32; SQUARE]; SQUARE] = core::array::from_fn(|i| {
+                            from[(row + i) * stride + column..].first_chunk().unwrap_or(&[0.0; SQUARE])
+                        });
+                        for (j, to) in square.iter_mut().enumerate() {
+                            *to = core::array::from_fn(|i| lines[i][j]);
+                        }
+                    } else {
+                        for i in 0..height {
+                            for j in 0..width {
+                                square[j][i] = from[(row + i) * stride + column + j];
+                            }
+                        }
+                    }
+                    for (j, line) in square.iter().enumerate().take(width) {
+                        // SAFETY: the caller's promise.
+                        unsafe {
+                            let to = to.add((column + j) * to_stride + row);
+                            core::ptr::copy_nonoverlapping(line.as_ptr(), to, height);
+                        }
+                    }
+                }
+            }
+        },
+    );
 }

@@ -5,20 +5,16 @@
 //! zero, the bias added last, whichever way it was computed, so spikes downstream are the same for any density. A weight
 //! that is not finite counts only where a spike meets it, or, in the dense product, wherever it is.
 
-use pulp::Arch;
-
 use crate::matmul::{linear_packed, pack, packed_len, weight_gradient};
 use crate::parallel::{SharedMut, with_scratch, with_words};
-use crate::sparse::{Part, product};
+use crate::sparse::{Part, product, transpose_floats};
 use crate::spikes::{self, BITS, transpose, unpack, unpack_row, words};
 use crate::tile::PANEL;
 
 /// Share of active inputs above which the dense product is faster.
-const DENSE_SHARE: f64 = 0.35;
+const DENSE_SHARE: f64 = 0.4;
 /// Rows that the dense product unpacks at once.
 const DENSE_ROWS: usize = 512;
-/// Side of the squares by which matrices are transposed.
-const SQUARE: usize = 16;
 
 fn check(bits: &[u32], rows: usize, inputs: usize) -> (u64, bool) {
     assert_eq!(bits.len(), rows * words(inputs), "bits is [rows, words(inputs)]");
@@ -165,51 +161,6 @@ fn dense_weight_gradient(
             to[columns..].fill(0.0);
         }
     });
-}
-
-/// Writes `[rows, columns]`, whose rows lie `stride` apart, as `[columns, rows]` with rows `to_stride` apart.
-///
-/// # Safety
-/// `to` is writable there.
-unsafe fn transpose_floats(
-    from: &[f32],
-    stride: usize,
-    (rows, columns): (usize, usize),
-    to: *mut f32,
-    to_stride: usize,
-) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in (0..rows).step_by(SQUARE) {
-                for column in (0..columns).step_by(SQUARE) {
-                    let (height, width) = (SQUARE.min(rows - row), SQUARE.min(columns - column));
-                    let mut square = [[0.0f32; SQUARE]; SQUARE];
-                    if (height, width) == (SQUARE, SQUARE) {
-                        let lines: [&[f32; SQUARE]; SQUARE] = core::array::from_fn(|i| {
-                            from[(row + i) * stride + column..].first_chunk().unwrap_or(&[0.0; SQUARE])
-                        });
-                        for (j, to) in square.iter_mut().enumerate() {
-                            *to = core::array::from_fn(|i| lines[i][j]);
-                        }
-                    } else {
-                        for i in 0..height {
-                            for j in 0..width {
-                                square[j][i] = from[(row + i) * stride + column + j];
-                            }
-                        }
-                    }
-                    for (j, line) in square.iter().enumerate().take(width) {
-                        // SAFETY: the caller's promise.
-                        unsafe {
-                            let to = to.add((column + j) * to_stride + row);
-                            core::ptr::copy_nonoverlapping(line.as_ptr(), to, height);
-                        }
-                    }
-                }
-            }
-        },
-    );
 }
 
 #[cfg(test)]

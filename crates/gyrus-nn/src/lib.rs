@@ -22,8 +22,9 @@ mod plan;
 mod plan_in_time;
 mod spiking;
 mod state;
+pub mod workload;
 
 pub use error::NetworkError;
-pub use network::{LossAndGradients, Mode, Network, Parameter, floats};
+pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
 pub use spiking::{Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, spiking_form, surrogate};
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

@@ -68,13 +68,53 @@ struct Folded {
 /// A loss, and the gradient of each parameter in order.
 pub type LossAndGradients = (f32, Vec<Option<Tensor<1>>>);
 
+/// What went through a node in one pass.
+pub struct Observation {
+    /// Index in the blueprint.
+    pub node: usize,
+    /// What it is.
+    pub what: Observed,
+    /// `[rows, elements]`, or packed spikes `[rows, words]`; rows are time-major, one for each step and sample, or one for
+    /// each sample where nothing changes over time.
+    pub tensor: Tensor<2>,
+    /// Whether they are packed spikes.
+    pub packed: bool,
+}
+
+/// Which of a node's signals was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// What enters weights.
+    WeightInput,
+    /// The current that enters neurons.
+    Current,
+    /// The spikes or potentials that leave neurons.
+    NeuronOutput,
+}
+
 /// One pass over the plan, and what it leaves beside its result.
 struct Pass {
     mode: Mode,
+    /// Whether the answer is one row for each step, before the readout.
+    every_step: bool,
+    /// What went through weights and neurons, if asked for.
+    observations: Option<Vec<Observation>>,
     /// Each normalisation's batch statistics and momentum, variance corrected for the count.
     seen: Vec<(usize, Tensor<2>, f32)>,
     /// For each node of neurons, whether its potentials stayed finite.
     problems: Vec<(usize, Problem)>,
+}
+
+impl Pass {
+    fn new(mode: Mode) -> Self {
+        Self { mode, every_step: false, observations: None, seen: Vec::new(), problems: Vec::new() }
+    }
+
+    fn observe(&mut self, node: usize, what: Observed, tensor: &Tensor<2>, packed: bool) {
+        if let Some(observations) = &mut self.observations {
+            observations.push(Observation { node, what, tensor: tensor.clone(), packed });
+        }
+    }
 }
 
 /// How a forward pass behaves.
@@ -236,11 +276,35 @@ impl Network {
         let folded = self.folded.get_or_init(|| self.fold());
         let rows = x.dims()[0];
         let run = || {
-            let mut pass = Pass { mode: Mode::Inference, seen: Vec::new(), problems: Vec::new() };
+            let mut pass = Pass::new(Mode::Inference);
             self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass)
         };
         // A few rows take less time than waking the other threads.
         if rows < MANY_ROWS { run() } else { keep_awake(run) }
+    }
+
+    /// What a network in time says at every step, `[steps · batch, outputs]` and time-major, and what went through its
+    /// weights and neurons on the way.
+    ///
+    /// # Errors
+    /// If a membrane potential is not a finite number.
+    pub fn observe(&self, x: Tensor<2>) -> Result<(Tensor<2>, Vec<Observation>), NetworkError> {
+        let folded = self.folded.get_or_init(|| self.fold());
+        let mut pass =
+            Pass { every_step: true, observations: Some(Vec::new()), ..Pass::new(Mode::Inference) };
+        let answer = keep_awake(|| self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass));
+        self.check_potentials(&pass)?;
+        Ok((answer, pass.observations.unwrap_or_default()))
+    }
+
+    fn check_potentials(&self, pass: &Pass) -> Result<(), NetworkError> {
+        for (node, problem) in &pass.problems {
+            if let Some(&(step, neuron)) = problem.get() {
+                let node = self.blueprint.nodes()[*node].name.clone();
+                return Err(NetworkError::NotFinite { node, step, neuron });
+            }
+        }
+        Ok(())
     }
 
     fn fold(&self) -> Folded {
@@ -299,19 +363,14 @@ impl Network {
             .iter()
             .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
             .collect();
-        let mut pass = Pass { mode: Mode::Training { noise }, seen: Vec::new(), problems: Vec::new() };
+        let mut pass = Pass::new(Mode::Training { noise });
         let (loss, mut gradients) = keep_awake(|| {
             let answer = self.run((&self.plan, &self.neurons), x, &leaves, &mut pass);
             let loss = apply(loss, answer, Vec::new(), None);
             let gradients = loss.backward();
             (loss, gradients)
         });
-        for (node, problem) in &pass.problems {
-            if let Some(&(step, neuron)) = problem.get() {
-                let node = self.blueprint.nodes()[*node].name.clone();
-                return Err(NetworkError::NotFinite { node, step, neuron });
-            }
-        }
+        self.check_potentials(&pass)?;
         let results = leaves.iter().map(|leaf| leaf.grad_remove(&mut gradients)).collect();
         for (index, statistics, momentum) in pass.seen {
             let running = self.statistics[index].clone();
@@ -382,6 +441,15 @@ impl Network {
             let second = step.second.map(take);
             let result = match &step.work {
                 Work::Run { operation, parameters } => {
+                    match operation {
+                        Operation::Linear { .. } | Operation::Convolution { .. } | Operation::Packed(_) => {
+                            pass.observe(step.node, Observed::WeightInput, &x, false);
+                        }
+                        Operation::Spiking(Spiking::Linear { .. } | Spiking::Convolution(_)) => {
+                            pass.observe(step.node, Observed::WeightInput, &x, true);
+                        }
+                        _ => {}
+                    }
                     let parameters = parameters.iter().map(|&p| values[p].clone()).collect();
                     apply(operation.clone(), x, parameters, second)
                 }
@@ -428,8 +496,12 @@ impl Network {
                     let plan = &plan.neurons[*index];
                     let problem = Problem::default();
                     pass.problems.push((plan.node, problem.clone()));
-                    neurons[*index].run(x, plan, values, problem)
+                    pass.observe(step.node, Observed::Current, &x, false);
+                    let result = neurons[*index].run(x, plan, values, problem);
+                    pass.observe(step.node, Observed::NeuronOutput, &result, neurons[*index].fires());
+                    result
                 }
+                Work::Readout if pass.every_step => x,
                 Work::Readout => self.read_out(x, steps),
             };
             // A folded plan has steps that nothing uses; their memory is free at once.

@@ -97,6 +97,11 @@ impl Neurons {
         Ok(Self { neuron, constants: vector(constants, &device), learned })
     }
 
+    /// Whether its output is packed spikes.
+    pub(crate) fn fires(&self) -> bool {
+        self.neuron.kind.fires
+    }
+
     pub(crate) fn run(
         &self,
         x: Tensor<2>,
@@ -112,7 +117,11 @@ impl Neurons {
         let neuron = Neuron { problem, ..self.neuron.clone() };
         let constants =
             if training && !constants.is_autodiff() { Tensor::from_inner(constants) } else { constants };
-        apply(Operation::Spiking(Spiking::Neuron(neuron)), x, vec![constants], None)
+        let mut parameters = vec![constants];
+        parameters.extend(plan.feedback.iter().map(|&index| values[index].clone()));
+        let operation =
+            if plan.feedback.is_empty() { Spiking::Neuron(neuron) } else { Spiking::Recurrent(neuron) };
+        apply(Operation::Spiking(operation), x, parameters, None)
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Purpose<'a> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
+    /// Index of the blueprint's node that it belongs to.
+    pub(crate) node: usize,
     pub(crate) work: Work,
     pub(crate) source: Source,
     /// The other term of a sum, or the residual of a normalisation.
@@ -145,6 +147,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) shapes: &'a Shapes,
     pub(crate) purpose: Purpose<'a>,
+    /// The node that is being lowered.
+    current: usize,
     /// Of each step's result.
     pub(crate) forms: Vec<Form>,
     /// For each node, the Linear or Affine node that feeds its spikes back to it.
@@ -163,6 +167,7 @@ impl Plan {
             blueprint,
             shapes: &shapes,
             purpose,
+            current: 0,
             forms: Vec::new(),
             feedback: vec![None; blueprint.nodes().len()],
             targets: blueprint.targets(),
@@ -173,6 +178,7 @@ impl Plan {
         lowering.find_feedback()?;
         for &node in shapes.order() {
             if !lowering.feedback.contains(&Some(node)) {
+                lowering.current = node;
                 lowering.node(node)?;
             }
         }
@@ -263,6 +269,7 @@ impl Plan {
                 if let Some(operation) = operation {
                     let parameters = fold(&operation, parameters, folding);
                     step.source = plan.steps[before].source;
+                    step.node = plan.steps[before].node;
                     step.work = Work::Run { operation, parameters };
                     // The product runs where the normalisation did, so that the residual is there already.
                     plan.steps[before].work = Work::Pass;
@@ -296,7 +303,7 @@ impl Lowering<'_> {
         // What passes stays as it is; all other work gives floats unless its caller says otherwise.
         let spikes = matches!(work, Work::Pass) && self.form(source).spikes;
         self.forms.push(Form { timed, spikes });
-        self.plan.steps.push(Step { work, source, second });
+        self.plan.steps.push(Step { node: self.current, work, source, second });
         Source::Step(self.plan.steps.len() - 1)
     }
 
@@ -618,7 +625,7 @@ impl Lowering<'_> {
 }
 
 /// Padding of each axis; the blueprint has checked that it does not overflow.
-fn before_and_behind<const AXES: usize>(
+pub(crate) fn before_and_behind<const AXES: usize>(
     padding: &Padding<AXES>,
     kernel: [usize; AXES],
     dilation: [usize; AXES],

@@ -138,13 +138,11 @@ impl Lowering<'_> {
             None => Vec::new(),
         };
         let constant_input = !self.form(source).timed;
-        // Feedback differs from step to step.
-        let source = if feedback.is_empty() { source } else { self.over_time(source) };
         self.plan.neurons.push(NeuronPlan {
             node,
             neurons,
             picture: [height * width, channels],
-            constant_input: constant_input && feedback.is_empty(),
+            constant_input,
             learned,
             feedback,
         });

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use gyrus_kernels::convolution::{Convolution, convolution};
+use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
 use gyrus_kernels::matmul::{linear_input_gradient, sum_rows};
 use gyrus_kernels::neuron::{
@@ -18,6 +18,8 @@ use gyrus_kernels::neuron::{
 };
 use gyrus_kernels::pooling::Pooling;
 use gyrus_kernels::quantize::count_max_pool;
+use gyrus_kernels::recurrent::{Feedback, RecurrentGradients, recurrent_backward, recurrent_forward};
+use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
 use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
 use gyrus_kernels::spikes::{pack, unpack, words};
 use rayon::prelude::*;
@@ -31,6 +33,9 @@ pub enum Spiking {
     /// `[x, constants]` to spikes, or to potentials of neurons that do not fire. The constants are nine rows of one value
     /// or of one a neuron, as [`gyrus_kernels::neuron`] orders them.
     Neuron(Neuron),
+    /// Firing neurons whose spikes come back to them a step later through weights `[to, from]`;
+    /// `[x, constants, weight, bias?]` to spikes.
+    Recurrent(Neuron),
     /// `y = spikes wᵀ + b`, skipping what does not spike; `[spikes, weight, bias?]`
     Linear {
         /// Elements of a row of spikes.
@@ -119,6 +124,16 @@ fn bits(floats: &[f32]) -> &[u32] {
     bytemuck::cast_slice(floats)
 }
 
+/// The numbers of packed spikes.
+///
+/// # Panics
+/// If the device fails.
+#[must_use]
+pub fn spike_words(spikes: Tensor<2>) -> Vec<u32> {
+    let floats: Vec<f32> = spikes.into_data().try_into_vec().expect("packed spikes lie in f32");
+    bytemuck::cast_slice(&floats).to_vec()
+}
+
 /// A tensor of packed spikes, `[rows, elements]`, that `fill` writes row by row as zeros and ones.
 pub fn spikes_tensor(rows: usize, elements: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<2> {
     let width = words(elements);
@@ -134,35 +149,14 @@ pub fn spikes_tensor(rows: usize, elements: usize, fill: impl Fn(usize, &mut [f3
     Tensor::from_primitive::<Flex>(tensor)
 }
 
-/// The convolution of packed pictures, as floats.
-fn spike_convolution(
-    shape: &Convolution,
-    spikes: &[u32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    let elements = shape.input_len() / shape.batch.max(1);
-    let x = filled([shape.batch, elements], |x| unpack(spikes, elements, x));
-    convolution(shape, Floats::new(&x).get(), weight, bias, None, false, y);
-}
-
-fn spike_convolution_backward(
-    shape: &Convolution,
-    spikes: &[u32],
-    weight: &[f32],
-    dy: &[f32],
-    gradients: ConvolutionGradients<'_>,
-) {
-    let elements = shape.input_len() / shape.batch.max(1);
-    let x = filled([shape.batch, elements], |x| unpack(spikes, elements, x));
-    convolution_backward(shape, Floats::new(&x).get(), weight, dy, None, gradients);
-}
-
 impl Spiking {
     pub(crate) fn keeps(&self, inputs: usize) -> Kept {
         let inputs: &[usize] = match self {
             Self::Neuron(_) => &[0, 1],
+            Self::Recurrent(_) => {
+                let inputs: &[usize] = if inputs > 3 { &[0, 1, 2, 3] } else { &[0, 1, 2] };
+                return Kept { inputs, output: true };
+            }
             Self::Linear { .. } | Self::Convolution(_) if inputs > 2 => &[0, 1, 2],
             Self::Linear { .. } | Self::Convolution(_) => &[0, 1],
             Self::FirstSpike { .. } => &[0],
@@ -194,6 +188,20 @@ impl Spiking {
                 } else {
                     filled([all, shape.neurons], |to| run(NeuronOutput::Potentials(to)))
                 }
+            }
+            Self::Recurrent(neuron) => {
+                let shape = neuron.shape(rows, x.len());
+                let mut state = neuron.state(shape);
+                let feedback = Feedback { weight: input(2), bias: optional(3) };
+                filled([shape.steps * shape.batch, words(shape.neurons)], |to| {
+                    let bits = bytemuck::cast_slice_mut(to);
+                    let state = state.as_mut();
+                    if let Some(place) =
+                        recurrent_forward(neuron.kind, shape, input(1), x, feedback, state, bits)
+                    {
+                        let _ = neuron.problem.set(place);
+                    }
+                })
             }
             Self::Linear { inputs, outputs } => filled([rows, *outputs], |y| {
                 spike_linear(bits(x), input(1), optional(2), (rows, *inputs, *outputs), y);
@@ -264,6 +272,46 @@ impl Spiking {
                 neuron_backward(neuron.kind, shape, kept(1), x, neuron.surrogate, dy, options, gradients);
                 vec![Some(dx), constants]
             }
+            Self::Recurrent(neuron) => {
+                let x = kept(0);
+                let x_rows = if neuron.constant_input { rows / neuron.steps } else { rows };
+                let shape = neuron.shape(x_rows, x.len());
+                let state = neuron.state(shape);
+                let options = BackwardOptions {
+                    detach_reset: neuron.detach_reset,
+                    truncate: neuron.truncate,
+                    initial: state.as_ref(),
+                };
+                let has_bias = wanted.len() > 3;
+                let feedback = Feedback { weight: kept(2), bias: has_bias.then(|| kept(3)) };
+                let mut dx = filled([x_rows, shape.neurons], |_| {});
+                let mut constants = wanted[1].then(|| filled([kept(1).len()], |_| {}));
+                let mut weight = filled([kept(2).len()], |_| {});
+                let mut bias = has_bias.then(|| filled([shape.neurons], |_| {}));
+                let gradients = RecurrentGradients {
+                    x: dx.storage_mut(),
+                    weight: weight.storage_mut(),
+                    bias: bias.as_mut().map(FlexTensor::storage_mut),
+                    constants: constants.as_mut().map(FlexTensor::storage_mut),
+                };
+                let spikes = bits(kept(wanted.len()));
+                let (kind, surrogate) = (neuron.kind, neuron.surrogate);
+                recurrent_backward(
+                    kind,
+                    shape,
+                    kept(1),
+                    x,
+                    feedback,
+                    spikes,
+                    surrogate,
+                    dy,
+                    options,
+                    gradients,
+                );
+                let mut all = vec![Some(dx), constants, Some(weight), bias];
+                all.truncate(wanted.len());
+                all
+            }
             Self::Linear { inputs, outputs } => {
                 let shape = (rows, *inputs, *outputs);
                 let dx = || filled([rows, *inputs], |dx| linear_input_gradient(dy, kept(1), shape, dx));
@@ -283,12 +331,17 @@ impl Spiking {
                 let mut dx = wants(0).then(|| filled([rows, shape.input_len() / rows.max(1)], |_| {}));
                 let mut dw = wants(1).then(|| filled([shape.weight_len()], |_| {}));
                 let mut db = wants(2).then(|| filled([shape.outputs], |_| {}));
+                if let Some(dw) = &mut dw {
+                    spike_convolution_weight_gradient(&shape, bits(kept(0)), dy, dw.storage_mut());
+                }
                 let gradients = ConvolutionGradients {
                     input: dx.as_mut().map(FlexTensor::storage_mut),
-                    weight: dw.as_mut().map(FlexTensor::storage_mut),
+                    weight: None,
                     bias: db.as_mut().map(FlexTensor::storage_mut),
                 };
-                spike_convolution_backward(&shape, bits(kept(0)), kept(1), dy, gradients);
+                // Without a weight gradient, nobody looks at what entered.
+                let x = filled([rows, shape.input_len() / rows.max(1)], |_| {});
+                convolution_backward(&shape, Floats::new(&x).get(), kept(1), dy, None, gradients);
                 let mut all = vec![dx, dw, db];
                 all.truncate(wanted.len());
                 all

@@ -1,0 +1,244 @@
+//! What a network costs, as NeuroBench 2.3 defines it (Yik et al. 2025, Nature Communications 16:1545), and what each of
+//! its inputs sets in motion.
+//!
+//! - Footprint: bytes of all stored numbers. Connection sparsity: share of zeros among the weights of affine maps and
+//!   convolutions, biases left out.
+//! - Synaptic operations of one sample: for every input of a weight node that is not zero, its connections with a weight
+//!   that is not zero (padding left out). They are accumulates (ACs) where all inputs of the node are −1, 0 or 1, else
+//!   multiply-accumulates (MACs). Dense operations count all connections of all inputs.
+
+use gyrus_blueprint::{Blueprint, NodeKind, Shape};
+
+use crate::NetworkError;
+use crate::plan::{before_and_behind, picture};
+use crate::state::State;
+
+/// The connections of a node with weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connections {
+    /// Index in the blueprint.
+    pub node: usize,
+    /// For each element of its input, channels-last: connections whose weight is not zero.
+    pub effective: Vec<u32>,
+    /// All connections of all elements together.
+    pub dense: u64,
+}
+
+/// Numbers of a network that do not depend on what it is shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Footprint {
+    /// Bytes of all stored numbers.
+    pub bytes: u64,
+    /// How many stored numbers training changes.
+    pub parameters: u64,
+    /// Share of zeros among the weights.
+    pub connection_sparsity: f64,
+}
+
+/// The footprint of a network.
+///
+/// # Errors
+/// If the blueprint is not valid.
+pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint, NetworkError> {
+    let shapes = blueprint.shapes()?;
+    let numbers: usize = state.values().map(|tensor| tensor.values.len()).sum();
+    let (mut zeros, mut weights) = (0usize, 0usize);
+    for node in blueprint.nodes() {
+        if has_weights(&node.kind)
+            && let Some(weight) = state.get(&format!("{}.weight", node.name))
+        {
+            zeros += weight.values.iter().filter(|weight| **weight == 0.0).count();
+            weights += weight.values.len();
+        }
+    }
+    Ok(Footprint {
+        bytes: 4 * numbers as u64,
+        parameters: shapes.trainable_parameters(),
+        connection_sparsity: zeros as f64 / weights.max(1) as f64,
+    })
+}
+
+fn has_weights(kind: &NodeKind) -> bool {
+    matches!(
+        kind,
+        NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d { .. } | NodeKind::Conv2d { .. }
+    )
+}
+
+/// A convolution over `[height, width, channels]`; a `Conv1d` is one of height 1.
+struct Window {
+    input: [usize; 3],
+    output: [usize; 2],
+    outputs: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    /// Before the first row and column.
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+impl Window {
+    /// Along one axis, the taps through which input `at` reaches an output.
+    fn taps(&self, axis: usize, at: usize) -> impl Iterator<Item = usize> {
+        let (stride, dilation, padding) = (self.stride[axis], self.dilation[axis], self.padding[axis]);
+        let outputs = self.output[axis];
+        (0..self.kernel[axis]).filter(move |tap| {
+            let place = (at + padding).checked_sub(tap * dilation);
+            place.is_some_and(|place| place % stride == 0 && place / stride < outputs)
+        })
+    }
+
+    fn connections(&self, weight: &[f32]) -> (Vec<u32>, u64) {
+        let [height, width, channels] = self.input;
+        let taps = self.kernel[0] * self.kernel[1];
+        let (group_in, group_out) = (channels / self.groups, self.outputs / self.groups);
+        // Weights that are not zero, over the outputs, for each input channel and tap.
+        let mut present = vec![0u32; channels * taps];
+        for (index, weight) in weight.iter().enumerate() {
+            let (output, rest) = (index / (group_in * taps), index % (group_in * taps));
+            let channel = output / group_out * group_in + rest / taps;
+            present[channel * taps + rest % taps] += u32::from(*weight != 0.0);
+        }
+        let mut effective = Vec::with_capacity(height * width * channels);
+        let mut dense = 0u64;
+        for y in 0..height {
+            let rows: Vec<usize> = self.taps(0, y).collect();
+            for x in 0..width {
+                let columns: Vec<usize> = self.taps(1, x).collect();
+                dense += (rows.len() * columns.len() * group_out * channels) as u64;
+                for channel in 0..channels {
+                    let of = |row: &usize| -> u32 {
+                        columns.iter().map(|v| present[channel * taps + row * self.kernel[1] + v]).sum()
+                    };
+                    effective.push(rows.iter().map(of).sum());
+                }
+            }
+        }
+        (effective, dense)
+    }
+}
+
+/// The connections of every node with weights, in the order of the blueprint.
+///
+/// # Errors
+/// If the blueprint is not valid, or a weight is missing.
+pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connections>, NetworkError> {
+    let shapes = blueprint.shapes()?;
+    let mut all = Vec::new();
+    for (index, node) in blueprint.nodes().iter().enumerate() {
+        if !has_weights(&node.kind) {
+            continue;
+        }
+        let input: &Shape = shapes.input(index);
+        let output = shapes.output(index);
+        let spec = &shapes.parameters(index)[0];
+        let name = format!("{}.weight", node.name);
+        let weight = state.get(&name).filter(|tensor| tensor.shape == *spec.shape);
+        let Some(weight) = weight else {
+            return Err(NetworkError::MissingTensor { name, expected: spec.shape.to_vec() });
+        };
+        let (effective, dense) = match &node.kind {
+            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = before_and_behind(padding, [*kernel], [*dilation]);
+                let window = Window {
+                    input: picture(input),
+                    output: [1, output[1]],
+                    outputs: *out_channels,
+                    kernel: [1, *kernel],
+                    stride: [1, *stride],
+                    padding: [0, ends[0].0],
+                    dilation: [1, *dilation],
+                    groups: *groups,
+                };
+                window.connections(&weight.values)
+            }
+            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = before_and_behind(padding, *kernel, *dilation);
+                let window = Window {
+                    input: picture(input),
+                    output: [output[1], output[2]],
+                    outputs: *out_channels,
+                    kernel: *kernel,
+                    stride: *stride,
+                    padding: [ends[0].0, ends[1].0],
+                    dilation: *dilation,
+                    groups: *groups,
+                };
+                window.connections(&weight.values)
+            }
+            _ => {
+                let inputs = input[0];
+                let mut present = vec![0u32; inputs];
+                for row in weight.values.chunks_exact(inputs.max(1)) {
+                    present
+                        .iter_mut()
+                        .zip(row)
+                        .for_each(|(count, weight)| *count += u32::from(*weight != 0.0));
+                }
+                (present, weight.values.len() as u64)
+            }
+        };
+        all.push(Connections { node: index, effective, dense });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::StateTensor;
+
+    fn state(name: &str, shape: &[usize], values: Vec<f32>) -> State {
+        State::from([(name.to_owned(), StateTensor { shape: shape.to_vec(), values })])
+    }
+
+    /// The worked example of NeuroBench's documentation.
+    #[test]
+    fn a_linear_layer_counts_as_neurobench_says() {
+        let blueprint =
+            Blueprint::builder("example").input([3]).node("w", NodeKind::linear(3)).build().unwrap();
+        let weight = vec![1.3, 0.0, -3.2, 0.0, 1.2, -5.1, -1.1, 2.7, 0.0];
+        let state = state("w.weight", &[3, 3], weight);
+        let connections = &connections(&blueprint, &state).unwrap()[0];
+        let input = [0.0, 1.3, -1.0];
+        let effective: u32 =
+            connections.effective.iter().zip(input).filter(|(_, x)| *x != 0.0).map(|(n, _)| n).sum();
+        assert_eq!((effective, connections.dense), (4, 9));
+        let footprint = footprint(&blueprint, &state).unwrap();
+        assert_eq!((footprint.bytes, footprint.parameters), (36, 9));
+        assert!((footprint.connection_sparsity - 3.0 / 9.0).abs() < 1e-12);
+    }
+
+    /// Against counting every product of the convolution.
+    #[test]
+    fn a_convolution_counts_what_it_multiplies() {
+        for (stride, padding, dilation, groups) in [(1, 1, 1, 1), (2, 0, 1, 2), (3, 2, 2, 1), (2, 1, 1, 4)] {
+            let kind =
+                NodeKind::conv2d(8, 3).stride(stride).padding(padding).dilation(dilation).groups(groups);
+            let blueprint = Blueprint::builder("c").input([4, 9, 7]).node("c", kind).build().unwrap();
+            let taps = 4 / groups * 9;
+            let weight: Vec<f32> = (0..8 * taps).map(|i| if i % 3 == 0 { 0.0 } else { 1.0 }).collect();
+            let state = state("c.weight", &[8, 4 / groups, 3, 3], weight.clone());
+            let got = &connections(&blueprint, &state).unwrap()[0];
+            let shapes = blueprint.shapes().unwrap();
+            let [_, rows, columns] = shapes.output(1)[..] else { panic!("a picture") };
+            let mut expected = vec![0u32; 9 * 7 * 4];
+            let mut dense = 0u64;
+            for (output, row, column) in
+                (0..8).flat_map(|o| (0..rows).flat_map(move |r| (0..columns).map(move |c| (o, r, c))))
+            {
+                for (tap, weight) in weight[output * taps..][..taps].iter().enumerate() {
+                    let channel = output / (8 / groups) * (4 / groups) + tap / 9;
+                    let y = (row * stride + tap % 9 / 3 * dilation).checked_sub(padding);
+                    let x = (column * stride + tap % 3 * dilation).checked_sub(padding);
+                    if let (Some(y @ 0..9), Some(x @ 0..7)) = (y, x) {
+                        expected[(y * 7 + x) * 4 + channel] += u32::from(*weight != 0.0);
+                        dense += 1;
+                    }
+                }
+            }
+            assert_eq!((&got.effective, got.dense), (&expected, dense));
+        }
+    }
+}
