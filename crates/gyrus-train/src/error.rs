@@ -39,6 +39,9 @@ pub enum TrainError {
         /// The highest of the schedule.
         learning_rate: f64,
     },
+    /// Examples with values to predict where classes are needed.
+    #[error("a network is judged over time on classes; this data set has values to predict")]
+    NoClasses,
     /// The checkpoint cannot be resumed from.
     #[error("cannot resume from the checkpoint: {problem}")]
     Checkpoint {

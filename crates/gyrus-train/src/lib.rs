@@ -6,11 +6,13 @@
 //! leaves the last good state.
 
 mod atomic;
+pub mod energy;
 mod error;
 mod evaluate;
 mod learn;
 mod metrics;
 mod optimizer;
+mod over_time;
 mod record;
 pub mod report;
 mod run_folder;
@@ -24,6 +26,7 @@ pub use learn::{
 };
 pub use metrics::MetricsRow;
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
+pub use over_time::{NeuronWork, OverTime, WeightWork, evaluate_over_time};
 pub use record::{
     DataRecord, PartMetrics, RUN_FORMAT_VERSION, Results, RunRecord, RunStatus, Settings, SkippedFile,
     SkippedFiles, Timings,

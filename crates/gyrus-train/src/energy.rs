@@ -1,0 +1,145 @@
+//! Three honest accountings of what one answer costs.
+//!
+//! All energies are in picojoules for 45 nm silicon (Horowitz 2014, ISSCC, "Computing's energy problem"): they compare
+//! networks with each other; no chip measured them.
+//!
+//! 1. **Operations only**, as most papers count: a multiply-accumulate in `f32` 4.6 pJ, an accumulate 0.9 pJ; a membrane
+//!    update is one accumulate.
+//! 2. **With memory traffic**: reading a weight costs by the size of the memory that all weights of the network need,
+//!    activations and membranes by the size that all neurons need. Each neuron adds up its own input. The dense network
+//!    reads 4 bytes of weight and 4 of activation for every connection whose input is not zero, a flag of 1 bit for every
+//!    other, and writes each activation once. The spiking one reads 1 bit for every connection at every step, 4 bytes of
+//!    weight where there is a spike, and at every step reads and writes each membrane.
+//! 3. **Against the same network with equal bits**: T steps of spikes say T + 1 values, ⌈log₂(T + 1)⌉ bits. A quantised
+//!    network with such activations skips zeros too, does it once, and pays 0.9 pJ for each bit of an activation in place of
+//!    a multiplication (at most 4.6 pJ); memory as above. The spiking network wins where it fires rarely enough: Yan et al.
+//!    2024 (arXiv:2409.08290) put the crossover near 6 % of neurons a step.
+
+use serde::Serialize;
+
+use crate::over_time::OverTime;
+
+/// Multiply-accumulate in `f32`.
+const MAC: f64 = 4.6;
+/// Addition in `f32`.
+const ACCUMULATE: f64 = 0.9;
+
+/// Energy of one answer in picojoules.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Energy {
+    /// Operations only.
+    pub operations_pj: f64,
+    /// Memory traffic included.
+    pub with_memory_pj: f64,
+}
+
+/// The energies of one answer of a spiking network after some steps, and of its rivals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The spiking network.
+    pub spiking: Energy,
+    /// The dense network that it comes from: all its numbers of 32 bits.
+    pub dense: Energy,
+    /// The same network with activations of as many bits as the spikes can say.
+    pub quantized: Energy,
+}
+
+/// Energy to read or write a byte in a memory of this many bytes: 8 KiB 10 pJ, 32 KiB 20 pJ and 1 MiB 100 pJ for 8 bytes,
+/// between and beyond them by the power law through the nearest two; from 8 MiB on DRAM, 1300 pJ.
+fn byte_pj(memory_bytes: f64) -> f64 {
+    const KIB: f64 = 1024.0;
+    if memory_bytes >= 8.0 * KIB * KIB {
+        return 1300.0 / 8.0;
+    }
+    let (size, cost, power) = if memory_bytes < 32.0 * KIB {
+        (8.0 * KIB, 10.0, 2.0f64.ln() / 4.0f64.ln())
+    } else {
+        (32.0 * KIB, 20.0, 5.0f64.ln() / 32.0f64.ln())
+    };
+    cost / 8.0 * (memory_bytes.max(KIB) / size).powf(power)
+}
+
+/// What the accounts are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Bytes of all weights.
+    pub weight_bytes: u64,
+    /// Neurons of a sample.
+    pub neurons: u64,
+    /// Connections that the dense network multiplies for an example: all of the first node's, and those of the others whose
+    /// input is not zero.
+    pub dense_operations: f64,
+    /// All connections of a sample.
+    pub connections: u64,
+}
+
+/// The accounts after step `index`, counted from 0.
+#[must_use]
+pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
+    let steps = (index + 1) as f64;
+    let (accumulates, products) = over_time.operations(index);
+    let weight = 4.0 * byte_pj(sizes.weight_bytes as f64);
+    let state_byte = byte_pj(4.0 * sizes.neurons as f64);
+    let neurons = sizes.neurons as f64;
+    let connections = sizes.connections as f64;
+    // Connections whose input comes anew at every step.
+    let timed: u64 = over_time.weights.iter().filter(|work| work.timed).map(|work| work.dense).sum();
+    let operations = accumulates * ACCUMULATE + products * MAC + steps * neurons * ACCUMULATE;
+    let spiking = Energy {
+        operations_pj: operations,
+        with_memory_pj: operations
+            + (accumulates + products) * weight
+            + products * 4.0 * state_byte
+            + steps * timed as f64 / 8.0 * state_byte
+            + steps * neurons * 8.0 * state_byte,
+    };
+    let rival = |operation: f64, activation_bytes: f64| {
+        let operations = sizes.dense_operations * operation;
+        let memory = sizes.dense_operations * (weight + activation_bytes * state_byte)
+            + (connections - sizes.dense_operations).max(0.0) / 8.0 * state_byte
+            + neurons * activation_bytes * state_byte;
+        Energy { operations_pj: operations, with_memory_pj: operations + memory }
+    };
+    let bits = (steps + 1.0).log2().ceil();
+    Comparison { spiking, dense: rival(MAC, 4.0), quantized: rival((ACCUMULATE * bits).min(MAC), bits / 8.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::over_time::{NeuronWork, WeightWork};
+
+    #[test]
+    fn memory_costs_what_horowitz_says() {
+        for (kib, pj) in [(8.0, 10.0), (32.0, 20.0), (1024.0, 100.0), (65536.0, 1300.0)] {
+            assert!((8.0 * byte_pj(kib * 1024.0) - pj).abs() < 1e-9, "{kib} KiB");
+        }
+    }
+
+    #[test]
+    fn silence_costs_less_and_noise_more_than_the_rivals() {
+        let sizes =
+            Sizes { weight_bytes: 400_000, neurons: 1000, dense_operations: 50_000.0, connections: 100_000 };
+        let with = |operations: u64| {
+            let weights = WeightWork {
+                node: 1,
+                operations: vec![operations; 4],
+                accumulates: true,
+                timed: true,
+                dense: 100_000,
+            };
+            let neurons = NeuronWork { node: 2, neurons: 1000, spikes: vec![1; 4] };
+            let over_time = OverTime {
+                examples: 1,
+                accuracy: vec![1.0; 4],
+                neurons: vec![neurons],
+                weights: vec![weights],
+            };
+            compare(&over_time, 3, sizes)
+        };
+        let (silent, noisy) = (with(1000), with(300_000));
+        assert!(silent.spiking.with_memory_pj < silent.quantized.with_memory_pj);
+        assert!(noisy.spiking.with_memory_pj > noisy.dense.with_memory_pj);
+        assert_eq!(silent.dense, noisy.dense);
+    }
+}

@@ -1,0 +1,186 @@
+//! Judging a network in time after each of its steps, and counting what it did until then.
+
+use gyrus_data::{Examples, Preprocessing, Targets, fill_batch};
+use gyrus_nn::workload::{Connections, connections};
+use gyrus_nn::{Network, Observation, Observed, floats};
+use gyrus_tensor::{filled_tensor, spike_words};
+
+use crate::TrainError;
+use crate::evaluate::best;
+
+/// Rows of one pass, about: steps times examples.
+const ROWS: usize = 1024;
+
+/// What a network in time came to, after each step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OverTime {
+    /// Examples that were shown.
+    pub examples: u64,
+    /// Share classified rightly by the mean output of the steps up to each.
+    pub accuracy: Vec<f64>,
+    /// For each node of firing neurons, in the order in which they run.
+    pub neurons: Vec<NeuronWork>,
+    /// For each node with weights, in the order in which they run.
+    pub weights: Vec<WeightWork>,
+}
+
+/// What the neurons of a node did, over all examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeuronWork {
+    /// Index in the blueprint.
+    pub node: usize,
+    /// Neurons of a sample.
+    pub neurons: u64,
+    /// Spikes up to and with each step.
+    pub spikes: Vec<u64>,
+}
+
+/// What the weights of a node did, over all examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightWork {
+    /// Index in the blueprint.
+    pub node: usize,
+    /// Synaptic operations up to and with each step: connections with a weight that is not zero, of inputs that are not
+    /// zero. An input that is the same at every step is multiplied once.
+    pub operations: Vec<u64>,
+    /// Whether all inputs were −1, 0 or 1, so that the operations are accumulates and not multiply-accumulates.
+    pub accumulates: bool,
+    /// Whether the input changes from step to step.
+    pub timed: bool,
+    /// All connections of a sample.
+    pub dense: u64,
+}
+
+impl OverTime {
+    /// Mean spikes of a neuron for an example up to step `index`.
+    #[must_use]
+    pub fn spikes_per_neuron(&self, index: usize) -> f64 {
+        let spikes: u64 = self.neurons.iter().map(|work| work.spikes[index]).sum();
+        let neurons: u64 = self.neurons.iter().map(|work| work.neurons).sum();
+        spikes as f64 / (self.examples * neurons).max(1) as f64
+    }
+
+    /// Mean accumulates and multiply-accumulates of an example up to step `index`.
+    #[must_use]
+    pub fn operations(&self, index: usize) -> (f64, f64) {
+        let mean = |accumulates: bool| {
+            let of_kind = self.weights.iter().filter(|work| work.accumulates == accumulates);
+            of_kind.map(|work| work.operations[index]).sum::<u64>() as f64 / self.examples.max(1) as f64
+        };
+        (mean(true), mean(false))
+    }
+}
+
+/// Shows all examples to the network and judges it after each step.
+///
+/// # Errors
+/// If a membrane potential is not a finite number, or the examples have no classes.
+pub fn evaluate_over_time(
+    network: &Network,
+    examples: &Examples,
+    preprocessing: &Preprocessing,
+) -> Result<OverTime, TrainError> {
+    let Targets::Classes(classes) = &examples.targets else { return Err(TrainError::NoClasses) };
+    let steps = network.spiking().map_or(1, |settings| settings.steps);
+    let connections = connections(network.blueprint(), &network.state())?;
+    let mut over_time = OverTime { examples: examples.len() as u64, ..OverTime::default() };
+    let mut right = vec![0u64; steps];
+    let mut buffer = Vec::new();
+    let indices: Vec<u32> = (0..examples.len() as u32).collect();
+    for batch in indices.chunks((ROWS / steps).max(1)) {
+        fill_batch(examples, preprocessing, batch, None, &mut buffer);
+        let x = filled_tensor(batch.len(), buffer.len() / batch.len(), |x| x.copy_from_slice(&buffer));
+        let (answers, observations) = network.observe(x.to_device(network.device()))?;
+        let columns = answers.dims()[1];
+        let answers = floats(answers);
+        for (sample, &index) in batch.iter().enumerate() {
+            let mut sum = vec![0.0f32; columns];
+            for (step, right) in right.iter_mut().enumerate() {
+                let now = &answers[(step * batch.len() + sample) * columns..][..columns];
+                sum.iter_mut().zip(now).for_each(|(sum, now)| *sum += now);
+                *right += u64::from(best(&sum) == classes[index as usize] as usize);
+            }
+        }
+        count(&mut over_time, observations, &connections, (steps, batch.len()));
+    }
+    over_time.accuracy = right.iter().map(|&right| right as f64 / examples.len().max(1) as f64).collect();
+    for sums in over_time.neurons.iter_mut().map(|work| &mut work.spikes) {
+        (1..steps).for_each(|step| sums[step] += sums[step - 1]);
+    }
+    for sums in over_time.weights.iter_mut().map(|work| &mut work.operations) {
+        (1..steps).for_each(|step| sums[step] += sums[step - 1]);
+    }
+    Ok(over_time)
+}
+
+/// Adds what a pass did, step by step and not yet summed up over them.
+fn count(
+    over_time: &mut OverTime,
+    observations: Vec<Observation>,
+    connections: &[Connections],
+    (steps, batch): (usize, usize),
+) {
+    for observation in observations {
+        let Observation { node, what, tensor, packed } = observation;
+        let rows = tensor.dims()[0];
+        let timed = rows == steps * batch && steps > 1;
+        match what {
+            Observed::Current => {}
+            Observed::NeuronOutput if packed => {
+                let words = spike_words(tensor);
+                let width = words.len() / rows.max(1);
+                let place = over_time.neurons.iter().position(|work| work.node == node);
+                let place = place.unwrap_or_else(|| {
+                    over_time.neurons.push(NeuronWork { node, neurons: 0, spikes: vec![0; steps] });
+                    over_time.neurons.len() - 1
+                });
+                for (row, words) in words.chunks_exact(width.max(1)).enumerate() {
+                    let spikes: u32 = words.iter().map(|word| word.count_ones()).sum();
+                    over_time.neurons[place].spikes[row / batch] += u64::from(spikes);
+                }
+            }
+            Observed::NeuronOutput => {}
+            Observed::WeightInput => {
+                let Some(own) = connections.iter().find(|own| own.node == node) else { continue };
+                let place = over_time.weights.iter().position(|work| work.node == node);
+                let place = place.unwrap_or_else(|| {
+                    over_time.weights.push(WeightWork {
+                        node,
+                        operations: vec![0; steps],
+                        accumulates: true,
+                        timed,
+                        dense: own.dense,
+                    });
+                    over_time.weights.len() - 1
+                });
+                let work = &mut over_time.weights[place];
+                if packed {
+                    let words = spike_words(tensor);
+                    let width = words.len() / rows.max(1);
+                    for (row, words) in words.chunks_exact(width.max(1)).enumerate() {
+                        work.operations[row / batch] += of_spikes(words, &own.effective);
+                    }
+                } else {
+                    let values = floats(tensor);
+                    for (row, values) in values.chunks_exact(own.effective.len().max(1)).enumerate() {
+                        let operations = values.iter().zip(&own.effective).filter(|(x, _)| **x != 0.0);
+                        work.operations[row / batch] += operations.map(|(_, n)| u64::from(*n)).sum::<u64>();
+                        work.accumulates &= values.iter().all(|x| matches!(*x, -1.0 | 0.0 | 1.0));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn of_spikes(words: &[u32], effective: &[u32]) -> u64 {
+    let mut sum = 0;
+    for (index, &word) in words.iter().enumerate() {
+        let mut left = word;
+        while left != 0 {
+            sum += u64::from(effective[index * 32 + left.trailing_zeros() as usize]);
+            left &= left - 1;
+        }
+    }
+    sum
+}
