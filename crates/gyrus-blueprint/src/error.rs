@@ -136,7 +136,7 @@ pub enum BlueprintError {
     #[error("node `{node}` ({kind}): its `{field}` is missing; expected {expected}")]
     NirFieldMissing { node: String, kind: String, field: String, expected: &'static str },
     #[error("node `{node}` ({kind}): its `{field}` is {got}; expected {expected}")]
-    NirField { node: String, kind: String, field: String, got: String, expected: String },
+    NirField { node: String, kind: Box<str>, field: Box<str>, got: String, expected: String },
     #[error("the graph `{graph}` has {count} {ends}, so that {what}; expected one")]
     NirEnds { graph: String, count: usize, ends: &'static str, what: String },
     #[error("node `{node}` ({kind}) has no form in NIR: {reason}")]

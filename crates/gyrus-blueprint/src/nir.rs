@@ -146,8 +146,8 @@ fn check_shapes(
             if shape != entering && !one {
                 return Err(BlueprintError::NirField {
                     node: node.name.clone(),
-                    kind: node.kind.name().to_owned(),
-                    field: (*field).to_owned(),
+                    kind: node.kind.name().into(),
+                    field: (*field).into(),
                     got: format!("for the shape {shape:?}"),
                     expected: format!("{entering:?}, which is what enters the node"),
                 });

@@ -4,7 +4,7 @@
 //! into the one leads on to what it feeds. A graph without an Input is entered at its only node that nothing feeds, and
 //! left likewise; the outermost graph then gets an Input and an Output of its own, as in the Python package.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blueprint::check_counts;
 use crate::neuron::Discretization;
@@ -12,7 +12,7 @@ use crate::{BlueprintError, NodeKind, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::neurons::time_of;
-use super::nodes::{self, Leaf};
+use super::nodes::{self, Leaf, Read};
 use super::source::Source;
 
 /// Everything that is gathered on the way through the nested graphs.
@@ -27,10 +27,12 @@ pub(super) struct Flat {
     pub(super) name: Option<String>,
 }
 
-/// Where a graph is entered and left: full names.
+/// Where a graph, or a node that became several, is entered and left: full names.
 struct Ends {
     entries: Vec<String>,
     exits: Vec<String>,
+    /// Whether edges lead to all entries and from all exits; else there must be one of each.
+    all: bool,
 }
 
 /// Reads the outermost graph.
@@ -67,18 +69,32 @@ impl Flat {
         }
         let names: BTreeSet<String> = nodes.groups.keys().cloned().collect();
         let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-        let mut nested = Vec::new();
+        let mut nested = BTreeMap::new();
         for (name, mut tree) in nodes.groups {
             let node = full(&name);
             check_counts(self.leaves.len() + 1, self.edges.len())?;
             let kind = type_of(&mut tree, &node)?;
             if kind == "NIRGraph" {
-                nested.push((name, self.graph(tree, &node, time)?));
+                let ends = self.graph(tree, &node, time)?;
+                nested.insert(name, ends);
                 continue;
             }
             let mut source = Source { node: &node, kind: &kind, tree };
             let time = self.agree(&mut source, time)?;
-            let leaf = nodes::read(source, time)?;
+            let leaf = match nodes::read(source, time)? {
+                Read::One(leaf) => leaf,
+                Read::Parts(parts) => {
+                    let mut ends = Ends { entries: Vec::new(), exits: Vec::new(), all: true };
+                    for [first, second] in parts {
+                        self.edges.push((first.name.clone(), second.name.clone()));
+                        ends.entries.push(first.name.clone());
+                        ends.exits.push(second.name.clone());
+                        self.leaves.extend([first, second]);
+                    }
+                    nested.insert(name, ends);
+                    continue;
+                }
+            };
             match leaf.kind {
                 NodeKind::Input { .. } => inputs.push(name),
                 NodeKind::Output => outputs.push(name),
@@ -95,18 +111,22 @@ impl Flat {
                 return Err(BlueprintError::UnknownEdgeEnd { from, to, missing });
             }
         }
-        let ends = |name: &str| nested.iter().find(|(nested, _)| nested == name).map(|(_, ends)| ends);
-        check_counts(self.leaves.len(), self.edges.len() + edges.len())?;
+        let ends = |name: &str| nested.get(name);
         for (from, to) in &edges {
-            let from = match ends(from) {
-                Some(ends) => only(&full(from), &ends.exits, "Outputs", "an edge cannot leave it")?,
-                None => full(from),
+            let exits = match ends(from) {
+                Some(ends) if ends.all => ends.exits.clone(),
+                Some(ends) => vec![only(&full(from), &ends.exits, "Outputs", "an edge cannot leave it")?],
+                None => vec![full(from)],
             };
-            let to = match ends(to) {
-                Some(ends) => only(&full(to), &ends.entries, "Inputs", "an edge cannot enter it")?,
-                None => full(to),
+            let entries = match ends(to) {
+                Some(ends) if ends.all => ends.entries.clone(),
+                Some(ends) => vec![only(&full(to), &ends.entries, "Inputs", "an edge cannot enter it")?],
+                None => vec![full(to)],
             };
-            self.edges.push((from, to));
+            check_counts(self.leaves.len(), self.edges.len() + exits.len() * entries.len())?;
+            for exit in &exits {
+                self.edges.extend(entries.iter().map(|entry| (exit.clone(), entry.clone())));
+            }
         }
         // Without an Input, a graph is entered where no edge leads; without an Output, left where none starts.
         let fed: BTreeSet<&String> = edges.iter().map(|(_, to)| to).collect();
@@ -123,7 +143,7 @@ impl Flat {
             };
             loose.flat_map(through).collect()
         };
-        Ok(Ends { entries: open(&fed, inputs, true), exits: open(&feeding, outputs, false) })
+        Ok(Ends { entries: open(&fed, inputs, true), exits: open(&feeding, outputs, false), all: false })
     }
 
     /// Takes what a node says of time, which must be what others said.

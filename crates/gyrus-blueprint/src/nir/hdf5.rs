@@ -102,6 +102,8 @@ impl Reader {
     ) -> Result<Tree, BlueprintError> {
         if depth > MAX_DEPTH {
             let problem = format!("groups lie more than {MAX_DEPTH} deep; a group may contain itself");
+            // Of a path this long the beginning tells enough.
+            let place = place.split('/').take(8).collect::<Vec<_>>().join("/") + "/...";
             return Err(BlueprintError::NirData { place, problem });
         }
         let wrong = |error: hdf5_pure::Error| BlueprintError::NirData {

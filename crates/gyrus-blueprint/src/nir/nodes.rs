@@ -52,19 +52,58 @@ pub(super) struct Told {
     pub(super) broadcasts: bool,
 }
 
-/// One number for the whole node, of an array that may hold the same for each element; and the array's shape.
-fn one_number(source: &mut Source<'_>, field: &'static str) -> Result<(f64, Vec<usize>), BlueprintError> {
+/// What one node of a file becomes.
+pub(super) enum Read {
+    One(Leaf),
+    /// Pairs of nodes side by side, each a first that feeds a second: all firsts get the input, all seconds add up.
+    Parts(Vec<[Leaf; 2]>),
+}
+
+/// A delay or threshold that differs between elements becomes this many nodes at most.
+const MAX_PARTS: usize = 64;
+
+/// Reads a Delay or a Threshold. Ours have one number for all elements. Where a file has several, there is a node for each
+/// number, with a Scale of ones and zeros behind (for a Delay, before) it that picks its elements, which gives the same.
+fn elementwise(
+    source: &mut Source<'_>,
+    field: &'static str,
+    kind: impl Fn(f64) -> NodeKind,
+) -> Result<Read, BlueprintError> {
     let Some(numbers) = source.numbers(field)? else { return Err(source.missing(field, "numbers")) };
-    let first = numbers.values[0];
-    if let Some(other) = numbers.values.iter().find(|&&value| value != first) {
-        let got = format!("{first} for one element and {other} for another");
-        return Err(source.wrong(field, got, "the same for all elements of a node"));
+    if let Some(value) = numbers.values.iter().find(|&&value| field == "delay" && value < 0.0) {
+        return Err(source.wrong(field, format!("{value} s"), "at least 0 s"));
     }
-    Ok((first, numbers.shape))
+    let mut distinct: Vec<f64> = Vec::new();
+    for &value in &numbers.values {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+        if distinct.len() > MAX_PARTS {
+            let got = format!("more than {MAX_PARTS} different numbers");
+            return Err(source.wrong(
+                field,
+                got,
+                format!("at most {MAX_PARTS}, each of which becomes a node"),
+            ));
+        }
+    }
+    let named = |name: String, kind: NodeKind| Leaf { name, kind, parameters: Vec::new(), told: None };
+    if let [value] = distinct[..] {
+        let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
+        return Ok(Read::One(Leaf { told, ..named(source.node.to_owned(), kind(value)) }));
+    }
+    let parts = distinct.iter().enumerate().map(|(part, &value)| {
+        let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
+        let mut mask = named(format!("{}.{part}.mask", source.node), NodeKind::Scale);
+        mask.parameters.push(("scale".to_owned(), Array { shape: numbers.shape.clone(), values }));
+        let node = named(format!("{}.{part}", source.node), kind(value));
+        if field == "delay" { [mask, node] } else { [node, mask] }
+    });
+    Ok(Read::Parts(parts.collect()))
 }
 
 /// Reads a node of any type but NIRGraph.
-pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Leaf, BlueprintError> {
+pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read, BlueprintError> {
     let s = &mut source;
     let mut parameters = Vec::new();
     let mut told = None;
@@ -146,18 +185,9 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             kind
         }
         "Delay" => {
-            let (delay, shape) = one_number(s, "delay")?;
-            if delay < 0.0 {
-                return Err(s.wrong("delay", format!("{delay} s"), "at least 0 s"));
-            }
-            tell("delay", shape, 0, true);
-            NodeKind::Delay { delay_ms: shifted(delay, 3) }
+            return elementwise(s, "delay", |delay| NodeKind::Delay { delay_ms: shifted(delay, 3) });
         }
-        "Threshold" => {
-            let (threshold, shape) = one_number(s, "threshold")?;
-            tell("threshold", shape, 0, true);
-            NodeKind::Threshold { threshold }
-        }
+        "Threshold" => return elementwise(s, "threshold", |threshold| NodeKind::Threshold { threshold }),
         _ => match neurons::read(s, time)? {
             Some(read) => {
                 parameters = read.parameters;
@@ -170,7 +200,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             }
         },
     };
-    Ok(Leaf { name: source.node.to_owned(), kind, parameters, told })
+    Ok(Read::One(Leaf { name: source.node.to_owned(), kind, parameters, told }))
 }
 
 fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {

@@ -28,8 +28,8 @@ impl Source<'_> {
     ) -> BlueprintError {
         BlueprintError::NirField {
             node: self.node.to_owned(),
-            kind: self.kind.to_owned(),
-            field: field.to_owned(),
+            kind: self.kind.into(),
+            field: field.into(),
             got: got.into(),
             expected: expected.into(),
         }
