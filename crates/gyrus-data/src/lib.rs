@@ -33,7 +33,7 @@ pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
 pub use events::frames::Frames;
-pub use events::{EventOptions, event_folder, event_recordings, is_event_folder};
+pub use events::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_folder};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
 pub use folder::folder;
 #[cfg(feature = "hub")]

@@ -34,6 +34,13 @@ pub fn is_event_file(path: &Path) -> bool {
     known.iter().any(|known| extension == *known) && !path.is_dir()
 }
 
+/// Whether a file is one of many recordings of a cochlea, by its ending: `.h5` or `.hdf5`.
+#[must_use]
+pub fn is_cochlea_file(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    extension == "h5" || extension == "hdf5"
+}
+
 /// Whether the classes of a folder hold files of events: whether one lies in any of its sub-folders, or in one of theirs.
 #[must_use]
 pub fn is_event_folder(path: &Path) -> bool {
@@ -301,8 +308,7 @@ impl Preprocessing {
     /// # Errors
     /// As for [`super::read`], [`cochlea::open`] and [`Self::frames_of`].
     pub fn decode_events(&self, path: &Path) -> Result<(Vec<f32>, usize)> {
-        let is_hdf5 = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("h5"));
-        let (counts, recordings) = if is_hdf5 {
+        let (counts, recordings) = if is_cochlea_file(path) {
             let mut recordings = cochlea::open(path)?;
             (recording_frames(&mut recordings, self, path)?, recordings.len())
         } else {

@@ -35,7 +35,9 @@ use serde::{Deserialize, Serialize};
 use crate::read::{Positioned, open};
 use crate::{Error, Result};
 
-pub use data_set::{EventOptions, event_folder, event_recordings, is_event_file, is_event_folder};
+pub use data_set::{
+    EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,
+};
 
 /// The largest file of events that is read, in bytes.
 const MAXIMUM_BYTES: u64 = 4 << 30;
