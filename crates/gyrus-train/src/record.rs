@@ -200,7 +200,7 @@ impl RunRecord {
     ) -> Self {
         let target = match &dataset.preprocessing {
             Preprocessing::Table { target, .. } => Some(target.clone()),
-            Preprocessing::Image { .. } => None,
+            Preprocessing::Image { .. } | Preprocessing::Events { .. } => None,
         };
         Self {
             format_version: RUN_FORMAT_VERSION,
@@ -273,6 +273,41 @@ impl RunRecord {
                 }
                 if let Some(wrong) = deviation.iter().find(|value| !is_scale(f64::from(**value))) {
                     return invalid("preprocessing.deviation", wrong.to_string(), "numbers above 0");
+                }
+            }
+            Preprocessing::Events {
+                steps,
+                height,
+                width,
+                sensor_height,
+                sensor_width,
+                binary,
+                window_us,
+                ..
+            } => {
+                let numbers =
+                    self.preprocessing.shape().iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
+                if !numbers.is_some_and(|numbers| (1..=MAX_ELEMENTS).contains(&numbers)) {
+                    let got = format!("{steps} of {height} by {width}");
+                    return invalid("preprocessing.steps of height by width", got, "the size of frames");
+                }
+                if !(*height..=1 << 16).contains(sensor_height) || !(*width..=1 << 16).contains(sensor_width)
+                {
+                    let got = format!("{sensor_height} by {sensor_width}");
+                    let field = "preprocessing.sensor_height by sensor_width";
+                    return invalid(field, got, "a sensor that is not smaller than its frames");
+                }
+                if *window_us == Some(0) {
+                    return invalid("preprocessing.window_us", "0".to_owned(), "a number above 0");
+                }
+                let time = self.settings.spiking.as_ref();
+                let fits = time.is_some_and(|time| {
+                    time.steps == *steps && time.encoder == gyrus_nn::Encoder::Frames { binary: *binary }
+                });
+                if !fits {
+                    let got = time
+                        .map_or("none".to_owned(), |time| format!("{} by {:?}", time.steps, time.encoder));
+                    return invalid("settings.spiking", got, "the steps and the code of preprocessing");
                 }
             }
             Preprocessing::Table { columns, .. } => {

@@ -266,6 +266,10 @@ pub(super) fn provenance(record: &RunRecord) -> String {
             let colour = if *channels == 1 { "grey" } else { "colour" };
             format!("{height} × {width} pixels, {colour}")
         }
+        Preprocessing::Events { steps, height, width, polarity, .. } => {
+            let polarity = if *polarity { ", darker and brighter" } else { "" };
+            format!("{steps} frames of {height} × {width} counts of events{polarity}")
+        }
         Preprocessing::Table { columns, .. } => {
             format!(
                 "{} columns, {} numbers",

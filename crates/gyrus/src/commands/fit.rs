@@ -5,11 +5,17 @@ use gyrus_data::{Preprocessing, Task};
 
 use crate::failure::Failure;
 
-/// The shape of one example as blueprints write it: `[channels, height, width]` or `[columns]`.
+/// The shape of one example as blueprints write it: `[channels, height, width]` or `[columns]`; for
+/// events that of one frame.
 pub(crate) fn input_shape(preprocessing: &Preprocessing) -> Shape {
     match preprocessing {
         Preprocessing::Image { height, width, channels, .. } => Shape(vec![*channels, *height, *width]),
         table @ Preprocessing::Table { .. } => Shape(table.shape()),
+        // Of each step: channels of a cochlea are a row of numbers, pixels of a camera a picture.
+        Preprocessing::Events { height: 1, width, polarity: false, .. } => Shape(vec![*width]),
+        Preprocessing::Events { height, width, polarity, .. } => {
+            Shape(vec![1 + usize::from(*polarity), *height, *width])
+        }
     }
 }
 

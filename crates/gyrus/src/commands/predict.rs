@@ -14,12 +14,12 @@ use super::learn::threads;
 use crate::failure::Failure;
 use crate::say::say;
 
-/// Ask a trained network about pictures or table rows.
+/// Ask a trained network about pictures, table rows or recordings of events.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// A run folder that `gyrus learn` has left
     run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP), or CSV tables with the columns that the run learned from
+    /// Pictures (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or recordings of events
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How many classes to show
@@ -59,7 +59,12 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         let answers = answer(&network, &record, &inputs, rows)?;
         let columns = answers.len() / rows.max(1);
         for (row, answer) in answers.chunks_exact(columns.max(1)).enumerate() {
-            let place = (!matches!(record.preprocessing, Preprocessing::Image { .. })).then_some(row + 1);
+            let one = match record.preprocessing {
+                Preprocessing::Image { .. } => true,
+                Preprocessing::Table { .. } => false,
+                Preprocessing::Events { .. } => rows == 1,
+            };
+            let place = (!one).then_some(row + 1);
             if arguments.json {
                 all.push(as_json(&record, file, place, answer));
             } else {
@@ -84,6 +89,7 @@ fn read(record: &RunRecord, file: &Path) -> Result<(Vec<f32>, usize), Failure> {
             let table = record.preprocessing.encode_csv(file)?;
             Ok((table.values, table.rows))
         }
+        Preprocessing::Events { .. } => Ok(record.preprocessing.decode_events(file)?),
     }
 }
 
