@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
-use gyrus_tensor::{Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Tensor, apply};
+use gyrus_tensor::{
+    Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Tensor, apply, membranes,
+};
 
 use crate::NetworkError;
 use crate::network::vector;
@@ -100,6 +102,13 @@ impl Neurons {
     /// Whether its output is packed spikes.
     pub(crate) fn fires(&self) -> bool {
         self.neuron.kind.fires
+    }
+
+    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come.
+    pub(crate) fn membranes(&self, x: Tensor<2>, plan: &NeuronPlan, values: &[Tensor<1>]) -> Vec<f32> {
+        let mut parameters = vec![self.constants.clone()];
+        parameters.extend(plan.feedback.iter().map(|&index| values[index].clone()));
+        membranes(&self.neuron, x, &parameters)
     }
 
     pub(crate) fn run(

@@ -7,6 +7,9 @@ use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 
 use crate::failure::Failure;
 
+/// Within which nearly all standardised numbers of a table lie.
+const USUAL_RANGE: (f32, f32) = (-2.5, 2.5);
+
 /// Options of a network that lives in time.
 #[derive(Args)]
 pub(crate) struct TimeArguments {
@@ -25,9 +28,12 @@ pub(crate) struct TimeArguments {
     /// How equations are integrated: exact | euler
     #[arg(long, default_value = "exact", requires = "spiking")]
     integration: String,
-    /// How numbers become currents or spikes: direct | rate | latency
+    /// How numbers become currents or spikes: direct | rate | latency | population
     #[arg(long, default_value = "direct", requires = "spiking")]
     encoder: String,
+    /// Neurons that stand for each number in the population code
+    #[arg(long, default_value_t = 8, requires = "spiking", value_name = "NEURONS", value_parser = clap::value_parser!(u32).range(3..=1024))]
+    population: u32,
     /// What the answer is: membrane | counts | first-spike
     #[arg(long, default_value = "membrane", requires = "spiking")]
     readout: String,
@@ -61,7 +67,18 @@ impl TimeArguments {
             "direct" => Encoder::Direct,
             "rate" => Encoder::Rate { intensity: intensity() },
             "latency" => Encoder::Latency { intensity: intensity() },
-            other => return Err(unknown("encoder", other, "direct, rate or latency")),
+            "population" => {
+                let (low, high) = match preprocessing {
+                    // Of whatever channel, black to white.
+                    Preprocessing::Image { mean, deviation, .. } => {
+                        let of = |pixel: f32| mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d);
+                        (of(0.0).fold(f32::INFINITY, f32::min), of(1.0).fold(f32::NEG_INFINITY, f32::max))
+                    }
+                    Preprocessing::Table { .. } => USUAL_RANGE,
+                };
+                Encoder::Population { neurons: self.population as usize, low, high }
+            }
+            other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
         };
         let readout = match self.readout.as_str() {
             "membrane" => Readout::Membrane,
