@@ -7,21 +7,14 @@ running statistics; then the logits in inference. Pictures are [batch, channels,
 and shapes of a Gyrus state.
 """
 
-import json
-from pathlib import Path
-
 import torch
 from torch import nn
+
+from golden import tensor, write
 
 LEARNING_RATE = 0.05
 # Gyrus's node for each of PyTorch's modules.
 NODES = {"0": "conv1", "1": "norm1", "4": "conv2", "7": "classifier"}
-
-
-def tensor(values: torch.Tensor) -> dict:
-    """Nine digits tell any two 32-bit floats apart."""
-    numbers = [float(f"{value:.9g}") for value in values.detach().flatten().tolist()]
-    return dict(shape=list(values.shape), values=numbers)
 
 
 def name(path: str) -> str:
@@ -70,9 +63,7 @@ def main() -> None:
         golden["steps"].append(dict(loss=loss.item(), gradients=gradients, state=state(network)))
     network.eval()
     golden["inference"] = tensor(network(pictures))
-    path = Path(__file__).parents[2] / "crates/gyrus-nn/tests/golden/network.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(golden) + "\n")
+    write("network.json", golden)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,16 @@ pub enum NetworkError {
         /// What would be right.
         reason: &'static str,
     },
+    /// A node whose work is not counted.
+    #[error("the work of node `{node}` ({kind}) cannot be counted: {reason}")]
+    NotCounted {
+        /// The node's name.
+        node: String,
+        /// Its kind.
+        kind: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// A setting of a network in time that is wrong.
     #[error("{setting} is {got}; expected {expected}")]
     Setting {

@@ -298,6 +298,21 @@ impl Network {
         Ok((answer, pass.observations.unwrap_or_default()))
     }
 
+    /// The membranes of a node's neurons after each step, computed again from the current that [`Network::observe`] saw:
+    /// `[steps · batch, neurons]`, time-major and channels-last. Empty if the observation is no current.
+    pub fn membranes(&self, current: &Observation) -> Vec<f32> {
+        let folded = self.folded.get_or_init(|| self.fold());
+        let index = folded.plan.neurons.iter().position(|plan| plan.node == current.node);
+        match index {
+            Some(index) if current.what == Observed::Current => folded.neurons[index].membranes(
+                current.tensor.clone(),
+                &folded.plan.neurons[index],
+                &folded.values,
+            ),
+            _ => Vec::new(),
+        }
+    }
+
     fn check_potentials(&self, pass: &Pass) -> Result<(), NetworkError> {
         for (node, problem) in &pass.problems {
             if let Some(&(step, neuron)) = problem.get() {
@@ -397,7 +412,7 @@ impl Network {
             Some(SpikingSettings { encoder, steps, .. }) => {
                 let [batch, width] = x.dims();
                 let samples = floats(x);
-                let elements = if encoder.takes_frames() { width / steps } else { width };
+                let elements = encoder.elements(width, *steps);
                 let noise = |sample: usize| match mode {
                     Mode::Training { noise } => {
                         Some(noise.wrapping_mul(0xA24B_AED4_963E_E407).wrapping_add(sample as u64))
@@ -517,6 +532,12 @@ impl Network {
                     pass.observe(step.node, Observed::Current, &x, false);
                     let result = neurons[*index].run(x, plan, values, problem);
                     pass.observe(step.node, Observed::NeuronOutput, &result, neurons[*index].packs());
+                    if let (Some(feedback), Some(_)) = (plan.feedback_node, &pass.observations) {
+                        // It enters the weights of the feedback a step later.
+                        let delay = Operation::Spiking(Spiking::Delay { steps, by: 1 });
+                        let late = apply(delay, result.clone(), Vec::new(), None);
+                        pass.observe(feedback, Observed::WeightInput, &late, true);
+                    }
                     result
                 }
                 Work::Readout if pass.every_step => x,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
 use gyrus_tensor::{
     Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
+    membranes,
 };
 
 use crate::NetworkError;
@@ -124,6 +125,15 @@ impl Neurons {
     /// Whether its output is packed spikes.
     pub(crate) fn packs(&self) -> bool {
         matches!(self, Self::Point(point) if point.neuron.kind.fires)
+    }
+
+    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come; empty for signed spikes,
+    /// whose membranes are integers.
+    pub(crate) fn membranes(&self, x: Tensor<2>, plan: &NeuronPlan, values: &[Tensor<1>]) -> Vec<f32> {
+        let Self::Point(point) = self else { return Vec::new() };
+        let mut parameters = vec![point.constants.clone()];
+        parameters.extend(plan.feedback.iter().map(|&index| values[index].clone()));
+        membranes(&point.neuron, x, &parameters)
     }
 
     pub(crate) fn run(

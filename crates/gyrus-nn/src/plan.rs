@@ -68,6 +68,8 @@ pub(crate) struct NeuronPlan {
     pub(crate) constant_input: bool,
     /// Constants that training changes: name, and index into the plan's parameters.
     pub(crate) learned: Vec<(&'static str, usize)>,
+    /// The node that feeds the spikes back, if there is one.
+    pub(crate) feedback_node: Option<usize>,
     /// Feedback: weight and perhaps bias, indices into the plan's parameters.
     pub(crate) feedback: Vec<usize>,
 }

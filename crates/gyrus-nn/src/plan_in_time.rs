@@ -154,6 +154,7 @@ impl Lowering<'_> {
             picture: [height * width, channels],
             constant_input,
             learned,
+            feedback_node: self.feedback[node],
             feedback,
         });
         let result = self.push(Work::Neurons(self.plan.neurons.len() - 1), source, None);

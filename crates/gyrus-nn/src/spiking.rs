@@ -11,6 +11,10 @@ use crate::NetworkError;
 const MOST_STEPS: usize = 100_000;
 /// The finest grid of [`Encoder::Once`].
 const MOST_FRACTION_BITS: u32 = 20;
+/// The most neurons that may stand for a number.
+const MOST_NEURONS: usize = 1024;
+/// The weakest response of a population's neuron that makes it fire, after Bohte et al. 2002.
+const WEAKEST_RESPONSE: f32 = 0.1;
 
 /// Everything about time that a blueprint leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,16 @@ impl SpikingSettings {
                 return wrong("the limit of the input", limit.to_string(), "a number above 0");
             }
         }
+        if let Encoder::Population { neurons, low, high } = self.encoder {
+            if !(3..=MOST_NEURONS).contains(&neurons) {
+                let expected = "a whole number from 3 to 1024";
+                return wrong("the neurons of the population code", neurons.to_string(), expected);
+            }
+            if !(low.is_finite() && high.is_finite() && low < high && (high - low).is_finite()) {
+                let expected = "two finite numbers, the second above the first";
+                return wrong("the range of the population code", format!("{low} to {high}"), expected);
+            }
+        }
         if surrogate(&self.surrogate).is_none() {
             return Err(self.wrong_surrogate());
         }
@@ -112,6 +126,19 @@ pub enum Encoder {
     Latency {
         /// From a number to an intensity.
         intensity: Intensity,
+    },
+    /// Each number x becomes `neurons` neurons with Gaussian tuning curves (Bohte et al. 2002, "Unsupervised clustering with
+    /// spiking neurons by sparse temporal coding and multilayer RBF networks"): with the spacing
+    /// s = (high − low) / (neurons − 2), neuron i of 0, 1, … responds by r = e^(−(x − c)² / (2σ²)), c = low + (i − ½) s,
+    /// σ = ⅔ s. It fires once, the earlier the stronger: at step ⌊(1 − r) (steps − 1) + ½⌋; not where r < 0.1. Numbers
+    /// beyond the range count as its end. Element e's neurons are the elements e · neurons + i.
+    Population {
+        /// 3 to 1024.
+        neurons: usize,
+        /// Least number, as the network gets it (standardised).
+        low: f32,
+        /// Greatest number.
+        high: f32,
     },
     /// The sample is `[steps, elements]`; a spike where a number rose by more than `threshold` since the step before
     /// (at the first step, from 0).
@@ -211,6 +238,26 @@ impl Encoder {
         matches!(self, Self::Direct | Self::Once { .. })
     }
 
+    /// What the network is shown at each step where a sample has this shape: the same, or for a population more of the
+    /// first axis, which is the last in memory. `None` if that is more than can be counted.
+    #[must_use]
+    pub fn input_shape(&self, sample: &[usize]) -> Option<Vec<usize>> {
+        let mut shape = sample.to_vec();
+        if let (Self::Population { neurons, .. }, Some(first)) = (self, shape.first_mut()) {
+            *first = first.checked_mul(*neurons)?;
+        }
+        Some(shape)
+    }
+
+    /// Elements of one step of a sample of `width` numbers.
+    pub(crate) fn elements(&self, width: usize, steps: usize) -> usize {
+        match self {
+            Self::Population { neurons, .. } => width * neurons,
+            _ if self.takes_frames() => width / steps,
+            _ => width,
+        }
+    }
+
     /// The rows of one step of a batch whose samples lie in `x`, `[batch, elements]` (or `[batch, steps, elements]` for
     /// [frames](Self::takes_frames)), one sample at a time. Random spikes depend on
     /// `noise`, or without it on the sample itself, so that a sample gets the same spikes in any batch.
@@ -234,6 +281,18 @@ impl Encoder {
                     let p = intensity.of(x, element);
                     let at = ((1.0 - p) * (steps - 1) as f32 + 0.5) as usize;
                     *to = f32::from(p >= 0.01 && at == step);
+                }
+            }
+            Self::Population { neurons, low, high } => {
+                let spacing = (high - low) / (*neurons as f32 - 2.0);
+                for (to, &x) in to.chunks_exact_mut(*neurons).zip(x) {
+                    for (index, to) in to.iter_mut().enumerate() {
+                        let centre = low + (index as f32 - 0.5) * spacing;
+                        let deviations = (x.clamp(*low, *high) - centre) / (spacing / 1.5);
+                        let response = (-0.5 * deviations * deviations).exp();
+                        let at = ((1.0 - response) * (steps - 1) as f32 + 0.5) as usize;
+                        *to = f32::from(response >= WEAKEST_RESPONSE && at == step);
+                    }
                 }
             }
             Self::Delta { threshold } => {
@@ -360,6 +419,46 @@ mod tests {
         let delta = rows(&Encoder::Delta { threshold: 0.2 }, &frames, 3, 2, None);
         assert_eq!(delta, [[0., 1.], [1., 0.], [0., 1.]]);
         assert_eq!(rows(&Encoder::Frames { binary: false }, &frames, 3, 2, None)[2], [0.4, 0.9]);
+    }
+
+    /// As Bohte et al. 2002 draw it: neurons whose centres lie nearer fire earlier, and a few of them only.
+    #[test]
+    fn a_population_tells_numbers_by_who_fires_when() {
+        // Centres at −1, 1, 3, 5, 7; deviations of 4/3.
+        let encoder = Encoder::Population { neurons: 5, low: 0.0, high: 6.0 };
+        let times = |x: f32| -> Vec<Option<usize>> {
+            let rows = rows(&encoder, &[x, 3.0], 11, 10, None);
+            let of = |element: usize| {
+                let fired: Vec<usize> = (0..11).filter(|&step| rows[step][element] == 1.0).collect();
+                assert!(fired.len() <= 1, "each fires at most once");
+                fired.first().copied()
+            };
+            // What stands for the other number does not change.
+            assert_eq!((5..10).map(of).collect::<Vec<_>>(), [None, Some(7), Some(0), Some(7), None]);
+            (0..5).map(of).collect()
+        };
+        // r = e^(−(2 / (4/3))² / 2) = 0.325 two away: step ⌊0.675 · 10 + ½⌋ = 7; four away r = 0.011: none.
+        assert_eq!(times(1.0), [Some(7), Some(0), Some(7), None, None]);
+        // One away r = 0.755: step ⌊2.45 + ½⌋ = 2; three away r = 0.08: none.
+        assert_eq!(times(2.0), [None, Some(2), Some(2), None, None]);
+        // Beyond the range counts as its end.
+        assert_eq!((times(-9.0), times(60.0)), (times(0.0), times(6.0)));
+        assert_eq!(times(0.0), [Some(2), Some(2), None, None, None]);
+
+        assert_eq!(encoder.input_shape(&[4]), Some(vec![20]));
+        assert_eq!(encoder.input_shape(&[3, 8, 9]), Some(vec![15, 8, 9]));
+        assert_eq!(encoder.input_shape(&[usize::MAX]), None);
+        assert_eq!(Encoder::Direct.input_shape(&[3, 8, 9]), Some(vec![3, 8, 9]));
+    }
+
+    #[test]
+    fn senseless_populations_are_refused() {
+        for (neurons, low, high) in [(2, 0.0, 1.0), (1025, 0.0, 1.0), (8, 1.0, 1.0), (8, 0.0, f32::NAN)] {
+            let encoder = Encoder::Population { neurons, low, high };
+            let settings = SpikingSettings { encoder, ..SpikingSettings::default() };
+            let error = settings.check().unwrap_err().to_string();
+            assert!(error.contains("population") && error.contains("expected"), "{error}");
+        }
     }
 
     #[test]

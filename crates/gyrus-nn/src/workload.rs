@@ -24,6 +24,26 @@ pub struct Connections {
     pub dense: u64,
 }
 
+impl Connections {
+    /// Synaptic operations of one row of packed spikes.
+    pub fn of_spikes(&self, words: &[u32]) -> u64 {
+        let mut sum = 0;
+        for (index, &word) in words.iter().enumerate() {
+            let mut left = word;
+            while left != 0 {
+                sum += u64::from(self.effective[index * 32 + left.trailing_zeros() as usize]);
+                left &= left - 1;
+            }
+        }
+        sum
+    }
+
+    /// Synaptic operations of one row of numbers: those of what is not zero.
+    pub fn of_values(&self, values: &[f32]) -> u64 {
+        values.iter().zip(&self.effective).filter(|(x, _)| **x != 0.0).map(|(_, n)| u64::from(*n)).sum()
+    }
+}
+
 /// Numbers of a network that do not depend on what it is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Footprint {

@@ -4,27 +4,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{channels_last, targets, tensor, tensors};
 use gyrus_blueprint::{Blueprint, NodeKind, Padding};
-use gyrus_nn::{Network, State, StateTensor, floats};
-use gyrus_tensor::{Operation, Sgd, Tensor, TensorData, cpu, sgd_step};
+use gyrus_nn::{Network, floats};
+use gyrus_tensor::{Operation, Sgd, Tensor, cpu, sgd_step};
 use serde_json::Value;
-
-fn tensor(value: &Value) -> StateTensor {
-    let shape = value["shape"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap() as usize);
-    let values = value["values"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32);
-    StateTensor { shape: shape.collect(), values: values.collect() }
-}
-
-fn tensors(value: &Value) -> State {
-    value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), tensor(value))).collect()
-}
-
-/// `[batch, channels, height, width]` as Gyrus takes it: channels last, one row a picture.
-fn channels_last(pictures: &StateTensor) -> Tensor<2> {
-    let [batch, channels, height, width] = pictures.shape[..] else { panic!("not pictures") };
-    let data = TensorData::new(pictures.values.clone(), [batch, channels, height, width]);
-    Tensor::<4>::from_data(data, &cpu()).permute([0, 2, 3, 1]).reshape([batch, height * width * channels])
-}
 
 #[track_caller]
 fn close(what: &str, got: &[f32], expected: &[f32]) {
@@ -51,8 +37,7 @@ fn training_steps_equal_pytorch() {
         .build()
         .unwrap();
     let pictures = channels_last(&tensor(&golden["pictures"]));
-    let targets: Vec<u32> =
-        golden["targets"].as_array().unwrap().iter().map(|target| target.as_u64().unwrap() as u32).collect();
+    let targets = targets(&golden["targets"]);
     let learning_rate = golden["learning_rate"].as_f64().unwrap() as f32;
     let descent = Sgd { learning_rate, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
     let mut network = Network::from_state(&blueprint, &tensors(&golden["start"]), &cpu()).unwrap();

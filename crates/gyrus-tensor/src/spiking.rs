@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use burn::backend::Flex;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
@@ -168,6 +168,45 @@ pub fn spikes_tensor(rows: usize, elements: usize, fill: impl Fn(usize, &mut [f3
         );
     });
     Tensor::from_primitive::<Flex>(tensor)
+}
+
+/// The membranes of a layer after each step, resets included: `[steps · batch, neurons]`, as the forward pass steps them.
+///
+/// `x` and `parameters` (constants; for recurrent neurons also weight and perhaps bias) are those of [`Spiking::Neuron`] or
+/// [`Spiking::Recurrent`]. The forward pass keeps no membranes, so this computes them again. Cost: a forward pass.
+///
+/// # Panics
+/// If the device fails, or a tensor is not as long as its shape says.
+#[must_use]
+pub fn membranes(neuron: &Neuron, x: Tensor<2>, parameters: &[Tensor<1>]) -> Vec<f32> {
+    let [rows, _] = x.dims();
+    let values = |tensor: TensorData| tensor.try_into_vec::<f32>().expect("activations lie in f32");
+    let x = values(x.into_data());
+    let parameters: Vec<Vec<f32>> = parameters.iter().map(|p| values(p.clone().into_data())).collect();
+    let whole = neuron.shape(rows, x.len());
+    let shape = NeuronShape { steps: 1, constant_input: false, ..whole };
+    let mut state = neuron.state(shape).unwrap_or_else(|| NeuronState::new(neuron.kind, shape));
+    let (mut all, mut bits, mut u) = (Vec::with_capacity(whole.output_len()), Vec::new(), Vec::new());
+    let each = shape.input_len();
+    for step in 0..whole.steps {
+        let x = if whole.constant_input { &x[..] } else { &x[step * each..][..each] };
+        let at = Some(&mut state);
+        if let Some(weight) = parameters.get(1) {
+            let feedback = Feedback { weight, bias: parameters.get(2).map(Vec::as_slice) };
+            bits.resize(shape.output_words(), 0);
+            recurrent_forward(neuron.kind, shape, &parameters[0], x, feedback, at, &mut bits);
+        } else if neuron.kind.fires {
+            bits.resize(shape.output_words(), 0);
+            let spikes = NeuronOutput::Spikes(&mut bits);
+            neuron_forward(neuron.kind, shape, &parameters[0], x, at, spikes);
+        } else {
+            u.resize(shape.output_len(), 0.0);
+            let potentials = NeuronOutput::Potentials(&mut u);
+            neuron_forward(neuron.kind, shape, &parameters[0], x, at, potentials);
+        }
+        all.extend_from_slice(&state.v);
+    }
+    all
 }
 
 impl Spiking {

@@ -176,13 +176,12 @@ fn count(
                     let words = spike_words(tensor);
                     let width = words.len() / rows.max(1);
                     for (row, words) in words.chunks_exact(width.max(1)).enumerate() {
-                        work.operations[row / batch] += of_spikes(words, &own.effective);
+                        work.operations[row / batch] += own.of_spikes(words);
                     }
                 } else {
                     let values = floats(tensor);
                     for (row, values) in values.chunks_exact(own.effective.len().max(1)).enumerate() {
-                        let operations = values.iter().zip(&own.effective).filter(|(x, _)| **x != 0.0);
-                        work.operations[row / batch] += operations.map(|(_, n)| u64::from(*n)).sum::<u64>();
+                        work.operations[row / batch] += own.of_values(values);
                         work.accumulates &= values.iter().all(|x| matches!(*x, -1.0 | 0.0 | 1.0));
                     }
                 }
@@ -198,16 +197,4 @@ fn of_neurons(over_time: &mut OverTime, node: usize, steps: usize) -> &mut [u64]
         over_time.neurons.len() - 1
     });
     &mut over_time.neurons[place].spikes
-}
-
-fn of_spikes(words: &[u32], effective: &[u32]) -> u64 {
-    let mut sum = 0;
-    for (index, &word) in words.iter().enumerate() {
-        let mut left = word;
-        while left != 0 {
-            sum += u64::from(effective[index * 32 + left.trailing_zeros() as usize]);
-            left &= left - 1;
-        }
-    }
-    sum
 }

@@ -2,28 +2,38 @@
 
 use gyrus_blueprint::{Blueprint, NodeKind, Shape};
 use gyrus_data::{Preprocessing, Task};
+use gyrus_nn::SpikingSettings;
 
 use crate::failure::Failure;
 
-/// The shape of one example as blueprints write it: `[channels, height, width]` or `[columns]`; for
-/// events that of one frame.
-pub(crate) fn input_shape(preprocessing: &Preprocessing) -> Shape {
-    match preprocessing {
-        Preprocessing::Image { height, width, channels, .. } => Shape(vec![*channels, *height, *width]),
-        table @ Preprocessing::Table { .. } => Shape(table.shape()),
-        // Of each step: channels of a cochlea are a row of numbers, pixels of a camera a picture.
-        Preprocessing::Events { height: 1, width, polarity: false, .. } => Shape(vec![*width]),
+/// The shape of what a network gets of one example, as blueprints write it: `[channels, height, width]` or `[columns]`; in
+/// time, of one step of it.
+pub(crate) fn input_shape(
+    preprocessing: &Preprocessing,
+    spiking: Option<&SpikingSettings>,
+) -> Result<Shape, Failure> {
+    let shape = match preprocessing {
+        Preprocessing::Image { height, width, channels, .. } => vec![*channels, *height, *width],
+        table @ Preprocessing::Table { .. } => table.shape(),
+        // Channels of a cochlea are a row of numbers, pixels of a camera a picture.
+        Preprocessing::Events { height: 1, width, polarity: false, .. } => vec![*width],
         Preprocessing::Events { height, width, polarity, .. } => {
-            Shape(vec![1 + usize::from(*polarity), *height, *width])
+            vec![1 + usize::from(*polarity), *height, *width]
         }
-    }
+    };
+    let coded = match spiking {
+        Some(settings) => settings.encoder.input_shape(&shape),
+        None => Some(shape),
+    };
+    let too_large = || Failure::Caller("the encoder makes more of an example than can be counted".into());
+    coded.map(Shape).ok_or_else(too_large)
 }
 
 /// Fails unless the blueprint, which lies in `file`, takes such data and gives one output for each class, or one in all.
 pub(crate) fn check_fit(
     blueprint: &Blueprint,
     file: &str,
-    preprocessing: &Preprocessing,
+    (preprocessing, spiking): (&Preprocessing, Option<&SpikingSettings>),
     task: &Task,
     data: &str,
 ) -> Result<(), Failure> {
@@ -38,9 +48,8 @@ pub(crate) fn check_fit(
     };
     let input = find(|kind| matches!(kind, NodeKind::Input { .. }));
     let output = find(|kind| matches!(kind, NodeKind::Output));
-    for (what, got, needed) in
-        [("takes", input, input_shape(preprocessing)), ("gives", output, Shape(vec![outputs]))]
-    {
+    let needed = input_shape(preprocessing, spiking)?;
+    for (what, got, needed) in [("takes", input, needed), ("gives", output, Shape(vec![outputs]))] {
         if got != needed {
             return Err(Failure::Caller(format!(
                 "{file}: the blueprint {what} {got}, but {data} needs {needed}"

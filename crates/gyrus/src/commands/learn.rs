@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use gyrus_blueprint::{Blueprint, preset, preset_names};
 use gyrus_data::{Augment, Dataset, EventOptions, Preprocessing};
-use gyrus_nn::spiking_form;
+use gyrus_nn::{SpikingSettings, spiking_form};
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{
     Begin, Existing, Outcome, PartMetrics, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
@@ -174,14 +174,15 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     // The run may be resumed from elsewhere.
     let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
     let recipe = Recipe::for_dataset(&dataset);
+    let spiking = arguments.time.settings(&dataset.preprocessing)?;
     let blueprint = match arguments.blueprint.as_deref() {
-        Some(file) if !preset_names().contains(&file) => from_file(file, &dataset)?,
+        Some(file) if !preset_names().contains(&file) => from_file(file, &dataset, spiking.as_ref())?,
         named => {
             let name = named.unwrap_or(recipe.blueprint);
-            preset(name, input_shape(&dataset.preprocessing), outputs(&dataset))?
+            let shape = input_shape(&dataset.preprocessing, spiking.as_ref())?;
+            preset(name, shape, outputs(&dataset))?
         }
     };
-    let spiking = arguments.time.settings(&dataset.preprocessing)?;
     let blueprint = match &spiking {
         Some(settings) => spiking_form(&blueprint, arguments.time.tau, settings.readout)?,
         None => blueprint,
@@ -237,7 +238,8 @@ fn resume(path: &Path, arguments: &Arguments) -> Result<Prepared, Failure> {
     let (dataset, _) = reload(&record, arguments.directory.as_deref())?;
     let blueprint = folder.read_blueprint()?;
     let file = folder.path().join("blueprint.toml").display().to_string();
-    check_fit(&blueprint, &file, &dataset.preprocessing, &dataset.task, &dataset.name)?;
+    let shown = (&dataset.preprocessing, record.settings.spiking.as_ref());
+    check_fit(&blueprint, &file, shown, &dataset.task, &dataset.name)?;
     check(&blueprint, &record.settings)?;
     Ok(Prepared { dataset, blueprint, record, folder })
 }
@@ -345,7 +347,7 @@ impl Source<'_> {
 }
 
 /// A blueprint from a file; it must take this data and give as many outputs as there are classes.
-fn from_file(file: &str, dataset: &Dataset) -> Result<Blueprint, Failure> {
+fn from_file(file: &str, dataset: &Dataset, spiking: Option<&SpikingSettings>) -> Result<Blueprint, Failure> {
     if !Path::new(file).exists() {
         return Err(Failure::Caller(format!(
             "there is no blueprint `{file}`: expected a TOML file or one of {}",
@@ -353,7 +355,7 @@ fn from_file(file: &str, dataset: &Dataset) -> Result<Blueprint, Failure> {
         )));
     }
     let blueprint = Blueprint::load(file)?;
-    check_fit(&blueprint, file, &dataset.preprocessing, &dataset.task, &dataset.name)?;
+    check_fit(&blueprint, file, (&dataset.preprocessing, spiking), &dataset.task, &dataset.name)?;
     Ok(blueprint)
 }
 

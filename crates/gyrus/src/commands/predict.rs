@@ -45,7 +45,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let record = folder.read_record()?;
     let blueprint = folder.read_blueprint()?;
     let file = folder.path().join("blueprint.toml").display().to_string();
-    check_fit(&blueprint, &file, &record.preprocessing, &record.task, "run.json")?;
+    let shown = (&record.preprocessing, record.settings.spiking.as_ref());
+    check_fit(&blueprint, &file, shown, &record.task, "run.json")?;
     let (state, _) = from_safetensors(&folder.read_model()?)?;
     let network = Network::with_state(
         &blueprint,

@@ -175,7 +175,7 @@ fn open(arguments: &Arguments) -> Result<Dense, Failure> {
     }
     let blueprint = folder.read_blueprint()?;
     let file = folder.path().join("blueprint.toml").display().to_string();
-    check_fit(&blueprint, &file, &record.preprocessing, &record.task, "run.json")?;
+    check_fit(&blueprint, &file, (&record.preprocessing, None), &record.task, "run.json")?;
     let (state, _) = from_safetensors(&folder.read_model()?)?;
     // Whether the stored numbers are those of the blueprint.
     Network::from_state(&blueprint, &state, &cpu())?;

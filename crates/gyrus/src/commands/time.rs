@@ -7,6 +7,9 @@ use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 
 use crate::failure::Failure;
 
+/// Within which nearly all standardised numbers of a table lie.
+const USUAL_RANGE: (f32, f32) = (-2.5, 2.5);
+
 /// Options of a network that lives in time.
 #[derive(Args)]
 pub(crate) struct TimeArguments {
@@ -26,10 +29,13 @@ pub(crate) struct TimeArguments {
     /// How equations are integrated: exact | euler
     #[arg(long, default_value = "exact", requires = "spiking")]
     integration: String,
-    /// How numbers become currents or spikes: direct | rate | latency; for recordings of events: spikes | counts
-    /// [default: direct, or spikes]
+    /// How numbers become currents or spikes: direct | rate | latency | population; for recordings of events: spikes |
+    /// counts [default: direct, or spikes]
     #[arg(long, requires = "spiking")]
     encoder: Option<String>,
+    /// Neurons that stand for each number in the population code
+    #[arg(long, default_value_t = 8, requires = "spiking", value_name = "NEURONS", value_parser = clap::value_parser!(u32).range(3..=1024))]
+    population: u32,
     /// What the answer is: membrane | counts | first-spike
     #[arg(long, default_value = "membrane", requires = "spiking")]
     readout: String,
@@ -83,7 +89,21 @@ impl TimeArguments {
                     "direct" => Encoder::Direct,
                     "rate" => Encoder::Rate { intensity: intensity() },
                     "latency" => Encoder::Latency { intensity: intensity() },
-                    other => return Err(unknown("encoder", other, "direct, rate or latency")),
+                    "population" => {
+                        let (low, high) = match preprocessing {
+                            // Of whatever channel, black to white.
+                            Preprocessing::Image { mean, deviation, .. } => {
+                                let of = |pixel: f32| {
+                                    mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d)
+                                };
+                                let (black, white) = (of(0.0), of(1.0));
+                                (black.fold(f32::INFINITY, f32::min), white.fold(f32::NEG_INFINITY, f32::max))
+                            }
+                            _ => USUAL_RANGE,
+                        };
+                        Encoder::Population { neurons: self.population as usize, low, high }
+                    }
+                    other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
                 };
                 (encoder, self.steps.map_or(4, |steps| steps as usize))
             }
