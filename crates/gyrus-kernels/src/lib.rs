@@ -24,6 +24,7 @@ mod parallel;
 pub mod pooling;
 pub mod quantize;
 pub mod recurrent;
+pub mod signed;
 mod sparse;
 pub mod spike_convolution;
 pub mod spike_linear;

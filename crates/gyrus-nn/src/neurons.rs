@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
-use gyrus_tensor::{Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Tensor, apply};
+use gyrus_tensor::{
+    Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
+};
 
 use crate::NetworkError;
 use crate::network::vector;
@@ -12,7 +14,15 @@ use crate::spiking::{SpikingSettings, surrogate};
 use crate::state::State;
 
 /// What runs a node's neurons.
-pub(crate) struct Neurons {
+pub(crate) enum Neurons {
+    /// Those of the common equations.
+    Point(Box<PointNeurons>),
+    /// Those with signed spikes.
+    Signed(SignedNeuron),
+}
+
+/// Neurons of the common equations.
+pub(crate) struct PointNeurons {
     neuron: Neuron,
     /// Nine rows of one value, or of one a neuron in the order of the activations.
     constants: Tensor<1>,
@@ -37,6 +47,20 @@ impl Neurons {
         settings: &SpikingSettings,
     ) -> Result<Self, NetworkError> {
         let node = &blueprint.nodes()[plan.node];
+        if let NodeKind::SignedIF { levels, threshold } = node.kind {
+            let name = format!("{}.start", node.name);
+            let expected = vec![plan.neurons];
+            let starts = stored.get(&name).filter(|start| start.values.len() == plan.neurons);
+            let starts = starts.ok_or(NetworkError::MissingTensor { name, expected })?;
+            return Ok(Self::Signed(SignedNeuron {
+                levels,
+                threshold: threshold as f32,
+                steps: settings.steps,
+                once: plan.constant_input,
+                starts: Arc::from(last(&starts.values, plan.picture)),
+                problem: Problem::default(),
+            }));
+        }
         let device = gyrus_tensor::cpu();
         let Some(surrogate) = surrogate(&settings.surrogate) else { return Err(settings.wrong_surrogate()) };
         let model = match &node.kind {
@@ -94,12 +118,12 @@ impl Neurons {
             truncate: settings.truncate,
             problem: Problem::default(),
         };
-        Ok(Self { neuron, constants: vector(constants, &device), learned })
+        Ok(Self::Point(Box::new(PointNeurons { neuron, constants: vector(constants, &device), learned })))
     }
 
     /// Whether its output is packed spikes.
-    pub(crate) fn fires(&self) -> bool {
-        self.neuron.kind.fires
+    pub(crate) fn packs(&self) -> bool {
+        matches!(self, Self::Point(point) if point.neuron.kind.fires)
     }
 
     pub(crate) fn run(
@@ -109,12 +133,19 @@ impl Neurons {
         values: &[Tensor<1>],
         problem: Problem,
     ) -> Tensor<2> {
-        let training = x.is_autodiff() || values.iter().any(Tensor::is_autodiff);
-        let constants = match &self.learned {
-            Some(equations) if training => equations.constants(plan, values),
-            _ => self.constants.clone(),
+        let point = match self {
+            Self::Point(point) => point,
+            Self::Signed(neuron) => {
+                let neuron = SignedNeuron { problem, ..neuron.clone() };
+                return apply(Operation::Spiking(Spiking::Signed(neuron)), x, Vec::new(), None);
+            }
         };
-        let neuron = Neuron { problem, ..self.neuron.clone() };
+        let training = x.is_autodiff() || values.iter().any(Tensor::is_autodiff);
+        let constants = match &point.learned {
+            Some(equations) if training => equations.constants(plan, values),
+            _ => point.constants.clone(),
+        };
+        let neuron = Neuron { problem, ..point.neuron.clone() };
         let constants =
             if training && !constants.is_autodiff() { Tensor::from_inner(constants) } else { constants };
         let mut parameters = vec![constants];

@@ -9,6 +9,8 @@ use crate::NetworkError;
 
 /// The most steps that a sample may be shown for.
 const MOST_STEPS: usize = 100_000;
+/// The finest grid of [`Encoder::Once`].
+const MOST_FRACTION_BITS: u32 = 20;
 
 /// Everything about time that a blueprint leaves open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,14 @@ impl SpikingSettings {
         {
             return wrong("the threshold of the delta code", threshold.to_string(), "a number above 0");
         }
+        if let Encoder::Once { fraction_bits, limit } = self.encoder {
+            if fraction_bits > MOST_FRACTION_BITS {
+                return wrong("fraction_bits", fraction_bits.to_string(), "at most 20");
+            }
+            if !(limit.is_finite() && limit > 0.0) {
+                return wrong("the limit of the input", limit.to_string(), "a number above 0");
+            }
+        }
         if surrogate(&self.surrogate).is_none() {
             return Err(self.wrong_surrogate());
         }
@@ -85,6 +95,14 @@ impl Default for SpikingSettings {
 pub enum Encoder {
     /// The numbers themselves, as a current that is the same at every step.
     Direct,
+    /// The numbers themselves, cut to ±`limit` and rounded to multiples of 2^−`fraction_bits`, at the first step only. What
+    /// follows the Input without neurons between them runs at that step alone.
+    Once {
+        /// At most 20.
+        fraction_bits: u32,
+        /// Above 0.
+        limit: f32,
+    },
     /// A spike with probability p at each step, p the [intensity](Intensity) of the number.
     Rate {
         /// From a number to an intensity.
@@ -142,6 +160,8 @@ impl Intensity {
 pub enum Readout {
     /// Mean over the steps of the last node's potential or current.
     Membrane,
+    /// Sum over the steps of the last node's potential or current.
+    Sum,
     /// Number of spikes of the last node.
     Counts,
     /// Minus the number of steps before the last node's first spike.
@@ -183,7 +203,12 @@ impl Encoder {
     /// Whether what it makes are spikes.
     #[must_use]
     pub fn spikes(&self) -> bool {
-        !matches!(self, Self::Direct | Self::Frames { binary: false })
+        !matches!(self, Self::Direct | Self::Once { .. } | Self::Frames { binary: false })
+    }
+
+    /// Whether a sample becomes one row, whatever the number of steps.
+    pub(crate) fn gives_one_row(&self) -> bool {
+        matches!(self, Self::Direct | Self::Once { .. })
     }
 
     /// The rows of one step of a batch whose samples lie in `x`, `[batch, elements]` (or `[batch, steps, elements]` for
@@ -192,6 +217,9 @@ impl Encoder {
     pub(crate) fn row(&self, x: &[f32], steps: usize, step: usize, noise: Option<u64>, to: &mut [f32]) {
         match self {
             Self::Direct => to.copy_from_slice(x),
+            Self::Once { fraction_bits, limit } => {
+                to.iter_mut().zip(x).for_each(|(to, x)| *to = rounded(*x, *fraction_bits, *limit));
+            }
             Self::Rate { intensity } => {
                 let seed = noise.unwrap_or_else(|| content(x));
                 for (element, (to, &x)) in to.iter_mut().zip(x).enumerate() {
@@ -218,6 +246,13 @@ impl Encoder {
             Self::Frames { .. } => to.copy_from_slice(&x[step * to.len()..][..to.len()]),
         }
     }
+}
+
+/// The multiple of 2^−`fraction_bits` nearest to `x`, within ±`limit`.
+#[must_use]
+pub fn rounded(x: f32, fraction_bits: u32, limit: f32) -> f32 {
+    let scale = (1u32 << fraction_bits) as f32;
+    (x.clamp(-limit, limit) * scale).round() / scale
 }
 
 /// A number that depends on every bit of the sample.
@@ -279,7 +314,7 @@ pub fn spiking_form(
             node.kind = neuron();
         }
     }
-    if readout != Readout::Membrane
+    if matches!(readout, Readout::Counts | Readout::FirstSpike)
         && let Some(output) = nodes.iter().position(|node| node.kind == NodeKind::Output)
     {
         let mut name = "answer".to_owned();

@@ -8,8 +8,8 @@ use gyrus_data::{Augment, ColumnKind, Dataset, Preprocessing, Skipped, Task};
 use gyrus_nn::SpikingSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
 use crate::metrics::number_or_nan;
+use crate::{Conversion, TrainError};
 
 /// The version of the run folder's format that this program writes, and the newest that it reads.
 pub const RUN_FORMAT_VERSION: u32 = 1;
@@ -38,6 +38,9 @@ pub struct RunRecord {
     pub settings: Settings,
     /// What came of it; absent until the run is finished.
     pub results: Option<Results>,
+    /// The dense run that it was converted from, for runs that `gyrus spike` has left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
     /// Where the time went.
     pub timings: Timings,
     /// Files of the data set that could not be used.
@@ -220,6 +223,7 @@ impl RunRecord {
             preprocessing: dataset.preprocessing.clone(),
             settings,
             results: None,
+            conversion: None,
             timings: Timings::default(),
             skipped: SkippedFiles::from(dataset.skipped.as_slice()),
             notes: dataset.notes.clone(),

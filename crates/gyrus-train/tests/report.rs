@@ -134,6 +134,7 @@ fn a_classification_shows_every_part() {
             metrics: &metrics(true),
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: digit_mistakes(&dataset),
+            activity: None,
             regression: None,
         },
     );
@@ -203,6 +204,7 @@ fn names_and_files_are_text_whatever_they_say() {
             metrics: &[metrics(true)[0].clone(), diverged],
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: vec![mistake; 3],
+            activity: None,
             regression: None,
         },
     );
@@ -247,6 +249,7 @@ fn a_regression_shows_its_scatter() {
             metrics: &metrics(false),
             confusion: None,
             mistakes,
+            activity: None,
             regression: Some(points),
         },
     );
@@ -279,6 +282,7 @@ fn a_run_that_has_only_begun_has_a_page_too() {
         metrics: &[],
         confusion: None,
         mistakes: vec![],
+        activity: None,
         regression: None,
     };
     let html = page("begun", &data);

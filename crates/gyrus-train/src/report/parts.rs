@@ -140,7 +140,16 @@ pub(super) fn curves(data: &ReportData<'_>) -> String {
     let drawn: String = charts
         .into_iter()
         .map(|(title, lines, scale, chosen_epoch, write)| {
-            line_chart(&LineChart { title, lines, scale, chosen_epoch, write })
+            line_chart(&LineChart {
+                across: None,
+                unit: "epoch",
+                axis: "epoch",
+                title,
+                lines,
+                scale,
+                chosen_epoch,
+                write,
+            })
         })
         .collect();
     let table = parts_of_data(data.record);

@@ -61,6 +61,17 @@ impl Scale {
         Self { low, high, is_logarithmic: false, ticks }
     }
 
+    /// A logarithmic axis with ticks at just these rising numbers above 0.
+    pub(super) fn at(values: &[f64]) -> Self {
+        match values {
+            [first, .., last] if first < last => {
+                Self { low: *first, high: *last, is_logarithmic: true, ticks: values.to_vec() }
+            }
+            [first, ..] => Self { ticks: values[..1].to_vec(), ..Self::whole(*first, *first, 1) },
+            [] => Self::whole(1.0, 1.0, 1),
+        }
+    }
+
     fn logarithmic(low: f64, high: f64) -> Self {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let all: Vec<f64> = (first..=last)

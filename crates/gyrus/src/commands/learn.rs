@@ -152,7 +152,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         ))),
         Outcome::Finished { test, mut record } => {
             record.timings.total_seconds = earlier + start.elapsed().as_secs_f64();
-            folder.finish(&record, &report::render(&dataset, &blueprint, &record, &folder, &test)?)?;
+            folder.finish(&record, &report::render(&dataset, &blueprint, &record, &folder, &test, None)?)?;
             conclude(arguments, &record, &folder, &blueprint)
         }
     }
@@ -227,23 +227,31 @@ fn resume(path: &Path, arguments: &Arguments) -> Result<Prepared, Failure> {
         folder.remove_checkpoint()?;
         return Err(Failure::Caller(format!("the run in {} is finished already", path.display())));
     }
+    let (dataset, _) = reload(&record, arguments.directory.as_deref())?;
+    let blueprint = folder.read_blueprint()?;
+    let file = folder.path().join("blueprint.toml").display().to_string();
+    check_fit(&blueprint, &file, &dataset.preprocessing, &dataset.task, &dataset.name)?;
+    check(&blueprint, &record.settings)?;
+    Ok(Prepared { dataset, blueprint, record, folder })
+}
+
+/// The data that a run learnt from, from where it was read or from `directory`, and the file or folder it was read from.
+pub(super) fn reload(
+    record: &RunRecord,
+    directory: Option<&Path>,
+) -> Result<(Dataset, Option<PathBuf>), Failure> {
     let size = match &record.preprocessing {
         Preprocessing::Image { height, .. } => Some(*height),
         Preprocessing::Table { .. } => None,
     };
-    let path = arguments.directory.as_deref().or(record.data.path.as_deref().map(Path::new));
+    let path = directory.or(record.data.path.as_deref().map(Path::new));
     let name = match path {
         Some(path) if !STANDARD.contains(&record.data.name.as_str()) => path.to_string_lossy(),
         _ => record.data.name.as_str().into(),
     };
     let source =
         Source { name: &name, directory: path, target: record.data.target.as_deref(), picture_size: size };
-    let (dataset, _) = source.load()?;
-    let blueprint = folder.read_blueprint()?;
-    let file = folder.path().join("blueprint.toml").display().to_string();
-    check_fit(&blueprint, &file, &dataset.preprocessing, &dataset.task, &dataset.name)?;
-    check(&blueprint, &record.settings)?;
-    Ok(Prepared { dataset, blueprint, record, folder })
+    source.load()
 }
 
 /// Data sets that are known by name.

@@ -5,4 +5,5 @@ pub(crate) mod learn;
 pub(crate) mod predict;
 mod recipe;
 mod report;
+pub(crate) mod spike;
 mod time;

@@ -2,7 +2,7 @@
 
 use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Targets, Task};
-use gyrus_train::report::{Confusion, Mistake, Picture, ReportData, render as render_page};
+use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ pub(crate) fn render(
     record: &RunRecord,
     folder: &RunFolder,
     test: &Evaluation,
+    activity: Option<Activity<'_>>,
 ) -> Result<String, Failure> {
     let metrics = folder.read_metrics()?;
     let mut data = ReportData {
@@ -24,6 +25,7 @@ pub(crate) fn render(
         metrics: &metrics,
         confusion: None,
         mistakes: Vec::new(),
+        activity,
         regression: None,
     };
     match (&dataset.test.targets, &dataset.task) {
