@@ -6,7 +6,7 @@
 //! one rests once its membranes have come to rest.
 
 use gyrus_blueprint::{NeuronModel, Reset};
-use gyrus_kernels::events::{TOUCHED, membrane_step};
+use gyrus_kernels::events::{TOUCHED, membrane_step, signed_step};
 use gyrus_kernels::neuron::{NeuronKind, Reset as KernelReset};
 
 use crate::weights::{Sums, Synapses};
@@ -201,7 +201,9 @@ impl Neurons {
                     membrane_step(*kind, &constants[of_block], x, [&mut *v, &mut *i, &mut *a], u, words)
                 }
                 Cells::Signed { levels, threshold } => {
-                    signed_step((*levels, *threshold), x, [&mut *v, &mut *i, &mut *a], u, words)
+                    let finite = signed_step((*levels, *threshold), x, [&mut *v, &mut *i, &mut *a], words);
+                    u.copy_from_slice(v);
+                    finite
                 }
             };
             if !finite && let Some(neuron) = u[..real].iter().position(|u| !u.is_finite()) {
@@ -226,30 +228,6 @@ impl Neurons {
     pub(crate) fn signs<'a>(&self, state: &'a Membranes) -> Option<&'a [f32]> {
         matches!(self.cells, Cells::Signed { .. }).then_some(&state.i[..])
     }
-}
-
-/// A step of [`SignedIF`](gyrus_blueprint::NodeKind::SignedIF): `v` is the sum of all input, `spikes` becomes the spikes,
-/// `net` counts them.
-fn signed_step(
-    (levels, threshold): (f32, f32),
-    x: &[f32],
-    [v, spikes, net]: [&mut [f32]; 3],
-    u: &mut [f32],
-    words: &mut [u32],
-) -> bool {
-    words.fill(0);
-    let mut finite = true;
-    for n in 0..x.len() {
-        v[n] += x[n];
-        let (sum, k) = (v[n], net[n]);
-        let up = k < levels && sum > (k + 0.5) * threshold;
-        let down = k > 0.0 && sum <= (k - 0.5) * threshold;
-        let spike = f32::from(i8::from(up) - i8::from(down));
-        words[n / WORD] |= u32::from(up | down) << (n % WORD);
-        (spikes[n], net[n], u[n]) = (spike, k + spike, sum);
-        finite &= sum.is_finite();
-    }
-    finite
 }
 
 /// One value for each neuron.

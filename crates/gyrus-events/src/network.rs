@@ -22,6 +22,8 @@ use crate::weights::{Sums, Synapses};
 pub enum StimulusKind {
     /// As a current that is the same at every step.
     Constant,
+    /// As numbers that enter at the first step only; what follows them without neurons between runs at that step alone.
+    Once,
     /// As numbers of each step.
     Frames,
     /// As spikes.
@@ -33,6 +35,8 @@ pub enum StimulusKind {
 pub enum Stimulus<'a> {
     /// `[elements]`
     Constant(&'a [f32]),
+    /// `[elements]`
+    Once(&'a [f32]),
     /// `[steps, elements]`
     Frames(&'a [f32]),
     /// Packed spikes, `[steps, words(elements)]`.
@@ -131,7 +135,7 @@ impl EventNetwork {
         stimulus: StimulusKind,
     ) -> Result<Self, EventsError> {
         let form = match stimulus {
-            StimulusKind::Constant => Form::Constant,
+            StimulusKind::Constant | StimulusKind::Once => Form::Constant,
             StimulusKind::Frames => Form::Dense,
             StimulusKind::Spikes => Form::Binary,
         };
@@ -158,6 +162,11 @@ impl EventNetwork {
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// The last step at which a constant signal changes.
+    fn last_change(&self) -> usize {
+        usize::from(self.stimulus == StimulusKind::Once)
     }
 
     /// Runs one sample for `steps`, from the state before the first step. `record` keeps what all neurons put out.
@@ -218,6 +227,7 @@ impl EventNetwork {
         let words = self.inputs.div_ceil(u32::BITS as usize);
         let (kind, got, one) = match stimulus {
             Stimulus::Constant(x) => (StimulusKind::Constant, x.len(), Some(self.inputs)),
+            Stimulus::Once(x) => (StimulusKind::Once, x.len(), Some(self.inputs)),
             Stimulus::Frames(x) => (StimulusKind::Frames, x.len(), steps.checked_mul(self.inputs)),
             Stimulus::Spikes(bits) => (StimulusKind::Spikes, bits.len(), steps.checked_mul(words)),
         };
@@ -229,7 +239,7 @@ impl EventNetwork {
         if one != Some(got) {
             let what = if kind == StimulusKind::Spikes { "words" } else { "numbers" };
             let expected = match kind {
-                StimulusKind::Constant => format!("{} of them", self.inputs),
+                StimulusKind::Constant | StimulusKind::Once => format!("{} of them", self.inputs),
                 StimulusKind::Frames => format!("{} for each of {steps} steps", self.inputs),
                 StimulusKind::Spikes => format!("{words} for each of {steps} steps"),
             };
@@ -303,7 +313,11 @@ impl EventNetwork {
         outcome: &mut Outcome,
     ) -> Result<(), EventsError> {
         let unit = &self.units[index];
+        let over = self.stimulus == StimulusKind::Once && step == 1;
         if unit.output == Form::Constant && step > 0 && !matches!(unit.work, Work::Output) {
+            if over {
+                states[index].out.row.fill(0.0);
+            }
             return Ok(());
         }
         let alone = unit.sources.len() == 1 && unit.delayed.is_empty();
@@ -401,7 +415,9 @@ impl EventNetwork {
                         from.write(unit.input, &mut row_for_events);
                         Current::Row(&row_for_events, false)
                     }
-                    None => Current::Row(&from.row, unit.input == Form::Constant && step > 0),
+                    None => {
+                        Current::Row(&from.row, unit.input == Form::Constant && step > self.last_change())
+                    }
                 };
                 let updates = neurons.step(current, &mut own.membranes, &mut own.out.row);
                 let updates = updates.map_err(|neuron| EventsError::NotFinite {
@@ -433,7 +449,7 @@ impl EventNetwork {
 /// The sample's numbers or spikes of one step.
 fn enter(stimulus: Stimulus<'_>, step: usize, inputs: usize, to: &mut Signal) {
     match stimulus {
-        Stimulus::Constant(x) => to.row.copy_from_slice(x),
+        Stimulus::Constant(x) | Stimulus::Once(x) => to.row.copy_from_slice(x),
         Stimulus::Frames(x) => to.row.copy_from_slice(&x[step * inputs..][..inputs]),
         Stimulus::Spikes(bits) => {
             let words = inputs.div_ceil(u32::BITS as usize);

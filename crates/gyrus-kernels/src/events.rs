@@ -13,7 +13,8 @@ use pulp::Arch;
 use crate::convolution::Convolution;
 use crate::membrane;
 use crate::neuron::NeuronKind;
-use crate::spikes::BITS;
+use crate::quantize::steps_in;
+use crate::spikes::{self, BITS};
 
 /// Floats that rows are padded to.
 pub const LANE: usize = 16;
@@ -39,6 +40,38 @@ pub fn membrane_step(
     z: &mut [u32],
 ) -> bool {
     membrane::forward_in_place(kind, constants, x, state, u, z)
+}
+
+/// One step of [signed](crate::signed) neurons: the row `x` is added to the `sums`, and the spikes −1, 0 and 1 that are due
+/// to `counts`; `spikes` becomes them, and `z` tells where they are. Rows are as in [`membrane_step`]. Returns whether every
+/// sum is finite.
+///
+/// # Panics
+/// If the rows are not equally wide.
+pub fn signed_step(
+    (levels, threshold): (f32, f32),
+    x: &[f32],
+    [sums, spikes, counts]: [&mut [f32]; 3],
+    z: &mut [u32],
+) -> bool {
+    let width = x.len();
+    assert!([sums.len(), spikes.len(), counts.len()] == [width; 3], "rows are equally wide");
+    let scale = threshold.recip();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut broken = 0.0;
+            for (((x, sum), count), spike) in x.iter().zip(sums).zip(counts).zip(&mut *spikes) {
+                *sum += x;
+                // Zero times what is not finite is NaN.
+                broken += *sum * 0.0;
+                *spike = (steps_in(*sum, levels, scale) - *count).clamp(-1.0, 1.0);
+                *count += *spike;
+            }
+            spikes::pack_row(spikes, z);
+            broken == 0.0
+        },
+    )
 }
 
 /// Appends the indices of the set bits of a row of packed spikes.

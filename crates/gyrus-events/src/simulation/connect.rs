@@ -93,7 +93,11 @@ impl Weight {
         };
         match sound && numbers.iter().all(|number| number.is_finite()) {
             true => Ok(()),
-            false => Err(wrong("a weight", format!("{self:?}"), "finite numbers, `from` up to `to`, deviations of at least 0")),
+            false => Err(wrong(
+                "a weight",
+                format!("{self:?}"),
+                "finite numbers, `from` up to `to`, deviations of at least 0",
+            )),
         }
     }
 
@@ -153,7 +157,11 @@ impl<'a> Plan<'a> {
         for (index, projection) in projections.iter().enumerate() {
             let range = |population: usize| match (starts.get(population), starts.get(population + 1)) {
                 (Some(&first), Some(&end)) => Ok(first..end),
-                _ => Err(wrong("a projection's population", population, &format!("fewer than {}", starts.len() - 1))),
+                _ => Err(wrong(
+                    "a projection's population",
+                    population,
+                    &format!("fewer than {}", starts.len() - 1),
+                )),
             };
             let (sources, targets) = (range(projection.source)?, range(projection.target)?);
             let delay = match &projection.rule {

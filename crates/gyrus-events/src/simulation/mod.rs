@@ -149,7 +149,11 @@ impl Simulation {
     ///
     /// # Errors
     /// If a potential is not a finite number: the error names population, step and neuron. The simulation cannot go on then.
-    pub fn run(&mut self, steps: u64, mut hear: impl FnMut(u64, &[u32]) + Send) -> Result<Activity, EventsError> {
+    pub fn run(
+        &mut self,
+        steps: u64,
+        mut hear: impl FnMut(u64, &[u32]) + Send,
+    ) -> Result<Activity, EventsError> {
         if self.parts.len() > 1 {
             keep_awake(|| self.take(steps, &mut hear))
         } else {
@@ -157,7 +161,11 @@ impl Simulation {
         }
     }
 
-    fn take(&mut self, steps: u64, hear: &mut (impl FnMut(u64, &[u32]) + Send)) -> Result<Activity, EventsError> {
+    fn take(
+        &mut self,
+        steps: u64,
+        hear: &mut (impl FnMut(u64, &[u32]) + Send),
+    ) -> Result<Activity, EventsError> {
         let mut activity = Activity::default();
         let mut sent: Vec<Vec<u32>> = vec![Vec::new(); self.interval];
         while activity.steps < steps {
@@ -184,7 +192,8 @@ impl Simulation {
                 activity.spikes += sent.len() as u64;
                 hear(now + offset as u64, sent);
             }
-            let heard = self.parts.par_iter_mut().with_max_len(1).map(|part| part.deliver(now, &sent[..taken]));
+            let heard =
+                self.parts.par_iter_mut().with_max_len(1).map(|part| part.deliver(now, &sent[..taken]));
             activity.synaptic_events += heard.sum::<u64>();
             self.now += taken as u64;
             activity.steps += taken as u64;

@@ -57,7 +57,11 @@ impl Source {
                 break;
             }
         }
-        Ok(Self { stream: Stream::new(seed, u64::from(u32::from_be_bytes(*b"nois"))), weight: noise.weight, cumulative })
+        Ok(Self {
+            stream: Stream::new(seed, u64::from(u32::from_be_bytes(*b"nois"))),
+            weight: noise.weight,
+            cumulative,
+        })
     }
 
     /// Adds the noise of a step to the neurons from `first`.

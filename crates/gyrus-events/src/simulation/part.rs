@@ -92,7 +92,11 @@ impl Part {
         let rows = (plan.longest() + 1).next_power_of_two();
         let floats = rows.saturating_mul(self.width);
         if u32::try_from(floats).is_err() {
-            return Err(wrong("the longest delay", format!("{} steps", plan.longest()), "fewer for a part to address"));
+            return Err(wrong(
+                "the longest delay",
+                format!("{} steps", plan.longest()),
+                "fewer for a part to address",
+            ));
         }
         self.ring = reserve(floats, "the input to come")?;
         self.ring.resize(floats, 0.0);
