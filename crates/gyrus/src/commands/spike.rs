@@ -318,7 +318,8 @@ fn input_limit(preprocessing: &Preprocessing) -> f32 {
             let ends = mean.iter().zip(deviation).map(|(mean, deviation)| mean.max(1.0 - mean) / deviation);
             ends.fold(0.0, f32::max)
         }
-        Preprocessing::Table { .. } => 16.0,
+        // Recordings of events come from spiking runs alone, which are refused; the limit would do for their counts.
+        Preprocessing::Table { .. } | Preprocessing::Events { .. } => 16.0,
     }
 }
 
@@ -452,6 +453,7 @@ fn conclude(
     let file = match record.preprocessing {
         Preprocessing::Image { .. } => "PICTURE.png",
         Preprocessing::Table { .. } => "ROWS.csv",
+        Preprocessing::Events { .. } => "RECORDING",
     };
     say(format_args!(
         "\nNext:\n  gyrus predict {} {file}      what it says after {} steps\n  open {}      spikes, potentials, accuracy \
