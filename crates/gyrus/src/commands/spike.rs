@@ -125,9 +125,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let (test, preprocessing) = (&dense.dataset.test, &dense.dataset.preprocessing);
     let over_time = evaluate_over_time(&network, test, preprocessing)?;
     let dense_network = Network::from_state(&dense.blueprint, &dense.state, &device)?;
-    let rivals = [&dense_network, &spiking.quantized];
-    let [dense_work, quantized_work] = rivals.map(|rival| evaluate_over_time(rival, test, preprocessing));
-    let (dense_work, quantized_work) = (dense_work?, quantized_work?);
+    let dense_work = evaluate_over_time(&dense_network, test, preprocessing)?;
+    let quantized_work = evaluate_over_time(&spiking.quantized, test, preprocessing)?;
     let exact = spiking.enough_steps.map(|enough_steps| ExactRecord {
         agreement: agreement(&spiking.quantized, &network, test, preprocessing),
         settled_after: over_time.settled_after(),
