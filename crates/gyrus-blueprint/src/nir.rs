@@ -32,6 +32,7 @@ mod graph;
 mod hdf5;
 mod neurons;
 mod nodes;
+mod pixels;
 mod source;
 mod write;
 
@@ -43,6 +44,7 @@ use std::path::Path;
 use crate::neuron::{Array, Discretization, Parameters};
 use crate::{Blueprint, BlueprintError, Node, Shape};
 
+pub use pixels::with_standardisation;
 pub use write::write_nir;
 
 use nodes::{Leaf, Told};
