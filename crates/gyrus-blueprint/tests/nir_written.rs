@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use gyrus_blueprint::{
     Array, Blueprint, BlueprintError, Discretization, Integration, Node, NodeKind, Padding, Parameters,
-    Reset, read_nir, write_nir,
+    Reset, read_nir, with_standardisation, write_nir,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -340,7 +340,7 @@ fn standardisation_becomes_a_node() {
     let blueprint = builder.node("fc", NodeKind::linear(2)).build().unwrap();
     let (mean, deviation) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
     let stored = parameters(&blueprint);
-    let (with, parameters) = nir::with_standardisation(&blueprint, &stored, &mean, &deviation).unwrap();
+    let (with, parameters) = with_standardisation(&blueprint, &stored, &mean, &deviation).unwrap();
     let names: Vec<&str> = with.nodes().iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["input", "standardise", "flat", "fc", "output"]);
     assert_eq!(with.edges(), [(0, 1), (1, 2), (2, 3), (3, 4)]);
@@ -348,7 +348,7 @@ fn standardisation_becomes_a_node() {
     assert_eq!(parameters["standardise.bias"].values, [-1.0, -1.0, -0.25]);
     assert_eq!(parameters["fc.weight"], stored["fc.weight"]);
     let error = |mean: &[f32], deviation: &[f32]| {
-        nir::with_standardisation(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
+        with_standardisation(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
     };
     assert!(error(&[0.5], &[0.5]).contains("[channels, height, width] with a mean"));
     assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("deviation is 0"));

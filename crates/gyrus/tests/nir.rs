@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::*;
-use gyrus::blueprint::{Array, Blueprint, Discretization, Integration, NodeKind, Parameters, nir, write_nir};
+use gyrus::blueprint::{
+    Array, Blueprint, Discretization, Integration, NodeKind, Parameters, with_standardisation, write_nir,
+};
 
 /// Two classes by brightness: class 1 hears the mean of the picture, class 0 a constant. Fires at most once a step.
 fn brightness(folder: &Path, pixels: [usize; 2]) -> PathBuf {
@@ -99,7 +101,7 @@ fn a_nir_network_must_fit_pictures_and_know_its_step() {
     assert!(torn.contains("torn.nir"), "{torn}");
     let Some(data) = real_data("nir") else { return };
     let sentence = refused(&run("predict", &[&data.join("two_lif_neurons.nir"), &picture]));
-    assert!(sentence.contains("`lif1` has time constants") && sentence.contains("--dt"), "{sentence}");
+    assert!(sentence.contains("`lif1` depends on the time step") && sentence.contains("--dt"), "{sentence}");
     let answer = json(run("predict --json --dt 0.1", &[&data.join("two_lif_neurons.nir"), &picture]));
     assert_eq!(answer["predictions"][0]["outputs"], serde_json::json!([0.0]));
 }
@@ -116,7 +118,7 @@ fn a_run_as_a_nir_file_answers_as_the_run() {
     let preprocessing = record(&path)["preprocessing"].clone();
     let list = |name: &str| serde_json::from_value::<Vec<f32>>(preprocessing[name].clone()).unwrap();
     let (blueprint, state) =
-        nir::with_standardisation(&blueprint, &state, &list("mean"), &list("deviation")).unwrap();
+        with_standardisation(&blueprint, &state, &list("mean"), &list("deviation")).unwrap();
     let (bytes, warnings) = write_nir(&blueprint, &state, Discretization::default()).unwrap();
     assert!(warnings.iter().any(|warning| warning.contains("reset by subtraction")), "{warnings:?}");
     let file = folder.path().join("net.nir");
@@ -144,7 +146,7 @@ fn inspect_nir() {
     assert_eq!(nodes[1]["settings"]["start_axis"], 0);
     assert_eq!(found["trained_parameters"], 50);
     let text = stdout(&succeeded(run("inspect", &[&network])));
-    for part in ["version \"1.0.8\"", "steps of 1 ms (exact)", "fc     Affine", "fc.weight  [2, 24]"] {
+    for part in ["version \"1.0.8\"", "steps of 1 ms (exact)", "fc      Affine", "fc.weight  [2, 24]"] {
         assert!(text.contains(part), "no {part:?} in: {text}");
     }
     let Some(data) = real_data("nir") else { return };

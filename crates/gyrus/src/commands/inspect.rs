@@ -47,11 +47,12 @@ struct Found {
 
 /// Whether a path is meant as a NIR file: by its name, or because it is HDF5.
 pub(crate) fn is_nir(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let begins = || File::open(path)?.take(8).read_to_end(&mut start);
-    !path.is_dir()
-        && (path.extension().is_some_and(|extension| extension == "nir")
-            || begins().is_ok_and(|_| start == HDF5))
+    let begins_as_hdf5 = || {
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut start));
+        read.is_ok() && start == HDF5
+    };
+    !path.is_dir() && (path.extension().is_some_and(|extension| extension == "nir") || begins_as_hdf5())
 }
 
 fn of_run(path: &Path) -> Result<Found, Failure> {

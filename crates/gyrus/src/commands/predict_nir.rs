@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use clap::Args;
-use gyrus_blueprint::{Blueprint, Discretization, Integration, NirNetwork, NodeKind, load_nir};
+use gyrus_blueprint::{Blueprint, Discretization, Integration, NirNetwork, Node, NodeKind, load_nir};
 use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings, floats};
 use gyrus_tensor::{device, filled_tensor};
@@ -62,11 +62,11 @@ impl NirArguments {
         };
         let dt_ms = match self.dt.or(network.time.map(|time| time.dt_ms)) {
             Some(dt_ms) => dt_ms,
-            None => match timed(&network.blueprint) {
+            None => match timed(network) {
                 None => 1.0,
                 Some(node) => {
                     return Err(Failure::Caller(format!(
-                        "{}: node `{node}` has time constants or a delay, but the file does not say its time step; give it \
+                        "{}: node `{node}` depends on the time step, but the file does not say it; give it \
                          in milliseconds as in --dt 1 (Norse's default) or --dt 0.1 (snnTorch's)",
                         file.display()
                     )));
@@ -96,6 +96,7 @@ pub(crate) fn run(arguments: &predict::Arguments) -> Result<(), Failure> {
         note(format_args!("note: {warning}"));
     }
     let settings = arguments.nir.settings(&nir, file)?;
+    let nir = nir.with_step(settings.time)?;
     let preprocessing = pixels(&nir.blueprint, file)?;
     let network =
         Network::with_state(&nir.blueprint, Some(&settings), &nir.parameters, &device(&arguments.device)?)?;
@@ -179,12 +180,12 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing, Failure> 
 }
 
 /// A node that means something else at another time step.
-fn timed(blueprint: &Blueprint) -> Option<&str> {
-    let depends = |kind: &NodeKind| {
-        let constants = kind.neuron().map(|neuron| neuron.has("tau_membrane_ms"));
-        constants.unwrap_or(matches!(kind, NodeKind::Delay { .. }))
+fn timed(network: &NirNetwork) -> Option<&str> {
+    let depends = |node: &&Node| {
+        let neuron = node.kind.neuron().is_some() && !network.each_step.contains(&node.name);
+        neuron || matches!(node.kind, NodeKind::Delay { .. })
     };
-    blueprint.nodes().iter().find(|node| depends(&node.kind)).map(|node| node.name.as_str())
+    network.blueprint.nodes().iter().find(depends).map(|node| node.name.as_str())
 }
 
 /// Whether the Output is fed by one node, and that node fires.
