@@ -43,7 +43,7 @@ pub use error::BlueprintError;
 pub use file::MAX_FILE_BYTES;
 pub use inference::MAX_ELEMENTS;
 pub use neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
-pub use nir::{NirNetwork, load_nir, read_nir, write_nir};
+pub use nir::{NirNetwork, load_nir, read_nir, with_standardisation, write_nir};
 pub use node::{Node, NodeKind};
 pub use presets::{preset, preset_names};
 pub use shape::{NodeShapes, ParameterSpec, Shape, Shapes};

@@ -7,8 +7,9 @@
 //!
 //! - **Time** is in seconds in files and in milliseconds here. The decimal point moves, so nothing is rounded.
 //! - **Constants of neurons** are one array in a file: one number here where all are equal, else `per_neuron`.
-//! - **r of I and IF** has no agreed unit. sinabs, Norse and snnTorch add r I at each step; so that is what a file gets and
-//!   gives. Without a known step, r is taken as per millisecond, that is for steps of 1 ms.
+//! - **r of I and IF** has no agreed unit. An r of 1 is what sinabs, Norse and snnTorch write of neurons that add I at each
+//!   step, however long ([`NirNetwork::with_step`]). Any other number is per second, as SpikingJelly writes 1 / dt. Files of
+//!   ours hold what one step adds, and its length beside it.
 //! - **A sum** is several edges into one node. Edges that close a cycle deliver one step later.
 //! - **What NIR leaves open** stands in the `metadata` of nodes, and is read back from there. Others ignore it, which is
 //!   why [`write_nir`] returns a warning whenever they would compute something else:
@@ -32,6 +33,7 @@ mod graph;
 mod hdf5;
 mod neurons;
 mod nodes;
+mod pixels;
 mod source;
 mod write;
 
@@ -41,8 +43,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::neuron::{Array, Discretization, Parameters};
-use crate::{Blueprint, BlueprintError, Node, Shape};
+use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
 
+pub use pixels::with_standardisation;
 pub use write::write_nir;
 
 use nodes::{Leaf, Told};
@@ -61,8 +64,38 @@ pub struct NirNetwork {
     pub time: Option<Discretization>,
     /// The version of the package that wrote the file; empty where it does not say.
     pub version: String,
+    /// I and IF nodes that add their input at each step, however long; here as 1 per millisecond, that is for steps of 1 ms.
+    pub each_step: Vec<String>,
     /// Where the file leaves open what it means; one sentence each.
     pub warnings: Vec<String>,
+}
+
+impl NirNetwork {
+    /// The network for steps of this length, which a file of others does not say.
+    ///
+    /// # Errors
+    /// If `dt_ms` is not a finite number above 0.
+    pub fn with_step(mut self, time: Discretization) -> Result<Self, BlueprintError> {
+        if !(time.dt_ms.is_finite() && time.dt_ms > 0.0) {
+            return Err(BlueprintError::NumberOutOfRange {
+                node: self.blueprint.name,
+                kind: "NIRGraph",
+                field: "dt_ms",
+                got: time.dt_ms,
+                expected: "a finite number above 0",
+            });
+        }
+        let mut nodes = self.blueprint.nodes().to_vec();
+        for node in nodes.iter_mut().filter(|node| self.each_step.contains(&node.name)) {
+            if let NodeKind::I { resistance, .. } | NodeKind::IF { resistance, .. } = &mut node.kind {
+                *resistance = 1.0 / time.dt_ms;
+            }
+        }
+        let edges = self.blueprint.edges().to_vec();
+        self.blueprint = Blueprint::new(self.blueprint.name, nodes, edges)?;
+        self.time = Some(time);
+        Ok(self)
+    }
 }
 
 /// Reads a NIR file. Errors name the file.
@@ -103,7 +136,15 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork, BlueprintError> {
     let mut nodes = Vec::with_capacity(flat.leaves.len());
     let mut parameters = Parameters::new();
     let mut told = HashMap::new();
-    for Leaf { name, kind, parameters: arrays, told: shape } in flat.leaves {
+    let mut warnings = Vec::new();
+    let mut each_step = Vec::new();
+    for Leaf { name, kind, parameters: arrays, told: shape, each_step: adds, unknown } in flat.leaves {
+        if adds {
+            each_step.push(name.clone());
+        }
+        for field in unknown {
+            warnings.push(format!("`{name}`: its field `{field}` is none of NIR's and has no effect"));
+        }
         for (parameter, array) in arrays {
             parameters.insert(format!("{name}.{parameter}"), array);
         }
@@ -116,8 +157,8 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork, BlueprintError> {
     let name = flat.name.unwrap_or_else(|| "nir".to_owned());
     let blueprint = in_working_order(&Blueprint::new(name, nodes, edges)?)?;
     check_shapes(&blueprint, &parameters, &told)?;
-    let warnings = warnings(&blueprint, &parameters, flat.time);
-    Ok(NirNetwork { blueprint, parameters, time: flat.time, version, warnings })
+    warnings.extend(unclear(&blueprint, &parameters, flat.time, &each_step));
+    Ok(NirNetwork { blueprint, parameters, time: flat.time, version, each_step, warnings })
 }
 
 /// The same graph with its nodes in topological order: HDF5 lists them by name.
@@ -183,7 +224,12 @@ fn parameter<'a>(
 }
 
 /// What a reader should know of a file that says less than a body needs.
-fn warnings(blueprint: &Blueprint, parameters: &Parameters, time: Option<Discretization>) -> Vec<String> {
+fn unclear(
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+    time: Option<Discretization>,
+    each_step: &[String],
+) -> Vec<String> {
     let mut rates = Vec::new();
     let mut resting = Vec::new();
     for node in blueprint.nodes() {
@@ -192,7 +238,7 @@ fn warnings(blueprint: &Blueprint, parameters: &Parameters, time: Option<Discret
             Some(array) => array.values.iter().all(|&stored| f64::from(stored) == value),
             None => neuron.constants.iter().all(|&(constant, number)| constant != name || number == value),
         };
-        if neurons::adds_up(node.kind.name()) && !is("resistance", 1.0) {
+        if time.is_none() && neurons::adds_up(node.kind.name()) && !each_step.contains(&node.name) {
             rates.push(node.name.as_str());
         }
         if !is("v_leak", 0.0) {
@@ -200,11 +246,8 @@ fn warnings(blueprint: &Blueprint, parameters: &Parameters, time: Option<Discret
         }
     }
     let mut warnings = Vec::new();
-    if time.is_none() && !rates.is_empty() {
-        warnings.push(format!(
-            "{}: r is taken as per millisecond, so that steps of 1 ms add r I; NIR does not say its unit",
-            list(&rates)
-        ));
+    if !rates.is_empty() {
+        warnings.push(format!("{}: r is taken as per second; NIR does not say its unit", list(&rates)));
     }
     if !resting.is_empty() {
         warnings.push(starts_at_rest(&resting));

@@ -320,4 +320,5 @@ fn the_papers_convolutions() {
     assert_eq!(stored as u64, shapes.trainable_parameters());
     assert_eq!(stored, 16 * 50 + 16 + 16 * 144 + 16 + 8 * 144 + 8 + 256 * 128 + 256 + 10 * 256 + 10);
     assert_eq!(constant(&network, "1", "resistance"), 1.0);
+    assert_eq!(network.each_step, ["1", "10", "12", "3", "6"]);
 }

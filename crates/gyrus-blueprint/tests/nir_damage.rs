@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{BlueprintError, load_nir, read_nir};
+use gyrus_blueprint::{
+    BlueprintError, Discretization, Integration, NirNetwork, NodeKind, load_nir, read_nir,
+};
 use hdf5_pure::{DatasetBuilder, FileBuilder, GroupBuilder};
 
 fn golden(name: &str) -> Vec<u8> {
@@ -137,6 +139,43 @@ fn wrong_fields_are_named() {
     );
     let text = refused(chain("Izhikevich", &|_| {}));
     assert!(text.starts_with("node `it` has the NIR type \"Izhikevich\"; there are Input, "), "{text}");
+}
+
+#[test]
+fn unknown_fields_are_told() {
+    let with_refractory = chain("LIF", &|group| {
+        for (name, value) in [("tau", 0.02), ("v_threshold", 1.0), ("tau_refractory", 0.002)] {
+            group.create_dataset(name).with_f64_data(&[value; 3]);
+        }
+    });
+    let warnings = read_nir(with_refractory).unwrap().warnings;
+    assert_eq!(warnings, ["`it`: its field `tau_refractory` is none of NIR's and has no effect"]);
+}
+
+/// sinabs, Norse and snnTorch write an r of 1 for "each step adds I"; SpikingJelly writes 1 / dt, in seconds.
+#[test]
+fn what_r_of_an_integrator_means() {
+    let read = |r: f64| {
+        let file = chain("IF", &|group| {
+            for (name, value) in [("r", r), ("v_threshold", 1.0)] {
+                group.create_dataset(name).with_f64_data(&[value; 3]);
+            }
+        });
+        read_nir(file).unwrap()
+    };
+    let resistance = |network: &NirNetwork| match network.blueprint.nodes()[1].kind {
+        NodeKind::IF { resistance, .. } => resistance,
+        _ => panic!("no IF"),
+    };
+    let time = Discretization { dt_ms: 0.25, integration: Integration::Euler };
+    let each_step = read(1.0);
+    assert_eq!((resistance(&each_step), &each_step.each_step[..]), (1.0, &["it".to_owned()][..]));
+    assert_eq!(each_step.warnings, [""; 0]);
+    assert_eq!(resistance(&each_step.with_step(time).unwrap()), 4.0);
+    let per_second = read(4000.0);
+    assert_eq!(resistance(&per_second), 4.0);
+    assert_eq!(per_second.warnings, ["`it`: r is taken as per second; NIR does not say its unit"]);
+    assert_eq!(resistance(&per_second.with_step(time).unwrap()), 4.0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use gyrus_blueprint::{
     Array, Blueprint, BlueprintError, Discretization, Integration, Node, NodeKind, Padding, Parameters,
-    Reset, read_nir, write_nir,
+    Reset, read_nir, with_standardisation, write_nir,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -332,6 +332,26 @@ fn leave(
     let json = json!({"type_check": type_check, "nodes": nodes, "edges": edges});
     std::fs::write(folder.join(format!("{}.nir", blueprint.name)), bytes).unwrap();
     std::fs::write(folder.join(format!("{}.json", blueprint.name)), json.to_string()).unwrap();
+}
+
+#[test]
+fn standardisation_becomes_a_node() {
+    let builder = Blueprint::builder("x").input([3, 4, 4]).node("flat", NodeKind::flatten());
+    let blueprint = builder.node("fc", NodeKind::linear(2)).build().unwrap();
+    let (mean, deviation) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
+    let stored = parameters(&blueprint);
+    let (with, parameters) = with_standardisation(&blueprint, &stored, &mean, &deviation).unwrap();
+    let names: Vec<&str> = with.nodes().iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["input", "standardise", "flat", "fc", "output"]);
+    assert_eq!(with.edges(), [(0, 1), (1, 2), (2, 3), (3, 4)]);
+    assert_eq!(parameters["standardise.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
+    assert_eq!(parameters["standardise.bias"].values, [-1.0, -1.0, -0.25]);
+    assert_eq!(parameters["fc.weight"], stored["fc.weight"]);
+    let error = |mean: &[f32], deviation: &[f32]| {
+        with_standardisation(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
+    };
+    assert!(error(&[0.5], &[0.5]).contains("[channels, height, width] with a mean"));
+    assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("deviation is 0"));
 }
 
 fn warnings(blueprint: &Blueprint, time: Discretization) -> Vec<String> {

@@ -191,13 +191,13 @@ impl Flat {
             let name = self.unused(format!("input_{entry}"));
             self.edges.push((name.clone(), entry));
             let kind = NodeKind::Input { shape };
-            self.leaves.push(Leaf { name, kind, parameters: Vec::new(), told: None });
+            self.leaves.push(Leaf::of(name, kind));
         }
         if !has(self, |kind| matches!(kind, NodeKind::Output)) {
             let exit = only("node", &ends.exits, "nodes that feed nothing", "its Output is not known")?;
             let name = self.unused(format!("output_{exit}"));
             self.edges.push((exit, name.clone()));
-            self.leaves.push(Leaf { name, kind: NodeKind::Output, parameters: Vec::new(), told: None });
+            self.leaves.push(Leaf::of(name, NodeKind::Output));
         }
         Ok(())
     }

@@ -186,6 +186,13 @@ impl Reader {
             }
             other => return Err(refuse(format!("it holds {other}; expected numbers or texts"))),
         };
+        if let Data::Text(texts) = &data {
+            // Many may refer to the same bytes of the file, and become strings of their own.
+            let bytes = texts.iter().map(|text| (text.len() + size_of::<String>()) as u64).sum();
+            let left = self.budget.checked_sub(bytes);
+            self.budget =
+                left.ok_or_else(|| refuse("the file's texts are more than it can hold".to_owned()))?;
+        }
         if data.len() as u64 != elements {
             let problem =
                 format!("it holds {} elements, but its shape {extents:?} says {elements}", data.len());

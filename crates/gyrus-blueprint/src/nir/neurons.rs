@@ -54,6 +54,8 @@ pub(super) struct Neurons {
     pub(super) parameters: Vec<(String, Array)>,
     /// The common shape of its arrays.
     pub(super) shape: Vec<usize>,
+    /// Whether its r is what each step adds, however long.
+    pub(super) each_step: bool,
 }
 
 /// What a node's or graph's metadata say of time.
@@ -101,6 +103,7 @@ pub(super) fn read(
         found.push((&V_START, numbers));
     }
     let shape = common_shape(source, &found)?;
+    let mut each_step = false;
     for (constant, numbers) in &mut found {
         if constant.ours.starts_with("tau_") {
             if let Some(at) = numbers.values.iter().position(|&tau| tau <= 0.0) {
@@ -109,11 +112,12 @@ pub(super) fn read(
             }
             numbers.values.iter_mut().for_each(|tau| *tau = shifted(*tau, 3));
         }
-        if constant.ours == "resistance"
-            && adds_up(source.kind)
-            && let Some(Discretization { dt_ms, .. }) = time
-        {
-            numbers.values.iter_mut().for_each(|r| *r /= dt_ms);
+        if constant.ours == "resistance" && adds_up(source.kind) {
+            match time {
+                Some(Discretization { dt_ms, .. }) => numbers.values.iter_mut().for_each(|r| *r /= dt_ms),
+                None if numbers.values.iter().all(|&r| r == 1.0) => each_step = true,
+                None => numbers.values.iter_mut().for_each(|r| *r = shifted(*r, -3)),
+            }
         }
     }
     check_resets(source, &found)?;
@@ -166,7 +170,7 @@ pub(super) fn read(
     let kind = toml::Value::Table(tagged)
         .try_into()
         .map_err(|error: toml::de::Error| source.wrong("type", source.kind, error.message()))?;
-    Ok(Some(Neurons { kind, parameters, shape }))
+    Ok(Some(Neurons { kind, parameters, shape, each_step }))
 }
 
 /// The shape of the constants, of which a single number serves all neurons.

@@ -39,6 +39,17 @@ pub(super) struct Leaf {
     pub(super) parameters: Vec<(String, Array)>,
     /// What the file says of the shape that enters, to be held against what is inferred.
     pub(super) told: Option<Told>,
+    /// Whether it is an I or IF whose r is what each step adds, however long.
+    pub(super) each_step: bool,
+    /// Fields that no version of NIR has for this type.
+    pub(super) unknown: Vec<String>,
+}
+
+impl Leaf {
+    /// A node without numbers.
+    pub(super) fn of(name: String, kind: NodeKind) -> Self {
+        Self { name, kind, parameters: Vec::new(), told: None, each_step: false, unknown: Vec::new() }
+    }
 }
 
 /// A shape that a field tells.
@@ -87,16 +98,15 @@ fn elementwise(
             ));
         }
     }
-    let named = |name: String, kind: NodeKind| Leaf { name, kind, parameters: Vec::new(), told: None };
     if let [value] = distinct[..] {
         let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
-        return Ok(Read::One(Leaf { told, ..named(source.node.to_owned(), kind(value)) }));
+        return Ok(Read::One(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) }));
     }
     let parts = distinct.iter().enumerate().map(|(part, &value)| {
         let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
-        let mut mask = named(format!("{}.{part}.mask", source.node), NodeKind::Scale);
+        let mut mask = Leaf::of(format!("{}.{part}.mask", source.node), NodeKind::Scale);
         mask.parameters.push(("scale".to_owned(), Array { shape: numbers.shape.clone(), values }));
-        let node = named(format!("{}.{part}", source.node), kind(value));
+        let node = Leaf::of(format!("{}.{part}", source.node), kind(value));
         if field == "delay" { [mask, node] } else { [node, mask] }
     });
     Ok(Read::Parts(parts.collect()))
@@ -107,6 +117,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
     let s = &mut source;
     let mut parameters = Vec::new();
     let mut told = None;
+    let mut each_step = false;
     let mut tell = |field, shape, skip, broadcasts| told = Some(Told { field, shape, skip, broadcasts });
     let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
     let kind = match s.kind {
@@ -191,6 +202,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         _ => match neurons::read(s, time)? {
             Some(read) => {
                 parameters = read.parameters;
+                each_step = read.each_step;
                 told = Some(Told { field: "r", shape: read.shape, skip: 0, broadcasts: true });
                 read.kind
             }
@@ -200,7 +212,8 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             }
         },
     };
-    Ok(Read::One(Leaf { name: source.node.to_owned(), kind, parameters, told }))
+    let unknown = source.tree.fields.into_keys().collect();
+    Ok(Read::One(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown }))
 }
 
 fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {

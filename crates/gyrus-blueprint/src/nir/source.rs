@@ -153,7 +153,9 @@ impl Source<'_> {
     /// The padding of a convolution.
     pub(super) fn padding<const AXES: usize>(&mut self) -> Result<Padding<AXES>, BlueprintError> {
         let field = "padding";
-        if let Some(Field { data: Data::Text(texts), .. }) = self.tree.fields.get(field) {
+        if matches!(self.tree.fields.get(field), Some(Field { data: Data::Text(_), .. }))
+            && let Some(Field { data: Data::Text(texts), .. }) = self.tree.fields.remove(field)
+        {
             return match texts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 ["same"] => Ok(Padding::Same),
                 ["valid"] => Ok(Padding::Valid),
