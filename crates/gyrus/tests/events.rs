@@ -15,7 +15,7 @@ fn recordings(folder: &Path) {
             std::fs::create_dir_all(&folder).unwrap();
             for number in 0..count {
                 let event = |step: u8| {
-                    let place = |factor: u8| corner + (step * factor + number) % 8;
+                    let place = |factor: u8| corner + step.wrapping_mul(factor).wrapping_add(number) % 8;
                     [place(3), place(5), (step % 2) << 7, 0, 4 * step]
                 };
                 let bytes: Vec<u8> = (0..50).flat_map(event).collect();
