@@ -68,7 +68,7 @@ fn a_dense_run_becomes_a_spiking_one() {
         !blueprint.contains("ReLU") && !blueprint.contains("BatchNorm") && !blueprint.contains("Dropout")
     );
     let report = fs::read_to_string(spiking.join("report.html")).unwrap();
-    for part in ["id=\"spiking\"", "id=\"activity\"", "relu3", "class=\"spike\"", "of a quantised one"] {
+    for part in ["id=\"spiking\"", "id=\"activity\"", "relu3", "class=\"spike\"", "beside quantised"] {
         assert!(report.contains(part), "no {part} in the report");
     }
 
@@ -221,6 +221,26 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
         let output = gyrus(words(line)).arg("--threads").arg("1").arg(&run_folder).output().unwrap();
         says(&usage(&output), &parts);
     }
+}
+
+/// Takes minutes: `cargo test --release --test spiking -- --ignored`.
+#[test]
+#[ignore = "trains on all of MNIST"]
+fn mnist_is_as_good_after_a_few_steps_and_exact_on_all_its_test_examples() {
+    let Some(data) = real_data("mnist") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = folder.path().join("mnist");
+    json(run("learn mnist --epochs 4 --json --data", &[&data, Path::new("--out"), &run_folder]));
+    let said = json(run("spike --json", &[&run_folder]));
+    let dense = number(&said["dense_accuracy"]);
+    for (steps, points) in [(4, 0.3), (8, 0.1)] {
+        let row = said["after"].as_array().unwrap().iter().find(|row| row["steps"] == steps).unwrap();
+        let behind = 100.0 * (dense - number(&row["accuracy"]));
+        assert!(behind <= points + 1e-9, "after {steps} steps {behind:.2} points behind: {said}");
+    }
+    let said = json(run("spike --exact --epochs 0 --overwrite --json", &[&run_folder]));
+    assert_eq!(said["exact"]["examples"], 10_000);
+    assert_eq!(said["exact"]["differing_answers"], 0);
 }
 
 fn record_of(text: &str) -> Value {

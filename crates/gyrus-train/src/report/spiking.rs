@@ -90,7 +90,7 @@ fn table(conversion: &Conversion) -> String {
          <th class=\"number\">accuracy</th><th class=\"number\">beside dense</th><th class=\"number\">spikes a neuron</th>\
          <th class=\"number\">additions</th><th class=\"number\">products</th>\
          <th class=\"number\">nJ, operations only</th><th class=\"number\">nJ, with memory</th>\
-         <th class=\"number\">of a quantised one</th></tr></thead><tbody>",
+         <th class=\"number\">beside quantised</th></tr></thead><tbody>",
     );
     for row in &conversion.after {
         let points = (row.accuracy - conversion.dense_accuracy) * 100.0;
