@@ -415,6 +415,9 @@ mod tests {
         let mean = |element: usize| rate.iter().map(|row| row[element]).sum::<f32>() / 4000.0;
         assert_eq!((mean(0), mean(2)), (0.0, 1.0));
         assert!((mean(1) - 0.5).abs() < 0.03, "{}", mean(1));
+        let once = Encoder::Once { fraction_bits: 2, limit: 0.8 };
+        // Cut to 0.8, then to the nearest quarter.
+        assert_eq!(rows(&once, &[-3.0, 0.1, 0.4], 1, 3, None), [[-0.75, 0.0, 0.5]]);
         let frames = [0.0, 0.3, 0.5, 0.3, 0.4, 0.9];
         let delta = rows(&Encoder::Delta { threshold: 0.2 }, &frames, 3, 2, None);
         assert_eq!(delta, [[0., 1.], [1., 0.], [0., 1.]]);
@@ -480,6 +483,19 @@ mod tests {
         let counted = spiking_form(&dense, 2.0, Readout::Counts).unwrap();
         assert_eq!((neurons(&counted), counted.nodes().len()), (4, dense.nodes().len() + 1));
         assert_eq!(spiking_form(&counted, 9.0, Readout::Counts).unwrap(), counted);
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        for (encoder, what) in [
+            (Encoder::Once { fraction_bits: 40, limit: 1.0 }, "fraction_bits is 40"),
+            (Encoder::Once { fraction_bits: 8, limit: f32::NAN }, "limit"),
+            (Encoder::Delta { threshold: 0.0 }, "delta"),
+        ] {
+            let error =
+                SpikingSettings { encoder, ..SpikingSettings::default() }.check().unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]

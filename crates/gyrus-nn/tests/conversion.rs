@@ -95,9 +95,9 @@ fn the_spiking_network_approaches_the_quantised_one() {
         let got = floats(network.infer(x.clone()));
         got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f32>() / expected.len() as f32 / size
     };
-    let errors = [4, 32, 256, 1024].map(error);
+    let errors = [4, 32, 256].map(error);
     assert!(errors.windows(2).all(|pair| pair[1] < pair[0]), "{errors:?}");
-    assert!(errors[3] < 0.02, "{errors:?}");
+    assert!(errors[2] < 0.02, "{errors:?}");
 }
 
 /// Both networks of the exact form, on `rows` inputs.
@@ -109,11 +109,6 @@ fn exact_answers(blueprint: &Blueprint, levels: usize, rows: usize) -> (Vec<f32>
     let dense = Network::from_state(&exact.quantized.0, &exact.quantized.1, &cpu()).unwrap();
     let cut: Vec<f32> = x.iter().map(|x| rounded(*x, exact.fraction_bits, 3.0)).collect();
     let expected = floats(dense.infer(tensor(&cut, rows)));
-    // What was rounded is still near the network that it comes from.
-    let before = floats(Network::from_state(&blueprint, &state, &cpu()).unwrap().infer(tensor(&cut, rows)));
-    let size = before.iter().map(|x| x.abs()).sum::<f32>();
-    let error = before.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f32>() / size;
-    assert!(error < 0.1, "the grid moves answers by {error}");
     let network =
         Network::with_state(&exact.spiking.0, Some(&exact.settings), &exact.spiking.1, &cpu()).unwrap();
     let (said, observations) = network.observe(tensor(&x, rows)).unwrap();
@@ -146,6 +141,27 @@ fn the_exact_form_answers_as_the_quantised_network_bit_for_bit() {
         assert!(expected.iter().any(|x| *x != expected[0]));
         assert_eq!(got, expected, "{}, {levels} levels", blueprint.name);
         assert!(settled <= enough, "{}: settled after {settled}, {enough} should be enough", blueprint.name);
+    }
+}
+
+#[test]
+fn the_grid_of_the_exact_form_is_fine() {
+    // With many levels, so that a sum that is rounded to the next one does not weigh.
+    for blueprint in [many_kinds(), preset("digits-cnn", [1, 8, 8], 10).unwrap()] {
+        let (blueprint, state) = quantized(&blueprint, 128);
+        let exact = exact_form(&blueprint, &state, 3.0).unwrap();
+        let rows = 10;
+        let inputs: usize = blueprint.shapes().unwrap().output(0).iter().product();
+        let x: Vec<f32> =
+            values(rows * inputs, 8).iter().map(|x| rounded(*x, exact.fraction_bits, 3.0)).collect();
+        let answers = |(blueprint, state): (&Blueprint, &State)| {
+            floats(Network::from_state(blueprint, state, &cpu()).unwrap().infer(tensor(&x, rows)))
+        };
+        let before = answers((&blueprint, &state));
+        let after = answers((&exact.quantized.0, &exact.quantized.1));
+        let size = before.iter().map(|x| x.abs()).sum::<f32>();
+        let error = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).sum::<f32>() / size;
+        assert!(error < 0.05, "{}: the grid moves answers by {error}", blueprint.name);
     }
 }
 

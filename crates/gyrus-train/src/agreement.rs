@@ -21,6 +21,13 @@ pub struct Agreement {
     pub differing_classes: u64,
 }
 
+/// Rounds input as this encoder does.
+pub(crate) fn round_as(encoder: Option<&Encoder>, input: &mut [f32]) {
+    if let Some(Encoder::Once { fraction_bits, limit }) = encoder {
+        input.iter_mut().for_each(|x| *x = rounded(*x, *fraction_bits, *limit));
+    }
+}
+
 /// Asks both networks about all examples. What the encoder of the spiking one rounds is rounded for the other, too.
 #[must_use]
 pub fn agreement(
@@ -35,11 +42,7 @@ pub fn agreement(
     let mut buffer = Vec::new();
     for batch in indices.chunks((ROWS / steps).max(1)) {
         fill_batch(examples, preprocessing, batch, None, &mut buffer);
-        if let Some(Encoder::Once { fraction_bits, limit }) =
-            spiking.spiking().map(|settings| &settings.encoder)
-        {
-            buffer.iter_mut().for_each(|x| *x = rounded(*x, *fraction_bits, *limit));
-        }
+        round_as(spiking.spiking().map(|settings| &settings.encoder), &mut buffer);
         let [dense, in_time] = [quantized, spiking].map(|network| {
             let columns = buffer.len() / batch.len();
             let x = filled_tensor(batch.len(), columns, |x| x.copy_from_slice(&buffer));

@@ -100,3 +100,44 @@ pub fn accounts(
     let judged = steps.iter().filter(|steps| (1..=spiking.accuracy.len()).contains(*steps));
     judged.map(after).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NeuronWork, WeightWork};
+
+    fn work(node: usize, operations: Vec<u64>, timed: bool, dense: u64) -> WeightWork {
+        WeightWork { node, operations, accumulates: timed, timed, dense }
+    }
+
+    #[test]
+    fn accounts_are_means_of_an_example_and_each_rival_has_its_own_operations() {
+        let spiking = OverTime {
+            examples: 2,
+            accuracy: vec![0.5, 1.0],
+            neurons: vec![NeuronWork { node: 2, neurons: 10, spikes: vec![8, 12] }],
+            weights: vec![work(1, vec![60, 60], false, 40), work(3, vec![30, 50], true, 20)],
+        };
+        let rival = |operations: u64| OverTime {
+            examples: 2,
+            accuracy: vec![1.0],
+            neurons: Vec::new(),
+            weights: vec![work(1, vec![70], false, 40), work(3, vec![operations], false, 20)],
+        };
+        let footprint = Footprint { bytes: 240, parameters: 60, connection_sparsity: 0.0 };
+        let after = accounts(&spiking, &rival(36), &rival(20), footprint, &[1, 2, 9]);
+        // What was not judged is left out.
+        assert_eq!(after.iter().map(|row| row.steps).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((after[1].accuracy, after[1].spikes_per_neuron), (1.0, 0.6));
+        assert_eq!((after[1].accumulates, after[1].multiply_accumulates), (25.0, 30.0));
+        // All 40 connections of the first node, whose zeros are not skipped, and 18 or 10 of the second.
+        assert!((after[1].energy.dense.operations_pj - 58.0 * 4.6).abs() < 1e-9);
+        assert!((after[0].energy.quantized.operations_pj - 50.0 * 0.9).abs() < 1e-9);
+        assert_eq!(spiking.settled_after(), 2);
+        let silent = OverTime {
+            neurons: vec![NeuronWork { spikes: vec![0, 0], ..spiking.neurons[0].clone() }],
+            ..spiking
+        };
+        assert_eq!(silent.settled_after(), 0);
+    }
+}

@@ -3,10 +3,11 @@
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_data::{Examples, Preprocessing, Targets, fill_batch};
 use gyrus_nn::workload::{Connections, connections};
-use gyrus_nn::{Network, Observation, Observed, floats};
+use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
 use crate::TrainError;
+use crate::agreement::round_as;
 use crate::evaluate::best;
 
 /// Rows of one pass, about: steps times examples.
@@ -82,7 +83,8 @@ impl OverTime {
     }
 }
 
-/// Shows all examples to the network and judges it after each step.
+/// Shows all examples to the network and judges it after each step. A dense network that stands beside a spiking one gets
+/// its input as that one's `encoder` rounds it.
 ///
 /// # Errors
 /// If a membrane potential is not a finite number, or the examples have no classes.
@@ -90,6 +92,7 @@ pub fn evaluate_over_time(
     network: &Network,
     examples: &Examples,
     preprocessing: &Preprocessing,
+    encoder: Option<&Encoder>,
 ) -> Result<OverTime, TrainError> {
     let Targets::Classes(classes) = &examples.targets else { return Err(TrainError::NoClasses) };
     let steps = network.spiking().map_or(1, |settings| settings.steps);
@@ -100,6 +103,7 @@ pub fn evaluate_over_time(
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     for batch in indices.chunks((ROWS / steps).max(1)) {
         fill_batch(examples, preprocessing, batch, None, &mut buffer);
+        round_as(encoder, &mut buffer);
         let x = filled_tensor(batch.len(), buffer.len() / batch.len(), |x| x.copy_from_slice(&buffer));
         let (answers, observations) = network.observe(x.to_device(network.device()))?;
         let columns = answers.dims()[1];

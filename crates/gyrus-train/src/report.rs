@@ -100,7 +100,7 @@ pub fn render(data: &ReportData<'_>) -> String {
         );
     }
     if let Some(activity) = &data.activity {
-        let title = format!("Neurons while they see {}", escaped(activity.label));
+        let title = format!("Neurons that see one test example of class {}", escaped(activity.label));
         section(&mut page, "activity", &title, &spiking::activity(&activity.layers));
     }
     let learning = match &record.conversion {

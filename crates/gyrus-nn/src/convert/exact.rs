@@ -329,10 +329,16 @@ impl Grid<'_> {
                     {
                         room -= WINOGRAD_BITS;
                     }
-                    if self.reach.answers[index] {
-                        room -= self.steps.trailing_zeros() as i32;
-                    }
-                    match self.weights(&node.name, &mut state, (common / unit, 1.0 / unit), input, room)? {
+                    // A bias of the answer comes in so many parts that each has fewer bits.
+                    let parts =
+                        if self.reach.answers[index] { self.steps.trailing_zeros() as i32 } else { 0 };
+                    match self.weights(
+                        &node.name,
+                        &mut state,
+                        (common / unit, 1.0 / unit),
+                        input,
+                        (room, parts),
+                    )? {
                         Some(range) => range,
                         None => return Ok(Err(index)),
                     }
@@ -347,14 +353,15 @@ impl Grid<'_> {
         Ok(Ok((draft.finish()?, state)))
     }
 
-    /// Brings a node's weights and bias to the grid; the range of its output, if that fits into `room` bits.
+    /// Brings a node's weights and bias to the grid (the bias to one `parts` bits coarser); the range of its output, if
+    /// that fits into `room` bits.
     fn weights(
         &self,
         node: &str,
         state: &mut State,
         (factor, bias_factor): (f64, f64),
         input: Range,
-        room: i32,
+        (room, parts): (i32, i32),
     ) -> Result<Option<Range>, NetworkError> {
         let name = format!("{node}.weight");
         let missing = NetworkError::MissingTensor { name: name.clone(), expected: Vec::new() };
@@ -390,7 +397,7 @@ impl Grid<'_> {
             .fold(0.0, f64::max);
         state.insert(name, StateTensor { values, ..weight });
         if let Some(bias) = bias {
-            let values = rounded(&bias.values, bias_factor, fraction + input.fraction);
+            let values = rounded(&bias.values, bias_factor, fraction + input.fraction - parts);
             state.insert(bias_name, StateTensor { values, ..bias });
         }
         let range =

@@ -184,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn ticks_at_given_numbers() {
+        let scale = Scale::at(&[1.0, 2.0, 8.0]);
+        assert_eq!(labels(&scale), ["1", "2", "8"]);
+        assert!((scale.place(2.0) - 1.0 / 3.0).abs() < 1e-12 && scale.place(8.0) == 1.0);
+        for few in [&[][..], &[4.0], &[4.0, 4.0]] {
+            assert!(Scale::at(few).place(4.0).is_finite(), "{few:?}");
+        }
+    }
+
+    #[test]
     fn nothing_and_nonsense_still_make_an_axis() {
         for values in [vec![], vec![f64::NAN], vec![3.0, 3.0], vec![0.0], vec![f64::INFINITY, -2.0]] {
             for scale in [

@@ -90,7 +90,7 @@ fn table(conversion: &Conversion) -> String {
          <th class=\"number\">accuracy</th><th class=\"number\">beside dense</th><th class=\"number\">spikes a neuron</th>\
          <th class=\"number\">additions</th><th class=\"number\">products</th>\
          <th class=\"number\">nJ, operations only</th><th class=\"number\">nJ, with memory</th>\
-         <th class=\"number\">of a quantised one</th></tr></thead><tbody>",
+         <th class=\"number\">beside quantised</th></tr></thead><tbody>",
     );
     for row in &conversion.after {
         let points = (row.accuracy - conversion.dense_accuracy) * 100.0;
@@ -144,10 +144,13 @@ pub(super) fn activity(layers: &[LayerActivity]) -> String {
     let shown = (0..count).map(|place| &layers[place * layers.len() / count]);
     let drawings: String = shown.map(layer).collect();
     if drawings.is_empty() {
-        String::new()
-    } else {
-        format!("<div class=\"charts activity\">{drawings}</div>")
+        return String::new();
     }
+    format!(
+        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron; below, the potentials of \
+         the first three, in units of the threshold (dashed), before the reset. Of each layer, neurons that fire are shown \
+         first.</p>"
+    )
 }
 
 fn layer(layer: &LayerActivity) -> String {

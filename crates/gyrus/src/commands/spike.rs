@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_blueprint::{Blueprint, Node, NodeKind};
 use gyrus_data::{Dataset, Preprocessing, Targets, Task};
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
 use gyrus_nn::workload::footprint;
@@ -86,7 +86,7 @@ struct Dense {
     path: Option<PathBuf>,
 }
 
-/// A network with quantised activations, batch norms folded.
+/// A network with quantised activations.
 struct Quantized {
     blueprint: Blueprint,
     state: State,
@@ -112,21 +112,25 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
     let dense = open(arguments)?;
     let levels = arguments.levels.unwrap_or(LEVELS) as usize;
-    // Whatever cannot be converted is named before anything is written.
-    let blueprint = quantized_form(&dense.blueprint, levels)?;
-    folded_form(&blueprint, &with_thresholds(&blueprint, &dense.state))?;
+    let mut quantized = calibrated(arguments, &dense, quantized_form(&dense.blueprint, levels)?)?;
+    // Whatever cannot be converted is named before anything is written or trained.
+    spiking(arguments, &dense, &quantized.folded()?)?;
     let folder = create(arguments)?;
-    let quantized = quantized(arguments, &dense, blueprint, &folder)?;
+    if quantized.epochs > 0 {
+        fine_tune(arguments, &dense, &mut quantized, &folder)?;
+    }
+    let quantized = quantized.folded()?;
     let spiking = spiking(arguments, &dense, &quantized)?;
     let device = cpu();
     let network = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
 
     let judging = Instant::now();
     let (test, preprocessing) = (&dense.dataset.test, &dense.dataset.preprocessing);
-    let over_time = evaluate_over_time(&network, test, preprocessing)?;
+    let over_time = evaluate_over_time(&network, test, preprocessing, None)?;
     let dense_network = Network::from_state(&dense.blueprint, &dense.state, &device)?;
-    let dense_work = evaluate_over_time(&dense_network, test, preprocessing)?;
-    let quantized_work = evaluate_over_time(&spiking.quantized, test, preprocessing)?;
+    let dense_work = evaluate_over_time(&dense_network, test, preprocessing, None)?;
+    let encoder = Some(&spiking.settings.encoder);
+    let quantized_work = evaluate_over_time(&spiking.quantized, test, preprocessing, encoder)?;
     let exact = spiking.enough_steps.map(|enough_steps| ExactRecord {
         agreement: agreement(&spiking.quantized, &network, test, preprocessing),
         settled_after: over_time.settled_after(),
@@ -185,18 +189,6 @@ fn open(arguments: &Arguments) -> Result<Dense, Failure> {
     Ok(Dense { record, blueprint, state, dataset, path })
 }
 
-/// The state with thresholds where there are none yet.
-fn with_thresholds(blueprint: &Blueprint, state: &State) -> State {
-    let mut state = state.clone();
-    for node in blueprint.nodes() {
-        if matches!(node.kind, NodeKind::QuantizedReLU { .. }) {
-            let threshold = gyrus_nn::StateTensor { shape: vec![1], values: vec![1.0] };
-            state.entry(format!("{}.threshold", node.name)).or_insert(threshold);
-        }
-    }
-    state
-}
-
 fn create(arguments: &Arguments) -> Result<RunFolder, Failure> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let run = absolute(&arguments.run);
@@ -218,65 +210,73 @@ fn create(arguments: &Arguments) -> Result<RunFolder, Failure> {
     Ok(RunFolder::create(&out, existing)?)
 }
 
-/// Brings the activations to levels: calibrates their thresholds and fine-tunes, unless the run was trained so.
-fn quantized(
-    arguments: &Arguments,
-    dense: &Dense,
-    blueprint: Blueprint,
-    folder: &RunFolder,
-) -> Result<Quantized, Failure> {
-    let device = cpu();
+/// The network with quantised activations, their thresholds calibrated unless the run was trained so.
+fn calibrated(arguments: &Arguments, dense: &Dense, blueprint: Blueprint) -> Result<Quantized, Failure> {
     let dataset = &dense.dataset;
-    let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &device)?;
-    let levels = |node: &gyrus_blueprint::Node| match node.kind {
+    let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &cpu())?;
+    let levels = |node: &Node| match node.kind {
         NodeKind::QuantizedReLU { levels } => Some(levels),
         _ => None,
     };
-    let most = blueprint.nodes().iter().filter_map(levels).max().unwrap_or(0);
-    let trained_so = blueprint == dense.blueprint;
+    let levels = blueprint.nodes().iter().filter_map(levels).max().unwrap_or(0);
     let epochs = match arguments.epochs {
         Some(epochs) => epochs,
-        None if trained_so => 0,
+        None if blueprint == dense.blueprint => 0,
         None => dense.record.settings.epochs.div_ceil(2),
     };
-    let mut quantized = Quantized { blueprint, state, levels: most, epochs, seconds: 0.0, chosen_epoch: 0 };
-    if epochs > 0 {
-        let validation = split_validation(&dataset.train).1.len();
-        let settings = Settings {
-            seed: arguments.seed,
-            epochs,
-            learning_rate: dense.record.settings.learning_rate * LEARNING_RATE,
-            schedule: "cosine".into(),
-            threads: arguments.threads,
-            device: "cpu".into(),
-            ..dense.record.settings.clone()
-        };
-        check(&quantized.blueprint, &settings)?;
-        let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
-        record.data.name.clone_from(&dense.record.data.name);
-        folder.write_record(&record)?;
-        folder.write_blueprint(&quantized.blueprint)?;
-        let mut watcher = Watcher::new();
-        let begin = Begin::State(&quantized.state);
-        let outcome = learn(dataset, &quantized.blueprint, record, folder, &device, begin, &mut watcher);
-        watcher.finish();
-        match outcome? {
-            Outcome::Interrupted { step, steps } => {
-                let place = quoted(folder.path());
-                return Err(Failure::Interrupted(format!(
-                    "stopped after step {step} of {steps} of the fine-tuning, everything is saved; go on with: gyrus learn \
-                     --resume {place}, then gyrus spike {place}"
-                )));
-            }
-            Outcome::Finished { record, .. } => {
-                quantized.seconds = record.timings.train_seconds;
-                quantized.chosen_epoch = record.results.map_or(0, |results| results.chosen_epoch);
-                quantized.state = from_safetensors(&folder.read_model()?)?.0;
-            }
+    Ok(Quantized { blueprint, state, levels, epochs, seconds: 0.0, chosen_epoch: 0 })
+}
+
+/// Trains on with quantised activations, as an ordinary dense run in the folder of the spiking one.
+fn fine_tune(
+    arguments: &Arguments,
+    dense: &Dense,
+    quantized: &mut Quantized,
+    folder: &RunFolder,
+) -> Result<(), Failure> {
+    let dataset = &dense.dataset;
+    let validation = split_validation(&dataset.train).1.len();
+    let settings = Settings {
+        seed: arguments.seed,
+        epochs: quantized.epochs,
+        learning_rate: dense.record.settings.learning_rate * LEARNING_RATE,
+        schedule: "cosine".into(),
+        threads: arguments.threads,
+        device: "cpu".into(),
+        ..dense.record.settings.clone()
+    };
+    check(&quantized.blueprint, &settings)?;
+    let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
+    record.data.name.clone_from(&dense.record.data.name);
+    folder.write_record(&record)?;
+    folder.write_blueprint(&quantized.blueprint)?;
+    let mut watcher = Watcher::new();
+    let begin = Begin::State(&quantized.state);
+    let outcome = learn(dataset, &quantized.blueprint, record, folder, &cpu(), begin, &mut watcher);
+    watcher.finish();
+    match outcome? {
+        Outcome::Interrupted { step, steps } => {
+            let place = quoted(folder.path());
+            Err(Failure::Interrupted(format!(
+                "stopped after step {step} of {steps} of the fine-tuning, everything is saved; go on with: gyrus learn \
+                 --resume {place}, then gyrus spike {place}"
+            )))
+        }
+        Outcome::Finished { record, .. } => {
+            quantized.seconds = record.timings.train_seconds;
+            quantized.chosen_epoch = record.results.map_or(0, |results| results.chosen_epoch);
+            quantized.state = from_safetensors(&folder.read_model()?)?.0;
+            Ok(())
         }
     }
-    (quantized.blueprint, quantized.state) = folded_form(&quantized.blueprint, &quantized.state)?;
-    Ok(quantized)
+}
+
+impl Quantized {
+    /// Batch norms and dropouts folded.
+    fn folded(&self) -> Result<Self, Failure> {
+        let (blueprint, state) = folded_form(&self.blueprint, &self.state)?;
+        Ok(Self { blueprint, state, ..*self })
+    }
 }
 
 fn spiking(arguments: &Arguments, dense: &Dense, quantized: &Quantized) -> Result<Spiking, Failure> {
