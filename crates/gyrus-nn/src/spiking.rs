@@ -1,7 +1,7 @@
 //! How a blueprint lives in time: steps, the code that turns numbers into spikes, what is read at the end, and the
 //! surrogate gradient.
 
-use gyrus_blueprint::{Blueprint, BlueprintError, Discretization, NodeKind, Reset};
+use gyrus_blueprint::{Blueprint, BlueprintError, Discretization, Integration, NodeKind, Reset};
 use gyrus_tensor::Surrogate;
 use serde::{Deserialize, Serialize};
 
@@ -328,40 +328,31 @@ fn mixed(x: u64) -> u64 {
 }
 
 /// The spiking form of a dense blueprint, to be trained as such: each ReLU becomes a leaky integrate-and-fire node of
-/// `tau_membrane_ms` with soft reset and unit threshold; with `Readout::Counts` or `FirstSpike` the answer becomes spikes
-/// too. Blueprints with neurons stay as they are.
+/// `tau_membrane_ms` with soft reset and unit threshold; with [`Readout::Counts`] or [`Readout::FirstSpike`] the answer
+/// becomes spikes too. Blueprints with neurons stay as they are.
+///
+/// The resistance is such that the membrane takes in a step's current whole (a gain of 1, as snnTorch has it): a single
+/// spike must be able to make the next neuron fire, or sparse codes leave deep layers silent.
 ///
 /// # Errors
 /// If the result is no valid blueprint.
 pub fn spiking_form(
     blueprint: &Blueprint,
     tau_membrane_ms: f64,
-    readout: Readout,
+    settings: &SpikingSettings,
 ) -> Result<Blueprint, BlueprintError> {
-    let neuron = || match NodeKind::lif(tau_membrane_ms) {
-        NodeKind::LIF {
-            tau_membrane_ms,
-            resistance,
-            v_leak,
-            v_threshold,
-            v_reset,
-            per_neuron,
-            learned,
-            ..
-        } => {
-            let reset = Reset::Subtract;
-            NodeKind::LIF {
-                tau_membrane_ms,
-                resistance,
-                v_leak,
-                v_threshold,
-                v_reset,
-                reset,
-                per_neuron,
-                learned,
-            }
+    let Discretization { dt_ms, integration } = settings.time;
+    let kept = match integration {
+        Integration::Exact => (-dt_ms / tau_membrane_ms).exp(),
+        Integration::Euler => 1.0 - dt_ms / tau_membrane_ms,
+    };
+    let neuron = || {
+        let mut kind = NodeKind::lif(tau_membrane_ms);
+        if let NodeKind::LIF { resistance, reset, .. } = &mut kind {
+            *resistance = 1.0 / (1.0 - kept);
+            *reset = Reset::Subtract;
         }
-        other => other,
+        kind
     };
     let mut nodes = blueprint.nodes().to_vec();
     let mut edges = blueprint.edges().to_vec();
@@ -373,7 +364,7 @@ pub fn spiking_form(
             node.kind = neuron();
         }
     }
-    if matches!(readout, Readout::Counts | Readout::FirstSpike)
+    if matches!(settings.readout, Readout::Counts | Readout::FirstSpike)
         && let Some(output) = nodes.iter().position(|node| node.kind == NodeKind::Output)
     {
         let mut name = "answer".to_owned();
@@ -477,12 +468,13 @@ mod tests {
     #[test]
     fn relus_become_neurons_and_the_answer_spikes_if_it_is_counted() {
         let dense = gyrus_blueprint::preset("digits-cnn", [1, 8, 8], 10).unwrap();
-        let spiking = spiking_form(&dense, 2.0, Readout::Membrane).unwrap();
+        let settings = |readout| SpikingSettings { readout, ..SpikingSettings::default() };
+        let spiking = spiking_form(&dense, 2.0, &settings(Readout::Membrane)).unwrap();
         let neurons = |b: &Blueprint| b.nodes().iter().filter(|node| node.kind.neuron().is_some()).count();
         assert_eq!((neurons(&spiking), spiking.nodes().len()), (3, dense.nodes().len()));
-        let counted = spiking_form(&dense, 2.0, Readout::Counts).unwrap();
+        let counted = spiking_form(&dense, 2.0, &settings(Readout::Counts)).unwrap();
         assert_eq!((neurons(&counted), counted.nodes().len()), (4, dense.nodes().len() + 1));
-        assert_eq!(spiking_form(&counted, 9.0, Readout::Counts).unwrap(), counted);
+        assert_eq!(spiking_form(&counted, 9.0, &settings(Readout::Counts)).unwrap(), counted);
     }
 
     #[test]

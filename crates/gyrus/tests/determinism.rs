@@ -50,6 +50,27 @@ fn tables_do_not_depend_on_threads_either() {
     }
 }
 
+#[test]
+fn spiking_runs_do_not_depend_on_threads_either() {
+    let folder = tempfile::tempdir().unwrap();
+    // Convolutions; random spikes; a population's, read out as counts.
+    for (name, options) in [
+        ("direct", "--epochs 1"),
+        ("rate", "--epochs 2 --blueprint mlp --encoder rate"),
+        ("counts", "--epochs 2 --blueprint mlp --encoder population --readout counts --truncate 2"),
+    ] {
+        let runs = [1, 2].map(|threads| {
+            let run_folder = folder.path().join(format!("{name}-{threads}"));
+            let line = format!("learn digits --spiking --seed 5 {options} --threads {threads} --json --out");
+            json(run(&line, &[&run_folder]));
+            run_folder
+        });
+        assert!(model(&runs[0]) == model(&runs[1]), "{name}: the weights differ");
+        assert_eq!(metrics(&runs[0]), metrics(&runs[1]), "{name}");
+        assert_eq!(record(&runs[0])["results"], record(&runs[1])["results"], "{name}");
+    }
+}
+
 /// How a part of a run ended.
 #[derive(Debug, PartialEq)]
 enum Ending {
@@ -173,6 +194,13 @@ fn assert_interruptions_change_nothing(
 fn digits_killed_at_any_moment_come_to_the_same_model() {
     // A few epochs of a large network and their writes: most kills fall into an epoch.
     let line = "learn digits --epochs 3 --seed 9 --threads 2";
+    assert_interruptions_change_nothing(line, None, 6, 0.6, &[1, 2]);
+}
+
+#[test]
+fn a_spiking_run_killed_at_any_moment_comes_to_the_same_model() {
+    // Its random spikes must go on where they were.
+    let line = "learn digits --spiking --blueprint mlp --encoder rate --epochs 6 --seed 9 --threads 2";
     assert_interruptions_change_nothing(line, None, 6, 0.6, &[1, 2]);
 }
 

@@ -184,7 +184,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
         }
     };
     let blueprint = match &spiking {
-        Some(settings) => spiking_form(&blueprint, arguments.time.tau, settings.readout)?,
+        Some(settings) => spiking_form(&blueprint, arguments.time.tau, settings)?,
         None => blueprint,
     };
     let augment: Augment =
