@@ -86,6 +86,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The mean over the steps of an answer of `outputs` numbers.
+    #[must_use]
+    pub fn mean(&self, outputs: usize) -> Vec<f32> {
+        let mut mean = vec![0.0; outputs];
+        let steps = self.answer.chunks_exact(outputs.max(1));
+        let count = steps.len().max(1) as f32;
+        steps.for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        mean
+    }
+
     /// What all nodes executed together.
     #[must_use]
     pub fn total(&self) -> NodeCounts {
