@@ -1,7 +1,7 @@
 //! Files of the Neuromorphic Intermediate Representation (NIR, Pedersen et al. 2024, doi:10.1038/s41467-024-52259-9): a
 //! blueprint and its parameters in HDF5, as Norse, snnTorch, sinabs, SpikingJelly and others exchange them.
 //!
-//! [`read_nir`] takes files of any version of the Python package `nir` so far (0.1 to 1.0), all of their 17 kinds of node,
+//! [`read_nir`] takes files of any version of the Python package `nir` so far (0.1 to 1.0), every kind of node,
 //! nested graphs (flattened; names joined by `.`), branches, cycles and delays. [`write_nir`] makes files that version
 //! 1.0.8 of it reads. Between the two stand these rules:
 //!
@@ -11,6 +11,7 @@
 //!   step, however long ([`NirNetwork::with_step`]). Any other number is per second, as SpikingJelly writes 1 / dt. Files of
 //!   ours hold what one step adds, and its length beside it.
 //! - **A sum** is several edges into one node. Edges that close a cycle deliver one step later.
+//! - **A Delay or Threshold** that differs between elements becomes one node for each number, with masks.
 //! - **What NIR leaves open** stands in the `metadata` of nodes, and is read back from there. Others ignore it, which is
 //!   why [`write_nir`] returns a warning whenever they would compute something else:
 //!
@@ -25,7 +26,7 @@
 //! | `gyrus_name` | the graph | the blueprint's name |
 //!
 //! A GlobalAvgPool is written as the AvgPool2d and Flatten that it equals, and Dropout is left out. Other kinds that NIR
-//! lacks are errors that name the node: nothing is dropped in silence.
+//! lacks are errors that name the node, and fields that NIR lacks are told in a warning: nothing is dropped in silence.
 //!
 //! A file is read within the limits that `hdf5` (beside this file) describes. Cost: proportional to the file's contents.
 

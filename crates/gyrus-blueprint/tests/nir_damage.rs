@@ -72,7 +72,7 @@ fn lif(tau: &[f64], threshold: &[f64], reset: &[f64]) -> Vec<u8> {
 }
 
 #[test]
-fn the_helpers_make_files_that_are_read() {
+fn undamaged_files_made_here_are_read() {
     let network = read_nir(lif(&[0.02; 3], &[1.0; 3], &[0.0; 3])).unwrap();
     assert_eq!(network.blueprint.nodes().len(), 3);
     read_nir(lif(&[0.02], &[1.0], &[0.0])).unwrap();

@@ -82,7 +82,7 @@ impl Flat {
             let mut source = Source { node: &node, kind: &kind, tree };
             let time = self.agree(&mut source, time)?;
             let leaf = match nodes::read(source, time)? {
-                Read::One(leaf) => leaf,
+                Read::One(leaf) => *leaf,
                 Read::Parts(parts) => {
                     let mut ends = Ends { entries: Vec::new(), exits: Vec::new(), all: true };
                     for [first, second] in parts {

@@ -65,7 +65,7 @@ pub(super) struct Told {
 
 /// What one node of a file becomes.
 pub(super) enum Read {
-    One(Leaf),
+    One(Box<Leaf>),
     /// Pairs of nodes side by side, each a first that feeds a second: all firsts get the input, all seconds add up.
     Parts(Vec<[Leaf; 2]>),
 }
@@ -100,7 +100,7 @@ fn elementwise(
     }
     if let [value] = distinct[..] {
         let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
-        return Ok(Read::One(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) }));
+        return Ok(Read::One(Box::new(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) })));
     }
     let parts = distinct.iter().enumerate().map(|(part, &value)| {
         let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
@@ -213,7 +213,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         },
     };
     let unknown = source.tree.fields.into_keys().collect();
-    Ok(Read::One(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown }))
+    Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown })))
 }
 
 fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {

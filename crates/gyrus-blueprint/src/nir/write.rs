@@ -37,6 +37,12 @@ pub fn write_nir(
             _ => writer.node(node, shapes.input(index), shapes.output(index))?,
         }
     }
+    for (from, _) in blueprint.back_edges() {
+        let parameters = shapes.parameters(from);
+        if parameters.iter().any(|parameter| parameter.name == "bias") {
+            writer.notes.late.push(name(from));
+        }
+    }
     let mut metadata = neurons::time_metadata(time);
     metadata.fields.insert("gyrus_name".to_owned(), Field::text(&blueprint.name));
     let shape = vec![edges.len(), 2];
@@ -262,6 +268,7 @@ struct Notes {
     rests: Vec<String>,
     adds_up: Vec<String>,
     decays: Vec<(String, f64, f64)>,
+    late: Vec<String>,
     dropped: Vec<String>,
     mistyped: Vec<String>,
 }
@@ -328,6 +335,10 @@ impl Notes {
         if !self.adds_up.is_empty() && dt != 1.0 {
             let text = format!("r is written as what a step of {dt} ms adds; NIR does not say its unit");
             warnings.push(format!("{}: {text}", names(&self.adds_up)));
+        }
+        if !self.late.is_empty() {
+            let text = "its bias acts from the first step on, elsewhere (in Norse) from the second on";
+            warnings.push(format!("{}: {text}", names(&self.late)));
         }
         if !self.dropped.is_empty() {
             warnings
