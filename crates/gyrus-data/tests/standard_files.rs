@@ -40,7 +40,7 @@ fn small_mnist(folder: &Path) {
 fn images(features: &Features) -> &Images {
     match features {
         Features::Images(images) => images,
-        Features::Table(_) => panic!("these are pictures"),
+        _ => panic!("these are pictures"),
     }
 }
 

@@ -55,6 +55,27 @@ fn a_spiking_network_learns_recordings_and_predicts_new_ones() {
     let said = stdout(&succeeded(run("predict", &[&out, &file])));
     assert!(said.contains("1.bin: right"), "{said}");
 
+    // A run.json that was edited so that its parts contradict each other is refused before anything is computed.
+    let text = std::fs::read_to_string(out.join("run.json")).unwrap();
+    for (from, to, expected) in [
+        ("\"sensor_height\": 16", "\"sensor_height\": 3", "sensor_height by sensor_width"),
+        (
+            "\"binary\": true,\n    \"window_us\": null",
+            "\"binary\": true,\n    \"window_us\": 0",
+            "window_us",
+        ),
+        ("\"height\": 16", "\"height\": 0", "steps of height by width"),
+        ("\"steps\": 3,\n    \"height\"", "\"steps\": 4,\n    \"height\"", "settings.spiking"),
+    ] {
+        let edited = text.replacen(from, to, 1);
+        assert_ne!(edited, text, "{from}");
+        std::fs::write(out.join("run.json"), edited).unwrap();
+        let output = run("predict", &[&out, &file]);
+        assert_calm(&output);
+        assert!(!output.status.success() && stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    std::fs::write(out.join("run.json"), &text).unwrap();
+
     // A picture is no recording, and a pixel that the sensor does not have is refused.
     let other = folder.path().join("other.bin");
     for (bytes, expected) in [

@@ -40,13 +40,22 @@ impl Reference {
     }
 }
 
+/// A collection in memory.
+struct Collection {
+    address: u64,
+    /// What follows its header.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the data of each object lie.
+    objects: HashMap<u32, Range<usize>>,
+}
+
 /// Reads values of variable length.
 pub(super) struct Heap {
     source: Box<dyn Source>,
     path: PathBuf,
     file_bytes: u64,
-    /// The last collection that was read: its address, bytes and objects.
-    last: Option<(u64, Vec<u8>, HashMap<u32, Range<usize>>)>,
+    /// The last collection that was read.
+    last: Option<Collection>,
 }
 
 impl Heap {
@@ -65,14 +74,13 @@ impl Heap {
             return Ok(&[]);
         }
         let address = reference.collection;
-        if self.last.as_ref().is_none_or(|(at, ..)| *at != address) {
+        if self.last.as_ref().is_none_or(|last| last.address != address) {
             self.last = None;
-            let (bytes, objects) = self.collection(address)?;
-            self.last = Some((address, bytes, objects));
+            self.last = Some(self.collection(address)?);
         }
         let wanted = u64::from(reference.length) * element_bytes as u64;
-        let found = self.last.as_ref().and_then(|(_, bytes, objects)| {
-            bytes.get(objects.get(&reference.index)?.clone())?.get(..usize::try_from(wanted).ok()?)
+        let found = self.last.as_ref().and_then(|last| {
+            last.bytes.get(last.objects.get(&reference.index)?.clone())?.get(..usize::try_from(wanted).ok()?)
         });
         found.ok_or_else(|| {
             let got = format!("no object {} of {wanted} bytes in this heap collection", reference.index);
@@ -80,7 +88,7 @@ impl Heap {
         })
     }
 
-    fn collection(&mut self, address: u64) -> Result<(Vec<u8>, HashMap<u32, Range<usize>>)> {
+    fn collection(&mut self, address: u64) -> Result<Collection> {
         let error = |got: String, expected: &str| Err(Error::format(&self.path, address, got, expected));
         if address >= self.file_bytes {
             let got = format!("a reference beyond the file's {} bytes", self.file_bytes);
@@ -115,6 +123,6 @@ impl Heap {
             objects.insert(index, start..end);
             at = end.next_multiple_of(8);
         }
-        Ok((bytes, objects))
+        Ok(Collection { address, bytes, objects })
     }
 }
