@@ -134,8 +134,8 @@ fn the_exact_form_answers_as_the_quantised_network_bit_for_bit() {
         (many_kinds(), 7, 10),
         (preset("mlp", [1, 8, 8], 10).unwrap(), 8, 40),
         (preset("digits-cnn", [1, 8, 8], 10).unwrap(), 8, 20),
-        // Residual blocks with shortcuts, fast convolutions, and a mean over 8 x 8 pixels.
-        (preset("resnet20", [3, 32, 32], 10).unwrap(), 4, 2),
+        // Residual blocks with shortcuts, fast convolutions, and a mean over 3 x 3 pixels.
+        (preset("resnet20", [3, 12, 12], 10).unwrap(), 4, 3),
     ] {
         let (expected, got, settled, enough) = exact_answers(&blueprint, levels, rows);
         assert!(expected.iter().any(|x| *x != expected[0]));
@@ -147,8 +147,8 @@ fn the_exact_form_answers_as_the_quantised_network_bit_for_bit() {
 #[test]
 fn the_grid_of_the_exact_form_is_fine() {
     // With many levels, so that a sum that is rounded to the next one does not weigh.
-    for blueprint in [many_kinds(), preset("digits-cnn", [1, 8, 8], 10).unwrap()] {
-        let (blueprint, state) = quantized(&blueprint, 128);
+    for (blueprint, levels) in [(many_kinds(), 128), (preset("mlp", [1, 8, 8], 10).unwrap(), 64)] {
+        let (blueprint, state) = quantized(&blueprint, levels);
         let exact = exact_form(&blueprint, &state, 3.0).unwrap();
         let rows = 10;
         let inputs: usize = blueprint.shapes().unwrap().output(0).iter().product();
@@ -163,6 +163,13 @@ fn the_grid_of_the_exact_form_is_fine() {
         let error = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).sum::<f32>() / size;
         assert!(error < 0.05, "{}: the grid moves answers by {error}", blueprint.name);
     }
+}
+
+#[test]
+fn sums_that_cannot_be_exact_are_refused_by_name() {
+    let (blueprint, state) = quantized(&preset("digits-cnn", [1, 8, 8], 10).unwrap(), 20_000);
+    let error = exact_form(&blueprint, &state, 3.0).unwrap_err().to_string();
+    assert!(error.contains("`conv") && error.contains("fewer levels"), "{error}");
 }
 
 #[test]

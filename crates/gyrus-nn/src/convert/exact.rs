@@ -35,8 +35,10 @@ const EXACT_BITS: i32 = 23;
 const INPUT_FRACTION_BITS: u32 = 8;
 /// Bits of a weight, sign left out: at most these, fewer where sums would grow too large.
 const WEIGHT_BITS: std::ops::RangeInclusive<i32> = 5..=12;
-/// Bits that the intermediate sums of a fast 3×3 convolution take beyond those of its result, which has quarters.
-const WINOGRAD_BITS: i32 = 8;
+/// Bits that the intermediate sums of a fast 3×3 convolution take beyond those of its result. Transformed inputs are sums of
+/// up to 4 inputs, transformed weights are in quarters; with the sizes of all nine products behind an output added up, no
+/// weight counts more than 64 quarters.
+const WINOGRAD_BITS: i32 = 6;
 /// Input channels from which on a 3×3 convolution may be done that way.
 const WINOGRAD_CHANNELS: usize = 32;
 
@@ -89,7 +91,7 @@ pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<Ex
         }
     }
     let node = &blueprint.nodes()[widest.unwrap_or(0)];
-    refuse(node, "its sums have too many terms to be exact in 32-bit numbers")
+    refuse(node, "its sums are too large to be exact in 32-bit numbers; try fewer levels")
 }
 
 fn has_weights(kind: &NodeKind) -> bool {
@@ -380,29 +382,33 @@ impl Grid<'_> {
             return Ok(None);
         }
         let size = largest.max(f64::MIN_POSITIVE).log2().ceil() as i32;
-        let output = Range { bound: most * input.bound + largest_bias, fraction: 0 };
-        // One bit for what rounding adds.
-        let fraction = (self.bits - size).min(room - 1 - output.bits() - input.fraction);
-        if fraction + size < *WEIGHT_BITS.start() - 1 {
-            return Ok(None);
-        }
         let rounded = |values: &[f32], factor: f64, fraction: i32| -> Vec<f32> {
             values.iter().map(|x| on_grid(f64::from(*x) * factor, fraction)).collect()
         };
-        let values = rounded(&weight.values, factor, fraction);
-        let row = (values.len() / outputs).max(1);
-        let most = values
-            .chunks_exact(row)
-            .map(|row| row.iter().map(|w| f64::from(w.abs())).sum())
-            .fold(0.0, f64::max);
+        let row = (weight.values.len() / outputs).max(1);
+        let bound = most * input.bound + largest_bias;
+        let fits = (f64::from(room) - bound.max(f64::MIN_POSITIVE).log2()).floor() as i32;
+        let mut fraction = (self.bits - size).min(fits - input.fraction);
+        let (values, range) = loop {
+            if fraction + size < *WEIGHT_BITS.start() - 1 {
+                return Ok(None);
+            }
+            let values = rounded(&weight.values, factor, fraction);
+            let rows = values.chunks_exact(row).map(|row| row.iter().map(|w| f64::from(w.abs())).sum());
+            let bound = rows.fold(0.0, f64::max) * input.bound + largest_bias;
+            let range = Range { bound, fraction: fraction + input.fraction };
+            // Rounding may have added to a sum that had just fitted.
+            if range.bits() <= room {
+                break (values, range);
+            }
+            fraction -= 1;
+        };
         state.insert(name, StateTensor { values, ..weight });
         if let Some(bias) = bias {
-            let values = rounded(&bias.values, bias_factor, fraction + input.fraction - parts);
+            let values = rounded(&bias.values, bias_factor, range.fraction - parts);
             state.insert(bias_name, StateTensor { values, ..bias });
         }
-        let range =
-            Range { bound: most * input.bound + largest_bias + 1.0, fraction: fraction + input.fraction };
-        Ok((range.bits() <= room).then_some(range))
+        Ok(Some(range))
     }
 }
 

@@ -34,11 +34,11 @@ pub(super) fn conversion(conversion: &Conversion) -> String {
     let mut html = String::from("<div class=\"charts\">");
     let shares = accuracy.iter().flat_map(|line| &line.points).map(|point| point.1);
     let scale = Scale::for_shares(shares);
-    html.push_str(&chart("Accuracy on the test examples", accuracy, scale, |value| percent(value, 1)));
+    html.push_str(&chart("Test accuracy", accuracy, scale, |value| percent(value, 1)));
     type Accounting = fn(&crate::energy::Energy) -> f64;
     let accountings: [(&str, Accounting); 2] = [
-        ("Energy of one answer in nJ, operations only", |energy| energy.operations_pj),
-        ("Energy of one answer in nJ, with memory traffic", |energy| energy.with_memory_pj),
+        ("Energy in nJ, operations only", |energy| energy.operations_pj),
+        ("Energy in nJ, with memory traffic", |energy| energy.with_memory_pj),
     ];
     for (title, of) in accountings {
         let lines = vec![
@@ -48,7 +48,7 @@ pub(super) fn conversion(conversion: &Conversion) -> String {
                 points: over(&|row| nanojoules(of(&row.energy.spiking))),
             },
             Line {
-                name: "quantised to equal bits",
+                name: "quantised",
                 class: "quantized",
                 points: over(&|row| nanojoules(of(&row.energy.quantized))),
             },
