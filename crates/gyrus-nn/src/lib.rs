@@ -14,10 +14,11 @@
 //! # Ok::<(), gyrus_nn::NetworkError>(())
 //! ```
 
+pub mod conventions;
 pub mod convert;
 mod error;
 mod network;
-mod neurobench;
+pub mod neurobench;
 mod neurons;
 mod plan;
 mod plan_in_time;
@@ -27,6 +28,5 @@ pub mod workload;
 
 pub use error::NetworkError;
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
-pub use neurobench::{NeuroBenchMetrics, neurobench_metrics};
 pub use spiking::{Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, spiking_form, surrogate};
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

@@ -8,8 +8,9 @@ mod common;
 
 use common::{spikes, tensor, tensors};
 use gyrus_blueprint::{Blueprint, Discretization, NodeKind, Padding, Reset};
+use gyrus_nn::neurobench::neurobench_metrics;
 use gyrus_nn::workload::footprint;
-use gyrus_nn::{Encoder, Network, SpikingSettings, StateTensor, floats, neurobench_metrics};
+use gyrus_nn::{Encoder, Network, SpikingSettings, StateTensor, floats};
 use gyrus_tensor::{Tensor, TensorData, cpu};
 use serde_json::Value;
 
