@@ -125,6 +125,33 @@ pub enum BlueprintError {
     #[error("{}: {source}", .path.display())]
     InFile { path: PathBuf, source: Box<BlueprintError> },
 
+    #[error("the file is {bytes} bytes long; at most {limit} are read as NIR")]
+    NirTooLarge { bytes: u64, limit: u64 },
+    #[error("not a NIR file: {reason}; expected HDF5 that holds a group `node` with a NIRGraph")]
+    NotNir { reason: String },
+    #[error("`{place}` in the HDF5 file: {problem}")]
+    NirData { place: String, problem: String },
+    #[error("node `{node}` has the NIR type {found:?}; there are {}", .known.join(", "))]
+    UnknownNirType { node: String, found: String, known: &'static [&'static str] },
+    #[error("node `{node}` ({kind}): its `{field}` is missing; expected {expected}")]
+    NirFieldMissing { node: String, kind: String, field: String, expected: &'static str },
+    #[error("node `{node}` ({kind}): its `{field}` is {got}; expected {expected}")]
+    NirField { node: String, kind: Box<str>, field: Box<str>, got: String, expected: String },
+    #[error("the graph `{graph}` has {count} {ends}, so that {what}; expected one")]
+    NirEnds { graph: String, count: usize, ends: &'static str, what: String },
+    #[error("node `{node}` ({kind}) has no form in NIR: {reason}")]
+    NoNirForm { node: String, kind: &'static str, reason: &'static str },
+    #[error("the NIR file cannot be written: {reason}")]
+    NirWrite { reason: String },
+    #[error("node `{node}` ({kind}): `{node}.{parameter}` should have shape {expected}, got {}", shape_text(.got))]
+    ParameterShape {
+        node: String,
+        kind: &'static str,
+        parameter: &'static str,
+        expected: Shape,
+        got: Option<Shape>,
+    },
+
     #[error("there is no built-in blueprint {name:?}; there are {}", .known.join(", "))]
     UnknownPreset { name: String, known: &'static [&'static str] },
 }
@@ -152,7 +179,12 @@ impl BlueprintError {
             | Self::NumberOutOfRange { node, .. }
             | Self::UnknownConstant { node, .. }
             | Self::MissingConstant { node, .. }
-            | Self::TooLarge { node, .. } => Some(node),
+            | Self::TooLarge { node, .. }
+            | Self::UnknownNirType { node, .. }
+            | Self::NirFieldMissing { node, .. }
+            | Self::NirField { node, .. }
+            | Self::NoNirForm { node, .. }
+            | Self::ParameterShape { node, .. } => Some(node),
             Self::Cycle { nodes } => nodes.first().map(String::as_str),
             Self::Toml { node, .. } => node.as_deref(),
             Self::At { source, .. } | Self::InFile { source, .. } => source.node(),
@@ -170,6 +202,10 @@ fn cycle_text(nodes: &[String]) -> String {
     }
     text.extend(nodes.first().map(|name| format!("`{name}`")));
     text.join(" → ")
+}
+
+fn shape_text(shape: &Option<Shape>) -> String {
+    shape.as_ref().map_or_else(|| "none".to_owned(), Shape::to_string)
 }
 
 fn node_text(node: &Option<String>) -> String {

@@ -22,7 +22,8 @@ pub fn epoch_order(len: usize, seed: u64, epoch: u64) -> Vec<u32> {
 }
 
 /// Writes the examples at `indices` to `out` as network input, replacing what it held but not its memory:
-/// `[indices, height, width, channels]` for pictures (normalised), `[indices, columns]` for tables.
+/// `[indices, height, width, channels]` for pictures (normalised), `[indices, columns]` for tables, and
+/// `[indices, steps, height, width, channels]` for frames of events, which are not augmented.
 ///
 /// `augment` is `(settings, seed, epoch)`. What an example draws depends on these two and its index only.
 ///
@@ -53,6 +54,12 @@ pub fn fill_batch(
                     row.iter_mut().for_each(|value| *value += settings.noise * stream.normal());
                 }
             }
+        }
+        Features::Frames(frames) => {
+            out.par_chunks_exact_mut(length).zip(indices).with_min_len(8).for_each(|(out, index)| {
+                let counts = &frames.counts[*index as usize * length..][..length];
+                out.iter_mut().zip(counts).for_each(|(out, count)| *out = f32::from(*count));
+            });
         }
         Features::Images(images) => {
             let tables = preprocessing.brightness_tables();

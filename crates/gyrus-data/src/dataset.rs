@@ -119,6 +119,13 @@ fn fingerprint(train: &Examples, test: &Examples) -> String {
                 }
                 hash.update(&images.pixels);
             }
+            Features::Frames(frames) => {
+                hash.update(b"frames");
+                for size in [frames.count, frames.steps, frames.height, frames.width, frames.channels] {
+                    hash.update((size as u64).to_le_bytes());
+                }
+                hash.update(&frames.counts);
+            }
             Features::Table(table) => {
                 hash.update(b"table");
                 for size in [table.rows, table.columns] {

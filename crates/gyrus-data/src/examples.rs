@@ -1,7 +1,8 @@
-//! Examples in memory: features (pictures as bytes, tables as numbers) and their targets.
+//! Examples in memory: features (pictures and frames of events as bytes, tables as numbers) and their targets.
 //!
 //! Pictures stay bytes, a quarter of the memory of `f32`, until a batch is filled ([`crate::fill_batch`]).
 
+use crate::Frames;
 use crate::random::{Purpose, Stream};
 
 /// Pictures of one size.
@@ -62,6 +63,8 @@ pub enum Features {
     Images(Images),
     /// Rows of a table.
     Table(Table),
+    /// Frames of events.
+    Frames(Frames),
 }
 
 impl Features {
@@ -71,6 +74,7 @@ impl Features {
         match self {
             Self::Images(images) => images.count,
             Self::Table(table) => table.rows,
+            Self::Frames(frames) => frames.count,
         }
     }
 
@@ -80,12 +84,13 @@ impl Features {
         self.len() == 0
     }
 
-    /// Numbers per example: `height * width * channels`, or the encoded columns.
+    /// Numbers per example: `height * width * channels`, the encoded columns, or those of all frames.
     #[must_use]
     pub fn example_length(&self) -> usize {
         match self {
             Self::Images(images) => images.example_length(),
             Self::Table(table) => table.columns,
+            Self::Frames(frames) => frames.example_length(),
         }
     }
 }
@@ -150,6 +155,11 @@ impl Examples {
                 values: gather(&table.values, table.columns, indices),
                 rows: indices.len(),
                 columns: table.columns,
+            }),
+            Features::Frames(frames) => Features::Frames(Frames {
+                counts: gather(&frames.counts, frames.example_length(), indices),
+                count: indices.len(),
+                ..*frames
             }),
         };
         let targets = match &self.targets {

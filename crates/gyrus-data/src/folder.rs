@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use crate::{Dataset, Error, Images, Result, Skipped, picture};
 
-/// A picture file and its class.
-type File = (PathBuf, u32);
+/// A file and its class.
+pub(crate) type File = (PathBuf, u32);
 
 /// What the pictures of one part (training, test, or all) become.
 struct Part {
@@ -31,15 +31,15 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     if let Some(side) = side.filter(|side| !(1..=4096).contains(side)) {
         return Err(Error::mismatch(path, format!("a side of {side} pixels"), "1 to 4096"));
     }
-    let folders = folders(path)?;
-    let names: Vec<String> = folders.iter().map(|folder| name(folder)).collect();
-    let split = names == ["test", "train"];
-    let (train_folder, test_folder) =
-        if split { (path.join("train"), Some(path.join("test"))) } else { (path.to_owned(), None) };
+    let (train_folder, test_folder) = match split_folders(path)? {
+        Some((train, test)) => (train, Some(test)),
+        None => (path.to_owned(), None),
+    };
+    let split = test_folder.is_some();
 
-    let (classes, train_files) = class_files(&train_folder, None)?;
+    let (classes, train_files) = class_files(&train_folder, None, is_picture, "pictures")?;
     let test_files = match &test_folder {
-        Some(folder) => class_files(folder, Some(&classes))?.1,
+        Some(folder) => class_files(folder, Some(&classes), is_picture, "pictures")?.1,
         None => Vec::new(),
     };
     let side = side.unwrap_or_else(|| typical_side(train_files.iter().chain(&test_files)));
@@ -91,12 +91,12 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     Ok(dataset)
 }
 
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What is in a folder, sorted so that every machine sees the same order.
-fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::io(path, source);
     let mut entries = std::fs::read_dir(path)
         .map_err(io)?
@@ -107,20 +107,41 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+/// The sub-folders that are not hidden, sorted.
+pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     let visible = |path: &PathBuf| path.is_dir() && !name(path).starts_with('.');
     Ok(entries(path)?.into_iter().filter(visible).collect())
 }
 
-/// The names of the classes and every picture file with its class; `known` are the only classes allowed.
-fn class_files(path: &Path, known: Option<&[String]>) -> Result<(Vec<String>, Vec<File>)> {
+/// The folders `train` and `test`, in upper or lower case, where a folder has these two sub-folders and no others.
+pub(crate) fn split_folders(path: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
+    let folders = folders(path)?;
+    let is = |folder: &Path, part: &str| name(folder).eq_ignore_ascii_case(part);
+    Ok(match &folders[..] {
+        [test, train] if is(test, "test") && is(train, "train") => Some((train.clone(), test.clone())),
+        _ => None,
+    })
+}
+
+/// The names of the classes and every `wanted` file with its class; `known` are the only classes allowed, and `what` says
+/// in an error what the files should be.
+pub(crate) fn class_files(
+    path: &Path,
+    known: Option<&[String]>,
+    wanted: fn(&Path) -> bool,
+    what: &str,
+) -> Result<(Vec<String>, Vec<File>)> {
     let folders = folders(path)?;
     if folders.len() < 2 && known.is_none() {
         let got = match folders.first() {
             None => "no sub-folders".to_owned(),
             Some(only) => format!("a single class, '{}'", name(only)),
         };
-        return Err(Error::mismatch(path, got, "at least two sub-folders of pictures, one for each class"));
+        return Err(Error::mismatch(
+            path,
+            got,
+            format!("at least two sub-folders of {what}, one for each class"),
+        ));
     }
     let classes: Vec<String> = match known {
         Some(known) => known.to_vec(),
@@ -133,7 +154,7 @@ fn class_files(path: &Path, known: Option<&[String]>) -> Result<(Vec<String>, Ve
             return Err(Error::mismatch(folder, "a new class", expected));
         };
         files.extend(
-            entries(folder)?.into_iter().filter(|path| is_picture(path)).map(|path| (path, class as u32)),
+            entries(folder)?.into_iter().filter(|path| wanted(path)).map(|path| (path, class as u32)),
         );
     }
     Ok((classes, files))

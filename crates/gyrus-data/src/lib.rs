@@ -10,6 +10,7 @@ pub mod cifar;
 mod dataset;
 mod digits;
 mod error;
+pub mod events;
 mod examples;
 mod folder;
 #[cfg(feature = "hub")]
@@ -31,6 +32,8 @@ pub use cifar::cifar10;
 pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
+pub use events::frames::Frames;
+pub use events::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_folder};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
 pub use folder::folder;
 #[cfg(feature = "hub")]

@@ -28,6 +28,26 @@ pub enum Preprocessing {
         /// The name of the column to predict.
         target: String,
     },
+    /// Count events in frames: see [`crate::events::frames`].
+    Events {
+        /// Frames of a recording.
+        steps: usize,
+        /// Rows of a frame.
+        height: usize,
+        /// Columns of a frame.
+        width: usize,
+        /// Rows of the sensor; 1 for a cochlea.
+        sensor_height: usize,
+        /// Columns of the sensor, or channels of a cochlea.
+        sensor_width: usize,
+        /// Whether darker and brighter are two channels.
+        polarity: bool,
+        /// Whether events of one pixel within a frame are one spike.
+        binary: bool,
+        /// Length of a frame in microseconds, the first from time 0 on; without it each recording is cut into equal
+        /// parts from its first to its last event.
+        window_us: Option<u64>,
+    },
 }
 
 /// How one column of a file becomes numbers.
@@ -89,16 +109,20 @@ impl Preprocessing {
         Self::Image { height, width, channels, mean, deviation }
     }
 
-    /// The shape of one example as the network receives it: `[height, width, channels]` or `[columns]`.
+    /// The shape of one example as the network receives it: `[height, width, channels]` `[columns]`, or for
+    /// events `[steps, height, width, channels]`.
     #[must_use]
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Image { height, width, channels, .. } => vec![*height, *width, *channels],
             Self::Table { columns, .. } => vec![columns.iter().map(|column| column.kind.width()).sum()],
+            Self::Events { steps, height, width, polarity, .. } => {
+                vec![*steps, *height, *width, 1 + usize::from(*polarity)]
+            }
         }
     }
 
-    /// For each channel the normalised value of each of the 256 brightnesses; empty for tables.
+    /// For each channel the normalised value of each of the 256 brightnesses; empty for what are no pictures.
     pub(crate) fn brightness_tables(&self) -> Vec<[f32; 256]> {
         let Self::Image { channels, mean, deviation, .. } = self else { return Vec::new() };
         (0..*channels)
@@ -161,7 +185,18 @@ mod tests {
         let image =
             Preprocessing::Image { height: 8, width: 9, channels: 1, mean: vec![0.1], deviation: vec![0.3] };
         assert_eq!(image.shape(), [8, 9, 1]);
-        for preprocessing in [table, image] {
+        let events = Preprocessing::Events {
+            steps: 10,
+            height: 17,
+            width: 20,
+            sensor_height: 34,
+            sensor_width: 40,
+            polarity: true,
+            binary: true,
+            window_us: None,
+        };
+        assert_eq!(events.shape(), [10, 17, 20, 2]);
+        for preprocessing in [table, image, events] {
             let text = serde_json::to_string(&preprocessing).unwrap();
             assert_eq!(serde_json::from_str::<Preprocessing>(&text).unwrap(), preprocessing);
         }

@@ -26,7 +26,7 @@ fn save(path: &Path, picture: &DynamicImage) {
 fn images(features: &Features) -> &Images {
     match features {
         Features::Images(images) => images,
-        Features::Table(_) => panic!("these are pictures"),
+        _ => panic!("these are pictures"),
     }
 }
 

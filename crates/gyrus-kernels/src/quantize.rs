@@ -17,7 +17,7 @@ pub const SMALLEST_THRESHOLD: f32 = 1e-4;
 
 /// How many steps of `threshold / levels` a value is worth.
 #[inline(always)]
-fn steps_in(x: f32, levels: f32, scale: f32) -> f32 {
+pub(crate) fn steps_in(x: f32, levels: f32, scale: f32) -> f32 {
     (x * scale - 0.5).ceil().clamp(0.0, levels)
 }
 

@@ -7,7 +7,11 @@
 //!    integrate-and-fire node with that threshold, soft reset and half of it at the start; a spike stands for λ, which is
 //!    multiplied into the weights behind it. Over T steps the mean output approaches the quantised network's.
 //!
+//! 4. Or [`exact_form`]: signed spikes, whose answer equals that of the quantised network bit for bit.
+//!
 //! Whatever has no spiking form is an error that names the node.
+
+mod exact;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +19,8 @@ use gyrus_blueprint::{Blueprint, Node, NodeKind, Shape};
 
 use crate::NetworkError;
 use crate::state::{State, StateTensor};
+
+pub use exact::{ExactForm, exact_form};
 
 /// A blueprint taken apart, to be changed and put together again.
 struct Draft {
@@ -56,6 +62,16 @@ impl Draft {
         self.nodes.insert(new, Node { name, kind });
         self.edges.iter_mut().filter(|edge| **edge == (from, to)).for_each(|edge| edge.0 = new);
         self.edges.push((from, new));
+    }
+
+    /// A free name for a node between two others.
+    fn between(&self, from: usize, to: usize) -> String {
+        let name_of = |node: usize| self.nodes.get(&node).map_or("", |node| node.name.as_str());
+        let mut name = format!("{}.to.{}", name_of(from), name_of(to));
+        while self.nodes.values().any(|node| node.name == name) {
+            name.push('_');
+        }
+        name
     }
 
     fn finish(self) -> Result<Blueprint, NetworkError> {
@@ -257,10 +273,7 @@ pub fn integrate_and_fire_form(
             let factor = worth[source];
             if factor != 1.0 && (!absorbs || differ) {
                 let shape: &Shape = shapes.output(source);
-                let mut name = format!("{}.to.{}", blueprint.nodes()[source].name, node.name);
-                while draft.nodes.values().any(|node| node.name == name) {
-                    name.push('_');
-                }
+                let name = draft.between(source, index);
                 let count = shape.elements().unwrap_or(0);
                 let values = StateTensor { shape: shape.to_vec(), values: vec![factor; count] };
                 state.insert(format!("{name}.scale"), values);

@@ -28,5 +28,7 @@ pub mod workload;
 
 pub use error::NetworkError;
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
-pub use spiking::{Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, spiking_form, surrogate};
+pub use spiking::{
+    Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, spiking_form, surrogate,
+};
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use gyrus_blueprint::Blueprint;
+use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_tensor::{
     Device, Operation, Problem, Spiking, Tensor, TensorData, apply, dropout_mask, filled_tensor, keep_awake,
     kernels_run_on, spikes_tensor,
@@ -86,7 +86,7 @@ pub struct Observation {
 pub enum Observed {
     /// What enters weights.
     WeightInput,
-    /// The current that enters neurons.
+    /// The current that enters neurons, or what enters a quantised ReLU.
     Current,
     /// The spikes or potentials that leave neurons.
     NeuronOutput,
@@ -223,14 +223,15 @@ impl Network {
         Ok(network)
     }
 
-    /// Whether there can be a network for this blueprint on this machine.
+    /// Whether there can be a network for this blueprint to be trained on this machine.
     ///
     /// # Errors
-    /// If the blueprint is not valid, has a node without a body, or needs more memory than the system gives.
+    /// If the blueprint is not valid, has a node without a body or without a gradient, or needs more memory than the system gives.
     pub fn check(blueprint: &Blueprint, spiking: Option<&SpikingSettings>) -> Result<(), NetworkError> {
         if let Some(settings) = spiking {
             settings.check()?;
         }
+        check_trainable(blueprint)?;
         let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
         let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
         let parameters = numbers.fold(0usize, usize::saturating_add);
@@ -283,8 +284,8 @@ impl Network {
         if rows < MANY_ROWS { run() } else { keep_awake(run) }
     }
 
-    /// What a network in time says at every step, `[steps · batch, outputs]` and time-major, and what went through its
-    /// weights and neurons on the way.
+    /// What a network in time says at every step, `[steps · batch, outputs]` and time-major (of a dense network, its
+    /// answer), and what went through its weights and neurons on the way.
     ///
     /// # Errors
     /// If a membrane potential is not a finite number.
@@ -366,13 +367,14 @@ impl Network {
     /// parameter, in order. Running statistics are updated.
     ///
     /// # Errors
-    /// If a membrane potential is not a finite number.
+    /// If a membrane potential is not a finite number, or the network has a node without a gradient.
     pub fn gradients(
         &mut self,
         x: Tensor<2>,
         noise: u64,
         loss: Operation,
     ) -> Result<LossAndGradients, NetworkError> {
+        check_trainable(&self.blueprint)?;
         let leaves: Vec<Tensor<1>> = self
             .parameters
             .iter()
@@ -399,6 +401,14 @@ impl Network {
     fn encoded(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let x = match &self.spiking {
             None | Some(SpikingSettings { encoder: Encoder::Direct, .. }) => x,
+            Some(SpikingSettings { encoder: encoder @ Encoder::Once { .. }, steps, .. }) => {
+                let [batch, width] = x.dims();
+                let samples = floats(x);
+                filled_tensor(batch, width, |to| {
+                    let rows = to.chunks_exact_mut(width.max(1)).zip(samples.chunks_exact(width.max(1)));
+                    rows.for_each(|(to, x)| encoder.row(x, *steps, 0, None, to));
+                })
+            }
             Some(SpikingSettings { encoder, steps, .. }) => {
                 let [batch, width] = x.dims();
                 let samples = floats(x);
@@ -463,6 +473,9 @@ impl Network {
                         Operation::Spiking(Spiking::Linear { .. } | Spiking::Convolution(_)) => {
                             pass.observe(step.node, Observed::WeightInput, &x, true);
                         }
+                        Operation::QuantizedRelu { .. } => {
+                            pass.observe(step.node, Observed::Current, &x, false);
+                        }
                         _ => {}
                     }
                     let parameters = parameters.iter().map(|&p| values[p].clone()).collect();
@@ -506,6 +519,11 @@ impl Network {
                     _ => x,
                 },
                 Work::Pass => x,
+                Work::Repeat if steps > 1 && self.comes_once() => {
+                    let later = Tensor::zeros([rows * (steps - 1), x.dims()[1]], &self.device);
+                    let later = if x.is_autodiff() { Tensor::from_inner(later) } else { later };
+                    Tensor::cat(vec![x, later], 0)
+                }
                 Work::Repeat => x.repeat_dim(0, steps),
                 Work::Neurons(index) => {
                     let plan = &plan.neurons[*index];
@@ -513,7 +531,7 @@ impl Network {
                     pass.problems.push((plan.node, problem.clone()));
                     pass.observe(step.node, Observed::Current, &x, false);
                     let result = neurons[*index].run(x, plan, values, problem);
-                    pass.observe(step.node, Observed::NeuronOutput, &result, neurons[*index].fires());
+                    pass.observe(step.node, Observed::NeuronOutput, &result, neurons[*index].packs());
                     if let (Some(feedback), Some(_)) = (plan.feedback_node, &pass.observations) {
                         // It enters the weights of the feedback a step later.
                         let delay = Operation::Spiking(Spiking::Delay { steps, by: 1 });
@@ -531,11 +549,21 @@ impl Network {
         results.pop().flatten().or(input.0).expect("a blueprint has an output")
     }
 
+    /// Whether input comes at the first step only.
+    fn comes_once(&self) -> bool {
+        self.spiking.as_ref().is_some_and(|settings| matches!(settings.encoder, Encoder::Once { .. }))
+    }
+
     /// The answer over all steps, from `[steps · batch, outputs]`.
     fn read_out(&self, x: Tensor<2>, steps: usize) -> Tensor<2> {
         let [rows, outputs] = x.dims();
         let flat = [rows / steps, outputs];
         match self.spiking.as_ref().map(|settings| settings.readout) {
+            Some(Readout::Sum) => {
+                // One step after the other: sums that are exact stay within the bounds of what was said so far.
+                let steps = x.chunk(steps, 0).into_iter();
+                steps.reduce(|sum, step| sum + step).unwrap_or_else(|| Tensor::zeros(flat, &self.device))
+            }
             Some(Readout::Counts) => x.reshape([steps, flat[0] * outputs]).sum_dim(0).reshape(flat),
             Some(Readout::FirstSpike) => {
                 apply(Operation::Spiking(Spiking::FirstSpike { steps }), x, Vec::new(), None)
@@ -607,6 +635,19 @@ impl Network {
         self.folded = OnceLock::new();
         self.neurons = self.neurons_of(&self.plan)?;
         Ok(())
+    }
+}
+
+/// Refuses what a conversion makes and training has no gradient for.
+fn check_trainable(blueprint: &Blueprint) -> Result<(), NetworkError> {
+    let made = |kind: &NodeKind| matches!(kind, NodeKind::CountMaxPool2d { .. } | NodeKind::SignedIF { .. });
+    match blueprint.nodes().iter().find(|node| made(&node.kind)) {
+        Some(node) => Err(NetworkError::NoSpikingBody {
+            node: node.name.clone(),
+            kind: node.kind.name(),
+            reason: "it comes from a conversion and has no gradient; train the dense network instead",
+        }),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
 use gyrus_tensor::{
-    Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Tensor, apply, membranes,
+    Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
+    membranes,
 };
 
 use crate::NetworkError;
@@ -14,7 +15,15 @@ use crate::spiking::{SpikingSettings, surrogate};
 use crate::state::State;
 
 /// What runs a node's neurons.
-pub(crate) struct Neurons {
+pub(crate) enum Neurons {
+    /// Those of the common equations.
+    Point(Box<PointNeurons>),
+    /// Those with signed spikes.
+    Signed(SignedNeuron),
+}
+
+/// Neurons of the common equations.
+pub(crate) struct PointNeurons {
     neuron: Neuron,
     /// Nine rows of one value, or of one a neuron in the order of the activations.
     constants: Tensor<1>,
@@ -39,6 +48,20 @@ impl Neurons {
         settings: &SpikingSettings,
     ) -> Result<Self, NetworkError> {
         let node = &blueprint.nodes()[plan.node];
+        if let NodeKind::SignedIF { levels, threshold } = node.kind {
+            let name = format!("{}.start", node.name);
+            let expected = vec![plan.neurons];
+            let starts = stored.get(&name).filter(|start| start.values.len() == plan.neurons);
+            let starts = starts.ok_or(NetworkError::MissingTensor { name, expected })?;
+            return Ok(Self::Signed(SignedNeuron {
+                levels,
+                threshold: threshold as f32,
+                steps: settings.steps,
+                once: plan.constant_input,
+                starts: Arc::from(last(&starts.values, plan.picture)),
+                problem: Problem::default(),
+            }));
+        }
         let device = gyrus_tensor::cpu();
         let Some(surrogate) = surrogate(&settings.surrogate) else { return Err(settings.wrong_surrogate()) };
         let model = match &node.kind {
@@ -96,19 +119,21 @@ impl Neurons {
             truncate: settings.truncate,
             problem: Problem::default(),
         };
-        Ok(Self { neuron, constants: vector(constants, &device), learned })
+        Ok(Self::Point(Box::new(PointNeurons { neuron, constants: vector(constants, &device), learned })))
     }
 
     /// Whether its output is packed spikes.
-    pub(crate) fn fires(&self) -> bool {
-        self.neuron.kind.fires
+    pub(crate) fn packs(&self) -> bool {
+        matches!(self, Self::Point(point) if point.neuron.kind.fires)
     }
 
-    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come.
+    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come; empty for signed spikes,
+    /// whose membranes are integers.
     pub(crate) fn membranes(&self, x: Tensor<2>, plan: &NeuronPlan, values: &[Tensor<1>]) -> Vec<f32> {
-        let mut parameters = vec![self.constants.clone()];
+        let Self::Point(point) = self else { return Vec::new() };
+        let mut parameters = vec![point.constants.clone()];
         parameters.extend(plan.feedback.iter().map(|&index| values[index].clone()));
-        membranes(&self.neuron, x, &parameters)
+        membranes(&point.neuron, x, &parameters)
     }
 
     pub(crate) fn run(
@@ -118,12 +143,19 @@ impl Neurons {
         values: &[Tensor<1>],
         problem: Problem,
     ) -> Tensor<2> {
-        let training = x.is_autodiff() || values.iter().any(Tensor::is_autodiff);
-        let constants = match &self.learned {
-            Some(equations) if training => equations.constants(plan, values),
-            _ => self.constants.clone(),
+        let point = match self {
+            Self::Point(point) => point,
+            Self::Signed(neuron) => {
+                let neuron = SignedNeuron { problem, ..neuron.clone() };
+                return apply(Operation::Spiking(Spiking::Signed(neuron)), x, Vec::new(), None);
+            }
         };
-        let neuron = Neuron { problem, ..self.neuron.clone() };
+        let training = x.is_autodiff() || values.iter().any(Tensor::is_autodiff);
+        let constants = match &point.learned {
+            Some(equations) if training => equations.constants(plan, values),
+            _ => point.constants.clone(),
+        };
+        let neuron = Neuron { problem, ..point.neuron.clone() };
         let constants =
             if training && !constants.is_autodiff() { Tensor::from_inner(constants) } else { constants };
         let mut parameters = vec![constants];

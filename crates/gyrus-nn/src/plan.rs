@@ -41,7 +41,7 @@ pub(crate) enum Work {
     Pass,
     /// Neurons over all steps; an index into the plan's.
     Neurons(usize),
-    /// The same rows again at every step.
+    /// The same rows again at every step; or, where input comes once, zeros at all steps but the first.
     Repeat,
     /// From a row for each step to the network's answer.
     Readout,
@@ -517,14 +517,9 @@ impl Lowering<'_> {
             }
             NodeKind::CountMaxPool2d { kernel, stride, padding } => {
                 let shape = pooling(*kernel, *stride, *padding);
-                match self.purpose {
-                    Purpose { spiking: Some(settings), training: false } => {
-                        let steps = settings.steps;
-                        let pool = Operation::Spiking(Spiking::CountMaxPool { shape, steps });
-                        self.on_spikes(node, pool)
-                    }
-                    _ => return refuse("it is what a conversion makes of a MaxPool2d, and is not trained"),
-                }
+                let Some(settings) = self.purpose.spiking else { return refuse("it works in time") };
+                let steps = settings.steps;
+                self.on_spikes(node, Operation::Spiking(Spiking::CountMaxPool { shape, steps }))
             }
             NodeKind::Flatten { start_axis, end_axis } => {
                 let last = end_axis.unwrap_or(input.len() - 1);
@@ -593,7 +588,6 @@ impl Lowering<'_> {
                 let threshold = self.parameters(node, 1, false);
                 self.run(Operation::QuantizedRelu { levels: *levels }, threshold, source)
             }
-            NodeKind::SignedIF { .. } => return refuse("it runs event by event only"),
             kind if kind.has_state() || matches!(kind, NodeKind::Threshold { .. }) => {
                 if self.purpose.spiking.is_none() {
                     return refuse("it works in time");

@@ -5,14 +5,14 @@ use gyrus_tensor::{Operation, Spiking};
 
 use crate::NetworkError;
 use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Work, picture};
-use crate::spiking::{Readout, SpikingSettings};
+use crate::spiking::{Encoder, Readout, SpikingSettings};
 
 impl Lowering<'_> {
     pub(crate) fn form(&self, source: Source) -> Form {
         match (source, self.purpose.spiking) {
             (Source::Step(step), _) => self.forms[step],
             (Source::Input, Some(SpikingSettings { encoder, .. })) => {
-                Form { timed: *encoder != crate::Encoder::Direct, spikes: encoder.spikes() }
+                Form { timed: !encoder.gives_one_row(), spikes: encoder.spikes() }
             }
             (Source::Input, None) => Form::default(),
         }
@@ -111,10 +111,20 @@ impl Lowering<'_> {
             self.mark(Form { timed: true, ..form });
             return Ok(delayed);
         }
-        let source = self.incoming(node);
+        let signed = matches!(kind, NodeKind::SignedIF { .. });
+        let mut source = self.incoming(node);
+        if matches!(settings.encoder, Encoder::Once { .. }) != signed {
+            // Neurons take one row as the same at every step, those with signed spikes as what comes at the first.
+            source = self.over_time(source);
+        }
         let neurons: usize = self.shapes.input(node).iter().product();
         let [height, width, channels] = picture(self.shapes.input(node));
         let mut learned = Vec::new();
+        if signed {
+            for spec in self.shapes.parameters(node) {
+                self.plan.constants.push((format!("{name}.{}", spec.name), spec.shape.to_vec(), 0.0));
+            }
+        }
         if let Some(neuron) = kind.neuron() {
             for spec in self.shapes.parameters(node) {
                 let value = neuron.constants.iter().find(|constant| constant.0 == spec.name);
@@ -149,7 +159,7 @@ impl Lowering<'_> {
         });
         let result = self.push(Work::Neurons(self.plan.neurons.len() - 1), source, None);
         let fires = kind.neuron().is_none_or(|neuron| neuron.reset.is_some());
-        self.mark(Form { timed: true, spikes: fires });
+        self.mark(Form { timed: true, spikes: fires && !signed });
         if let Some(weights) = self.feedback[node] {
             self.results[weights] = None;
         }
@@ -160,7 +170,10 @@ impl Lowering<'_> {
     pub(crate) fn readout(&mut self, node: usize) -> Result<Source, NetworkError> {
         let source = self.incoming_or_spikes(node);
         let form = self.form(source);
-        let counts = self.purpose.spiking.is_some_and(|settings| settings.readout != Readout::Membrane);
+        let counts = self
+            .purpose
+            .spiking
+            .is_some_and(|settings| matches!(settings.readout, Readout::Counts | Readout::FirstSpike));
         if counts && !form.spikes {
             return self.refuse(node, "an answer in spikes needs firing neurons right before the Output");
         }

@@ -9,6 +9,8 @@ use crate::NetworkError;
 
 /// The most steps that a sample may be shown for.
 const MOST_STEPS: usize = 100_000;
+/// The finest grid of [`Encoder::Once`].
+const MOST_FRACTION_BITS: u32 = 20;
 /// The most neurons that may stand for a number.
 const MOST_NEURONS: usize = 1024;
 /// The weakest response of a population's neuron that makes it fire, after Bohte et al. 2002.
@@ -57,6 +59,14 @@ impl SpikingSettings {
         {
             return wrong("the threshold of the delta code", threshold.to_string(), "a number above 0");
         }
+        if let Encoder::Once { fraction_bits, limit } = self.encoder {
+            if fraction_bits > MOST_FRACTION_BITS {
+                return wrong("fraction_bits", fraction_bits.to_string(), "at most 20");
+            }
+            if !(limit.is_finite() && limit > 0.0) {
+                return wrong("the limit of the input", limit.to_string(), "a number above 0");
+            }
+        }
         if let Encoder::Population { neurons, low, high } = self.encoder {
             if !(3..=MOST_NEURONS).contains(&neurons) {
                 let expected = "a whole number from 3 to 1024";
@@ -99,6 +109,14 @@ impl Default for SpikingSettings {
 pub enum Encoder {
     /// The numbers themselves, as a current that is the same at every step.
     Direct,
+    /// The numbers themselves, cut to ±`limit` and rounded to multiples of 2^−`fraction_bits`, at the first step only. What
+    /// follows the Input without neurons between them runs at that step alone.
+    Once {
+        /// At most 20.
+        fraction_bits: u32,
+        /// Above 0.
+        limit: f32,
+    },
     /// A spike with probability p at each step, p the [intensity](Intensity) of the number.
     Rate {
         /// From a number to an intensity.
@@ -169,6 +187,8 @@ impl Intensity {
 pub enum Readout {
     /// Mean over the steps of the last node's potential or current.
     Membrane,
+    /// Sum over the steps of the last node's potential or current.
+    Sum,
     /// Number of spikes of the last node.
     Counts,
     /// Minus the number of steps before the last node's first spike.
@@ -210,7 +230,12 @@ impl Encoder {
     /// Whether what it makes are spikes.
     #[must_use]
     pub fn spikes(&self) -> bool {
-        !matches!(self, Self::Direct | Self::Frames { binary: false })
+        !matches!(self, Self::Direct | Self::Once { .. } | Self::Frames { binary: false })
+    }
+
+    /// Whether a sample becomes one row, whatever the number of steps.
+    pub(crate) fn gives_one_row(&self) -> bool {
+        matches!(self, Self::Direct | Self::Once { .. })
     }
 
     /// What the network is shown at each step where a sample has this shape: the same, or for a population more of the
@@ -239,6 +264,9 @@ impl Encoder {
     pub(crate) fn row(&self, x: &[f32], steps: usize, step: usize, noise: Option<u64>, to: &mut [f32]) {
         match self {
             Self::Direct => to.copy_from_slice(x),
+            Self::Once { fraction_bits, limit } => {
+                to.iter_mut().zip(x).for_each(|(to, x)| *to = rounded(*x, *fraction_bits, *limit));
+            }
             Self::Rate { intensity } => {
                 let seed = noise.unwrap_or_else(|| content(x));
                 for (element, (to, &x)) in to.iter_mut().zip(x).enumerate() {
@@ -277,6 +305,13 @@ impl Encoder {
             Self::Frames { .. } => to.copy_from_slice(&x[step * to.len()..][..to.len()]),
         }
     }
+}
+
+/// The multiple of 2^−`fraction_bits` nearest to `x`, within ±`limit`.
+#[must_use]
+pub fn rounded(x: f32, fraction_bits: u32, limit: f32) -> f32 {
+    let scale = (1u32 << fraction_bits) as f32;
+    (x.clamp(-limit, limit) * scale).round() / scale
 }
 
 /// A number that depends on every bit of the sample.
@@ -329,7 +364,7 @@ pub fn spiking_form(
             node.kind = neuron();
         }
     }
-    if settings.readout != Readout::Membrane
+    if matches!(settings.readout, Readout::Counts | Readout::FirstSpike)
         && let Some(output) = nodes.iter().position(|node| node.kind == NodeKind::Output)
     {
         let mut name = "answer".to_owned();
@@ -371,6 +406,9 @@ mod tests {
         let mean = |element: usize| rate.iter().map(|row| row[element]).sum::<f32>() / 4000.0;
         assert_eq!((mean(0), mean(2)), (0.0, 1.0));
         assert!((mean(1) - 0.5).abs() < 0.03, "{}", mean(1));
+        let once = Encoder::Once { fraction_bits: 2, limit: 0.8 };
+        // Cut to 0.8, then to the nearest quarter.
+        assert_eq!(rows(&once, &[-3.0, 0.1, 0.4], 1, 3, None), [[-0.75, 0.0, 0.5]]);
         let frames = [0.0, 0.3, 0.5, 0.3, 0.4, 0.9];
         let delta = rows(&Encoder::Delta { threshold: 0.2 }, &frames, 3, 2, None);
         assert_eq!(delta, [[0., 1.], [1., 0.], [0., 1.]]);
@@ -437,6 +475,19 @@ mod tests {
         let counted = spiking_form(&dense, 2.0, &settings(Readout::Counts)).unwrap();
         assert_eq!((neurons(&counted), counted.nodes().len()), (4, dense.nodes().len() + 1));
         assert_eq!(spiking_form(&counted, 9.0, &settings(Readout::Counts)).unwrap(), counted);
+    }
+
+    #[test]
+    fn settings_without_sense_are_refused() {
+        for (encoder, what) in [
+            (Encoder::Once { fraction_bits: 40, limit: 1.0 }, "fraction_bits is 40"),
+            (Encoder::Once { fraction_bits: 8, limit: f32::NAN }, "limit"),
+            (Encoder::Delta { threshold: 0.0 }, "delta"),
+        ] {
+            let error =
+                SpikingSettings { encoder, ..SpikingSettings::default() }.check().unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use gyrus_kernels::neuron::{
 use gyrus_kernels::pooling::Pooling;
 use gyrus_kernels::quantize::count_max_pool;
 use gyrus_kernels::recurrent::{Feedback, RecurrentGradients, recurrent_backward, recurrent_forward};
+use gyrus_kernels::signed::{SignedShape, signed_integrate_and_fire};
 use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
 use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
 use gyrus_kernels::spikes::{pack, unpack, words};
@@ -36,6 +37,9 @@ pub enum Spiking {
     /// Firing neurons whose spikes come back to them a step later through weights `[to, from]`;
     /// `[x, constants, weight, bias?]` to spikes.
     Recurrent(Neuron),
+    /// Integrate-and-fire neurons with signed spikes; `[x]` to −1, 0 and 1, `[steps · batch, neurons]` in floats. Has no
+    /// gradient.
+    Signed(SignedNeuron),
     /// `y = spikes wᵀ + b`, skipping what does not spike; `[spikes, weight, bias?]`
     Linear {
         /// Elements of a row of spikes.
@@ -95,6 +99,23 @@ pub struct Neuron {
     /// Gradients do not pass multiples of this many steps.
     pub truncate: Option<usize>,
     /// Where the forward pass says that a potential is not a finite number.
+    pub problem: Problem,
+}
+
+/// A layer of neurons with signed spikes over time (see [`gyrus_kernels::signed`]).
+#[derive(Clone, Debug)]
+pub struct SignedNeuron {
+    /// Most spikes that stand at a time.
+    pub levels: usize,
+    /// Input that one spike stands for.
+    pub threshold: f32,
+    /// Steps in all.
+    pub steps: usize,
+    /// Whether `x` is `[batch, neurons]` and comes at the first step only.
+    pub once: bool,
+    /// What each neuron has summed up before the first step.
+    pub starts: Arc<[f32]>,
+    /// Where the forward pass says that a sum is not a finite number.
     pub problem: Problem,
 }
 
@@ -199,7 +220,11 @@ impl Spiking {
             Self::Linear { .. } | Self::Convolution(_) if inputs > 2 => &[0, 1, 2],
             Self::Linear { .. } | Self::Convolution(_) => &[0, 1],
             Self::FirstSpike { .. } => &[0],
-            Self::Pack { .. } | Self::Unpack { .. } | Self::Delay { .. } | Self::CountMaxPool { .. } => &[],
+            Self::Pack { .. }
+            | Self::Unpack { .. }
+            | Self::Delay { .. }
+            | Self::Signed(_)
+            | Self::CountMaxPool { .. } => &[],
         };
         Kept { inputs, output: false }
     }
@@ -238,6 +263,17 @@ impl Spiking {
                     if let Some(place) =
                         recurrent_forward(neuron.kind, shape, input(1), x, feedback, state, bits)
                     {
+                        let _ = neuron.problem.set(place);
+                    }
+                })
+            }
+            Self::Signed(neuron) => {
+                let neurons = neuron.starts.len();
+                let batch = if neuron.once { rows } else { rows / neuron.steps };
+                let SignedNeuron { levels, threshold, steps, once, .. } = *neuron;
+                let shape = SignedShape { steps, batch, neurons, once, levels, threshold };
+                filled([steps * batch, neurons], |y| {
+                    if let Some(place) = signed_integrate_and_fire(shape, &neuron.starts, x, y) {
                         let _ = neuron.problem.set(place);
                     }
                 })
@@ -395,7 +431,9 @@ impl Spiking {
                     dx[kept..].fill(0.0);
                 }))]
             }
-            Self::CountMaxPool { .. } => unreachable!("the plan uses it for inference only"),
+            Self::Signed(_) | Self::CountMaxPool { .. } => {
+                unreachable!("networks with these are not trained")
+            }
             Self::FirstSpike { steps } => {
                 // d(−Σ_t s(t)) / dz(r): the steps from r to the next spike, if none came before r.
                 let z = kept(0);

@@ -15,7 +15,7 @@
 //!    a multiplication (at most 4.6 pJ); memory as above. The spiking network wins where it fires rarely enough: Yan et al.
 //!    2024 (arXiv:2409.08290) put the crossover near 6 % of neurons a step.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::over_time::OverTime;
 
@@ -25,7 +25,7 @@ const MAC: f64 = 4.6;
 const ACCUMULATE: f64 = 0.9;
 
 /// Energy of one answer in picojoules.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Energy {
     /// Operations only.
     pub operations_pj: f64,
@@ -34,7 +34,7 @@ pub struct Energy {
 }
 
 /// The energies of one answer of a spiking network after some steps, and of its rivals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The spiking network.
     pub spiking: Energy,

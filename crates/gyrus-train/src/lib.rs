@@ -5,7 +5,11 @@
 //! ([`report::render`]). Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
 //! leaves the last good state.
 
+mod activity;
+mod agreement;
 mod atomic;
+mod calibrate;
+mod conversion;
 pub mod energy;
 mod error;
 mod evaluate;
@@ -18,7 +22,11 @@ pub mod report;
 mod run_folder;
 mod schedule;
 
+pub use activity::{LayerActivity, activity};
+pub use agreement::{Agreement, agreement};
 pub use atomic::write_atomically;
+pub use calibrate::calibrate;
+pub use conversion::{AfterSteps, Conversion, ExactRecord, accounts};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate};
 pub use learn::{

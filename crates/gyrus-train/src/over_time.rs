@@ -1,11 +1,13 @@
 //! Judging a network in time after each of its steps, and counting what it did until then.
 
+use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_data::{Examples, Preprocessing, Targets, fill_batch};
 use gyrus_nn::workload::{Connections, connections};
-use gyrus_nn::{Network, Observation, Observed, floats};
+use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
 use crate::TrainError;
+use crate::agreement::round_as;
 use crate::evaluate::best;
 
 /// Rows of one pass, about: steps times examples.
@@ -60,6 +62,16 @@ impl OverTime {
         spikes as f64 / (self.examples * neurons).max(1) as f64
     }
 
+    /// The last step at which anything fired, counted from 1; 0 where nothing did.
+    #[must_use]
+    pub fn settled_after(&self) -> usize {
+        let last = |work: &NeuronWork| {
+            let all = work.spikes.last().copied().unwrap_or(0);
+            work.spikes.iter().position(|spikes| *spikes == all && all > 0).map_or(0, |step| step + 1)
+        };
+        self.neurons.iter().map(last).max().unwrap_or(0)
+    }
+
     /// Mean accumulates and multiply-accumulates of an example up to step `index`.
     #[must_use]
     pub fn operations(&self, index: usize) -> (f64, f64) {
@@ -71,7 +83,8 @@ impl OverTime {
     }
 }
 
-/// Shows all examples to the network and judges it after each step.
+/// Shows all examples to the network and judges it after each step. A dense network that stands beside a spiking one gets
+/// its input as that one's `encoder` rounds it.
 ///
 /// # Errors
 /// If a membrane potential is not a finite number, or the examples have no classes.
@@ -79,6 +92,7 @@ pub fn evaluate_over_time(
     network: &Network,
     examples: &Examples,
     preprocessing: &Preprocessing,
+    encoder: Option<&Encoder>,
 ) -> Result<OverTime, TrainError> {
     let Targets::Classes(classes) = &examples.targets else { return Err(TrainError::NoClasses) };
     let steps = network.spiking().map_or(1, |settings| settings.steps);
@@ -89,6 +103,7 @@ pub fn evaluate_over_time(
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     for batch in indices.chunks((ROWS / steps).max(1)) {
         fill_batch(examples, preprocessing, batch, None, &mut buffer);
+        round_as(encoder, &mut buffer);
         let x = filled_tensor(batch.len(), buffer.len() / batch.len(), |x| x.copy_from_slice(&buffer));
         let (answers, observations) = network.observe(x.to_device(network.device()))?;
         let columns = answers.dims()[1];
@@ -101,9 +116,13 @@ pub fn evaluate_over_time(
                 *right += u64::from(best(&sum) == classes[index as usize] as usize);
             }
         }
-        count(&mut over_time, observations, &connections, (steps, batch.len()));
+        count(&mut over_time, observations, network.blueprint(), &connections, (steps, batch.len()));
     }
     over_time.accuracy = right.iter().map(|&right| right as f64 / examples.len().max(1) as f64).collect();
+    let shapes = network.blueprint().shapes()?;
+    for work in &mut over_time.neurons {
+        work.neurons = shapes.output(work.node).elements().unwrap_or(0) as u64;
+    }
     for sums in over_time.neurons.iter_mut().map(|work| &mut work.spikes) {
         (1..steps).for_each(|step| sums[step] += sums[step - 1]);
     }
@@ -117,6 +136,7 @@ pub fn evaluate_over_time(
 fn count(
     over_time: &mut OverTime,
     observations: Vec<Observation>,
+    blueprint: &Blueprint,
     connections: &[Connections],
     (steps, batch): (usize, usize),
 ) {
@@ -129,14 +149,16 @@ fn count(
             Observed::NeuronOutput if packed => {
                 let words = spike_words(tensor);
                 let width = words.len() / rows.max(1);
-                let place = over_time.neurons.iter().position(|work| work.node == node);
-                let place = place.unwrap_or_else(|| {
-                    over_time.neurons.push(NeuronWork { node, neurons: 0, spikes: vec![0; steps] });
-                    over_time.neurons.len() - 1
-                });
+                let spikes = of_neurons(over_time, node, steps);
                 for (row, words) in words.chunks_exact(width.max(1)).enumerate() {
-                    let spikes: u32 = words.iter().map(|word| word.count_ones()).sum();
-                    over_time.neurons[place].spikes[row / batch] += u64::from(spikes);
+                    spikes[row / batch] += words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+                }
+            }
+            Observed::NeuronOutput if matches!(blueprint.nodes()[node].kind, NodeKind::SignedIF { .. }) => {
+                let values = floats(tensor);
+                let spikes = of_neurons(over_time, node, steps);
+                for (row, values) in values.chunks_exact((values.len() / rows.max(1)).max(1)).enumerate() {
+                    spikes[row / batch] += values.iter().filter(|spike| **spike != 0.0).count() as u64;
                 }
             }
             Observed::NeuronOutput => {}
@@ -170,4 +192,13 @@ fn count(
             }
         }
     }
+}
+
+/// The sums of a node's spikes, begun where it is new.
+fn of_neurons(over_time: &mut OverTime, node: usize, steps: usize) -> &mut [u64] {
+    let place = over_time.neurons.iter().position(|work| work.node == node).unwrap_or_else(|| {
+        over_time.neurons.push(NeuronWork { node, neurons: 0, spikes: vec![0; steps] });
+        over_time.neurons.len() - 1
+    });
+    &mut over_time.neurons[place].spikes
 }

@@ -8,8 +8,8 @@ use gyrus_data::{Augment, ColumnKind, Dataset, Preprocessing, Skipped, Task};
 use gyrus_nn::SpikingSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
 use crate::metrics::number_or_nan;
+use crate::{Conversion, TrainError};
 
 /// The version of the run folder's format that this program writes, and the newest that it reads.
 pub const RUN_FORMAT_VERSION: u32 = 1;
@@ -38,6 +38,9 @@ pub struct RunRecord {
     pub settings: Settings,
     /// What came of it; absent until the run is finished.
     pub results: Option<Results>,
+    /// The dense run that it was converted from, for runs that `gyrus spike` has left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
     /// Where the time went.
     pub timings: Timings,
     /// Files of the data set that could not be used.
@@ -200,7 +203,7 @@ impl RunRecord {
     ) -> Self {
         let target = match &dataset.preprocessing {
             Preprocessing::Table { target, .. } => Some(target.clone()),
-            Preprocessing::Image { .. } => None,
+            Preprocessing::Image { .. } | Preprocessing::Events { .. } => None,
         };
         Self {
             format_version: RUN_FORMAT_VERSION,
@@ -220,6 +223,7 @@ impl RunRecord {
             preprocessing: dataset.preprocessing.clone(),
             settings,
             results: None,
+            conversion: None,
             timings: Timings::default(),
             skipped: SkippedFiles::from(dataset.skipped.as_slice()),
             notes: dataset.notes.clone(),
@@ -273,6 +277,41 @@ impl RunRecord {
                 }
                 if let Some(wrong) = deviation.iter().find(|value| !is_scale(f64::from(**value))) {
                     return invalid("preprocessing.deviation", wrong.to_string(), "numbers above 0");
+                }
+            }
+            Preprocessing::Events {
+                steps,
+                height,
+                width,
+                sensor_height,
+                sensor_width,
+                binary,
+                window_us,
+                ..
+            } => {
+                let numbers =
+                    self.preprocessing.shape().iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
+                if !numbers.is_some_and(|numbers| (1..=MAX_ELEMENTS).contains(&numbers)) {
+                    let got = format!("{steps} of {height} by {width}");
+                    return invalid("preprocessing.steps of height by width", got, "the size of frames");
+                }
+                if !(*height..=1 << 16).contains(sensor_height) || !(*width..=1 << 16).contains(sensor_width)
+                {
+                    let got = format!("{sensor_height} by {sensor_width}");
+                    let field = "preprocessing.sensor_height by sensor_width";
+                    return invalid(field, got, "a sensor that is not smaller than its frames");
+                }
+                if *window_us == Some(0) {
+                    return invalid("preprocessing.window_us", "0".to_owned(), "a number above 0");
+                }
+                let time = self.settings.spiking.as_ref();
+                let fits = time.is_some_and(|time| {
+                    time.steps == *steps && time.encoder == gyrus_nn::Encoder::Frames { binary: *binary }
+                });
+                if !fits {
+                    let got = time
+                        .map_or("none".to_owned(), |time| format!("{} by {:?}", time.steps, time.encoder));
+                    return invalid("settings.spiking", got, "the steps and the code of preprocessing");
                 }
             }
             Preprocessing::Table { columns, .. } => {

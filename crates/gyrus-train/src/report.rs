@@ -8,13 +8,14 @@ mod confusion;
 mod html;
 mod parts;
 mod scale;
+mod spiking;
 
 use gyrus_blueprint::Blueprint;
 use gyrus_data::Task;
 
 pub use confusion::Confusion;
 
-use crate::{MetricsRow, RunRecord};
+use crate::{LayerActivity, MetricsRow, RunRecord};
 use html::escaped;
 
 const STYLE: &str = include_str!("report/style.css");
@@ -32,8 +33,19 @@ pub struct ReportData<'a> {
     pub confusion: Option<Confusion<'a>>,
     /// The worst mistakes on the test examples, worst first.
     pub mistakes: Vec<Mistake>,
+    /// What the neurons of a spiking network do for one test example.
+    pub activity: Option<Activity<'a>>,
     /// True and predicted value of each test example, in the unit of the target; regression only.
     pub regression: Option<Vec<(f32, f32)>>,
+}
+
+/// One example in a spiking network.
+#[derive(Debug, Clone)]
+pub struct Activity<'a> {
+    /// Its class.
+    pub label: &'a str,
+    /// Layer by layer.
+    pub layers: Vec<LayerActivity>,
 }
 
 /// A test example that the network got wrong.
@@ -79,7 +91,24 @@ pub fn render(data: &ReportData<'_>) -> String {
     );
     page.push_str(&parts::header(data));
     page.push_str(&parts::headline(data));
-    section(&mut page, "curves", "Learning", &parts::curves(data));
+    if let Some(conversion) = &record.conversion {
+        section(
+            &mut page,
+            "spiking",
+            "Spikes over time, beside the dense network",
+            &spiking::conversion(conversion),
+        );
+    }
+    if let Some(activity) = &data.activity {
+        let title = format!("Neurons that see one test example of class {}", escaped(activity.label));
+        section(&mut page, "activity", &title, &spiking::activity(&activity.layers));
+    }
+    let learning = match &record.conversion {
+        Some(_) if data.metrics.is_empty() => "Spiking network",
+        Some(_) => "Fine-tuning before the conversion",
+        None => "Learning",
+    };
+    section(&mut page, "curves", learning, &parts::curves(data));
     if let Some(confusion) = &data.confusion {
         section(&mut page, "confusion", "Which classes it confuses", &confusion::table(confusion));
     }

@@ -8,8 +8,12 @@ use std::path::Path;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
 use gyrus_data::{Dataset, Features, Skipped, Task, digits};
-use gyrus_train::report::{Confusion, Mistake, Picture, ReportData, render};
-use gyrus_train::{MetricsRow, PartMetrics, Results, RunRecord, RunStatus, Settings, Timings};
+use gyrus_train::energy::{Comparison, Energy};
+use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render};
+use gyrus_train::{
+    AfterSteps, Agreement, Conversion, ExactRecord, LayerActivity, MetricsRow, PartMetrics, Results,
+    RunRecord, RunStatus, Settings, Timings,
+};
 
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'&\u{202e}\u{0}";
 
@@ -134,6 +138,7 @@ fn a_classification_shows_every_part() {
             metrics: &metrics(true),
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: digit_mistakes(&dataset),
+            activity: None,
             regression: None,
         },
     );
@@ -203,6 +208,7 @@ fn names_and_files_are_text_whatever_they_say() {
             metrics: &[metrics(true)[0].clone(), diverged],
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: vec![mistake; 3],
+            activity: None,
             regression: None,
         },
     );
@@ -247,6 +253,7 @@ fn a_regression_shows_its_scatter() {
             metrics: &metrics(false),
             confusion: None,
             mistakes,
+            activity: None,
             regression: Some(points),
         },
     );
@@ -279,6 +286,7 @@ fn a_run_that_has_only_begun_has_a_page_too() {
         metrics: &[],
         confusion: None,
         mistakes: vec![],
+        activity: None,
         regression: None,
     };
     let html = page("begun", &data);
@@ -286,4 +294,85 @@ fn a_run_that_has_only_begun_has_a_page_too() {
     assert!(!html.contains("id=\"curves\"") && !html.contains("id=\"mistakes\""));
     let one = page("one-epoch", &ReportData { metrics: &metrics(true)[..1], ..data });
     assert_holds(&one, &["aria-label=\"Loss by epoch\"", "1 of 40 epochs so far"]);
+}
+
+#[test]
+fn a_converted_run_shows_its_curves_spikes_and_potentials() {
+    let dataset = digits();
+    let test =
+        PartMetrics { examples: 360, loss: 0.0312, accuracy: Some(356.0 / 360.0), mean_absolute_error: None };
+    let mut record = finished(&dataset, test);
+    let energy = |operations_pj: f64| Energy { operations_pj, with_memory_pj: 9.0 * operations_pj };
+    let after = [1usize, 2, 4, 8].map(|steps| AfterSteps {
+        steps,
+        accuracy: 1.0 - 0.1 / steps as f64,
+        spikes_per_neuron: 0.15 * steps as f64,
+        accumulates: 30_000.0 * steps as f64,
+        multiply_accumulates: 15_500.0,
+        energy: Comparison {
+            spiking: energy(40_000.0 * steps as f64),
+            dense: energy(900_000.0),
+            quantized: energy(200_000.0),
+        },
+    });
+    let agreement = Agreement { examples: 360, differing_answers: 0, differing_classes: 0 };
+    record.conversion = Some(Conversion {
+        from: HOSTILE.into(),
+        levels: 8,
+        fine_tuning_epochs: 20,
+        fine_tuning_seconds: 7.0,
+        dense_accuracy: 0.9972,
+        quantized_accuracy: 0.9944,
+        after: after.to_vec(),
+        exact: Some(ExactRecord { agreement, settled_after: 11, enough_steps: 24 }),
+    });
+    let layer = |node: &str, neurons: usize| LayerActivity {
+        node: node.into(),
+        neurons,
+        active: neurons / 2,
+        spikes: (0..24)
+            .map(|neuron: i32| (0..8).map(|step| ((neuron + step) % 5 - 3).signum().max(-1) as i8).collect())
+            .collect(),
+        potentials: (0..3)
+            .map(|neuron| (0..8).map(|step| ((step + neuron) as f32).sin() * 1.4).collect())
+            .collect(),
+    };
+    let layers = vec![layer("relu1", 2048), layer(HOSTILE, 4096), layer("relu3", 1024)];
+    let html = page(
+        "spiking",
+        &ReportData {
+            record: &record,
+            blueprint: &preset("digits-cnn", [1, 8, 8], 10).unwrap(),
+            metrics: &metrics(true),
+            confusion: None,
+            mistakes: vec![],
+            activity: Some(Activity { label: HOSTILE, layers }),
+            regression: None,
+        },
+    );
+    assert_holds(
+        &html,
+        &[
+            "aria-label=\"Test accuracy by step\"",
+            "aria-label=\"Energy in nJ, operations only by step\"",
+            "aria-label=\"Energy in nJ, with memory traffic by step\"",
+            "aria-label=\"Spikes of a neuron by step\"",
+            "class=\"line quantized\"",
+            "class=\"line dense\"",
+            "class=\"spike\"",
+            "class=\"spike negative\"",
+            "class=\"line trace trace2\"",
+            "1,024 of 2,048 neurons fire",
+            // 90 % after the first step, and 320 nJ beside 200 after the last.
+            "−9.72",
+            "160 %",
+            "of 360 answers, 0 differ",
+            "Nothing fired after step 11",
+            "Fine-tuning before the conversion",
+        ],
+    );
+    // The ticks are the numbers of steps themselves.
+    for steps in ["1", "2", "4", "8"] {
+        assert!(html.contains(&format!("text-anchor=\"middle\">{steps}</text>")));
+    }
 }

@@ -27,6 +27,8 @@ struct Cli {
 enum Command {
     Learn(Box<commands::learn::Arguments>),
     Predict(commands::predict::Arguments),
+    Spike(commands::spike::Arguments),
+    Inspect(commands::inspect::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Learn(arguments) => commands::learn::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Spike(arguments) => commands::spike::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,11 @@ pub(super) struct Line<'a> {
 
 /// What a [`line_chart`] shows beside its lines.
 pub(super) struct LineChart<'a> {
+    /// The horizontal axis; whole numbers where there is none.
+    pub(super) across: Option<Scale>,
+    /// One of what the axis counts, and its title.
+    pub(super) unit: &'a str,
+    pub(super) axis: &'a str,
     pub(super) title: &'a str,
     pub(super) lines: Vec<Line<'a>>,
     pub(super) scale: Scale,
@@ -35,7 +40,7 @@ pub(super) struct LineChart<'a> {
     pub(super) write: fn(f64) -> String,
 }
 
-/// Lines over epochs; the empty text where there is no point to draw.
+/// Lines over epochs or steps; the empty text where there is no point to draw.
 pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
     let epochs = || chart.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
     let (first, last) = epochs()
@@ -43,7 +48,7 @@ pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
     if !first.is_finite() {
         return String::new();
     }
-    let across = Scale::whole(first, last, 7);
+    let across = chart.across.clone().unwrap_or_else(|| Scale::whole(first, last, 7));
     let x = |epoch: f64| LEFT + across.place(epoch) * (WIDTH - LEFT - RIGHT);
     let y = |value: f64| HEIGHT - BOTTOM - chart.scale.place(value) * (HEIGHT - TOP - BOTTOM);
     let title = match chart.scale.is_logarithmic() {
@@ -58,8 +63,9 @@ pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
     }
     let _ = write!(
         svg,
-        "</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{} by epoch\">",
-        escaped(chart.title)
+        "</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{} by {}\">",
+        escaped(chart.title),
+        chart.unit
     );
     for tick in chart.scale.ticks() {
         horizontal(&mut svg, y(*tick), &(chart.write)(*tick));
@@ -69,7 +75,7 @@ pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
         let _ =
             write!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{tick}</text>");
     }
-    axis_title(&mut svg, "epoch");
+    axis_title(&mut svg, chart.axis);
     if let Some(epoch) = chart.chosen_epoch.filter(|epoch| (first..=last).contains(epoch)) {
         let x = x(epoch);
         // The text stays inside of the picture at either end.
@@ -118,9 +124,13 @@ fn hover_texts(svg: &mut String, chart: &LineChart<'_>, x: impl Fn(f64) -> f64) 
     if longest.points.len() > HOVERED {
         return;
     }
-    let width = (WIDTH - LEFT - RIGHT) / longest.points.len().max(1) as f64;
+    let width = match chart.across {
+        // Powers of two, say, which lie closer than all their number would.
+        Some(_) => (WIDTH - LEFT - RIGHT) / (longest.points.len().max(2) - 1) as f64,
+        None => (WIDTH - LEFT - RIGHT) / longest.points.len().max(1) as f64,
+    };
     for (epoch, _) in &longest.points {
-        let mut text = format!("epoch {epoch}");
+        let mut text = format!("{} {epoch}", chart.unit);
         for line in &chart.lines {
             if let Some((_, value)) = line.points.iter().find(|point| point.0 == *epoch) {
                 let _ = write!(text, "\n{}: {}", line.name, (chart.write)(*value));

@@ -140,7 +140,16 @@ pub(super) fn curves(data: &ReportData<'_>) -> String {
     let drawn: String = charts
         .into_iter()
         .map(|(title, lines, scale, chosen_epoch, write)| {
-            line_chart(&LineChart { title, lines, scale, chosen_epoch, write })
+            line_chart(&LineChart {
+                across: None,
+                unit: "epoch",
+                axis: "epoch",
+                title,
+                lines,
+                scale,
+                chosen_epoch,
+                write,
+            })
         })
         .collect();
     let table = parts_of_data(data.record);
@@ -265,6 +274,10 @@ pub(super) fn provenance(record: &RunRecord) -> String {
         Preprocessing::Image { height, width, channels, .. } => {
             let colour = if *channels == 1 { "grey" } else { "colour" };
             format!("{height} × {width} pixels, {colour}")
+        }
+        Preprocessing::Events { steps, height, width, polarity, .. } => {
+            let polarity = if *polarity { ", darker and brighter" } else { "" };
+            format!("{steps} frames of {height} × {width} counts of events{polarity}")
         }
         Preprocessing::Table { columns, .. } => {
             format!(

@@ -61,6 +61,17 @@ impl Scale {
         Self { low, high, is_logarithmic: false, ticks }
     }
 
+    /// A logarithmic axis with ticks at just these rising numbers above 0.
+    pub(super) fn at(values: &[f64]) -> Self {
+        match values {
+            [first, .., last] if first < last => {
+                Self { low: *first, high: *last, is_logarithmic: true, ticks: values.to_vec() }
+            }
+            [first, ..] => Self { ticks: values[..1].to_vec(), ..Self::whole(*first, *first, 1) },
+            [] => Self::whole(1.0, 1.0, 1),
+        }
+    }
+
     fn logarithmic(low: f64, high: f64) -> Self {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let all: Vec<f64> = (first..=last)
@@ -170,6 +181,16 @@ mod tests {
         assert_eq!(labels(&Scale::whole(1.0, 4.0, 6)), ["1", "2", "3", "4"]);
         assert_eq!(labels(&Scale::whole(1.0, 30.0, 6)), ["1", "5", "10", "15", "20", "25", "30"]);
         assert_eq!(Scale::whole(1.0, 1.0, 6).place(1.0), 0.5);
+    }
+
+    #[test]
+    fn ticks_at_given_numbers() {
+        let scale = Scale::at(&[1.0, 2.0, 8.0]);
+        assert_eq!(labels(&scale), ["1", "2", "8"]);
+        assert!((scale.place(2.0) - 1.0 / 3.0).abs() < 1e-12 && scale.place(8.0) == 1.0);
+        for few in [&[][..], &[4.0], &[4.0, 4.0]] {
+            assert!(Scale::at(few).place(4.0).is_finite(), "{few:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub(crate) fn input_shape(
     let shape = match preprocessing {
         Preprocessing::Image { height, width, channels, .. } => vec![*channels, *height, *width],
         table @ Preprocessing::Table { .. } => table.shape(),
+        // Channels of a cochlea are a row of numbers, pixels of a camera a picture.
+        Preprocessing::Events { height: 1, width, polarity: false, .. } => vec![*width],
+        Preprocessing::Events { height, width, polarity, .. } => {
+            vec![1 + usize::from(*polarity), *height, *width]
+        }
     };
     let coded = match spiking {
         Some(settings) => settings.encoder.input_shape(&shape),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use gyrus_blueprint::{Blueprint, preset, preset_names};
-use gyrus_data::{Augment, Dataset, Preprocessing};
+use gyrus_data::{Augment, Dataset, EventOptions, Preprocessing};
 use gyrus_nn::{SpikingSettings, spiking_form};
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{
@@ -25,10 +25,11 @@ use crate::say::{note, say};
 /// Train a network and leave a run folder.
 ///
 /// DATA is `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of pictures for each
-/// class, or a CSV table.
+/// class, or a CSV table; with --spiking also a folder of recordings of event cameras (N-MNIST's .bin, AEDAT, Prophesee's
+/// .dat and .raw, .es), or an .h5 file of SHD or SSC.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv
+    /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv | SPIKES.h5
     #[arg(required_unless_present = "resume")]
     data: Option<String>,
     /// Folder with the standard files of mnist, fashion-mnist or cifar10; without it they come from the Hugging Face hub
@@ -37,7 +38,8 @@ pub(crate) struct Arguments {
     /// Column of the table to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Side in pixels that pictures of a folder are brought to [default: from the data]
+    /// Side in pixels that pictures of a folder are brought to, or longer side of the frames of events [default: from the
+    /// data]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(8..=512))]
     picture_size: Option<u16>,
     /// A built-in blueprint or a TOML file [default: by the data]
@@ -152,7 +154,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         ))),
         Outcome::Finished { test, mut record } => {
             record.timings.total_seconds = earlier + start.elapsed().as_secs_f64();
-            folder.finish(&record, &report::render(&dataset, &blueprint, &record, &folder, &test)?)?;
+            folder.finish(&record, &report::render(&dataset, &blueprint, &record, &folder, &test, None)?)?;
             conclude(arguments, &record, &folder, &blueprint)
         }
     }
@@ -167,7 +169,8 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
         target: arguments.target.as_deref(),
         picture_size: arguments.picture_size.map(usize::from),
     };
-    let (dataset, path) = source.load()?;
+    let side = source.picture_size;
+    let (dataset, path) = source.load(&|steps| arguments.time.events(steps, side))?;
     // The run may be resumed from elsewhere.
     let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
     let recipe = Recipe::for_dataset(&dataset);
@@ -189,6 +192,10 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     let augment = match dataset.preprocessing {
         gyrus_data::Preprocessing::Image { height, width, .. } => augment.scaled_to(height.min(width)),
         gyrus_data::Preprocessing::Table { .. } => augment,
+        gyrus_data::Preprocessing::Events { .. } if augment == Augment::default() => augment,
+        gyrus_data::Preprocessing::Events { .. } => {
+            return Err(Failure::Caller("recordings of events are not augmented; say --augment none".into()));
+        }
     };
     let settings = Settings {
         seed: arguments.seed,
@@ -228,24 +235,36 @@ fn resume(path: &Path, arguments: &Arguments) -> Result<Prepared, Failure> {
         folder.remove_checkpoint()?;
         return Err(Failure::Caller(format!("the run in {} is finished already", path.display())));
     }
-    let size = match &record.preprocessing {
-        Preprocessing::Image { height, .. } => Some(*height),
-        Preprocessing::Table { .. } => None,
-    };
-    let path = arguments.directory.as_deref().or(record.data.path.as_deref().map(Path::new));
-    let name = match path {
-        Some(path) if !STANDARD.contains(&record.data.name.as_str()) => path.to_string_lossy(),
-        _ => record.data.name.as_str().into(),
-    };
-    let source =
-        Source { name: &name, directory: path, target: record.data.target.as_deref(), picture_size: size };
-    let (dataset, _) = source.load()?;
+    let (dataset, _) = reload(&record, arguments.directory.as_deref())?;
     let blueprint = folder.read_blueprint()?;
     let file = folder.path().join("blueprint.toml").display().to_string();
     let shown = (&dataset.preprocessing, record.settings.spiking.as_ref());
     check_fit(&blueprint, &file, shown, &dataset.task, &dataset.name)?;
     check(&blueprint, &record.settings)?;
     Ok(Prepared { dataset, blueprint, record, folder })
+}
+
+/// The data that a run learnt from, from where it was read or from `directory`, and the file or folder it was read from.
+pub(super) fn reload(
+    record: &RunRecord,
+    directory: Option<&Path>,
+) -> Result<(Dataset, Option<PathBuf>), Failure> {
+    let (size, events) = match &record.preprocessing {
+        Preprocessing::Image { height, .. } => (Some(*height), None),
+        Preprocessing::Table { .. } => (None, None),
+        Preprocessing::Events { steps, binary, height, width, .. } => {
+            let side = Some(*height.max(width));
+            (side, Some(EventOptions { steps: *steps, binary: *binary, side }))
+        }
+    };
+    let path = directory.or(record.data.path.as_deref().map(Path::new));
+    let name = match path {
+        Some(path) if !STANDARD.contains(&record.data.name.as_str()) => path.to_string_lossy(),
+        _ => record.data.name.as_str().into(),
+    };
+    let source =
+        Source { name: &name, directory: path, target: record.data.target.as_deref(), picture_size: size };
+    source.load(&|_| Ok(events))
 }
 
 /// Data sets that are known by name.
@@ -259,9 +278,16 @@ struct Source<'a> {
     picture_size: Option<usize>,
 }
 
+/// How events become frames, given the usual number of steps; `None` where no spiking network is asked for.
+type EventFrames<'a> = &'a dyn Fn(usize) -> Result<Option<EventOptions>, Failure>;
+
+/// Frames of a recording of an event camera, and of a cochlea, where the caller says nothing else.
+const CAMERA_STEPS: usize = 10;
+const COCHLEA_STEPS: usize = 100;
+
 impl Source<'_> {
     /// The data, and the file or folder that it was read from, if any.
-    fn load(&self) -> Result<(Dataset, Option<PathBuf>), Failure> {
+    fn load(&self, event_frames: EventFrames<'_>) -> Result<(Dataset, Option<PathBuf>), Failure> {
         let directory = self.directory.map(Path::to_owned);
         let dataset = match (self.name, self.directory) {
             ("digits", _) => return Ok((gyrus_data::digits(), None)),
@@ -281,13 +307,29 @@ impl Source<'_> {
             }
             (path, _) => {
                 let path = Path::new(path);
+                let events = |steps| {
+                    event_frames(steps)?.ok_or_else(|| {
+                        let path = path.display();
+                        Failure::Caller(format!(
+                            "{path} holds events in time, which spiking networks take: add --spiking"
+                        ))
+                    })
+                };
+                if path.is_dir() && gyrus_data::is_event_folder(path) {
+                    let dataset = gyrus_data::event_folder(path, events(CAMERA_STEPS)?)?;
+                    return Ok((dataset, Some(path.to_owned())));
+                }
+                if path.is_file() && gyrus_data::is_cochlea_file(path) {
+                    let dataset = gyrus_data::event_recordings(path, events(COCHLEA_STEPS)?)?;
+                    return Ok((dataset, Some(path.to_owned())));
+                }
                 if path.is_dir() {
                     return Ok((gyrus_data::folder(path, self.picture_size)?, Some(path.to_owned())));
                 }
                 if !path.exists() {
                     return Err(Failure::Caller(format!(
                         "there is no data `{}`: expected digits, mnist, fashion-mnist, cifar10, a folder of pictures \
-                         or a CSV table",
+                         or recordings, a CSV table or an .h5 file of spikes",
                         path.display()
                     )));
                 }
@@ -327,7 +369,9 @@ fn announce(
         note(format_args!("skipped {}: {}", skipped.path.display(), skipped.reason));
     }
     if !dataset.skipped.is_empty() {
-        note(format_args!("{} pictures skipped", dataset.skipped.len()));
+        let what =
+            if matches!(dataset.preprocessing, Preprocessing::Events { .. }) { "files" } else { "pictures" };
+        note(format_args!("{} {what} skipped", dataset.skipped.len()));
     }
     for text in &dataset.notes {
         note(format_args!("note: {text}"));
@@ -392,6 +436,8 @@ fn conclude(
     let file = match record.preprocessing {
         Preprocessing::Image { .. } => "PICTURE.png",
         Preprocessing::Table { .. } => "ROWS.csv",
+        Preprocessing::Events { window_us: Some(_), .. } => "SPIKES.h5",
+        Preprocessing::Events { .. } => "RECORDING",
     };
     say(format_args!(
         "\nNext:\n  gyrus predict {path} {file}      what it says of new data\n  open {}      curves, confusions, \

@@ -1,8 +1,11 @@
 //! The verbs.
 
 mod fit;
+pub(crate) mod inspect;
 pub(crate) mod learn;
 pub(crate) mod predict;
+mod predict_nir;
 mod recipe;
 mod report;
+pub(crate) mod spike;
 mod time;

@@ -1,4 +1,4 @@
-//! `gyrus predict`: what a run says of new pictures or rows.
+//! `gyrus predict`: what a run, or the network of a NIR file, says of new pictures or rows.
 
 use std::path::{Path, PathBuf};
 
@@ -10,30 +10,34 @@ use gyrus_train::{RunFolder, RunRecord};
 use serde_json::{Value, json};
 
 use super::fit::check_fit;
+use super::inspect::is_nir;
 use super::learn::threads;
+use super::predict_nir::{self, NirArguments};
 use crate::failure::Failure;
 use crate::say::say;
 
-/// Ask a trained network about pictures or table rows.
+/// Ask a trained network about pictures, table rows or recordings of events.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run folder that `gyrus learn` has left
-    run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP), or CSV tables with the columns that the run learned from
+    /// A run folder that `gyrus learn` or `gyrus spike` has left, or a NIR file (.nir)
+    pub(crate) run: PathBuf,
+    /// Pictures (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or recordings of events
     #[arg(required = true)]
-    files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// How many classes to show
     #[arg(long, default_value_t = 3)]
-    top: usize,
+    pub(crate) top: usize,
     /// Threads; 0 for one a core
     #[arg(long, default_value_t = 0, value_parser = threads)]
     threads: usize,
     /// cpu, or a device that this program was built with
     #[arg(long, default_value = "cpu")]
-    device: String,
+    pub(crate) device: String,
     /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) nir: NirArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -41,6 +45,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
+    if is_nir(&arguments.run) {
+        return predict_nir::run(arguments);
+    }
+    if let Some(option) = arguments.nir.given() {
+        return Err(Failure::Caller(format!(
+            "{option} is for NIR files; a run's own settings say how it lives in time, and {} is a folder",
+            arguments.run.display()
+        )));
+    }
     let folder = RunFolder::open(&arguments.run)?;
     let record = folder.read_record()?;
     let blueprint = folder.read_blueprint()?;
@@ -60,7 +73,12 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         let answers = answer(&network, &record, &inputs, rows)?;
         let columns = answers.len() / rows.max(1);
         for (row, answer) in answers.chunks_exact(columns.max(1)).enumerate() {
-            let place = (!matches!(record.preprocessing, Preprocessing::Image { .. })).then_some(row + 1);
+            let one = match record.preprocessing {
+                Preprocessing::Image { .. } => true,
+                Preprocessing::Table { .. } => false,
+                Preprocessing::Events { .. } => rows == 1,
+            };
+            let place = (!one).then_some(row + 1);
             if arguments.json {
                 all.push(as_json(&record, file, place, answer));
             } else {
@@ -85,6 +103,7 @@ fn read(record: &RunRecord, file: &Path) -> Result<(Vec<f32>, usize), Failure> {
             let table = record.preprocessing.encode_csv(file)?;
             Ok((table.values, table.rows))
         }
+        Preprocessing::Events { .. } => Ok(record.preprocessing.decode_events(file)?),
     }
 }
 

@@ -80,6 +80,15 @@ impl Recipe {
                     ..TABLE
                 }
             }
+            (_, Preprocessing::Events { height, width, .. }) => {
+                let blueprint = match height.min(width) {
+                    ..8 => "mlp",
+                    8..16 => "digits-cnn",
+                    _ => "mnist-cnn",
+                };
+                let epochs = epochs_for(dataset.train.len(), 600);
+                Self { blueprint, epochs, batch_size: 32, augment: "none", ..MNIST }
+            }
             (_, Preprocessing::Image { height, .. }) => {
                 let blueprint = if *height < 16 { "digits-cnn" } else { "picture-cnn" };
                 Self {

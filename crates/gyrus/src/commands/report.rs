@@ -1,8 +1,8 @@
 //! The pages of a run: what its test examples came to.
 
 use gyrus_blueprint::Blueprint;
-use gyrus_data::{Dataset, Features, Targets, Task};
-use gyrus_train::report::{Confusion, Mistake, Picture, ReportData, render as render_page};
+use gyrus_data::{Dataset, Features, Frames, Targets, Task};
+use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ pub(crate) fn render(
     record: &RunRecord,
     folder: &RunFolder,
     test: &Evaluation,
+    activity: Option<Activity<'_>>,
 ) -> Result<String, Failure> {
     let metrics = folder.read_metrics()?;
     let mut data = ReportData {
@@ -24,6 +25,7 @@ pub(crate) fn render(
         metrics: &metrics,
         confusion: None,
         mistakes: Vec::new(),
+        activity,
         regression: None,
     };
     match (&dataset.test.targets, &dataset.task) {
@@ -71,6 +73,7 @@ fn judge(
                 width: images.width,
                 channels: images.channels,
             }),
+            Features::Frames(frames) => Some(picture_of(frames, index)),
             Features::Table(_) => None,
         };
         Mistake {
@@ -82,4 +85,24 @@ fn judge(
         }
     };
     (counts, wrong.iter().take(MISTAKES).map(mistake).collect())
+}
+
+/// All events of a recording in one picture: brighter ones red, darker ones blue. For the channels of a cochlea, one below
+/// the other in time.
+fn picture_of(frames: &Frames, index: usize) -> Picture {
+    let Frames { height, width, channels, steps, .. } = *frames;
+    let counts = &frames.counts[index * frames.example_length()..][..frames.example_length()];
+    let (height, layers) = if height == 1 { (steps, 1) } else { (height, steps) };
+    let area = height * width;
+    let mut sums = vec![0_u32; area * channels];
+    for layer in counts.chunks_exact(area * channels).take(layers) {
+        sums.iter_mut().zip(layer).for_each(|(sum, count)| *sum += u32::from(*count));
+    }
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let shade = |sum: u32| (sum * 255 / most) as u8;
+    let pixels = sums.chunks_exact(channels).flat_map(|pixel| match pixel {
+        [darker, brighter] => [shade(*brighter), 0, shade(*darker)],
+        other => [shade(other[0]); 3],
+    });
+    Picture { pixels: pixels.collect(), height, width, channels: 3 }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gyrus_blueprint::{Discretization, Integration};
-use gyrus_data::Preprocessing;
+use gyrus_data::{EventOptions, Preprocessing};
 use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 
 use crate::failure::Failure;
@@ -16,9 +16,10 @@ pub(crate) struct TimeArguments {
     /// Train a spiking network, through time; ReLUs of a dense blueprint become leaky integrate-and-fire neurons
     #[arg(long)]
     pub(crate) spiking: bool,
-    /// Steps for which each example is shown
-    #[arg(long, default_value_t = 4, requires = "spiking", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    steps: u32,
+    /// Steps for which each example is shown, or frames that a recording is cut into [default: 4; 10 for recordings of
+    /// event cameras, 100 for a cochlea's]
+    #[arg(long, requires = "spiking", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    steps: Option<u32>,
     /// Length of a step in milliseconds
     #[arg(long, default_value_t = 1.0, requires = "spiking", value_name = "MS")]
     dt: f64,
@@ -28,9 +29,10 @@ pub(crate) struct TimeArguments {
     /// How equations are integrated: exact | euler
     #[arg(long, default_value = "exact", requires = "spiking")]
     integration: String,
-    /// How numbers become currents or spikes: direct | rate | latency | population
-    #[arg(long, default_value = "direct", requires = "spiking")]
-    encoder: String,
+    /// How numbers become currents or spikes: direct | rate | latency | population; for recordings of events: spikes |
+    /// counts [default: direct, or spikes]
+    #[arg(long, requires = "spiking")]
+    encoder: Option<String>,
     /// Neurons that stand for each number in the population code
     #[arg(long, default_value_t = 8, requires = "spiking", value_name = "NEURONS", value_parser = clap::value_parser!(u32).range(3..=1024))]
     population: u32,
@@ -48,7 +50,26 @@ pub(crate) struct TimeArguments {
     truncate: Option<u32>,
 }
 
+fn unknown(what: &str, got: &str, known: &str) -> Failure {
+    Failure::Caller(format!("there is no {what} `{got}`; expected {known}"))
+}
+
 impl TimeArguments {
+    /// How recordings of events become frames, if the network shall spike; `steps` is what is usual for them and `side` the
+    /// longer side of a frame in pixels.
+    pub(crate) fn events(&self, steps: usize, side: Option<usize>) -> Result<Option<EventOptions>, Failure> {
+        if !self.spiking {
+            return Ok(None);
+        }
+        let binary = match self.encoder.as_deref() {
+            None | Some("spikes") => true,
+            Some("counts") => false,
+            Some(other) => return Err(unknown("encoder for events", other, "spikes or counts")),
+        };
+        let steps = self.steps.map_or(steps, |steps| steps as usize);
+        Ok(Some(EventOptions { steps, binary, side }))
+    }
+
     /// The settings for data of this kind, if the network shall spike.
     pub(crate) fn settings(&self, preprocessing: &Preprocessing) -> Result<Option<SpikingSettings>, Failure> {
         if !self.spiking {
@@ -58,27 +79,34 @@ impl TimeArguments {
             Preprocessing::Image { mean, deviation, .. } => {
                 Intensity::Pixels { mean: mean.clone(), deviation: deviation.clone() }
             }
-            Preprocessing::Table { .. } => Intensity::Logistic,
+            Preprocessing::Table { .. } | Preprocessing::Events { .. } => Intensity::Logistic,
         };
-        let unknown = |what: &str, got: &str, known: &str| {
-            Failure::Caller(format!("there is no {what} `{got}`; expected {known}"))
-        };
-        let encoder = match self.encoder.as_str() {
-            "direct" => Encoder::Direct,
-            "rate" => Encoder::Rate { intensity: intensity() },
-            "latency" => Encoder::Latency { intensity: intensity() },
-            "population" => {
-                let (low, high) = match preprocessing {
-                    // Of whatever channel, black to white.
-                    Preprocessing::Image { mean, deviation, .. } => {
-                        let of = |pixel: f32| mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d);
-                        (of(0.0).fold(f32::INFINITY, f32::min), of(1.0).fold(f32::NEG_INFINITY, f32::max))
+        let (encoder, steps) = match (preprocessing, self.encoder.as_deref()) {
+            // The data have been cut into frames by these two already.
+            (Preprocessing::Events { steps, binary, .. }, _) => (Encoder::Frames { binary: *binary }, *steps),
+            (_, encoder) => {
+                let encoder = match encoder.unwrap_or("direct") {
+                    "direct" => Encoder::Direct,
+                    "rate" => Encoder::Rate { intensity: intensity() },
+                    "latency" => Encoder::Latency { intensity: intensity() },
+                    "population" => {
+                        let (low, high) = match preprocessing {
+                            // Of whatever channel, black to white.
+                            Preprocessing::Image { mean, deviation, .. } => {
+                                let of = |pixel: f32| {
+                                    mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d)
+                                };
+                                let (black, white) = (of(0.0), of(1.0));
+                                (black.fold(f32::INFINITY, f32::min), white.fold(f32::NEG_INFINITY, f32::max))
+                            }
+                            _ => USUAL_RANGE,
+                        };
+                        Encoder::Population { neurons: self.population as usize, low, high }
                     }
-                    Preprocessing::Table { .. } => USUAL_RANGE,
+                    other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
                 };
-                Encoder::Population { neurons: self.population as usize, low, high }
+                (encoder, self.steps.map_or(4, |steps| steps as usize))
             }
-            other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
         };
         let readout = match self.readout.as_str() {
             "membrane" => Readout::Membrane,
@@ -92,7 +120,7 @@ impl TimeArguments {
             other => return Err(unknown("integration", other, "exact or euler")),
         };
         let settings = SpikingSettings {
-            steps: self.steps as usize,
+            steps,
             time: Discretization { dt_ms: self.dt, integration },
             encoder,
             readout,

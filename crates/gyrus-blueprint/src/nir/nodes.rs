@@ -1,0 +1,247 @@
+//! One node of a NIR file as a [`NodeKind`] with its parameters.
+
+use crate::neuron::{Array, Discretization};
+use crate::{BlueprintError, NodeKind, Shape};
+
+use super::neurons;
+use super::source::{Source, shifted};
+
+/// All types of node, nested graphs aside.
+pub(super) const TYPES: &[&str] = &[
+    "Input",
+    "Output",
+    "Affine",
+    "Linear",
+    "Scale",
+    "Conv1d",
+    "Conv2d",
+    "SumPool2d",
+    "AvgPool2d",
+    "Flatten",
+    "Delay",
+    "Threshold",
+    "I",
+    "IF",
+    "LI",
+    "LIF",
+    "CubaLI",
+    "CubaLIF",
+    "NIRGraph",
+];
+
+/// What was read of a node.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    /// Its full name in the flattened graph.
+    pub(super) name: String,
+    pub(super) kind: NodeKind,
+    /// By name, without the node's.
+    pub(super) parameters: Vec<(String, Array)>,
+    /// What the file says of the shape that enters, to be held against what is inferred.
+    pub(super) told: Option<Told>,
+    /// Whether it is an I or IF whose r is what each step adds, however long.
+    pub(super) each_step: bool,
+    /// Fields that no version of NIR has for this type.
+    pub(super) unknown: Vec<String>,
+}
+
+impl Leaf {
+    /// A node without numbers.
+    pub(super) fn of(name: String, kind: NodeKind) -> Self {
+        Self { name, kind, parameters: Vec::new(), told: None, each_step: false, unknown: Vec::new() }
+    }
+}
+
+/// A shape that a field tells.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) field: &'static str,
+    pub(super) shape: Vec<usize>,
+    /// Leading axes of the input that the field does not tell.
+    pub(super) skip: usize,
+    /// Whether one number stands for any shape.
+    pub(super) broadcasts: bool,
+}
+
+/// What one node of a file becomes.
+pub(super) enum Read {
+    One(Leaf),
+    /// Pairs of nodes side by side, each a first that feeds a second: all firsts get the input, all seconds add up.
+    Parts(Vec<[Leaf; 2]>),
+}
+
+/// A delay or threshold that differs between elements becomes this many nodes at most.
+const MAX_PARTS: usize = 64;
+
+/// Reads a Delay or a Threshold. Ours have one number for all elements. Where a file has several, there is a node for each
+/// number, with a Scale of ones and zeros behind (for a Delay, before) it that picks its elements, which gives the same.
+fn elementwise(
+    source: &mut Source<'_>,
+    field: &'static str,
+    kind: impl Fn(f64) -> NodeKind,
+) -> Result<Read, BlueprintError> {
+    let Some(numbers) = source.numbers(field)? else { return Err(source.missing(field, "numbers")) };
+    if let Some(value) = numbers.values.iter().find(|&&value| field == "delay" && value < 0.0) {
+        return Err(source.wrong(field, format!("{value} s"), "at least 0 s"));
+    }
+    let mut distinct: Vec<f64> = Vec::new();
+    for &value in &numbers.values {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+        if distinct.len() > MAX_PARTS {
+            let got = format!("more than {MAX_PARTS} different numbers");
+            return Err(source.wrong(
+                field,
+                got,
+                format!("at most {MAX_PARTS}, each of which becomes a node"),
+            ));
+        }
+    }
+    if let [value] = distinct[..] {
+        let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
+        return Ok(Read::One(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) }));
+    }
+    let parts = distinct.iter().enumerate().map(|(part, &value)| {
+        let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
+        let mut mask = Leaf::of(format!("{}.{part}.mask", source.node), NodeKind::Scale);
+        mask.parameters.push(("scale".to_owned(), Array { shape: numbers.shape.clone(), values }));
+        let node = Leaf::of(format!("{}.{part}", source.node), kind(value));
+        if field == "delay" { [mask, node] } else { [node, mask] }
+    });
+    Ok(Read::Parts(parts.collect()))
+}
+
+/// Reads a node of any type but NIRGraph.
+pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read, BlueprintError> {
+    let s = &mut source;
+    let mut parameters = Vec::new();
+    let mut told = None;
+    let mut each_step = false;
+    let mut tell = |field, shape, skip, broadcasts| told = Some(Told { field, shape, skip, broadcasts });
+    let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
+    let kind = match s.kind {
+        "Input" => {
+            let shape = s.shape("shape")?.ok_or_else(|| s.missing("shape", "the shape of one sample"))?;
+            NodeKind::Input { shape: Shape(shape) }
+        }
+        "Output" => {
+            if let Some(shape) = s.shape("shape")? {
+                tell("shape", shape, 0, false);
+            }
+            NodeKind::Output
+        }
+        "Affine" | "Linear" => {
+            let weight = s.weights("weight", Some(2), "numbers of shape [outputs, inputs]")?;
+            let out_features = weight.shape[0];
+            keep("weight", weight);
+            if s.kind == "Affine" {
+                keep("bias", s.weights("bias", Some(1), "numbers of shape [outputs]")?);
+                NodeKind::Affine { out_features }
+            } else {
+                NodeKind::Linear { out_features }
+            }
+        }
+        "Scale" => {
+            keep("scale", s.weights("scale", None, "one number for each element")?);
+            NodeKind::Scale
+        }
+        "Conv1d" => {
+            let weight =
+                s.weights("weight", Some(3), "numbers of shape [outputs, inputs / groups, length]")?;
+            let (out_channels, kernel) = (weight.shape[0], weight.shape[2]);
+            let ([stride], padding, [dilation]) =
+                (s.extents("stride")?, s.padding()?, s.extents("dilation")?);
+            let groups = groups(s)?;
+            keep("weight", weight);
+            let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
+            if let Some(length) = s.shape("input_shape")? {
+                tell("input_shape", length, 1, false);
+            }
+            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+        }
+        "Conv2d" => {
+            let expected = "numbers of shape [outputs, inputs / groups, height, width]";
+            let weight = s.weights("weight", Some(4), expected)?;
+            let (out_channels, kernel) = (weight.shape[0], [weight.shape[2], weight.shape[3]]);
+            let (stride, padding, dilation) = (s.extents("stride")?, s.padding()?, s.extents("dilation")?);
+            let groups = groups(s)?;
+            keep("weight", weight);
+            let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
+            if let Some(extents) = s.shape("input_shape")? {
+                tell("input_shape", extents, 1, false);
+            }
+            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+        }
+        "SumPool2d" | "AvgPool2d" => {
+            let (kernel, stride) = (s.extents("kernel_size")?, s.extents("stride")?);
+            let padding = s.extents("padding")?;
+            match s.kind {
+                "SumPool2d" => NodeKind::SumPool2d { kernel, stride, padding },
+                _ => NodeKind::AvgPool2d { kernel, stride, padding },
+            }
+        }
+        "Flatten" => {
+            let shape = s.shape("input_type")?;
+            let rank = shape.as_ref().map(Vec::len);
+            // The defaults are those of the Python package.
+            let (start, end) = (s.whole("start_dim")?.unwrap_or(1), s.whole("end_dim")?.unwrap_or(-1));
+            let kind = NodeKind::Flatten {
+                start_axis: axis(s, "start_dim", start, rank)?,
+                end_axis: (end != -1).then(|| axis(s, "end_dim", end, rank)).transpose()?,
+            };
+            if let Some(shape) = shape {
+                tell("input_type", shape, 0, false);
+            }
+            kind
+        }
+        "Delay" => {
+            return elementwise(s, "delay", |delay| NodeKind::Delay { delay_ms: shifted(delay, 3) });
+        }
+        "Threshold" => return elementwise(s, "threshold", |threshold| NodeKind::Threshold { threshold }),
+        _ => match neurons::read(s, time)? {
+            Some(read) => {
+                parameters = read.parameters;
+                each_step = read.each_step;
+                told = Some(Told { field: "r", shape: read.shape, skip: 0, broadcasts: true });
+                read.kind
+            }
+            None => {
+                let (node, found) = (s.node.to_owned(), s.kind.to_owned());
+                return Err(BlueprintError::UnknownNirType { node, found, known: TYPES });
+            }
+        },
+    };
+    let unknown = source.tree.fields.into_keys().collect();
+    Ok(Read::One(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown }))
+}
+
+fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {
+    let [groups] = source.extents("groups")?;
+    Ok(groups)
+}
+
+/// The bias of a convolution, unless Gyrus said that it stands for none.
+fn bias(source: &mut Source<'_>) -> Result<Option<Array>, BlueprintError> {
+    let bias = source.weights("bias", Some(1), "numbers of shape [outputs]")?;
+    let none = source.metadata_text("gyrus_bias")?;
+    match none.as_deref() {
+        None => Ok(Some(bias)),
+        Some("none") if bias.values.iter().all(|&value| value == 0.0) => Ok(None),
+        Some(other) => {
+            Err(source.wrong("metadata/gyrus_bias", format!("{other:?}"), "none, beside a bias of zeros"))
+        }
+    }
+}
+
+/// An axis that may be counted from the end, where the rank is known.
+fn axis(source: &Source<'_>, field: &str, value: i64, rank: Option<usize>) -> Result<usize, BlueprintError> {
+    let counted = match (value, rank) {
+        (0.., _) => Some(value),
+        (_, Some(rank)) => i64::try_from(rank).ok().and_then(|rank| rank.checked_add(value)),
+        (_, None) => None,
+    };
+    counted.and_then(|axis| usize::try_from(axis).ok()).ok_or_else(|| {
+        source.wrong(field, value.to_string(), "an axis from 0, or from the end of a known input_type")
+    })
+}

@@ -1,0 +1,67 @@
+//! A network that learned from standardised pixels, (p − mean) / deviation, as one that takes pixels from 0 to 1: what a
+//! NIR file cannot say about its input becomes a node of the network. The node is a 1×1 convolution,
+//! y_c = x_c / deviation_c − mean_c / deviation_c, which NIR knows and which costs channels² products a pixel.
+
+use crate::neuron::{Array, Parameters};
+use crate::{Blueprint, BlueprintError, Node, NodeKind};
+
+/// Puts the standardisation of each channel between the Input, `[channels, height, width]`, and what it feeds. For inputs
+/// that are spikes (rate or latency codes) there is nothing to standardise.
+///
+/// # Errors
+/// If the Input is no picture with as many channels as there are means and deviations, or a deviation is not above 0.
+pub fn with_standardisation(
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+    mean: &[f32],
+    deviation: &[f32],
+) -> Result<(Blueprint, Parameters), BlueprintError> {
+    let is_input = |node: &Node| matches!(node.kind, NodeKind::Input { .. });
+    let input = blueprint.nodes().iter().position(is_input);
+    let Some((input, NodeKind::Input { shape })) = input.map(|index| (index, &blueprint.nodes()[index].kind))
+    else {
+        return Err(BlueprintError::Missing { kind: "Input" });
+    };
+    let channels = mean.len();
+    if shape.len() != 3 || shape[0] != channels || deviation.len() != channels {
+        return Err(BlueprintError::WrongRank {
+            node: blueprint.nodes()[input].name.clone(),
+            kind: "Input",
+            expected: "[channels, height, width] with a mean and a deviation for each channel",
+            got: shape.clone(),
+            hint: "",
+        });
+    }
+    if let Some(&got) = deviation.iter().find(|deviation| !(deviation.is_finite() && **deviation > 0.0)) {
+        return Err(BlueprintError::NumberOutOfRange {
+            node: blueprint.nodes()[input].name.clone(),
+            kind: "Input",
+            field: "deviation",
+            got: got.into(),
+            expected: "a finite number above 0",
+        });
+    }
+    let mut name = "standardise".to_owned();
+    while blueprint.index_of(&name).is_some() {
+        name.push('_');
+    }
+    let diagonal =
+        |at: usize| if at % channels == at / channels { 1.0 / deviation[at / channels] } else { 0.0 };
+    let weight = (0..channels * channels).map(diagonal).collect();
+    let bias = mean.iter().zip(deviation).map(|(mean, deviation)| -mean / deviation).collect();
+    let mut parameters = parameters.clone();
+    parameters
+        .insert(format!("{name}.weight"), Array { shape: vec![channels, channels, 1, 1], values: weight });
+    parameters.insert(format!("{name}.bias"), Array { shape: vec![channels], values: bias });
+    let mut nodes = blueprint.nodes().to_vec();
+    nodes.insert(input + 1, Node { name, kind: NodeKind::conv2d(channels, 1).into() });
+    let moved = |node: usize| if node > input { node + 1 } else { node };
+    let mut edges = vec![(input, input + 1)];
+    edges.extend(
+        blueprint
+            .edges()
+            .iter()
+            .map(|&(from, to)| (if from == input { input + 1 } else { moved(from) }, moved(to))),
+    );
+    Ok((Blueprint::new(blueprint.name.clone(), nodes, edges)?, parameters))
+}

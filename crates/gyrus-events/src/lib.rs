@@ -1,0 +1,23 @@
+//! The event-driven body: spiking networks run spike by spike, with work in proportion to the spikes.
+//!
+//! - [`EventNetwork`] runs a spiking [`Blueprint`](gyrus_blueprint::Blueprint), one sample at a time. Its spikes equal those
+//!   of the clocked body bit for bit.
+//! - [`simulation`] runs populations of neurons that explicit synapses connect, each with a delay of its own: networks of
+//!   biological size.
+//!
+//! Both keep all state with the caller, count what they really execute, and give the same bits for any number of threads.
+//! Where denormal numbers are flushed to zero (`gyrus_kernels::flush_denormals`) is the caller's choice for each thread, as it
+//! is for the kernels.
+
+mod error;
+mod layer;
+mod membrane;
+mod network;
+mod plan;
+pub mod simulation;
+mod weights;
+
+pub use error::EventsError;
+pub use network::{
+    EventNetwork, EventState, NodeCounts, NodeRecord, Outcome, Recorded, Stimulus, StimulusKind,
+};

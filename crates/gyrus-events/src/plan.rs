@@ -1,0 +1,363 @@
+//! A blueprint made ready to run: its nodes in order, each with the form in which its signal comes and goes.
+//!
+//! Shapes in a blueprint are channels-first; signals here are channels-last, as in the clocked body. Weights that feed one node
+//! of neurons alone become part of it, so that their sums never become a row of currents.
+
+use std::collections::HashSet;
+
+use gyrus_blueprint::{
+    Blueprint, Discretization, NeuronModel, NodeKind, Padding, Parameters, Reset, Shape, Shapes,
+};
+use gyrus_kernels::convolution::Convolution;
+use gyrus_kernels::pooling::Pooling;
+
+use crate::EventsError;
+use crate::layer::Layer;
+use crate::membrane::Neurons;
+use crate::weights::{Synapses, Weights, bias_row};
+
+/// How a signal comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The same numbers at every step.
+    Constant,
+    /// Events without numbers: spikes.
+    Binary,
+    /// Events with a number each.
+    Graded,
+    /// Numbers for all elements, at every step.
+    Dense,
+}
+
+impl Form {
+    pub(crate) fn events(self) -> bool {
+        matches!(self, Self::Binary | Self::Graded)
+    }
+}
+
+/// What a unit does.
+pub(crate) enum Work {
+    /// The sample.
+    Input,
+    /// The answer.
+    Output,
+    /// Weights that feed something else than one node of neurons.
+    Synapses(Synapses),
+    /// Neurons, perhaps with the weights before them.
+    Neurons(Neurons, Option<Synapses>),
+    /// Without weights and neurons.
+    Layer(Layer),
+}
+
+/// A node, or neurons with their weights.
+pub(crate) struct Unit {
+    /// Index in the blueprint; of the neurons, if there are weights too.
+    pub(crate) node: usize,
+    /// Units whose outputs add up to its input.
+    pub(crate) sources: Vec<usize>,
+    /// Units whose outputs of the step before are added to that.
+    pub(crate) delayed: Vec<usize>,
+    pub(crate) input: Form,
+    pub(crate) output: Form,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) work: Work,
+}
+
+/// Height, width and channels of a blueprint shape; features are one pixel.
+fn picture(shape: &Shape) -> [usize; 3] {
+    match shape[..] {
+        [channels, height, width] => [height, width, channels],
+        [channels, length] => [1, length, channels],
+        _ => [1, 1, shape.iter().product()],
+    }
+}
+
+/// From channels-first to channels-last; a single value stays.
+fn last(values: &[f32], shape: &Shape) -> Vec<f32> {
+    let [height, width, channels] = picture(shape);
+    let pixels = height * width;
+    if values.len() != pixels * channels {
+        return values.to_vec();
+    }
+    (0..values.len()).map(|at| values[at % channels * pixels + at / channels]).collect()
+}
+
+struct Compiler<'a> {
+    blueprint: &'a Blueprint,
+    shapes: &'a Shapes,
+    parameters: &'a Parameters,
+    time: Discretization,
+    back: HashSet<(usize, usize)>,
+    sources: Vec<Vec<usize>>,
+    targets: Vec<Vec<usize>>,
+    /// For each node, its unit.
+    unit_of: Vec<usize>,
+    units: Vec<Unit>,
+}
+
+/// The units of a blueprint, in the order in which they run.
+pub(crate) fn compile(
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+    time: Discretization,
+    stimulus: Form,
+) -> Result<Vec<Unit>, EventsError> {
+    let shapes = blueprint.shapes()?;
+    let mut compiler = Compiler {
+        blueprint,
+        shapes: &shapes,
+        parameters,
+        time,
+        back: blueprint.back_edges().into_iter().collect(),
+        sources: blueprint.sources(),
+        targets: blueprint.targets(),
+        unit_of: vec![usize::MAX; blueprint.nodes().len()],
+        units: Vec::new(),
+    };
+    for &node in shapes.order() {
+        compiler.node(node, stimulus)?;
+    }
+    // Sources that come later in the order are known only now.
+    for at in 0..compiler.units.len() {
+        let node = compiler.units[at].node;
+        let back = compiler.sources[node].iter().filter(|&&source| compiler.back.contains(&(source, node)));
+        compiler.units[at].delayed = back.map(|&source| compiler.unit_of[source]).collect();
+    }
+    Ok(compiler.units)
+}
+
+impl Compiler<'_> {
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, EventsError> {
+        let node = &self.blueprint.nodes()[node];
+        Err(EventsError::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
+    }
+
+    /// A stored parameter of the size that the blueprint says; `None` if the node has no such parameter.
+    fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>, EventsError> {
+        let Some(spec) = self.shapes.parameters(node).iter().find(|spec| spec.name == name) else {
+            return Ok(None);
+        };
+        let full = format!("{}.{name}", self.blueprint.nodes()[node].name);
+        let values = self.parameters.get(&full).map(|array| &array.values[..]).unwrap_or_default();
+        let expected = spec.elements();
+        if values.len() as u64 != expected {
+            let (got, expected) = (values.len(), usize::try_from(expected).unwrap_or(usize::MAX));
+            return Err(EventsError::Parameter { name: full, got, expected, shape: spec.shape.clone() });
+        }
+        Ok(Some(values))
+    }
+
+    fn node(&mut self, node: usize, stimulus: Form) -> Result<(), EventsError> {
+        let elements = |shape: &Shape| shape.iter().product::<usize>();
+        let (inputs, outputs) = (elements(self.shapes.input(node)), elements(self.shapes.output(node)));
+        let forward: Vec<usize> = self.sources[node]
+            .iter()
+            .filter(|&&source| !self.back.contains(&(source, node)))
+            .map(|&source| self.unit_of[source])
+            .collect();
+        let cycles = forward.len() < self.sources[node].len();
+        let input = match forward[..] {
+            [] => stimulus,
+            [source] if !cycles => self.units[source].output,
+            _ if !cycles && forward.iter().all(|&source| self.units[source].output == Form::Constant) => {
+                Form::Constant
+            }
+            _ => Form::Dense,
+        };
+        let (work, output) = self.work(node, input, outputs)?;
+        let mut unit =
+            Unit { node, sources: forward, delayed: Vec::new(), input, output, inputs, outputs, work };
+        if let Work::Neurons(_, weights @ None) = &mut unit.work
+            && !cycles
+            && let [source] = unit.sources[..]
+            && source + 1 == self.units.len()
+            && self.targets[self.units[source].node] == [node]
+            && let Some(before) = self.units.pop_if(
+                |before| matches!(&before.work, Work::Synapses(synapses) if synapses.weights.scatters()),
+            )
+            && let Work::Synapses(synapses) = before.work
+        {
+            *weights = Some(synapses);
+            (unit.sources, unit.input, unit.inputs) = (before.sources, before.input, before.inputs);
+        }
+        self.unit_of[node] = self.units.len();
+        self.units.push(unit);
+        Ok(())
+    }
+
+    fn work(&self, node: usize, input: Form, outputs: usize) -> Result<(Work, Form), EventsError> {
+        let kind = &self.blueprint.nodes()[node].kind;
+        let shape = self.shapes.input(node);
+        let [height, width, channels] = picture(shape);
+        let pooling = |kernel: [usize; 2], stride: [usize; 2], [rows, columns]: [usize; 2]| Pooling {
+            batch: 1,
+            height,
+            width,
+            channels,
+            kernel,
+            stride,
+            padding: [rows, rows, columns, columns],
+        };
+        let graded = if input.events() { Form::Graded } else { input };
+        let layer = |layer: Layer, output: Form| Ok((Work::Layer(layer), output));
+        match kind {
+            NodeKind::Input { .. } => Ok((Work::Input, input)),
+            NodeKind::Output => Ok((Work::Output, input)),
+            NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => {
+                let Some(weight) = self.parameter(node, "weight")? else {
+                    return self.refuse(node, "it has no weight");
+                };
+                let weights = Weights::linear(weight, (channels, *out_features), input);
+                self.synapses(node, weights, input, outputs)
+            }
+            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = sides(padding, [*kernel], [*dilation]);
+                let window = Convolution {
+                    batch: 1,
+                    height,
+                    width,
+                    channels,
+                    outputs: *out_channels,
+                    kernel: [1, *kernel],
+                    stride: [1, *stride],
+                    padding: [0, 0, ends[0].0, ends[0].1],
+                    dilation: [1, *dilation],
+                    groups: *groups,
+                };
+                self.convolution(node, window, input, outputs)
+            }
+            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
+                let ends = sides(padding, *kernel, *dilation);
+                let window = Convolution {
+                    batch: 1,
+                    height,
+                    width,
+                    channels,
+                    outputs: *out_channels,
+                    kernel: *kernel,
+                    stride: *stride,
+                    padding: [ends[0].0, ends[0].1, ends[1].0, ends[1].1],
+                    dilation: *dilation,
+                    groups: *groups,
+                };
+                self.convolution(node, window, input, outputs)
+            }
+            NodeKind::SumPool2d { kernel, stride, padding } => {
+                layer(Layer::sum_pool(pooling(*kernel, *stride, *padding), 1.0), graded)
+            }
+            NodeKind::AvgPool2d { kernel, stride, padding } => {
+                let scale = 1.0 / (kernel[0] * kernel[1]) as f32;
+                layer(Layer::sum_pool(pooling(*kernel, *stride, *padding), scale), graded)
+            }
+            NodeKind::GlobalAvgPool => {
+                let scale = 1.0 / (height * width) as f32;
+                layer(Layer::sum_pool(pooling([height, width], [1, 1], [0, 0]), scale), graded)
+            }
+            NodeKind::MaxPool2d { kernel, stride, padding } => {
+                let output = if input == Form::Graded { Form::Dense } else { input };
+                layer(Layer::max_pool(pooling(*kernel, *stride, *padding)), output)
+            }
+            NodeKind::CountMaxPool2d { kernel, stride, padding } => {
+                let output = if input == Form::Constant { Form::Dense } else { input };
+                layer(Layer::count_max_pool(pooling(*kernel, *stride, *padding)), output)
+            }
+            NodeKind::Flatten { start_axis, end_axis } => {
+                let end = end_axis.unwrap_or(shape.len() - 1);
+                let pixels = height * width;
+                let same = *start_axis == end || pixels == 1 || channels == 1 || shape.len() == 1;
+                if same || *start_axis > 0 {
+                    layer(Layer::Pass, input)
+                } else if end == shape.len() - 1 {
+                    layer(Layer::ChannelsFirst { pixels, channels }, input)
+                } else {
+                    self.refuse(node, "flatten all axes, or only those behind the channels")
+                }
+            }
+            NodeKind::Dropout { .. } => layer(Layer::Pass, input),
+            NodeKind::Scale => {
+                let scale = self.parameter(node, "scale")?.unwrap_or_default();
+                layer(Layer::Scale(last(scale, shape)), graded)
+            }
+            NodeKind::Delay { delay_ms } => {
+                let steps = delay_ms / self.time.dt_ms;
+                if (steps - steps.round()).abs() > 1e-6 {
+                    return self.refuse(node, "its delay is not a whole number of steps");
+                }
+                let output = if input == Form::Constant { Form::Dense } else { input };
+                layer(Layer::Delay { steps: steps.round() as usize }, output)
+            }
+            NodeKind::Threshold { threshold } => {
+                let constants = [0.0, 1.0, 0.0, *threshold as f32, 0.0, 1.0, 0.0, 0.0, 0.0];
+                let model = NeuronModel {
+                    synapse: false,
+                    fires: true,
+                    adaptive: false,
+                    reset: Reset::None,
+                    constants: constants.map(|value| vec![value]),
+                    v_start: vec![0.0],
+                };
+                let neurons = Neurons::new(&model, outputs, |row| last(row, shape));
+                Ok((Work::Neurons(neurons, None), Form::Binary))
+            }
+            NodeKind::SignedIF { levels, threshold } => {
+                let start = self.parameter(node, "start")?.unwrap_or_default();
+                let neurons = Neurons::signed(*levels, *threshold, last(start, shape));
+                Ok((Work::Neurons(neurons, None), Form::Graded))
+            }
+            NodeKind::BatchNorm { .. } => {
+                self.refuse(node, "fold batch norms into the weights before them first")
+            }
+            NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
+                self.refuse(node, "convert the network first, so that neurons take its place")
+            }
+            _ => {
+                let blueprint_node = &self.blueprint.nodes()[node];
+                match NeuronModel::new(blueprint_node, outputs, self.parameters, self.time)? {
+                    Some(model) => {
+                        let neurons = Neurons::new(&model, outputs, |row| last(row, shape));
+                        let output = if neurons.fires() { Form::Binary } else { Form::Dense };
+                        Ok((Work::Neurons(neurons, None), output))
+                    }
+                    None => self.refuse(node, "it has no spiking form"),
+                }
+            }
+        }
+    }
+
+    fn convolution(
+        &self,
+        node: usize,
+        window: Convolution,
+        input: Form,
+        outputs: usize,
+    ) -> Result<(Work, Form), EventsError> {
+        let Some(weight) = self.parameter(node, "weight")? else {
+            return self.refuse(node, "it has no weight");
+        };
+        self.synapses(node, Weights::convolution(weight, window, input), input, outputs)
+    }
+
+    fn synapses(
+        &self,
+        node: usize,
+        weights: Weights,
+        input: Form,
+        outputs: usize,
+    ) -> Result<(Work, Form), EventsError> {
+        let bias = self.parameter(node, "bias")?.map(<[f32]>::to_vec);
+        let bias_row = bias_row(bias.as_deref().unwrap_or_default(), outputs);
+        let dense_products = self.shapes.node(node).multiply_accumulates;
+        let output = if input == Form::Constant { Form::Constant } else { Form::Dense };
+        Ok((Work::Synapses(Synapses { node, weights, bias, bias_row, dense_products }), output))
+    }
+}
+
+/// Padding of each axis; the blueprint has checked that it does not overflow.
+fn sides<const AXES: usize>(
+    padding: &Padding<AXES>,
+    kernel: [usize; AXES],
+    dilation: [usize; AXES],
+) -> [(usize, usize); AXES] {
+    padding.before_and_behind(kernel, dilation).unwrap_or([(0, 0); AXES])
+}

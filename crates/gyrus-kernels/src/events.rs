@@ -1,0 +1,499 @@
+//! What an event-driven body does at one step: membranes a block at a time, and spikes added to the sums of their targets.
+//!
+//! Events are the indices of the elements that spiked, ascending, and perhaps a number for each (without one, 1). A target's
+//! sum is one chain of additions (with numbers, fused multiply-adds) in the order of the events, from zero. For
+//! convolutions the order of a target's events is ascending kernel row, kernel column and channel, so both kinds of sums
+//! equal, bit for bit, those of [`spike_linear`](crate::spike_linear) and
+//! [`spike_convolution`](crate::spike_convolution) before their bias. Cost: events times targets; nothing else is touched.
+//!
+//! Rows of sums and of weights are padded to [`LANE`] floats on every machine, so that a row is whole registers.
+
+use pulp::Arch;
+
+use crate::convolution::Convolution;
+use crate::membrane;
+use crate::neuron::NeuronKind;
+use crate::quantize::steps_in;
+use crate::spikes::{self, BITS};
+
+/// Floats that rows are padded to.
+pub const LANE: usize = 16;
+/// Sums of one entry of the map of what was touched.
+pub const TOUCHED: usize = 256;
+/// Rows of [`LANE`] floats that a product holds in registers.
+const PANEL: usize = 8;
+
+type Lane = [f32; LANE];
+
+/// One step of a row of neurons whose length is a multiple of 32: [`neuron_forward`](crate::neuron::neuron_forward) for one
+/// step, in place. `constants` are nine rows; `u` becomes the potentials before a reset, `z` the packed spikes. Neurons that
+/// only fill a row up have zero constants and zero state. Returns whether every potential is finite.
+///
+/// # Panics
+/// If the rows are not equally wide.
+pub fn membrane_step(
+    kind: NeuronKind,
+    constants: &[f32],
+    x: &[f32],
+    state: [&mut [f32]; 3],
+    u: &mut [f32],
+    z: &mut [u32],
+) -> bool {
+    membrane::forward_in_place(kind, constants, x, state, u, z)
+}
+
+/// One step of [signed](crate::signed) neurons: the row `x` is added to the `sums`, and the spikes −1, 0 and 1 that are due
+/// to `counts`; `spikes` becomes them, and `z` tells where they are. Rows are as in [`membrane_step`]. Returns whether every
+/// sum is finite.
+///
+/// # Panics
+/// If the rows are not equally wide.
+pub fn signed_step(
+    (levels, threshold): (f32, f32),
+    x: &[f32],
+    [sums, spikes, counts]: [&mut [f32]; 3],
+    z: &mut [u32],
+) -> bool {
+    let width = x.len();
+    assert!([sums.len(), spikes.len(), counts.len()] == [width; 3], "rows are equally wide");
+    let scale = threshold.recip();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut broken = 0.0;
+            for (((x, sum), count), spike) in x.iter().zip(sums).zip(counts).zip(&mut *spikes) {
+                *sum += x;
+                // Zero times what is not finite is NaN.
+                broken += *sum * 0.0;
+                *spike = (steps_in(*sum, levels, scale) - *count).clamp(-1.0, 1.0);
+                *count += *spike;
+            }
+            spikes::pack_row(spikes, z);
+            broken == 0.0
+        },
+    )
+}
+
+/// Appends the indices of the set bits of a row of packed spikes.
+pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
+    for (word, &bits) in bits.iter().enumerate() {
+        let mut left = bits;
+        while left != 0 {
+            events.push((word * BITS) as u32 + left.trailing_zeros());
+            left &= left - 1;
+        }
+    }
+}
+
+/// Takes finished sums, plus bias, and leaves zeros for the next step.
+///
+/// # Panics
+/// If `sums` is not as long as `to`, or `bias` shorter.
+pub fn take_sums(sums: &mut [f32], bias: Option<&[f32]>, to: &mut [f32]) {
+    assert_eq!(sums.len(), to.len(), "a sum for each result");
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            match bias {
+                Some(bias) => {
+                    let bias = &bias[..to.len()];
+                    for ((to, sum), bias) in to.iter_mut().zip(&*sums).zip(bias) {
+                        *to = sum + bias;
+                    }
+                }
+                None => to.copy_from_slice(sums),
+            }
+            sums.fill(0.0);
+        },
+    );
+}
+
+/// Whether a convolution of floats goes Winograd's way, whose sums are not those of single products.
+#[must_use]
+pub fn takes_winograd(shape: &Convolution) -> bool {
+    crate::winograd::fits(shape)
+}
+
+/// Adds the rows `first + list[i]` of a table, `NV` lanes each, to sums that stay in registers.
+#[inline(always)]
+fn add_rows<const NV: usize>(
+    sums: &mut [Lane],
+    table: &[Lane],
+    list: &[u32],
+    values: Option<&[f32]>,
+    row_of: impl Fn(u32) -> usize,
+) {
+    let Some(sums) = sums.first_chunk_mut::<NV>() else { return };
+    // A copy, so that the sums stay in registers.
+    let mut registers = *sums;
+    match values {
+        None => {
+            for &event in list {
+                let Some(row) = table[row_of(event) * NV..].first_chunk::<NV>() else { return };
+                for (sum, row) in registers.iter_mut().zip(row) {
+                    for (sum, row) in sum.iter_mut().zip(row) {
+                        *sum += row;
+                    }
+                }
+            }
+        }
+        Some(values) => {
+            for (&event, &value) in list.iter().zip(values) {
+                let Some(row) = table[row_of(event) * NV..].first_chunk::<NV>() else { return };
+                for (sum, row) in registers.iter_mut().zip(row) {
+                    for (sum, row) in sum.iter_mut().zip(row) {
+                        *sum = value.mul_add(*row, *sum);
+                    }
+                }
+            }
+        }
+    }
+    *sums = registers;
+}
+
+/// [`add_rows`] for a number of lanes that is known when the program runs.
+#[inline(always)]
+fn add_panel(
+    lanes: usize,
+    sums: &mut [Lane],
+    table: &[Lane],
+    list: &[u32],
+    values: Option<&[f32]>,
+    row_of: impl Fn(u32) -> usize,
+) {
+    match lanes {
+        1 => add_rows::<1>(sums, table, list, values, row_of),
+        2 => add_rows::<2>(sums, table, list, values, row_of),
+        3 => add_rows::<3>(sums, table, list, values, row_of),
+        4 => add_rows::<4>(sums, table, list, values, row_of),
+        5 => add_rows::<5>(sums, table, list, values, row_of),
+        6 => add_rows::<6>(sums, table, list, values, row_of),
+        7 => add_rows::<7>(sums, table, list, values, row_of),
+        _ => add_rows::<PANEL>(sums, table, list, values, row_of),
+    }
+}
+
+/// Weights of a linear map as spikes read them: for each panel of outputs, a row for each input.
+#[derive(Clone, Debug)]
+pub struct LinearTable {
+    inputs: usize,
+    outputs: usize,
+    lanes: Vec<Lane>,
+}
+
+impl LinearTable {
+    /// From a weight `[outputs, inputs]`.
+    ///
+    /// # Panics
+    /// If the weight is not of that size.
+    #[must_use]
+    pub fn new(weight: &[f32], (inputs, outputs): (usize, usize)) -> LinearTable {
+        assert_eq!(weight.len(), inputs * outputs, "weight is [outputs, inputs]");
+        let all = outputs.div_ceil(LANE);
+        let mut lanes = vec![[0.0; LANE]; all * inputs];
+        for (output, weight) in weight.chunks_exact(inputs.max(1)).enumerate() {
+            let lane = output / LANE;
+            let first = lane / PANEL * PANEL;
+            let panel = PANEL.min(all - first);
+            for (input, &weight) in weight.iter().enumerate() {
+                lanes[first * inputs + input * panel + lane - first][output % LANE] = weight;
+            }
+        }
+        LinearTable { inputs, outputs, lanes }
+    }
+
+    /// Floats of a row of sums.
+    #[must_use]
+    pub fn sums_len(&self) -> usize {
+        self.outputs.next_multiple_of(LANE)
+    }
+
+    /// Adds what the events set in motion to `sums`, and returns the number of additions.
+    ///
+    /// # Panics
+    /// If `sums` is not as long as [`Self::sums_len`] says, or an event is no input.
+    pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32]) -> u64 {
+        assert_eq!(sums.len(), self.sums_len(), "sums are outputs, padded");
+        assert!(events.last().is_none_or(|&last| (last as usize) < self.inputs), "events are inputs");
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (sums, _) = sums.as_chunks_mut::<LANE>();
+                for (index, sums) in sums.chunks_mut(PANEL).enumerate() {
+                    let table = &self.lanes[index * PANEL * self.inputs..];
+                    add_panel(sums.len(), sums, table, events, values, |event| event as usize);
+                }
+            },
+        );
+        events.len() as u64 * self.outputs as u64
+    }
+}
+
+/// Along one axis, the targets of each input: (kernel element, output).
+#[derive(Clone, Debug)]
+struct Axis {
+    starts: Vec<u32>,
+    targets: Vec<(u32, u32)>,
+}
+
+impl Axis {
+    fn new(shape: &Convolution, axis: usize, inputs: usize, outputs: usize) -> Axis {
+        let (stride, dilation, padding) = (shape.stride[axis], shape.dilation[axis], shape.padding[2 * axis]);
+        let mut made = Axis { starts: vec![0], targets: Vec::new() };
+        for input in 0..inputs {
+            for tap in 0..shape.kernel[axis] {
+                let Some(place) = (input + padding).checked_sub(tap * dilation) else { break };
+                if place.is_multiple_of(stride) && place / stride < outputs {
+                    made.targets.push((tap as u32, (place / stride) as u32));
+                }
+            }
+            made.starts.push(made.targets.len() as u32);
+        }
+        made
+    }
+
+    #[inline(always)]
+    fn of(&self, input: usize) -> &[(u32, u32)] {
+        &self.targets[self.starts[input] as usize..self.starts[input + 1] as usize]
+    }
+}
+
+/// Weights of a convolution as spikes read them: for each kernel element and channel, a row of the outputs of its group;
+/// and where each input pixel goes. Pictures and sums are channels-last.
+#[derive(Clone, Debug)]
+pub struct ConvolutionTable {
+    shape: Convolution,
+    out_width: usize,
+    out_pixels: usize,
+    rows: Axis,
+    columns: Axis,
+    /// Lanes of the outputs of a group.
+    group_lanes: usize,
+    lanes: Vec<Lane>,
+}
+
+impl ConvolutionTable {
+    /// From a weight `[outputs, channels / groups, kernel height, kernel width]`; the shape's batch does not matter.
+    ///
+    /// # Panics
+    /// If the weight is not of that size.
+    #[must_use]
+    pub fn new(shape: &Convolution, weight: &[f32]) -> ConvolutionTable {
+        let [out_height, out_width] = shape.output_size();
+        let (depth, results) = (shape.channels / shape.groups, shape.outputs / shape.groups);
+        let taps = shape.kernel[0] * shape.kernel[1];
+        assert_eq!(
+            weight.len(),
+            shape.outputs * depth * taps,
+            "weight is [outputs, channels / groups, kernel, kernel]"
+        );
+        let group_lanes = results.div_ceil(LANE);
+        let mut lanes = vec![[0.0; LANE]; taps * shape.channels * group_lanes];
+        for (output, weight) in weight.chunks_exact((depth * taps).max(1)).enumerate() {
+            let (group, result) = (output / results, output % results);
+            for (index, &weight) in weight.iter().enumerate() {
+                let (channel, tap) = (group * depth + index / taps, index % taps);
+                lanes[(tap * shape.channels + channel) * group_lanes + result / LANE][result % LANE] = weight;
+            }
+        }
+        ConvolutionTable {
+            shape: *shape,
+            out_width,
+            out_pixels: out_height * out_width,
+            rows: Axis::new(shape, 0, shape.height, out_height),
+            columns: Axis::new(shape, 1, shape.width, out_width),
+            group_lanes,
+            lanes,
+        }
+    }
+
+    /// Floats of the sums of one output pixel's group: its outputs, padded.
+    #[must_use]
+    pub fn group_len(&self) -> usize {
+        self.group_lanes * LANE
+    }
+
+    /// Floats of all sums, `[out height, out width, groups, group_len]`.
+    #[must_use]
+    pub fn sums_len(&self) -> usize {
+        self.out_pixels * self.shape.groups * self.group_len()
+    }
+
+    /// Adds what the events set in motion to `sums`, marks each stretch of [`TOUCHED`] sums that changed in `touched`, and
+    /// returns the number of additions.
+    ///
+    /// # Panics
+    /// If `sums` or `touched` are too short, or an event is no input.
+    pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32], touched: &mut [bool]) -> u64 {
+        let inputs = self.shape.height * self.shape.width * self.shape.channels;
+        assert_eq!(sums.len(), self.sums_len(), "sums are [out height, out width, groups, group_len]");
+        assert!(touched.len() >= sums.len().div_ceil(TOUCHED), "touched has an entry for every 256 sums");
+        assert!(events.last().is_none_or(|&last| (last as usize) < inputs), "events are inputs");
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (sums, _) = sums.as_chunks_mut::<LANE>();
+                match (self.shape.groups, self.group_lanes) {
+                    (1, 1) => self.scatter::<1>(events, values, sums, touched),
+                    (1, 2) => self.scatter::<2>(events, values, sums, touched),
+                    (1, 4) => self.scatter::<4>(events, values, sums, touched),
+                    _ => self.scatter::<0>(events, values, sums, touched),
+                }
+            },
+        )
+    }
+
+    /// `NV`: lanes of the only group, or 0 for any lanes and groups.
+    #[inline(always)]
+    fn scatter<const NV: usize>(
+        &self,
+        events: &[u32],
+        values: Option<&[f32]>,
+        sums: &mut [Lane],
+        touched: &mut [bool],
+    ) -> u64 {
+        let shape = &self.shape;
+        let (channels, depth) = (shape.channels, shape.channels / shape.groups);
+        let results = (shape.outputs / shape.groups) as u64;
+        let mut additions = 0;
+        let mut at = 0;
+        while let Some(&event) = events.get(at) {
+            // All spikes of one input pixel (and of one group) go the same ways.
+            let pixel = event as usize / channels;
+            let first = pixel * channels;
+            let (group, end) = match NV {
+                0 => {
+                    let group = (event as usize - first) / depth;
+                    (group, first + (group + 1) * depth)
+                }
+                _ => (0, first + channels),
+            };
+            let count = events[at..].iter().take_while(|&&event| (event as usize) < end).count();
+            let list = &events[at..at + count];
+            let values = values.map(|values| &values[at..at + count]);
+            at += count;
+            let (rows, columns) = (self.rows.of(pixel / shape.width), self.columns.of(pixel % shape.width));
+            additions += (count * rows.len() * columns.len()) as u64 * results;
+            for &(u, row) in rows {
+                for &(v, column) in columns {
+                    let target = row as usize * self.out_width + column as usize;
+                    let tap = (u as usize * shape.kernel[1] + v as usize) * channels;
+                    let lanes = if NV == 0 { self.group_lanes } else { NV };
+                    let start = (target * shape.groups + group) * lanes;
+                    touched[start * LANE / TOUCHED] = true;
+                    touched[((start + lanes) * LANE - 1) / TOUCHED] = true;
+                    let table = &self.lanes[tap * lanes..(tap + channels) * lanes];
+                    if NV > 0 {
+                        let row_of = |event: u32| event as usize - first;
+                        add_rows::<NV>(&mut sums[start..start + NV], table, list, values, row_of);
+                        continue;
+                    }
+                    for lane in 0..lanes {
+                        let row_of = |event: u32| (event as usize - first) * lanes + lane;
+                        add_rows::<1>(&mut sums[start + lane..=start + lane], table, list, values, row_of);
+                    }
+                }
+            }
+        }
+        additions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::convolution::convolution;
+    use crate::matmul::{linear_packed, pack, packed_len};
+    use crate::oracle::{self, spike_values, values};
+    use crate::spike_convolution::spike_convolution;
+    use crate::spikes::words;
+
+    fn events_of(x: &[f32]) -> (Vec<u32>, Vec<f32>) {
+        x.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(i, x)| (i as u32, *x)).unzip()
+    }
+
+    fn same(got: &[f32], expected: &[f32]) {
+        assert!(
+            got.iter().map(|x| x.to_bits()).eq(expected.iter().map(|x| x.to_bits())),
+            "{got:?}\n{expected:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn linear_sums_are_those_of_the_clocked_products(inputs in 1usize..90, outputs in 1usize..300, share in 0.0f64..1.0) {
+            let w = values(inputs * outputs, 1);
+            let table = LinearTable::new(&w, (inputs, outputs));
+            let x = spike_values(inputs, share, 2);
+            let (events, ones) = events_of(&x);
+            let mut listed = Vec::new();
+            list_spikes(&oracle::pack(&x, inputs), &mut listed);
+            prop_assert_eq!(&listed, &events);
+            let expected = oracle::spike_linear(&oracle::pack(&x, inputs), &w, None, (1, inputs, outputs));
+            for with_ones in [None, Some(&ones[..])] {
+                let mut sums = vec![0.0; table.sums_len()];
+                let additions = table.add(&events, with_ones, &mut sums);
+                same(&sums[..outputs], &expected);
+                prop_assert_eq!(additions, (events.len() * outputs) as u64);
+            }
+            let graded: Vec<f32> = values(inputs, 3).iter().zip(&x).map(|(a, b)| a * b).collect();
+            let (events, numbers) = events_of(&graded);
+            let mut packed = vec![0.0; packed_len((inputs, outputs))];
+            pack(&w, (inputs, outputs), &mut packed);
+            let mut expected = vec![0.0; outputs];
+            linear_packed(&graded, &packed, None, false, (1, inputs, outputs), &mut expected);
+            let mut sums = vec![0.0; table.sums_len()];
+            table.add(&events, Some(&numbers), &mut sums);
+            same(&sums[..outputs], &expected);
+        }
+
+        #[test]
+        fn sums_of_convolutions_are_those_of_the_clocked_ones(
+            height in 4usize..9, width in 4usize..9, channels in 1usize..20, outputs in 1usize..70, groups in 1usize..4,
+            kernel in 1usize..4, stride in 1usize..4, padding in 0usize..3, dilation in 1usize..3, share in 0.0f64..1.0,
+        ) {
+            let shape = Convolution {
+                batch: 1,
+                height,
+                width,
+                channels: channels * groups,
+                outputs: outputs * groups,
+                kernel: [kernel, 2],
+                stride: [stride, 3 - stride.min(2)],
+                padding: [padding, 1, 2, padding],
+                dilation: [1, dilation],
+                groups,
+            };
+            let w = values(shape.outputs * channels * kernel * 2, 1);
+            let x = spike_values(shape.input_len(), share, 2);
+            let table = ConvolutionTable::new(&shape, &w);
+            let results = outputs;
+            let run = |x: &[f32], graded: bool| {
+                let (events, numbers) = events_of(x);
+                let mut sums = vec![0.0; table.sums_len()];
+                let mut touched = vec![false; sums.len().div_ceil(TOUCHED)];
+                let additions = table.add(&events, graded.then_some(&numbers[..]), &mut sums, &mut touched);
+                for (at, sum) in sums.iter().enumerate() {
+                    assert!(*sum == 0.0 || touched[at / TOUCHED]);
+                }
+                (sums.chunks(table.group_len()).flat_map(|group| group[..results].to_vec()).collect::<Vec<_>>(), additions)
+            };
+            let mut expected = vec![0.0; shape.output_len()];
+            let bits = oracle::pack(&x, shape.input_len());
+            assert_eq!(bits.len(), words(shape.input_len()));
+            spike_convolution(&shape, &bits, &w, None, &mut expected);
+            let (sums, additions) = run(&x, false);
+            same(&sums, &expected);
+            let mut products = 0;
+            oracle::convolution_products(&shape, |input, _, _| products += u64::from(x[input] != 0.0));
+            prop_assert_eq!(additions, products);
+            if groups == 1 {
+                let graded: Vec<f32> = values(x.len(), 3).iter().zip(&x).map(|(a, b)| a * b).collect();
+                convolution(&shape, &graded, &w, None, None, false, &mut expected);
+                same(&run(&graded, true).0, &expected);
+            }
+        }
+    }
+}

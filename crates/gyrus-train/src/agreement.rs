@@ -1,0 +1,58 @@
+//! How often a spiking network and the quantised one that it comes from disagree.
+
+use gyrus_data::{Examples, Preprocessing, fill_batch};
+use gyrus_nn::{Encoder, Network, floats, rounded};
+use gyrus_tensor::filled_tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::best;
+
+/// Rows of one pass, about: steps times examples.
+const ROWS: usize = 4096;
+
+/// Answers of two networks to the same examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// How many were compared.
+    pub examples: u64,
+    /// To how many of them some number of the answer differed in any bit.
+    pub differing_answers: u64,
+    /// To how many of them the class differed.
+    pub differing_classes: u64,
+}
+
+/// Rounds input as this encoder does.
+pub(crate) fn round_as(encoder: Option<&Encoder>, input: &mut [f32]) {
+    if let Some(Encoder::Once { fraction_bits, limit }) = encoder {
+        input.iter_mut().for_each(|x| *x = rounded(*x, *fraction_bits, *limit));
+    }
+}
+
+/// Asks both networks about all examples. What the encoder of the spiking one rounds is rounded for the other, too.
+#[must_use]
+pub fn agreement(
+    quantized: &Network,
+    spiking: &Network,
+    examples: &Examples,
+    preprocessing: &Preprocessing,
+) -> Agreement {
+    let mut agreement = Agreement { examples: examples.len() as u64, ..Agreement::default() };
+    let steps = spiking.spiking().map_or(1, |settings| settings.steps);
+    let indices: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut buffer = Vec::new();
+    for batch in indices.chunks((ROWS / steps).max(1)) {
+        fill_batch(examples, preprocessing, batch, None, &mut buffer);
+        round_as(spiking.spiking().map(|settings| &settings.encoder), &mut buffer);
+        let [dense, in_time] = [quantized, spiking].map(|network| {
+            let columns = buffer.len() / batch.len();
+            let x = filled_tensor(batch.len(), columns, |x| x.copy_from_slice(&buffer));
+            floats(network.infer(x.to_device(network.device())))
+        });
+        let outputs = dense.len() / batch.len();
+        for (dense, in_time) in dense.chunks_exact(outputs).zip(in_time.chunks_exact(outputs)) {
+            agreement.differing_answers += u64::from(dense != in_time);
+            agreement.differing_classes += u64::from(best(dense) != best(in_time));
+        }
+    }
+    agreement
+}

@@ -1,0 +1,500 @@
+//! `gyrus spike`: from a trained dense run to a spiking one, and what that costs and saves.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use gyrus_blueprint::{Blueprint, Node, NodeKind};
+use gyrus_data::{Dataset, Preprocessing, Targets, Task};
+use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
+use gyrus_nn::workload::footprint;
+use gyrus_nn::{Network, SpikingSettings, State, from_safetensors, to_safetensors};
+use gyrus_tensor::{cpu, with_threads};
+use gyrus_train::report::Activity;
+use gyrus_train::{
+    AfterSteps, Agreement, Begin, Conversion, ExactRecord, Existing, Outcome, OverTime, Results, RunFolder,
+    RunRecord, RunStatus, Settings, TrainError, accounts, activity, agreement, calibrate, check, evaluate,
+    evaluate_over_time, learn, split_validation,
+};
+use serde_json::json;
+
+use super::fit::check_fit;
+use super::learn::{quoted, reload, threads};
+use super::report;
+use crate::failure::Failure;
+use crate::progress::Watcher;
+use crate::say::{note, say};
+
+/// Levels of a quantised activation where nothing else is said.
+const LEVELS: u32 = 8;
+/// The learning rate of fine-tuning, as a share of that of the training.
+const LEARNING_RATE: f64 = 0.2;
+
+/// Turn a trained dense run into a spiking one, and say what that costs and saves.
+///
+/// ReLUs are fine-tuned as quantised ones, batch norms folded, and every activation becomes integrate-and-fire neurons.
+/// The energies are computed for 45 nm silicon, in three accountings: operations only; with memory traffic; and beside the
+/// same network with activations quantised to as many bits as the spikes can say.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// A finished run folder that `gyrus learn` has left
+    run: PathBuf,
+    /// The spiking run folder [default: RUN-spiking]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Levels of a quantised activation; a run that was trained with quantised activations keeps its own [default: 8]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    levels: Option<u32>,
+    /// Epochs of fine-tuning with quantised activations; 0 for none [default: half of those of the run]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    epochs: Option<u32>,
+    /// Numbers of steps to judge after; the spiking run takes the largest [default: 1 2 4 8 16 32]
+    #[arg(long, value_name = "T", num_args = 1.., conflicts_with = "exact",
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
+    steps: Vec<u32>,
+    /// Signed spikes, whose answers equal those of the quantised network in every bit, after enough steps
+    #[arg(long)]
+    exact: bool,
+    /// Where all random numbers come from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads; 0 for one a core. The result does not depend on it
+    #[arg(long, default_value_t = 0, value_parser = threads)]
+    threads: usize,
+    /// Folder with the data, if it is no longer where the run read it
+    #[arg(long = "data", value_name = "DIR", id = "data_directory")]
+    directory: Option<PathBuf>,
+    /// Replace a run that is in the spiking run folder already
+    #[arg(long)]
+    overwrite: bool,
+    /// Print one JSON object on standard output, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    with_threads(arguments.threads, || run_in_pool(arguments))?
+}
+
+/// A dense run, checked, with its data.
+struct Dense {
+    record: RunRecord,
+    blueprint: Blueprint,
+    state: State,
+    dataset: Dataset,
+    /// Where the data was read from.
+    path: Option<PathBuf>,
+}
+
+/// A network with quantised activations.
+struct Quantized {
+    blueprint: Blueprint,
+    state: State,
+    levels: usize,
+    epochs: u32,
+    seconds: f64,
+    chosen_epoch: u32,
+}
+
+/// The spiking network, and the dense one whose answers it approaches.
+struct Spiking {
+    blueprint: Blueprint,
+    state: State,
+    settings: SpikingSettings,
+    /// Numbers of steps to judge after.
+    steps: Vec<usize>,
+    quantized: Network,
+    /// Steps that are enough for any input, for the exact form.
+    enough_steps: Option<usize>,
+}
+
+fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
+    let start = Instant::now();
+    let dense = open(arguments)?;
+    let levels = arguments.levels.unwrap_or(LEVELS) as usize;
+    let mut quantized = calibrated(arguments, &dense, quantized_form(&dense.blueprint, levels)?)?;
+    // Whatever cannot be converted is named before anything is written or trained.
+    spiking(arguments, &dense, &quantized.folded()?)?;
+    let folder = create(arguments)?;
+    if quantized.epochs > 0 {
+        fine_tune(arguments, &dense, &mut quantized, &folder)?;
+    }
+    let quantized = quantized.folded()?;
+    let spiking = spiking(arguments, &dense, &quantized)?;
+    let device = cpu();
+    let network = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
+
+    let judging = Instant::now();
+    let (test, preprocessing) = (&dense.dataset.test, &dense.dataset.preprocessing);
+    let over_time = evaluate_over_time(&network, test, preprocessing, None)?;
+    let dense_network = Network::from_state(&dense.blueprint, &dense.state, &device)?;
+    let dense_work = evaluate_over_time(&dense_network, test, preprocessing, None)?;
+    let encoder = Some(&spiking.settings.encoder);
+    let quantized_work = evaluate_over_time(&spiking.quantized, test, preprocessing, encoder)?;
+    let exact = spiking.enough_steps.map(|enough_steps| ExactRecord {
+        agreement: agreement(&spiking.quantized, &network, test, preprocessing),
+        settled_after: over_time.settled_after(),
+        enough_steps,
+    });
+    let last = |work: &OverTime| work.accuracy.last().copied().unwrap_or(0.0);
+    let footprint = footprint(&quantized.blueprint, &quantized.state)?;
+    let conversion = Conversion {
+        from: arguments.run.to_string_lossy().into_owned(),
+        levels: quantized.levels,
+        fine_tuning_epochs: quantized.epochs,
+        fine_tuning_seconds: quantized.seconds,
+        dense_accuracy: last(&dense_work),
+        quantized_accuracy: last(&quantized_work),
+        after: accounts(&over_time, &dense_work, &quantized_work, footprint, &spiking.steps),
+        exact,
+    };
+
+    let record = leave(&dense, &quantized, &spiking, &network, conversion, &folder, (start, judging))?;
+    // An export of the converted network (NIR) belongs here: `spiking.blueprint` and `spiking.state` are what it writes.
+    conclude(arguments, &record, &folder, &over_time, &spiking)
+}
+
+/// Reads the dense run and its data, and refuses what cannot be converted.
+fn open(arguments: &Arguments) -> Result<Dense, Failure> {
+    let folder = RunFolder::open(&arguments.run)?;
+    let record = folder.read_record()?;
+    let place = quoted(&arguments.run);
+    if record.settings.spiking.is_some() {
+        return Err(Failure::Caller(format!(
+            "the run in {place} spikes already; expected a dense run, as `gyrus learn` leaves it without --spiking"
+        )));
+    }
+    if record.status != RunStatus::Finished {
+        return Err(Failure::Caller(format!(
+            "the run in {place} is not finished ({}); finish it with: gyrus learn --resume {place}",
+            record.status.name()
+        )));
+    }
+    if let Task::Regression { target, .. } = &record.task {
+        return Err(Failure::Caller(format!(
+            "the run in {place} predicts a number, {target:?}; expected a run that tells classes apart, whose accuracy \
+             can be compared"
+        )));
+    }
+    let blueprint = folder.read_blueprint()?;
+    let file = folder.path().join("blueprint.toml").display().to_string();
+    check_fit(&blueprint, &file, (&record.preprocessing, None), &record.task, "run.json")?;
+    let (state, _) = from_safetensors(&folder.read_model()?)?;
+    // Whether the stored numbers are those of the blueprint.
+    Network::from_state(&blueprint, &state, &cpu())?;
+    let (dataset, path) = reload(&record, arguments.directory.as_deref())?;
+    if dataset.fingerprint != record.data.fingerprint {
+        return Err(TrainError::OtherData { run: arguments.run.clone() }.into());
+    }
+    Ok(Dense { record, blueprint, state, dataset, path })
+}
+
+fn create(arguments: &Arguments) -> Result<RunFolder, Failure> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let run = absolute(&arguments.run);
+    let out = arguments.out.clone().unwrap_or_else(|| {
+        let mut name = run.file_name().unwrap_or_default().to_owned();
+        name.push("-spiking");
+        // As the caller wrote it, where that ends in a name.
+        let beside = if arguments.run.file_name().is_some() { &arguments.run } else { &run };
+        beside.with_file_name(name)
+    });
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(&out, &run) {
+        return Err(Failure::Caller(format!(
+            "the spiking run would replace the dense one in {}; expected another folder for --out",
+            out.display()
+        )));
+    }
+    let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
+    Ok(RunFolder::create(&out, existing)?)
+}
+
+/// The network with quantised activations, their thresholds calibrated unless the run was trained so.
+fn calibrated(arguments: &Arguments, dense: &Dense, blueprint: Blueprint) -> Result<Quantized, Failure> {
+    let dataset = &dense.dataset;
+    let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &cpu())?;
+    let levels = |node: &Node| match node.kind {
+        NodeKind::QuantizedReLU { levels } => Some(levels),
+        _ => None,
+    };
+    let levels = blueprint.nodes().iter().filter_map(levels).max().unwrap_or(0);
+    let epochs = match arguments.epochs {
+        Some(epochs) => epochs,
+        None if blueprint == dense.blueprint => 0,
+        None => dense.record.settings.epochs.div_ceil(2),
+    };
+    Ok(Quantized { blueprint, state, levels, epochs, seconds: 0.0, chosen_epoch: 0 })
+}
+
+/// Trains on with quantised activations, as an ordinary dense run in the folder of the spiking one.
+fn fine_tune(
+    arguments: &Arguments,
+    dense: &Dense,
+    quantized: &mut Quantized,
+    folder: &RunFolder,
+) -> Result<(), Failure> {
+    let dataset = &dense.dataset;
+    let validation = split_validation(&dataset.train).1.len();
+    let settings = Settings {
+        seed: arguments.seed,
+        epochs: quantized.epochs,
+        learning_rate: dense.record.settings.learning_rate * LEARNING_RATE,
+        schedule: "cosine".into(),
+        threads: arguments.threads,
+        device: "cpu".into(),
+        ..dense.record.settings.clone()
+    };
+    check(&quantized.blueprint, &settings)?;
+    let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
+    record.data.name.clone_from(&dense.record.data.name);
+    folder.write_record(&record)?;
+    folder.write_blueprint(&quantized.blueprint)?;
+    let mut watcher = Watcher::new();
+    let begin = Begin::State(&quantized.state);
+    let outcome = learn(dataset, &quantized.blueprint, record, folder, &cpu(), begin, &mut watcher);
+    watcher.finish();
+    match outcome? {
+        Outcome::Interrupted { step, steps } => {
+            let place = quoted(folder.path());
+            Err(Failure::Interrupted(format!(
+                "stopped after step {step} of {steps} of the fine-tuning, everything is saved; go on with: gyrus learn \
+                 --resume {place}, then gyrus spike {place}"
+            )))
+        }
+        Outcome::Finished { record, .. } => {
+            quantized.seconds = record.timings.train_seconds;
+            quantized.chosen_epoch = record.results.map_or(0, |results| results.chosen_epoch);
+            quantized.state = from_safetensors(&folder.read_model()?)?.0;
+            Ok(())
+        }
+    }
+}
+
+impl Quantized {
+    /// Batch norms and dropouts folded.
+    fn folded(&self) -> Result<Self, Failure> {
+        let (blueprint, state) = folded_form(&self.blueprint, &self.state)?;
+        Ok(Self { blueprint, state, ..*self })
+    }
+}
+
+fn spiking(arguments: &Arguments, dense: &Dense, quantized: &Quantized) -> Result<Spiking, Failure> {
+    let device = cpu();
+    if arguments.exact {
+        let limit = input_limit(&dense.dataset.preprocessing);
+        let exact = exact_form(&quantized.blueprint, &quantized.state, limit)?;
+        let all = exact.settings.steps;
+        let mut steps: Vec<usize> = (0..).map(|power| 1 << power).take_while(|steps| *steps < all).collect();
+        steps.push(all);
+        return Ok(Spiking {
+            quantized: Network::from_state(&exact.quantized.0, &exact.quantized.1, &device)?,
+            blueprint: exact.spiking.0,
+            state: exact.spiking.1,
+            settings: exact.settings,
+            steps,
+            enough_steps: Some(exact.enough_steps),
+        });
+    }
+    let (blueprint, state) = integrate_and_fire_form(&quantized.blueprint, &quantized.state)?;
+    let mut steps: Vec<usize> = arguments.steps.iter().map(|steps| *steps as usize).collect();
+    if steps.is_empty() {
+        steps = vec![1, 2, 4, 8, 16, 32];
+    }
+    steps.sort_unstable();
+    steps.dedup();
+    let settings =
+        SpikingSettings { steps: steps.last().copied().unwrap_or(1), ..SpikingSettings::default() };
+    let quantized = Network::from_state(&quantized.blueprint, &quantized.state, &device)?;
+    Ok(Spiking { blueprint, state, settings, steps, quantized, enough_steps: None })
+}
+
+/// How far numbers of the network's input can lie from 0: pixels have ends; of table columns, what lies beyond 16
+/// deviations is cut.
+fn input_limit(preprocessing: &Preprocessing) -> f32 {
+    match preprocessing {
+        Preprocessing::Image { mean, deviation, .. } => {
+            let ends = mean.iter().zip(deviation).map(|(mean, deviation)| mean.max(1.0 - mean) / deviation);
+            ends.fold(0.0, f32::max)
+        }
+        // Recordings of events come from spiking runs alone, which are refused; the limit would do for their counts.
+        Preprocessing::Table { .. } | Preprocessing::Events { .. } => 16.0,
+    }
+}
+
+/// Writes the spiking run in place of the fine-tuning.
+fn leave(
+    dense: &Dense,
+    quantized: &Quantized,
+    spiking: &Spiking,
+    network: &Network,
+    conversion: Conversion,
+    folder: &RunFolder,
+    (start, judging): (Instant, Instant),
+) -> Result<RunRecord, Failure> {
+    let dataset = &dense.dataset;
+    let (train, held_back) = split_validation(&dataset.train);
+    let settings = Settings {
+        epochs: quantized.epochs,
+        spiking: Some(spiking.settings.clone()),
+        device: "cpu".into(),
+        ..dense.record.settings.clone()
+    };
+    let mut record = RunRecord::new(dataset, dense.path.as_deref(), held_back.len(), settings);
+    record.data.name.clone_from(&dense.record.data.name);
+    record.data.train_examples = train.len() as u64;
+    let part = |examples| evaluate(network, examples, &dataset.preprocessing, &dataset.task);
+    let test = part(&dataset.test);
+    record.results = Some(Results {
+        chosen_epoch: quantized.chosen_epoch,
+        train: None,
+        validation: Some(part(&dataset.train.subset(&held_back)).metrics),
+        test: Some(test.metrics.clone()),
+    });
+    record.conversion = Some(conversion);
+    record.timings.train_seconds = quantized.seconds;
+    record.timings.test_seconds = judging.elapsed().as_secs_f64();
+    record.timings.total_seconds = start.elapsed().as_secs_f64();
+    let metrics = folder.read_metrics()?;
+    // From here on the folder is no run until all of it is there again.
+    let folder = RunFolder::create(folder.path(), Existing::Replace)?;
+    folder.write_record(&record)?;
+    for row in &metrics {
+        folder.append_metrics(row)?;
+    }
+    folder.write_blueprint(&spiking.blueprint)?;
+    folder.write_model(&to_safetensors(&spiking.state, &Default::default())?)?;
+    record.status = RunStatus::Finished;
+    let activity = example(dataset, network)?;
+    folder
+        .finish(&record, &report::render(dataset, &spiking.blueprint, &record, &folder, &test, activity)?)?;
+    Ok(record)
+}
+
+/// What the neurons do while they see the first test example.
+fn example<'a>(dataset: &'a Dataset, network: &Network) -> Result<Option<Activity<'a>>, Failure> {
+    let (Targets::Classes(classes), Task::Classification { classes: names }) =
+        (&dataset.test.targets, &dataset.task)
+    else {
+        return Ok(None);
+    };
+    let Some(label) = classes.first().and_then(|class| names.get(*class as usize)) else { return Ok(None) };
+    let mut input = Vec::new();
+    gyrus_data::fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
+    Ok(Some(Activity { label, layers: activity(network, &input)? }))
+}
+
+fn conclude(
+    arguments: &Arguments,
+    record: &RunRecord,
+    folder: &RunFolder,
+    over_time: &OverTime,
+    spiking: &Spiking,
+) -> Result<(), Failure> {
+    let Some(conversion) = &record.conversion else { return Ok(()) };
+    if arguments.json {
+        let after = |row: &AfterSteps| {
+            json!({
+                "steps": row.steps,
+                "accuracy": row.accuracy,
+                "spikes_per_neuron": row.spikes_per_neuron,
+                "synaptic_operations": row.accumulates + row.multiply_accumulates,
+                "accumulates": row.accumulates,
+                "multiply_accumulates": row.multiply_accumulates,
+                "energy": row.energy,
+            })
+        };
+        let exact = conversion.exact.map(|ExactRecord { agreement, settled_after, enough_steps }| {
+            let Agreement { examples, differing_answers, differing_classes } = agreement;
+            json!({"examples": examples, "differing_answers": differing_answers, "differing_classes": differing_classes,
+                "settled_after": settled_after, "enough_steps": enough_steps})
+        });
+        return say(json!({
+            "run": folder.path(),
+            "from": arguments.run,
+            "data": record.data.name,
+            "levels": conversion.levels,
+            "steps": spiking.settings.steps,
+            "neurons": over_time.neurons.iter().map(|work| work.neurons).sum::<u64>(),
+            "test_examples": over_time.examples,
+            "dense_accuracy": conversion.dense_accuracy,
+            "quantized_accuracy": conversion.quantized_accuracy,
+            "after": conversion.after.iter().map(after).collect::<Vec<_>>(),
+            "exact": exact,
+            "fine_tuning_epochs": conversion.fine_tuning_epochs,
+            "fine_tuning_seconds": conversion.fine_tuning_seconds,
+            "total_seconds": record.timings.total_seconds,
+        }));
+    }
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    say(format_args!(
+        "dense network: {} of {} test examples; with activations of {} levels: {}\n",
+        percent(conversion.dense_accuracy),
+        over_time.examples,
+        conversion.levels,
+        percent(conversion.quantized_accuracy)
+    ))?;
+    say(table(conversion))?;
+    if let Some(exact) = &conversion.exact {
+        let agreement = &exact.agreement;
+        say(format_args!(
+            "\nanswers that differ from those of the quantised network in any bit: {} of {}; nothing fired after step {} \
+             ({} steps are enough for any input)",
+            agreement.differing_answers, agreement.examples, exact.settled_after, exact.enough_steps
+        ))?;
+    }
+    if conversion.fine_tuning_epochs > 0 {
+        note(format_args!(
+            "fine-tuning: {} epochs, {:.1} s; in all {:.1} s",
+            conversion.fine_tuning_epochs, conversion.fine_tuning_seconds, record.timings.total_seconds
+        ));
+    }
+    let file = match record.preprocessing {
+        Preprocessing::Image { .. } => "PICTURE.png",
+        Preprocessing::Table { .. } => "ROWS.csv",
+        Preprocessing::Events { .. } => "RECORDING",
+    };
+    say(format_args!(
+        "\nNext:\n  gyrus predict {} {file}      what it says after {} steps\n  open {}      spikes, potentials, accuracy \
+         and energy over the steps",
+        quoted(folder.path()),
+        spiking.settings.steps,
+        quoted(&folder.report_path())
+    ))
+}
+
+/// The accounts as a person reads them.
+fn table(conversion: &Conversion) -> String {
+    let mut text = String::from(
+        "                                                  energy of an answer, nJ\n\
+         \x20        accu-  beside     spikes/  synaptic  operations         with              quantised,\n\
+         steps     racy   dense     neuron  operations  only (dense)      memory (dense)    equal bits\n",
+    );
+    for row in &conversion.after {
+        let nanojoules = |picojoules: f64| short(picojoules / 1000.0);
+        let pair = |spiking: f64, dense: f64| format!("{} ({})", nanojoules(spiking), nanojoules(dense));
+        let energy = &row.energy;
+        text += &format!(
+            "{:>5}  {:>5.2} %  {:>+6.2}  {:>9}  {:>10}  {:<16}  {:<16}  {}\n",
+            row.steps,
+            row.accuracy * 100.0,
+            (row.accuracy - conversion.dense_accuracy) * 100.0,
+            short(row.spikes_per_neuron),
+            format!("{:.0}", row.accumulates + row.multiply_accumulates),
+            pair(energy.spiking.operations_pj, energy.dense.operations_pj),
+            pair(energy.spiking.with_memory_pj, energy.dense.with_memory_pj),
+            nanojoules(energy.quantized.with_memory_pj),
+        );
+    }
+    text.pop();
+    text
+}
+
+/// Three significant digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

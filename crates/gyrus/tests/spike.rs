@@ -1,0 +1,248 @@
+//! `gyrus spike`: from a dense run to a spiking one.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::*;
+use serde_json::Value;
+
+/// A dense run on the digits, and the folder that it lies in.
+fn dense(line: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = folder.path().join("dense");
+    json(run(&format!("learn digits --seed 3 --json {line} --out"), &[&run_folder]));
+    (folder, run_folder)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn a_dense_run_becomes_a_spiking_one() {
+    let (folder, run_folder) = dense("--epochs 8");
+    let said = json(run("spike --epochs 3 --json", &[&run_folder]));
+    let spiking = folder.path().join("dense-spiking");
+    assert_eq!(said["run"], spiking.to_str().unwrap());
+    assert_eq!((&said["levels"], &said["steps"], &said["exact"]), (&8.into(), &32.into(), &Value::Null));
+    let after = said["after"].as_array().unwrap();
+    let steps: Vec<u64> = after.iter().map(|row| row["steps"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [1, 2, 4, 8, 16, 32]);
+    let dense_accuracy = number(&said["dense_accuracy"]);
+    assert!(dense_accuracy > 0.95 && number(&said["quantized_accuracy"]) > 0.95, "{said}");
+    // Within two of the 359 examples.
+    assert!((number(&after[5]["accuracy"]) - dense_accuracy).abs() < 0.006, "{said}");
+    assert!(number(&after[0]["accuracy"]) <= number(&after[5]["accuracy"]));
+    for pair in after.windows(2) {
+        for growing in ["spikes_per_neuron", "accumulates", "synaptic_operations"] {
+            assert!(number(&pair[1][growing]) > number(&pair[0][growing]), "{growing}: {said}");
+        }
+        for accounting in ["operations_pj", "with_memory_pj"] {
+            let of = |row: &Value, which: &str| number(&row["energy"][which][accounting]);
+            assert!(of(&pair[1], "spiking") > of(&pair[0], "spiking"));
+            assert!(of(&pair[1], "quantized") >= of(&pair[0], "quantized"));
+            assert_eq!(of(&pair[1], "dense"), of(&pair[0], "dense"));
+        }
+    }
+    // A neuron cannot fire more than once a step.
+    assert!(after.iter().all(|row| number(&row["spikes_per_neuron"]) < number(&row["steps"])));
+    // The first layer multiplies its constant input once, and once only.
+    assert_eq!(after[0]["multiply_accumulates"], after[5]["multiply_accumulates"]);
+
+    assert_eq!(
+        names(&spiking),
+        ["blueprint.toml", "metrics.jsonl", "model.safetensors", "report.html", "run.json"]
+    );
+    let record = record(&spiking);
+    assert_eq!(record["status"], "finished");
+    assert_eq!(record["settings"]["spiking"]["steps"], 32);
+    assert_eq!(record["conversion"]["after"].as_array().unwrap().len(), 6);
+    assert_eq!(record["results"]["test"]["accuracy"], after[5]["accuracy"]);
+    assert_eq!(metrics(&spiking).len(), 3);
+    let blueprint = fs::read_to_string(spiking.join("blueprint.toml")).unwrap();
+    assert!(blueprint.contains("\"IF\"") && blueprint.contains("CountMaxPool2d"), "{blueprint}");
+    assert!(
+        !blueprint.contains("ReLU") && !blueprint.contains("BatchNorm") && !blueprint.contains("Dropout")
+    );
+    let report = fs::read_to_string(spiking.join("report.html")).unwrap();
+    for part in ["id=\"spiking\"", "id=\"activity\"", "relu3", "class=\"spike\"", "beside quantised"] {
+        assert!(report.contains(part), "no {part} in the report");
+    }
+
+    let picture = folder.path().join("picture.png");
+    image::GrayImage::from_fn(8, 8, |x, y| image::Luma([if x / 2 == 2 && y > 0 { 240 } else { 0 }]))
+        .save(&picture)
+        .unwrap();
+    let answer = json(run("predict --json", &[&spiking, &picture]));
+    let probability = number(&answer["predictions"][0]["probability"]);
+    assert!((0.1..=1.0).contains(&probability), "{answer}");
+}
+
+#[test]
+fn signed_spikes_answer_exactly_as_the_quantised_network_on_every_test_example() {
+    let (folder, run_folder) = dense("--epochs 3");
+    for (levels, threads) in [(8, 2), (3, 1)] {
+        let line =
+            format!("spike --exact --levels {levels} --threads {threads} --epochs 1 --overwrite --json");
+        let said = json(run(&line, &[&run_folder]));
+        let exact = &said["exact"];
+        assert_eq!(exact["examples"], said["test_examples"]);
+        assert_eq!(exact["examples"], 359);
+        assert_eq!((&exact["differing_answers"], &exact["differing_classes"]), (&0.into(), &0.into()));
+        // Three layers on the path.
+        assert_eq!(exact["enough_steps"], 3 * levels);
+        let settled = exact["settled_after"].as_u64().unwrap();
+        assert!(settled > 1 && settled <= 3 * levels, "{said}");
+        let last = said["after"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["accuracy"], said["quantized_accuracy"]);
+        assert_eq!(last["steps"].as_u64().unwrap(), (3 * levels).next_power_of_two());
+    }
+    let picture = folder.path().join("picture.png");
+    image::GrayImage::new(8, 8).save(&picture).unwrap();
+    json(run("predict --json", &[&folder.path().join("dense-spiking"), &picture]));
+}
+
+#[test]
+fn a_run_with_quantised_activations_is_not_tuned_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let blueprint = folder.path().join("quantised.toml");
+    let text = "name = \"quantised\"\n\
+        [[node]]\nname = \"input\"\nkind = \"Input\"\nshape = [1, 8, 8]\n\
+        [[node]]\nname = \"flatten\"\nkind = \"Flatten\"\n\
+        [[node]]\nname = \"hidden\"\nkind = \"Affine\"\nout_features = 40\n\
+        [[node]]\nname = \"steps\"\nkind = \"QuantizedReLU\"\nlevels = 4\n\
+        [[node]]\nname = \"classifier\"\nkind = \"Affine\"\nout_features = 10\n\
+        [[node]]\nname = \"output\"\nkind = \"Output\"\n";
+    fs::write(&blueprint, text).unwrap();
+    let run_folder = folder.path().join("run");
+    let line = "learn digits --epochs 4 --json --blueprint";
+    json(gyrus(words(line)).arg(&blueprint).arg("--out").arg(&run_folder).output().unwrap());
+    let out = folder.path().join("other");
+    let line = "spike --steps 16 4 --levels 7 --json --out";
+    let said = json(run(line, &[&out, &run_folder]));
+    assert_eq!((&said["fine_tuning_epochs"], &said["levels"]), (&0.into(), &4.into()));
+    assert_eq!(said["dense_accuracy"], said["quantized_accuracy"]);
+    assert_eq!((&said["after"][0]["steps"], &said["after"][1]["steps"]), (&4.into(), &16.into()));
+    assert!(!out.join("metrics.jsonl").exists());
+}
+
+#[test]
+fn a_table_run_converts_and_threads_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("things.csv");
+    write_table(&table, 300);
+    let run_folder = folder.path().join("run");
+    json(run("learn --target kind --epochs 6 --json --out", &[&run_folder, &table]));
+    for form in ["", "--exact"] {
+        let [one, two] = [1, 2].map(|threads| {
+            let out = folder.path().join(format!("spiking{form}-{threads}"));
+            let line = format!("spike --epochs 2 {form} --threads {threads} --json --out");
+            let mut said = json(run(&line, &[&out, &run_folder]));
+            for differs in ["run", "fine_tuning_seconds", "total_seconds"] {
+                said.as_object_mut().unwrap().remove(differs).unwrap();
+            }
+            (said, model(&out))
+        });
+        assert_eq!(one.0, two.0);
+        assert!(one.1 == two.1, "the models differ");
+        if form == "--exact" {
+            assert_eq!(one.0["exact"]["differing_answers"], 0);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
+    let (folder, run_folder) = dense("--epochs 1 --blueprint mlp");
+    let refuse = |line: &str, run_folder: &Path| {
+        let output = gyrus(words(line)).arg(run_folder).output().unwrap();
+        assert!(output.stdout.is_empty(), "{}", stdout(&output));
+        let sentence = refused(&output);
+        let left = run_folder
+            .with_file_name(format!("{}-spiking", run_folder.file_name().unwrap().to_str().unwrap()));
+        assert!(!left.exists(), "{} was left", left.display());
+        sentence
+    };
+    let says = |sentence: &str, parts: &[&str]| {
+        parts.iter().for_each(|part| assert!(sentence.contains(part), "no {part:?} in: {sentence}"));
+    };
+    says(&refuse("spike", &folder.path().join("nowhere")), &["nowhere", "does not exist"]);
+    says(&refuse("spike", folder.path()), &["not a run folder"]);
+
+    // A run that is not finished.
+    let path = run_folder.join("run.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replace("\"finished\"", "\"interrupted\"")).unwrap();
+    says(&refuse("spike", &run_folder), &["not finished", "interrupted", "--resume"]);
+    // Other data than it learnt from.
+    let fingerprint = record_of(&whole)["data"]["fingerprint"].as_str().unwrap().to_owned();
+    fs::write(&path, whole.replace(&fingerprint, &fingerprint.replace('a', "b"))).unwrap();
+    says(&refuse("spike", &run_folder), &["data is not the same"]);
+    fs::write(&path, &whole).unwrap();
+
+    // An activation that no spikes can say, and none at all.
+    let blueprint = run_folder.join("blueprint.toml");
+    let text = fs::read_to_string(&blueprint).unwrap();
+    fs::write(&blueprint, text.replacen("\"ReLU\"", "\"GELU\"", 1)).unwrap();
+    says(&refuse("spike", &run_folder), &["`relu1`", "GELU", "cannot be converted"]);
+    fs::write(&blueprint, text.replace("\"ReLU\"", "\"Tanh\"")).unwrap();
+    says(&refuse("spike --exact", &run_folder), &["`relu1`", "Tanh"]);
+    fs::write(&blueprint, &text).unwrap();
+    let linear = folder.path().join("linear");
+    json(run("learn digits --epochs 1 --blueprint perceptron --json --out", &[&linear]));
+    says(&refuse("spike", &linear), &["no ReLU"]);
+
+    // What spikes already, and what predicts numbers.
+    let spiking = folder.path().join("learnt");
+    json(run("learn digits --epochs 1 --blueprint mlp --spiking --steps 2 --json --out", &[&spiking]));
+    says(&refuse("spike", &spiking), &["spikes already", "dense run"]);
+    let table = folder.path().join("things.csv");
+    write_table(&table, 60);
+    let prices = folder.path().join("prices");
+    json(run("learn --target price --epochs 1 --json --out", &[&prices, &table]));
+    says(&refuse("spike", &prices), &["predicts a number", "price"]);
+
+    // Folders that have something to lose.
+    let before = model(&run_folder);
+    let output = gyrus(["spike", "--overwrite", "--out"]).args([&run_folder, &run_folder]).output().unwrap();
+    says(&refused(&output), &["would replace the dense one"]);
+    assert!(model(&run_folder) == before);
+    let output = gyrus(["spike", "--out"]).args([&linear, &run_folder]).output().unwrap();
+    says(&refused(&output), &["already holds a finished run", "--overwrite"]);
+
+    for (line, parts) in [
+        ("spike --levels 0", ["--levels", "0"]),
+        ("spike --steps 0", ["--steps", "0"]),
+        ("spike --exact --steps 4 --levels 4", ["--exact", "--steps"]),
+    ] {
+        let output = gyrus(words(line)).arg("--threads").arg("1").arg(&run_folder).output().unwrap();
+        says(&usage(&output), &parts);
+    }
+}
+
+/// Takes minutes: `cargo test --release --test spike -- --ignored`.
+#[test]
+#[ignore = "trains on all of MNIST"]
+fn mnist_is_as_good_after_a_few_steps_and_exact_on_all_its_test_examples() {
+    let Some(data) = real_data("mnist") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = folder.path().join("mnist");
+    json(run("learn mnist --epochs 4 --json --data", &[&data, Path::new("--out"), &run_folder]));
+    let said = json(run("spike --json", &[&run_folder]));
+    let dense = number(&said["dense_accuracy"]);
+    for (steps, points) in [(4, 0.3), (8, 0.1)] {
+        let row = said["after"].as_array().unwrap().iter().find(|row| row["steps"] == steps).unwrap();
+        let behind = 100.0 * (dense - number(&row["accuracy"]));
+        assert!(behind <= points + 1e-9, "after {steps} steps {behind:.2} points behind: {said}");
+    }
+    let said = json(run("spike --exact --epochs 0 --overwrite --json", &[&run_folder]));
+    assert_eq!(said["exact"]["examples"], 10_000);
+    assert_eq!(said["exact"]["differing_answers"], 0);
+}
+
+fn record_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
