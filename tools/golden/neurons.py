@@ -6,7 +6,7 @@ Each case is a Linear layer and the neurons behind it, run by a peer for STEPS s
 its numbers, the peer's spikes (or potentials, of neurons that do not fire), its membranes after the reset, the cross
 entropy of the mean output over time, and the gradient of every parameter. Where the peer writes an equation in other
 numbers than Gyrus, the peer's are computed from Gyrus' here, so that autograd gives the gradient of Gyrus' numbers.
-Then the derivatives of the surrogates. Everything in time is [step, sample, element].
+Everything in time is [step, sample, element].
 """
 
 from typing import Callable
@@ -20,115 +20,14 @@ from norse.torch.functional import (
     lif_box,
     lsnn,
     reset,
-    threshold,
 )
 from snntorch import surrogate as snn_surrogate
 from spikingjelly.activation_based import neuron as jelly
 from spikingjelly.activation_based import surrogate as jelly_surrogate
 from torch import nn
 
-from golden import bits, made_by, tensor, tensors, write
-
-STEPS, BATCH, INPUTS, NEURONS = 20, 3, 4, 5
-# No potential of any case is nearer to its threshold than this, so that rounding changes no spike.
-MARGIN = 2e-5
-
-# From the current of a step to the output and the membrane after it.
-Step = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-
-
-def blueprint(kind: str, constants: dict, feedback: str | None, delay: bool) -> str:
-    def node(name: str, kind: str, **fields) -> str:
-        lines = "".join(f"{key} = {value!r}\n" for key, value in fields.items())
-        return f"\n[[node]]\nname = '{name}'\nkind = '{kind}'\n{lines}"
-
-    chain = ["in", "weights", "late", "cell", "out"] if delay else ["in", "weights", "cell", "out"]
-    edges = [list(pair) for pair in zip(chain, chain[1:])]
-    if feedback:
-        edges += [["cell", "back"], ["back", "cell"]]
-    text = f"name = 'golden'\nedges = {edges}\n"
-    text += node("in", "Input", shape=[INPUTS]) + node("weights", "Linear", out_features=NEURONS)
-    text += node("late", "Delay", delay_ms=1.0) if delay else ""
-    text += node("cell", kind, **constants)
-    text += node("back", feedback, out_features=NEURONS) if feedback else ""
-    return text + node("out", "Output")
-
-
-def case(
-    name: str,
-    kind: str,
-    constants: dict,
-    make: Callable[[dict], Step],
-    *,
-    integration: str,
-    learned: dict | None = None,
-    feedback: str | None = None,
-    detach_reset: bool = False,
-    surrogate: str = "atan:2",
-    gradients: bool = True,
-    delay: bool = False,
-    scale: float = 2.0,
-) -> dict:
-    """`make` takes the parameters by name, and gives a step function with a fresh state."""
-    fires = kind not in ("LI", "CubaLI")
-    for seed in range(200):
-        torch.manual_seed(seed)
-        x = 2.5 * torch.rand(STEPS, BATCH, INPUTS) - 1
-        targets = torch.tensor([1, 4, 0])
-        parameters = {"weights.weight": (scale * torch.randn(NEURONS, INPUTS) / INPUTS**0.5).requires_grad_()}
-        if feedback:
-            weight = 0.7 * torch.randn(NEURONS, NEURONS) / NEURONS**0.5
-            parameters["back.weight"] = weight.requires_grad_()
-        if feedback == "Affine":
-            parameters["back.bias"] = (0.1 * torch.randn(NEURONS)).requires_grad_()
-        for constant, values in (learned or {}).items():
-            parameters[f"cell.{constant}"] = torch.tensor(values).requires_grad_()
-        step = make(parameters)
-        output, membrane = map(torch.stack, zip(*(step(x_t @ parameters["weights.weight"].T) for x_t in x)))
-        # Neurons that never or always fire would say little.
-        if not fires or (step.distance > MARGIN and 0.06 < output.mean() < 0.7):
-            break
-    else:
-        raise ValueError(f"{name}: no seed gives spikes that are far enough from a threshold")
-    golden = dict(
-        name=name,
-        blueprint=blueprint(kind, constants, feedback, delay),
-        integration=integration,
-        detach_reset=detach_reset,
-        surrogate=surrogate,
-        steps=STEPS,
-        # A sample brings all its steps.
-        x=tensor(x.transpose(0, 1)),
-        targets=targets.tolist(),
-        parameters=tensors(parameters),
-        membrane=tensor(membrane),
-    )
-    if fires:
-        golden["spikes"] = bits(output)
-    if gradients:
-        loss = nn.functional.cross_entropy(output.mean(0), targets)
-        loss.backward()
-        golden["loss"] = loss.item()
-        golden["gradients"] = tensors({name: parameter.grad for name, parameter in parameters.items()})
-    return golden
-
-
-class Cell:
-    """A step function, and how near its potentials came to the threshold."""
-
-    def __init__(self, step: Callable, state=None):
-        self.step, self.state, self.distance = step, state, float("inf")
-
-    def near(self, distance: torch.Tensor) -> None:
-        self.distance = min(self.distance, distance.detach().abs().min().item())
-
-    def __call__(self, current: torch.Tensor):
-        return self.step(self, current)
-
-
-def exact(tau: torch.Tensor | float) -> torch.Tensor:
-    return torch.exp(-1.0 / torch.as_tensor(tau))
-
+from golden import made_by, write
+from layers import BATCH, NEURONS, Cell, Step, case, exact
 
 # --- SpikingJelly: u = v + (x - (v - v_reset)) / tau, spike at u >= theta, reset.
 
@@ -554,37 +453,10 @@ def norse_cases() -> list[dict]:
     ]
 
 
-def surrogates() -> dict:
-    """Derivatives by Gyrus' names; of the multi-Gaussian, which no peer has, by the densities of PyTorch."""
-    distance = torch.cat([torch.linspace(-2.05, 2.05, 42), torch.tensor([0.01, -0.3])])
-
-    def derivative(function: Callable) -> dict:
-        x = distance.clone().requires_grad_()
-        function(x).sum().backward()
-        return tensor(x.grad)
-
-    normal = lambda mean, deviation: torch.distributions.Normal(mean, deviation).log_prob(distance.double()).exp()
-    multi_gaussian = 1.15 * normal(0, 0.5) - 0.15 * normal(-0.5, 3) - 0.15 * normal(0.5, 3)
-    curves = [
-        ("atan:2", "snnTorch atan(2)", derivative(snn_surrogate.atan(2.0))),
-        ("atan:3", "SpikingJelly ATan(3)", derivative(jelly_surrogate.ATan(3.0))),
-        ("fast-sigmoid:25", "snnTorch fast_sigmoid(25)", derivative(snn_surrogate.fast_sigmoid(25))),
-        ("fast-sigmoid:1", "SpikingJelly SuperSpike(1)", derivative(jelly_surrogate.SuperSpike(1.0))),
-        ("fast-sigmoid:1", "Norse super", derivative(lambda x: threshold.threshold(x, "super", 100.0))),
-        ("triangular:0.5", "SpikingJelly PiecewiseQuadratic(2)", derivative(jelly_surrogate.PiecewiseQuadratic(2.0))),
-        ("triangular:1", "Norse triangle, alpha 1", derivative(lambda x: threshold.threshold(x, "triangle", 1.0))),
-        ("gaussian:0.35355339059327373", "SpikingJelly Erf(2)", derivative(jelly_surrogate.Erf(2.0))),
-        ("multi-gaussian:0.5", "its densities", tensor(multi_gaussian)),
-        ("boxcar:0.5", "SpikingJelly Rect(2)", derivative(jelly_surrogate.Rect(2.0))),
-    ]
-    curves = [dict(surrogate=surrogate, peer=peer, derivative=values) for surrogate, peer, values in curves]
-    return dict(distance=tensor(distance), curves=curves)
-
-
 def main() -> None:
     cases = spikingjelly_cases() + snntorch_cases() + norse_cases()
     packages = ("torch", "snntorch", "norse", "spikingjelly")
-    write("neurons.json", dict(made_by=made_by("neurons.py", *packages), cases=cases, surrogates=surrogates()))
+    write("neurons.json", dict(made_by=made_by("neurons.py", *packages), cases=cases))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@
 //! # Ok::<(), gyrus_nn::NetworkError>(())
 //! ```
 
+pub mod conventions;
 pub mod convert;
 mod error;
 mod network;
-mod neurobench;
+pub mod neurobench;
 mod neurons;
 mod plan;
 mod plan_in_time;
@@ -27,7 +28,6 @@ pub mod workload;
 
 pub use error::NetworkError;
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
-pub use neurobench::{NeuroBenchMetrics, neurobench_metrics};
 pub use spiking::{
     Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, spiking_form, surrogate,
 };

@@ -22,7 +22,7 @@ use gyrus_tensor::{Tensor, spike_words};
 use serde::{Deserialize, Serialize};
 
 use crate::workload::{Connections, connections, footprint};
-use crate::{Network, NetworkError, Observation, Observed, floats};
+use crate::{Encoder, Network, NetworkError, Observation, Observed, SpikingSettings, floats};
 
 /// What a spiking network costs; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ struct Sums {
 ///
 /// # Errors
 /// If the network has no time, a membrane potential is not a finite number, or there is a node whose activations are
-/// not counted (ReLU, sigmoid).
+/// not counted (ReLU, sigmoid, signed spikes).
 pub fn neurobench_metrics(
     network: &Network,
     batches: impl IntoIterator<Item = Tensor<2>>,
@@ -71,9 +71,14 @@ pub fn neurobench_metrics(
         let (got, expected) = ("a dense network".to_owned(), "a network in time".to_owned());
         return Err(NetworkError::Setting { setting: "what shall be counted", got, expected });
     };
-    let dense = |kind: &NodeKind| matches!(kind, NodeKind::ReLU | NodeKind::Sigmoid);
-    if let Some(node) = blueprint.nodes().iter().find(|node| dense(&node.kind)) {
-        let reason = "NeuroBench counts its zeros too, and here only those of neurons are seen";
+    for node in blueprint.nodes() {
+        let reason = match node.kind {
+            NodeKind::ReLU | NodeKind::Sigmoid => {
+                "NeuroBench counts its zeros too, and here only those of neurons are seen"
+            }
+            NodeKind::SignedIF { .. } => "NeuroBench knows no signed spikes",
+            _ => continue,
+        };
         return Err(NetworkError::NotCounted { node: node.name.clone(), kind: node.kind.name(), reason });
     }
     let state = network.state();
@@ -83,7 +88,7 @@ pub fn neurobench_metrics(
     for x in batches {
         let batch = x.dims()[0];
         let (_, observations) = network.observe(x)?;
-        sums.add(network, &observations, &connections, (settings.steps, batch))?;
+        sums.add(network, &observations, &connections, (settings, batch))?;
     }
     let samples = sums.samples.max(1);
     let per_sample = |sum: u64| sum as f64 / samples as f64;
@@ -129,8 +134,11 @@ impl Sums {
         network: &Network,
         observations: &[Observation],
         connections: &[Connections],
-        (steps, batch): (usize, usize),
+        (settings, batch): (&SpikingSettings, usize),
     ) -> Result<(), NetworkError> {
+        let steps = settings.steps;
+        // How often what has no time is shown.
+        let shown = if matches!(settings.encoder, Encoder::Once { .. }) { 1 } else { steps as u64 };
         self.samples += batch as u64;
         let shapes = network.blueprint().shapes()?;
         let (mut spikes, mut places) = (0u64, 0u64);
@@ -138,7 +146,7 @@ impl Sums {
             match observation.what {
                 Observed::WeightInput => {
                     let own = connections.iter().find(|own| own.node == observation.node);
-                    own.into_iter().for_each(|own| self.weigh(observation, own, (steps, batch)));
+                    own.into_iter().for_each(|own| self.weigh(observation, own, (steps, batch), shown));
                 }
                 Observed::NeuronOutput if observation.packed => {
                     let neurons: usize = shapes.output(observation.node).iter().product();
@@ -161,12 +169,17 @@ impl Sums {
         Ok(())
     }
 
-    /// The synaptic operations of a node.
-    fn weigh(&mut self, observation: &Observation, own: &Connections, (steps, batch): (usize, usize)) {
+    /// The synaptic operations of a node, whose input is shown `shown` times if it has no time.
+    fn weigh(
+        &mut self,
+        observation: &Observation,
+        own: &Connections,
+        (steps, batch): (usize, usize),
+        shown: u64,
+    ) {
         self.dense += own.dense * (steps * batch) as u64;
         let rows = observation.tensor.dims()[0];
-        // What is the same at every step is shown once.
-        let times = if rows == steps * batch { 1 } else { steps as u64 };
+        let times = if rows == steps * batch { 1 } else { shown };
         if observation.packed {
             let words = spike_words(observation.tensor.clone());
             let width = words.len() / rows.max(1);

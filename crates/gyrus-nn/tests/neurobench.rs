@@ -8,8 +8,9 @@ mod common;
 
 use common::{spikes, tensor, tensors};
 use gyrus_blueprint::{Blueprint, Discretization, NodeKind, Padding, Reset};
+use gyrus_nn::neurobench::neurobench_metrics;
 use gyrus_nn::workload::footprint;
-use gyrus_nn::{Encoder, Network, SpikingSettings, StateTensor, floats, neurobench_metrics};
+use gyrus_nn::{Encoder, Network, SpikingSettings, StateTensor, floats};
 use gyrus_tensor::{Tensor, TensorData, cpu};
 use serde_json::Value;
 
@@ -159,7 +160,7 @@ fn buffers_of_a_normalisation_count() {
     assert_eq!(footprint(&blueprint, &network.state()).unwrap().bytes, got.footprint_bytes - 28);
 }
 
-/// An input that is the same at every step counts at every step, as if it were shown again.
+/// An input that is the same at every step counts at every step, as if it were shown again; one that comes once, once.
 #[test]
 fn a_constant_input_counts_at_every_step() {
     let blueprint = Blueprint::builder("two")
@@ -174,6 +175,10 @@ fn a_constant_input_counts_at_every_step() {
     let frames = Network::with_state(&blueprint, Some(&frames), &direct.state(), &cpu()).unwrap();
     let values = vec![0.5, 0.0, 1.0, -2.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
     let x: Tensor<2> = Tensor::from_data(TensorData::new(values, [2, 5]), &cpu());
+    let once = settings(Encoder::Once { fraction_bits: 8, limit: 4.0 });
+    let once = Network::with_state(&blueprint, Some(&once), &direct.state(), &cpu()).unwrap();
+    let once = neurobench_metrics(&once, [x.clone()]).unwrap();
+    assert_eq!((once.effective_macs, once.dense_operations), (4.0 * 5.0 / 2.0, 7.0 * 20.0));
     let shown = x.clone().repeat_dim(1, 7);
     let got = neurobench_metrics(&direct, [x]).unwrap();
     assert_eq!(got, neurobench_metrics(&frames, [shown]).unwrap());
@@ -190,4 +195,8 @@ fn what_is_not_counted_is_refused_by_name() {
     assert!(refusal(&network).contains("time"), "{}", refusal(&network));
     let network = Network::with(&dense, Some(&SpikingSettings::default()), 0, &cpu()).unwrap();
     assert!(refusal(&network).contains("`relu` (ReLU)"), "{}", refusal(&network));
+    let signed = NodeKind::SignedIF { levels: 4, threshold: 1.0 };
+    let signed = Blueprint::builder("signed").input([3]).node("cell", signed).build().unwrap();
+    let network = Network::with(&signed, Some(&SpikingSettings::default()), 0, &cpu()).unwrap();
+    assert!(refusal(&network).contains("`cell` (SignedIF)"), "{}", refusal(&network));
 }

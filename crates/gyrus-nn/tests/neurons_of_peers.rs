@@ -1,6 +1,6 @@
 //! Layers of neurons against snnTorch, Norse and SpikingJelly: spikes, membranes, loss and every gradient.
 //!
-//! `golden/neurons.json` comes from `tools/golden/neurons.py`.
+//! `golden/neurons.json` comes from `tools/golden/neurons.py`, `golden/surrogates.json` from `tools/golden/surrogates.py`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,10 +11,6 @@ use gyrus_blueprint::Blueprint;
 use gyrus_nn::{Network, Observed, floats, surrogate};
 use gyrus_tensor::{Operation, cpu};
 use serde_json::Value;
-
-fn golden() -> Value {
-    serde_json::from_str(include_str!("golden/neurons.json")).unwrap()
-}
 
 fn check(case: &Value) {
     let name = case["name"].as_str().unwrap();
@@ -51,7 +47,7 @@ fn check(case: &Value) {
 
 #[test]
 fn neurons_equal_those_of_the_peers() {
-    let golden = golden();
+    let golden: Value = serde_json::from_str(include_str!("golden/neurons.json")).unwrap();
     let cases = golden["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 20);
     cases.iter().for_each(check);
@@ -59,9 +55,9 @@ fn neurons_equal_those_of_the_peers() {
 
 #[test]
 fn surrogates_equal_those_of_the_peers() {
-    let golden = golden();
-    let distances = tensor(&golden["surrogates"]["distance"]).values;
-    let curves = golden["surrogates"]["curves"].as_array().unwrap();
+    let golden: Value = serde_json::from_str(include_str!("golden/surrogates.json")).unwrap();
+    let distances = tensor(&golden["distance"]).values;
+    let curves = golden["curves"].as_array().unwrap();
     assert_eq!(curves.len(), 10);
     for curve in curves {
         let surrogate = surrogate(curve["surrogate"].as_str().unwrap()).unwrap();

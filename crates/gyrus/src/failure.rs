@@ -65,7 +65,9 @@ impl From<gyrus_tensor::DeviceError> for Failure {
 impl From<gyrus_train::TrainError> for Failure {
     fn from(error: gyrus_train::TrainError) -> Self {
         match error {
-            gyrus_train::TrainError::Io { .. } | gyrus_train::TrainError::Diverged { .. } => {
+            gyrus_train::TrainError::Io { .. }
+            | gyrus_train::TrainError::Diverged { .. }
+            | gyrus_train::TrainError::Network(gyrus_nn::NetworkError::NotFinite { .. }) => {
                 Self::failed(error)
             }
             error => Self::caller(error),

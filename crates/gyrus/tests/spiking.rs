@@ -104,10 +104,33 @@ fn a_potential_that_is_not_finite_stops_the_run_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let run_folder = folder.path().join("run");
     let line = "learn digits --spiking --blueprint mlp --optimizer sgd --learning-rate 1e36 --json --out";
-    let output = run(line, &[&run_folder]);
-    assert_calm(&output);
-    let said = stderr(&output);
-    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
-    assert!(said.contains("node `relu1`") && said.contains("at step 0"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let sentence = failed(&run(line, &[&run_folder]), 1);
+    assert!(sentence.contains("node `relu1`") && sentence.contains("at step 0"), "{sentence}");
+}
+
+#[test]
+fn senseless_settings_of_time_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, expected) in [
+        ("--encoder nope", "expected direct, rate, latency or population"),
+        // No data set of the program is a sequence.
+        ("--encoder delta", "expected direct, rate, latency or population"),
+        ("--readout nope", "expected membrane, counts or first-spike"),
+        ("--integration nope", "expected exact or euler"),
+        ("--surrogate atan:-1", "expected atan, fast-sigmoid"),
+        ("--dt 0", "expected a number above 0"),
+        ("--tau 0", "expected a finite number above 0"),
+    ] {
+        let line = format!("learn digits --spiking {options} --out");
+        let sentence = refused(&run(&line, &[&folder.path().join("run")]));
+        assert!(sentence.contains(expected), "{options}: {sentence}");
+    }
+    for options in ["--population 2", "--population 1025", "--steps 0", "--truncate 0"] {
+        let said =
+            usage(&run(&format!("learn digits --spiking {options} --out"), &[&folder.path().join("run")]));
+        assert!(said.contains("is not in"), "{options}: {said}");
+    }
+    let said = usage(&run("learn digits --encoder rate --out", &[&folder.path().join("run")]));
+    assert!(said.contains("--spiking"), "{said}");
+    assert!(!folder.path().join("run").exists());
 }
