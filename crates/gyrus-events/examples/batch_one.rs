@@ -31,15 +31,9 @@ fn main() -> Result<(), Failure> {
     };
     let steps = rest.first().map_or(Ok(8), |steps| steps.parse())?;
     with_threads(2, || compare(Path::new(run), Path::new(data), steps, rest.get(1).map(Path::new)))?
-
 }
 
-fn compare(
-    run: &Path,
-    data: &Path,
-    steps: usize,
-    export: Option<&Path>,
-) -> Result<(), Failure> {
+fn compare(run: &Path, data: &Path, steps: usize, export: Option<&Path>) -> Result<(), Failure> {
     let folder = RunFolder::open(run)?;
     let (state, _) = from_safetensors(&folder.read_model()?)?;
     let dataset = gyrus_data::mnist(data)?;
