@@ -200,13 +200,17 @@ fn a_spike_arrives_after_its_delay() {
         weight: Weight::Constant(0.0),
         delay: Delay::Constant { delay_ms: 1.0 },
     };
-    let mut simulation = Simulation::new(&[one(1, 0.0), one(5000, 0.0)], &[projection], DT_MS, 1).unwrap();
+    // With 0.6 at every step, neuron 0 passes its threshold at steps 1, 3, 5, ...
+    let mut simulation = Simulation::new(&[one(1, 0.6), one(5000, 0.0)], &[projection], DT_MS, 1).unwrap();
     let mut heard = Vec::new();
-    simulation.run(10, |step, neurons| heard.extend(neurons.iter().map(|&n| (step, n)))).unwrap();
-    assert_eq!(heard, []);
-    let mut driven = Simulation::new(&[one(1, 0.6), one(5000, 0.0)], &[], DT_MS, 1).unwrap();
-    let activity = driven.run(4, |_, neurons| assert!(neurons.iter().all(|&n| n == 0))).unwrap();
-    assert_eq!((activity.spikes, activity.synaptic_events), (2, 0));
+    let activity =
+        simulation.run(100, |step, neurons| heard.extend(neurons.iter().map(|&n| (step, n)))).unwrap();
+    let of = |neuron: u32| heard.iter().filter(|at| at.1 == neuron).map(|at| at.0).collect::<Vec<u64>>();
+    assert_eq!(of(0), (1..100).step_by(2).collect::<Vec<u64>>());
+    assert_eq!(of(5000), (4..100).step_by(2).collect::<Vec<u64>>());
+    // What arrives at neuron 1 of the second population adds up to nothing.
+    assert_eq!(heard.len(), 50 + 48);
+    assert_eq!(activity.synaptic_events, 3 * 50);
 }
 
 #[test]
