@@ -53,12 +53,24 @@ pub(crate) struct Windows {
     shape: Pooling,
     out_width: usize,
     outputs: usize,
+    /// For each input element, the only window that it lies in ([`NOWHERE`] if in none), where windows do not overlap.
+    only: Vec<u32>,
 }
+
+const NOWHERE: u32 = u32::MAX;
 
 impl Windows {
     fn new(shape: Pooling) -> Self {
         let [_, out_width] = shape.output_size();
-        Self { out_width, outputs: shape.output_len(), shape }
+        let mut windows = Self { out_width, outputs: shape.output_len(), shape, only: Vec::new() };
+        if shape.kernel[0] <= shape.stride[0] && shape.kernel[1] <= shape.stride[1] {
+            let mut only = vec![NOWHERE; shape.input_len()];
+            for (element, only) in only.iter_mut().enumerate() {
+                windows.over(element, |output| *only = output as u32);
+            }
+            windows.only = only;
+        }
+        windows
     }
 
     /// Calls `visit(output element)` for every window that an input element lies in.
@@ -216,6 +228,11 @@ impl Layer {
                 max_pool(&windows.shape, numbers, &mut to.row);
             }
             Self::CountMaxPool { windows } => {
+                if form == Form::Binary && !windows.only.is_empty() {
+                    memory.count_single(windows, &from.events);
+                    memory.emit(to_form, to);
+                    return;
+                }
                 if form == Form::Binary {
                     for &event in &from.events {
                         let count = &mut memory.counts[event as usize];
@@ -275,6 +292,23 @@ impl Memory {
             for &event in &to.events {
                 to.values.push(std::mem::take(&mut self.numbers[event as usize]));
             }
+        }
+    }
+
+    /// Counts spikes whose window is the only one, and sets the windows whose largest count grew.
+    fn count_single(&mut self, windows: &Windows, events: &[u32]) {
+        for &event in events {
+            let output = windows.only[event as usize];
+            if output == NOWHERE {
+                continue;
+            }
+            let output = output as usize;
+            let count = self.counts[event as usize] + 1.0;
+            self.counts[event as usize] = count;
+            let largest = self.largest[output];
+            // Without a branch: half of the spikes raise a largest count, and no one can tell which.
+            self.largest[output] = largest.max(count);
+            self.words[output / 32] |= u32::from(count > largest) << (output % 32);
         }
     }
 

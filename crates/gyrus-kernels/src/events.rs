@@ -8,20 +8,25 @@
 //!
 //! Rows of sums and of weights are padded to [`LANE`] floats on every machine, so that a row is whole registers.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::convolution::Convolution;
 use crate::membrane;
 use crate::neuron::NeuronKind;
 use crate::quantize::steps_in;
 use crate::spikes::{self, BITS};
+use crate::tile::{load, store};
 
 /// Floats that rows are padded to.
 pub const LANE: usize = 16;
 /// Sums of one entry of the map of what was touched.
 pub const TOUCHED: usize = 256;
+/// Events that are listed at once.
+const AT_ONCE: usize = 8;
 /// Rows of [`LANE`] floats that a product holds in registers.
 const PANEL: usize = 8;
+/// Registers that hold sums, at most.
+const MOST_VECTORS: usize = 12;
 
 type Lane = [f32; LANE];
 
@@ -76,13 +81,25 @@ pub fn signed_step(
 
 /// Appends the indices of the set bits of a row of packed spikes.
 pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
-    for (word, &bits) in bits.iter().enumerate() {
-        let mut left = bits;
-        while left != 0 {
-            events.push((word * BITS) as u32 + left.trailing_zeros());
-            left &= left - 1;
-        }
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (index, pair) in bits.chunks(2).enumerate() {
+                let mut left = u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high) << BITS);
+                let (base, count) = ((index * 2 * BITS) as u32, left.count_ones() as usize);
+                let end = events.len() + count;
+                // Some at once, whether there are so many or not: fewer branches that cannot be foretold.
+                for _ in 0..count.div_ceil(AT_ONCE) {
+                    events.extend_from_slice(&core::array::from_fn::<u32, AT_ONCE, _>(|_| {
+                        let event = base + left.trailing_zeros();
+                        left &= left.wrapping_sub(1);
+                        event
+                    }));
+                }
+                events.truncate(end);
+            }
+        },
+    );
 }
 
 /// Takes finished sums, plus bias, and leaves zeros for the next step.
@@ -114,62 +131,112 @@ pub fn takes_winograd(shape: &Convolution) -> bool {
     crate::winograd::fits(shape)
 }
 
-/// Adds the rows `first + list[i]` of a table, `NV` lanes each, to sums that stay in registers.
+/// Where the rows of a table are: that of event `first` at `from`, the others `width` floats apart.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: u32,
+    width: usize,
+    from: *const f32,
+}
+
+/// Adds the rows of events to sums, `vectors` registers wide.
+///
+/// # Safety
+/// Each row lies in the table, and the sums are so long.
 #[inline(always)]
-fn add_rows<const NV: usize>(
-    sums: &mut [Lane],
-    table: &[Lane],
+unsafe fn add_rows<S: Simd>(
+    simd: S,
+    vectors: usize,
+    sums: *mut f32,
+    rows: Rows,
     list: &[u32],
     values: Option<&[f32]>,
-    row_of: impl Fn(u32) -> usize,
 ) {
-    let Some(sums) = sums.first_chunk_mut::<NV>() else { return };
-    // A copy, so that the sums stay in registers.
-    let mut registers = *sums;
-    match values {
-        None => {
-            for &event in list {
-                let Some(row) = table[row_of(event) * NV..].first_chunk::<NV>() else { return };
-                for (sum, row) in registers.iter_mut().zip(row) {
-                    for (sum, row) in sum.iter_mut().zip(row) {
-                        *sum += row;
+    /// [`add_rows`] with sums that stay in registers.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const NV: usize>(
+        simd: S,
+        sums: *mut f32,
+        rows: Rows,
+        list: &[u32],
+        values: Option<&[f32]>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut registers: [S::f32s; NV] =
+                core::array::from_fn(|v| load::<S>(sums.add(v * S::F32_LANES)));
+            match values {
+                None => {
+                    for &event in list {
+                        let row = rows.from.add((event - rows.first) as usize * rows.width);
+                        for (v, register) in registers.iter_mut().enumerate() {
+                            *register = simd.add_f32s(*register, load::<S>(row.add(v * S::F32_LANES)));
+                        }
+                    }
+                }
+                Some(values) => {
+                    for (&event, &value) in list.iter().zip(values) {
+                        let row = rows.from.add((event - rows.first) as usize * rows.width);
+                        let value = simd.splat_f32s(value);
+                        for (v, register) in registers.iter_mut().enumerate() {
+                            *register =
+                                simd.mul_add_f32s(value, load::<S>(row.add(v * S::F32_LANES)), *register);
+                        }
                     }
                 }
             }
-        }
-        Some(values) => {
-            for (&event, &value) in list.iter().zip(values) {
-                let Some(row) = table[row_of(event) * NV..].first_chunk::<NV>() else { return };
-                for (sum, row) in registers.iter_mut().zip(row) {
-                    for (sum, row) in sum.iter_mut().zip(row) {
-                        *sum = value.mul_add(*row, *sum);
-                    }
-                }
+            for (v, register) in registers.into_iter().enumerate() {
+                store::<S>(sums.add(v * S::F32_LANES), register);
             }
         }
     }
-    *sums = registers;
+    let mut done = 0;
+    while done < vectors {
+        let count = MOST_VECTORS.min(vectors - done);
+        let at = done * S::F32_LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (sums, rows) = (sums.add(at), Rows { from: rows.from.add(at), ..rows });
+            match count {
+                1 => run::<S, 1>(simd, sums, rows, list, values),
+                2 => run::<S, 2>(simd, sums, rows, list, values),
+                3 => run::<S, 3>(simd, sums, rows, list, values),
+                4 => run::<S, 4>(simd, sums, rows, list, values),
+                5 => run::<S, 5>(simd, sums, rows, list, values),
+                6 => run::<S, 6>(simd, sums, rows, list, values),
+                7 => run::<S, 7>(simd, sums, rows, list, values),
+                8 => run::<S, 8>(simd, sums, rows, list, values),
+                9 => run::<S, 9>(simd, sums, rows, list, values),
+                10 => run::<S, 10>(simd, sums, rows, list, values),
+                11 => run::<S, 11>(simd, sums, rows, list, values),
+                _ => run::<S, MOST_VECTORS>(simd, sums, rows, list, values),
+            }
+        }
+        done += count;
+    }
 }
 
-/// [`add_rows`] for a number of lanes that is known when the program runs.
-#[inline(always)]
-fn add_panel(
-    lanes: usize,
-    sums: &mut [Lane],
-    table: &[Lane],
-    list: &[u32],
-    values: Option<&[f32]>,
-    row_of: impl Fn(u32) -> usize,
-) {
-    match lanes {
-        1 => add_rows::<1>(sums, table, list, values, row_of),
-        2 => add_rows::<2>(sums, table, list, values, row_of),
-        3 => add_rows::<3>(sums, table, list, values, row_of),
-        4 => add_rows::<4>(sums, table, list, values, row_of),
-        5 => add_rows::<5>(sums, table, list, values, row_of),
-        6 => add_rows::<6>(sums, table, list, values, row_of),
-        7 => add_rows::<7>(sums, table, list, values, row_of),
-        _ => add_rows::<PANEL>(sums, table, list, values, row_of),
+/// The sums of one panel of a [`LinearTable`].
+struct Panel<'a> {
+    sums: &'a mut [Lane],
+    table: &'a [Lane],
+    events: &'a [u32],
+    values: Option<&'a [f32]>,
+}
+
+impl WithSimd for Panel<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.sums.len() * LANE;
+        let rows = self.table.len() * LANE / width;
+        assert!(self.events.iter().all(|&event| (event as usize) < rows), "events are inputs");
+        let sums = self.sums.as_mut_ptr().cast();
+        let table = Rows { first: 0, width, from: self.table.as_ptr().cast() };
+        // SAFETY: every event's row was checked to lie in the table.
+        unsafe {
+            add_rows(simd, width / S::F32_LANES, sums, table, self.events, self.values);
+        }
     }
 }
 
@@ -214,17 +281,12 @@ impl LinearTable {
     /// If `sums` is not as long as [`Self::sums_len`] says, or an event is no input.
     pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32]) -> u64 {
         assert_eq!(sums.len(), self.sums_len(), "sums are outputs, padded");
-        assert!(events.last().is_none_or(|&last| (last as usize) < self.inputs), "events are inputs");
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let (sums, _) = sums.as_chunks_mut::<LANE>();
-                for (index, sums) in sums.chunks_mut(PANEL).enumerate() {
-                    let table = &self.lanes[index * PANEL * self.inputs..];
-                    add_panel(sums.len(), sums, table, events, values, |event| event as usize);
-                }
-            },
-        );
+        assert!(values.is_none_or(|values| values.len() == events.len()), "a number for each event");
+        let (sums, _) = sums.as_chunks_mut::<LANE>();
+        for (index, sums) in sums.chunks_mut(PANEL).enumerate() {
+            let table = &self.lanes[index * PANEL * self.inputs..][..sums.len() * self.inputs];
+            Arch::new().dispatch(Panel { sums, table, events, values });
+        }
         events.len() as u64 * self.outputs as u64
     }
 }
@@ -258,8 +320,11 @@ impl Axis {
     }
 }
 
-/// Weights of a convolution as spikes read them: for each kernel element and channel, a row of the outputs of its group;
-/// and where each input pixel goes. Pictures and sums are channels-last.
+/// Weights of a convolution as spikes read them, and where each input pixel goes. Pictures and sums are channels-last.
+///
+/// An input pixel reaches neighbouring output pixels through the elements of a kernel row from the last to the first. Where
+/// it reaches one through each of them, their sums lie side by side: the weights of a kernel row do too, in that order, and
+/// are added at once.
 #[derive(Clone, Debug)]
 pub struct ConvolutionTable {
     shape: Convolution,
@@ -269,6 +334,7 @@ pub struct ConvolutionTable {
     columns: Axis,
     /// Lanes of the outputs of a group.
     group_lanes: usize,
+    /// `[kernel row][channel][kernel column, from the last][outputs of the channel's group]`
     lanes: Vec<Lane>,
 }
 
@@ -281,7 +347,8 @@ impl ConvolutionTable {
     pub fn new(shape: &Convolution, weight: &[f32]) -> ConvolutionTable {
         let [out_height, out_width] = shape.output_size();
         let (depth, results) = (shape.channels / shape.groups, shape.outputs / shape.groups);
-        let taps = shape.kernel[0] * shape.kernel[1];
+        let [kernel_height, kernel_width] = shape.kernel;
+        let taps = kernel_height * kernel_width;
         assert_eq!(
             weight.len(),
             shape.outputs * depth * taps,
@@ -293,7 +360,9 @@ impl ConvolutionTable {
             let (group, result) = (output / results, output % results);
             for (index, &weight) in weight.iter().enumerate() {
                 let (channel, tap) = (group * depth + index / taps, index % taps);
-                lanes[(tap * shape.channels + channel) * group_lanes + result / LANE][result % LANE] = weight;
+                let (u, v) = (tap / kernel_width, kernel_width - 1 - tap % kernel_width);
+                let row = (u * shape.channels + channel) * kernel_width + v;
+                lanes[row * group_lanes + result / LANE][result % LANE] = weight;
             }
         }
         ConvolutionTable {
@@ -325,77 +394,87 @@ impl ConvolutionTable {
     /// # Panics
     /// If `sums` or `touched` are too short, or an event is no input.
     pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32], touched: &mut [bool]) -> u64 {
-        let inputs = self.shape.height * self.shape.width * self.shape.channels;
         assert_eq!(sums.len(), self.sums_len(), "sums are [out height, out width, groups, group_len]");
         assert!(touched.len() >= sums.len().div_ceil(TOUCHED), "touched has an entry for every 256 sums");
-        assert!(events.last().is_none_or(|&last| (last as usize) < inputs), "events are inputs");
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let (sums, _) = sums.as_chunks_mut::<LANE>();
-                match (self.shape.groups, self.group_lanes) {
-                    (1, 1) => self.scatter::<1>(events, values, sums, touched),
-                    (1, 2) => self.scatter::<2>(events, values, sums, touched),
-                    (1, 4) => self.scatter::<4>(events, values, sums, touched),
-                    _ => self.scatter::<0>(events, values, sums, touched),
-                }
-            },
-        )
+        assert!(values.is_none_or(|values| values.len() == events.len()), "a number for each event");
+        Arch::new().dispatch(Scatter { table: self, events, values, sums, touched })
     }
+}
 
-    /// `NV`: lanes of the only group, or 0 for any lanes and groups.
+/// Events on their way through a [`ConvolutionTable`].
+struct Scatter<'a> {
+    table: &'a ConvolutionTable,
+    events: &'a [u32],
+    values: Option<&'a [f32]>,
+    sums: &'a mut [f32],
+    touched: &'a mut [bool],
+}
+
+impl WithSimd for Scatter<'_> {
+    type Output = u64;
     #[inline(always)]
-    fn scatter<const NV: usize>(
-        &self,
-        events: &[u32],
-        values: Option<&[f32]>,
-        sums: &mut [Lane],
-        touched: &mut [bool],
-    ) -> u64 {
-        let shape = &self.shape;
+    fn with_simd<S: Simd>(self, simd: S) -> u64 {
+        let shape = &self.table.shape;
+        let side_by_side = shape.groups == 1 && [shape.stride[1], shape.dilation[1]] == [1, 1];
+        match (side_by_side, shape.kernel[1] * self.table.group_lanes) {
+            (true, 3) => self.run::<S, 3>(simd),
+            (true, 6) => self.run::<S, 6>(simd),
+            (true, _) => self.run::<S, 1>(simd),
+            (false, _) => self.run::<S, 0>(simd),
+        }
+    }
+}
+
+impl Scatter<'_> {
+    /// `WHOLE`: lanes of a kernel row whose weights are added at once; 1 where that is known when the program runs, 0 where
+    /// they are not added at once.
+    #[inline(always)]
+    fn run<S: Simd, const WHOLE: usize>(self, simd: S) -> u64 {
+        let Scatter { table, events, values, sums, touched } = self;
+        let shape = &table.shape;
         let (channels, depth) = (shape.channels, shape.channels / shape.groups);
-        let results = (shape.outputs / shape.groups) as u64;
-        let mut additions = 0;
+        let (lanes, kernel_width) = (table.group_lanes, shape.kernel[1]);
+        let whole = if WHOLE > 1 { WHOLE } else { lanes * kernel_width };
+        let mut products = 0;
         let mut at = 0;
         while let Some(&event) = events.get(at) {
             // All spikes of one input pixel (and of one group) go the same ways.
             let pixel = event as usize / channels;
             let first = pixel * channels;
-            let (group, end) = match NV {
-                0 => {
-                    let group = (event as usize - first) / depth;
-                    (group, first + (group + 1) * depth)
-                }
-                _ => (0, first + channels),
-            };
-            let count = events[at..].iter().take_while(|&&event| (event as usize) < end).count();
+            let group = if WHOLE == 0 { (event as usize - first) / depth } else { 0 };
+            let lowest = first + group * depth;
+            let mut count = 1;
+            while events.get(at + count).is_some_and(|&event| (event as usize).wrapping_sub(lowest) < depth) {
+                count += 1;
+            }
             let list = &events[at..at + count];
             let values = values.map(|values| &values[at..at + count]);
             at += count;
-            let (rows, columns) = (self.rows.of(pixel / shape.width), self.columns.of(pixel % shape.width));
-            additions += (count * rows.len() * columns.len()) as u64 * results;
+            let (rows, columns) = (table.rows.of(pixel / shape.width), table.columns.of(pixel % shape.width));
+            products += count * rows.len() * columns.len();
             for &(u, row) in rows {
-                for &(v, column) in columns {
-                    let target = row as usize * self.out_width + column as usize;
-                    let tap = (u as usize * shape.kernel[1] + v as usize) * channels;
-                    let lanes = if NV == 0 { self.group_lanes } else { NV };
-                    let start = (target * shape.groups + group) * lanes;
+                let weights =
+                    table.lanes[u as usize * channels * whole..][..channels * whole].as_ptr().cast::<f32>();
+                let row = row as usize * table.out_width;
+                let whole_row = WHOLE > 0 && columns.len() == kernel_width;
+                // Where all of a kernel row goes at once, its last element reaches the first output pixel.
+                let targets = if whole_row { &columns[kernel_width - 1..] } else { columns };
+                let lanes = if whole_row { whole } else { lanes };
+                for &(v, column) in targets {
+                    let start = ((row + column as usize) * shape.groups + group) * table.group_lanes;
                     touched[start * LANE / TOUCHED] = true;
                     touched[((start + lanes) * LANE - 1) / TOUCHED] = true;
-                    let table = &self.lanes[tap * lanes..(tap + channels) * lanes];
-                    if NV > 0 {
-                        let row_of = |event: u32| event as usize - first;
-                        add_rows::<NV>(&mut sums[start..start + NV], table, list, values, row_of);
-                        continue;
-                    }
-                    for lane in 0..lanes {
-                        let row_of = |event: u32| (event as usize - first) * lanes + lane;
-                        add_rows::<1>(&mut sums[start + lane..=start + lane], table, list, values, row_of);
-                    }
+                    let sums = sums[start * LANE..(start + lanes) * LANE].as_mut_ptr();
+                    let of_tap = (kernel_width - 1 - v as usize) * table.group_lanes * LANE;
+                    let rows =
+                        Rows { first: first as u32, width: whole * LANE, from: weights.wrapping_add(of_tap) };
+                    let vectors = lanes * LANE / S::F32_LANES;
+                    // SAFETY: the events of a pixel are its channels, and there is a row of `whole` lanes for each.
+                    unsafe { add_rows(simd, vectors, sums, rows, list, values) };
                 }
             }
         }
-        additions
+        products as u64 * (shape.outputs / shape.groups) as u64
     }
 }
 
