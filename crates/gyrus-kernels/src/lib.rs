@@ -26,6 +26,7 @@ pub mod recurrent;
 mod sparse;
 pub mod spike_convolution;
 pub mod spike_linear;
+pub mod spike_pooling;
 pub mod spikes;
 mod surrogate;
 mod tile;
