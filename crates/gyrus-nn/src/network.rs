@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use gyrus_blueprint::Blueprint;
 use gyrus_tensor::{
-    Device, Operation, Problem, Spiking, Tensor, TensorData, apply, dropout_mask, filled_tensor, keep_awake,
-    kernels_run_on, spikes_tensor,
+    Device, Operation, Problem, Spiking, Tensor, TensorData, apply, coded_tensor, dropout_mask, keep_awake,
+    kernels_run_on,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -386,7 +386,6 @@ impl Network {
             None | Some(SpikingSettings { encoder: Encoder::Direct, .. }) => x,
             Some(SpikingSettings { encoder, steps, .. }) => {
                 let [batch, width] = x.dims();
-                let samples = floats(x);
                 let elements = if encoder.takes_frames() { width / steps } else { width };
                 let noise = |sample: usize| match mode {
                     Mode::Training { noise } => {
@@ -394,17 +393,10 @@ impl Network {
                     }
                     Mode::Inference => None,
                 };
-                let fill = |row: usize, to: &mut [f32]| {
+                coded_tensor(x, (steps * batch, elements), encoder.spikes(), |samples, row, to| {
                     let (step, sample) = (row / batch, row % batch);
                     encoder.row(&samples[sample * width..][..width], *steps, step, noise(sample), to);
-                };
-                if encoder.spikes() {
-                    spikes_tensor(steps * batch, elements, fill)
-                } else {
-                    filled_tensor(steps * batch, elements, |to| {
-                        to.chunks_exact_mut(elements.max(1)).enumerate().for_each(|(row, to)| fill(row, to));
-                    })
-                }
+                })
             }
         };
         if mode == Mode::Inference { x } else { Tensor::from_inner(x) }

@@ -92,6 +92,7 @@ impl Neurons {
             surrogate,
             detach_reset: settings.detach_reset,
             truncate: settings.truncate,
+            counted: plan.counted,
             problem: Problem::default(),
         };
         Ok(Self { neuron, constants: vector(constants, &device), learned })

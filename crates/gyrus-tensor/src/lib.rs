@@ -33,7 +33,7 @@ pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 pub use operation::Operation;
 pub use optimizer::{adamw_step, sgd_step};
 pub use pool::{filled_tensor, release_idle_memory};
-pub use spiking::{Neuron, Problem, Spiking, spike_words, spikes_tensor};
+pub use spiking::{Neuron, Problem, Spiking, coded_tensor, spike_words};
 
 use autodiff::Input;
 
