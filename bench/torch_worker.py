@@ -51,13 +51,12 @@ def timed_steps(work, count):
     return times
 
 
-def quiet_times(work, names, rounds=3, seconds=0.4):
+def quiet_times(candidates, rounds=3, seconds=0.4):
     """The 10th percentile of each variant's step times in microseconds, the variants taking turns.
 
     A low percentile, since other load on the machine would otherwise decide which variant looks fastest.
     """
-    candidates = {name: Work(work, name) for name in names}
-    counts, times = {}, {name: [] for name in names}
+    counts, times = {}, {name: [] for name in candidates}
     for name, candidate in candidates.items():
         timed_steps(candidate, 5)
         one_step_us = statistics.median(timed_steps(candidate, 5))
@@ -78,11 +77,12 @@ class Worker:
             raise ValueError(f"unknown work '{request['work']}'; known: {', '.join(WORKS)}")
         if command == "choose":
             configure(request["threads"])
-            quiet = quiet_times(request["work"], variants(request["work"]))
+            name = request["work"]
+            quiet = quiet_times({variant: Work(name, variant) for variant in variants(name)})
             with warnings.catch_warnings():
                 # TorchScript announces its deprecation on every use; its times are only a side note here.
                 warnings.simplefilter("ignore")
-                extra = quiet_times(request["work"], extra_variants(request["work"]))
+                extra = quiet_times({variant: Work(name, variant) for variant in extra_variants(name)})
             return {"variant": min(quiet, key=quiet.get), "variants_us": quiet, "extra_us": extra}
         if command == "setup":
             configure(request["threads"])
@@ -97,8 +97,8 @@ class Worker:
         raise ValueError(f"unknown command '{command}'; known: choose, setup, steps, memory, exit")
 
 
-def main():
-    worker = Worker()
+def serve(worker):
+    """Answers requests on stdin with `worker.reply` until "exit" or the end."""
     for line in sys.stdin:
         try:
             request = json.loads(line)
@@ -111,4 +111,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker())

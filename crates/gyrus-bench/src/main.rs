@@ -1,16 +1,18 @@
-//! `gyrus-bench`: times Gyrus and PyTorch on the same work and prints the ratios.
+//! `gyrus-bench`: times Gyrus and its peers on the same work and prints the ratios.
 //!
-//! For each work two worker processes are started, ours (this program's `worker` command) and
-//! `bench/torch_worker.py`; both speak one JSON object per line on stdin and stdout. They take turns, so that
+//! For each work worker processes are started, ours (this program's `worker` command) and `bench/torch_worker.py`, or
+//! `bench/snn_worker.py` for each library of spiking networks; all speak one JSON object per line on stdin and stdout. They take turns, so that
 //! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
 //! resident size of the process; whole programs are compared by their wall time from start to finish.
 
+mod images;
 mod measure;
 mod memory;
 mod ours;
 mod peer;
 mod python;
 mod report;
+mod spiking;
 mod whole;
 mod worker;
 mod works;
@@ -27,7 +29,7 @@ use crate::works::{Kind, WORKS};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Times Gyrus and PyTorch on the same work, in turn, and prints the ratios ours / PyTorch.
+/// Times Gyrus and its peers on the same work, in turn, and prints the ratios ours / the best peer's.
 #[derive(Parser)]
 #[command(name = "gyrus-bench", version)]
 struct Options {
@@ -45,7 +47,7 @@ struct Options {
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Measure PyTorch alone
+    /// Measure the peers alone
     #[arg(long)]
     torch_only: bool,
     /// A Python with the packages of bench/requirements.txt, instead of one made in bench/.venv
@@ -93,6 +95,7 @@ fn run(options: &Options) -> Result<()> {
         threads: options.threads,
         torch_only: options.torch_only,
     };
+    let folder = whole::RunFolder::new()?;
     let mut rows: Vec<Row> = Vec::new();
     let mut failure = None;
     for work in WORKS {
@@ -101,7 +104,12 @@ fn run(options: &Options) -> Result<()> {
         }
         eprintln!("{} ...", work.name);
         let row = match work.kind {
-            Kind::Steps => measure::steps(work, &setting),
+            Kind::Steps => measure::steps(work, &setting, None),
+            Kind::Spiking if spiking::wants_images(work.name) => {
+                images::write(options.data.as_deref(), &folder.0.join("images"))
+                    .and_then(|file| measure::steps(work, &setting, Some(&file)))
+            }
+            Kind::Spiking => measure::steps(work, &setting, None),
             Kind::Whole => {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
             }

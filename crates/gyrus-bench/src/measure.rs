@@ -1,6 +1,5 @@
-//! Measuring steps: two workers that take turns.
+//! Measuring steps: workers that take turns, ours and one for each peer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,8 +9,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::peer::Peer;
-use crate::report::{Row, Side};
-use crate::works::Work;
+use crate::report::{Choice, Row, Side};
+use crate::works::{Kind, Work};
 
 /// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
@@ -24,9 +23,9 @@ const REST: Duration = Duration::from_millis(200);
 
 /// What holds for every work of a run.
 pub(crate) struct Setting<'a> {
-    /// The directory with `torch_worker.py`.
+    /// The directory with the peers' workers.
     pub(crate) bench: &'a Path,
-    /// The Python that has PyTorch.
+    /// The Python that has the peers.
     pub(crate) python: &'a Path,
     /// Turns that each side takes.
     pub(crate) rounds: u32,
@@ -34,13 +33,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) threads: u32,
     /// Whether our side is left out.
     pub(crate) torch_only: bool,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    variant: String,
-    variants_us: BTreeMap<String, f64>,
-    extra_us: BTreeMap<String, f64>,
 }
 
 #[derive(Deserialize)]
@@ -60,68 +52,102 @@ struct Memory {
     import_bytes: Option<u64>,
 }
 
-/// Measures one work made of steps.
+/// A library that is measured beside ours.
+struct Library {
+    /// For messages and the report.
+    name: &'static str,
+    /// The worker's script and arguments.
+    worker: &'static [&'static str],
+}
+
+const TORCH: &[Library] = &[Library { name: "PyTorch", worker: &["torch_worker.py"] }];
+const SPIKING: &[Library] = &[
+    Library { name: "snnTorch", worker: &["snn_worker.py", "snntorch"] },
+    Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] },
+    Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
+];
+
+impl Library {
+    fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
+        let mut command = Command::new(setting.python);
+        command.arg(setting.bench.join(self.worker[0])).args(&self.worker[1..]);
+        Peer::start(self.name, command)
+    }
+}
+
+/// A worker in the middle of a measurement.
+struct Runner {
+    name: &'static str,
+    version: String,
+    worker: Peer,
+    choice: Option<Choice>,
+    times_us: Vec<f64>,
+}
+
+/// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, for works that need it.
 ///
 /// # Errors
-/// When a worker fails, or the two networks differ in size.
-pub(crate) fn steps(work: &Work, setting: &Setting<'_>) -> Result<Row> {
-    // Trying variants takes memory, so another process than the measured one does it.
-    let choice: Choice = torch_worker(setting)?
-        .ask(&json!({"cmd": "choose", "work": work.name, "threads": setting.threads}))?;
-    let mut torch = torch_worker(setting)?;
-    let setup = json!({
-        "cmd": "setup", "work": work.name, "threads": setting.threads, "variant": choice.variant,
-    });
-    let torch_ready: Ready = torch.ask(&setup)?;
-
-    let mut sides = Vec::new();
+/// When a worker fails, or the networks differ in size.
+pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -> Result<Row> {
+    let libraries = if work.kind == Kind::Spiking { SPIKING } else { TORCH };
+    let request = json!({"work": work.name, "threads": setting.threads, "images": images});
+    let ask = |cmd: &str, variant: Option<&str>| {
+        let mut request = request.clone();
+        request["cmd"] = cmd.into();
+        request["variant"] = variant.into();
+        request
+    };
+    let mut sides: Vec<Runner> = Vec::new();
+    let mut parameters: Option<(&'static str, u64)> = None;
+    let mut start = |name, mut worker: Peer, choice: Option<Choice>| {
+        let variant = choice.as_ref().map(|choice| choice.variant.as_str());
+        let ready: Ready = worker.ask(&ask("setup", variant))?;
+        let (other, expected) = *parameters.get_or_insert((name, ready.parameters));
+        if ready.parameters != expected {
+            bail!("the networks differ: {other}'s has {expected} parameters, {name}'s {}", ready.parameters);
+        }
+        sides.push(Runner { name, version: ready.version, worker, choice, times_us: Vec::new() });
+        Ok(())
+    };
     if !setting.torch_only {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker");
-        let mut ours = Peer::start("Gyrus", command)?;
-        let ready: Ready = ours.ask(&setup)?;
-        if ready.parameters != torch_ready.parameters {
-            bail!(
-                "the networks differ: ours has {} parameters, PyTorch's {}",
-                ready.parameters,
-                torch_ready.parameters
-            );
-        }
-        sides.push((ours, Vec::new(), ready.version));
+        start("Gyrus", Peer::start("Gyrus", command)?, None)?;
     }
-    sides.push((torch, Vec::new(), torch_ready.version));
+    for library in libraries {
+        // Trying variants takes memory, so another process than the measured one does it.
+        let choice: Choice = library.start(setting)?.ask(&ask("choose", None))?;
+        start(library.name, library.start(setting)?, Some(choice))?;
+    }
 
     let mut slowest_us = 1.0_f64;
-    for (worker, _, _) in &mut sides {
-        run_steps(worker, WARM_UP_STEPS)?;
-        let trial = median(&run_steps(worker, TRIAL_STEPS)?);
+    for side in &mut sides {
+        run_steps(&mut side.worker, WARM_UP_STEPS)?;
+        let trial = median(&run_steps(&mut side.worker, TRIAL_STEPS)?);
         slowest_us = slowest_us.max(trial);
         std::thread::sleep(REST);
     }
     let count = ((TURN_US / slowest_us) as usize).clamp(3, 2000);
     for _ in 0..setting.rounds {
-        for (worker, times_us, _) in &mut sides {
-            times_us.extend(run_steps(worker, count)?);
+        for side in &mut sides {
+            side.times_us.extend(run_steps(&mut side.worker, count)?);
             std::thread::sleep(REST);
         }
     }
 
     let mut measured = Vec::new();
-    for (mut worker, times_us, version) in sides {
-        let memory: Memory = worker.ask(&json!({"cmd": "memory"}))?;
-        measured.push(Side::new(version, &times_us, memory.peak_bytes, memory.import_bytes));
+    for mut side in sides {
+        let memory: Memory = side.worker.ask(&json!({"cmd": "memory"}))?;
+        let Runner { name, version, times_us, choice, .. } = side;
+        let side = Side::new(name, version, &times_us, memory.peak_bytes, memory.import_bytes);
+        measured.push(side.with_choice(choice));
     }
-    Ok(Row::new(work, measured).with_parameters(torch_ready.parameters).with_variants(
-        choice.variant,
-        choice.variants_us,
-        choice.extra_us,
-    ))
-}
-
-fn torch_worker(setting: &Setting<'_>) -> Result<Peer> {
-    let mut command = Command::new(setting.python);
-    command.arg(setting.bench.join("torch_worker.py"));
-    Peer::start("PyTorch", command)
+    let peers = measured.split_off(usize::from(!setting.torch_only));
+    let row = Row::new(work, measured.pop(), peers);
+    Ok(match parameters {
+        Some((_, parameters)) => row.with_parameters(parameters),
+        None => row,
+    })
 }
 
 fn run_steps(worker: &mut Peer, count: usize) -> Result<Vec<f64>> {

@@ -3,6 +3,7 @@
 //! Everything goes through the public library, as a user's program would: [`Network::gradients`] and
 //! [`Optimizer::step`] for a training step, [`Network::infer`] for an answer.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -13,15 +14,22 @@ use gyrus_train::Optimizer;
 
 /// One work, set up on fixed random data.
 pub(crate) struct Work {
-    network: Network,
-    optimizer: Option<(Optimizer, f32)>,
-    input: Tensor<2>,
-    targets: std::sync::Arc<[u32]>,
-    threads: usize,
+    pub(crate) network: Network,
+    /// What a step does beside the forward pass; nothing for inference.
+    pub(crate) training: Option<Training>,
+    pub(crate) input: Tensor<2>,
+    pub(crate) threads: usize,
+}
+
+/// What a training step needs.
+pub(crate) struct Training {
+    pub(crate) loss: Operation,
+    /// The optimiser and its learning rate; without it a step ends with the gradients.
+    pub(crate) optimizer: Option<(Optimizer, f32)>,
 }
 
 /// Repeatable values in -1 ..= 1.
-fn values(count: usize) -> impl Iterator<Item = f32> {
+pub(crate) fn values(count: usize) -> impl Iterator<Item = f32> {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     (0..count).map(move |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -33,7 +41,10 @@ fn values(count: usize) -> impl Iterator<Item = f32> {
 ///
 /// # Errors
 /// When there is no such work on our side.
-pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
+pub(crate) fn create(name: &str, threads: usize, images: Option<&Path>) -> Result<Work> {
+    if name.starts_with("spiking-") {
+        return crate::spiking::create(name, threads, images);
+    }
     let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
     let (blueprint, shape) = match network {
         "mlp" => ("mlp", vec![784]),
@@ -55,16 +66,18 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
         (true, "resnet20") => Some((Optimizer::new("sgd", 1e-4, &network)?, 0.01)),
         (true, _) => Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3)),
     };
+    let targets = (0..batch as u32).map(|i| i % 10).collect();
+    let loss = Operation::CrossEntropy { targets, classes: 10, smoothing: 0.0 };
+    let training = optimizer.map(|optimizer| Training { loss, optimizer: Some(optimizer) });
     let input = filled_tensor(batch, elements, |x| {
         x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
     });
-    let targets = (0..batch as u32).map(|i| i % 10).collect();
-    Ok(Work { network, optimizer, input, targets, threads })
+    Ok(Work { network, training, input, threads })
 }
 
 impl Work {
     /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
-    /// optimiser), or one inference.
+    /// optimiser), the gradients alone, or one inference.
     pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let threads = self.threads;
         let time = |index| {
@@ -77,13 +90,13 @@ impl Work {
 
     fn step(&mut self, noise: u64) -> Result<()> {
         let input = self.input.clone();
-        match &mut self.optimizer {
-            Some((optimizer, learning_rate)) => {
-                let targets = self.targets.clone();
-                let loss = Operation::CrossEntropy { targets, classes: 10, smoothing: 0.0 };
-                let (loss, gradients) = self.network.gradients(input, noise, loss)?;
+        match &mut self.training {
+            Some(Training { loss, optimizer }) => {
+                let (loss, gradients) = self.network.gradients(input, noise, loss.clone())?;
                 assert!(loss.is_finite(), "the training diverged");
-                optimizer.step(&mut self.network, gradients, *learning_rate);
+                if let Some((optimizer, learning_rate)) = optimizer {
+                    optimizer.step(&mut self.network, gradients, *learning_rate);
+                }
             }
             None => {
                 std::hint::black_box(self.network.infer(input));

@@ -20,6 +20,7 @@ const MOST_ROUNDS: u32 = 3;
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 
 struct Program {
+    name: &'static str,
     command: Command,
     seconds: Vec<f64>,
     peak_bytes: u64,
@@ -36,10 +37,7 @@ pub(crate) fn learn_mnist(
     gyrus: Option<&Path>,
     data: Option<&Path>,
 ) -> Result<Row> {
-    let data = data.map_or_else(default_data, Path::to_path_buf);
-    if !data.is_dir() {
-        bail!("the MNIST directory {} does not exist; name one with --data", data.display());
-    }
+    let data = data_directory(data)?;
     let threads = setting.threads.to_string();
     let mut programs = Vec::new();
     let runs = RunFolder::new()?;
@@ -55,12 +53,12 @@ pub(crate) fn learn_mnist(
         command.args(["learn", "mnist", "--blueprint", "mnist-cnn", "--epochs", "1", "--json"]);
         command.args(["--batch-size", "64", "--optimizer", "adamw", "--threads", &threads]);
         command.arg("--data").arg(&data).arg("--out").arg(runs.0.join("run"));
-        programs.push(Program::new(command));
+        programs.push(Program::new("Gyrus", command));
     }
     let mut command = Command::new(setting.python);
     command.arg(setting.bench.join("train_mnist_torch.py")).arg(&data);
     command.args(["--threads", &threads]);
-    programs.push(Program::new(command));
+    programs.push(Program::new("PyTorch", command));
 
     for _ in 0..setting.rounds.min(MOST_ROUNDS) {
         for program in &mut programs {
@@ -68,28 +66,45 @@ pub(crate) fn learn_mnist(
             program.run()?;
         }
     }
-    let sides = programs
+    let mut sides: Vec<Side> = programs
         .into_iter()
         .map(|program| {
             let times_us: Vec<f64> = program.seconds.iter().map(|seconds| seconds * 1e6).collect();
-            Side::new(String::new(), &times_us, program.peak_bytes, None)
+            Side::new(program.name, String::new(), &times_us, program.peak_bytes, None)
                 .with_test_accuracy(program.test_accuracy)
         })
         .collect();
-    Ok(Row::new(work, sides))
+    let peers = sides.split_off(sides.len() - 1);
+    Ok(Row::new(work, sides.pop(), peers))
 }
 
-fn default_data() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = std::env::var_os("GYRUS_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
-    shared.join("mnist")
+/// The directory of the MNIST files: the one named, or the default.
+///
+/// # Errors
+/// When it does not exist.
+pub(crate) fn data_directory(named: Option<&Path>) -> Result<PathBuf> {
+    let default = || {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let shared =
+            std::env::var_os("GYRUS_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
+        shared.join("mnist")
+    };
+    let data = named.map_or_else(default, Path::to_path_buf);
+    if !data.is_dir() {
+        bail!("the MNIST directory {} does not exist; name one with --data", data.display());
+    }
+    Ok(data)
 }
 
 /// A temporary directory for run folders, removed when dropped.
-struct RunFolder(PathBuf);
+pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 impl RunFolder {
-    fn new() -> Result<Self> {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("gyrus-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
@@ -110,9 +125,9 @@ impl Drop for RunFolder {
 }
 
 impl Program {
-    fn new(mut command: Command) -> Self {
+    fn new(name: &'static str, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command, seconds: Vec::new(), peak_bytes: 0, test_accuracy: None }
+        Self { name, command, seconds: Vec::new(), peak_bytes: 0, test_accuracy: None }
     }
 
     /// Runs the program once, and adds its time, memory and reported accuracy to what is known.
@@ -163,7 +178,7 @@ mod tests {
     fn a_program_is_timed_and_its_last_line_read() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 0.2; echo hello; echo '{\"test_accuracy\": 0.5}'"]);
-        let mut program = Program::new(command);
+        let mut program = Program::new("test", command);
         program.run().unwrap();
         assert!(program.seconds[0] >= 0.2);
         assert!(program.peak_bytes > 0);
@@ -174,7 +189,7 @@ mod tests {
     fn a_failure_carries_what_the_program_said() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo no such file >&2; exit 2"]);
-        let error = Program::new(command).run().unwrap_err();
+        let error = Program::new("test", command).run().unwrap_err();
         assert!(error.to_string().ends_with("no such file"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/torch_worker.py` does.
 
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use crate::{memory, ours};
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 enum Request {
-    Setup { work: String, threads: usize },
+    Setup { work: String, threads: usize, images: Option<PathBuf> },
     Steps { count: usize },
     Memory,
     Exit,
@@ -42,8 +43,8 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 /// The reply to one request, or none where it ends the conversation.
 fn reply(request: Request, work: &mut Option<ours::Work>) -> Result<Option<Value>> {
     let reply = match request {
-        Request::Setup { work: name, threads } => {
-            let created = ours::create(&name, threads)?;
+        Request::Setup { work: name, threads, images } => {
+            let created = ours::create(&name, threads, images.as_deref())?;
             let parameters = created.parameters();
             *work = Some(created);
             json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})

@@ -5,6 +5,8 @@
 pub(crate) enum Kind {
     /// Two workers take turns at steps; the median step time counts.
     Steps,
+    /// The same with a worker for each library of spiking networks.
+    Spiking,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -12,16 +14,20 @@ pub(crate) enum Kind {
 /// One work.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// Its name, the same in `bench/torch_works.py`.
+    /// Its name, the same in `bench/torch_works.py` or `bench/snn_works.py`.
     pub(crate) name: &'static str,
     /// How it is measured.
     pub(crate) kind: Kind,
-    /// The ratio ours / PyTorch of times that we want to reach at most.
+    /// The ratio of our time to that of the fastest peer that we want to reach at most.
     pub(crate) time_ratio_goal: f64,
 }
 
-/// The ratio ours / PyTorch of peak memory that we want to reach at most, in every work.
-pub(crate) const MEMORY_RATIO_GOAL: f64 = 1.0;
+impl Work {
+    /// The ratio of our peak memory to that of the leanest peer that we want to reach at most.
+    pub(crate) fn memory_ratio_goal(&self) -> f64 {
+        if self.kind == Kind::Spiking { 0.5 } else { 1.0 }
+    }
+}
 
 /// Every work, in the order in which it is measured.
 pub(crate) const WORKS: &[Work] = &[
@@ -35,10 +41,19 @@ pub(crate) const WORKS: &[Work] = &[
     steps("resnet20-infer-64", 0.7),
     steps("resnet20-infer-1", 0.5),
     Work { name: "learn-mnist", kind: Kind::Whole, time_ratio_goal: 0.5 },
+    spiking("spiking-layer-dense", 0.4),
+    spiking("spiking-layer-sparse", 0.15),
+    spiking("spiking-layer-wide", 0.3),
+    spiking("spiking-mnist-train", 0.3),
+    spiking("spiking-cnn-train", 0.4),
 ];
 
 const fn steps(name: &'static str, time_ratio_goal: f64) -> Work {
     Work { name, kind: Kind::Steps, time_ratio_goal }
+}
+
+const fn spiking(name: &'static str, time_ratio_goal: f64) -> Work {
+    Work { name, kind: Kind::Spiking, time_ratio_goal }
 }
 
 #[cfg(test)]
@@ -47,10 +62,12 @@ mod tests {
 
     #[test]
     fn the_python_side_knows_every_work_made_of_steps() {
-        let python = include_str!("../../../bench/torch_works.py");
-        for work in WORKS.iter().filter(|work| work.kind == Kind::Steps) {
+        let torch = include_str!("../../../bench/torch_works.py");
+        let spiking = include_str!("../../../bench/snn_works.py");
+        for work in WORKS.iter().filter(|work| work.kind != Kind::Whole) {
+            let python = if work.kind == Kind::Spiking { spiking } else { torch };
             let entry = format!("\"{}\": (", work.name);
-            assert!(python.contains(&entry), "torch_works.py lacks {}", work.name);
+            assert!(python.contains(&entry), "the Python side lacks {}", work.name);
         }
     }
 }

@@ -136,7 +136,7 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
 /// The gradients of [`convolution`](crate::convolution::convolution).
 ///
 /// `dy` is the gradient of the output. If the forward pass fused a ReLU, `activated` is its output: gradients stop
-/// where it is zero.
+/// where it is zero. `x` may be empty where no gradient of the weight is wanted, which alone looks at it.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -148,9 +148,22 @@ pub fn convolution_backward(
     activated: Option<&[f32]>,
     mut gradients: ConvolutionGradients<'_>,
 ) {
-    shape.check(x, weight, dy);
+    let wants_weight = gradients.weight.is_some();
+    if wants_weight {
+        shape.check(x, weight, dy);
+    } else {
+        assert_eq!(
+            weight.len(),
+            shape.weight_len(),
+            "weight is [outputs, channels / groups, kernel, kernel]"
+        );
+        assert_eq!(dy.len(), shape.output_len(), "dy is [batch, out_height, out_width, outputs]");
+    }
     assert!(activated.is_none_or(|y| y.len() == dy.len()), "activated is as long as dy");
-    assert!(gradients.input.as_ref().is_none_or(|g| g.len() == x.len()), "gradient as long as the input");
+    assert!(
+        gradients.input.as_ref().is_none_or(|g| g.len() == shape.input_len()),
+        "gradient as long as the input"
+    );
     assert!(
         gradients.weight.as_ref().is_none_or(|g| g.len() == weight.len()),
         "gradient as long as the weight"
@@ -190,7 +203,6 @@ pub fn convolution_backward(
         let row = shape.stride[0] * padded_width * shape.channels + frame.width * shape.outputs;
         (BAND_LEN / row).clamp(1, out_height)
     };
-    let wants_weight = gradients.weight.is_some();
     let wants_bias = gradients.bias.is_some();
     let input_gradient = gradients.input.as_mut().map(|g| SharedMut(g.as_mut_ptr()));
 
@@ -213,8 +225,8 @@ pub fn convolution_backward(
                     if wants_bias {
                         sum_pixels(shape, &frame, framed_dy, bias_sums);
                     }
-                    let picture = &x[b * picture_len..][..picture_len];
                     if wants_weight {
+                        let picture = &x[b * picture_len..][..picture_len];
                         let size = (shape.height, shape.width, shape.channels);
                         let (top, left) = (shape.padding[0], shape.padding[2]);
                         copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded_x);

@@ -28,6 +28,7 @@ pub mod signed;
 mod sparse;
 pub mod spike_convolution;
 pub mod spike_linear;
+pub mod spike_pooling;
 pub mod spikes;
 mod surrogate;
 mod tile;

@@ -13,6 +13,8 @@ use crate::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
 const FEW_ROWS: usize = 4;
 /// Rows that one task takes through a panel: a multiple of every tile height.
 const ROW_BLOCK: usize = 48;
+/// Columns that one task sums.
+const SUM_COLUMNS: usize = 256;
 /// Operations below which a product stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
@@ -180,17 +182,24 @@ pub(crate) fn weight_gradient(
 pub fn sum_rows(x: &[f32], columns: usize, sums: &mut [f32]) {
     assert_eq!(sums.len(), columns, "sums is [columns]");
     assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
-    sums.fill(0.0);
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact(columns) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum += value;
+    let target = SharedMut(sums.as_mut_ptr());
+    for_each_task(columns.div_ceil(SUM_COLUMNS), x.len() < SERIAL_OPERATIONS, |block| {
+        let first = block * SUM_COLUMNS;
+        let width = SUM_COLUMNS.min(columns - first);
+        // SAFETY: each task sums columns of its own.
+        let sums = unsafe { target.slice(first, width) };
+        sums.fill(0.0);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for row in x.chunks_exact(columns) {
+                    for (sum, value) in sums.iter_mut().zip(&row[first..][..width]) {
+                        *sum += value;
+                    }
                 }
-            }
-        },
-    );
+            },
+        );
+    });
 }
 
 /// The tile height of this machine, for operands packed by rows.
@@ -504,5 +513,12 @@ mod tests {
         let mut sums = [0.0; 3];
         sum_rows(&[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], 3, &mut sums);
         assert_eq!(sums, [11.0, 22.0, 33.0]);
+        // Enough for several tasks, the last one narrower; whole numbers, so that any order gives the same.
+        let (rows, columns) = (500, 2 * SUM_COLUMNS + 33);
+        let x: Vec<f32> = (0..rows * columns).map(|i| (i % 7) as f32).collect();
+        let mut sums = vec![f32::NAN; columns];
+        sum_rows(&x, columns, &mut sums);
+        let sum = |column: usize| (0..rows).map(|row| x[row * columns + column]).sum::<f32>();
+        assert_eq!(sums, (0..columns).map(sum).collect::<Vec<_>>());
     }
 }

@@ -16,6 +16,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use pulp::Arch;
+
 use crate::membrane::{Backward, CONSTANTS, Forward, distances, forward_in_place};
 use crate::parallel::{SharedMut, for_each_task, with_scratch, with_words};
 use crate::spikes::{BITS, words};
@@ -153,6 +155,8 @@ impl NeuronState {
 pub enum NeuronOutput<'a> {
     /// Packed spikes `[steps * batch, words(neurons)]`, of kinds that fire.
     Spikes(&'a mut [u32]),
+    /// Numbers of spikes over all steps `[batch, neurons]`, of kinds that fire; the spikes themselves are not kept.
+    Counts(&'a mut [f32]),
     /// Potentials `u` `[steps * batch, neurons]`, of kinds that do not.
     Potentials(&'a mut [f32]),
 }
@@ -289,12 +293,18 @@ pub fn neuron_forward(
 ) -> Option<(usize, usize)> {
     assert_eq!(x.len(), shape.input_len(), "x is [steps * batch, neurons], or [batch, neurons] if constant");
     shape.check_constants(constants);
-    let (mut spikes, mut potentials) = (None, None);
+    let (mut spikes, mut counts, mut potentials) = (None, None, None);
     match output {
         NeuronOutput::Spikes(bits) => {
             assert!(kind.fires, "what does not fire puts out potentials");
             assert_eq!(bits.len(), shape.output_words(), "spikes are [steps * batch, words(neurons)]");
             spikes = Some(SharedMut(bits.as_mut_ptr()));
+        }
+        NeuronOutput::Counts(to) => {
+            assert!(kind.fires, "what does not fire puts out potentials");
+            assert_eq!(to.len(), shape.batch * shape.neurons, "counts are [batch, neurons]");
+            to.fill(0.0);
+            counts = Some(SharedMut(to.as_mut_ptr()));
         }
         NeuronOutput::Potentials(u) => {
             assert!(!kind.fires, "what fires puts out spikes");
@@ -346,6 +356,11 @@ pub fn neuron_forward(
                         sound = false;
                         broken.note(step, b, first, &u[..real]);
                     }
+                    if let Some(counts) = counts {
+                        // SAFETY: each task writes its own samples and neurons.
+                        let counts = unsafe { counts.slice(b * neurons + first, real) };
+                        add_bits(&words_of_row, counts);
+                    }
                     if let Some(potentials) = potentials {
                         // SAFETY: each task writes its own samples and neurons.
                         unsafe { potentials.slice(row * neurons + first, real) }.copy_from_slice(&u[..real]);
@@ -361,6 +376,22 @@ pub fn neuron_forward(
         });
     });
     broken.place()
+}
+
+/// Adds each bit to its count.
+fn add_bits(bits: &[u32], counts: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (&word, counts) in bits.iter().zip(counts.chunks_mut(BITS)) {
+                if word != 0 {
+                    for (i, count) in counts.iter_mut().enumerate() {
+                        *count += (word >> i & 1) as f32;
+                    }
+                }
+            }
+        },
+    );
 }
 
 /// What a task remembers of every step: rows of `u`, and of the state before the first step and after each.
@@ -518,7 +549,8 @@ pub(crate) fn gather_constants(
     }
 }
 
-/// The gradients of [`neuron_forward`], from `dz`, the gradient of its output, `[steps * batch, neurons]`.
+/// The gradients of [`neuron_forward`], from `dz`, the gradient of its output, `[steps * batch, neurons]`, or `[batch,
+/// neurons]` of counts, where every spike counts the same.
 ///
 /// `kind`, `shape`, `constants` and `x` are as they were forward. What comes after the last step is taken not to matter.
 ///
@@ -535,7 +567,11 @@ pub fn neuron_backward(
     gradients: NeuronGradients<'_>,
 ) {
     assert_eq!(x.len(), shape.input_len(), "x is [steps * batch, neurons], or [batch, neurons] if constant");
-    assert_eq!(dz.len(), shape.output_len(), "dz is [steps * batch, neurons]");
+    let counted = kind.fires && dz.len() == shape.batch * shape.neurons;
+    assert!(
+        counted || dz.len() == shape.output_len(),
+        "dz is [steps * batch, neurons], or [batch, neurons] of counts"
+    );
     assert_eq!(gradients.x.len(), x.len(), "the gradient of x is as long as x");
     shape.check_constants(constants);
     let wants_constants = gradients.constants.is_some();
@@ -584,7 +620,8 @@ pub fn neuron_backward(
                         total.fill(0.0);
                         for step in (0..steps).rev() {
                             let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
-                            let dz = stretch.row(dz, step * batch + b, neurons, padded_dz);
+                            let row = if counted { b } else { step * batch + b };
+                            let dz = stretch.row(dz, row, neurons, padded_dz);
                             let mut back = |dx: &mut [f32]| {
                                 history.backward(
                                     kind,
@@ -687,6 +724,29 @@ mod tests {
         let gradients = NeuronGradients { x: &mut alone, constants: None };
         neuron_backward(kind, shape, &constants, &x, surrogate, &dz, options, gradients);
         assert_eq!(alone, dx, "wanting less does not change the rest");
+        if kind.fires {
+            check_counts(layer, &constants, &x, &expected);
+        }
+    }
+
+    /// Counts are the sums of `spikes` over time, and their gradient that of spikes which all count the same.
+    fn check_counts(layer: &Layer, constants: &[f32], x: &[f32], spikes: &[f32]) {
+        let Layer { kind, shape, surrogate, detach_reset, truncate, .. } = *layer;
+        let step = shape.batch * shape.neurons;
+        let mut counts = vec![f32::NAN; step];
+        let output = NeuronOutput::Counts(&mut counts);
+        assert_eq!(neuron_forward(kind, shape, constants, x, layer.state.clone().as_mut(), output), None);
+        let count = |index: usize| (0..shape.steps).map(|t| spikes[t * step + index]).sum::<f32>();
+        assert_eq!(counts, (0..step).map(count).collect::<Vec<_>>(), "{kind:?}");
+        let of_counts = values(step, 23);
+        let options = BackwardOptions { detach_reset, truncate, initial: layer.state.as_ref() };
+        let gradient = |dz: &[f32]| {
+            let mut dx = vec![f32::NAN; x.len()];
+            let gradients = NeuronGradients { x: &mut dx, constants: None };
+            neuron_backward(kind, shape, constants, x, surrogate, dz, options, gradients);
+            dx
+        };
+        assert_eq!(gradient(&of_counts), gradient(&of_counts.repeat(shape.steps)), "{kind:?}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Pooling {
 
     /// Calls `visit(input pixel)` for the pixels under output pixel `(row, column)`, in order.
     #[inline(always)]
-    fn window(&self, row: usize, column: usize, mut visit: impl FnMut(usize)) {
+    pub(crate) fn window(&self, row: usize, column: usize, mut visit: impl FnMut(usize)) {
         for u in 0..self.kernel[0] {
             let Some(y) = (row * self.stride[0] + u).checked_sub(self.padding[0]) else { continue };
             if y >= self.height {
@@ -69,7 +69,7 @@ impl Pooling {
     }
 
     /// Whether windows are 2 x 2 and tile the picture, as nearly always: then no window needs to be looked for.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.kernel == [2, 2]
             && self.stride == [2, 2]
             && self.padding == [0; 4]

@@ -22,6 +22,8 @@ use crate::tile::{load, store};
 /// Share of active inputs above which the dense way is faster: forward, and for the weight.
 const DENSE_SHARE: f64 = 0.3;
 const DENSE_SHARE_OF_WEIGHT: f64 = 0.3;
+/// Multiplications of a pixel below which the dense way is faster however few the spikes: listing costs more.
+const DENSE_MULTIPLICATIONS: usize = 1024;
 /// Floats of pictures that the dense way unpacks at once.
 const DENSE_LEN: usize = 1 << 19;
 
@@ -35,9 +37,10 @@ fn check(shape: &Convolution, bits: &[u32]) {
     assert_eq!(bits.len(), expected, "bits is [batch, words(height * width * channels)]");
 }
 
-/// Whether spikes are few enough, and the shape one that can be listed.
+/// Whether spikes are few enough, and the shape one that can be listed and is worth it.
 fn is_sparse(shape: &Convolution, bits: &[u32], dense_share: f64) -> bool {
     shape.groups == 1
+        && shape.taps() * shape.channels * shape.outputs >= DENSE_MULTIPLICATIONS
         && shape.taps() * shape.channels <= usize::from(u16::MAX)
         && spikes::count(bits) as f64 <= dense_share * (shape.batch * picture_len(shape)) as f64
 }
@@ -436,7 +439,7 @@ mod tests {
             batch: 40,
             height: 12,
             width: 12,
-            channels: 5,
+            channels: 8,
             outputs: 20,
             kernel: [3, 3],
             stride: [1; 2],

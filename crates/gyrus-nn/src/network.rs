@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_tensor::{
-    Device, Operation, Problem, Spiking, Tensor, TensorData, apply, dropout_mask, filled_tensor, keep_awake,
-    kernels_run_on, spikes_tensor,
+    Device, Operation, Problem, Spiking, Tensor, TensorData, apply, coded_tensor, dropout_mask, keep_awake,
+    kernels_run_on,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -403,15 +403,12 @@ impl Network {
             None | Some(SpikingSettings { encoder: Encoder::Direct, .. }) => x,
             Some(SpikingSettings { encoder: encoder @ Encoder::Once { .. }, steps, .. }) => {
                 let [batch, width] = x.dims();
-                let samples = floats(x);
-                filled_tensor(batch, width, |to| {
-                    let rows = to.chunks_exact_mut(width.max(1)).zip(samples.chunks_exact(width.max(1)));
-                    rows.for_each(|(to, x)| encoder.row(x, *steps, 0, None, to));
+                coded_tensor(x, (batch, width), false, |samples, row, to| {
+                    encoder.row(&samples[row * width..][..width], *steps, 0, None, to);
                 })
             }
             Some(SpikingSettings { encoder, steps, .. }) => {
                 let [batch, width] = x.dims();
-                let samples = floats(x);
                 let elements = encoder.elements(width, *steps);
                 let noise = |sample: usize| match mode {
                     Mode::Training { noise } => {
@@ -419,17 +416,10 @@ impl Network {
                     }
                     Mode::Inference => None,
                 };
-                let fill = |row: usize, to: &mut [f32]| {
+                coded_tensor(x, (steps * batch, elements), encoder.spikes(), |samples, row, to| {
                     let (step, sample) = (row / batch, row % batch);
                     encoder.row(&samples[sample * width..][..width], *steps, step, noise(sample), to);
-                };
-                if encoder.spikes() {
-                    spikes_tensor(steps * batch, elements, fill)
-                } else {
-                    filled_tensor(steps * batch, elements, |to| {
-                        to.chunks_exact_mut(elements.max(1)).enumerate().for_each(|(row, to)| fill(row, to));
-                    })
-                }
+                })
             }
         };
         if mode == Mode::Inference { x } else { Tensor::from_inner(x) }

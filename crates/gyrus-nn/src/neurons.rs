@@ -117,6 +117,7 @@ impl Neurons {
             surrogate,
             detach_reset: settings.detach_reset,
             truncate: settings.truncate,
+            counted: plan.counted,
             problem: Problem::default(),
         };
         Ok(Self::Point(Box::new(PointNeurons { neuron, constants: vector(constants, &device), learned })))

@@ -70,6 +70,8 @@ pub(crate) struct NeuronPlan {
     pub(crate) learned: Vec<(&'static str, usize)>,
     /// The node that feeds the spikes back, if there is one.
     pub(crate) feedback_node: Option<usize>,
+    /// Whether only the number of its spikes is of interest.
+    pub(crate) counted: bool,
     /// Feedback: weight and perhaps bias, indices into the plan's parameters.
     pub(crate) feedback: Vec<usize>,
 }
@@ -512,8 +514,12 @@ impl Lowering<'_> {
                 self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
             }
             NodeKind::MaxPool2d { kernel, stride, padding } => {
-                let pool = Operation::MaxPool(pooling(*kernel, *stride, *padding));
-                self.on_spikes(node, pool)
+                let shape = pooling(*kernel, *stride, *padding);
+                let source = self.incoming_or_spikes(node);
+                match self.form(source).spikes {
+                    true => self.run_on_spikes(Operation::Spiking(Spiking::MaxPool(shape)), source),
+                    false => self.run(Operation::MaxPool(shape), Vec::new(), source),
+                }
             }
             NodeKind::CountMaxPool2d { kernel, stride, padding } => {
                 let shape = pooling(*kernel, *stride, *padding);

@@ -4,7 +4,7 @@ use gyrus_blueprint::NodeKind;
 use gyrus_tensor::{Operation, Spiking};
 
 use crate::NetworkError;
-use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Work, picture};
+use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Step, Work, picture};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 
 impl Lowering<'_> {
@@ -71,6 +71,14 @@ impl Lowering<'_> {
         let timed = sources.iter().any(|&source| self.form(source).timed);
         let floats: Vec<Source> = sources.iter().map(|&source| self.as_floats(source, node)).collect();
         floats.into_iter().map(|source| if timed { self.over_time(source) } else { source }).collect()
+    }
+
+    /// Runs what makes packed spikes of packed spikes.
+    pub(crate) fn run_on_spikes(&mut self, operation: Operation, source: Source) -> Source {
+        let result = self.run(operation, Vec::new(), source);
+        let form = self.form(source);
+        self.mark(form);
+        result
     }
 
     /// Runs on floats what makes spikes of spikes.
@@ -153,6 +161,7 @@ impl Lowering<'_> {
             neurons,
             picture: [height * width, channels],
             constant_input,
+            counted: false,
             learned,
             feedback_node: self.feedback[node],
             feedback,
@@ -166,6 +175,21 @@ impl Lowering<'_> {
         Ok(result)
     }
 
+    /// Lets the last neurons count their spikes in training, where nothing else wants these: neither spikes nor their
+    /// gradients are then written down for every step.
+    fn counted(&mut self, source: Source) -> Option<Source> {
+        let counts = self.purpose.spiking.is_some_and(|settings| settings.readout == Readout::Counts);
+        let Source::Step(step) = source else { return None };
+        let Step { node, work: Work::Neurons(index), .. } = self.plan.steps[step] else { return None };
+        let alone = self.feedback[node].is_none() && self.blueprint.targets()[node].len() == 1;
+        if !(counts && alone && self.purpose.training && step + 1 == self.plan.steps.len()) {
+            return None;
+        }
+        self.plan.neurons[index].counted = true;
+        self.mark(Form { timed: false, spikes: false });
+        Some(source)
+    }
+
     /// The network's answer.
     pub(crate) fn readout(&mut self, node: usize) -> Result<Source, NetworkError> {
         let source = self.incoming_or_spikes(node);
@@ -176,6 +200,9 @@ impl Lowering<'_> {
             .is_some_and(|settings| matches!(settings.readout, Readout::Counts | Readout::FirstSpike));
         if counts && !form.spikes {
             return self.refuse(node, "an answer in spikes needs firing neurons right before the Output");
+        }
+        if let Some(counts) = self.counted(source) {
+            return Ok(counts);
         }
         let source = self.as_floats(source, node);
         let source = self.over_time(source);

@@ -269,11 +269,24 @@ impl Encoder {
             }
             Self::Rate { intensity } => {
                 let seed = noise.unwrap_or_else(|| content(x));
-                for (element, (to, &x)) in to.iter_mut().zip(x).enumerate() {
+                let spike = |element: usize, p: f32| {
+                    // Much of a picture is black, and never fires.
+                    if p <= 0.0 {
+                        return 0.0;
+                    }
                     let draw = mixed(seed ^ mixed((step as u64) << 32 | element as u64));
                     // 24 bits are what f32 holds between 0 and 1.
                     let uniform = (draw >> 40) as f32 / (1u64 << 24) as f32;
-                    *to = f32::from(uniform < intensity.of(x, element));
+                    f32::from(uniform < p)
+                };
+                let elements = to.iter_mut().zip(x).enumerate();
+                match intensity {
+                    Intensity::Pixels { mean, deviation } if mean.len() == 1 && deviation.len() == 1 => {
+                        let (mean, deviation) = (mean[0], deviation[0]);
+                        elements.for_each(|(element, (to, x))| *to = spike(element, x * deviation + mean));
+                    }
+                    _ => elements
+                        .for_each(|(element, (to, &x))| *to = spike(element, intensity.of(x, element))),
                 }
             }
             Self::Latency { intensity } => {

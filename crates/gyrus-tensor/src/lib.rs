@@ -33,7 +33,7 @@ pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 pub use operation::Operation;
 pub use optimizer::{adamw_step, sgd_step};
 pub use pool::{filled_tensor, release_idle_memory};
-pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, membranes, spike_words, spikes_tensor};
+pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
 
 use autodiff::Input;
 

@@ -268,6 +268,7 @@ impl Operation {
         dy: &FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
+        let kept_rows = kept.first().map_or(0, |kept| kept.layout().shape()[0]);
         let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
         let rows = dy.layout().shape()[0];
         let dy = Floats::new(dy);
@@ -389,8 +390,7 @@ impl Operation {
             }
             Self::Softmax { columns } => same(&mut |dx| softmax_backward(kept(0), dy, *columns, dx)),
             Self::ChannelsFirst { pixels, channels } => same(&mut |dx| transpose(dy, *channels, *pixels, dx)),
-            Self::CrossEntropy { targets, classes, .. } => scaled(kept(0), dy[0], targets.len(), *classes),
-            Self::MeanSquaredError { targets } => scaled(kept(0), dy[0], targets.len(), 1),
+            Self::CrossEntropy { .. } | Self::MeanSquaredError { .. } => scaled(kept(0), dy[0], kept_rows),
         }
     }
 }
@@ -406,8 +406,10 @@ fn loss(x: &[f32], rows: usize, run: impl FnOnce(&mut [f32]) -> f32) -> (FlexTen
     (filled([1, 1], |to| to[0] = loss), Some(gradient))
 }
 
-fn scaled(gradient: &[f32], by: f32, rows: usize, columns: usize) -> Vec<Option<FlexTensor>> {
-    vec![Some(filled([rows, columns], |dx| dx.iter_mut().zip(gradient).for_each(|(dx, g)| *dx = g * by)))]
+fn scaled(gradient: &[f32], by: f32, rows: usize) -> Vec<Option<FlexTensor>> {
+    vec![Some(filled([rows, gradient.len() / rows.max(1)], |dx| {
+        dx.iter_mut().zip(gradient).for_each(|(dx, g)| *dx = g * by)
+    }))]
 }
 
 /// Each row's `[a, b]` to `[b, a]`.

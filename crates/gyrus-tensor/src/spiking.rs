@@ -22,6 +22,7 @@ use gyrus_kernels::recurrent::{Feedback, RecurrentGradients, recurrent_backward,
 use gyrus_kernels::signed::{SignedShape, signed_integrate_and_fire};
 use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
 use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spike_pooling::{spike_max_pool, spike_max_pool_backward};
 use gyrus_kernels::spikes::{pack, unpack, words};
 use rayon::prelude::*;
 
@@ -66,6 +67,11 @@ pub enum Spiking {
         /// How many later.
         by: usize,
     },
+    /// An output spikes where an input of its window does; `[spikes]`
+    MaxPool(
+        /// Its `batch` is taken from the spikes.
+        Pooling,
+    ),
     /// The spiking maximum (see [`count_max_pool`]); `[x]`. Has no gradient.
     CountMaxPool {
         /// Its `batch` is taken from `x`.
@@ -98,9 +104,14 @@ pub struct Neuron {
     pub detach_reset: bool,
     /// Gradients do not pass multiples of this many steps.
     pub truncate: Option<usize>,
+    /// Whether the output is the number of spikes of each neuron, `[batch, neurons]`, instead of the spikes.
+    pub counted: bool,
     /// Where the forward pass says that a potential is not a finite number.
     pub problem: Problem,
 }
+
+/// Rows that one thread codes in a stretch, at least.
+const MIN_ROWS: usize = 16;
 
 /// A layer of neurons with signed spikes over time (see [`gyrus_kernels::signed`]).
 #[derive(Clone, Debug)]
@@ -155,17 +166,32 @@ pub fn spike_words(spikes: Tensor<2>) -> Vec<u32> {
     bytemuck::cast_slice(&floats).to_vec()
 }
 
-/// A tensor of packed spikes, `[rows, elements]`, that `fill` writes row by row as zeros and ones.
-pub fn spikes_tensor(rows: usize, elements: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Tensor<2> {
-    let width = words(elements);
+/// A tensor of `[rows, elements]`, or of as many packed spikes, that `fill` writes row by row from the numbers of `x`.
+///
+/// # Panics
+/// If `x` is not on the CPU.
+pub fn coded_tensor(
+    x: Tensor<2>,
+    (rows, elements): (usize, usize),
+    packed: bool,
+    fill: impl Fn(&[f32], usize, &mut [f32]) + Sync,
+) -> Tensor<2> {
+    let x = Floats::new(&x.try_into_primitive::<Flex>().expect("networks in time live on the CPU"));
+    let x = x.get();
+    let width = if packed { words(elements) } else { elements };
     let tensor = filled([rows, width], |to| {
-        to.par_chunks_exact_mut(width).enumerate().for_each_init(
-            || vec![0.0; elements],
-            |row, (index, to)| {
-                fill(index, row);
-                pack(row, elements, bytemuck::cast_slice_mut(to));
-            },
-        );
+        let to = to.par_chunks_exact_mut(width.max(1)).enumerate().with_min_len(MIN_ROWS);
+        if packed {
+            to.for_each_init(
+                || vec![0.0; elements],
+                |row, (index, to)| {
+                    fill(x, index, row);
+                    pack(row, elements, bytemuck::cast_slice_mut(to));
+                },
+            );
+        } else {
+            to.for_each(|(index, to)| fill(x, index, to));
+        }
     });
     Tensor::from_primitive::<Flex>(tensor)
 }
@@ -219,7 +245,7 @@ impl Spiking {
             }
             Self::Linear { .. } | Self::Convolution(_) if inputs > 2 => &[0, 1, 2],
             Self::Linear { .. } | Self::Convolution(_) => &[0, 1],
-            Self::FirstSpike { .. } => &[0],
+            Self::FirstSpike { .. } | Self::MaxPool(_) => &[0],
             Self::Pack { .. }
             | Self::Unpack { .. }
             | Self::Delay { .. }
@@ -245,7 +271,9 @@ impl Spiking {
                         let _ = neuron.problem.set(place);
                     }
                 };
-                if neuron.kind.fires {
+                if neuron.counted {
+                    filled([shape.batch, shape.neurons], |to| run(NeuronOutput::Counts(to)))
+                } else if neuron.kind.fires {
                     filled([all, words(shape.neurons)], |to| {
                         run(NeuronOutput::Spikes(bytemuck::cast_slice_mut(to)));
                     })
@@ -299,6 +327,13 @@ impl Spiking {
                     to[late..].copy_from_slice(&x[..x.len() - late]);
                 })
             }
+            Self::MaxPool(shape) => {
+                let shape = Pooling { batch: rows, ..*shape };
+                let width = words(shape.output_len() / rows.max(1));
+                filled([rows, width], |to| {
+                    spike_max_pool(&shape, bits(x), bytemuck::cast_slice_mut(to));
+                })
+            }
             Self::CountMaxPool { shape, steps } => {
                 let shape = Pooling { batch: rows / steps, ..*shape };
                 filled([rows, shape.output_len() / shape.batch.max(1)], |y| {
@@ -329,8 +364,8 @@ impl Spiking {
         match self {
             Self::Neuron(neuron) => {
                 let x = kept(0);
-                let batch = rows / neuron.steps;
-                let x_rows = if neuron.constant_input { batch } else { rows };
+                let all = if neuron.counted { rows * neuron.steps } else { rows };
+                let x_rows = if neuron.constant_input { all / neuron.steps } else { all };
                 let shape = neuron.shape(x_rows, x.len());
                 let state = neuron.state(shape);
                 let options = BackwardOptions {
@@ -414,9 +449,10 @@ impl Spiking {
                     weight: None,
                     bias: db.as_mut().map(FlexTensor::storage_mut),
                 };
-                // Without a weight gradient, nobody looks at what entered.
-                let x = filled([rows, shape.input_len() / rows.max(1)], |_| {});
-                convolution_backward(&shape, Floats::new(&x).get(), kept(1), dy, None, gradients);
+                if gradients.input.is_some() || gradients.bias.is_some() {
+                    // Without a weight gradient, nobody looks at what entered.
+                    convolution_backward(&shape, &[], kept(1), dy, None, gradients);
+                }
                 let mut all = vec![dx, dw, db];
                 all.truncate(wanted.len());
                 all
@@ -429,6 +465,12 @@ impl Spiking {
                     let kept = dy.len() - late;
                     dx[..kept].copy_from_slice(&dy[late..]);
                     dx[kept..].fill(0.0);
+                }))]
+            }
+            Self::MaxPool(shape) => {
+                let shape = Pooling { batch: rows, ..*shape };
+                vec![Some(filled([rows, shape.input_len() / rows.max(1)], |dx| {
+                    spike_max_pool_backward(&shape, bits(kept(0)), dy, dx);
                 }))]
             }
             Self::Signed(_) | Self::CountMaxPool { .. } => {

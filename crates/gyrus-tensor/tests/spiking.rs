@@ -4,7 +4,7 @@
 
 use gyrus_tensor::{
     Convolution, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Surrogate, Tensor, TensorData,
-    apply, cpu, membranes, spike_words, spikes_tensor,
+    apply, coded_tensor, cpu, membranes, spike_words,
 };
 
 /// Repeatable numbers from −1 to 1.
@@ -133,7 +133,9 @@ fn packing_and_unpacking_leave_spikes_and_gradients_as_they_are() {
             run(Spiking::Unpack { elements }, run(Spiking::Pack { elements }, x))
         });
         assert_eq!(all, [x.clone(), numbers(6 * elements, 9)]);
-        let made = spikes_tensor(6, elements, |row, to| to.copy_from_slice(&x[row * elements..][..elements]));
+        let made = coded_tensor(matrix(&x, 6), (6, elements), true, |x, row, to| {
+            to.copy_from_slice(&x[row * elements..][..elements]);
+        });
         let packed = run(Spiking::Pack { elements }, matrix(&x, 6));
         assert_eq!(spike_words(made), spike_words(packed));
     }
@@ -187,6 +189,7 @@ fn the_first_spike_has_the_gradient_of_its_polynomial() {
 
 fn neuron(steps: usize, fires: bool, constant_input: bool) -> Neuron {
     Neuron {
+        counted: false,
         kind: NeuronKind {
             synapse: false,
             fires,

@@ -137,7 +137,10 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         None => prepare(arguments)?,
     };
     let Prepared { dataset, blueprint, mut record, folder } = prepared;
-    let earlier = record.timings.total_seconds;
+    // A run that was stopped has no total yet.
+    let timings = &record.timings;
+    let earlier = timings.total_seconds.max(timings.data_seconds + timings.train_seconds);
+    let earlier = if arguments.resume.is_some() { earlier } else { 0.0 };
     if record.timings.data_seconds == 0.0 {
         record.timings.data_seconds = start.elapsed().as_secs_f64();
     }

@@ -1,0 +1,51 @@
+"""The worker of one library of spiking networks: `snn_worker.py snntorch`, `spikingjelly` or `norse`.
+
+Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "images".
+"import_bytes" is the resident size right after the library, and with it PyTorch, was imported.
+"""
+
+import importlib
+import importlib.metadata
+import sys
+import warnings
+
+with warnings.catch_warnings():
+    # torch.jit.script, which two of the libraries use, announces its deprecation.
+    warnings.simplefilter("ignore")
+    PEER = sys.argv[1]
+    importlib.import_module({"spikingjelly": "spikingjelly.activation_based.neuron"}.get(PEER, PEER))
+
+from torch_worker import configure, quiet_times, resident_bytes, serve, timed_steps
+
+IMPORT_BYTES = resident_bytes("VmRSS")
+
+from snn_works import WORKS, Work, variants
+
+
+class Worker:
+    def __init__(self):
+        self.work = None
+
+    def reply(self, request):
+        command = request.get("cmd")
+        if command in ("choose", "setup"):
+            name = request["work"]
+            if name not in WORKS:
+                raise ValueError(f"unknown work '{name}'; known: {', '.join(WORKS)}")
+            configure(request["threads"])
+            if command == "choose":
+                quiet = quiet_times({v: Work(name, PEER, v, request["images"]) for v in variants(name)})
+                return {"variant": min(quiet, key=quiet.get), "variants_us": quiet}
+            self.work = Work(name, PEER, request["variant"], request["images"])
+            return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
+        if command == "steps":
+            if self.work is None:
+                raise ValueError("'steps' before 'setup'")
+            return {"times_us": timed_steps(self.work, request["count"])}
+        if command == "memory":
+            return {"peak_bytes": resident_bytes("VmHWM"), "import_bytes": IMPORT_BYTES}
+        raise ValueError(f"unknown command '{command}'; known: choose, setup, steps, memory, exit")
+
+
+if __name__ == "__main__":
+    serve(Worker())
