@@ -268,6 +268,10 @@ impl Operation {
         dy: &FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
+        if matches!(self, Self::Spiking(Spiking::Pack { .. } | Spiking::Unpack { .. })) {
+            // The gradient of packed spikes is that of their zeros and ones.
+            return vec![Some(dy.clone())];
+        }
         let kept_rows = kept.first().map_or(0, |kept| kept.layout().shape()[0]);
         let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
         let rows = dy.layout().shape()[0];
@@ -407,7 +411,9 @@ fn loss(x: &[f32], rows: usize, run: impl FnOnce(&mut [f32]) -> f32) -> (FlexTen
 }
 
 fn scaled(gradient: &[f32], by: f32, rows: usize) -> Vec<Option<FlexTensor>> {
-    vec![Some(filled([rows, gradient.len() / rows.max(1)], |dx| dx.iter_mut().zip(gradient).for_each(|(dx, g)| *dx = g * by)))]
+    vec![Some(filled([rows, gradient.len() / rows.max(1)], |dx| {
+        dx.iter_mut().zip(gradient).for_each(|(dx, g)| *dx = g * by)
+    }))]
 }
 
 /// Each row's `[a, b]` to `[b, a]`.
