@@ -34,6 +34,8 @@ class Worker:
                 raise ValueError(f"unknown work '{name}'; known: {', '.join(WORKS)}")
             configure(request["threads"])
             if command == "choose":
+                if len(variants(name)) == 1:
+                    return {"variant": variants(name)[0], "variants_us": {}}
                 quiet = quiet_times({v: Work(name, PEER, v, request["images"]) for v in variants(name)})
                 return {"variant": min(quiet, key=quiet.get), "variants_us": quiet}
             self.work = Work(name, PEER, request["variant"], request["images"])

@@ -23,8 +23,8 @@ use crate::parallel::{SharedMut, for_each_task, with_scratch, with_words};
 use crate::spikes::{BITS, words};
 pub use crate::surrogate::Surrogate;
 
-/// Neurons of one task, at most.
-const BLOCK: usize = 256;
+/// Neurons of one task, at most: their rows should fill pages, since steps lie far apart, and stay in the first-level cache.
+const BLOCK: usize = 1024;
 /// Floats of a task's history, about: they should stay in the second-level cache.
 const HISTORY: usize = 1 << 16;
 /// Groups of batch rows, at most; each has sums of its own of the constants' gradients.

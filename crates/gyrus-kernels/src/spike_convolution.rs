@@ -143,6 +143,33 @@ impl Panels {
     }
 }
 
+/// Appends the spikes among bits `run` to the list at `length`, as indices from `base`, and returns the new length.
+///
+/// # Safety
+/// As [`window`].
+#[inline(always)]
+unsafe fn list_run(
+    bits: &[u32],
+    run: core::ops::Range<usize>,
+    base: usize,
+    list: *mut u16,
+    mut length: usize,
+) -> usize {
+    for start in run.clone().step_by(2 * BITS) {
+        let (word, shift) = (start / BITS, start % BITS);
+        let [a, b, c] = [bits[word], bits[word + 1], bits[word + 2]].map(u64::from);
+        // Twice, since a shift by 64 is not one.
+        let mut found = (a | b << BITS) >> shift | (c << (BITS - 1 - shift + BITS)) << 1;
+        let left = run.end - start;
+        if left < 2 * BITS {
+            found &= (1 << left) - 1;
+        }
+        // SAFETY: the caller's promise.
+        length = unsafe { list_bits(found, (base + start - run.start) as u16, list, length) };
+    }
+    length
+}
+
 /// Lists the spikes under output pixel `(row, column)` as indices `tap * channels + channel`, and returns how many.
 ///
 /// # Safety
@@ -151,20 +178,6 @@ impl Panels {
 unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize), list: *mut u16) -> usize {
     let [height, width, channels] = [shape.height, shape.width, shape.channels];
     let mut length = 0;
-    let mut emit = |start: usize, count: usize, base: usize| {
-        for done in (0..count).step_by(2 * BITS) {
-            let (word, shift) = ((start + done) / BITS, (start + done) % BITS);
-            let [a, b, c] = [bits[word], bits[word + 1], bits[word + 2]].map(u64::from);
-            // Twice, since a shift by 64 is not one.
-            let mut found = (a | b << BITS) >> shift | (c << (BITS - 1 - shift + BITS)) << 1;
-            let left = count - done;
-            if left < 2 * BITS {
-                found &= (1 << left) - 1;
-            }
-            // SAFETY: the caller's promise.
-            length = unsafe { list_bits(found, (base + done) as u16, list, length) };
-        }
-    };
     for u in 0..shape.kernel[0] {
         let y = (row * shape.stride[0] + u * shape.dilation[0]).wrapping_sub(shape.padding[0]);
         if y >= height {
@@ -177,13 +190,18 @@ unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize
             let last = shape.kernel[1].min((width + shape.padding[2]).saturating_sub(left));
             if first < last {
                 let start = (y * width + left + first - shape.padding[2]) * channels;
-                emit(start, (last - first) * channels, (u * shape.kernel[1] + first) * channels);
+                let (end, base) =
+                    (start + (last - first) * channels, (u * shape.kernel[1] + first) * channels);
+                // SAFETY: the caller's promise.
+                length = unsafe { list_run(bits, start..end, base, list, length) };
             }
         } else {
             for v in 0..shape.kernel[1] {
                 let x = (left + v * shape.dilation[1]).wrapping_sub(shape.padding[2]);
                 if x < width {
-                    emit((y * width + x) * channels, channels, (u * shape.kernel[1] + v) * channels);
+                    let (start, base) = ((y * width + x) * channels, (u * shape.kernel[1] + v) * channels);
+                    // SAFETY: as above.
+                    length = unsafe { list_run(bits, start..start + channels, base, list, length) };
                 }
             }
         }

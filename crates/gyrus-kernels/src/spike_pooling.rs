@@ -64,13 +64,20 @@ pub fn spike_max_pool(shape: &Pooling, x: &[u32], y: &mut [u32]) {
         // SAFETY: each task writes its own picture.
         let y = unsafe { target.slice(b * y_width, y_width) };
         y.fill(0);
-        for_each_word(shape, |pixel, first, count| {
-            let mut any = 0;
-            shape.window(pixel / out_width, pixel % out_width, |at| {
-                any |= read(x, at * shape.channels + first, count);
-            });
-            write(y, pixel * shape.channels + first, count, any);
-        });
+        for_each_word(
+            shape,
+            #[inline(always)]
+            |pixel, first, count| {
+                let mut any = 0;
+                shape.window(
+                    pixel / out_width,
+                    pixel % out_width,
+                    #[inline(always)]
+                    |at| any |= read(x, at * shape.channels + first, count),
+                );
+                write(y, pixel * shape.channels + first, count, any);
+            },
+        );
     });
 }
 
@@ -99,49 +106,61 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
         Arch::new().dispatch(
             #[inline(always)]
             || {
-                for_each_word(shape, |pixel, first, count| {
-                    let dy = &dy[pixel * shape.channels + first..][..count];
-                    let window = |visit: &mut dyn FnMut(usize)| {
-                        shape.window(pixel / out_width, pixel % out_width, |at| {
-                            visit(at * shape.channels + first);
-                        });
-                    };
-                    let mut any = 0;
-                    window(&mut |at| any |= read(x, at, count));
-                    let mut free = u32::MAX;
-                    window(&mut |at| {
-                        let hit = !(read(x, at, count) ^ any) & free;
-                        free &= !hit;
-                        let dx = &mut dx[at..][..count];
-                        if plain {
-                            select(hit, dy, dx);
-                        } else {
-                            for (i, (dx, dy)) in dx.iter_mut().zip(dy).enumerate() {
-                                *dx += if hit >> i & 1 != 0 { *dy } else { 0.0 };
-                            }
-                        }
-                    });
-                });
+                for_each_word(
+                    shape,
+                    #[inline(always)]
+                    |pixel, first, count| {
+                        let dy = &dy[pixel * shape.channels + first..][..count];
+                        let (row, column) = (pixel / out_width, pixel % out_width);
+                        let mut any = 0;
+                        shape.window(
+                            row,
+                            column,
+                            #[inline(always)]
+                            |at| any |= read(x, at * shape.channels + first, count),
+                        );
+                        let mut free = u32::MAX;
+                        shape.window(
+                            row,
+                            column,
+                            #[inline(always)]
+                            |at| {
+                                let at = at * shape.channels + first;
+                                let hit = !(read(x, at, count) ^ any) & free;
+                                free &= !hit;
+                                add_selected(hit, dy, &mut dx[at..][..count], !plain);
+                            },
+                        );
+                    },
+                );
             },
         );
     });
 }
 
-/// `dx = dy` where the bit is set, 0 elsewhere.
+/// `dy` where bit `i` is set, else 0, by a mask rather than a branch.
 #[inline(always)]
-fn select(bits: u32, dy: &[f32], dx: &mut [f32]) {
-    let (dy_lines, dy_rest) = dy.as_chunks::<8>();
-    let (dx_lines, dx_rest) = dx.as_chunks_mut::<8>();
+fn selected(bits: u32, i: usize, dy: f32) -> f32 {
+    f32::from_bits(dy.to_bits() & (bits >> i & 1).wrapping_neg())
+}
+
+/// `dx = dy` where the bit is set, 0 elsewhere; or that added to `dx`.
+#[inline(always)]
+fn add_selected(bits: u32, dy: &[f32], dx: &mut [f32], add: bool) {
+    const LINE: usize = 16;
+    let (dy_lines, dy_rest) = dy.as_chunks::<LINE>();
+    let (dx_lines, dx_rest) = dx.as_chunks_mut::<LINE>();
+    let done = dx_lines.len() * LINE;
     for (line, (dx, dy)) in dx_lines.iter_mut().zip(dy_lines).enumerate() {
-        for i in 0..8 {
-            // Masks rather than branches: all ones where the bit is set.
-            let mask = (bits >> (8 * line + i) & 1).wrapping_neg();
-            dx[i] = f32::from_bits(dy[i].to_bits() & mask);
+        let bits = bits >> (LINE * line);
+        for i in 0..LINE {
+            let value = selected(bits, i, dy[i]);
+            dx[i] = if add { dx[i] + value } else { value };
         }
     }
-    let done = dx_lines.len() * 8;
     for (i, (dx, dy)) in dx_rest.iter_mut().zip(dy_rest).enumerate() {
-        *dx = if bits >> (done + i) & 1 != 0 { *dy } else { 0.0 };
+        let value = selected(bits, done + i, *dy);
+        *dx = if add { *dx + value } else { value };
     }
 }
 

@@ -268,6 +268,10 @@ impl Operation {
         dy: &FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
+        if matches!(self, Self::Spiking(Spiking::Pack { .. } | Spiking::Unpack { .. })) {
+            // The gradient of packed spikes is that of their zeros and ones.
+            return vec![Some(dy.clone())];
+        }
         let kept_rows = kept.first().map_or(0, |kept| kept.layout().shape()[0]);
         let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
         let rows = dy.layout().shape()[0];

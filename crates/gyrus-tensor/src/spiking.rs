@@ -360,7 +360,6 @@ impl Spiking {
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
         let kept = |i: usize| kept[i].get();
-        let copied = || vec![Some(filled([rows, dy.len() / rows], |dx| dx.copy_from_slice(dy)))];
         match self {
             Self::Neuron(neuron) => {
                 let x = kept(0);
@@ -457,7 +456,7 @@ impl Spiking {
                 all.truncate(wanted.len());
                 all
             }
-            Self::Pack { .. } | Self::Unpack { .. } => copied(),
+            Self::Pack { .. } | Self::Unpack { .. } => unreachable!("their gradient is the same tensor"),
             Self::Delay { steps, by } => {
                 let row = dy.len() / rows.max(1);
                 let late = (rows / steps * by).min(rows) * row;
