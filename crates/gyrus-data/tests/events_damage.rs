@@ -101,7 +101,7 @@ fn what_is_wrong_is_said_with_its_byte() {
         (changed(aedat4, packet + 16, b"FRME"), "got a damaged packet, expected a FlatBuffer of type EVTS"),
         (changed("lz4.aedat4", first_packet("lz4.aedat4") + 8, &[0xff; 8]), "got damaged compressed data"),
         (
-            changed("zstandard.aedat4", first_packet("zstandard.aedat4") + 20, &[0xff; 8]),
+            changed("zstandard.aedat4", first_packet("zstandard.aedat4") + 8, &[0xff; 8]),
             "got damaged compressed data",
         ),
         (b"% evt 2.1\n".to_vec(), "byte 0: got the coding \"2.1\", expected DAT version 2, EVT2 or EVT3"),
