@@ -1,6 +1,6 @@
 //! Convolutions of pictures of spikes: forward, and the gradient of the weight.
 //!
-//! A picture is a row of packed spikes ([`spikes`](crate::spikes)) of `height * width * channels` elements,
+//! A picture is a row of packed spikes ([`spikes`]) of `height * width * channels` elements,
 //! channels-last; `y`, weights and [`Convolution`] are those of [`convolution`](crate::convolution), with time in the
 //! batch. The spikes under an output pixel are listed; forward, the weights that they pick are summed, and backward the
 //! pixel's gradient is added to the gradients of those weights, so zeros cost next to nothing. Each output is one chain of

@@ -1,6 +1,6 @@
 //! Matrix products with spikes: `y = s wᵀ + b` for bit-packed `s`, and the gradient of `w`.
 //!
-//! `s` is `[rows, inputs]` as in [`spikes`](crate::spikes), `w` `[outputs, inputs]`, `y` `[rows, outputs]`. Zeros cost
+//! `s` is `[rows, inputs]` as in [`spikes`], `w` `[outputs, inputs]`, `y` `[rows, outputs]`. Zeros cost
 //! nothing: the work is active inputs times outputs. Each output is one chain of additions in ascending input order from
 //! zero, the bias added last, whichever way it was computed, so spikes downstream are the same for any density. A weight
 //! that is not finite counts only where a spike meets it, or, in the dense product, wherever it is.
