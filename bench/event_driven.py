@@ -48,7 +48,7 @@ class Network(torch.nn.Module):
             node.weight.data = numbers[f"{name}.weight"]
             node.bias.data = numbers[f"{name}.bias"]
         self.neurons = torch.nn.ModuleList(
-            neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m", backend="torch")
+            neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m")
             for threshold in thresholds
         )
         self.pool = layer.MaxPool2d(2, step_mode="m")

@@ -79,9 +79,9 @@ fn compare(run: &Path, data: &Path, steps: usize, export: Option<&Path>) -> Resu
         total.spikes += counts.spikes;
         total.membrane_updates += counts.membrane_updates;
     }
-    let medians = times.map(|mut times| {
+    let quantiles = times.map(|mut times| {
         times.sort_by(f64::total_cmp);
-        times[times.len() / 2] * 1e3
+        [times[times.len() / 2], times[times.len() / 20]].map(|seconds| seconds * 1e3)
     });
     println!("steps {steps}, {PICTURES} pictures, the same class for {agree} of them");
     println!(
@@ -90,12 +90,14 @@ fn compare(run: &Path, data: &Path, steps: usize, export: Option<&Path>) -> Resu
         total.spikes / PICTURES as u64,
         total.membrane_updates / PICTURES as u64,
     );
-    println!(
-        "median milliseconds: event-driven {:.3}, clocked {:.3}, ratio {:.2}",
-        medians[0],
-        medians[1],
-        medians[0] / medians[1]
-    );
+    // On a machine that does other work too, the twentieth part that ran undisturbed says more.
+    for (what, at) in [("median", 0), ("5th percentile", 1)] {
+        let [ours, clocked] = quantiles.map(|times| times[at]);
+        println!(
+            "{what} in milliseconds: event-driven {ours:.3}, clocked {clocked:.3}, ratio {:.2}",
+            ours / clocked
+        );
+    }
     Ok(())
 }
 

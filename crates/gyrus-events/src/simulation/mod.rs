@@ -1,6 +1,6 @@
 //! Populations of neurons connected by explicit synapses, each with a weight and a delay: networks of biological size.
 //!
-//! - Neurons are those of [`NeuronModel`](gyrus_blueprint::NeuronModel): what arrives at a step is the sum x of the weights of
+//! - Neurons are those of [`NeuronModel`]: what arrives at a step is the sum x of the weights of
 //!   the spikes that arrive then, plus the population's constant current, plus noise.
 //! - **Memory**: 8 bytes a synapse (weight, and target with delay), and 4 bytes for each pair of a neuron and a part. Neurons
 //!   are cut into parts of at most 4,096; a part holds the synapses onto its neurons, grouped by source, and a ring of the
