@@ -126,6 +126,20 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint,
     }
 }
 
+/// The same blueprint with averages in place of maxima, which other tools and NIR files know for spikes; to be trained on.
+///
+/// # Errors
+/// If the result is no valid blueprint.
+pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint, NetworkError> {
+    let mut nodes = blueprint.nodes().to_vec();
+    for node in &mut nodes {
+        if let NodeKind::MaxPool2d { kernel, stride, padding } = node.kind {
+            node.kind = NodeKind::AvgPool2d { kernel, stride, padding };
+        }
+    }
+    Ok(Blueprint::new(blueprint.name.clone(), nodes, blueprint.edges().to_vec())?)
+}
+
 fn channels(kind: &NodeKind) -> Option<usize> {
     match kind {
         NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => Some(*out_features),

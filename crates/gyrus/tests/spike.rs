@@ -155,6 +155,50 @@ fn a_table_run_converts_and_threads_change_nothing() {
 }
 
 #[test]
+fn a_spiking_network_leaves_as_a_nir_file_that_answers_alike() {
+    let (folder, run_folder) = dense("--epochs 2");
+    let file = folder.path().join("net.nir");
+    let said = json(run("spike --epochs 1 --steps 12 --neurobench --json --nir", &[&file, &run_folder]));
+    assert_eq!(said["nir"], file.to_str().unwrap());
+    // What fires and what is added are told twice, by two counts.
+    let (metrics, after) = (&said["neurobench"], &said["after"][0]);
+    let silent = 1.0 - number(&after["spikes_per_neuron"]) / 12.0;
+    assert!((number(&metrics["activation_sparsity"]) - silent).abs() < 1e-9, "{said}");
+    assert!((number(&metrics["effective_acs"]) - number(&after["accumulates"])).abs() < 1e-6, "{said}");
+    let warnings = said["nir_warnings"].to_string();
+    assert!(warnings.contains("reset by subtraction"), "{warnings}");
+    let spiking = folder.path().join("dense-spiking");
+    assert!(number(&said["after"][0]["accuracy"]) > 0.8, "{said}");
+    let text = stdout(&succeeded(run("inspect", &[&file])));
+    assert!(text.contains("AvgPool2d") && text.contains("IF") && !text.contains("Max"), "{text}");
+
+    let learnt = folder.path().join("learnt");
+    json(run("learn digits --epochs 1 --blueprint mlp --spiking --json --out", &[&learnt]));
+    let other = folder.path().join("learnt.nir");
+    let output = succeeded(run("spike --nir", &[&other, &learnt]));
+    assert!(stdout(&output).starts_with(&format!("wrote {}", other.display())), "{}", stdout(&output));
+
+    let picture = folder.path().join("picture.png");
+    for column in [1, 3, 5] {
+        let ink = |x: u32, y: u32| image::Luma([if x / 2 == column / 2 && y > 0 { 240 } else { 7 }]);
+        image::GrayImage::from_fn(8, 8, ink).save(&picture).unwrap();
+        for (steps, run_folder, file) in [("12", &spiking, &file), ("4", &learnt, &other)] {
+            let of_run = json(run("predict --json", &[run_folder, &picture]));
+            let of_file = json(run(&format!("predict --json --steps {steps}"), &[file, &picture]));
+            let class = of_file["predictions"][0]["class"].to_string();
+            assert_eq!(of_run["predictions"][0]["class"], class.as_str(), "{of_run} {of_file}");
+        }
+    }
+
+    // Nothing is trained for a file that cannot be written.
+    let nowhere = folder.path().join("none").join("net.nir");
+    let sentence = refused(&run("spike --overwrite --nir", &[&nowhere, &run_folder]));
+    assert!(sentence.contains("none is not a folder") && sentence.contains("net.nir"), "{sentence}");
+    let line = "spike --exact --nir";
+    assert!(usage(&run(line, &[&file, &run_folder])).contains("--exact"));
+}
+
+#[test]
 fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     let (folder, run_folder) = dense("--epochs 1 --blueprint mlp");
     let refuse = |line: &str, run_folder: &Path| {

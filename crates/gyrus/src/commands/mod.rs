@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod export_nir;
 mod fit;
 pub(crate) mod inspect;
 pub(crate) mod learn;

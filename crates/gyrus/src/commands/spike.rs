@@ -1,23 +1,30 @@
 //! `gyrus spike`: from a trained dense run to a spiking one, and what that costs and saves.
 
+mod summary;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use gyrus_blueprint::{Blueprint, Node, NodeKind};
-use gyrus_data::{Dataset, Preprocessing, Targets, Task};
-use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
+use gyrus_data::{Dataset, Examples, Preprocessing, Targets, Task, fill_batch};
+use gyrus_nn::convert::{
+    average_pooled_form, exact_form, folded_form, integrate_and_fire_form, quantized_form,
+};
+use gyrus_nn::neurobench::{NeuroBenchMetrics, neurobench_metrics};
 use gyrus_nn::workload::footprint;
 use gyrus_nn::{Network, SpikingSettings, State, from_safetensors, to_safetensors};
-use gyrus_tensor::{cpu, with_threads};
+use gyrus_tensor::{cpu, filled_tensor, with_threads};
 use gyrus_train::report::Activity;
 use gyrus_train::{
-    AfterSteps, Agreement, Begin, Conversion, ExactRecord, Existing, Outcome, OverTime, Results, RunFolder,
-    RunRecord, RunStatus, Settings, TrainError, accounts, activity, agreement, calibrate, check, evaluate,
-    evaluate_over_time, learn, split_validation,
+    Begin, Conversion, ExactRecord, Existing, Outcome, OverTime, Results, RunFolder, RunRecord, RunStatus,
+    Settings, TrainError, accounts, activity, agreement, calibrate, check, evaluate, evaluate_over_time,
+    learn, split_validation,
 };
 use serde_json::json;
 
+use self::summary::Summary;
+use super::export_nir::NirFile;
 use super::fit::check_fit;
 use super::learn::{quoted, reload, threads};
 use super::report;
@@ -29,6 +36,8 @@ use crate::say::{note, say};
 const LEVELS: u32 = 8;
 /// The learning rate of fine-tuning, as a share of that of the training.
 const LEARNING_RATE: f64 = 0.2;
+/// Steps times examples of one pass that NeuroBench's metrics are counted over.
+const NEUROBENCH_ROWS: usize = 1024;
 
 /// Turn a trained dense run into a spiking one, and say what that costs and saves.
 ///
@@ -37,7 +46,7 @@ const LEARNING_RATE: f64 = 0.2;
 /// same network with activations quantised to as many bits as the spikes can say.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A finished run folder that `gyrus learn` has left
+    /// A finished run folder that `gyrus learn` has left; with --nir also one that spikes already
     run: PathBuf,
     /// The spiking run folder [default: RUN-spiking]
     #[arg(long, value_name = "DIR")]
@@ -55,6 +64,12 @@ pub(crate) struct Arguments {
     /// Signed spikes, whose answers equal those of the quantised network in every bit, after enough steps
     #[arg(long)]
     exact: bool,
+    /// Also write the spiking network as a NIR file; maxima become averages, which NIR can say
+    #[arg(long, value_name = "FILE.nir", conflicts_with = "exact")]
+    nir: Option<PathBuf>,
+    /// Also print the metrics of NeuroBench 2.3 over the test examples
+    #[arg(long, conflicts_with = "exact")]
+    neurobench: bool,
     /// Where all random numbers come from
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -110,11 +125,36 @@ struct Spiking {
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
+    if let Some(file) = &arguments.nir {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Failure::Caller(format!(
+                "{} is not a folder; expected one for the NIR file {}",
+                folder.display(),
+                file.display()
+            )));
+        }
+        if export_spiking(arguments, file)? {
+            return Ok(());
+        }
+    }
     let dense = open(arguments)?;
     let levels = arguments.levels.unwrap_or(LEVELS) as usize;
-    let mut quantized = calibrated(arguments, &dense, quantized_form(&dense.blueprint, levels)?)?;
-    // Whatever cannot be converted is named before anything is written or trained.
-    spiking(arguments, &dense, &quantized.folded()?)?;
+    let mut blueprint = quantized_form(&dense.blueprint, levels)?;
+    if arguments.nir.is_some() {
+        let maxima = blueprint;
+        blueprint = average_pooled_form(&maxima)?;
+        if blueprint != maxima {
+            note("note: maxima become averages, because NIR has none");
+        }
+    }
+    let mut quantized = calibrated(arguments, &dense, blueprint)?;
+    // Whatever cannot be converted or exported is named before anything is written or trained.
+    let preprocessing = &dense.dataset.preprocessing;
+    let untrained = spiking(arguments, &dense, &quantized.folded()?)?;
+    if arguments.nir.is_some() {
+        NirFile::new((&untrained.blueprint, &untrained.state), &untrained.settings, preprocessing)?;
+    }
     let folder = create(arguments)?;
     if quantized.epochs > 0 {
         fine_tune(arguments, &dense, &mut quantized, &folder)?;
@@ -125,7 +165,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let network = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
 
     let judging = Instant::now();
-    let (test, preprocessing) = (&dense.dataset.test, &dense.dataset.preprocessing);
+    let test = &dense.dataset.test;
     let over_time = evaluate_over_time(&network, test, preprocessing, None)?;
     let dense_network = Network::from_state(&dense.blueprint, &dense.state, &device)?;
     let dense_work = evaluate_over_time(&dense_network, test, preprocessing, None)?;
@@ -150,8 +190,76 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     };
 
     let record = leave(&dense, &quantized, &spiking, &network, conversion, &folder, (start, judging))?;
-    // An export of the converted network (NIR) belongs here: `spiking.blueprint` and `spiking.state` are what it writes.
-    conclude(arguments, &record, &folder, &over_time, &spiking)
+    let nir = match &arguments.nir {
+        Some(file) => {
+            let nir = NirFile::new((&spiking.blueprint, &spiking.state), &spiking.settings, preprocessing)?;
+            nir.write(file)?;
+            Some((file.as_path(), nir.warnings))
+        }
+        None => None,
+    };
+    let neurobench = match arguments.neurobench {
+        true => Some(measured(&network, test, preprocessing)?),
+        false => None,
+    };
+    let neurons = over_time.neurons.iter().map(|work| work.neurons).sum();
+    summary::conclude(&Summary {
+        arguments,
+        record: &record,
+        folder: &folder,
+        test_examples: over_time.examples,
+        neurons,
+        steps: spiking.settings.steps,
+        nir,
+        neurobench,
+    })
+}
+
+/// Writes a run that spikes already as a NIR file; false if it is a dense run.
+fn export_spiking(arguments: &Arguments, file: &Path) -> Result<bool, Failure> {
+    let folder = RunFolder::open(&arguments.run)?;
+    let record = folder.read_record()?;
+    let Some(settings) = &record.settings.spiking else { return Ok(false) };
+    finished(&arguments.run, &record)?;
+    let blueprint = folder.read_blueprint()?;
+    let (state, _) = from_safetensors(&folder.read_model()?)?;
+    // Whether the stored numbers are those of the blueprint.
+    Network::with_state(&blueprint, Some(settings), &state, &cpu())?;
+    let nir = NirFile::new((&blueprint, &state), settings, &record.preprocessing)?;
+    nir.write(file)?;
+    if arguments.json {
+        say(json!({"run": arguments.run, "nir": file, "nir_warnings": nir.warnings}))?;
+    } else {
+        say(summary::nir_text(file, &nir.warnings))?;
+    }
+    Ok(true)
+}
+
+/// NeuroBench's metrics over these examples.
+fn measured(
+    network: &Network,
+    examples: &Examples,
+    preprocessing: &Preprocessing,
+) -> Result<NeuroBenchMetrics, Failure> {
+    let steps = network.spiking().map_or(1, |settings| settings.steps);
+    let indices: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut buffer = Vec::new();
+    let batches = indices.chunks((NEUROBENCH_ROWS / steps).max(1)).map(|batch| {
+        fill_batch(examples, preprocessing, batch, None, &mut buffer);
+        filled_tensor(batch.len(), buffer.len() / batch.len(), |x| x.copy_from_slice(&buffer))
+    });
+    Ok(neurobench_metrics(network, batches)?)
+}
+
+fn finished(run: &Path, record: &RunRecord) -> Result<(), Failure> {
+    let place = quoted(run);
+    match record.status {
+        RunStatus::Finished => Ok(()),
+        status => Err(Failure::Caller(format!(
+            "the run in {place} is not finished ({}); finish it with: gyrus learn --resume {place}",
+            status.name()
+        ))),
+    }
 }
 
 /// Reads the dense run and its data, and refuses what cannot be converted.
@@ -164,12 +272,7 @@ fn open(arguments: &Arguments) -> Result<Dense, Failure> {
             "the run in {place} spikes already; expected a dense run, as `gyrus learn` leaves it without --spiking"
         )));
     }
-    if record.status != RunStatus::Finished {
-        return Err(Failure::Caller(format!(
-            "the run in {place} is not finished ({}); finish it with: gyrus learn --resume {place}",
-            record.status.name()
-        )));
-    }
+    finished(&arguments.run, &record)?;
     if let Task::Regression { target, .. } = &record.task {
         return Err(Failure::Caller(format!(
             "the run in {place} predicts a number, {target:?}; expected a run that tells classes apart, whose accuracy \
@@ -380,121 +483,6 @@ fn example<'a>(dataset: &'a Dataset, network: &Network) -> Result<Option<Activit
     };
     let Some(label) = classes.first().and_then(|class| names.get(*class as usize)) else { return Ok(None) };
     let mut input = Vec::new();
-    gyrus_data::fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
+    fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
     Ok(Some(Activity { label, layers: activity(network, &input)? }))
-}
-
-fn conclude(
-    arguments: &Arguments,
-    record: &RunRecord,
-    folder: &RunFolder,
-    over_time: &OverTime,
-    spiking: &Spiking,
-) -> Result<(), Failure> {
-    let Some(conversion) = &record.conversion else { return Ok(()) };
-    if arguments.json {
-        let after = |row: &AfterSteps| {
-            json!({
-                "steps": row.steps,
-                "accuracy": row.accuracy,
-                "spikes_per_neuron": row.spikes_per_neuron,
-                "synaptic_operations": row.accumulates + row.multiply_accumulates,
-                "accumulates": row.accumulates,
-                "multiply_accumulates": row.multiply_accumulates,
-                "energy": row.energy,
-            })
-        };
-        let exact = conversion.exact.map(|ExactRecord { agreement, settled_after, enough_steps }| {
-            let Agreement { examples, differing_answers, differing_classes } = agreement;
-            json!({"examples": examples, "differing_answers": differing_answers, "differing_classes": differing_classes,
-                "settled_after": settled_after, "enough_steps": enough_steps})
-        });
-        return say(json!({
-            "run": folder.path(),
-            "from": arguments.run,
-            "data": record.data.name,
-            "levels": conversion.levels,
-            "steps": spiking.settings.steps,
-            "neurons": over_time.neurons.iter().map(|work| work.neurons).sum::<u64>(),
-            "test_examples": over_time.examples,
-            "dense_accuracy": conversion.dense_accuracy,
-            "quantized_accuracy": conversion.quantized_accuracy,
-            "after": conversion.after.iter().map(after).collect::<Vec<_>>(),
-            "exact": exact,
-            "fine_tuning_epochs": conversion.fine_tuning_epochs,
-            "fine_tuning_seconds": conversion.fine_tuning_seconds,
-            "total_seconds": record.timings.total_seconds,
-        }));
-    }
-    let percent = |share: f64| format!("{:.2} %", share * 100.0);
-    say(format_args!(
-        "dense network: {} of {} test examples; with activations of {} levels: {}\n",
-        percent(conversion.dense_accuracy),
-        over_time.examples,
-        conversion.levels,
-        percent(conversion.quantized_accuracy)
-    ))?;
-    say(table(conversion))?;
-    if let Some(exact) = &conversion.exact {
-        let agreement = &exact.agreement;
-        say(format_args!(
-            "\nanswers that differ from those of the quantised network in any bit: {} of {}; nothing fired after step {} \
-             ({} steps are enough for any input)",
-            agreement.differing_answers, agreement.examples, exact.settled_after, exact.enough_steps
-        ))?;
-    }
-    if conversion.fine_tuning_epochs > 0 {
-        note(format_args!(
-            "fine-tuning: {} epochs, {:.1} s; in all {:.1} s",
-            conversion.fine_tuning_epochs, conversion.fine_tuning_seconds, record.timings.total_seconds
-        ));
-    }
-    let file = match record.preprocessing {
-        Preprocessing::Image { .. } => "PICTURE.png",
-        Preprocessing::Table { .. } => "ROWS.csv",
-        Preprocessing::Events { .. } => "RECORDING",
-    };
-    say(format_args!(
-        "\nNext:\n  gyrus predict {} {file}      what it says after {} steps\n  open {}      spikes, potentials, accuracy \
-         and energy over the steps",
-        quoted(folder.path()),
-        spiking.settings.steps,
-        quoted(&folder.report_path())
-    ))
-}
-
-/// The accounts as a person reads them.
-fn table(conversion: &Conversion) -> String {
-    let mut text = String::from(
-        "                                                  energy of an answer, nJ\n\
-         \x20        accu-  beside     spikes/  synaptic  operations         with              quantised,\n\
-         steps     racy   dense     neuron  operations  only (dense)      memory (dense)    equal bits\n",
-    );
-    for row in &conversion.after {
-        let nanojoules = |picojoules: f64| short(picojoules / 1000.0);
-        let pair = |spiking: f64, dense: f64| format!("{} ({})", nanojoules(spiking), nanojoules(dense));
-        let energy = &row.energy;
-        text += &format!(
-            "{:>5}  {:>5.2} %  {:>+6.2}  {:>9}  {:>10}  {:<16}  {:<16}  {}\n",
-            row.steps,
-            row.accuracy * 100.0,
-            (row.accuracy - conversion.dense_accuracy) * 100.0,
-            short(row.spikes_per_neuron),
-            format!("{:.0}", row.accumulates + row.multiply_accumulates),
-            pair(energy.spiking.operations_pj, energy.dense.operations_pj),
-            pair(energy.spiking.with_memory_pj, energy.dense.with_memory_pj),
-            nanojoules(energy.quantized.with_memory_pj),
-        );
-    }
-    text.pop();
-    text
-}
-
-/// Three significant digits.
-fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }
