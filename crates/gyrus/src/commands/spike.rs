@@ -32,8 +32,9 @@ use crate::failure::Failure;
 use crate::progress::Watcher;
 use crate::say::{note, say};
 
-/// Levels of a quantised activation where nothing else is said.
+/// Levels of a quantised activation where nothing else is said. Signed spikes settle the sooner the fewer there are.
 const LEVELS: u32 = 8;
+const EXACT_LEVELS: u32 = 4;
 /// The learning rate of fine-tuning, as a share of that of the training.
 const LEARNING_RATE: f64 = 0.2;
 /// Steps times examples of one pass that NeuroBench's metrics are counted over.
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     /// The spiking run folder [default: RUN-spiking]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Levels of a quantised activation; a run that was trained with quantised activations keeps its own [default: 8]
+    /// Levels of a quantised activation; a run that was trained with quantised activations keeps its own [default: 8, with --exact 4]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     levels: Option<u32>,
     /// Epochs of fine-tuning with quantised activations; 0 for none [default: half of those of the run]
@@ -139,6 +140,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let dense = open(arguments)?;
+<<<<<<< HEAD
     let levels = arguments.levels.unwrap_or(LEVELS) as usize;
     let mut blueprint = quantized_form(&dense.blueprint, levels)?;
     if arguments.nir.is_some() {
@@ -155,6 +157,12 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.nir.is_some() {
         NirFile::new((&untrained.blueprint, &untrained.state), &untrained.settings, preprocessing)?;
     }
+=======
+    let levels = arguments.levels.unwrap_or(if arguments.exact { EXACT_LEVELS } else { LEVELS }) as usize;
+    let mut quantized = calibrated(arguments, &dense, quantized_form(&dense.blueprint, levels)?)?;
+    // Whatever cannot be converted is named before anything is written or trained.
+    spiking(arguments, &dense, &quantized.folded()?)?;
+>>>>>>> spike
     let folder = create(arguments)?;
     if quantized.epochs > 0 {
         fine_tune(arguments, &dense, &mut quantized, &folder)?;
