@@ -140,8 +140,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let dense = open(arguments)?;
-<<<<<<< HEAD
-    let levels = arguments.levels.unwrap_or(LEVELS) as usize;
+    let levels = arguments.levels.unwrap_or(if arguments.exact { EXACT_LEVELS } else { LEVELS }) as usize;
     let mut blueprint = quantized_form(&dense.blueprint, levels)?;
     if arguments.nir.is_some() {
         let maxima = blueprint;
@@ -157,12 +156,6 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.nir.is_some() {
         NirFile::new((&untrained.blueprint, &untrained.state), &untrained.settings, preprocessing)?;
     }
-=======
-    let levels = arguments.levels.unwrap_or(if arguments.exact { EXACT_LEVELS } else { LEVELS }) as usize;
-    let mut quantized = calibrated(arguments, &dense, quantized_form(&dense.blueprint, levels)?)?;
-    // Whatever cannot be converted is named before anything is written or trained.
-    spiking(arguments, &dense, &quantized.folded()?)?;
->>>>>>> spike
     let folder = create(arguments)?;
     if quantized.epochs > 0 {
         fine_tune(arguments, &dense, &mut quantized, &folder)?;

@@ -103,10 +103,17 @@ pub(super) fn conclude(summary: &Summary<'_>) -> Result<(), Failure> {
     };
     say(format_args!(
         "\nNext:\n  gyrus predict {} {file}      what it says after {} steps\n  open {}      spikes, potentials, accuracy \
-         and energy over the steps",
+         and energy over the steps{}",
         quoted(folder.path()),
         steps,
-        quoted(&folder.report_path())
+        quoted(&folder.report_path()),
+        match conversion.exact {
+            Some(_) => String::new(),
+            None => format!(
+                "\n  gyrus spike {} --exact --out DIR      signed spikes, which need fewer steps",
+                quoted(&arguments.run)
+            ),
+        }
     ))
 }
 
