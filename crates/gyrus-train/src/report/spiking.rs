@@ -147,9 +147,9 @@ pub(super) fn activity(layers: &[LayerActivity]) -> String {
         return String::new();
     }
     format!(
-        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron; below, the potentials of \
-         the first three, in units of the threshold (dashed), before the reset. Of each layer, neurons that fire are shown \
-         first.</p>"
+        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron, spikes of sign −1 in \
+         orange; below, the potentials of the first three, in units of the threshold (dashed), before the reset. Of each \
+         layer, neurons that fire are shown first.</p>"
     )
 }
 
