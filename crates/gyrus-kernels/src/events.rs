@@ -11,6 +11,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::convolution::Convolution;
+use crate::event_window::{COLUMNS, PictureRow, slide};
 use crate::membrane;
 use crate::neuron::NeuronKind;
 use crate::quantize::steps_in;
@@ -416,6 +417,15 @@ impl WithSimd for Scatter<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> u64 {
         let shape = &self.table.shape;
         let side_by_side = shape.groups == 1 && [shape.stride[1], shape.dilation[1]] == [1, 1];
+        // A window of so many sums wants the widest registers.
+        if side_by_side && shape.kernel[1] == COLUMNS && self.values.is_none() && S::F32_LANES == LANE {
+            match self.table.group_lanes {
+                1 => return self.slide::<S, 1>(simd),
+                2 => return self.slide::<S, 2>(simd),
+                4 => return self.slide::<S, 4>(simd),
+                _ => {}
+            }
+        }
         match (side_by_side, shape.kernel[1] * self.table.group_lanes) {
             (true, 3) => self.run::<S, 3>(simd),
             (true, 6) => self.run::<S, 6>(simd),
@@ -426,6 +436,63 @@ impl WithSimd for Scatter<'_> {
 }
 
 impl Scatter<'_> {
+    /// Adds spikes row by row of the picture, where a sum of a pixel is `LANES` registers.
+    #[inline(always)]
+    fn slide<S: Simd, const LANES: usize>(self, simd: S) -> u64 {
+        let Scatter { table, events, sums, touched, .. } = self;
+        assert!(events.is_sorted(), "events ascend");
+        let shape = &table.shape;
+        let (channels, out_row) = (shape.channels, table.out_width * LANES * LANE);
+        let weights_of = channels * COLUMNS * LANES;
+        let mut additions = 0;
+        let mut left = events;
+        while let Some(&event) = left.first() {
+            let y = event as usize / (shape.width * channels);
+            let first = y * shape.width * channels;
+            let count = left.partition_point(|&event| (event as usize) < first + shape.width * channels);
+            let events = left.split_off(..count).unwrap_or_default();
+            let row =
+                PictureRow { events, first, channels, padding: shape.padding[2], out_width: table.out_width };
+            let mut rows = table.rows.of(y);
+            while !rows.is_empty() {
+                // At most 24 registers of sums.
+                let most = if LANES > 2 { 2 } else { 3 };
+                let (now, later) = rows.split_at(most.min(rows.len()));
+                rows = later;
+                let weights = |r: usize| {
+                    let lanes = &table.lanes[now[r].0 as usize * weights_of..][..weights_of];
+                    lanes.as_ptr().cast::<f32>()
+                };
+                let mut sums = |r: usize| sums[now[r].1 as usize * out_row..][..out_row].as_mut_ptr();
+                let reached = |from: usize, to: usize| {
+                    for &(_, row) in now {
+                        let pixel = row as usize * table.out_width;
+                        let first = (pixel + from) * LANES * LANE / TOUCHED;
+                        let last = ((pixel + to + 1) * LANES * LANE - 1) / TOUCHED;
+                        touched[first..=last].fill(true);
+                    }
+                };
+                // SAFETY: events ascend, those of the row are in it; weights and sums were cut to their sizes.
+                let reached = unsafe {
+                    match now.len() {
+                        1 => slide::<S, 1, LANES>(simd, &row, [weights(0)], [sums(0)], reached),
+                        2 => {
+                            let sums = [sums(0), sums(1)];
+                            slide::<S, 2, LANES>(simd, &row, [weights(0), weights(1)], sums, reached)
+                        }
+                        _ => {
+                            let weights = [weights(0), weights(1), weights(2)];
+                            let sums = [sums(0), sums(1), sums(2)];
+                            slide::<S, 3, LANES>(simd, &row, weights, sums, reached)
+                        }
+                    }
+                };
+                additions += reached * now.len();
+            }
+        }
+        additions as u64 * shape.outputs as u64
+    }
+
     /// `WHOLE`: lanes of a kernel row whose weights are added at once; 1 where that is known when the program runs, 0 where
     /// they are not added at once.
     #[inline(always)]
@@ -500,6 +567,42 @@ mod tests {
         );
     }
 
+    fn check_convolution(shape: &Convolution, share: f64) {
+        let w = values(shape.outputs * shape.channels / shape.groups * shape.kernel[0] * shape.kernel[1], 1);
+        let x = spike_values(shape.input_len(), share, 2);
+        let table = ConvolutionTable::new(shape, &w);
+        let results = shape.outputs / shape.groups;
+        let run = |x: &[f32], graded: bool| {
+            let (events, numbers) = events_of(x);
+            let mut sums = vec![0.0; table.sums_len()];
+            let mut touched = vec![false; sums.len().div_ceil(TOUCHED)];
+            let additions = table.add(&events, graded.then_some(&numbers[..]), &mut sums, &mut touched);
+            for (at, sum) in sums.iter().enumerate() {
+                assert!(*sum == 0.0 || touched[at / TOUCHED]);
+            }
+            (
+                sums.chunks(table.group_len())
+                    .flat_map(|group| group[..results].to_vec())
+                    .collect::<Vec<_>>(),
+                additions,
+            )
+        };
+        let mut expected = vec![0.0; shape.output_len()];
+        let bits = oracle::pack(&x, shape.input_len());
+        assert_eq!(bits.len(), words(shape.input_len()));
+        spike_convolution(shape, &bits, &w, None, &mut expected);
+        let (sums, additions) = run(&x, false);
+        same(&sums, &expected);
+        let mut products = 0;
+        oracle::convolution_products(shape, |input, _, _| products += u64::from(x[input] != 0.0));
+        assert_eq!(additions, products);
+        if shape.groups == 1 {
+            let graded: Vec<f32> = values(x.len(), 3).iter().zip(&x).map(|(a, b)| a * b).collect();
+            convolution(shape, &graded, &w, None, None, false, &mut expected);
+            same(&run(&graded, true).0, &expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn linear_sums_are_those_of_the_clocked_products(inputs in 1usize..90, outputs in 1usize..300, share in 0.0f64..1.0) {
@@ -531,7 +634,7 @@ mod tests {
         #[test]
         fn sums_of_convolutions_are_those_of_the_clocked_ones(
             height in 4usize..9, width in 4usize..9, channels in 1usize..20, outputs in 1usize..70, groups in 1usize..4,
-            kernel in 1usize..4, stride in 1usize..4, padding in 0usize..3, dilation in 1usize..3, share in 0.0f64..1.0,
+            kernel in 1usize..4, across in 2usize..4, stride in 1usize..4, padding in 0usize..3, dilation in 1usize..3, share in 0.0f64..1.0,
         ) {
             let shape = Convolution {
                 batch: 1,
@@ -539,40 +642,34 @@ mod tests {
                 width,
                 channels: channels * groups,
                 outputs: outputs * groups,
-                kernel: [kernel, 2],
+                kernel: [kernel, across],
                 stride: [stride, 3 - stride.min(2)],
                 padding: [padding, 1, 2, padding],
                 dilation: [1, dilation],
                 groups,
             };
-            let w = values(shape.outputs * channels * kernel * 2, 1);
-            let x = spike_values(shape.input_len(), share, 2);
-            let table = ConvolutionTable::new(&shape, &w);
-            let results = outputs;
-            let run = |x: &[f32], graded: bool| {
-                let (events, numbers) = events_of(x);
-                let mut sums = vec![0.0; table.sums_len()];
-                let mut touched = vec![false; sums.len().div_ceil(TOUCHED)];
-                let additions = table.add(&events, graded.then_some(&numbers[..]), &mut sums, &mut touched);
-                for (at, sum) in sums.iter().enumerate() {
-                    assert!(*sum == 0.0 || touched[at / TOUCHED]);
-                }
-                (sums.chunks(table.group_len()).flat_map(|group| group[..results].to_vec()).collect::<Vec<_>>(), additions)
+            check_convolution(&shape, share);
+        }
+
+        #[test]
+        fn sums_of_windows_that_slide_are_those_of_the_clocked_ones(
+            height in 1usize..7, width in 1usize..20, channels in 1usize..20, outputs in 1usize..65,
+            kernel in 1usize..6, stride in 1usize..3, padding in 0usize..4, behind in 2usize..4, share in 0.0f64..1.0,
+        ) {
+            let shape = Convolution {
+                batch: 1,
+                height,
+                width,
+                channels,
+                outputs,
+                kernel: [kernel, 3],
+                stride: [stride, 1],
+                padding: [kernel, 1, padding, behind],
+                dilation: [1, 1],
+                groups: 1,
             };
-            let mut expected = vec![0.0; shape.output_len()];
-            let bits = oracle::pack(&x, shape.input_len());
-            assert_eq!(bits.len(), words(shape.input_len()));
-            spike_convolution(&shape, &bits, &w, None, &mut expected);
-            let (sums, additions) = run(&x, false);
-            same(&sums, &expected);
-            let mut products = 0;
-            oracle::convolution_products(&shape, |input, _, _| products += u64::from(x[input] != 0.0));
-            prop_assert_eq!(additions, products);
-            if groups == 1 {
-                let graded: Vec<f32> = values(x.len(), 3).iter().zip(&x).map(|(a, b)| a * b).collect();
-                convolution(&shape, &graded, &w, None, None, false, &mut expected);
-                same(&run(&graded, true).0, &expected);
-            }
+            // Mostly silent pictures have gaps between the windows.
+            check_convolution(&shape, share * share * share);
         }
     }
 }

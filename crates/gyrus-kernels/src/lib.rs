@@ -11,6 +11,7 @@ pub mod convolution;
 pub mod convolution_backward;
 mod depthwise;
 pub mod elementwise;
+mod event_window;
 pub mod events;
 pub mod loss;
 pub mod matmul;
