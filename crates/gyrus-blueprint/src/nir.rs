@@ -5,7 +5,8 @@
 //! nested graphs (flattened; names joined by `.`), branches, cycles and delays. [`write_nir`] makes files that version
 //! 1.0.8 of it reads. Between the two stand these rules:
 //!
-//! - **Time** is in seconds in files and in milliseconds here. The decimal point moves, so nothing is rounded.
+//! - **Time** is in seconds in files and in milliseconds here. The decimal point moves, so
+//!   numbers of up to 15 digits are not rounded.
 //! - **Constants of neurons** are one array in a file: one number here where all are equal, else `per_neuron`.
 //! - **r of I and IF** has no agreed unit. An r of 1 is what sinabs, Norse and snnTorch write of neurons that add I at each
 //!   step, however long ([`NirNetwork::with_step`]). Any other number is per second, as SpikingJelly writes 1 / dt. Files of
