@@ -75,15 +75,14 @@ fn layer(
         floats(observation.tensor).into_iter().map(|spike| spike as i8).collect()
     };
     let of = |neuron: usize| -> Vec<i8> { (0..steps).map(|step| spikes[step * neurons + neuron]).collect() };
-    let active: Vec<usize> =
-        (0..neurons).filter(|&neuron| of(neuron).iter().any(|spike| *spike != 0)).collect();
+    let fires = |neuron: &usize| of(*neuron).iter().any(|spike| *spike != 0);
+    let (active, silent): (Vec<usize>, Vec<usize>) = (0..neurons).partition(fires);
     // Evenly over those that fire; a layer in which few do is filled up with silent ones.
     let evenly = |from: &[usize], count: usize| -> Vec<usize> {
         let count = count.min(from.len());
         (0..count).map(|place| from[place * from.len() / count.max(1)]).collect()
     };
     let mut shown = evenly(&active, SHOWN);
-    let silent: Vec<usize> = (0..neurons).filter(|neuron| !active.contains(neuron)).collect();
     shown.extend(evenly(&silent, SHOWN - shown.len()));
     let constant = currents.len() == neurons && steps > 1;
     let starts = network.state().remove(&format!("{}.start", node.name));

@@ -258,6 +258,9 @@ fn ctrl_c_saves_within_the_first_epoch_and_says_how_to_go_on() {
     assert_eq!(said["run"], cut.to_str().unwrap());
     assert!(model(&whole) == model(&cut), "the weights differ");
     assert_eq!(metrics(&whole), metrics(&cut));
+    let timings = &record(&cut)["timings"];
+    let [total, train] = ["total_seconds", "train_seconds"].map(|name| timings[name].as_f64().unwrap());
+    assert!(total >= train, "the time before the interruptions is lost: {timings}");
 
     let sentence = refused(&gyrus(["learn", "--resume"]).arg(&cut).output().unwrap());
     assert!(sentence.contains("is finished already"), "{sentence}");

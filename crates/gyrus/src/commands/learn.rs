@@ -137,10 +137,6 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         None => prepare(arguments)?,
     };
     let Prepared { dataset, blueprint, mut record, folder } = prepared;
-    // A run that was stopped has no total yet.
-    let timings = &record.timings;
-    let earlier = timings.total_seconds.max(timings.data_seconds + timings.train_seconds);
-    let earlier = if arguments.resume.is_some() { earlier } else { 0.0 };
     if record.timings.data_seconds == 0.0 {
         record.timings.data_seconds = start.elapsed().as_secs_f64();
     }
@@ -156,7 +152,10 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
             quoted(folder.path())
         ))),
         Outcome::Finished { test, mut record } => {
-            record.timings.total_seconds = earlier + start.elapsed().as_secs_f64();
+            let timings = &mut record.timings;
+            let parts = timings.data_seconds + timings.train_seconds + timings.test_seconds;
+            // Of a run that was stopped or killed, the training before that counts too.
+            timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
             folder.finish(&record, &report::render(&dataset, &blueprint, &record, &folder, &test, None)?)?;
             conclude(arguments, &record, &folder, &blueprint)
         }
