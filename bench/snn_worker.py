@@ -1,6 +1,7 @@
 """The worker of one library of spiking networks: `snn_worker.py snntorch`, `spikingjelly` or `norse`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "images".
+Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "images";
+for the event-driven works that is the folder with the trained network and the pictures.
 "import_bytes" is the resident size right after the library, and with it PyTorch, was imported.
 """
 
@@ -19,7 +20,19 @@ from torch_worker import configure, quiet_times, resident_bytes, serve, timed_st
 
 IMPORT_BYTES = resident_bytes("VmRSS")
 
-from snn_works import WORKS, Work, variants
+import snn_works
+
+
+def variants(name):
+    return ["multi-step"] if name.startswith("events-") else snn_works.variants(name)
+
+
+def work(name, variant, images):
+    if name.startswith("events-"):
+        import event_works
+
+        return event_works.Work(images)
+    return snn_works.Work(name, PEER, variant, images)
 
 
 class Worker:
@@ -30,15 +43,15 @@ class Worker:
         command = request.get("cmd")
         if command in ("choose", "setup"):
             name = request["work"]
-            if name not in WORKS:
-                raise ValueError(f"unknown work '{name}'; known: {', '.join(WORKS)}")
+            if name not in snn_works.WORKS and not name.startswith("events-"):
+                raise ValueError(f"unknown work '{name}'; known: {', '.join(snn_works.WORKS)}")
             configure(request["threads"])
             if command == "choose":
                 if len(variants(name)) == 1:
                     return {"variant": variants(name)[0], "variants_us": {}}
-                quiet = quiet_times({v: Work(name, PEER, v, request["images"]) for v in variants(name)})
+                quiet = quiet_times({v: work(name, v, request["images"]) for v in variants(name)})
                 return {"variant": min(quiet, key=quiet.get), "variants_us": quiet}
-            self.work = Work(name, PEER, request["variant"], request["images"])
+            self.work = work(name, request["variant"], request["images"])
             return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
         if command == "steps":
             if self.work is None:

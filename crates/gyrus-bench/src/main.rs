@@ -1,10 +1,11 @@
 //! `gyrus-bench`: times Gyrus and its peers on the same work and prints the ratios.
 //!
 //! For each work worker processes are started, ours (this program's `worker` command) and `bench/torch_worker.py`, or
-//! `bench/snn_worker.py` for each library of spiking networks; all speak one JSON object per line on stdin and stdout. They take turns, so that
-//! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
-//! resident size of the process; whole programs are compared by their wall time from start to finish.
+//! `bench/snn_worker.py` for each library of spiking networks; all speak one JSON object per line on stdin and stdout.
+//! They take turns, so that whatever else the machine does falls on both. What is compared is the median time of a step
+//! and the largest resident size of the process; whole programs are compared by their wall time from start to finish.
 
+mod events;
 mod images;
 mod measure;
 mod memory;
@@ -110,6 +111,17 @@ fn run(options: &Options) -> Result<()> {
                     .and_then(|file| measure::steps(work, &setting, Some(&file)))
             }
             Kind::Spiking => measure::steps(work, &setting, None),
+            Kind::Events => {
+                let place = folder.0.join("events");
+                let prepared = match place.is_dir() {
+                    true => Ok(()),
+                    false => std::fs::create_dir(&place).map_err(anyhow::Error::from).and_then(|()| {
+                        let (gyrus, data) = (options.gyrus.as_deref(), options.data.as_deref());
+                        events::prepare(&place, gyrus, data, options.threads)
+                    }),
+                };
+                prepared.and_then(|()| measure::steps(work, &setting, Some(&place)))
+            }
             Kind::Whole => {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
             }

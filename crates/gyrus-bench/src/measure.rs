@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::peer::Peer;
 use crate::report::{Choice, Row, Side};
-use crate::works::{Kind, Work};
+use crate::works::{EVENTS_BESIDE_CLOCKED, Kind, Work};
 
 /// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
@@ -52,11 +52,11 @@ struct Memory {
     import_bytes: Option<u64>,
 }
 
-/// A library that is measured beside ours.
+/// What is measured beside our body of the work.
 struct Library {
     /// For messages and the report.
     name: &'static str,
-    /// The worker's script and arguments.
+    /// The worker's script and arguments; none for our own worker, which then takes its clocked body.
     worker: &'static [&'static str],
 }
 
@@ -67,12 +67,24 @@ const SPIKING: &[Library] = &[
     Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
 ];
 
+const SPIKINGJELLY: &[Library] =
+    &[Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] }];
+const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
+
 impl Library {
     fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
+        let [script, arguments @ ..] = self.worker else { return ours(self.name) };
         let mut command = Command::new(setting.python);
-        command.arg(setting.bench.join(self.worker[0])).args(&self.worker[1..]);
+        command.arg(setting.bench.join(script)).args(arguments);
         Peer::start(self.name, command)
     }
+}
+
+/// Our own worker.
+fn ours(name: &str) -> Result<Peer> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("worker");
+    Peer::start(name, command)
 }
 
 /// A worker in the middle of a measurement.
@@ -84,12 +96,18 @@ struct Runner {
     times_us: Vec<f64>,
 }
 
-/// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, for works that need it.
+/// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, or the folder that
+/// [`events`](crate::events) prepared, for works that need it.
 ///
 /// # Errors
 /// When a worker fails, or the networks differ in size.
 pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -> Result<Row> {
-    let libraries = if work.kind == Kind::Spiking { SPIKING } else { TORCH };
+    let libraries = match work.kind {
+        Kind::Spiking => SPIKING,
+        Kind::Events if work.name == EVENTS_BESIDE_CLOCKED => CLOCKED,
+        Kind::Events => SPIKINGJELLY,
+        _ => TORCH,
+    };
     let request = json!({"work": work.name, "threads": setting.threads, "images": images});
     let ask = |cmd: &str, variant: Option<&str>| {
         let mut request = request.clone();
@@ -110,9 +128,7 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
         Ok(())
     };
     if !setting.torch_only {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("worker");
-        start("Gyrus", Peer::start("Gyrus", command)?, None)?;
+        start("Gyrus", ours("Gyrus")?, None)?;
     }
     for library in libraries {
         // Trying variants takes memory, so another process than the measured one does it.

@@ -42,14 +42,7 @@ pub(crate) fn learn_mnist(
     let mut programs = Vec::new();
     let runs = RunFolder::new()?;
     if !setting.torch_only {
-        let gyrus = match gyrus {
-            Some(gyrus) => gyrus.to_path_buf(),
-            None => std::env::current_exe()?.with_file_name("gyrus"),
-        };
-        if !gyrus.is_file() {
-            bail!("the program {} does not exist; build it, or name one with --gyrus", gyrus.display());
-        }
-        let mut command = Command::new(gyrus);
+        let mut command = Command::new(program(gyrus)?);
         command.args(["learn", "mnist", "--blueprint", "mnist-cnn", "--epochs", "1", "--json"]);
         command.args(["--batch-size", "64", "--optimizer", "adamw", "--threads", &threads]);
         command.arg("--data").arg(&data).arg("--out").arg(runs.0.join("run"));
@@ -76,6 +69,21 @@ pub(crate) fn learn_mnist(
         .collect();
     let peers = sides.split_off(sides.len() - 1);
     Ok(Row::new(work, sides.pop(), peers))
+}
+
+/// The program `gyrus`: the one named, or that beside this program.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
+    let gyrus = match named {
+        Some(gyrus) => gyrus.to_path_buf(),
+        None => std::env::current_exe()?.with_file_name("gyrus"),
+    };
+    if !gyrus.is_file() {
+        bail!("the program {} does not exist; build it, or name one with --gyrus", gyrus.display());
+    }
+    Ok(gyrus)
 }
 
 /// The directory of the MNIST files: the one named, or the default.

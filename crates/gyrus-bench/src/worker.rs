@@ -1,22 +1,56 @@
 //! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/torch_worker.py` does.
 
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{memory, ours};
+use crate::{events, memory, ours};
 
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 enum Request {
-    Setup { work: String, threads: usize, images: Option<PathBuf> },
+    Choose,
+    Setup { work: String, threads: usize, images: Option<PathBuf>, variant: Option<String> },
     Steps { count: usize },
     Memory,
     Exit,
 }
+
+/// What a worker has been set up for.
+enum Work {
+    Steps(Box<ours::Work>),
+    Events(events::Work),
+}
+
+impl Work {
+    fn new(name: &str, threads: usize, images: Option<&Path>, variant: Option<&str>) -> Result<Self> {
+        if name.starts_with("events-") {
+            let folder = images.context("this work needs a trained network")?;
+            return Ok(Self::Events(events::Work::new(folder, variant == Some(CLOCKED), threads)?));
+        }
+        Ok(Self::Steps(Box::new(ours::create(name, threads, images)?)))
+    }
+
+    fn parameters(&self) -> usize {
+        match self {
+            Self::Steps(work) => work.parameters(),
+            Self::Events(work) => work.parameters(),
+        }
+    }
+
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+        match self {
+            Self::Steps(work) => work.steps(count),
+            Self::Events(work) => work.steps(count),
+        }
+    }
+}
+
+/// The variant that is our own peer.
+const CLOCKED: &str = "clocked";
 
 /// Serves requests until "exit" or the end of `requests`.
 ///
@@ -41,10 +75,11 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 }
 
 /// The reply to one request, or none where it ends the conversation.
-fn reply(request: Request, work: &mut Option<ours::Work>) -> Result<Option<Value>> {
+fn reply(request: Request, work: &mut Option<Work>) -> Result<Option<Value>> {
     let reply = match request {
-        Request::Setup { work: name, threads, images } => {
-            let created = ours::create(&name, threads, images.as_deref())?;
+        Request::Choose => json!({"ok": true, "variant": CLOCKED, "variants_us": {}}),
+        Request::Setup { work: name, threads, images, variant } => {
+            let created = Work::new(&name, threads, images.as_deref(), variant.as_deref())?;
             let parameters = created.parameters();
             *work = Some(created);
             json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})

@@ -7,6 +7,9 @@ pub(crate) enum Kind {
     Steps,
     /// The same with a worker for each library of spiking networks.
     Spiking,
+    /// One picture at a time through a trained and converted network: our event-driven body and SpikingJelly, or our
+    /// clocked body.
+    Events,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -14,7 +17,7 @@ pub(crate) enum Kind {
 /// One work.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// Its name, the same in `bench/torch_works.py` or `bench/snn_works.py`.
+    /// Its name, the same in `bench/torch_works.py`, `bench/snn_works.py` or `bench/event_works.py`.
     pub(crate) name: &'static str,
     /// How it is measured.
     pub(crate) kind: Kind,
@@ -25,7 +28,7 @@ pub(crate) struct Work {
 impl Work {
     /// The ratio of our peak memory to that of the leanest peer that we want to reach at most.
     pub(crate) fn memory_ratio_goal(&self) -> f64 {
-        if self.kind == Kind::Spiking { 0.5 } else { 1.0 }
+        if matches!(self.kind, Kind::Spiking | Kind::Events) { 0.5 } else { 1.0 }
     }
 }
 
@@ -46,7 +49,13 @@ pub(crate) const WORKS: &[Work] = &[
     spiking("spiking-layer-wide", 0.3),
     spiking("spiking-mnist-train", 0.3),
     spiking("spiking-cnn-train", 0.4),
+    Work { name: EVENTS_BESIDE_SPIKINGJELLY, kind: Kind::Events, time_ratio_goal: 0.1 },
+    Work { name: EVENTS_BESIDE_CLOCKED, kind: Kind::Events, time_ratio_goal: 0.5 },
 ];
+
+/// The two works of the event-driven body.
+pub(crate) const EVENTS_BESIDE_SPIKINGJELLY: &str = "events-mnist-infer-1";
+pub(crate) const EVENTS_BESIDE_CLOCKED: &str = "events-beside-clocked";
 
 const fn steps(name: &'static str, time_ratio_goal: f64) -> Work {
     Work { name, kind: Kind::Steps, time_ratio_goal }
@@ -64,7 +73,9 @@ mod tests {
     fn the_python_side_knows_every_work_made_of_steps() {
         let torch = include_str!("../../../bench/torch_works.py");
         let spiking = include_str!("../../../bench/snn_works.py");
-        for work in WORKS.iter().filter(|work| work.kind != Kind::Whole) {
+        let events = include_str!("../../../bench/event_works.py");
+        assert!(events.contains(&format!("WORKS = [\"{EVENTS_BESIDE_SPIKINGJELLY}\"]")));
+        for work in WORKS.iter().filter(|work| matches!(work.kind, Kind::Steps | Kind::Spiking)) {
             let python = if work.kind == Kind::Spiking { spiking } else { torch };
             let entry = format!("\"{}\": (", work.name);
             assert!(python.contains(&entry), "the Python side lacks {}", work.name);

@@ -107,6 +107,53 @@ pub fn count_max_pool(shape: &Pooling, steps: usize, x: &[f32], y: &mut [f32]) {
     });
 }
 
+/// Gradient of [`count_max_pool`] for its input: `dx` as long as `x`, from `dy`, as long as `y`.
+///
+/// With the counts `n(t)` of a window's inputs and their maximum `m(t)`, `y(t) = m(t) − m(t−1)`; so `m(t)` has the gradient
+/// `dy(t) − dy(t+1)`, which goes to the count that equals it ([`max_pool_backward`](crate::pooling::max_pool_backward)),
+/// and from there to all inputs up to `t`.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn count_max_pool_backward(shape: &Pooling, steps: usize, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let (picture, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
+    assert_eq!(x.len(), steps * shape.input_len(), "x is [steps * batch, height, width, channels]");
+    assert_eq!(
+        dy.len(),
+        steps * shape.output_len(),
+        "dy is [steps * batch, out_height, out_width, channels]"
+    );
+    assert_eq!(dx.len(), x.len(), "dx is [steps * batch, height, width, channels]");
+    let target = SharedMut(dx.as_mut_ptr());
+    for_each_task(shape.batch, false, |b| {
+        let mut counts = vec![0.0f32; picture];
+        let mut largest = vec![0.0f32; out];
+        let mut change = vec![0.0f32; out];
+        let mut of_step = vec![0.0f32; picture];
+        let mut sum = vec![0.0f32; picture];
+        let one = Pooling { batch: 1, ..*shape };
+        let row = |step: usize| step * shape.batch + b;
+        for step in 0..steps {
+            counts.iter_mut().zip(&x[row(step) * picture..][..picture]).for_each(|(count, x)| *count += x);
+        }
+        for step in (0..steps).rev() {
+            // What `dy(t) − dy(t+1)` is: `change` holds the later one, negated.
+            let dy = &dy[row(step) * out..][..out];
+            change.iter_mut().zip(dy).for_each(|(change, dy)| *change += dy);
+            crate::pooling::max_pool(&one, &counts, &mut largest);
+            crate::pooling::max_pool_backward(&one, &counts, &largest, &change, &mut of_step);
+            // SAFETY: each task has its own pictures.
+            let dx = unsafe { target.slice(row(step) * picture, picture) };
+            for ((dx, sum), of_step) in dx.iter_mut().zip(&mut sum).zip(&of_step) {
+                *sum += of_step;
+                *dx = *sum;
+            }
+            counts.iter_mut().zip(&x[row(step) * picture..][..picture]).for_each(|(count, x)| *count -= x);
+            change.iter_mut().zip(dy).for_each(|(change, dy)| *change = -dy);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +209,39 @@ mod tests {
             let mut expected = vec![0.0; shape.output_len()];
             crate::pooling::max_pool(&shape, &counts, &mut expected);
             assert_eq!(outs, expected);
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_the_spiking_maximum_is_that_of_finite_differences() {
+        let shape = Pooling {
+            batch: 2,
+            height: 4,
+            width: 3,
+            channels: 2,
+            kernel: [2, 2],
+            stride: [2, 1],
+            padding: [0; 4],
+        };
+        let steps = 5;
+        // No two counts of a window are equal, so that the maximum has a derivative.
+        let x = values(steps * shape.input_len(), 5);
+        let dy = values(steps * shape.output_len(), 6);
+        let loss = |x: &[f32]| -> f64 {
+            let mut y = vec![0.0; dy.len()];
+            count_max_pool(&shape, steps, x, &mut y);
+            y.iter().zip(&dy).map(|(y, dy)| f64::from(*y) * f64::from(*dy)).sum()
+        };
+        let mut dx = vec![f32::NAN; x.len()];
+        count_max_pool_backward(&shape, steps, &x, &dy, &mut dx);
+        for (at, dx) in dx.iter().enumerate() {
+            let moved = |by: f32| {
+                let mut x = x.clone();
+                x[at] += by;
+                loss(&x)
+            };
+            let expected = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+            assert!((expected - f64::from(*dx)).abs() < 2e-3, "{at}: {dx} is not {expected}");
         }
     }
 }

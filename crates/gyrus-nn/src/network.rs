@@ -630,7 +630,7 @@ impl Network {
 
 /// Refuses what a conversion makes and training has no gradient for.
 fn check_trainable(blueprint: &Blueprint) -> Result<(), NetworkError> {
-    let made = |kind: &NodeKind| matches!(kind, NodeKind::CountMaxPool2d { .. } | NodeKind::SignedIF { .. });
+    let made = |kind: &NodeKind| matches!(kind, NodeKind::SignedIF { .. });
     match blueprint.nodes().iter().find(|node| made(&node.kind)) {
         Some(node) => Err(NetworkError::NoSpikingBody {
             node: node.name.clone(),

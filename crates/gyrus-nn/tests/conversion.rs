@@ -214,9 +214,12 @@ fn what_has_no_spiking_form_is_named() {
 }
 
 #[test]
-fn what_a_conversion_made_is_not_trained() {
+fn signed_spikes_are_not_trained_and_counting_maxima_are() {
     let (blueprint, state) = quantized(&many_kinds(), 4);
     let (spiking, _) = integrate_and_fire_form(&blueprint, &state).unwrap();
-    let error = Network::check(&spiking, Some(&SpikingSettings::default())).unwrap_err().to_string();
-    assert!(error.contains("`max`") && error.contains("CountMaxPool2d"), "{error}");
+    assert!(spiking.nodes().iter().any(|node| matches!(node.kind, NodeKind::CountMaxPool2d { .. })));
+    Network::check(&spiking, Some(&SpikingSettings::default())).unwrap();
+    let exact = exact_form(&blueprint, &state, 4.0).unwrap();
+    let error = Network::check(&exact.spiking.0, Some(&exact.settings)).unwrap_err().to_string();
+    assert!(error.contains("SignedIF") && error.contains("no gradient"), "{error}");
 }

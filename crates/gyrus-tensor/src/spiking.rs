@@ -17,7 +17,7 @@ use gyrus_kernels::neuron::{
     neuron_backward, neuron_forward,
 };
 use gyrus_kernels::pooling::Pooling;
-use gyrus_kernels::quantize::count_max_pool;
+use gyrus_kernels::quantize::{count_max_pool, count_max_pool_backward};
 use gyrus_kernels::recurrent::{Feedback, RecurrentGradients, recurrent_backward, recurrent_forward};
 use gyrus_kernels::signed::{SignedShape, signed_integrate_and_fire};
 use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
@@ -72,7 +72,7 @@ pub enum Spiking {
         /// Its `batch` is taken from the spikes.
         Pooling,
     ),
-    /// The spiking maximum (see [`count_max_pool`]); `[x]`. Has no gradient.
+    /// The spiking maximum (see [`count_max_pool`]); `[x]`
     CountMaxPool {
         /// Its `batch` is taken from `x`.
         shape: Pooling,
@@ -245,12 +245,8 @@ impl Spiking {
             }
             Self::Linear { .. } | Self::Convolution(_) if inputs > 2 => &[0, 1, 2],
             Self::Linear { .. } | Self::Convolution(_) => &[0, 1],
-            Self::FirstSpike { .. } | Self::MaxPool(_) => &[0],
-            Self::Pack { .. }
-            | Self::Unpack { .. }
-            | Self::Delay { .. }
-            | Self::Signed(_)
-            | Self::CountMaxPool { .. } => &[],
+            Self::FirstSpike { .. } | Self::MaxPool(_) | Self::CountMaxPool { .. } => &[0],
+            Self::Pack { .. } | Self::Unpack { .. } | Self::Delay { .. } | Self::Signed(_) => &[],
         };
         Kept { inputs, output: false }
     }
@@ -472,9 +468,14 @@ impl Spiking {
                     spike_max_pool_backward(&shape, bits(kept(0)), dy, dx);
                 }))]
             }
-            Self::Signed(_) | Self::CountMaxPool { .. } => {
-                unreachable!("networks with these are not trained")
+            Self::CountMaxPool { shape, steps } => {
+                let shape = Pooling { batch: rows / steps, ..*shape };
+                let x = kept(0);
+                vec![Some(filled([rows, x.len() / rows.max(1)], |dx| {
+                    count_max_pool_backward(&shape, *steps, x, dy, dx);
+                }))]
             }
+            Self::Signed(_) => unreachable!("networks with these are not trained"),
             Self::FirstSpike { steps } => {
                 // d(−Σ_t s(t)) / dz(r): the steps from r to the next spike, if none came before r.
                 let z = kept(0);

@@ -17,6 +17,12 @@ pub struct Conversion {
     pub fine_tuning_epochs: u32,
     /// Seconds of fine-tuning.
     pub fine_tuning_seconds: f64,
+    /// Epochs of fine-tuning the spiking network through time.
+    #[serde(default)]
+    pub through_time_epochs: u32,
+    /// Seconds of that.
+    #[serde(default)]
+    pub through_time_seconds: f64,
     /// Test accuracy of the dense network, 0 to 1.
     pub dense_accuracy: f64,
     /// Test accuracy of the dense network with quantised activations, 0 to 1.

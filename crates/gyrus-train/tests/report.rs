@@ -321,6 +321,8 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
         levels: 8,
         fine_tuning_epochs: 20,
         fine_tuning_seconds: 7.0,
+        through_time_epochs: 6,
+        through_time_seconds: 9.0,
         dense_accuracy: 0.9972,
         quantized_accuracy: 0.9944,
         after: after.to_vec(),

@@ -61,7 +61,9 @@ fn a_dense_run_becomes_a_spiking_one() {
     assert_eq!(record["settings"]["spiking"]["steps"], 32);
     assert_eq!(record["conversion"]["after"].as_array().unwrap().len(), 6);
     assert_eq!(record["results"]["test"]["accuracy"], after[5]["accuracy"]);
-    assert_eq!(metrics(&spiking).len(), 3);
+    // Three with quantised activations, and two through time.
+    let epochs: Vec<u64> = metrics(&spiking).iter().map(|row| row["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [1, 2, 3, 4, 5]);
     let blueprint = fs::read_to_string(spiking.join("blueprint.toml")).unwrap();
     assert!(blueprint.contains("\"IF\"") && blueprint.contains("CountMaxPool2d"), "{blueprint}");
     assert!(
@@ -121,7 +123,7 @@ fn a_run_with_quantised_activations_is_not_tuned_again() {
     let line = "learn digits --epochs 4 --json --blueprint";
     json(gyrus(words(line)).arg(&blueprint).arg("--out").arg(&run_folder).output().unwrap());
     let out = folder.path().join("other");
-    let line = "spike --steps 16 4 --levels 7 --json --out";
+    let line = "spike --steps 16 4 --levels 7 --time-epochs 0 --json --out";
     let said = json(run(line, &[&out, &run_folder]));
     assert_eq!((&said["fine_tuning_epochs"], &said["levels"]), (&0.into(), &4.into()));
     assert_eq!(said["dense_accuracy"], said["quantized_accuracy"]);
@@ -141,7 +143,7 @@ fn a_table_run_converts_and_threads_change_nothing() {
             let out = folder.path().join(format!("spiking{form}-{threads}"));
             let line = format!("spike --epochs 2 {form} --threads {threads} --json --out");
             let mut said = json(run(&line, &[&out, &run_folder]));
-            for differs in ["run", "fine_tuning_seconds", "total_seconds"] {
+            for differs in ["run", "fine_tuning_seconds", "through_time_seconds", "total_seconds"] {
                 said.as_object_mut().unwrap().remove(differs).unwrap();
             }
             (said, model(&out))
@@ -267,7 +269,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     }
 }
 
-/// Takes minutes: `cargo test --release --test spike -- --ignored`.
+/// Takes minutes: `cargo test --release --workspace --test spike -- --ignored`.
 #[test]
 #[ignore = "trains on all of MNIST"]
 fn mnist_is_as_good_after_a_few_steps_and_exact_on_all_its_test_examples() {
@@ -275,15 +277,18 @@ fn mnist_is_as_good_after_a_few_steps_and_exact_on_all_its_test_examples() {
     let folder = tempfile::tempdir().unwrap();
     let run_folder = folder.path().join("mnist");
     json(run("learn mnist --epochs 4 --json --data", &[&data, Path::new("--out"), &run_folder]));
-    let said = json(run("spike --exact --json", &[&run_folder]));
-    let dense = number(&said["dense_accuracy"]);
-    for (steps, points) in [(4, 0.3), (8, 0.1)] {
-        let row = said["after"].as_array().unwrap().iter().find(|row| row["steps"] == steps).unwrap();
-        let behind = 100.0 * (dense - number(&row["accuracy"]));
-        assert!(behind <= points + 1e-9, "after {steps} steps {behind:.2} points behind: {said}");
-    }
-    assert_eq!(said["exact"]["examples"], 10_000);
-    assert_eq!(said["exact"]["differing_answers"], 0);
+    let [_, exact] = ["--time-epochs 3", "--exact"].map(|form| {
+        let said = json(run(&format!("spike --overwrite --json {form}"), &[&run_folder]));
+        let dense = number(&said["dense_accuracy"]);
+        for (steps, points) in [(4, 0.3), (8, 0.1)] {
+            let row = said["after"].as_array().unwrap().iter().find(|row| row["steps"] == steps).unwrap();
+            let behind = 100.0 * (dense - number(&row["accuracy"]));
+            assert!(behind <= points + 1e-9, "{form}: after {steps} steps {behind:.2} points behind: {said}");
+        }
+        said
+    });
+    assert_eq!(exact["exact"]["examples"], 10_000);
+    assert_eq!(exact["exact"]["differing_answers"], 0);
 }
 
 fn record_of(text: &str) -> Value {

@@ -1,6 +1,7 @@
 //! `gyrus spike`: from a trained dense run to a spiking one, and what that costs and saves.
 
 mod summary;
+mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,32 +18,30 @@ use gyrus_nn::{Network, SpikingSettings, State, from_safetensors, to_safetensors
 use gyrus_tensor::{cpu, filled_tensor, with_threads};
 use gyrus_train::report::Activity;
 use gyrus_train::{
-    Begin, Conversion, ExactRecord, Existing, Outcome, OverTime, Results, RunFolder, RunRecord, RunStatus,
-    Settings, TrainError, accounts, activity, agreement, calibrate, check, evaluate, evaluate_over_time,
-    learn, split_validation,
+    Conversion, ExactRecord, Existing, OverTime, Results, RunFolder, RunRecord, RunStatus, Settings,
+    TrainError, accounts, activity, agreement, calibrate, evaluate, evaluate_over_time, split_validation,
 };
 use serde_json::json;
 
 use self::summary::Summary;
+use self::tuning::Tuning;
 use super::export_nir::NirFile;
 use super::fit::check_fit;
 use super::learn::{quoted, reload, threads};
 use super::report;
 use crate::failure::Failure;
-use crate::progress::Watcher;
 use crate::say::{note, say};
 
 /// Levels of a quantised activation where nothing else is said. Signed spikes settle the sooner the fewer there are.
 const LEVELS: u32 = 8;
 const EXACT_LEVELS: u32 = 4;
-/// The learning rate of fine-tuning, as a share of that of the training.
-const LEARNING_RATE: f64 = 0.2;
 /// Steps times examples of one pass that NeuroBench's metrics are counted over.
 const NEUROBENCH_ROWS: usize = 1024;
 
 /// Turn a trained dense run into a spiking one, and say what that costs and saves.
 ///
-/// ReLUs are fine-tuned as quantised ones, batch norms folded, and every activation becomes integrate-and-fire neurons.
+/// ReLUs are fine-tuned as quantised ones, batch norms folded, every activation becomes integrate-and-fire neurons, and the
+/// spiking network is fine-tuned through time for the few steps that it is to be run for.
 /// The energies are computed for 45 nm silicon, in three accountings: operations only; with memory traffic; and beside the
 /// same network with activations quantised to as many bits as the spikes can say.
 #[derive(Args)]
@@ -55,9 +54,14 @@ pub(crate) struct Arguments {
     /// Levels of a quantised activation; a run that was trained with quantised activations keeps its own [default: 8, with --exact 4]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     levels: Option<u32>,
-    /// Epochs of fine-tuning with quantised activations; 0 for none [default: half of those of the run]
+    /// Epochs of fine-tuning with quantised activations; 0 for no fine-tuning [default: a quarter of those of the run, with
+    /// --exact half]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     epochs: Option<u32>,
+    /// Epochs of fine-tuning through time, a third of them over 8 steps, the others over 4; 0 for none [default: a third of
+    /// those of the run]
+    #[arg(long, conflicts_with = "exact", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    time_epochs: Option<u32>,
     /// Numbers of steps to judge after; the spiking run takes the largest [default: 1 2 4 8 16 32]
     #[arg(long, value_name = "T", num_args = 1.., conflicts_with = "exact",
         value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -107,9 +111,8 @@ struct Quantized {
     blueprint: Blueprint,
     state: State,
     levels: usize,
+    /// Epochs to train it for.
     epochs: u32,
-    seconds: f64,
-    chosen_epoch: u32,
 }
 
 /// The spiking network, and the dense one whose answers it approaches.
@@ -157,11 +160,14 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         NirFile::new((&untrained.blueprint, &untrained.state), &untrained.settings, preprocessing)?;
     }
     let folder = create(arguments)?;
-    if quantized.epochs > 0 {
-        fine_tune(arguments, &dense, &mut quantized, &folder)?;
-    }
+    let mut tuning = Tuning::default();
+    let start_tuning = (&quantized.blueprint, &mut quantized.state);
+    tuning.quantized((arguments, &dense), start_tuning, quantized.epochs, &folder)?;
     let quantized = quantized.folded()?;
-    let spiking = spiking(arguments, &dense, &quantized)?;
+    let mut spiking = spiking(arguments, &dense, &quantized)?;
+    let epochs = time_epochs(arguments, &dense);
+    let converted = (&spiking.blueprint, &mut spiking.state);
+    tuning.through_time((arguments, &dense), converted, &spiking.settings, epochs, &folder)?;
     let device = cpu();
     let network = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
 
@@ -182,15 +188,17 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let conversion = Conversion {
         from: arguments.run.to_string_lossy().into_owned(),
         levels: quantized.levels,
-        fine_tuning_epochs: quantized.epochs,
-        fine_tuning_seconds: quantized.seconds,
+        fine_tuning_epochs: tuning.epochs,
+        fine_tuning_seconds: tuning.seconds,
+        through_time_epochs: tuning.time_epochs,
+        through_time_seconds: tuning.time_seconds,
         dense_accuracy: last(&dense_work),
         quantized_accuracy: last(&quantized_work),
         after: accounts(&over_time, &dense_work, &quantized_work, footprint, &spiking.steps),
         exact,
     };
 
-    let record = leave(&dense, &quantized, &spiking, &network, conversion, &folder, (start, judging))?;
+    let record = leave(&dense, tuning, &spiking, &network, conversion, &folder, (start, judging))?;
     let nir = match &arguments.nir {
         Some(file) => {
             let nir = NirFile::new((&spiking.blueprint, &spiking.state), &spiking.settings, preprocessing)?;
@@ -326,52 +334,18 @@ fn calibrated(arguments: &Arguments, dense: &Dense, blueprint: Blueprint) -> Res
     let epochs = match arguments.epochs {
         Some(epochs) => epochs,
         None if blueprint == dense.blueprint => 0,
-        None => dense.record.settings.epochs.div_ceil(2),
+        None => dense.record.settings.epochs.div_ceil(if arguments.exact { 2 } else { 4 }),
     };
-    Ok(Quantized { blueprint, state, levels, epochs, seconds: 0.0, chosen_epoch: 0 })
+    Ok(Quantized { blueprint, state, levels, epochs })
 }
 
-/// Trains on with quantised activations, as an ordinary dense run in the folder of the spiking one.
-fn fine_tune(
-    arguments: &Arguments,
-    dense: &Dense,
-    quantized: &mut Quantized,
-    folder: &RunFolder,
-) -> Result<(), Failure> {
-    let dataset = &dense.dataset;
-    let validation = split_validation(&dataset.train).1.len();
-    let settings = Settings {
-        seed: arguments.seed,
-        epochs: quantized.epochs,
-        learning_rate: dense.record.settings.learning_rate * LEARNING_RATE,
-        schedule: "cosine".into(),
-        threads: arguments.threads,
-        device: "cpu".into(),
-        ..dense.record.settings.clone()
-    };
-    check(&quantized.blueprint, &settings)?;
-    let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
-    record.data.name.clone_from(&dense.record.data.name);
-    folder.write_record(&record)?;
-    folder.write_blueprint(&quantized.blueprint)?;
-    let mut watcher = Watcher::new();
-    let begin = Begin::State(&quantized.state);
-    let outcome = learn(dataset, &quantized.blueprint, record, folder, &cpu(), begin, &mut watcher);
-    watcher.finish();
-    match outcome? {
-        Outcome::Interrupted { step, steps } => {
-            let place = quoted(folder.path());
-            Err(Failure::Interrupted(format!(
-                "stopped after step {step} of {steps} of the fine-tuning, everything is saved; go on with: gyrus learn \
-                 --resume {place}, then gyrus spike {place}"
-            )))
-        }
-        Outcome::Finished { record, .. } => {
-            quantized.seconds = record.timings.train_seconds;
-            quantized.chosen_epoch = record.results.map_or(0, |results| results.chosen_epoch);
-            quantized.state = from_safetensors(&folder.read_model()?)?.0;
-            Ok(())
-        }
+/// Epochs of fine-tuning through time.
+fn time_epochs(arguments: &Arguments, dense: &Dense) -> u32 {
+    match arguments.time_epochs {
+        Some(epochs) => epochs,
+        // What is exact stays so, and who wants no fine-tuning gets none.
+        None if arguments.exact || arguments.epochs == Some(0) => 0,
+        None => (dense.record.settings.epochs / 3).max(1),
     }
 }
 
@@ -429,7 +403,7 @@ fn input_limit(preprocessing: &Preprocessing) -> f32 {
 /// Writes the spiking run in place of the fine-tuning.
 fn leave(
     dense: &Dense,
-    quantized: &Quantized,
+    tuning: Tuning,
     spiking: &Spiking,
     network: &Network,
     conversion: Conversion,
@@ -439,7 +413,7 @@ fn leave(
     let dataset = &dense.dataset;
     let (train, held_back) = split_validation(&dataset.train);
     let settings = Settings {
-        epochs: quantized.epochs,
+        epochs: tuning.epochs + tuning.time_epochs,
         spiking: Some(spiking.settings.clone()),
         device: "cpu".into(),
         ..dense.record.settings.clone()
@@ -450,20 +424,19 @@ fn leave(
     let part = |examples| evaluate(network, examples, &dataset.preprocessing, &dataset.task);
     let test = part(&dataset.test);
     record.results = Some(Results {
-        chosen_epoch: quantized.chosen_epoch,
+        chosen_epoch: tuning.chosen_epoch,
         train: None,
         validation: Some(part(&dataset.train.subset(&held_back)).metrics),
         test: Some(test.metrics.clone()),
     });
     record.conversion = Some(conversion);
-    record.timings.train_seconds = quantized.seconds;
+    record.timings.train_seconds = tuning.seconds + tuning.time_seconds;
     record.timings.test_seconds = judging.elapsed().as_secs_f64();
     record.timings.total_seconds = start.elapsed().as_secs_f64();
-    let metrics = folder.read_metrics()?;
     // From here on the folder is no run until all of it is there again.
     let folder = RunFolder::create(folder.path(), Existing::Replace)?;
     folder.write_record(&record)?;
-    for row in &metrics {
+    for row in &tuning.rows {
         folder.append_metrics(row)?;
     }
     folder.write_blueprint(&spiking.blueprint)?;

@@ -64,6 +64,8 @@ pub(super) fn conclude(summary: &Summary<'_>) -> Result<(), Failure> {
             "neurobench": summary.neurobench,
             "fine_tuning_epochs": conversion.fine_tuning_epochs,
             "fine_tuning_seconds": conversion.fine_tuning_seconds,
+            "through_time_epochs": conversion.through_time_epochs,
+            "through_time_seconds": conversion.through_time_seconds,
             "total_seconds": record.timings.total_seconds,
         }));
     }
@@ -84,10 +86,14 @@ pub(super) fn conclude(summary: &Summary<'_>) -> Result<(), Failure> {
             agreement.differing_answers, agreement.examples, exact.settled_after, exact.enough_steps
         ))?;
     }
-    if conversion.fine_tuning_epochs > 0 {
+    if conversion.fine_tuning_epochs + conversion.through_time_epochs > 0 {
         note(format_args!(
-            "fine-tuning: {} epochs, {:.1} s; in all {:.1} s",
-            conversion.fine_tuning_epochs, conversion.fine_tuning_seconds, record.timings.total_seconds
+            "fine-tuning: {} epochs with quantised activations, {:.1} s; {} epochs through time, {:.1} s; in all {:.1} s",
+            conversion.fine_tuning_epochs,
+            conversion.fine_tuning_seconds,
+            conversion.through_time_epochs,
+            conversion.through_time_seconds,
+            record.timings.total_seconds
         ));
     }
     if let Some(metrics) = &summary.neurobench {
@@ -110,7 +116,7 @@ pub(super) fn conclude(summary: &Summary<'_>) -> Result<(), Failure> {
         match conversion.exact {
             Some(_) => String::new(),
             None => format!(
-                "\n  gyrus spike {} --exact --out DIR      signed spikes, which need fewer steps",
+                "\n  gyrus spike {} --exact --out DIR      signed spikes, which equal the quantised network",
                 quoted(&arguments.run)
             ),
         }
