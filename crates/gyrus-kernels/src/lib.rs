@@ -11,6 +11,7 @@ pub mod convolution;
 pub mod convolution_backward;
 mod depthwise;
 pub mod elementwise;
+pub mod encoding;
 mod event_window;
 pub mod events;
 pub mod loss;

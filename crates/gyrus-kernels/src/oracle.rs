@@ -3,6 +3,7 @@
 pub mod neuron;
 
 use crate::convolution::Convolution;
+use crate::encoding::EncoderAttention;
 
 /// Repeatable values in -1 ..= 1, different for each `seed`.
 pub fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -53,6 +54,37 @@ pub fn spike_linear(
         }
     }
     y
+}
+
+/// See [`crate::encoding::encoder_attention`].
+pub fn encoder_attention(shape: &EncoderAttention, lengths: &[usize], x: &[f32]) -> Vec<f32> {
+    let EncoderAttention { heads, head_width, scale } = *shape;
+    let of = |token: usize, part: usize, head: usize, i: usize| {
+        f64::from(x[((token * 3 + part) * heads + head) * head_width + i])
+    };
+    let mut out = Vec::new();
+    let mut first = 0;
+    for length in lengths {
+        for token in first..first + length {
+            for head in 0..heads {
+                let weights: Vec<f64> = (first..first + length)
+                    .map(|other| {
+                        let dot: f64 =
+                            (0..head_width).map(|i| of(token, 0, head, i) * of(other, 1, head, i)).sum();
+                        (f64::from(scale) * dot).exp()
+                    })
+                    .collect();
+                let sum: f64 = weights.iter().sum();
+                out.extend((0..head_width).map(|i| {
+                    let blend: f64 =
+                        weights.iter().enumerate().map(|(at, w)| w * of(first + at, 2, head, i)).sum();
+                    (blend / sum) as f32
+                }));
+            }
+        }
+        first += length;
+    }
+    out
 }
 
 /// Fails unless every pair differs by at most `tolerance`, absolutely or relatively.
