@@ -1,6 +1,7 @@
 //! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
 
 pub mod neuron;
+pub mod weights;
 
 use crate::convolution::Convolution;
 
