@@ -2,6 +2,7 @@
 
 pub mod decoding;
 pub mod neuron;
+pub mod weights;
 
 use crate::convolution::Convolution;
 

@@ -33,5 +33,6 @@ pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
 pub use sampling::Sampling;
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
-pub use tensor::{Bytes, Format, Tensor};
+pub use gyrus_kernels::weights::Format;
+pub use tensor::{Bytes, Tensor};
 pub use tokenizer::{TextStream, Tokenizer};

@@ -14,7 +14,8 @@ use std::path::Path;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Role;
 use crate::sentencepiece::{Piece, SentencePiece};
-use crate::tensor::{Bytes, Format, Tensor};
+use crate::Format;
+use crate::tensor::{Bytes, Tensor};
 use crate::{DecoderConfig, Error, Result};
 
 /// The begin of newer versions of the format ("ak42").

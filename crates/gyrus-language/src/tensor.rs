@@ -6,31 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use gyrus_kernels::matmul::linear;
+use gyrus_kernels::weights::{self, Format, Matrix};
 use memmap2::Mmap;
 
 use crate::{Error, Result};
-
-/// How numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats (IEEE 754).
-    F16,
-    /// The upper half of 32-bit floats.
-    BF16,
-}
-
-impl Format {
-    /// Numbers in one block, and the bytes that it takes.
-    #[must_use]
-    pub fn block(self) -> (usize, usize) {
-        match self {
-            Self::F32 => (1, 4),
-            Self::F16 | Self::BF16 => (1, 2),
-        }
-    }
-}
 
 /// A part of a mapped file, or memory of our own.
 #[derive(Clone)]
@@ -119,22 +99,19 @@ impl Tensor {
     /// whole number of blocks.
     #[must_use]
     pub fn new(format: Format, shape: Vec<usize>, bytes: Bytes) -> Option<Self> {
-        let (numbers, size) = format.block();
         let columns = shape.last().copied().unwrap_or(1);
-        let elements = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
-        let fits = columns.is_multiple_of(numbers)
-            && (elements / numbers).checked_mul(size) == Some(bytes.as_slice().len());
+        let rows = shape.iter().rev().skip(1).try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+        Matrix::new(format, rows, columns, bytes.as_slice()).ok()?;
         // Kernels read floats in place, which must lie on their boundaries.
-        let misplaced = format == Format::F32
-            && fits
-            && bytemuck::try_cast_slice::<u8, f32>(bytes.as_slice()).is_err();
+        let misplaced =
+            format == Format::F32 && bytemuck::try_cast_slice::<u8, f32>(bytes.as_slice()).is_err();
         let bytes = if misplaced {
             let (chunks, _) = bytes.as_slice().as_chunks::<4>();
             Bytes::from(chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect::<Vec<f32>>())
         } else {
             bytes
         };
-        fits.then_some(Self { format, shape, bytes })
+        Some(Self { format, shape, bytes })
     }
 
     /// A tensor of floats.
@@ -181,8 +158,9 @@ impl Tensor {
     #[must_use]
     pub fn floats(&self) -> Vec<f32> {
         let mut floats = vec![0.0; self.rows() * self.columns()];
-        let columns = self.columns().max(1);
-        floats.chunks_exact_mut(columns).enumerate().for_each(|(row, to)| self.row(row, to));
+        if let Some(matrix) = self.matrix() {
+            weights::dequantize(&matrix, &mut floats);
+        }
         floats
     }
 
@@ -191,25 +169,14 @@ impl Tensor {
     /// # Panics
     /// If there is no such row, or `to` is not as long as one.
     pub fn row(&self, row: usize, to: &mut [f32]) {
-        let columns = self.columns();
-        assert_eq!(to.len(), columns, "to is one row");
-        let (numbers, size) = self.format.block();
-        let length = columns / numbers * size;
-        let bytes = &self.bytes()[row * length..][..length];
-        match self.format {
-            Format::F32 => to
-                .iter_mut()
-                .zip(bytes.as_chunks::<4>().0)
-                .for_each(|(to, bytes)| *to = f32::from_le_bytes(*bytes)),
-            Format::F16 => to
-                .iter_mut()
-                .zip(bytes.as_chunks::<2>().0)
-                .for_each(|(to, bytes)| *to = half::f16::from_le_bytes(*bytes).to_f32()),
-            Format::BF16 => to
-                .iter_mut()
-                .zip(bytes.as_chunks::<2>().0)
-                .for_each(|(to, bytes)| *to = half::bf16::from_le_bytes(*bytes).to_f32()),
+        if let Some(matrix) = self.matrix() {
+            weights::dequantize_row(&matrix, row, to);
         }
+    }
+
+    /// What the kernels take; there always is one, because the shape was checked when the tensor was made.
+    fn matrix(&self) -> Option<Matrix<'_>> {
+        Matrix::new(self.format, self.rows(), self.columns(), self.bytes()).ok()
     }
 
     /// Some of its rows, over the same memory.
@@ -219,8 +186,7 @@ impl Tensor {
     #[must_use]
     pub fn row_range(&self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows(), "rows within the tensor");
-        let (numbers, size) = self.format.block();
-        let length = self.columns() / numbers * size;
+        let length = self.bytes().len() / self.rows().max(1);
         let range = self.bytes.range.start + rows.start * length..self.bytes.range.start + rows.end * length;
         let bytes = Bytes { source: self.bytes.source.clone(), range };
         Self { format: self.format, shape: vec![rows.len(), self.columns()], bytes }
@@ -232,15 +198,13 @@ impl Tensor {
     /// If a slice is not as long as its shape says.
     pub fn product(&self, x: &[f32], y: &mut [f32]) {
         let (inputs, outputs) = (self.columns(), self.rows());
-        let rows = x.len() / inputs.max(1);
-        let floats;
-        let weight = match self.format {
-            Format::F32 => bytemuck::cast_slice(self.bytes()),
-            _ => {
-                floats = self.floats();
-                &floats[..]
+        match (self.format, self.matrix()) {
+            (Format::F32, _) => {
+                let shape = (x.len() / inputs.max(1), inputs, outputs);
+                linear(x, bytemuck::cast_slice(self.bytes()), None, false, shape, y);
             }
-        };
-        gyrus_kernels::matmul::linear(x, weight, None, false, (rows, inputs, outputs), y);
+            (_, Some(matrix)) => weights::product(&matrix, x, y),
+            (_, None) => {}
+        }
     }
 }

@@ -3,7 +3,8 @@
 use super::{Decoder, DecoderLayer, Linear, Normalizer};
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Role;
-use crate::tensor::{Format, Tensor};
+use crate::Format;
+use crate::tensor::Tensor;
 use crate::{DecoderConfig, Normalization, Result};
 
 pub(super) fn load(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Decoder> {
