@@ -6,9 +6,11 @@
 //!   of threads.
 //! - Every kernel has a naive form in [`oracle`] that its tests compare it with.
 //! - Slices of the wrong length panic: shapes are the caller's to check, and `gyrus-tensor` does.
+//!   [`weights`], which come from files, are checked and return an error.
 
 pub mod convolution;
 pub mod convolution_backward;
+pub mod decoding;
 mod depthwise;
 pub mod elementwise;
 pub mod encoding;
@@ -34,6 +36,7 @@ pub mod spike_pooling;
 pub mod spikes;
 mod surrogate;
 mod tile;
+pub mod weights;
 mod winograd;
 mod winograd_backward;
 

@@ -1,6 +1,8 @@
 //! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
 
+pub mod decoding;
 pub mod neuron;
+pub mod weights;
 
 use crate::convolution::Convolution;
 use crate::encoding::EncoderAttention;
