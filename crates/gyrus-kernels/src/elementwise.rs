@@ -100,6 +100,24 @@ pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
     });
 }
 
+/// `x = f(x)`; for inference, where nobody asks for `x` again.
+pub fn activation_in_place(f: Activation, x: &mut [f32]) {
+    for_each_stretch(x, |_, x| match f {
+        Activation::Relu => map_in_place(
+            x,
+            #[inline(always)]
+            |x| if x < 0.0 { 0.0 } else { x },
+        ),
+        Activation::Gelu => map_in_place(
+            x,
+            #[inline(always)]
+            |x| x * normal(x).0,
+        ),
+        Activation::Sigmoid => map_in_place(x, sigmoid),
+        Activation::Tanh => map_in_place(x, tanh),
+    });
+}
+
 /// `dx = f'(x) dy`, where `kept` is the input if [`Activation::gradient_needs_input`], else the output.
 ///
 /// # Panics
@@ -204,6 +222,14 @@ fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
 }
 
 #[inline(always)]
+fn map_in_place(x: &mut [f32], f: impl Fn(f32) -> f32) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || x.iter_mut().for_each(|x| *x = f(*x)),
+    );
+}
+
+#[inline(always)]
 fn map2(a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     Arch::new().dispatch(
         #[inline(always)]
@@ -258,6 +284,9 @@ mod tests {
             };
             let mut y = vec![0.0; x.len()];
             activation(f, &x, &mut y);
+            let mut in_place = x.clone();
+            activation_in_place(f, &mut in_place);
+            assert!(in_place == y);
             let dy = vec![1.0; x.len()];
             let mut dx = vec![0.0; x.len()];
             activation_backward(f, if f.gradient_needs_input() { &x } else { &y }, &dy, &mut dx);

@@ -9,6 +9,7 @@ mod cache;
 mod checkpoint;
 mod config;
 mod decoder;
+mod encoder;
 mod error;
 mod generate;
 pub mod llama2c;
@@ -16,6 +17,7 @@ mod model;
 mod parameters;
 mod rope;
 mod sampling;
+mod sentence;
 mod sentencepiece;
 mod tensor;
 mod tokenizer;
@@ -23,16 +25,19 @@ mod tokenizer;
 pub use cache::Cache;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace, QueryKeyNormalization,
+    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
+    QueryKeyNormalization,
 };
 pub use decoder::{Decoder, Sequence};
+pub use encoder::{Encoder, EncoderConfig, EncoderMemory};
 pub use error::{Error, Result};
 pub use generate::{Ending, Request, Written, generate};
+pub use gyrus_kernels::weights::Format;
 pub use model::Model;
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
 pub use sampling::Sampling;
+pub use sentence::{SentenceEncoder, SentencePooling};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
-pub use gyrus_kernels::weights::Format;
 pub use tensor::{Bytes, Tensor};
 pub use tokenizer::{TextStream, Tokenizer};

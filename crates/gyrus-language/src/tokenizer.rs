@@ -53,9 +53,9 @@ impl Tokenizer {
         let mut tokens = if special { self.prefix.clone() } else { Vec::new() };
         match &self.kind {
             Kind::HuggingFace(tokenizer) => {
-                let encoding = tokenizer
-                    .encode(text, special)
-                    .map_err(|error| Error::request("text", error.to_string(), "a text of this vocabulary"))?;
+                let encoding = tokenizer.encode(text, special).map_err(|error| {
+                    Error::request("text", error.to_string(), "a text of this vocabulary")
+                })?;
                 tokens.extend(encoding.get_ids());
             }
             Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank)),
@@ -225,9 +225,8 @@ mod tests {
 
     #[test]
     fn characters_of_several_bytes_come_out_whole() {
-        let mut pieces: Vec<Piece> = (0..=255)
-            .map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) })
-            .collect();
+        let mut pieces: Vec<Piece> =
+            (0..=255).map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) }).collect();
         pieces.push(Piece { text: b" a".to_vec(), score: 0.0, kind: PieceKind::Text });
         let tokenizer = Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![], true);
         let mut stream = tokenizer.stream(false);

@@ -32,10 +32,7 @@ fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
         .iter()
         .map(|tokens| {
             let mut cache = new_cache();
-            model
-                .decoder
-                .forward(&mut [Sequence { tokens, cache: &mut cache, all_logits: true }])
-                .unwrap()
+            model.decoder.forward(&mut [Sequence { tokens, cache: &mut cache, all_logits: true }]).unwrap()
         })
         .collect();
     // Each begins at its own position: the first has read three tokens, the second one, the last none.
@@ -55,8 +52,12 @@ fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
         .collect();
     let together = model.decoder.forward(&mut sequences).unwrap();
     let vocabulary = model.decoder.config().vocabulary;
-    let expected: Vec<f32> =
-        alone.iter().zip(before).flat_map(|(logits, before)| &logits[before * vocabulary..]).copied().collect();
+    let expected: Vec<f32> = alone
+        .iter()
+        .zip(before)
+        .flat_map(|(logits, before)| &logits[before * vocabulary..])
+        .copied()
+        .collect();
     close(&together, &expected);
 
     // Forgetting the end and reading it again changes nothing.
@@ -64,10 +65,8 @@ fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
     let tokens = &tokens[1];
     assert!(cache.truncate(4));
     assert_eq!(cache.positions(), 4);
-    let again = model
-        .decoder
-        .forward(&mut [Sequence { tokens: &tokens[4..], cache, all_logits: true }])
-        .unwrap();
+    let again =
+        model.decoder.forward(&mut [Sequence { tokens: &tokens[4..], cache, all_logits: true }]).unwrap();
     close(&again, &alone[1][4 * vocabulary..]);
 }
 

@@ -29,6 +29,7 @@ enum Command {
     Predict(commands::predict::Arguments),
     Spike(commands::spike::Arguments),
     Write(commands::write::Arguments),
+    Embed(commands::embed::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
+        Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {

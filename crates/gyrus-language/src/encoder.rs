@@ -1,0 +1,351 @@
+//! Encoders of the BERT family (Devlin et al. 2019; RoBERTa, Liu et al. 2019; MiniLM, Wang et al. 2020): every token of a
+//! text sees every other, and each becomes a vector.
+//!
+//! ```text
+//! x = normalise(word(token) + position(place) + type(0))
+//! each layer:  x = normalise(x + output(attention(x)))
+//!              x = normalise(x + down(gelu(up(x))))
+//! ```
+//!
+//! Texts lie one behind the other, without padding, so that the work is that of their tokens. Cost: `2 * parameters`
+//! operations a token beside the embeddings, and `4 * width` for each pair of tokens of a text in each layer. The weights
+//! are held in the order in which the kernels want them, in 32-bit floats.
+
+use std::path::Path;
+
+use gyrus_kernels::elementwise::{self, add};
+use gyrus_kernels::encoding::{EncoderAttention, encoder_attention};
+use gyrus_kernels::matmul::{linear_packed, pack, packed_len};
+use gyrus_kernels::normalization::layer_norm;
+use serde::Deserialize;
+
+use crate::checkpoint::Checkpoint;
+use crate::parameters::{Parameter, Role};
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// The shape of an encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderConfig {
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Elements of a token's vector.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Heads, which divide the width.
+    pub heads: usize,
+    /// Elements between the two products of the feed-forward part.
+    pub feed_forward: usize,
+    /// The nonlinearity between them.
+    pub activation: elementwise::Activation,
+    /// Added to variances.
+    pub epsilon: f32,
+    /// Rows of the table of positions.
+    pub positions: usize,
+    /// The row of a text's first token; RoBERTa counts from behind its padding.
+    pub first_position: usize,
+    /// Rows of the table of token types, of which the first is used.
+    pub types: usize,
+}
+
+/// Hugging Face's `config.json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Fields {
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    #[serde(default = "gelu")]
+    hidden_act: String,
+    #[serde(default = "epsilon")]
+    layer_norm_eps: f32,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    #[serde(default)]
+    pad_token_id: Option<usize>,
+    #[serde(default)]
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
+}
+
+fn gelu() -> String {
+    "gelu".to_owned()
+}
+
+fn epsilon() -> f32 {
+    1e-12
+}
+
+impl EncoderConfig {
+    /// Reads Hugging Face's `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Field`] for a kind of model that this is not, or what it does not compute.
+    pub fn from_hugging_face(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let fields: Fields = serde_json::from_slice(&text)
+            .map_err(|error| Error::mismatch(path, error.to_string(), "the config.json of an encoder"))?;
+        let wrong = |field: &str, got: String, expected: &str| Err(Error::field(path, field, got, expected));
+        let first_position = match (fields.model_type.as_str(), fields.pad_token_id) {
+            ("bert", _) => 0,
+            ("roberta" | "xlm-roberta" | "camembert", pad) => pad.unwrap_or(1).saturating_add(1),
+            (other, _) => {
+                return wrong(
+                    "model_type",
+                    format!("\"{other}\""),
+                    "\"bert\", \"roberta\" or \"xlm-roberta\"",
+                );
+            }
+        };
+        let activation = match fields.hidden_act.as_str() {
+            "gelu" => elementwise::Activation::Gelu,
+            "relu" => elementwise::Activation::Relu,
+            other => return wrong("hidden_act", format!("\"{other}\""), "\"gelu\" or \"relu\""),
+        };
+        if let Some(other) = fields.position_embedding_type.filter(|kind| kind != "absolute") {
+            return wrong("position_embedding_type", format!("\"{other}\""), "\"absolute\"");
+        }
+        if fields.is_decoder {
+            return wrong("is_decoder", "true".to_owned(), "false");
+        }
+        let sizes = [
+            ("vocab_size", fields.vocab_size),
+            ("hidden_size", fields.hidden_size),
+            ("num_hidden_layers", fields.num_hidden_layers),
+            ("num_attention_heads", fields.num_attention_heads),
+            ("intermediate_size", fields.intermediate_size),
+            ("type_vocab_size", fields.type_vocab_size),
+        ];
+        if let Some((field, size)) = sizes.iter().find(|(_, size)| !(1..=MOST).contains(size)) {
+            return wrong(field, size.to_string(), "a whole number from 1 to 16,777,216");
+        }
+        if !fields.hidden_size.is_multiple_of(fields.num_attention_heads) {
+            let expected = format!("a divisor of hidden_size, which is {}", fields.hidden_size);
+            return wrong("num_attention_heads", fields.num_attention_heads.to_string(), &expected);
+        }
+        if fields.max_position_embeddings <= first_position || fields.max_position_embeddings > MOST {
+            let expected = format!("more than {first_position}, at most 16,777,216");
+            return wrong("max_position_embeddings", fields.max_position_embeddings.to_string(), &expected);
+        }
+        if !(fields.layer_norm_eps >= 0.0 && fields.layer_norm_eps.is_finite()) {
+            return wrong("layer_norm_eps", fields.layer_norm_eps.to_string(), "a number from 0 up");
+        }
+        Ok(Self {
+            vocabulary: fields.vocab_size,
+            width: fields.hidden_size,
+            layers: fields.num_hidden_layers,
+            heads: fields.num_attention_heads,
+            feed_forward: fields.intermediate_size,
+            activation,
+            epsilon: fields.layer_norm_eps,
+            positions: fields.max_position_embeddings,
+            first_position,
+            types: fields.type_vocab_size,
+        })
+    }
+
+    /// Tokens that a text may have at most.
+    #[must_use]
+    pub fn longest_text(&self) -> usize {
+        self.positions - self.first_position
+    }
+}
+
+/// The largest size that a field may have.
+const MOST: usize = 1 << 24;
+
+/// Weights `[outputs, inputs]` in the kernels' order, and their bias.
+#[derive(Debug)]
+struct Product {
+    packed: Vec<f32>,
+    bias: Vec<f32>,
+    inputs: usize,
+}
+
+impl Product {
+    /// `y = x wᵀ + b`
+    fn run(&self, x: &[f32], y: &mut [f32]) {
+        let (inputs, outputs) = (self.inputs, self.bias.len());
+        linear_packed(x, &self.packed, Some(&self.bias), false, (x.len() / inputs, inputs, outputs), y);
+    }
+}
+
+#[derive(Debug)]
+struct Norm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query_key_value: Product,
+    attention_output: Product,
+    attention_norm: Norm,
+    up: Product,
+    down: Product,
+    norm: Norm,
+}
+
+/// An encoder with its weights.
+#[derive(Debug)]
+pub struct Encoder {
+    config: EncoderConfig,
+    words: Tensor,
+    /// Positions with the first token type added, `[positions, width]`.
+    places: Vec<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+}
+
+/// Memory of a pass, to be used again.
+#[derive(Debug, Default)]
+pub struct EncoderMemory {
+    wide: Vec<f32>,
+    blended: Vec<f32>,
+    sum: Vec<f32>,
+}
+
+impl Encoder {
+    /// An encoder of stored tensors under Hugging Face's names, with or without the name of the outermost module.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for one that is missing or of another shape.
+    pub fn new(config: EncoderConfig, mut checkpoint: Checkpoint) -> Result<Self> {
+        let prefix = ["", "bert.", "roberta."]
+            .into_iter()
+            .find(|prefix| checkpoint.tensors().contains_key(&format!("{prefix}{WORDS}")))
+            .unwrap_or("");
+        let (width, ff) = (config.width, config.feed_forward);
+        let mut reader = Reader { checkpoint: &mut checkpoint, prefix };
+        let words = reader.take(WORDS, &[config.vocabulary, width])?;
+        let mut places =
+            reader.floats("embeddings.position_embeddings.weight", &[config.positions, width])?;
+        let types = reader.floats("embeddings.token_type_embeddings.weight", &[config.types, width])?;
+        for place in places.chunks_exact_mut(width) {
+            place.iter_mut().zip(&types).for_each(|(place, kind)| *place += kind);
+        }
+        let norm = reader.norm("embeddings.LayerNorm", width)?;
+        let layer = |index| {
+            let of = |part: &str| format!("encoder.layer.{index}.{part}");
+            let parts = ["query", "key", "value"].map(|part| of(&format!("attention.self.{part}")));
+            Ok(Layer {
+                query_key_value: reader.product(&parts, width, width)?,
+                attention_output: reader.product(&[of("attention.output.dense")], width, width)?,
+                attention_norm: reader.norm(&of("attention.output.LayerNorm"), width)?,
+                up: reader.product(&[of("intermediate.dense")], width, ff)?,
+                down: reader.product(&[of("output.dense")], ff, width)?,
+                norm: reader.norm(&of("output.LayerNorm"), width)?,
+            })
+        };
+        let layers = (0..config.layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self { config, words, places, norm, layers })
+    }
+
+    /// Its shape.
+    #[must_use]
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The last layer's vectors of all tokens of some texts, `[tokens, width]`, one text behind the other.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a token that the vocabulary lacks, or a text that is too long.
+    pub fn run(&self, texts: &[&[u32]], memory: &mut EncoderMemory) -> Result<Vec<f32>> {
+        let config = &self.config;
+        let width = config.width;
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        let tokens: usize = lengths.iter().sum();
+        let mut x = vec![0.0; tokens * width];
+        memory.sum.resize(tokens * width, 0.0);
+        memory.blended.resize(tokens * width, 0.0);
+        memory.wide.resize(tokens * (3 * width).max(config.feed_forward), 0.0);
+        let EncoderMemory { wide, blended, sum } = memory;
+        let (sum, blended) = (&mut sum[..tokens * width], &mut blended[..tokens * width]);
+        let mut rows = sum.chunks_exact_mut(width);
+        for text in texts {
+            if text.len() > config.longest_text() {
+                let expected = format!("at most {}", config.longest_text());
+                return Err(Error::request("tokens of a text", text.len().to_string(), expected));
+            }
+            for (place, (&token, row)) in text.iter().zip(&mut rows).enumerate() {
+                if token as usize >= config.vocabulary {
+                    let expected = format!("less than {}", config.vocabulary);
+                    return Err(Error::request("token", token.to_string(), expected));
+                }
+                self.words.row(token as usize, row);
+                let place = &self.places[(config.first_position + place) * width..][..width];
+                row.iter_mut().zip(place).for_each(|(x, place)| *x += place);
+            }
+        }
+        let normalise = |norm: &Norm, x: &[f32], y: &mut [f32]| {
+            layer_norm(x, &norm.weight, &norm.bias, config.epsilon, y);
+        };
+        normalise(&self.norm, sum, &mut x);
+        let head_width = width / config.heads;
+        let attention =
+            EncoderAttention { heads: config.heads, head_width, scale: 1.0 / (head_width as f32).sqrt() };
+        for layer in &self.layers {
+            let query_key_value = &mut wide[..tokens * 3 * width];
+            layer.query_key_value.run(&x, query_key_value);
+            encoder_attention(&attention, &lengths, query_key_value, blended);
+            layer.attention_output.run(blended, sum);
+            add(&x, sum, blended);
+            normalise(&layer.attention_norm, blended, &mut x);
+            let hidden = &mut wide[..tokens * config.feed_forward];
+            layer.up.run(&x, hidden);
+            elementwise::activation_in_place(config.activation, hidden);
+            layer.down.run(hidden, sum);
+            add(&x, sum, blended);
+            normalise(&layer.norm, blended, &mut x);
+        }
+        Ok(x)
+    }
+}
+
+const WORDS: &str = "embeddings.word_embeddings.weight";
+
+/// Takes tensors out of a checkpoint.
+struct Reader<'a> {
+    checkpoint: &'a mut Checkpoint,
+    prefix: &'a str,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let name = format!("{}{name}", self.prefix);
+        self.checkpoint.take(&Parameter { name, shape: shape.to_vec(), role: Role::Weight })
+    }
+
+    fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Ok(self.take(name, shape)?.floats())
+    }
+
+    /// Products with the same inputs, as one.
+    fn product(&mut self, names: &[String], inputs: usize, outputs: usize) -> Result<Product> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            weight.extend(self.floats(&format!("{name}.weight"), &[outputs, inputs])?);
+            bias.extend(self.floats(&format!("{name}.bias"), &[outputs])?);
+        }
+        let shape = (inputs, bias.len());
+        let mut packed = vec![0.0; packed_len(shape)];
+        pack(&weight, shape, &mut packed);
+        Ok(Product { packed, bias, inputs })
+    }
+
+    /// A normalisation, also under the names of the first published models.
+    fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
+        let old = format!("{}{name}.gamma", self.prefix);
+        let names = match self.checkpoint.tensors().contains_key(&old) {
+            true => ["gamma", "beta"],
+            false => ["weight", "bias"],
+        };
+        let [weight, bias] = names.map(|part| self.floats(&format!("{name}.{part}"), &[width]));
+        Ok(Norm { weight: weight?, bias: bias? })
+    }
+}

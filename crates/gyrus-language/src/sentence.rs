@@ -1,0 +1,350 @@
+//! Sentence embeddings (Reimers and Gurevych 2019): the vectors that an encoder gives the tokens of a text, pooled to one
+//! vector of the text, so that texts of like meaning lie close together.
+//!
+//! Folders are those of the `sentence-transformers` package: `modules.json` names what follows the encoder. Without it the
+//! mean is taken, as the package does. Whatever else it names is refused, because it would change the result.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokenizers::{TruncationParams, TruncationStrategy};
+
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{Encoder, EncoderConfig, EncoderMemory};
+use crate::tensor::{Bytes, Format, Tensor};
+use crate::{Error, Result};
+
+/// Tokens that go through the encoder together: enough to keep the products busy, few enough for the nearest caches.
+const TOKENS: usize = 256;
+
+/// How the vectors of the tokens become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentencePooling {
+    /// That of the first token.
+    First,
+    /// Their mean.
+    Mean,
+    /// The maximum of each element.
+    Maximum,
+    /// Their sum over the square root of their number.
+    MeanSquareRoot,
+}
+
+/// An encoder of sentences with its vocabulary.
+#[derive(Debug)]
+pub struct SentenceEncoder {
+    encoder: Encoder,
+    tokenizer: tokenizers::Tokenizer,
+    /// What is put before each text.
+    prompt: String,
+    lower_case: bool,
+    pooling: Vec<SentencePooling>,
+    normalised: bool,
+    longest_text: usize,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TransformerFields {
+    max_seq_length: Option<usize>,
+    do_lower_case: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Modes {
+    One(String),
+    Several(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct PoolingFields {
+    pooling_mode: Option<Modes>,
+    #[serde(default)]
+    pooling_mode_cls_token: bool,
+    #[serde(default)]
+    pooling_mode_max_tokens: bool,
+    #[serde(default)]
+    pooling_mode_mean_tokens: bool,
+    #[serde(default)]
+    pooling_mode_mean_sqrt_len_tokens: bool,
+    #[serde(default)]
+    pooling_mode_weightedmean_tokens: bool,
+    #[serde(default)]
+    pooling_mode_lasttoken: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PackageFields {
+    prompts: std::collections::BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TokenizerFields {
+    model_max_length: Option<f64>,
+}
+
+/// Reads a JSON file.
+fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
+    let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    serde_json::from_slice(&text).map_err(|error| Error::mismatch(path, error.to_string(), what))
+}
+
+/// Reads a JSON file that need not be there.
+fn read_if_there<T: DeserializeOwned + Default>(path: &Path, what: &str) -> Result<T> {
+    if path.exists() { read(path, what) } else { Ok(T::default()) }
+}
+
+impl SentenceEncoder {
+    /// Reads a folder as `sentence-transformers` or `transformers` leaves it.
+    ///
+    /// # Errors
+    /// If something is missing, damaged, or not computed here.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let modules_path = folder.join("modules.json");
+        let modules: Vec<Module> = match modules_path.exists() {
+            true => read(&modules_path, "a list of modules")?,
+            false => Vec::new(),
+        };
+        let mut transformer = folder.to_owned();
+        let (mut pooling, mut normalised) = (None, false);
+        for (index, module) in modules.iter().enumerate() {
+            let field = format!("{index}.type");
+            let place = inside(folder, &module.path).ok_or_else(|| {
+                Error::field(&modules_path, format!("{index}.path"), &module.path, "a folder in this one")
+            })?;
+            match (index, module.kind.rsplit('.').next().unwrap_or("")) {
+                (0, "Transformer") => transformer = place,
+                (1, "Pooling") => pooling = Some(read_pooling(&place.join("config.json"))?),
+                (2.., "Normalize") => normalised = true,
+                (0, _) => return Err(Error::field(&modules_path, field, &module.kind, "a Transformer")),
+                (1, _) => return Err(Error::field(&modules_path, field, &module.kind, "a Pooling")),
+                _ => return Err(Error::field(&modules_path, field, &module.kind, "a Normalize, or nothing")),
+            }
+        }
+        let config = EncoderConfig::from_hugging_face(&transformer.join("config.json"))?;
+        let encoder = Encoder::new(config, checkpoint(&transformer.join("model.safetensors"))?)?;
+        let fields: TransformerFields =
+            read_if_there(&transformer.join("sentence_bert_config.json"), "settings of the encoder")?;
+        let package: PackageFields =
+            read_if_there(&folder.join("config_sentence_transformers.json"), "settings of the package")?;
+        let own: TokenizerFields =
+            read_if_there(&transformer.join("tokenizer_config.json"), "settings of the tokenizer")?;
+        let path = transformer.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(|source| Error::io(&path, source))?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| Error::mismatch(&path, error.to_string(), "a tokenizer.json"))?;
+        let own =
+            own.model_max_length.filter(|length| *length >= 1.0).map_or(usize::MAX, |length| length as usize);
+        let longest_text = fields.max_seq_length.unwrap_or(own).clamp(1, encoder.config().longest_text());
+        let truncation = TruncationParams {
+            max_length: longest_text,
+            strategy: TruncationStrategy::LongestFirst,
+            ..TruncationParams::default()
+        };
+        tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(|error| Error::mismatch(&path, error.to_string(), "a tokenizer that can cut texts"))?;
+        tokenizer.with_padding(None);
+        let prompt = match &package.default_prompt_name {
+            Some(name) => package.prompts.get(name).cloned().ok_or_else(|| {
+                let path = folder.join("config_sentence_transformers.json");
+                Error::field(&path, "default_prompt_name", name, "the name of one of the prompts")
+            })?,
+            None => String::new(),
+        };
+        Ok(Self {
+            encoder,
+            tokenizer,
+            prompt,
+            lower_case: fields.do_lower_case,
+            pooling: pooling.unwrap_or_else(|| vec![SentencePooling::Mean]),
+            normalised,
+            longest_text,
+        })
+    }
+
+    /// Elements of an embedding.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.encoder.config().width * self.pooling.len()
+    }
+
+    /// Tokens of a text that are looked at, at most; the rest is cut off.
+    #[must_use]
+    pub fn longest_text(&self) -> usize {
+        self.longest_text
+    }
+
+    /// The tokens of a text, as the encoder gets them.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text that the vocabulary cannot express.
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let mut text = format!("{}{text}", self.prompt);
+        if self.lower_case {
+            text = text.to_lowercase();
+        }
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|error| Error::request("text", error.to_string(), "a text of this vocabulary"))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The embedding of each text, `[texts, width]`. The bits of one do not depend on the number of threads.
+    ///
+    /// # Errors
+    /// Those of [`Self::tokens`] and [`Encoder::run`].
+    pub fn embed<Text: AsRef<str> + Sync>(&self, texts: &[Text]) -> Result<Vec<f32>> {
+        let tokens: Vec<Vec<u32>> =
+            texts.par_iter().map(|text| self.tokens(text.as_ref())).collect::<Result<_>>()?;
+        // Groups are cut by the lengths alone.
+        let mut groups: Vec<&[Vec<u32>]> = Vec::new();
+        let mut rest = &tokens[..];
+        while !rest.is_empty() {
+            let mut sum = 0;
+            let fits = |text: &&Vec<u32>| {
+                sum += text.len();
+                sum <= TOKENS
+            };
+            let (group, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            groups.push(group);
+            rest = others;
+        }
+        let parts: Vec<Vec<f32>> = groups
+            .par_iter()
+            .with_max_len(1)
+            .map_init(EncoderMemory::default, |memory, group| self.embed_group(group, memory))
+            .collect::<Result<_>>()?;
+        Ok(parts.concat())
+    }
+
+    fn embed_group(&self, group: &[Vec<u32>], memory: &mut EncoderMemory) -> Result<Vec<f32>> {
+        let texts: Vec<&[u32]> = group.iter().map(Vec::as_slice).collect();
+        let hidden = self.encoder.run(&texts, memory)?;
+        let width = self.encoder.config().width;
+        let mut embeddings = Vec::with_capacity(group.len() * self.width());
+        let mut first = 0;
+        for text in texts {
+            let rows = &hidden[first * width..][..text.len() * width];
+            first += text.len();
+            let start = embeddings.len();
+            for pooling in &self.pooling {
+                pooling.pool(rows, width, &mut embeddings);
+            }
+            if self.normalised {
+                let embedding = &mut embeddings[start..];
+                let length = embedding.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+                embedding.iter_mut().for_each(|x| *x /= length);
+            }
+        }
+        Ok(embeddings)
+    }
+}
+
+impl SentencePooling {
+    /// Appends what `rows`, `[tokens, width]`, become.
+    fn pool(self, rows: &[f32], width: usize, to: &mut Vec<f32>) {
+        let start = to.len();
+        to.resize(start + width, 0.0);
+        let to = &mut to[start..];
+        let tokens = rows.len() / width;
+        match self {
+            Self::First => to.copy_from_slice(rows.get(..width).unwrap_or(&vec![0.0; width])),
+            Self::Maximum => {
+                to.fill(f32::NEG_INFINITY);
+                for row in rows.chunks_exact(width) {
+                    to.iter_mut().zip(row).for_each(|(to, x)| *to = to.max(*x));
+                }
+            }
+            Self::Mean | Self::MeanSquareRoot => {
+                for row in rows.chunks_exact(width) {
+                    to.iter_mut().zip(row).for_each(|(to, x)| *to += x);
+                }
+                let count = tokens.max(1) as f32;
+                let divisor = if self == Self::Mean { count } else { count.sqrt() };
+                to.iter_mut().for_each(|to| *to /= divisor);
+            }
+        }
+    }
+}
+
+/// The tensors of a safetensors file.
+fn checkpoint(path: &Path) -> Result<Checkpoint> {
+    let bytes = Bytes::map(path)?;
+    let wrong =
+        |error: safetensors::SafeTensorError| Error::mismatch(path, error.to_string(), "a safetensors file");
+    let file = safetensors::SafeTensors::deserialize(bytes.as_slice()).map_err(wrong)?;
+    let mut tensors = std::collections::BTreeMap::new();
+    let start = bytes.as_slice().as_ptr() as usize;
+    for (name, view) in file.tensors() {
+        let format = match view.dtype() {
+            safetensors::Dtype::F32 => Format::F32,
+            safetensors::Dtype::F16 => Format::F16,
+            safetensors::Dtype::BF16 => Format::BF16,
+            // Buffers of indices, which follow from the configuration.
+            _ => continue,
+        };
+        let at = view.data().as_ptr() as usize - start;
+        let part = bytes.part(at..at + view.data().len());
+        let tensor = part.and_then(|part| Tensor::new(format, view.shape().to_vec(), part));
+        tensors.insert(
+            name.clone(),
+            tensor.ok_or_else(|| Error::tensor(path, &name, "odd bytes", "whole rows"))?,
+        );
+    }
+    Ok(Checkpoint::new(path, tensors))
+}
+
+/// A folder within `folder`, or itself.
+fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
+    let relative = Path::new(path);
+    let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    plain.then(|| folder.join(relative))
+}
+
+fn read_pooling(path: &Path) -> Result<Vec<SentencePooling>> {
+    let fields: PoolingFields = read(path, "settings of a pooling")?;
+    let names: Vec<String> = match fields.pooling_mode {
+        Some(Modes::One(name)) => vec![name],
+        Some(Modes::Several(names)) => names,
+        None => {
+            let old = [
+                ("cls", fields.pooling_mode_cls_token),
+                ("max", fields.pooling_mode_max_tokens),
+                ("mean", fields.pooling_mode_mean_tokens),
+                ("mean_sqrt_len_tokens", fields.pooling_mode_mean_sqrt_len_tokens),
+                ("weightedmean", fields.pooling_mode_weightedmean_tokens),
+                ("lasttoken", fields.pooling_mode_lasttoken),
+            ];
+            old.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect()
+        }
+    };
+    let names = if names.is_empty() { vec!["mean".to_owned()] } else { names };
+    let mode = |name: &String| match name.as_str() {
+        "cls" => Ok(SentencePooling::First),
+        "mean" => Ok(SentencePooling::Mean),
+        "max" => Ok(SentencePooling::Maximum),
+        "mean_sqrt_len_tokens" => Ok(SentencePooling::MeanSquareRoot),
+        other => Err(Error::field(
+            path,
+            "pooling_mode",
+            format!("\"{other}\""),
+            "\"cls\", \"mean\", \"max\" or \"mean_sqrt_len_tokens\"",
+        )),
+    };
+    names.iter().map(mode).collect()
+}
