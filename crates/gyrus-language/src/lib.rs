@@ -10,7 +10,9 @@ mod checkpoint;
 mod config;
 mod decoder;
 mod error;
+mod export;
 mod generate;
+pub mod gguf;
 pub mod llama2c;
 mod model;
 mod parameters;
@@ -25,16 +27,18 @@ mod tokenizer;
 pub use cache::Cache;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace, QueryKeyNormalization,
+    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
+    QueryKeyNormalization,
 };
 pub use decoder::{Decoder, Sequence};
 pub use error::{Error, Result};
+pub use export::write_folder;
 pub use generate::{Ending, Request, Written, generate};
-pub use model::Model;
+pub use gyrus_kernels::weights::Format;
+pub use model::{Model, Parts};
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
 pub use sampling::Sampling;
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
-pub use gyrus_kernels::weights::Format;
 pub use tensor::{Bytes, Tensor};
 pub use tokenizer::{TextStream, Tokenizer};

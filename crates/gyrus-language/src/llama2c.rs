@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::Format;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Role;
 use crate::sentencepiece::{Piece, SentencePiece};
-use crate::Format;
 use crate::tensor::{Bytes, Tensor};
 use crate::{DecoderConfig, Error, Result};
 
@@ -49,11 +49,13 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<(DecoderConfig, Checkpoint)> 
         let [a, b, c, d] = [0, 1, 2, 3].map(|byte| header[4 * index + byte]);
         i32::from_le_bytes([a, b, c, d])
     };
-    let names = ["width", "feed-forward width", "layers", "heads", "key and value heads", "vocabulary", "positions"];
+    let names =
+        ["width", "feed-forward width", "layers", "heads", "key and value heads", "vocabulary", "positions"];
     let limits = [1 << 16, 1 << 20, 1 << 10, 1 << 12, 1 << 12, MAXIMUM_TOKENS as u32, 1 << 24];
     let mut numbers = [0usize; 7];
     for (index, to) in numbers.iter_mut().enumerate() {
-        let value = if index == 5 { number(index).unsigned_abs() } else { number(index).try_into().unwrap_or(0) };
+        let value =
+            if index == 5 { number(index).unsigned_abs() } else { number(index).try_into().unwrap_or(0) };
         if value == 0 || value > limits[index] {
             let got = format!("{} as {}", number(index), names[index]);
             return Err(Error::format(path, 4 * index as u64, got, format!("1 to {}", limits[index])));
@@ -61,7 +63,10 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<(DecoderConfig, Checkpoint)> 
         *to = value as usize;
     }
     let [width, feed_forward, layers, heads, key_value_heads, vocabulary, positions] = numbers;
-    if !width.is_multiple_of(heads) || !heads.is_multiple_of(key_value_heads) || !(width / heads).is_multiple_of(2) {
+    if !width.is_multiple_of(heads)
+        || !heads.is_multiple_of(key_value_heads)
+        || !(width / heads).is_multiple_of(2)
+    {
         let got = format!("width {width}, {heads} heads, {key_value_heads} key and value heads");
         let expected = "a width that is an even multiple of the heads, and heads that are one of those";
         return Err(Error::format(path, 12, got, expected));
@@ -77,8 +82,8 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<(DecoderConfig, Checkpoint)> 
     let mut reader = Reader { path, bytes, offset: 28, tensors: BTreeMap::new() };
     reader.take(&config, Role::Embedding, false)?;
     use Role::{
-        AttentionOutput, BeforeAttention, BeforeFeedForward, Down, FinalNormalization, Gate, Head, Key, Query, Up,
-        Value,
+        AttentionOutput, BeforeAttention, BeforeFeedForward, Down, FinalNormalization, Gate, Head, Key,
+        Query, Up, Value,
     };
     for role in [BeforeAttention, Query, Key, Value, AttentionOutput, BeforeFeedForward, Gate, Down, Up] {
         reader.take(&config, role, true)?;
@@ -88,7 +93,12 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<(DecoderConfig, Checkpoint)> 
     reader.take(&config, Head, false)?;
     if reader.offset != all.len() {
         let got = format!("{} bytes", all.len());
-        return Err(Error::format(path, reader.offset.min(all.len()) as u64, got, format!("{}", reader.offset)));
+        return Err(Error::format(
+            path,
+            reader.offset.min(all.len()) as u64,
+            got,
+            format!("{}", reader.offset),
+        ));
     }
     Ok((config, Checkpoint::new(path, reader.tensors)))
 }
@@ -105,7 +115,9 @@ impl Reader<'_> {
     fn take(&mut self, config: &DecoderConfig, role: Role, in_layers: bool) -> Result<()> {
         let layers = if in_layers { config.layers.len() } else { 1 };
         for layer in 0..layers {
-            let Some(parameter) = config.parameter(role, in_layers.then_some(layer), false) else { return Ok(()) };
+            let Some(parameter) = config.parameter(role, in_layers.then_some(layer), false) else {
+                return Ok(());
+            };
             // The header's limits keep this far below an overflow.
             let end = self.offset + parameter.shape.iter().product::<usize>() * size_of::<f32>();
             let tensor = self.bytes.part(self.offset..end);
@@ -145,7 +157,8 @@ pub fn parse_tokenizer(path: &Path, bytes: &[u8], tokens: usize) -> Result<Sente
     let mut pieces = Vec::with_capacity(tokens.min(bytes.len() / 8));
     for token in 0..tokens {
         let score = at(offset).ok_or_else(|| end(offset, &format!("the score of token {token}")))?;
-        let length = at(offset + 4).ok_or_else(|| end(offset + 4, &format!("the length of token {token}")))?;
+        let length =
+            at(offset + 4).ok_or_else(|| end(offset + 4, &format!("the length of token {token}")))?;
         let length = i32::from_le_bytes(*length);
         let size = usize::try_from(length).ok().filter(|&size| size <= MAXIMUM_TOKEN_BYTES);
         let Some(size) = size else {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, llama2c, safetensors_file};
+use crate::{
+    Checkpoint, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf, llama2c, safetensors_file,
+};
 
 /// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
 const MAXIMUM_JSON_BYTES: u64 = 1 << 28;
@@ -22,7 +24,32 @@ pub struct Model {
     pub chat_template: Option<String>,
 }
 
+/// What a file or folder holds, before it becomes a network: converters go on from here.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The shape of the decoder.
+    pub config: DecoderConfig,
+    /// Its weights.
+    pub checkpoint: Checkpoint,
+    /// The way from text to tokens and back.
+    pub tokenizer: Tokenizer,
+    /// How its makers recommend to choose tokens.
+    pub recommended: Sampling,
+    /// The template that turns a conversation into text, where there is one.
+    pub chat_template: Option<String>,
+}
+
 impl Model {
+    /// Opens a model; see [`Parts::open`].
+    ///
+    /// # Errors
+    /// As [`Parts::open`], and as [`Decoder::new`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Parts::open(path)?.build()
+    }
+}
+
+impl Parts {
     /// Opens a model: a folder as Hugging Face has it, a GGUF file (`.gguf`), or a llama2.c file (`.bin`) with its
     /// vocabulary (`tokenizer.bin` or `tok*.bin`) beside it.
     ///
@@ -34,6 +61,7 @@ impl Model {
             return Self::open_folder(path);
         }
         match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gguf") => gguf::open(path),
             Some("bin") => Self::open_llama2c(path),
             _ => {
                 let expected = "a folder with a config.json, a .gguf file, or a llama2.c .bin file";
@@ -47,9 +75,8 @@ impl Model {
         let vocabulary = llama2c_vocabulary(path)?;
         let pieces = llama2c::tokenizer(&vocabulary, config.vocabulary)?;
         let prefix = config.beginning_of_text.into_iter().collect();
-        let decoder = Decoder::new(config, checkpoint)?;
         let tokenizer = Tokenizer::of_sentencepiece(pieces, prefix, true);
-        Ok(Self { decoder, tokenizer, recommended: Sampling::default(), chat_template: None })
+        Ok(Self { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template: None })
     }
 
     fn open_folder(folder: &Path) -> Result<Self> {
@@ -58,8 +85,17 @@ impl Model {
         let recommended = generation_config(&folder.join("generation_config.json"), &mut config)?;
         let tokenizer = Tokenizer::of_hugging_face(&folder.join("tokenizer.json"))?;
         let chat_template = chat_template(folder)?;
-        let decoder = Decoder::new(config, safetensors_file::read_folder(folder)?)?;
-        Ok(Self { decoder, tokenizer, recommended, chat_template })
+        let checkpoint = safetensors_file::read_folder(folder)?;
+        Ok(Self { config, checkpoint, tokenizer, recommended, chat_template })
+    }
+
+    /// The model that these are the parts of.
+    ///
+    /// # Errors
+    /// As [`Decoder::new`].
+    pub fn build(self) -> Result<Model> {
+        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
     }
 }
 

@@ -5,7 +5,6 @@
 //! probabilities sum to `top_p` (Holtzman et al. 2020), then those with at least `min_p` times the largest
 //! probability (Nguyen et al. 2024), and one is drawn. The number that decides depends on (seed, step) alone.
 
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 

@@ -127,6 +127,8 @@ impl SentencePiece {
     #[must_use]
     pub fn encode(&self, text: &str, blank: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
+        // SentencePiece's own mark for a blank is one in texts as well.
+        let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
         let mut first = true;
         while !rest.is_empty() {
@@ -168,20 +170,26 @@ impl SentencePiece {
             // Continuation bytes of UTF-8 begin with the bits 10.
             let more = text[start + 1..].iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
             let index = symbols.len();
-            symbols.push(Symbol { start, length: 1 + more, previous: index.checked_sub(1), next: Some(index + 1) });
+            symbols.push(Symbol {
+                start,
+                length: 1 + more,
+                previous: index.checked_sub(1),
+                next: Some(index + 1),
+            });
             start += 1 + more;
         }
         if let Some(last) = symbols.last_mut() {
             last.next = None;
         }
         let mut candidates = BinaryHeap::new();
-        let propose = |symbols: &[Symbol], left: usize, right: usize, candidates: &mut BinaryHeap<Candidate>| {
-            let length = symbols[left].length + symbols[right].length;
-            if let Some(&token) = self.by_text.get(&text[symbols[left].start..][..length]) {
-                let score = self.pieces[token as usize].score;
-                candidates.push(Candidate { score, left, right, length });
-            }
-        };
+        let propose =
+            |symbols: &[Symbol], left: usize, right: usize, candidates: &mut BinaryHeap<Candidate>| {
+                let length = symbols[left].length + symbols[right].length;
+                if let Some(&token) = self.by_text.get(&text[symbols[left].start..][..length]) {
+                    let score = self.pieces[token as usize].score;
+                    candidates.push(Candidate { score, left, right, length });
+                }
+            };
         for left in 1..symbols.len() {
             propose(&symbols, left - 1, left, &mut candidates);
         }
@@ -234,7 +242,9 @@ mod tests {
         let text = |text: &str, score| Piece { text: text.into(), score, kind: PieceKind::Text };
         let mut pieces = vec![Piece { text: b"<unk>".to_vec(), score: 0.0, kind: PieceKind::Control }];
         pieces.extend((0..=255).map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) }));
-        for (piece, score) in [(" ", -9.0), ("a", -9.0), ("b", -9.0), ("ab", -1.0), (" a", -2.0), ("aba", -3.0)] {
+        for (piece, score) in
+            [(" ", -9.0), ("a", -9.0), ("b", -9.0), ("ab", -1.0), (" a", -2.0), ("aba", -3.0)]
+        {
             pieces.push(text(piece, score));
         }
         pieces.push(Piece { text: b"<end>".to_vec(), score: 0.0, kind: PieceKind::Whole });

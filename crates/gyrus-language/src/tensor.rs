@@ -100,7 +100,8 @@ impl Tensor {
     #[must_use]
     pub fn new(format: Format, shape: Vec<usize>, bytes: Bytes) -> Option<Self> {
         let columns = shape.last().copied().unwrap_or(1);
-        let rows = shape.iter().rev().skip(1).try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+        let rows =
+            shape.iter().rev().skip(1).try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
         Matrix::new(format, rows, columns, bytes.as_slice()).ok()?;
         // Kernels read floats in place, which must lie on their boundaries.
         let misplaced =

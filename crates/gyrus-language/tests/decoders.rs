@@ -63,7 +63,8 @@ fn difference(case: &Value, what: &str, logits: &[f32], vocabulary: usize, shown
     assert_eq!(rows.len(), shown.len());
     let mut largest = 0.0f32;
     for (row, &place) in rows.iter().zip(shown) {
-        for (expected, got) in row.as_array().unwrap().iter().zip(&logits[place * vocabulary..][..vocabulary]) {
+        for (expected, got) in row.as_array().unwrap().iter().zip(&logits[place * vocabulary..][..vocabulary])
+        {
             let difference = (expected.as_f64().unwrap() as f32 - got).abs();
             largest = if difference.is_nan() { f32::INFINITY } else { largest.max(difference) };
         }
@@ -165,7 +166,8 @@ fn what_is_not_known_is_refused_by_name() {
         .to_string();
     assert!(said.contains("q_norm") && said.contains("unused"), "{said}");
     tensors.remove("model.norm.weight");
-    let said =
-        Decoder::new(config(&case["config"]), Checkpoint::new(Path::new("x"), tensors)).unwrap_err().to_string();
+    let said = Decoder::new(config(&case["config"]), Checkpoint::new(Path::new("x"), tensors))
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("model.norm.weight"), "{said}");
 }

@@ -31,7 +31,8 @@ fn a_prompt_is_continued_stop_texts_end_it_and_a_seed_repeats_it() {
         json(gyrus(all).output().unwrap())
     };
     // Greedy, the story's own begin leads to the story's own end.
-    let answer = ask(&["Once upon a time, there was a little girl", "--temperature", "0", "--max-tokens", "12"]);
+    let answer =
+        ask(&["Once upon a time, there was a little girl", "--temperature", "0", "--max-tokens", "12"]);
     assert_eq!(answer["text"], " named Lily. She loved to play outside in");
     let answer = ask(&["", "--temperature", "0", "--stop", " loved to", "--stop", "never"]);
     assert_eq!(answer["text"], "Once upon a time, there was a little girl named Lily. She");

@@ -150,7 +150,9 @@ impl<'a> Fields<'a> {
             .iter()
             .find(|(name, value)| !asked.contains(*name) && !inert.contains(&name.as_str()) && !off(value));
         match unknown {
-            Some((name, value)) => Err(self.wrong(name, value, "only fields that Gyrus knows the meaning of")),
+            Some((name, value)) => {
+                Err(self.wrong(name, value, "only fields that Gyrus knows the meaning of"))
+            }
             None => Ok(()),
         }
     }

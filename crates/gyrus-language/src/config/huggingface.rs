@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::fields::{Fields, LIMIT};
 use super::rope_fields::ropes;
 use super::{
-    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace, QueryKeyNormalization,
+    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
+    QueryKeyNormalization,
 };
 use crate::{Error, Result};
 
@@ -101,9 +102,10 @@ impl DecoderConfig {
     /// [`Error::Mismatch`] for what is no JSON object, [`Error::Field`] for a model type that is not supported, a
     /// value that cannot be right, or a field that Gyrus does not know.
     pub fn from_hugging_face(path: &Path, json: &[u8]) -> Result<Self> {
-        let value: Value = serde_json::from_slice(json)
-            .map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))?;
-        let map = value.as_object().ok_or_else(|| Error::mismatch(path, "no JSON object", "a JSON object"))?;
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))?;
+        let map =
+            value.as_object().ok_or_else(|| Error::mismatch(path, "no JSON object", "a JSON object"))?;
         let fields = Fields::new(path, "", map);
         let family = family(&fields)?;
         if family == Family::Gpt2 { gpt2(&fields) } else { rotary(&fields, family) }
@@ -134,7 +136,9 @@ fn token(fields: &Fields<'_>, field: &str, vocabulary: usize) -> Result<Option<u
 
 /// Everything but GPT-2.
 fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
-    use Family::{Gemma, Gemma2, Gemma3, Glm4, Granite, HunYuanDense, Mistral, Olmo2, Phi3, Qwen2, Qwen3, SmolLm3};
+    use Family::{
+        Gemma, Gemma2, Gemma3, Glm4, Granite, HunYuanDense, Mistral, Olmo2, Phi3, Qwen2, Qwen3, SmolLm3,
+    };
     let gemma = matches!(family, Gemma | Gemma2 | Gemma3);
     let (width, heads) = (fields.count("hidden_size")?, fields.count("num_attention_heads")?);
     let vocabulary = fields.count("vocab_size")?;
@@ -168,7 +172,8 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
     let activation = match family {
         // Gemma was published with "gelu", and meant the approximation.
         Gemma => {
-            let field = if fields.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+            let field =
+                if fields.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
             match activation(fields, field, "gelu_pytorch_tanh")? {
                 Activation::Gelu => Activation::GeluTanh,
                 other => other,
@@ -187,7 +192,12 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
         .zip(rope_of_layer)
         .map(|((window, sliding), rope)| Layer { window, rope: rope.map(|rope| rope.of(sliding)) })
         .collect();
-    fields.refuse(&["use_bidirectional_attention", "add_cross_attention", "quantization_config", "use_cla"])?;
+    fields.refuse(&[
+        "use_bidirectional_attention",
+        "add_cross_attention",
+        "quantization_config",
+        "use_cla",
+    ])?;
     if family == HunYuanDense && !fields.flag("use_qk_norm", true)? {
         return Err(fields.error("use_qk_norm", "false", "true, as every published HunYuan has it"));
     }
@@ -267,7 +277,9 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
     let all = |window: Option<usize>| vec![(window, false); layers];
     let window = match family {
         Mistral | Gemma2 | Gemma3 | Qwen2 | Qwen3 if !fields.has("sliding_window") => Some(4096),
-        Mistral | Gemma2 | Gemma3 | Qwen2 | Qwen3 | Phi3 | SmolLm3 => fields.optional_count("sliding_window")?,
+        Mistral | Gemma2 | Gemma3 | Qwen2 | Qwen3 | Phi3 | SmolLm3 => {
+            fields.optional_count("sliding_window")?
+        }
         _ => return Ok(all(None)),
     };
     // Whether layers slide where the file does not list them.
@@ -294,9 +306,7 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
         _ => true,
     };
     let Some(kinds) = fields.array("layer_types")? else {
-        return Ok((0..layers)
-            .map(|layer| (window.filter(|_| slides(layer)), slides(layer)))
-            .collect());
+        return Ok((0..layers).map(|layer| (window.filter(|_| slides(layer)), slides(layer))).collect());
     };
     if kinds.len() != layers {
         let got = format!("{} kinds", kinds.len());

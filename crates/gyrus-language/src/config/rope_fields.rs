@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::Family;
 use super::fields::Fields;
 use super::huggingface::without_rope;
-use crate::rope::{Rope, Stretch};
 use crate::Result;
+use crate::rope::{Rope, Stretch};
 
 /// Which way of rotating a layer takes.
 #[derive(Clone, Copy)]
@@ -50,7 +50,9 @@ pub(super) fn ropes(
             let given = match parameters.and_then(|parameters| parameters.get(kind)) {
                 None | Some(Value::Null) => map.unwrap_or(&empty),
                 Some(Value::Object(given)) => given,
-                Some(_) => return Err(fields.error("rope_parameters", kind, "an object for each kind of layer")),
+                Some(_) => {
+                    return Err(fields.error("rope_parameters", kind, "an object for each kind of layer"));
+                }
             };
             common.rope(&fields.within(&format!("rope_parameters.{kind}."), given), theta)
         };
@@ -94,7 +96,8 @@ impl Common {
             (None, None) => "default",
         };
         // Phi-3 was published with two other names of the same.
-        let kind = if self.family == Family::Phi3 && matches!(kind, "su" | "yarn") { "longrope" } else { kind };
+        let kind =
+            if self.family == Family::Phi3 && matches!(kind, "su" | "yarn") { "longrope" } else { kind };
         let original = |fields: &Fields<'_>| -> Result<usize> {
             let given = fields.optional_count("original_max_position_embeddings")?;
             Ok(self.original_positions.or(given).unwrap_or(self.maximum_positions))
@@ -106,12 +109,15 @@ impl Common {
             "dynamic" => match fields.optional_number("alpha")?.filter(|&alpha| alpha != 0.0) {
                 Some(alpha) if self.family == Family::HunYuanDense && alpha > 0.0 => Stretch::Alpha { alpha },
                 Some(alpha) => {
-                    return Err(fields.error("alpha", alpha.to_string(), "a number above 0, in a HunYuan model"));
+                    return Err(fields.error(
+                        "alpha",
+                        alpha.to_string(),
+                        "a number above 0, in a HunYuan model",
+                    ));
                 }
-                None => Stretch::Dynamic {
-                    factor: factor(fields)?,
-                    original_positions: self.maximum_positions,
-                },
+                None => {
+                    Stretch::Dynamic { factor: factor(fields)?, original_positions: self.maximum_positions }
+                }
             },
             "yarn" => self.yarn(fields, original(fields)?)?,
             "llama3" => Stretch::Llama3 {
@@ -144,7 +150,8 @@ impl Common {
         // These stand beside kinds that do not use them in published files.
         let unused = ["factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"];
         let unused = ["original_max_position_embeddings", "alpha"].iter().chain(&unused).copied();
-        let inert: Vec<&str> = if matches!(stretch, Stretch::Yarn { .. }) { Vec::new() } else { unused.collect() };
+        let inert: Vec<&str> =
+            if matches!(stretch, Stretch::Yarn { .. }) { Vec::new() } else { unused.collect() };
         fields.finish(&inert)?;
         Ok(Rope { theta, dimensions, interleaved: self.interleaved, stretch })
     }
@@ -173,4 +180,3 @@ impl<'a> Fields<'a> {
         Fields::new(self.path(), prefix, map)
     }
 }
-

@@ -92,7 +92,8 @@ impl Decoder {
     fn angles(&self, sequences: &[Sequence<'_>], pieces: &[Piece], rows: usize) -> Vec<Angles> {
         let of = |rope: &crate::Rope| {
             let (pairs, factor) = (rope.dimensions / 2, rope.attention_factor());
-            let (mut cosines, mut sines) = (Vec::with_capacity(rows * pairs), Vec::with_capacity(rows * pairs));
+            let (mut cosines, mut sines) =
+                (Vec::with_capacity(rows * pairs), Vec::with_capacity(rows * pairs));
             for piece in pieces {
                 let frequencies = rope.inverse_frequencies(piece.length);
                 let start = sequences[piece.sequence].cache.positions();
@@ -204,7 +205,8 @@ impl Decoder {
             let Angles { pairs, cosines, sines } = &angles[rope];
             let interleaved = self.config.ropes[rope].interleaved;
             let head_width = self.config.head_width;
-            for (x, heads) in [(&mut *queries, self.config.heads), (&mut *keys, self.config.key_value_heads)] {
+            for (x, heads) in [(&mut *queries, self.config.heads), (&mut *keys, self.config.key_value_heads)]
+            {
                 rotate(x, (heads, head_width, *pairs), (cosines, sines), interleaved);
             }
         }

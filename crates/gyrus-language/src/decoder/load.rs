@@ -1,9 +1,9 @@
 //! From named tensors to the parts of a decoder: fused ones are cut into their rows, transposed ones turned round.
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer};
+use crate::Format;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Role;
-use crate::Format;
 use crate::tensor::Tensor;
 use crate::{DecoderConfig, Normalization, Result};
 
@@ -84,7 +84,11 @@ impl Loader<'_> {
             let (queries, keys) = (self.config.query_width(), self.config.key_value_width());
             cut(self.linear(Role::QueryKeyValue, layer)?, [queries, keys, keys])
         } else {
-            [self.linear(Role::Query, layer)?, self.linear(Role::Key, layer)?, self.linear(Role::Value, layer)?]
+            [
+                self.linear(Role::Query, layer)?,
+                self.linear(Role::Key, layer)?,
+                self.linear(Role::Value, layer)?,
+            ]
         };
         let query_normalization = self.normalization(Role::QueryNormalization, at)?;
         let key_normalization = self.normalization(Role::KeyNormalization, at)?;
