@@ -36,16 +36,19 @@ impl Checkpoint {
 
     /// Takes a tensor out; it must be there, with this shape.
     pub(crate) fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
-        let name = &parameter.name;
+        self.take_named(&parameter.name, &parameter.shape)
+    }
+
+    /// The same by name and shape.
+    pub(crate) fn take_named(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         // GPT-2 was published without the name of its outermost module.
         let short = name.strip_prefix("transformer.").unwrap_or(name);
         let found = self.tensors.remove(name).or_else(|| self.tensors.remove(short));
-        let tensor = found.ok_or_else(|| {
-            Error::tensor(&self.path, name, "no such tensor", format!("{:?}", parameter.shape))
-        })?;
-        if tensor.shape() != parameter.shape {
+        let tensor =
+            found.ok_or_else(|| Error::tensor(&self.path, name, "no such tensor", format!("{shape:?}")))?;
+        if tensor.shape() != shape {
             let got = format!("the shape {:?}", tensor.shape());
-            return Err(Error::tensor(&self.path, name, got, format!("{:?}", parameter.shape)));
+            return Err(Error::tensor(&self.path, name, got, format!("{shape:?}")));
         }
         Ok(tensor)
     }

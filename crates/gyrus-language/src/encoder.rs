@@ -20,7 +20,6 @@ use gyrus_kernels::normalization::layer_norm;
 use serde::Deserialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::parameters::{Parameter, Role};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -86,7 +85,7 @@ impl EncoderConfig {
     /// # Errors
     /// [`Error::Io`]; [`Error::Field`] for a kind of model that this is not, or what it does not compute.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let text = crate::model::read_small(path)?;
         let fields: Fields = serde_json::from_slice(&text)
             .map_err(|error| Error::mismatch(path, error.to_string(), "the config.json of an encoder"))?;
         let wrong = |field: &str, got: String, expected: &str| Err(Error::field(path, field, got, expected));
@@ -318,7 +317,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let name = format!("{}{name}", self.prefix);
-        self.checkpoint.take(&Parameter { name, shape: shape.to_vec(), role: Role::Weight })
+        self.checkpoint.take_named(&name, shape)
     }
 
     fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {

@@ -14,6 +14,14 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// The bytes of a file are not what its format demands.
     #[error("{}, byte {offset}: got {got}, expected {expected}", path.display())]
     Format {

@@ -90,7 +90,7 @@ pub fn generate(
     let reading = clock.elapsed();
     let clock = Instant::now();
     let mut all = prompt.to_vec();
-    let mut stream = tokenizer.stream(false);
+    let mut stream = tokenizer.stream(prompt);
     let mut output = Output { text: String::new(), shown: 0, stop: &request.stop };
     let mut ending = Ending::Length;
     for step in 0..request.maximum_tokens {

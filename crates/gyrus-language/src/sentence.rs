@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokenizers::{TruncationParams, TruncationStrategy};
 
-use crate::checkpoint::Checkpoint;
 use crate::encoder::{Encoder, EncoderConfig, EncoderMemory};
-use crate::tensor::{Bytes, Format, Tensor};
-use crate::{Error, Result};
+use crate::model::read_small;
+use crate::{Error, Result, safetensors_file};
 
 /// Tokens that go through the encoder together: enough to keep the products busy, few enough for the nearest caches.
 const TOKENS: usize = 256;
@@ -98,7 +97,7 @@ struct TokenizerFields {
 
 /// Reads a JSON file.
 fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    let text = read_small(path)?;
     serde_json::from_slice(&text).map_err(|error| Error::mismatch(path, error.to_string(), what))
 }
 
@@ -135,7 +134,7 @@ impl SentenceEncoder {
             }
         }
         let config = EncoderConfig::from_hugging_face(&transformer.join("config.json"))?;
-        let encoder = Encoder::new(config, checkpoint(&transformer.join("model.safetensors"))?)?;
+        let encoder = Encoder::new(config, safetensors_file::read_folder(&transformer)?)?;
         let fields: TransformerFields =
             read_if_there(&transformer.join("sentence_bert_config.json"), "settings of the encoder")?;
         let package: PackageFields =
@@ -143,7 +142,7 @@ impl SentenceEncoder {
         let own: TokenizerFields =
             read_if_there(&transformer.join("tokenizer_config.json"), "settings of the tokenizer")?;
         let path = transformer.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|source| Error::io(&path, source))?;
+        let bytes = read_small(&path)?;
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| Error::mismatch(&path, error.to_string(), "a tokenizer.json"))?;
         let own =
@@ -280,33 +279,6 @@ impl SentencePooling {
             }
         }
     }
-}
-
-/// The tensors of a safetensors file.
-fn checkpoint(path: &Path) -> Result<Checkpoint> {
-    let bytes = Bytes::map(path)?;
-    let wrong =
-        |error: safetensors::SafeTensorError| Error::mismatch(path, error.to_string(), "a safetensors file");
-    let file = safetensors::SafeTensors::deserialize(bytes.as_slice()).map_err(wrong)?;
-    let mut tensors = std::collections::BTreeMap::new();
-    let start = bytes.as_slice().as_ptr() as usize;
-    for (name, view) in file.tensors() {
-        let format = match view.dtype() {
-            safetensors::Dtype::F32 => Format::F32,
-            safetensors::Dtype::F16 => Format::F16,
-            safetensors::Dtype::BF16 => Format::BF16,
-            // Buffers of indices, which follow from the configuration.
-            _ => continue,
-        };
-        let at = view.data().as_ptr() as usize - start;
-        let part = bytes.part(at..at + view.data().len());
-        let tensor = part.and_then(|part| Tensor::new(format, view.shape().to_vec(), part));
-        tensors.insert(
-            name.clone(),
-            tensor.ok_or_else(|| Error::tensor(path, &name, "odd bytes", "whole rows"))?,
-        );
-    }
-    Ok(Checkpoint::new(path, tensors))
 }
 
 /// A folder within `folder`, or itself.

@@ -127,6 +127,8 @@ impl SentencePiece {
     #[must_use]
     pub fn encode(&self, text: &str, blank: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
+        // SentencePiece's own mark for a blank is one in texts as well.
+        let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
         let mut first = true;
         while !rest.is_empty() {
