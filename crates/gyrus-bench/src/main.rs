@@ -13,6 +13,7 @@ mod ours;
 mod peer;
 mod python;
 mod report;
+mod sentences;
 mod spiking;
 mod whole;
 mod worker;
@@ -121,6 +122,12 @@ fn run(options: &Options) -> Result<()> {
                     }),
                 };
                 prepared.and_then(|()| measure::steps(work, &setting, Some(&place)))
+            }
+            Kind::Embed => {
+                let place = folder.0.join("sentences");
+                let made = std::fs::create_dir(&place).map_err(anyhow::Error::from);
+                made.and_then(|()| sentences::prepare(&place, &python, &bench))
+                    .and_then(|()| measure::steps(work, &setting, Some(&place)))
             }
             Kind::Whole => {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())

@@ -69,6 +69,10 @@ const SPIKING: &[Library] = &[
 
 const SPIKINGJELLY: &[Library] =
     &[Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] }];
+const EMBED: &[Library] = &[
+    Library { name: "sentence-transf.", worker: &["embed_worker.py", "sentence-transformers"] },
+    Library { name: "onnxruntime", worker: &["embed_worker.py", "onnxruntime"] },
+];
 const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
 
 impl Library {
@@ -97,7 +101,7 @@ struct Runner {
 }
 
 /// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, or the folder that
-/// [`events`](crate::events) prepared, for works that need it.
+/// [`events`](crate::events) or [`sentences`](crate::sentences) prepared, for works that need it.
 ///
 /// # Errors
 /// When a worker fails, or the networks differ in size.
@@ -106,6 +110,7 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
         Kind::Spiking => SPIKING,
         Kind::Events if work.name == EVENTS_BESIDE_CLOCKED => CLOCKED,
         Kind::Events => SPIKINGJELLY,
+        Kind::Embed => EMBED,
         _ => TORCH,
     };
     let request = json!({"work": work.name, "threads": setting.threads, "images": images});
@@ -137,9 +142,11 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
     }
 
     let mut slowest_us = 1.0_f64;
+    // A step of a second or so is its own warm-up.
+    let (warm_up, trials) = if work.kind == Kind::Embed { (1, 1) } else { (WARM_UP_STEPS, TRIAL_STEPS) };
     for side in &mut sides {
-        run_steps(&mut side.worker, WARM_UP_STEPS)?;
-        let trial = median(&run_steps(&mut side.worker, TRIAL_STEPS)?);
+        run_steps(&mut side.worker, warm_up)?;
+        let trial = median(&run_steps(&mut side.worker, trials)?);
         slowest_us = slowest_us.max(trial);
         std::thread::sleep(REST);
     }

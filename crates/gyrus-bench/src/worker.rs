@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{events, memory, ours};
+use crate::{events, memory, ours, sentences};
 
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
@@ -23,6 +23,7 @@ enum Request {
 enum Work {
     Steps(Box<ours::Work>),
     Events(events::Work),
+    Embed(Box<sentences::Work>),
 }
 
 impl Work {
@@ -31,6 +32,10 @@ impl Work {
             let folder = images.context("this work needs a trained network")?;
             return Ok(Self::Events(events::Work::new(folder, variant == Some(CLOCKED), threads)?));
         }
+        if name.starts_with("embed-") {
+            let folder = images.context("this work needs sentences")?;
+            return Ok(Self::Embed(Box::new(sentences::Work::new(folder, threads)?)));
+        }
         Ok(Self::Steps(Box::new(ours::create(name, threads, images)?)))
     }
 
@@ -38,6 +43,7 @@ impl Work {
         match self {
             Self::Steps(work) => work.parameters(),
             Self::Events(work) => work.parameters(),
+            Self::Embed(work) => work.parameters(),
         }
     }
 
@@ -45,6 +51,7 @@ impl Work {
         match self {
             Self::Steps(work) => work.steps(count),
             Self::Events(work) => work.steps(count),
+            Self::Embed(work) => work.steps(count),
         }
     }
 }

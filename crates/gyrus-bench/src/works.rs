@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     /// One picture at a time through a trained and converted network: our event-driven body and SpikingJelly, or our
     /// clocked body.
     Events,
+    /// Sentences become vectors: our encoder, sentence-transformers and onnxruntime.
+    Embed,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -51,6 +53,7 @@ pub(crate) const WORKS: &[Work] = &[
     spiking("spiking-cnn-train", 0.4),
     Work { name: EVENTS_BESIDE_SPIKINGJELLY, kind: Kind::Events, time_ratio_goal: 0.1 },
     Work { name: EVENTS_BESIDE_CLOCKED, kind: Kind::Events, time_ratio_goal: 0.5 },
+    Work { name: "embed-minilm-1000", kind: Kind::Embed, time_ratio_goal: 0.7 },
 ];
 
 /// The two works of the event-driven body.
@@ -75,6 +78,8 @@ mod tests {
         let spiking = include_str!("../../../bench/snn_works.py");
         let events = include_str!("../../../bench/event_works.py");
         assert!(events.contains(&format!("WORKS = [\"{EVENTS_BESIDE_SPIKINGJELLY}\"]")));
+        let embed = include_str!("../../../bench/embed_worker.py");
+        assert!(embed.contains("WORKS = [\"embed-minilm-1000\"]"));
         for work in WORKS.iter().filter(|work| matches!(work.kind, Kind::Steps | Kind::Spiking)) {
             let python = if work.kind == Kind::Spiking { spiking } else { torch };
             let entry = format!("\"{}\": (", work.name);

@@ -250,6 +250,18 @@ impl Encoder {
         &self.config
     }
 
+    /// How many numbers it has.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        let EncoderConfig { vocabulary, width, layers, feed_forward, positions, types, .. } = self.config;
+        let product = |inputs: usize, outputs: usize| (inputs + 1) * outputs;
+        let layer = 4 * product(width, width)
+            + product(width, feed_forward)
+            + product(feed_forward, width)
+            + 4 * width;
+        (vocabulary + positions + types + 2) * width + layers * layer
+    }
+
     /// The last layer's vectors of all tokens of some texts, `[tokens, width]`, one text behind the other.
     ///
     /// # Errors

@@ -181,6 +181,12 @@ impl SentenceEncoder {
         self.encoder.config().width * self.pooling.len()
     }
 
+    /// How many numbers the network has.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        self.encoder.parameter_count()
+    }
+
     /// Tokens of a text that are looked at, at most; the rest is cut off.
     #[must_use]
     pub fn longest_text(&self) -> usize {

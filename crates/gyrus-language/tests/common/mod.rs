@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code)] // Each test file uses a part.
 
+pub(crate) mod formula;
+
 use std::path::{Path, PathBuf};
 
 use gyrus_language::{Cache, Model, Request, Sampling, generate};
