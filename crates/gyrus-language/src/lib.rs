@@ -6,6 +6,7 @@
 //! is done by `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
 
 mod cache;
+mod chat;
 mod checkpoint;
 mod config;
 mod decoder;
@@ -25,6 +26,7 @@ mod tensor;
 mod tokenizer;
 
 pub use cache::Cache;
+pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,

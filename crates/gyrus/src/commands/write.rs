@@ -1,7 +1,7 @@
 //! `gyrus write`: a language model goes on with a text.
 
 use std::io::{self, Read, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyrus_language::{Cache, Model, Request, Sampling, Written, generate};
@@ -15,7 +15,7 @@ use crate::say::{note, say};
 /// Let a language model go on with a text.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A llama2.c file (.bin)
+    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
     pub(crate) model: PathBuf,
     /// The text to go on with; - reads it from standard input, nothing lets the model begin
     #[arg(default_value = "")]
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let prompt = if arguments.prompt == "-" { read_prompt()? } else { arguments.prompt.clone() };
-    let model = Model::open(&arguments.model)?;
+    let model = open(&arguments.model)?;
     let request = arguments.sampling.request(model.recommended);
     let tokens = model.tokenizer.encode(&prompt, true)?;
     if tokens.is_empty() {
@@ -111,6 +111,36 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         note(speed(&written));
         Ok(())
     }
+}
+
+/// Opens a model where it lies, or as an id of Hugging Face.
+pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
+    #[cfg(feature = "hub")]
+    if !path.exists()
+        && let Some((owner, name)) = hub_id(path)
+    {
+        return Ok(Model::open(&fetch(&owner, &name)?)?);
+    }
+    Ok(Model::open(path)?)
+}
+
+/// Owner and name, where the path reads `owner/name` and could be an id.
+#[cfg(feature = "hub")]
+fn hub_id(path: &Path) -> Option<(String, String)> {
+    let (owner, name) = path.to_str()?.split_once('/')?;
+    let plain = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !part.is_empty() && part.bytes().all(allowed) && !part.starts_with('.')
+    };
+    let file = [".gguf", ".bin", ".safetensors"].iter().any(|end| name.ends_with(end));
+    (plain(owner) && plain(name) && !file).then(|| (owner.to_owned(), name.to_owned()))
+}
+
+/// The folder of a model in the hub's cache, fetched where it is not there yet.
+#[cfg(feature = "hub")]
+fn fetch(owner: &str, name: &str) -> Result<PathBuf, Failure> {
+    let hub = gyrus_data::Hub::from_environment()?;
+    Ok(hub.model(owner, name)?)
 }
 
 /// One line on how long it took.
