@@ -1,50 +1,11 @@
 //! Damaged and hostile files end in a sentence: no panic, no memory that a header asks for.
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::Path;
 
-use gyrus_language::{
-    Bytes, Cache, Checkpoint, DecoderConfig, Format, Parts, Piece, PieceKind, Sampling, SentencePiece,
-    Sequence, Tensor, Tokenizer, gguf, llama2c,
-};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-}
-
-fn parts() -> Parts {
-    let mut config = DecoderConfig::llama(40, 32, 2, (4, 2), 64, 10_000.0);
-    config.tied = true;
-    config.beginning_of_text = Some(1);
-    config.end_of_text = vec![2];
-    let mut random = Random(3);
-    let mut tensor = |shape: Vec<usize>| {
-        let values = (0..shape.iter().product()).map(|_| (random.next() % 1000) as f32 / 5000.0 - 0.1);
-        Tensor::of_floats(shape.clone(), values.collect())
-    };
-    let tensors: BTreeMap<String, Tensor> =
-        config.parameters().into_iter().map(|parameter| (parameter.name, tensor(parameter.shape))).collect();
-    let piece = |token: usize| match token {
-        0..=2 => Piece { text: format!("<{token}>").into(), score: 0.0, kind: PieceKind::Control },
-        _ => Piece { text: vec![b'a' + token as u8], score: -(token as f32), kind: PieceKind::Text },
-    };
-    let pieces = SentencePiece::new((0..20).map(piece).collect(), 0);
-    Parts {
-        config,
-        checkpoint: Checkpoint::new(Path::new("memory"), tensors),
-        tokenizer: Tokenizer::of_sentencepiece(pieces, vec![1], true),
-        recommended: Sampling::default(),
-        chat_template: Some("{{ messages }}".to_owned()),
-    }
-}
+use common::{Random, parts};
+use gyrus_language::{Bytes, Cache, Format, Parts, Sequence, gguf, llama2c};
 
 /// What was read is used, too: one token is read and its text decoded.
 fn use_it(parts: Parts) {
