@@ -1,4 +1,5 @@
 //! What the tests of this crate share.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code)] // Each test file uses a part.
 
 use std::collections::BTreeMap;
