@@ -9,6 +9,7 @@ mod cache;
 mod chat;
 mod checkpoint;
 mod config;
+mod constraint;
 mod decoder;
 mod error;
 mod export;
@@ -32,6 +33,7 @@ pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
 };
+pub use constraint::{Constraint, Constraints};
 pub use decoder::{Decoder, Sequence};
 pub use error::{Error, Result};
 pub use export::write_folder;

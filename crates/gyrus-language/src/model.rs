@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::{
-    ChatTemplate, Checkpoint, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf, llama2c,
-    safetensors_file,
+    ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
+    llama2c, safetensors_file,
 };
 
 /// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
@@ -47,6 +47,14 @@ impl Model {
     /// As [`Parts::open`], and as [`Decoder::new`].
     pub fn open(path: &Path) -> Result<Self> {
         Parts::open(path)?.build()
+    }
+
+    /// This model's vocabulary, prepared to bind texts to JSON schemas.
+    ///
+    /// # Errors
+    /// As [`Constraints::new`].
+    pub fn constraints(&self) -> Result<Constraints> {
+        Constraints::new(&self.tokenizer, self.decoder.config())
     }
 
     /// The template that turns a conversation into text; none if the model has none.

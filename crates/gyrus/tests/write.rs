@@ -122,3 +122,29 @@ fn templates_are_needed_and_may_refuse() {
     let said = refused(&chat(&[folder.path().to_str().unwrap()], "Hello\n"));
     assert!(said.contains("template"), "{said}");
 }
+
+#[test]
+fn a_schema_binds_the_text() {
+    let Some(data) = real_data("stories260K") else { return };
+    let model = data.join("stories260K.bin");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("schema.json");
+    fs::write(&path, r#"{"type": "array", "items": {"enum": ["cat", "dog"]}, "minItems": 2, "maxItems": 3}"#)
+        .unwrap();
+    let ask = || {
+        gyrus(["write", model.to_str().unwrap(), "Animals:", "--json", "--json-schema"])
+            .arg(&path)
+            .output()
+            .unwrap()
+    };
+    let answer = json(ask());
+    let list: serde_json::Value = serde_json::from_str(answer["text"].as_str().unwrap()).unwrap();
+    let list = list.as_array().unwrap();
+    assert!(
+        (2..=3).contains(&list.len()) && list.iter().all(|item| item == "cat" || item == "dog"),
+        "{list:?}"
+    );
+    fs::write(&path, "{").unwrap();
+    let said = refused(&ask());
+    assert!(said.contains("schema.json"), "{said}");
+}

@@ -49,7 +49,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
             arguments.model.display()
         )));
     };
-    let request = arguments.sampling.request(model.recommended);
+    let request = arguments.sampling.request(&model)?;
     let mut conversation = Conversation::new(&model, template, request);
     conversation.messages.extend(arguments.system.as_deref().map(|text| Message::new("system", text)));
     let person = io::stdin().is_terminal() && !arguments.json;

@@ -54,6 +54,9 @@ pub(crate) struct SamplingArguments {
     /// Stop before this text; may be given several times
     #[arg(long)]
     stop: Vec<String>,
+    /// Write JSON as the schema in this file describes it
+    #[arg(long)]
+    json_schema: Option<PathBuf>,
     /// Decides all that is random
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -61,7 +64,8 @@ pub(crate) struct SamplingArguments {
 
 impl SamplingArguments {
     /// What was asked for; what was not said is as the model's makers recommend.
-    pub(crate) fn request(&self, recommended: Sampling) -> Request {
+    pub(crate) fn request(&self, model: &Model) -> Result<Request, Failure> {
+        let recommended = model.recommended;
         let sampling = Sampling {
             temperature: self.temperature.unwrap_or(recommended.temperature),
             top_k: self.top_k.unwrap_or(recommended.top_k),
@@ -70,7 +74,18 @@ impl SamplingArguments {
             repetition_penalty: self.repetition_penalty.unwrap_or(recommended.repetition_penalty),
             seed: self.seed,
         };
-        Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone() }
+        let constraint = match &self.json_schema {
+            None => None,
+            Some(path) => {
+                let caller = |error: &dyn std::fmt::Display| {
+                    Failure::Caller(format!("cannot read a JSON schema from {}: {error}", path.display()))
+                };
+                let text = std::fs::read_to_string(path).map_err(|error| caller(&error))?;
+                let schema = serde_json::from_str(&text).map_err(|error| caller(&error))?;
+                Some(model.constraints()?.json_schema(&schema)?)
+            }
+        };
+        Ok(Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone(), constraint })
     }
 }
 
@@ -81,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let prompt = if arguments.prompt == "-" { read_prompt()? } else { arguments.prompt.clone() };
     let model = open(&arguments.model)?;
-    let request = arguments.sampling.request(model.recommended);
+    let request = arguments.sampling.request(&model)?;
     let tokens = model.tokenizer.encode(&prompt, true)?;
     if tokens.is_empty() {
         return Err(Failure::Caller(format!(
