@@ -60,6 +60,7 @@ def cases() -> list[tuple[str, dict]]:
         ("llama, llama3", dict(SMALL, model_type="llama", rope_parameters=dict(rope_type="llama3", rope_theta=1000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=24))),
         ("mistral", dict(SMALL, model_type="mistral", sliding_window=7, head_dim=12)),
         ("qwen2", dict(SMALL, model_type="qwen2", use_sliding_window=True, sliding_window=5, max_window_layers=1)),
+        ("qwen2, yarn", dict(SMALL, model_type="qwen2", rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=16), **old)),
         ("qwen3", dict(SMALL, model_type="qwen3", head_dim=16, tie_word_embeddings=True)),
         ("hunyuan_v1_dense", dict(SMALL, model_type="hunyuan_v1_dense", head_dim=8, rope_scaling=dict(type="dynamic", alpha=50.0, factor=1.0, beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0), **old)),
         ("smollm3", dict(SMALL, model_type="smollm3", no_rope_layers=[1, 0, 1], tie_word_embeddings=True)),

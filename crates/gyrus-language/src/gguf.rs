@@ -35,8 +35,12 @@ pub(crate) fn open(path: &Path) -> Result<Parts> {
     parse(path, &Bytes::map(path)?)
 }
 
-/// [`open`] of bytes in memory; `path` is for messages.
-pub(crate) fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
+/// Reads a model from a file's bytes; `path` is for messages.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) for damaged files, [`Error::Field`](crate::Error::Field) for an architecture,
+/// an entry or a vocabulary that is not supported.
+pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     let mut file = Gguf::parse(path, bytes)?;
     let config = config::read(&file)?;
     let tokenizer = vocabulary::read(&file, &config)?;

@@ -6,8 +6,10 @@
 //! is done by `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
 
 mod cache;
+mod chat;
 mod checkpoint;
 mod config;
+mod constraint;
 mod decoder;
 mod encoder;
 mod error;
@@ -27,11 +29,13 @@ mod tensor;
 mod tokenizer;
 
 pub use cache::Cache;
+pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
 };
+pub use constraint::{Constraint, Constraints};
 pub use decoder::{Decoder, Sequence};
 pub use encoder::{Encoder, EncoderConfig, EncoderMemory};
 pub use error::{Error, Result};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::{
-    Checkpoint, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf, llama2c, safetensors_file,
+    ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
+    llama2c, safetensors_file,
 };
 
 /// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
@@ -46,6 +47,26 @@ impl Model {
     /// As [`Parts::open`], and as [`Decoder::new`].
     pub fn open(path: &Path) -> Result<Self> {
         Parts::open(path)?.build()
+    }
+
+    /// This model's vocabulary, prepared to bind texts to JSON schemas.
+    ///
+    /// # Errors
+    /// As [`Constraints::new`].
+    pub fn constraints(&self) -> Result<Constraints> {
+        Constraints::new(&self.tokenizer, self.decoder.config())
+    }
+
+    /// The template that turns a conversation into text; none if the model has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        let config = self.decoder.config();
+        let text =
+            |token: Option<u32>| token.and_then(|token| self.tokenizer.text(token)).unwrap_or_default();
+        let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
+        self.chat_template.as_deref().map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
     }
 }
 

@@ -58,9 +58,20 @@ impl Tokenizer {
                 })?;
                 tokens.extend(encoding.get_ids());
             }
-            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank)),
+            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank, false)),
         }
         Ok(tokens)
+    }
+
+    /// The tokens of a text that a chat template has made, in which marks stand by their names.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.kind {
+            Kind::HuggingFace(_) => self.encode(text, false),
+            Kind::SentencePiece(vocabulary, blank) => Ok(vocabulary.encode(text, *blank, true)),
+        }
     }
 
     /// The text of tokens, without marks.

@@ -1,4 +1,5 @@
 //! Every family against `transformers`, on small weights that a formula gives; see `tools/golden/decoders.py`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -6,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::formula::{fill, numbers};
-use gyrus_language::{Cache, Checkpoint, Decoder, DecoderConfig, Sequence, Tensor};
+use gyrus_language::{
+    Cache, Checkpoint, Decoder, DecoderConfig, Format, Parts, Sequence, Tensor, gguf, write_folder,
+};
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("golden/decoders.json");
@@ -145,4 +148,42 @@ fn what_is_not_known_is_refused_by_name() {
         .unwrap_err()
         .to_string();
     assert!(said.contains("model.norm.weight"), "{said}");
+}
+
+#[test]
+fn what_gguf_and_hugging_face_can_express_comes_back_from_them() {
+    let golden = golden();
+    let shown = numbers(&golden["shown"]);
+    let tokens: Vec<u32> = numbers(&golden["tokens"]).into_iter().map(|token| token as u32).collect();
+    let (mut as_gguf, mut as_folder) = (Vec::new(), Vec::new());
+    let place = tempfile::tempdir().unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let parts =
+            Parts { config: config(&case["config"]), checkpoint: checkpoint(case), ..common::parts() };
+        let check = |parts: Parts, how: &str| {
+            let decoder = Decoder::new(parts.config, parts.checkpoint).unwrap();
+            let mut cache = Cache::new(decoder.config());
+            let whole = Sequence { tokens: &tokens, cache: &mut cache, all_logits: true };
+            let logits = decoder.forward(&mut [whole]).unwrap();
+            let difference = difference(case, "prefill", &logits, decoder.config().vocabulary, &shown);
+            assert!(difference < 1e-4, "{name} from {how}: {difference:e}");
+        };
+        let path = place.path().join("model.gguf");
+        if gguf::write(&parts, &path, Format::F32).is_ok() {
+            check(Parts::open(&path).unwrap(), "GGUF");
+            as_gguf.push(name);
+            // For other programs to read; see CONTRIBUTING.md.
+            if let Some(out) = std::env::var_os("GYRUS_LANGUAGE_OUT") {
+                std::fs::copy(&path, Path::new(&out).join(format!("{name}.gguf"))).unwrap();
+            }
+        }
+        if write_folder(&parts, place.path()).is_ok() {
+            check(Parts::open(place.path()).unwrap(), "its folder");
+            as_folder.push(name);
+        }
+    }
+    let llama = ["llama", "llama, old dialect, biases, tied", "llama, linear"];
+    assert_eq!(as_gguf, [&llama[..], &["llama, yarn", "llama, llama3", "qwen2, yarn", "qwen3"]].concat());
+    assert_eq!(as_folder, [&llama[..], &["llama, llama3", "qwen3"]].concat());
 }

@@ -1,4 +1,5 @@
 //! A real model (stories260K of llama2.c's author) in every format.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

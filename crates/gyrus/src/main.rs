@@ -30,6 +30,7 @@ enum Command {
     Spike(commands::spike::Arguments),
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
+    Chat(commands::chat::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Learn(arguments) => commands::learn::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
+        Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{Error, Result};
 
 /// The largest extent that is believed: above every published model.
-pub(super) const LIMIT: usize = 1 << 24;
+const LIMIT: usize = 1 << 24;
 
 pub(super) struct Fields<'a> {
     path: &'a Path,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::fields::{Fields, LIMIT};
+use super::fields::Fields;
 use super::rope_fields::ropes;
 use super::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
@@ -34,12 +34,14 @@ const INERT: &[&str] = &[
     "dtype",
     "embd_pdrop",
     "eod_token_id",
+    "full_attn_mod",
     "gradient_checkpointing",
     "id2label",
     "im_end_id",
     "im_newline_id",
     "im_start_id",
     "initializer_range",
+    "interpolate_factor",
     "is_llama_config",
     "keys_to_ignore_at_inference",
     "label2id",
@@ -60,6 +62,7 @@ const INERT: &[&str] = &[
     "resid_pdrop",
     "return_dict",
     "sep_token_id",
+    "sliding_window_size",
     "summary_activation",
     "summary_first_dropout",
     "summary_proj_to_labels",
@@ -76,6 +79,9 @@ const INERT: &[&str] = &[
     "unsloth_version",
     "use_cache",
 ];
+
+/// More layers than any published model has.
+const MAXIMUM_LAYERS: usize = 1 << 10;
 
 /// The values of `model_type` that are supported.
 const FAMILIES: &[(&str, Family)] = &[
@@ -129,6 +135,15 @@ fn activation(fields: &Fields<'_>, field: &str, default: &str) -> Result<Activat
     }
 }
 
+/// The number of layers, for each of which there will be memory.
+fn layers(fields: &Fields<'_>, field: &str) -> Result<usize> {
+    let layers = fields.count(field)?;
+    if layers > MAXIMUM_LAYERS {
+        return Err(fields.error(field, layers.to_string(), format!("at most {MAXIMUM_LAYERS}")));
+    }
+    Ok(layers)
+}
+
 fn token(fields: &Fields<'_>, field: &str, vocabulary: usize) -> Result<Option<u32>> {
     // Some files name one token beyond the vocabulary for "none".
     Ok(fields.tokens(field)?.first().copied().filter(|&token| (token as usize) < vocabulary))
@@ -142,7 +157,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
     let gemma = matches!(family, Gemma | Gemma2 | Gemma3);
     let (width, heads) = (fields.count("hidden_size")?, fields.count("num_attention_heads")?);
     let vocabulary = fields.count("vocab_size")?;
-    let layers = fields.count("num_hidden_layers")?;
+    let layers = layers(fields, "num_hidden_layers")?;
     let key_value_heads = fields.count_or("num_key_value_heads", heads)?;
     let default_head = match family {
         Gemma | Gemma2 | Gemma3 => 256,
@@ -291,6 +306,8 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
             Box::new(move |layer| !(layer + 1).is_multiple_of(pattern))
         }
         SmolLm3 => {
+            // Stands in its files, and `transformers` does not use it.
+            fields.value("max_window_layers");
             let used = fields.flag("use_sliding_window", false)? && window.is_some();
             let without = without_rope(fields, layers)?;
             Box::new(move |layer| used && without[layer])
@@ -336,7 +353,8 @@ pub(super) fn without_rope(fields: &Fields<'_>, layers: usize) -> Result<Vec<boo
 }
 
 fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {
-    let (width, heads, layers) = (fields.count("n_embd")?, fields.count("n_head")?, fields.count("n_layer")?);
+    let (width, heads, layers) =
+        (fields.count("n_embd")?, fields.count("n_head")?, layers(fields, "n_layer")?);
     let vocabulary = fields.count("vocab_size")?;
     let positions = fields.count_or("n_positions", 1024)?;
     fields.refuse(&["scale_attn_by_inverse_layer_idx", "add_cross_attention"])?;
@@ -349,7 +367,7 @@ fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {
         10_000.0,
     );
     config.family = Family::Gpt2;
-    config.layers = vec![Layer { window: None, rope: None }; layers.min(LIMIT)];
+    config.layers = vec![Layer { window: None, rope: None }; layers];
     config.ropes = Vec::new();
     config.gated = false;
     config.activation = activation(fields, "activation_function", "gelu_new")?;
@@ -375,7 +393,6 @@ fn check(fields: &Fields<'_>, config: &DecoderConfig) -> Result<()> {
     let limits = [
         ("hidden_size", width, 1 << 18),
         ("intermediate_size", config.feed_forward, 1 << 22),
-        ("num_hidden_layers", config.layers.len(), 1 << 10),
         ("num_attention_heads", heads, 1 << 14),
         ("head_dim", head_width, 1 << 14),
     ];

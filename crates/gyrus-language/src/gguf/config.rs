@@ -139,15 +139,23 @@ fn stretch(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Re
     match file.text(&key("type"))? {
         None | Some("none") => Ok(Stretch::None),
         Some("linear") => Ok(Stretch::Linear { factor }),
-        Some("yarn") => Ok(Stretch::Yarn {
-            factor,
-            original_positions: file.count(&key("original_context_length"))?.unwrap_or(positions),
-            beta_fast: 32.0,
-            beta_slow: 1.0,
-            truncate: true,
-            attention_factor: if factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 },
-        }),
+        Some("yarn") => {
+            let original = file.count(&key("original_context_length"))?.filter(|&original| original > 0);
+            Ok(usual_yarn(factor, original.unwrap_or(positions)))
+        }
         Some(other) => Err(file.error(&key("type"), format!("'{other}'"), "none, linear or yarn")),
+    }
+}
+
+/// YaRN with the numbers of its paper.
+fn usual_yarn(factor: f64, original_positions: usize) -> Stretch {
+    Stretch::Yarn {
+        factor,
+        original_positions,
+        beta_fast: 32.0,
+        beta_slow: 1.0,
+        truncate: true,
+        attention_factor: if factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 },
     }
 }
 
@@ -187,7 +195,9 @@ pub(super) fn entries(config: &DecoderConfig) -> std::result::Result<Vec<(String
             entries.push(("rope.scaling.type", Value::Text("linear".to_owned())));
             entries.push(("rope.scaling.factor", number(*factor)));
         }
-        Stretch::Yarn { factor, original_positions, .. } => {
+        yarn @ Stretch::Yarn { factor, original_positions, .. }
+            if *yarn == usual_yarn(*factor, *original_positions) =>
+        {
             entries.push(("rope.scaling.type", Value::Text("yarn".to_owned())));
             entries.push(("rope.scaling.factor", number(*factor)));
             entries.push(("rope.scaling.original_context_length", integer(*original_positions)));

@@ -10,6 +10,7 @@ use crate::{DecoderConfig, Error, Result, Tokenizer};
 const UNKNOWN: u8 = 2;
 const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
+const UNUSED: u8 = 5;
 const BYTE: u8 = 6;
 
 /// How texts are cut before pairs are joined, by the names that these files use.
@@ -64,7 +65,7 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
     let pieces = tokens.iter().zip(kinds).zip(scores).map(|((text, &kind), &score)| {
         let kind = match (kind, byte_of(text.as_bytes())) {
             (BYTE, Some(byte)) => PieceKind::Byte(byte),
-            (UNKNOWN | CONTROL, _) => PieceKind::Control,
+            (UNKNOWN | CONTROL | UNUSED, _) => PieceKind::Control,
             (USER_DEFINED, _) => PieceKind::Whole,
             _ => PieceKind::Text,
         };
@@ -128,7 +129,7 @@ pub(super) fn entries(
     config: &DecoderConfig,
 ) -> std::result::Result<Vec<(String, Value)>, String> {
     let mut entries = match (tokenizer.as_sentencepiece(), tokenizer.as_hugging_face()) {
-        (Some(vocabulary), _) => sentencepiece_entries(vocabulary, tokenizer.blank()),
+        (Some(vocabulary), _) => sentencepiece_entries(vocabulary, tokenizer.blank(), config.vocabulary),
         (_, Some(tokenizer)) => byte_pair_entries(tokenizer, config.vocabulary)?,
         (None, None) => return Err("a model without a vocabulary".to_owned()),
     };
@@ -141,7 +142,11 @@ pub(super) fn entries(
     Ok(entries.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect())
 }
 
-fn sentencepiece_entries(vocabulary: &SentencePiece, blank: bool) -> Vec<(&'static str, Value)> {
+fn sentencepiece_entries(
+    vocabulary: &SentencePiece,
+    blank: bool,
+    tokens: usize,
+) -> Vec<(&'static str, Value)> {
     let (mut texts, mut scores, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     for (token, piece) in vocabulary.pieces().iter().enumerate() {
         let text = String::from_utf8_lossy(&piece.text);
@@ -155,6 +160,12 @@ fn sentencepiece_entries(vocabulary: &SentencePiece, blank: bool) -> Vec<(&'stat
         texts.push(text);
         scores.push(f64::from(piece.score));
         kinds.push(f64::from(kind));
+    }
+    // Other readers ask for a token for each row of the embedding.
+    for token in texts.len()..tokens {
+        texts.push(unused(token));
+        scores.push(0.0);
+        kinds.push(f64::from(UNUSED));
     }
     vec![
         ("model", Value::Text("llama".to_owned())),
@@ -175,9 +186,8 @@ fn byte_pair_entries(
         return Err(format!("a vocabulary of type {}", model["type"]));
     }
     let cut = cut_of(&json["pre_tokenizer"]).ok_or("a vocabulary that cuts texts in a way of its own")?;
-    let unused = |token: usize| format!("[PAD{token}]");
     let mut texts: Vec<String> = (0..vocabulary).map(unused).collect();
-    let mut kinds = vec![5.0; vocabulary];
+    let mut kinds = vec![f64::from(UNUSED); vocabulary];
     let added = json["added_tokens"].as_array().into_iter().flatten();
     let added: std::collections::HashMap<u64, bool> =
         added.filter_map(|token| Some((token["id"].as_u64()?, token["special"].as_bool()?))).collect();
@@ -206,6 +216,11 @@ fn byte_pair_entries(
         ("token_type", Value::Numbers(kinds)),
         ("merges", Value::Texts(merges)),
     ])
+}
+
+/// The text of a token that no text has.
+fn unused(token: usize) -> String {
+    format!("[PAD{token}]")
 }
 
 /// The name of the way in which a `tokenizer.json` cuts texts.

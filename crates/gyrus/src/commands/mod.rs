@@ -1,5 +1,6 @@
 //! The verbs.
 
+pub(crate) mod chat;
 pub(crate) mod embed;
 mod export_nir;
 mod fit;
