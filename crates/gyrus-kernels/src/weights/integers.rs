@@ -123,10 +123,11 @@ fn dot<B: Block>(row: &[u8], x: activations::Row<'_>) -> f32 {
         B::scales(block, &mut scales, &mut minima);
         for span in 0..B::WEIGHTS / B::SPAN {
             let at = index * B::WEIGHTS + span * B::SPAN;
-            let mut dot = 0i32;
-            let x_codes = &x.codes[at / activations::LINE].0[at % activations::LINE..];
-            for (code, x) in codes[span * B::SPAN..][..B::SPAN].iter().zip(x_codes) {
-                dot += (i32::from(*code) - B::OFFSET) * i32::from(*x);
+            let (line, place) = (at / activations::LINE, at % activations::LINE);
+            let starts = &x.starts[line].0[place / activations::QUAD..][..B::SPAN / activations::QUAD];
+            let mut dot: i32 = starts.iter().sum();
+            for (code, x) in codes[span * B::SPAN..][..B::SPAN].iter().zip(&x.codes[line].0[place..]) {
+                dot += i32::from(*code) * i32::from(*x);
             }
             sum += scales[span] * x.scales[at / activations::SPAN] * dot as f32;
             if B::MINIMA {
