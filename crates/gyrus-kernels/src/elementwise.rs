@@ -53,7 +53,7 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
     // Near zero the quotient would lose digits.
     let small = x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 - square * (17.0 / 315.0))));
@@ -63,7 +63,7 @@ fn tanh(x: f32) -> f32 {
 
 /// `Phi(x)` and `exp(-x^2 / 2)`: Abramowitz and Stegun 7.1.26, error below 1.5e-7.
 #[inline(always)]
-fn normal(x: f32) -> (f32, f32) {
+pub(crate) fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * core::f32::consts::FRAC_1_SQRT_2;
     let bell = exp(-z * z);
     let t = 1.0 / (1.0 + 0.327_591_1 * z);

@@ -10,6 +10,7 @@
 
 pub mod convolution;
 pub mod convolution_backward;
+pub mod decoding;
 mod depthwise;
 pub mod elementwise;
 mod event_window;

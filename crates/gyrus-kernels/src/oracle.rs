@@ -1,5 +1,6 @@
 //! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
 
+pub mod decoding;
 pub mod neuron;
 pub mod weights;
 

@@ -1,5 +1,6 @@
 //! The verbs.
 
+pub(crate) mod chat;
 mod export_nir;
 mod fit;
 pub(crate) mod inspect;
@@ -10,3 +11,4 @@ mod recipe;
 mod report;
 pub(crate) mod spike;
 mod time;
+pub(crate) mod write;

@@ -1,0 +1,233 @@
+//! The shape of a decoder: everything in which the families of language models differ, as plain data.
+//!
+//! A decoder is a chain of layers over a stream `x` of `[tokens, width]`:
+//!
+//! ```text
+//! x = embedding(tokens) * embedding_scale (+ position embedding)
+//! each layer:  x = x + residual_scale * after(attention(before(x)))
+//!              x = x + residual_scale * after(feed_forward(before(x)))
+//! logits = softcap(head(normalization(x)) / logits_divisor)
+//! ```
+//!
+//! where `before` and `after` are normalisations or nothing ([`NormalizationPlace`]). Hugging Face's `config.json` is
+//! read by [`DecoderConfig::from_hugging_face`], which refuses what it does not know instead of computing something
+//! else; [`DecoderConfig::parameters`] says which tensors such a model has, under Hugging Face's names.
+
+mod fields;
+mod huggingface;
+mod rope_fields;
+
+use crate::rope::Rope;
+
+/// A family of published models; it decides the names of the tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Llama 2 and 3, SmolLM 1 and 2, TinyLlama, Yi, llama2.c.
+    Llama,
+    /// Mistral.
+    Mistral,
+    /// Qwen2 and Qwen2.5.
+    Qwen2,
+    /// Qwen3 (dense).
+    Qwen3,
+    /// Tencent's HunYuan, dense.
+    HunYuanDense,
+    /// SmolLM3.
+    SmolLm3,
+    /// OLMo 2.
+    Olmo2,
+    /// Gemma 1.
+    Gemma,
+    /// Gemma 2.
+    Gemma2,
+    /// Gemma 3, its text part.
+    Gemma3,
+    /// Phi-3, Phi-3.5 and Phi-4 (mini).
+    Phi3,
+    /// Granite (dense).
+    Granite,
+    /// GLM-4 (0414).
+    Glm4,
+    /// GPT-2.
+    Gpt2,
+}
+
+/// How rows are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalization {
+    /// `w * x / sqrt(mean(x²) + epsilon)` (Zhang and Sennrich 2019).
+    Rms,
+    /// `(1 + w) * x / sqrt(mean(x²) + epsilon)`, as Gemma has it.
+    RmsPlusOne,
+    /// `w * (x - mean) / sqrt(variance + epsilon) + b`.
+    Layer,
+}
+
+/// Where attention and feed-forward part are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormalizationPlace {
+    /// Their input.
+    Before,
+    /// Their output, before it is added.
+    After,
+    /// Both.
+    Both,
+}
+
+/// Root-mean-square normalisation of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKeyNormalization {
+    /// Of each head, before the rotation.
+    HeadBeforeRotation,
+    /// Of each head, after the rotation.
+    HeadAfterRotation,
+    /// Of all heads together, before the rotation.
+    WholeBeforeRotation,
+}
+
+/// The nonlinearity of the feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + exp(-x))`
+    Silu,
+    /// GELU, exact.
+    Gelu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
+}
+
+/// Which products have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub query_key_value: bool,
+    /// The attention's output.
+    pub attention_output: bool,
+    /// All of the feed-forward part.
+    pub feed_forward: bool,
+}
+
+/// In what one layer differs from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// How many positions a token sees, itself included; all where there is none.
+    pub window: Option<usize>,
+    /// The index in [`DecoderConfig::ropes`] of how positions are marked; not at all where there is none.
+    pub rope: Option<usize>,
+}
+
+/// The shape of a decoder. See the module for how the parts go together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecoderConfig {
+    /// The family, for the names of its tensors.
+    pub family: Family,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Elements of the stream for each token.
+    pub width: usize,
+    /// The layers.
+    pub layers: Vec<Layer>,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / key_value_heads` query heads.
+    pub key_value_heads: usize,
+    /// Elements of one head.
+    pub head_width: usize,
+    /// Elements between the two halves of the feed-forward part.
+    pub feed_forward: usize,
+    /// Whether the feed-forward part is `down(f(gate(x)) * up(x))` rather than `down(f(up(x)))`.
+    pub gated: bool,
+    /// `f` in the feed-forward part.
+    pub activation: Activation,
+    /// How rows are normalised.
+    pub normalization: Normalization,
+    /// The small number under the root of every normalisation.
+    pub normalization_epsilon: f32,
+    /// Where they are normalised.
+    pub normalization_place: NormalizationPlace,
+    /// Whether and how queries and keys are normalised; with `normalization`'s weights, by root mean square.
+    pub query_key_normalization: Option<QueryKeyNormalization>,
+    /// Which products have a bias.
+    pub biases: Biases,
+    /// The ways of rotating queries and keys that layers choose from.
+    pub ropes: Vec<Rope>,
+    /// Whether a learned vector for each position is added to the embedding (GPT-2).
+    pub learned_positions: bool,
+    /// Positions that the model was made for; learned positions end there.
+    pub maximum_positions: usize,
+    /// Factor of the scores `query · key`.
+    pub attention_scale: f32,
+    /// `c` in `c * tanh(score / c)`.
+    pub attention_softcap: Option<f32>,
+    /// `c` in `c * tanh(logit / c)`.
+    pub logits_softcap: Option<f32>,
+    /// Factor of the embedding.
+    pub embedding_scale: f32,
+    /// Factor of what attention and feed-forward part add to the stream.
+    pub residual_scale: f32,
+    /// What logits are divided by.
+    pub logits_divisor: f32,
+    /// Whether the head is the embedding.
+    pub tied: bool,
+    /// The token that a text begins with.
+    pub beginning_of_text: Option<u32>,
+    /// The tokens that end a text.
+    pub end_of_text: Vec<u32>,
+}
+
+impl DecoderConfig {
+    /// A Llama of this shape, with full attention, plain rotation at `theta` and no token that ends a text: change
+    /// what shall differ.
+    #[must_use]
+    pub fn llama(
+        vocabulary: usize,
+        width: usize,
+        layers: usize,
+        (heads, key_value_heads): (usize, usize),
+        feed_forward: usize,
+        theta: f64,
+    ) -> Self {
+        let head_width = width / heads.max(1);
+        Self {
+            family: Family::Llama,
+            vocabulary,
+            width,
+            layers: vec![Layer { window: None, rope: Some(0) }; layers],
+            heads,
+            key_value_heads,
+            head_width,
+            feed_forward,
+            gated: true,
+            activation: Activation::Silu,
+            normalization: Normalization::Rms,
+            normalization_epsilon: 1e-5,
+            normalization_place: NormalizationPlace::Before,
+            query_key_normalization: None,
+            biases: Biases::default(),
+            ropes: vec![Rope::plain(theta, head_width)],
+            learned_positions: false,
+            maximum_positions: 2048,
+            attention_scale: 1.0 / (head_width as f32).sqrt(),
+            attention_softcap: None,
+            logits_softcap: None,
+            embedding_scale: 1.0,
+            residual_scale: 1.0,
+            logits_divisor: 1.0,
+            tied: false,
+            beginning_of_text: None,
+            end_of_text: Vec::new(),
+        }
+    }
+
+    /// Elements of all query heads.
+    #[must_use]
+    pub fn query_width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Elements of all key heads, and of all value heads.
+    #[must_use]
+    pub fn key_value_width(&self) -> usize {
+        self.key_value_heads * self.head_width
+    }
+}

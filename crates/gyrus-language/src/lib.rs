@@ -1,0 +1,46 @@
+//! Language models: decoders of the published families, read from the formats in which people have them, and what
+//! they write.
+//!
+//! [`DecoderConfig`] is the shape of a model as plain data, [`DecoderConfig::parameters`] its tensors under Hugging
+//! Face's names, [`Decoder`] the network, [`generate`] writes with it. Nothing here knows a tensor library: the work
+//! is done by `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
+
+mod cache;
+mod chat;
+mod checkpoint;
+mod config;
+mod decoder;
+mod error;
+mod export;
+mod generate;
+pub mod gguf;
+pub mod llama2c;
+mod model;
+mod parameters;
+mod replace;
+mod rope;
+pub mod safetensors_file;
+mod sampling;
+mod sentencepiece;
+mod tensor;
+mod tokenizer;
+
+pub use cache::Cache;
+pub use chat::{ChatTemplate, Message};
+pub use checkpoint::Checkpoint;
+pub use config::{
+    Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
+    QueryKeyNormalization,
+};
+pub use decoder::{Decoder, Sequence};
+pub use error::{Error, Result};
+pub use export::write_folder;
+pub use generate::{Ending, Request, Written, generate};
+pub use gyrus_kernels::weights::Format;
+pub use model::{Model, Parts};
+pub use parameters::{Parameter, Role};
+pub use rope::{Rope, Stretch};
+pub use sampling::Sampling;
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub use tensor::{Bytes, Tensor};
+pub use tokenizer::{TextStream, Tokenizer};
