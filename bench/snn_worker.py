@@ -1,6 +1,6 @@
 """The worker of one library of spiking networks: `snn_worker.py snntorch`, `spikingjelly` or `norse`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "images".
+Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "file".
 "import_bytes" is the resident size right after the library, and with it PyTorch, was imported.
 """
 
@@ -36,9 +36,9 @@ class Worker:
             if command == "choose":
                 if len(variants(name)) == 1:
                     return {"variant": variants(name)[0], "variants_us": {}}
-                quiet = quiet_times({v: Work(name, PEER, v, request["images"]) for v in variants(name)})
+                quiet = quiet_times({v: Work(name, PEER, v, request["file"]) for v in variants(name)})
                 return {"variant": min(quiet, key=quiet.get), "variants_us": quiet}
-            self.work = Work(name, PEER, request["variant"], request["images"])
+            self.work = Work(name, PEER, request["variant"], request["file"])
             return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
         if command == "steps":
             if self.work is None:

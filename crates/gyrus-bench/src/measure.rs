@@ -14,6 +14,8 @@ use crate::works::{Kind, Work};
 
 /// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
+/// The same for language models, whose steps may take seconds.
+const LANGUAGE_WARM_UP_STEPS: usize = 2;
 /// Steps whose median decides how many make up a turn.
 const TRIAL_STEPS: usize = 5;
 /// How long a turn of the slower side takes, about.
@@ -56,7 +58,7 @@ struct Memory {
 struct Library {
     /// For messages and the report.
     name: &'static str,
-    /// The worker's script and arguments.
+    /// The worker's script and arguments; for the reader of memory, those of this program.
     worker: &'static [&'static str],
 }
 
@@ -67,10 +69,37 @@ const SPIKING: &[Library] = &[
     Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
 ];
 
+const LLAMA_CPP: Library = Library { name: "llama.cpp", worker: &["language_worker.py", "llama.cpp"] };
+const LANGUAGE: &[Library] = &[LLAMA_CPP];
+const PREFILL: &[Library] =
+    &[LLAMA_CPP, Library { name: "PyTorch", worker: &["language_worker.py", "pytorch"] }];
+const READER: &[Library] = &[Library { name: "reading", worker: &[] }];
+
+/// The peers of a work.
+fn peers(work: &Work) -> &'static [Library] {
+    match work.kind {
+        Kind::Spiking => SPIKING,
+        Kind::Memory => READER,
+        Kind::Language if work.name.starts_with("prefill-") => PREFILL,
+        Kind::Language => LANGUAGE,
+        Kind::Steps | Kind::Whole => TORCH,
+    }
+}
+
 impl Library {
     fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
-        let mut command = Command::new(setting.python);
-        command.arg(setting.bench.join(self.worker[0])).args(&self.worker[1..]);
+        let command = match self.worker {
+            [] => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["worker", "--reading"]);
+                command
+            }
+            [script, arguments @ ..] => {
+                let mut command = Command::new(setting.python);
+                command.arg(setting.bench.join(script)).args(arguments);
+                command
+            }
+        };
         Peer::start(self.name, command)
     }
 }
@@ -84,13 +113,14 @@ struct Runner {
     times_us: Vec<f64>,
 }
 
-/// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, for works that need it.
+/// Measures one work made of steps. `file` is what [`images`](crate::images) or
+/// [`language::model`](crate::language::model) wrote, for works that need it.
 ///
 /// # Errors
 /// When a worker fails, or the networks differ in size.
-pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -> Result<Row> {
-    let libraries = if work.kind == Kind::Spiking { SPIKING } else { TORCH };
-    let request = json!({"work": work.name, "threads": setting.threads, "images": images});
+pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> Result<Row> {
+    let libraries = peers(work);
+    let request = json!({"work": work.name, "threads": setting.threads, "file": file});
     let ask = |cmd: &str, variant: Option<&str>| {
         let mut request = request.clone();
         request["cmd"] = cmd.into();
@@ -121,9 +151,13 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
     }
 
     let mut slowest_us = 1.0_f64;
+    let (warm_up, trial) = match work.kind {
+        Kind::Language | Kind::Memory => (LANGUAGE_WARM_UP_STEPS, 1),
+        _ => (WARM_UP_STEPS, TRIAL_STEPS),
+    };
     for side in &mut sides {
-        run_steps(&mut side.worker, WARM_UP_STEPS)?;
-        let trial = median(&run_steps(&mut side.worker, TRIAL_STEPS)?);
+        run_steps(&mut side.worker, warm_up)?;
+        let trial = median(&run_steps(&mut side.worker, trial)?);
         slowest_us = slowest_us.max(trial);
         std::thread::sleep(REST);
     }

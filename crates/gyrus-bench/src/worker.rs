@@ -7,28 +7,41 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{memory, ours};
+use crate::{language, memory, ours};
+
+/// A work that has been set up.
+pub(crate) trait Timed {
+    /// Does the work `count` times and returns the microseconds of each.
+    ///
+    /// # Errors
+    /// When the work fails.
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>>;
+
+    /// How many numbers the network has; the runner compares it with the peers' count.
+    fn parameters(&self) -> usize;
+}
 
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 enum Request {
-    Setup { work: String, threads: usize, images: Option<PathBuf> },
+    Choose,
+    Setup { work: String, threads: usize, file: Option<PathBuf> },
     Steps { count: usize },
     Memory,
     Exit,
 }
 
-/// Serves requests until "exit" or the end of `requests`.
+/// Serves requests until "exit" or the end of `requests`, with the works or, if `reading`, the reader of memory.
 ///
 /// # Errors
 /// When a stream fails; whatever goes wrong in a request is the content of its reply.
-pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<()> {
+pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write, reading: bool) -> Result<()> {
     let mut work = None;
     for line in requests.lines() {
         let line = line?;
         let reply = serde_json::from_str(&line)
             .map_err(anyhow::Error::from)
-            .and_then(|request| reply(request, &mut work));
+            .and_then(|request| reply(request, &mut work, reading));
         let reply = match reply {
             Ok(Some(reply)) => reply,
             Ok(None) => return Ok(()),
@@ -41,10 +54,14 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 }
 
 /// The reply to one request, or none where it ends the conversation.
-fn reply(request: Request, work: &mut Option<ours::Work>) -> Result<Option<Value>> {
+fn reply(request: Request, work: &mut Option<Box<dyn Timed>>, reading: bool) -> Result<Option<Value>> {
     let reply = match request {
-        Request::Setup { work: name, threads, images } => {
-            let created = ours::create(&name, threads, images.as_deref())?;
+        Request::Choose => json!({"ok": true, "variant": "", "variants_us": {}}),
+        Request::Setup { work: name, threads, file } => {
+            let created: Box<dyn Timed> = match reading {
+                true => Box::new(language::Reader::new(&name, threads, file.as_deref())?),
+                false => ours::create(&name, threads, file.as_deref())?,
+            };
             let parameters = created.parameters();
             *work = Some(created);
             json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})
@@ -66,7 +83,7 @@ mod tests {
 
     fn conversation(requests: &str) -> Vec<Value> {
         let mut replies = Vec::new();
-        serve(requests.as_bytes(), &mut replies).unwrap();
+        serve(requests.as_bytes(), &mut replies, false).unwrap();
         let replies = String::from_utf8(replies).unwrap();
         replies.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -7,6 +7,10 @@ pub(crate) enum Kind {
     Steps,
     /// The same with a worker for each library of spiking networks.
     Spiking,
+    /// Workers with a language model, ours and one for each library that runs them.
+    Language,
+    /// The same with the reader of memory as the only peer.
+    Memory,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -14,7 +18,8 @@ pub(crate) enum Kind {
 /// One work.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// Its name, the same in `bench/torch_works.py` or `bench/snn_works.py`.
+    /// Its name, the same in `bench/torch_works.py` or `bench/snn_works.py`, or
+    /// understood by `bench/language_worker.py`.
     pub(crate) name: &'static str,
     /// How it is measured.
     pub(crate) kind: Kind,
@@ -46,6 +51,14 @@ pub(crate) const WORKS: &[Work] = &[
     spiking("spiking-layer-wide", 0.3),
     spiking("spiking-mnist-train", 0.3),
     spiking("spiking-cnn-train", 0.4),
+    language("decode-q8_0", 1.0),
+    language("decode-q4_0", 1.0),
+    language("prefill-q8_0", 1.0),
+    language("prefill-q4_0", 1.0),
+    language("start-q4_0", 1.5),
+    // A share of 0.8 of the read bandwidth.
+    Work { name: "decode-q8_0-memory", kind: Kind::Memory, time_ratio_goal: 1.25 },
+    Work { name: "decode-q4_0-memory", kind: Kind::Memory, time_ratio_goal: 1.25 },
 ];
 
 const fn steps(name: &'static str, time_ratio_goal: f64) -> Work {
@@ -56,6 +69,10 @@ const fn spiking(name: &'static str, time_ratio_goal: f64) -> Work {
     Work { name, kind: Kind::Spiking, time_ratio_goal }
 }
 
+const fn language(name: &'static str, time_ratio_goal: f64) -> Work {
+    Work { name, kind: Kind::Language, time_ratio_goal }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +81,7 @@ mod tests {
     fn the_python_side_knows_every_work_made_of_steps() {
         let torch = include_str!("../../../bench/torch_works.py");
         let spiking = include_str!("../../../bench/snn_works.py");
-        for work in WORKS.iter().filter(|work| work.kind != Kind::Whole) {
+        for work in WORKS.iter().filter(|work| matches!(work.kind, Kind::Steps | Kind::Spiking)) {
             let python = if work.kind == Kind::Spiking { spiking } else { torch };
             let entry = format!("\"{}\": (", work.name);
             assert!(python.contains(&entry), "the Python side lacks {}", work.name);

@@ -30,6 +30,7 @@ enum Command {
     Spike(commands::spike::Arguments),
     Write(commands::write::Arguments),
     Chat(commands::chat::Arguments),
+    Quantize(commands::quantize::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Spike(arguments) => commands::spike::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
+        Command::Quantize(arguments) => commands::quantize::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {

@@ -2,7 +2,7 @@
 //!
 //! A span of weights and inputs under one scale each is a dot product of integers, exact: `y = sum over spans of
 //! scale_w * scale_x * sum(code_w * code_x)`, minus `minimum * sum(x)` where there are minima. Each output is one sum in
-//! an order of its own, whatever the batch and the tasks.
+//! an order of its own, whatever the tasks. Many inputs at once go by [tiles](super::tiles) where the machine has them.
 
 use super::Matrix;
 use super::activations::{self, Activations, Order};
