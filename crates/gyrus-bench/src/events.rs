@@ -15,6 +15,8 @@ use gyrus_nn::{Network, SpikingSettings, floats, from_safetensors};
 use gyrus_tensor::{Tensor, TensorData, cpu, with_threads};
 use gyrus_train::RunFolder;
 
+use crate::worker::Timed;
+
 /// Steps for which a picture is shown.
 pub(crate) const STEPS: usize = 8;
 /// Pictures that are looked at in turn: the first of the test part.
@@ -72,7 +74,8 @@ impl Work {
     ///
     /// # Errors
     /// When something is missing there or damaged.
-    pub(crate) fn new(folder: &Path, clocked: bool, threads: usize) -> Result<Self> {
+    pub(crate) fn new(folder: Option<&Path>, clocked: bool, threads: usize) -> Result<Self> {
+        let folder = folder.context("this work needs a trained network")?;
         let run = RunFolder::open(folder.join("spiking"))?;
         let blueprint = run.read_blueprint()?;
         let (state, _) = from_safetensors(&run.read_model()?)?;
@@ -93,12 +96,6 @@ impl Work {
         Ok(Self { body, len: pictures.len() / PICTURES, pictures, next: 0, parameters, threads })
     }
 
-    /// Looks at `count` pictures and returns the microseconds of each.
-    pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let threads = self.threads;
-        with_threads(threads, || (0..count).map(|_| self.step()).collect())?
-    }
-
     fn step(&mut self) -> Result<f64> {
         let picture = &self.pictures[self.next * self.len..][..self.len];
         self.next = (self.next + 1) % PICTURES;
@@ -115,9 +112,15 @@ impl Work {
         }
         Ok(start.elapsed().as_secs_f64() * 1e6)
     }
+}
 
-    /// How many trainable numbers the network has.
-    pub(crate) fn parameters(&self) -> usize {
+impl Timed for Work {
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+        let threads = self.threads;
+        with_threads(threads, || (0..count).map(|_| self.step()).collect())?
+    }
+
+    fn parameters(&self) -> usize {
         self.parameters
     }
 }

@@ -1,12 +1,14 @@
 //! `gyrus-bench`: times Gyrus and its peers on the same work and prints the ratios.
 //!
 //! For each work worker processes are started, ours (this program's `worker` command) and `bench/torch_worker.py`, or
-//! `bench/snn_worker.py` for each library of spiking networks; all speak one JSON object per line on stdin and stdout.
-//! They take turns, so that whatever else the machine does falls on both. What is compared is the median time of a step
-//! and the largest resident size of the process; whole programs are compared by their wall time from start to finish.
+//! `bench/snn_worker.py` for each library of spiking networks, `bench/language_worker.py` and `bench/embed_worker.py` for
+//! those that run language models; all speak one JSON object per line on stdin and stdout. They take turns, so that
+//! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
+//! resident size of the process; whole programs are compared by their wall time from start to finish.
 
 mod events;
 mod images;
+mod language;
 mod measure;
 mod memory;
 mod ours;
@@ -67,13 +69,19 @@ struct Options {
 enum Command {
     /// Serve our side of the works on stdin and stdout (the runner starts this itself)
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// Read the weights of a language model and nothing else
+        #[arg(long)]
+        peer: bool,
+    },
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
     match options.command {
-        Some(Command::Worker) => worker::serve(std::io::stdin().lock(), std::io::stdout().lock()),
+        Some(Command::Worker { peer }) => {
+            worker::serve(std::io::stdin().lock(), std::io::stdout().lock(), peer)
+        }
         None => run(&options),
     }
 }
@@ -129,6 +137,8 @@ fn run(options: &Options) -> Result<()> {
                 made.and_then(|()| sentences::prepare(&place, &python, &bench))
                     .and_then(|()| measure::steps(work, &setting, Some(&place)))
             }
+            Kind::Language | Kind::Memory => language::model(work.name, &bench, &python, &folder.0)
+                .and_then(|file| measure::steps(work, &setting, Some(&file))),
             Kind::Whole => {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
             }

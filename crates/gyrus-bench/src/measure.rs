@@ -14,6 +14,8 @@ use crate::works::{EVENTS_BESIDE_CLOCKED, Kind, Work};
 
 /// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
+/// The same for language models, whose steps may take seconds.
+const LANGUAGE_WARM_UP_STEPS: usize = 2;
 /// Steps whose median decides how many make up a turn.
 const TRIAL_STEPS: usize = 5;
 /// How long a turn of the slower side takes, about.
@@ -52,11 +54,11 @@ struct Memory {
     import_bytes: Option<u64>,
 }
 
-/// What is measured beside our body of the work.
+/// A library that is measured beside ours.
 struct Library {
     /// For messages and the report.
     name: &'static str,
-    /// The worker's script and arguments; none for our own worker, which then takes its clocked body.
+    /// The worker's script and arguments; none for what of our own stands beside the work.
     worker: &'static [&'static str],
 }
 
@@ -67,28 +69,49 @@ const SPIKING: &[Library] = &[
     Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
 ];
 
+const LLAMA_CPP: Library = Library { name: "llama.cpp", worker: &["language_worker.py", "llama.cpp"] };
+const LANGUAGE: &[Library] = &[LLAMA_CPP];
+const PREFILL: &[Library] =
+    &[LLAMA_CPP, Library { name: "PyTorch", worker: &["language_worker.py", "pytorch"] }];
+const READER: &[Library] = &[Library { name: "reading", worker: &[] }];
 const SPIKINGJELLY: &[Library] =
     &[Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] }];
+const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
 const EMBED: &[Library] = &[
     Library { name: "sentence-transf.", worker: &["embed_worker.py", "sentence-transformers"] },
     Library { name: "onnxruntime", worker: &["embed_worker.py", "onnxruntime"] },
 ];
-const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
 
-impl Library {
-    fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
-        let [script, arguments @ ..] = self.worker else { return ours(self.name) };
-        let mut command = Command::new(setting.python);
-        command.arg(setting.bench.join(script)).args(arguments);
-        Peer::start(self.name, command)
+/// The peers of a work.
+fn peers(work: &Work) -> &'static [Library] {
+    match work.kind {
+        Kind::Spiking => SPIKING,
+        Kind::Memory => READER,
+        Kind::Events if work.name == EVENTS_BESIDE_CLOCKED => CLOCKED,
+        Kind::Events => SPIKINGJELLY,
+        Kind::Embed => EMBED,
+        Kind::Language if work.name.starts_with("prefill-") => PREFILL,
+        Kind::Language => LANGUAGE,
+        Kind::Steps | Kind::Whole => TORCH,
     }
 }
 
-/// Our own worker.
-fn ours(name: &str) -> Result<Peer> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("worker");
-    Peer::start(name, command)
+impl Library {
+    fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
+        let command = match self.worker {
+            [] => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["worker", "--peer"]);
+                command
+            }
+            [script, arguments @ ..] => {
+                let mut command = Command::new(setting.python);
+                command.arg(setting.bench.join(script)).args(arguments);
+                command
+            }
+        };
+        Peer::start(self.name, command)
+    }
 }
 
 /// A worker in the middle of a measurement.
@@ -100,20 +123,14 @@ struct Runner {
     times_us: Vec<f64>,
 }
 
-/// Measures one work made of steps. `images` is the file that [`images`](crate::images) wrote, or the folder that
-/// [`events`](crate::events) or [`sentences`](crate::sentences) prepared, for works that need it.
+/// Measures one work made of steps. `file` is what [`images`](crate::images), [`events`](crate::events),
+/// [`sentences`](crate::sentences) or [`language::model`](crate::language::model) wrote, for works that need it.
 ///
 /// # Errors
 /// When a worker fails, or the networks differ in size.
-pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -> Result<Row> {
-    let libraries = match work.kind {
-        Kind::Spiking => SPIKING,
-        Kind::Events if work.name == EVENTS_BESIDE_CLOCKED => CLOCKED,
-        Kind::Events => SPIKINGJELLY,
-        Kind::Embed => EMBED,
-        _ => TORCH,
-    };
-    let request = json!({"work": work.name, "threads": setting.threads, "images": images});
+pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> Result<Row> {
+    let libraries = peers(work);
+    let request = json!({"work": work.name, "threads": setting.threads, "file": file});
     let ask = |cmd: &str, variant: Option<&str>| {
         let mut request = request.clone();
         request["cmd"] = cmd.into();
@@ -133,7 +150,9 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
         Ok(())
     };
     if !setting.torch_only {
-        start("Gyrus", ours("Gyrus")?, None)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("worker");
+        start("Gyrus", Peer::start("Gyrus", command)?, None)?;
     }
     for library in libraries {
         // Trying variants takes memory, so another process than the measured one does it.
@@ -142,11 +161,13 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, images: Option<&Path>) -
     }
 
     let mut slowest_us = 1.0_f64;
-    // A step of a second or so is its own warm-up.
-    let (warm_up, trials) = if work.kind == Kind::Embed { (1, 1) } else { (WARM_UP_STEPS, TRIAL_STEPS) };
+    let (warm_up, trial) = match work.kind {
+        Kind::Language | Kind::Memory | Kind::Embed => (LANGUAGE_WARM_UP_STEPS, 1),
+        _ => (WARM_UP_STEPS, TRIAL_STEPS),
+    };
     for side in &mut sides {
         run_steps(&mut side.worker, warm_up)?;
-        let trial = median(&run_steps(&mut side.worker, trials)?);
+        let trial = median(&run_steps(&mut side.worker, trial)?);
         slowest_us = slowest_us.max(trial);
         std::thread::sleep(REST);
     }

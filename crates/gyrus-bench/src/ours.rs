@@ -12,6 +12,8 @@ use gyrus_nn::Network;
 use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor, with_threads};
 use gyrus_train::Optimizer;
 
+use crate::worker::Timed;
+
 /// One work, set up on fixed random data.
 pub(crate) struct Work {
     pub(crate) network: Network,
@@ -41,9 +43,18 @@ pub(crate) fn values(count: usize) -> impl Iterator<Item = f32> {
 ///
 /// # Errors
 /// When there is no such work on our side.
-pub(crate) fn create(name: &str, threads: usize, images: Option<&Path>) -> Result<Work> {
+pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
     if name.starts_with("spiking-") {
-        return crate::spiking::create(name, threads, images);
+        return Ok(Box::new(crate::spiking::create(name, threads, file)?));
+    }
+    if name.starts_with("events-") {
+        return Ok(Box::new(crate::events::Work::new(file, false, threads)?));
+    }
+    if name.starts_with("embed-") {
+        return Ok(Box::new(crate::sentences::Work::new(file, threads)?));
+    }
+    if name.contains("-q") {
+        return crate::language::create(name, threads, file);
     }
     let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
     let (blueprint, shape) = match network {
@@ -72,13 +83,13 @@ pub(crate) fn create(name: &str, threads: usize, images: Option<&Path>) -> Resul
     let input = filled_tensor(batch, elements, |x| {
         x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
     });
-    Ok(Work { network, training, input, threads })
+    Ok(Box::new(Work { network, training, input, threads }))
 }
 
-impl Work {
+impl Timed for Work {
     /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
     /// optimiser), the gradients alone, or one inference.
-    pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let threads = self.threads;
         let time = |index| {
             let start = Instant::now();
@@ -88,6 +99,13 @@ impl Work {
         with_threads(threads, || (0..count).map(time).collect())?
     }
 
+    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
+    fn parameters(&self) -> usize {
+        self.network.parameter_count()
+    }
+}
+
+impl Work {
     fn step(&mut self, noise: u64) -> Result<()> {
         let input = self.input.clone();
         match &mut self.training {
@@ -103,10 +121,5 @@ impl Work {
             }
         }
         Ok(())
-    }
-
-    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
-    pub(crate) fn parameters(&self) -> usize {
-        self.network.parameter_count()
     }
 }

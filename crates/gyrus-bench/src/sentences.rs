@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use gyrus_language::SentenceEncoder;
 use gyrus_tensor::with_threads;
 
+use crate::worker::Timed;
+
 /// Sentences that a step embeds.
 const COUNT: usize = 1000;
 /// Where the sentences stand, and where it is written which folder holds the model.
@@ -69,16 +71,18 @@ impl Work {
     ///
     /// # Errors
     /// When something is missing there or damaged.
-    pub(crate) fn new(folder: &Path, threads: usize) -> Result<Self> {
+    pub(crate) fn new(folder: Option<&Path>, threads: usize) -> Result<Self> {
+        let folder = folder.context("this work needs sentences")?;
         let read =
             |name| std::fs::read_to_string(folder.join(name)).with_context(|| format!("cannot read {name}"));
         let encoder = SentenceEncoder::open(Path::new(read(MODEL)?.trim()))?;
         let sentences = read(SENTENCES)?.lines().map(str::to_owned).collect();
         Ok(Self { encoder, sentences, threads })
     }
+}
 
-    /// Embeds all sentences `count` times and returns the microseconds of each.
-    pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+impl Timed for Work {
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let step = |_| {
             let start = Instant::now();
             std::hint::black_box(self.encoder.embed(&self.sentences)?);
@@ -87,8 +91,7 @@ impl Work {
         with_threads(self.threads, || (0..count).map(step).collect())?
     }
 
-    /// How many numbers the network has.
-    pub(crate) fn parameters(&self) -> usize {
+    fn parameters(&self) -> usize {
         self.encoder.parameter_count()
     }
 }

@@ -1,75 +1,48 @@
 //! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/torch_worker.py` does.
 
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{events, memory, ours, sentences};
+use crate::{events, language, memory, ours};
+
+/// A work that has been set up.
+pub(crate) trait Timed {
+    /// Does the work `count` times and returns the microseconds of each.
+    ///
+    /// # Errors
+    /// When the work fails.
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>>;
+
+    /// How many numbers the network has; the runner compares it with the peers' count.
+    fn parameters(&self) -> usize;
+}
 
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
 enum Request {
     Choose,
-    Setup { work: String, threads: usize, images: Option<PathBuf>, variant: Option<String> },
+    Setup { work: String, threads: usize, file: Option<PathBuf> },
     Steps { count: usize },
     Memory,
     Exit,
 }
 
-/// What a worker has been set up for.
-enum Work {
-    Steps(Box<ours::Work>),
-    Events(events::Work),
-    Embed(Box<sentences::Work>),
-}
-
-impl Work {
-    fn new(name: &str, threads: usize, images: Option<&Path>, variant: Option<&str>) -> Result<Self> {
-        if name.starts_with("events-") {
-            let folder = images.context("this work needs a trained network")?;
-            return Ok(Self::Events(events::Work::new(folder, variant == Some(CLOCKED), threads)?));
-        }
-        if name.starts_with("embed-") {
-            let folder = images.context("this work needs sentences")?;
-            return Ok(Self::Embed(Box::new(sentences::Work::new(folder, threads)?)));
-        }
-        Ok(Self::Steps(Box::new(ours::create(name, threads, images)?)))
-    }
-
-    fn parameters(&self) -> usize {
-        match self {
-            Self::Steps(work) => work.parameters(),
-            Self::Events(work) => work.parameters(),
-            Self::Embed(work) => work.parameters(),
-        }
-    }
-
-    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        match self {
-            Self::Steps(work) => work.steps(count),
-            Self::Events(work) => work.steps(count),
-            Self::Embed(work) => work.steps(count),
-        }
-    }
-}
-
-/// The variant that is our own peer.
-const CLOCKED: &str = "clocked";
-
-/// Serves requests until "exit" or the end of `requests`.
+/// Serves requests until "exit" or the end of `requests`, with the works or, if `peer`, with what of our own stands beside
+/// them: the clocked body or the reader of memory.
 ///
 /// # Errors
 /// When a stream fails; whatever goes wrong in a request is the content of its reply.
-pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<()> {
+pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write, peer: bool) -> Result<()> {
     let mut work = None;
     for line in requests.lines() {
         let line = line?;
         let reply = serde_json::from_str(&line)
             .map_err(anyhow::Error::from)
-            .and_then(|request| reply(request, &mut work));
+            .and_then(|request| reply(request, &mut work, peer));
         let reply = match reply {
             Ok(Some(reply)) => reply,
             Ok(None) => return Ok(()),
@@ -82,11 +55,17 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 }
 
 /// The reply to one request, or none where it ends the conversation.
-fn reply(request: Request, work: &mut Option<Work>) -> Result<Option<Value>> {
+fn reply(request: Request, work: &mut Option<Box<dyn Timed>>, peer: bool) -> Result<Option<Value>> {
     let reply = match request {
-        Request::Choose => json!({"ok": true, "variant": CLOCKED, "variants_us": {}}),
-        Request::Setup { work: name, threads, images, variant } => {
-            let created = Work::new(&name, threads, images.as_deref(), variant.as_deref())?;
+        Request::Choose => json!({"ok": true, "variant": "", "variants_us": {}}),
+        Request::Setup { work: name, threads, file } => {
+            let created: Box<dyn Timed> = match peer {
+                true if name.starts_with("events-") => {
+                    Box::new(events::Work::new(file.as_deref(), true, threads)?)
+                }
+                true => Box::new(language::Reader::new(&name, threads, file.as_deref())?),
+                false => ours::create(&name, threads, file.as_deref())?,
+            };
             let parameters = created.parameters();
             *work = Some(created);
             json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})
@@ -108,7 +87,7 @@ mod tests {
 
     fn conversation(requests: &str) -> Vec<Value> {
         let mut replies = Vec::new();
-        serve(requests.as_bytes(), &mut replies).unwrap();
+        serve(requests.as_bytes(), &mut replies, false).unwrap();
         let replies = String::from_utf8(replies).unwrap();
         replies.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

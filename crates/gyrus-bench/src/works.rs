@@ -12,6 +12,10 @@ pub(crate) enum Kind {
     Events,
     /// Sentences become vectors: our encoder, sentence-transformers and onnxruntime.
     Embed,
+    /// Workers with a language model, ours and one for each library that runs them.
+    Language,
+    /// The same with the reader of memory as the only peer.
+    Memory,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -19,7 +23,7 @@ pub(crate) enum Kind {
 /// One work.
 #[derive(Debug)]
 pub(crate) struct Work {
-    /// Its name, the same in `bench/torch_works.py`, `bench/snn_works.py` or `bench/event_works.py`.
+    /// Its name, the same on the Python side.
     pub(crate) name: &'static str,
     /// How it is measured.
     pub(crate) kind: Kind,
@@ -54,6 +58,14 @@ pub(crate) const WORKS: &[Work] = &[
     Work { name: EVENTS_BESIDE_SPIKINGJELLY, kind: Kind::Events, time_ratio_goal: 0.1 },
     Work { name: EVENTS_BESIDE_CLOCKED, kind: Kind::Events, time_ratio_goal: 0.5 },
     Work { name: "embed-minilm-1000", kind: Kind::Embed, time_ratio_goal: 0.7 },
+    language("decode-q8_0", 1.0),
+    language("decode-q4_0", 1.0),
+    language("prefill-q8_0", 1.0),
+    language("prefill-q4_0", 1.0),
+    language("start-q4_0", 1.5),
+    // A share of 0.8 of the read bandwidth.
+    Work { name: "decode-q8_0-memory", kind: Kind::Memory, time_ratio_goal: 1.25 },
+    Work { name: "decode-q4_0-memory", kind: Kind::Memory, time_ratio_goal: 1.25 },
 ];
 
 /// The two works of the event-driven body.
@@ -66,6 +78,10 @@ const fn steps(name: &'static str, time_ratio_goal: f64) -> Work {
 
 const fn spiking(name: &'static str, time_ratio_goal: f64) -> Work {
     Work { name, kind: Kind::Spiking, time_ratio_goal }
+}
+
+const fn language(name: &'static str, time_ratio_goal: f64) -> Work {
+    Work { name, kind: Kind::Language, time_ratio_goal }
 }
 
 #[cfg(test)]

@@ -435,6 +435,13 @@ impl WithSimd for Dots<'_> {
     }
 }
 
+/// The sum of products of two equally long slices.
+pub(crate) fn dot(weight: &[f32], x: &[f32]) -> f32 {
+    let mut out = [0.0];
+    Arch::new().dispatch(Dots { x, weight, inputs: weight.len(), out: &mut out });
+    out[0]
+}
+
 fn few_rows(
     x: &[f32],
     weight: &[f32],

@@ -10,10 +10,14 @@
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocks;
 mod floats;
 mod integers;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod quantizers;
 #[cfg(target_arch = "x86_64")]
 mod tiles;

@@ -1,5 +1,7 @@
 //! Weights in ggml's formats, against their descriptions and against what ggml and its Python package make of them.
 
+#![allow(clippy::unwrap_used)]
+
 use gyrus_kernels::oracle::{self, values};
 use gyrus_kernels::weights::{Error, Format, Matrix, dequantize, dequantize_row, product, quantize};
 use proptest::prelude::*;
@@ -67,6 +69,27 @@ proptest! {
             let mut row = vec![f32::NAN; columns];
             dequantize_row(&matrix, 1, &mut row);
             assert_eq!(row, all[columns..2 * columns]);
+        }
+    }
+}
+
+#[test]
+fn products_do_not_depend_on_the_address() {
+    let (rows, columns) = (6, 256);
+    for format in Format::ALL {
+        let bytes = quantize(format, &weights(rows * columns, 1), columns).unwrap();
+        let mut shifted = vec![0u8; bytes.len() + 1];
+        shifted[1..].copy_from_slice(&bytes);
+        for batch in [1, 9] {
+            let x = values(batch * columns, 2);
+            let run = |bytes: &[u8]| {
+                let mut y = vec![f32::NAN; batch * rows];
+                product(&Matrix::new(format, rows, columns, bytes).unwrap(), &x, &mut y);
+                y
+            };
+            for (a, b) in run(&bytes).iter().zip(run(&shifted[1..])) {
+                assert!((a - b).abs() <= 1e-5, "{format:?}");
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ enum Command {
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
     Chat(commands::chat::Arguments),
+    Quantize(commands::quantize::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
+        Command::Quantize(arguments) => commands::quantize::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {

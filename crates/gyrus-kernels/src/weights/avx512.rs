@@ -6,6 +6,7 @@
 use core::arch::x86_64::*;
 
 use super::activations::{Activations, GROUP, LINE, Row, SPAN};
+use super::avx2::half;
 use super::blocks::{Block, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
 
 /// Whether this machine has what this module needs.
@@ -34,16 +35,6 @@ pub(super) trait Registers: Block {
     unsafe fn chunk(group: *const u8, chunk: usize) -> __m512i;
     /// The scale of each span, in the first lanes, and the minima.
     unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256);
-}
-
-/// Sixteen bits as a float.
-#[inline(always)]
-unsafe fn half(at: *const u8) -> f32 {
-    // SAFETY: the caller gives a pointer to two bytes, on a machine with F16C.
-    unsafe {
-        let bits = i32::from(at.cast::<u16>().read_unaligned());
-        _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)))
-    }
 }
 
 /// Shifts that move the upper halves of bytes down in the lanes whose bit is set.

@@ -2,13 +2,15 @@
 //!
 //! A span of weights and inputs under one scale each is a dot product of integers, exact: `y = sum over spans of
 //! scale_w * scale_x * sum(code_w * code_x)`, minus `minimum * sum(x)` where there are minima. Each output is one sum in
-//! an order of its own, whatever the batch and the tasks.
+//! an order of its own, whatever the tasks. Many inputs at once go by [tiles](super::tiles) where the machine has them.
 
 use super::Matrix;
 use super::activations::{self, Activations, Order};
 use super::blocks::{Block, LARGEST_BLOCK, MOST_SCALES};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 #[cfg(target_arch = "x86_64")]
-use super::{avx512, tiles};
+use super::{avx2, avx512, tiles};
 use crate::parallel::{SharedMut, for_each_task};
 
 /// Bytes of weights that one task takes.
@@ -18,9 +20,9 @@ const SERIAL_BYTES: usize = 1 << 15;
 
 /// A format with all ways to multiply.
 #[cfg(target_arch = "x86_64")]
-pub(super) trait Multiply: Block + avx512::Registers {}
+pub(super) trait Multiply: Block + avx512::Registers + avx2::Halves {}
 #[cfg(target_arch = "x86_64")]
-impl<B: Block + avx512::Registers> Multiply for B {}
+impl<B: Block + avx512::Registers + avx2::Halves> Multiply for B {}
 /// A format with all ways to multiply.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) trait Multiply: Block {}
@@ -34,32 +36,49 @@ pub(super) fn product<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]
         // SAFETY: the machine has been asked.
         return unsafe { tiles::product::<B>(matrix, x, y) };
     }
-    let (dots, order) = dots_of_this_machine::<B>();
-    let x = &Activations::new(x, matrix.columns, B::OFFSET, order);
+    let (dots, order) = ways::<B>().next().unwrap_or((dots::<B>, Order::Plain));
+    product_by(dots, &Activations::new(x, matrix.columns, B::OFFSET, order), matrix, y);
+}
+
+/// [`product`] in a given way.
+fn product_by(dots: Dots, x: &Activations, matrix: &Matrix<'_>, y: &mut [f32]) {
     let (rows, batch) = (matrix.rows, x.batch());
     let rows_of_task = (TASK_BYTES / matrix.row_bytes().max(1)).max(1);
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(rows.div_ceil(rows_of_task), matrix.bytes.len() * batch < SERIAL_BYTES, |task| {
         let first = task * rows_of_task;
         let count = rows_of_task.min(rows - first);
-        let weights = matrix.rows_at(first, count);
-        // SAFETY: the machine has been asked; rows are whole; this task alone writes these outputs of each input.
+        // SAFETY: this task alone writes these outputs of each input.
         let put =
             |b: usize, row: usize, value: f32| unsafe { *target.get().add(b * rows + first + row) = value };
-        dots(weights, x, &put);
+        dots(matrix.rows_at(first, count), x, &put);
     });
 }
 
 /// Multiplies whole rows of weights with all inputs, and hands on each result with its input and row.
 type Dots = fn(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32));
 
-/// The fastest way to multiply on this machine, and the order of inputs it wants.
-fn dots_of_this_machine<B: Multiply>() -> (Dots, Order) {
+/// The ways to multiply on this machine, the fastest first, and the order of inputs that each wants.
+fn ways<B: Multiply>() -> impl Iterator<Item = (Dots, Order)> {
+    let plain = |dots: Dots| (dots, Order::Plain);
     #[cfg(target_arch = "x86_64")]
-    if avx512::available() {
-        return (avx512_dots::<B>, if B::JOINED { Order::Halves } else { Order::Plain });
-    }
-    (dots::<B>, Order::Plain)
+    let vectors = {
+        let order = if B::JOINED { Order::Halves } else { Order::Plain };
+        let avx512 = avx512::available().then_some((avx512_dots::<B> as Dots, order));
+        avx512.into_iter().chain(avx2::available().then_some(plain(avx2_dots::<B>)))
+    };
+    #[cfg(target_arch = "aarch64")]
+    let vectors = [plain(neon::dots::<B>)].into_iter();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let vectors = [].into_iter();
+    vectors.chain([plain(dots::<B>)])
+}
+
+/// By AVX2.
+#[cfg(target_arch = "x86_64")]
+fn avx2_dots<B: Multiply>(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32)) {
+    // SAFETY: chosen on a machine that has it, with whole rows.
+    unsafe { avx2::dots::<B>(weights, x, put) };
 }
 
 /// By AVX-512, four inputs at a time.
@@ -104,10 +123,11 @@ fn dot<B: Block>(row: &[u8], x: activations::Row<'_>) -> f32 {
         B::scales(block, &mut scales, &mut minima);
         for span in 0..B::WEIGHTS / B::SPAN {
             let at = index * B::WEIGHTS + span * B::SPAN;
-            let mut dot = 0i32;
-            let x_codes = &x.codes[at / activations::LINE].0[at % activations::LINE..];
-            for (code, x) in codes[span * B::SPAN..][..B::SPAN].iter().zip(x_codes) {
-                dot += (i32::from(*code) - B::OFFSET) * i32::from(*x);
+            let (line, place) = (at / activations::LINE, at % activations::LINE);
+            let starts = &x.starts[line].0[place / activations::QUAD..][..B::SPAN / activations::QUAD];
+            let mut dot: i32 = starts.iter().sum();
+            for (code, x) in codes[span * B::SPAN..][..B::SPAN].iter().zip(&x.codes[line].0[place..]) {
+                dot += i32::from(*code) * i32::from(*x);
             }
             sum += scales[span] * x.scales[at / activations::SPAN] * dot as f32;
             if B::MINIMA {
@@ -116,4 +136,49 @@ fn dot<B: Block>(row: &[u8], x: activations::Row<'_>) -> f32 {
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{self, values};
+    use crate::weights::blocks::{Q4_0, Q4_K, Q6_K, Q8_0};
+    use crate::weights::{Format, quantize};
+
+    /// All ways of this machine, not only the fastest, against the oracle.
+    fn check<B: Multiply>(format: Format) {
+        for (batch, rows, columns) in [(1, 5, B::WEIGHTS), (7, 9, 3 * 256), (2, 300, 2 * 256 + B::WEIGHTS)] {
+            // The extreme codes too.
+            let mut weights = values(rows * columns, 1);
+            weights.iter_mut().step_by(7).for_each(|w| *w = w.signum());
+            let mut x = values(batch * columns, 2);
+            x.iter_mut().step_by(3).for_each(|x| *x = x.signum());
+            let bytes = quantize(format, &weights, columns).unwrap();
+            let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
+            let expected = oracle::weights::product(format, &bytes, columns, &x);
+            for (way, (dots, order)) in ways::<B>().enumerate() {
+                let mut y = vec![f32::NAN; batch * rows];
+                product_by(dots, &Activations::new(&x, columns, B::OFFSET, order), &matrix, &mut y);
+                for (y, (sum, size)) in y.iter().zip(&expected) {
+                    assert!(
+                        (f64::from(*y) - sum).abs() <= 2e-6 * size,
+                        "{format:?}, way {way}: {y} is not {sum}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_ways_of_this_machine_match_the_oracle() {
+        check::<Q8_0>(Format::Q8_0);
+        check::<Q4_0>(Format::Q4_0);
+        check::<Q4_K>(Format::Q4_K);
+        check::<Q6_K>(Format::Q6_K);
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(
+            ways::<Q8_0>().count(),
+            1 + usize::from(avx2::available()) + usize::from(avx512::available())
+        );
+    }
 }

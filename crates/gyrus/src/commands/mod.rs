@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod learn;
 pub(crate) mod predict;
 mod predict_nir;
+pub(crate) mod quantize;
 mod recipe;
 mod report;
 pub(crate) mod spike;

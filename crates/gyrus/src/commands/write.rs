@@ -130,13 +130,18 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Opens a model where it lies, or as an id of Hugging Face.
 pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
+    Ok(Model::open(&fetched(path)?)?)
+}
+
+/// Where a model lies: the path itself, or what the hub's cache holds under it as an id of Hugging Face.
+pub(crate) fn fetched(path: &Path) -> Result<PathBuf, Failure> {
     #[cfg(feature = "hub")]
     if !path.exists()
         && let Some((owner, name)) = hub_id(path)
     {
-        return Ok(Model::open(&fetch(&owner, &name)?)?);
+        return fetch(&owner, &name);
     }
-    Ok(Model::open(path)?)
+    Ok(path.to_path_buf())
 }
 
 /// Owner and name, where the path reads `owner/name` and could be an id.
