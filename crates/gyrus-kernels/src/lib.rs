@@ -34,6 +34,7 @@ pub mod spike_pooling;
 pub mod spikes;
 mod surrogate;
 mod tile;
+pub mod transformer;
 mod winograd;
 mod winograd_backward;
 

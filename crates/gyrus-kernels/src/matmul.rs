@@ -130,19 +130,35 @@ pub fn linear_weight_gradient(
 ) {
     assert_eq!(dy.len(), rows * outputs, "dy is [rows, outputs]");
     assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
-    weight_gradient(dy, (rows, inputs, outputs), dw, |first, columns, strip| {
+    weight_gradient(dy, (rows, inputs, outputs), false, dw, strips_of(x, inputs));
+}
+
+/// [`linear_weight_gradient`], added to what is in `dw`.
+pub(crate) fn add_linear_weight_gradient(
+    dy: &[f32],
+    x: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    dw: &mut [f32],
+) {
+    weight_gradient(dy, (rows, inputs, outputs), true, dw, strips_of(x, inputs));
+}
+
+/// Copies strips of 16 columns out of `x`, `[rows, inputs]`.
+fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
+    move |first, columns, strip| {
         for (row, to) in strip.chunks_exact_mut(PANEL).enumerate() {
             to[..columns].copy_from_slice(&x[row * inputs + first..][..columns]);
             to[columns..].fill(0.0);
         }
-    });
+    }
 }
 
 /// [`linear_weight_gradient`] of an input that `fill(first column, columns, strip)` writes strip by strip, each
-/// `[rows, PANEL]` with zeros beyond its columns.
+/// `[rows, PANEL]` with zeros beyond its columns; added to what is in `dw` if `add`.
 pub(crate) fn weight_gradient(
     dy: &[f32],
     (rows, inputs, outputs): (usize, usize, usize),
+    add: bool,
     dw: &mut [f32],
     fill: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
@@ -162,6 +178,13 @@ pub(crate) fn weight_gradient(
                 let (strip_of_x, sums) = scratch.split_at_mut(rows * PANEL);
                 fill(first, columns, strip_of_x);
                 sums.fill(0.0);
+                if add {
+                    for (output, row) in sums.chunks_exact_mut(PANEL).take(outputs).enumerate() {
+                        // SAFETY: this task alone uses columns `first .. first + columns` of each row.
+                        let from = unsafe { target.slice(output * inputs + first, columns) };
+                        row[..columns].copy_from_slice(from);
+                    }
+                }
                 Arch::new().dispatch(WeightGradient { packed, strip: strip_of_x, rows, outputs, sums });
                 for (output, row) in sums.chunks_exact(PANEL).take(outputs).enumerate() {
                     // SAFETY: this task alone writes columns `first .. first + columns` of each row.
