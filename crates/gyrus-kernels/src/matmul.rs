@@ -7,7 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
-use crate::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
+use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_tile};
 
 /// Up to this many rows a product reads the weights in place.
 const FEW_ROWS: usize = 4;
@@ -53,6 +53,25 @@ pub fn linear(
     } else {
         product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
+}
+
+/// `y = x wᵀ + residual`; `residual` is as `y`.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn linear_residual(
+    x: &[f32],
+    weight: &[f32],
+    residual: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    y: &mut [f32],
+) {
+    assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
+    assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
+    assert!(y.len() == rows * outputs && residual.len() == y.len(), "y and residual are [rows, outputs]");
+    let residual = Some(Residual { residual: residual.as_ptr(), out: y.as_ptr() });
+    let epilogue = Epilogue { bias: None, relu: false, residual };
+    product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
 }
 
 /// Floats that [`pack`] writes.
