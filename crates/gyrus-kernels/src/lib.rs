@@ -6,6 +6,7 @@
 //!   of threads.
 //! - Every kernel has a naive form in [`oracle`] that its tests compare it with.
 //! - Slices of the wrong length panic: shapes are the caller's to check, and `gyrus-tensor` does.
+//!   [`weights`], which come from files, are checked and return an error.
 
 pub mod convolution;
 pub mod convolution_backward;
@@ -35,6 +36,7 @@ pub mod spikes;
 mod surrogate;
 mod tile;
 pub mod transformer;
+pub mod weights;
 mod winograd;
 mod winograd_backward;
 

@@ -2,17 +2,38 @@
 //! they write.
 //!
 //! [`DecoderConfig`] is the shape of a model as plain data, [`DecoderConfig::parameters`] its tensors under Hugging
-//! Face's names. Nothing here knows a tensor library: the work is done by `gyrus-kernels` on plain slices.
+//! Face's names, [`Decoder`] the network, [`generate`] writes with it. Nothing here knows a tensor library: the work
+//! is done by `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
 
+mod cache;
+mod checkpoint;
 mod config;
+mod decoder;
 mod error;
+mod generate;
+pub mod llama2c;
+mod model;
 mod parameters;
 mod rope;
+mod sampling;
+mod sentencepiece;
+mod tensor;
+mod tokenizer;
 
+pub use cache::Cache;
+pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
 };
+pub use decoder::{Decoder, Sequence};
 pub use error::{Error, Result};
+pub use generate::{Ending, Request, Written, generate};
+pub use gyrus_kernels::weights::Format;
+pub use model::Model;
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
+pub use sampling::Sampling;
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub use tensor::{Bytes, Tensor};
+pub use tokenizer::{TextStream, Tokenizer};

@@ -47,6 +47,12 @@ impl From<gyrus_blueprint::BlueprintError> for Failure {
     }
 }
 
+impl From<gyrus_language::Error> for Failure {
+    fn from(error: gyrus_language::Error) -> Self {
+        Self::caller(error)
+    }
+}
+
 impl From<gyrus_nn::NetworkError> for Failure {
     fn from(error: gyrus_nn::NetworkError) -> Self {
         Self::caller(error)

@@ -28,6 +28,7 @@ enum Command {
     Learn(Box<commands::learn::Arguments>),
     Predict(commands::predict::Arguments),
     Spike(commands::spike::Arguments),
+    Write(commands::write::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Learn(arguments) => commands::learn::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
+        Command::Write(arguments) => commands::write::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {

@@ -10,3 +10,4 @@ mod recipe;
 mod report;
 pub(crate) mod spike;
 mod time;
+pub(crate) mod write;

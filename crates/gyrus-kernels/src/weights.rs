@@ -1,0 +1,243 @@
+//! Weights as language-model files keep them, and products with them.
+//!
+//! `y[b][r] = sum_c w[r][c] * x[b][c]`, where `w` lies in memory exactly as ggml's formats say: rows one after the other,
+//! each a chain of blocks of small integers with a scale (`w = scale * code`, for [`Format::Q4_K`] `scale * code - minimum`).
+//! Nothing is unpacked or rearranged beforehand, so a matrix may be a part of a mapped file. The inputs are rounded to
+//! 8 bits, 32 of them sharing a scale, so that products of blocks are sums of integers.
+//!
+//! Sources: `ggml-common.h` and `ggml-quants.c` of llama.cpp for the layouts; Dettmers et al. 2022 (arXiv:2208.07339) for
+//! products in 8 bits. Cost: one pass over the weights for each few rows of `x`; one row is bound by memory.
+
+mod activations;
+mod blocks;
+mod floats;
+mod integers;
+mod quantizers;
+
+use rayon::prelude::*;
+
+pub use quantizers::quantize;
+
+use crate::parallel::STRETCH;
+
+/// How the weights of a matrix are kept; the names are ggml's.
+#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// The upper half of 32-bit floats.
+    BF16,
+    /// Blocks of 32 weights: a 16-bit scale, 8 bits a weight.
+    Q8_0,
+    /// Blocks of 32 weights: a 16-bit scale, 4 bits a weight.
+    Q4_0,
+    /// Blocks of 256 weights: scales and minima of 6 bits for each 32, 4 bits a weight.
+    Q4_K,
+    /// Blocks of 256 weights: scales of 8 bits for each 16, 6 bits a weight.
+    Q6_K,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Format; 7] =
+        [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K];
+
+    /// Weights in a block; a row is a whole number of blocks.
+    #[must_use]
+    pub fn block_weights(self) -> usize {
+        match self {
+            Format::F32 | Format::F16 | Format::BF16 => 1,
+            Format::Q8_0 | Format::Q4_0 => 32,
+            Format::Q4_K | Format::Q6_K => 256,
+        }
+    }
+
+    /// Bytes of a block.
+    #[must_use]
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Format::F32 => 4,
+            Format::F16 | Format::BF16 => 2,
+            Format::Q8_0 => 2 + 32,
+            Format::Q4_0 => 2 + 16,
+            Format::Q4_K => 2 + 2 + 12 + 128,
+            Format::Q6_K => 128 + 64 + 16 + 2,
+        }
+    }
+
+    /// Bytes of a row of `columns` weights; none if that is no whole number of blocks, or too many.
+    #[must_use]
+    pub fn row_bytes(self, columns: usize) -> Option<usize> {
+        let blocks =
+            columns.is_multiple_of(self.block_weights()).then_some(columns / self.block_weights())?;
+        blocks.checked_mul(self.block_bytes())
+    }
+
+    /// The name in ggml, in capitals.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::F32 => "F32",
+            Format::F16 => "F16",
+            Format::BF16 => "BF16",
+            Format::Q8_0 => "Q8_0",
+            Format::Q4_0 => "Q4_0",
+            Format::Q4_K => "Q4_K",
+            Format::Q6_K => "Q6_K",
+        }
+    }
+}
+
+/// Why bytes are no matrix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A row is no whole number of blocks.
+    #[error(
+        "a row of {columns} weights is no whole number of {} blocks, which hold {} weights each",
+        format.name(),
+        format.block_weights()
+    )]
+    Columns {
+        /// The format asked for.
+        format: Format,
+        /// Weights of a row.
+        columns: usize,
+    },
+    /// The bytes are not as many as the shape says.
+    #[error("a {} matrix of {rows} rows and {columns} columns does not have {bytes} bytes", format.name())]
+    Bytes {
+        /// The format asked for.
+        format: Format,
+        /// Rows of the matrix.
+        rows: usize,
+        /// Weights of a row.
+        columns: usize,
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// Values to quantise are no whole number of rows.
+    #[error("{values} values are no whole number of rows of {columns}")]
+    Values {
+        /// Values there are.
+        values: usize,
+        /// Weights of a row.
+        columns: usize,
+    },
+}
+
+/// A matrix `[rows, columns]` in one of the formats, at any address.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// The matrix that `bytes` are.
+    ///
+    /// # Errors
+    /// If a row is no whole number of blocks, or `bytes` is not exactly as long as the shape says.
+    pub fn new(format: Format, rows: usize, columns: usize, bytes: &'a [u8]) -> Result<Self, Error> {
+        let row = format.row_bytes(columns).ok_or(Error::Columns { format, columns })?;
+        if row.checked_mul(rows) != Some(bytes.len()) {
+            return Err(Error::Bytes { format, rows, columns, bytes: bytes.len() });
+        }
+        Ok(Matrix { format, rows, columns, bytes })
+    }
+
+    /// How the weights are kept.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Rows: outputs of a product.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: inputs of a product.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The bytes, row by row.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Bytes of one row.
+    fn row_bytes(&self) -> usize {
+        // Rows of no columns have no bytes; otherwise the constructor has checked that this divides.
+        self.bytes.len().checked_div(self.rows).unwrap_or(0)
+    }
+
+    /// The bytes of some rows.
+    fn rows_at(&self, first: usize, count: usize) -> &'a [u8] {
+        &self.bytes[first * self.row_bytes()..][..count * self.row_bytes()]
+    }
+}
+
+/// `y = x wᵀ`: `x` is `[batch, columns]`, `y` is `[batch, rows]`.
+///
+/// # Panics
+/// If `x` and `y` are no whole rows, or not of the same batch.
+pub fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    let (rows, columns) = (matrix.rows, matrix.columns);
+    if columns == 0 || rows == 0 {
+        assert!(x.is_empty() || columns > 0, "x is [batch, columns]");
+        return y.fill(0.0);
+    }
+    assert!(x.len().is_multiple_of(columns), "x is [batch, columns]");
+    assert_eq!(y.len(), x.len() / columns * rows, "y is [batch, rows]");
+    match matrix.format {
+        Format::F32 | Format::F16 | Format::BF16 => floats::product(matrix, x, y),
+        Format::Q8_0 => integers::product::<blocks::Q8_0>(matrix, x, y),
+        Format::Q4_0 => integers::product::<blocks::Q4_0>(matrix, x, y),
+        Format::Q4_K => integers::product::<blocks::Q4_K>(matrix, x, y),
+        Format::Q6_K => integers::product::<blocks::Q6_K>(matrix, x, y),
+    }
+}
+
+/// The weights of one row as floats: `values` is `[columns]`.
+///
+/// # Panics
+/// If there is no such row, or `values` is not as long as one.
+pub fn dequantize_row(matrix: &Matrix<'_>, row: usize, values: &mut [f32]) {
+    assert!(row < matrix.rows, "row {row} of {}", matrix.rows);
+    assert_eq!(values.len(), matrix.columns, "values is [columns]");
+    dequantize_blocks(matrix.format, matrix.rows_at(row, 1), values);
+}
+
+/// The weights of all rows as floats: `values` is `[rows, columns]`.
+///
+/// # Panics
+/// If `values` is not as long as the matrix.
+pub fn dequantize(matrix: &Matrix<'_>, values: &mut [f32]) {
+    assert_eq!(values.len(), matrix.rows * matrix.columns, "values is [rows, columns]");
+    // A whole number of blocks of every format.
+    let bytes = STRETCH / matrix.format.block_weights() * matrix.format.block_bytes();
+    values.par_chunks_mut(STRETCH).zip(matrix.bytes.par_chunks(bytes)).for_each(|(values, bytes)| {
+        dequantize_blocks(matrix.format, bytes, values);
+    });
+}
+
+/// The weights of whole blocks as floats.
+fn dequantize_blocks(format: Format, bytes: &[u8], values: &mut [f32]) {
+    match format {
+        Format::F32 | Format::F16 | Format::BF16 => floats::widen(format, bytes, values),
+        Format::Q8_0 => blocks::dequantize::<blocks::Q8_0>(bytes, values),
+        Format::Q4_0 => blocks::dequantize::<blocks::Q4_0>(bytes, values),
+        Format::Q4_K => blocks::dequantize::<blocks::Q4_K>(bytes, values),
+        Format::Q6_K => blocks::dequantize::<blocks::Q6_K>(bytes, values),
+    }
+}

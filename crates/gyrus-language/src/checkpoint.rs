@@ -1,0 +1,70 @@
+//! The tensors of a model by their Hugging Face names, and the check that they are those which a configuration asks
+//! for: none missing, none left over, each of its shape.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::parameters::Parameter;
+use crate::tensor::Tensor;
+use crate::{DecoderConfig, Error, Family, Result};
+
+/// Tensors by name, and where they come from.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Checkpoint {
+    /// Tensors under Hugging Face's names, read from `path`.
+    #[must_use]
+    pub fn new(path: &Path, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { path: path.to_owned(), tensors }
+    }
+
+    /// The file or folder that they were read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors.
+    #[must_use]
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// Takes a tensor out; it must be there, with this shape.
+    pub(crate) fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
+        let name = &parameter.name;
+        // GPT-2 was published without the name of its outermost module.
+        let short = name.strip_prefix("transformer.").unwrap_or(name);
+        let found = self.tensors.remove(name).or_else(|| self.tensors.remove(short));
+        let tensor = found.ok_or_else(|| {
+            Error::tensor(&self.path, name, "no such tensor", format!("{:?}", parameter.shape))
+        })?;
+        if tensor.shape() != parameter.shape {
+            let got = format!("the shape {:?}", tensor.shape());
+            return Err(Error::tensor(&self.path, name, got, format!("{:?}", parameter.shape)));
+        }
+        Ok(tensor)
+    }
+
+    /// Fails if something was not taken that would change the result.
+    pub(crate) fn finish(self, config: &DecoderConfig) -> Result<()> {
+        let harmless = |name: &str| {
+            // Tables that follow from the configuration, which old files hold as well.
+            name.ends_with(".rotary_emb.inv_freq")
+                || config.family == Family::Gpt2
+                    && (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"))
+                || config.tied && name == "lm_head.weight"
+        };
+        match self.tensors.keys().find(|name| !harmless(name)) {
+            Some(name) => {
+                let expected = "only tensors that the configuration speaks of";
+                Err(Error::tensor(&self.path, name, "a tensor that would go unused", expected))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A decoder that reads and writes: embedding, layers of attention and feed-forward parts, and the head.
+//!
+//! See [`DecoderConfig`] for the equations. Each token costs two operations for each number of the weights, and
+//! attention over what it sees. Weights stay as they are stored. Several texts are advanced in one pass, so that
+//! weights are read once for all of them; what a text needs between passes is its [`Cache`].
+
+mod forward;
+mod load;
+
+use crate::checkpoint::Checkpoint;
+use crate::tensor::Tensor;
+use crate::{Cache, DecoderConfig, Error, Result};
+
+/// A model with its weights.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    embedding: Tensor,
+    /// Factor of the embedding, rounded as its numbers are.
+    embedding_scale: f32,
+    positions: Option<Tensor>,
+    layers: Vec<DecoderLayer>,
+    final_normalization: Normalizer,
+    /// None where it is the embedding.
+    head: Option<Tensor>,
+}
+
+#[derive(Clone, Debug)]
+struct DecoderLayer {
+    before_attention: Option<Normalizer>,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    query_normalization: Option<Vec<f32>>,
+    key_normalization: Option<Vec<f32>>,
+    attention_output: Linear,
+    after_attention: Option<Normalizer>,
+    before_feed_forward: Option<Normalizer>,
+    gate: Option<Linear>,
+    up: Linear,
+    down: Linear,
+    after_feed_forward: Option<Normalizer>,
+}
+
+/// A normalisation with its numbers; the bias is LayerNorm's.
+#[derive(Clone, Debug)]
+struct Normalizer {
+    weight: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+/// A product with its bias.
+#[derive(Clone, Debug)]
+struct Linear {
+    weight: Tensor,
+    bias: Option<Vec<f32>>,
+}
+
+/// The next tokens of one text, and what it has been so far.
+#[derive(Debug)]
+pub struct Sequence<'a> {
+    /// The tokens to read, at least one.
+    pub tokens: &'a [u32],
+    /// The cache of the tokens before.
+    pub cache: &'a mut Cache,
+    /// Whether logits are wanted after every token rather than after the last.
+    pub all_logits: bool,
+}
+
+impl Decoder {
+    /// The decoder that `checkpoint` holds.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
+    pub fn new(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Self> {
+        load::load(config, checkpoint)
+    }
+
+    /// Its shape.
+    #[must_use]
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Reads the tokens of each text, and returns the logits of what follows: `[rows, vocabulary]`, a row for each
+    /// text, or for each of its tokens where it wants all, in the order of the texts.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text without tokens, a token outside the vocabulary, or a text longer than the
+    /// learned positions. Then nothing was read.
+    pub fn forward(&self, sequences: &mut [Sequence<'_>]) -> Result<Vec<f32>> {
+        for sequence in &*sequences {
+            self.check(sequence)?;
+        }
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences)))
+    }
+
+    fn check(&self, sequence: &Sequence<'_>) -> Result<()> {
+        let vocabulary = self.config.vocabulary;
+        if sequence.tokens.is_empty() {
+            return Err(Error::request("tokens", "none", "at least one token to read"));
+        }
+        if let Some(token) = sequence.tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            let expected = format!("less than the vocabulary's {vocabulary}");
+            return Err(Error::request("token", token.to_string(), expected));
+        }
+        let end = sequence.cache.positions() + sequence.tokens.len();
+        if self.config.learned_positions && end > self.config.maximum_positions {
+            let expected = format!("at most the {} positions of this model", self.config.maximum_positions);
+            return Err(Error::request("length of the text", format!("{end} tokens"), expected));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! From named tensors to the parts of a decoder: fused ones are cut into their rows, transposed ones turned round.
+
+use super::{Decoder, DecoderLayer, Linear, Normalizer};
+use crate::Format;
+use crate::checkpoint::Checkpoint;
+use crate::parameters::Role;
+use crate::tensor::Tensor;
+use crate::{DecoderConfig, Normalization, Result};
+
+pub(super) fn load(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Decoder> {
+    let mut loader = Loader { config: &config, checkpoint };
+    let embedding = loader.need(Role::Embedding, None)?;
+    let positions = loader.weight(Role::PositionEmbedding, None)?;
+    let layers = (0..config.layers.len()).map(|layer| loader.layer(layer)).collect::<Result<_>>()?;
+    let final_normalization = loader.normalizer_needed(Role::FinalNormalization, None)?;
+    let head = loader.weight(Role::Head, None)?;
+    let Loader { checkpoint, .. } = loader;
+    checkpoint.finish(&config)?;
+    // What a model was trained with: the factor was a number of the weights' own format.
+    let embedding_scale = match embedding.format() {
+        Format::BF16 => half::bf16::from_f32(config.embedding_scale).to_f32(),
+        Format::F16 => half::f16::from_f32(config.embedding_scale).to_f32(),
+        _ => config.embedding_scale,
+    };
+    Ok(Decoder { embedding, embedding_scale, positions, layers, final_normalization, head, config })
+}
+
+struct Loader<'a> {
+    config: &'a DecoderConfig,
+    checkpoint: Checkpoint,
+}
+
+impl Loader<'_> {
+    /// The tensor of a role, `[outputs, inputs]`, where this decoder has it.
+    fn weight(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Tensor>> {
+        let Some(parameter) = self.config.parameter(role, layer, false) else { return Ok(None) };
+        let tensor = self.checkpoint.take(&parameter)?;
+        Ok(Some(if parameter.transposed { transposed(&tensor) } else { tensor }))
+    }
+
+    fn need(&mut self, role: Role, layer: Option<usize>) -> Result<Tensor> {
+        let parameter = self.config.parameter(role, layer, false);
+        self.weight(role, layer)?.ok_or_else(|| {
+            let name = parameter.map_or_else(|| format!("{role:?}"), |parameter| parameter.name);
+            crate::Error::tensor(self.checkpoint.path(), name, "a family without it", "a family that has it")
+        })
+    }
+
+    fn bias(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
+        let Some(parameter) = self.config.parameter(role, layer, true) else { return Ok(None) };
+        Ok(Some(self.checkpoint.take(&parameter)?.floats()))
+    }
+
+    fn linear(&mut self, role: Role, layer: usize) -> Result<Linear> {
+        Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))? })
+    }
+
+    /// The numbers of a normalisation, with Gemma's one added.
+    fn normalization(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
+        let Some(tensor) = self.weight(role, layer)? else { return Ok(None) };
+        let mut weight = tensor.floats();
+        if self.config.normalization == Normalization::RmsPlusOne {
+            weight.iter_mut().for_each(|weight| *weight += 1.0);
+        }
+        Ok(Some(weight))
+    }
+
+    fn normalizer(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Normalizer>> {
+        let Some(weight) = self.normalization(role, layer)? else { return Ok(None) };
+        Ok(Some(Normalizer { weight, bias: self.bias(role, layer)? }))
+    }
+
+    fn normalizer_needed(&mut self, role: Role, layer: Option<usize>) -> Result<Normalizer> {
+        let weight = self.need(role, layer)?.floats();
+        let plus = if self.config.normalization == Normalization::RmsPlusOne { 1.0 } else { 0.0 };
+        let weight = weight.into_iter().map(|weight| weight + plus).collect();
+        Ok(Normalizer { weight, bias: self.bias(role, layer)? })
+    }
+
+    fn layer(&mut self, layer: usize) -> Result<DecoderLayer> {
+        let at = Some(layer);
+        let before_attention = self.normalizer(Role::BeforeAttention, at)?;
+        let [query, key, value] = if self.config.parameter(Role::QueryKeyValue, at, false).is_some() {
+            let (queries, keys) = (self.config.query_width(), self.config.key_value_width());
+            cut(self.linear(Role::QueryKeyValue, layer)?, [queries, keys, keys])
+        } else {
+            [
+                self.linear(Role::Query, layer)?,
+                self.linear(Role::Key, layer)?,
+                self.linear(Role::Value, layer)?,
+            ]
+        };
+        let query_normalization = self.normalization(Role::QueryNormalization, at)?;
+        let key_normalization = self.normalization(Role::KeyNormalization, at)?;
+        let attention_output = self.linear(Role::AttentionOutput, layer)?;
+        let after_attention = self.normalizer(Role::AfterAttention, at)?;
+        let before_feed_forward = self.normalizer(Role::BeforeFeedForward, at)?;
+        let (gate, up) = if self.config.parameter(Role::GateUp, at, false).is_some() {
+            let inner = self.config.feed_forward;
+            let [gate, up] = cut(self.linear(Role::GateUp, layer)?, [inner, inner]);
+            (Some(gate), up)
+        } else if self.config.gated {
+            (Some(self.linear(Role::Gate, layer)?), self.linear(Role::Up, layer)?)
+        } else {
+            (None, self.linear(Role::Up, layer)?)
+        };
+        let down = self.linear(Role::Down, layer)?;
+        let after_feed_forward = self.normalizer(Role::AfterFeedForward, at)?;
+        Ok(DecoderLayer {
+            before_attention,
+            query,
+            key,
+            value,
+            query_normalization,
+            key_normalization,
+            attention_output,
+            after_attention,
+            before_feed_forward,
+            gate,
+            up,
+            down,
+            after_feed_forward,
+        })
+    }
+}
+
+/// Cuts a fused product into parts of so many outputs; their sum is its own.
+fn cut<const N: usize>(fused: Linear, outputs: [usize; N]) -> [Linear; N] {
+    let mut start = 0;
+    outputs.map(|outputs| {
+        let rows = start..start + outputs;
+        start += outputs;
+        let bias = fused.bias.as_ref().map(|bias| bias[rows.clone()].to_vec());
+        Linear { weight: fused.weight.row_range(rows), bias }
+    })
+}
+
+/// `[inputs, outputs]` as `[outputs, inputs]`, in floats.
+fn transposed(tensor: &Tensor) -> Tensor {
+    let (inputs, outputs) = (tensor.rows(), tensor.columns());
+    let floats = tensor.floats();
+    let turned = (0..outputs).flat_map(|output| floats.iter().skip(output).step_by(outputs)).copied();
+    Tensor::of_floats(vec![outputs, inputs], turned.collect())
+}

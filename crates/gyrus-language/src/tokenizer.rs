@@ -1,0 +1,244 @@
+//! Text to tokens and back, for every vocabulary that a model may come with.
+
+use std::path::Path;
+
+use crate::sentencepiece::SentencePiece;
+use crate::{Error, Result};
+
+/// A vocabulary and its rules.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    kind: Kind,
+    /// Tokens that are put before each text.
+    prefix: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Hugging Face's `tokenizer.json`.
+    HuggingFace(Box<tokenizers::Tokenizer>),
+    /// SentencePiece's byte pairs; whether a blank is put before each text.
+    SentencePiece(Box<SentencePiece>, bool),
+}
+
+impl Tokenizer {
+    /// Reads Hugging Face's `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a file that the `tokenizers` library refuses.
+    pub fn of_hugging_face(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| Error::mismatch(path, error.to_string(), "a tokenizer.json"))?;
+        Ok(Self { kind: Kind::HuggingFace(Box::new(tokenizer)), prefix: Vec::new() })
+    }
+
+    /// A tokenizer that was built in memory.
+    #[must_use]
+    pub fn of_tokenizers(tokenizer: tokenizers::Tokenizer, prefix: Vec<u32>) -> Self {
+        Self { kind: Kind::HuggingFace(Box::new(tokenizer)), prefix }
+    }
+
+    /// SentencePiece's byte pairs. `prefix` goes before each text, and so does a blank if `blank`.
+    #[must_use]
+    pub fn of_sentencepiece(vocabulary: SentencePiece, prefix: Vec<u32>, blank: bool) -> Self {
+        Self { kind: Kind::SentencePiece(Box::new(vocabulary), blank), prefix }
+    }
+
+    /// The tokens of a text; `special` puts what a text begins with before it.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text that the vocabulary cannot express.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        let mut tokens = if special { self.prefix.clone() } else { Vec::new() };
+        match &self.kind {
+            Kind::HuggingFace(tokenizer) => {
+                let encoding = tokenizer.encode(text, special).map_err(|error| {
+                    Error::request("text", error.to_string(), "a text of this vocabulary")
+                })?;
+                tokens.extend(encoding.get_ids());
+            }
+            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank)),
+        }
+        Ok(tokens)
+    }
+
+    /// The text of tokens, without marks.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for tokens that the vocabulary cannot express.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        let mut stream = self.stream(false);
+        let mut text = String::new();
+        for &token in tokens {
+            text += &stream.push(token)?;
+        }
+        Ok(text + &stream.finish())
+    }
+
+    /// The text of tokens one by one. `continues` says that text went before, so that a first blank is text.
+    #[must_use]
+    pub fn stream(&self, continues: bool) -> TextStream<'_> {
+        TextStream { tokenizer: self, tokens: Vec::new(), shown: 0, pending: Vec::new(), begun: continues }
+    }
+
+    /// The token of this exact text, marks included.
+    #[must_use]
+    pub fn token(&self, text: &str) -> Option<u32> {
+        match &self.kind {
+            Kind::HuggingFace(tokenizer) => tokenizer.token_to_id(text),
+            Kind::SentencePiece(vocabulary, _) => {
+                let found = vocabulary.pieces().iter().position(|piece| piece.text == text.as_bytes());
+                found.and_then(|token| u32::try_from(token).ok())
+            }
+        }
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        match &self.kind {
+            Kind::HuggingFace(tokenizer) => tokenizer.get_vocab_size(true),
+            Kind::SentencePiece(vocabulary, _) => vocabulary.pieces().len(),
+        }
+    }
+
+    /// Hugging Face's tokenizer, where this is one.
+    #[must_use]
+    pub fn as_hugging_face(&self) -> Option<&tokenizers::Tokenizer> {
+        match &self.kind {
+            Kind::HuggingFace(tokenizer) => Some(tokenizer),
+            Kind::SentencePiece(..) => None,
+        }
+    }
+
+    /// SentencePiece's vocabulary, where this is one.
+    #[must_use]
+    pub fn as_sentencepiece(&self) -> Option<&SentencePiece> {
+        match &self.kind {
+            Kind::SentencePiece(vocabulary, _) => Some(vocabulary),
+            Kind::HuggingFace(_) => None,
+        }
+    }
+}
+
+/// Turns tokens into text as they come. A character may need several tokens: it is held back until it is whole.
+#[derive(Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    /// Tokens whose text was not returned yet, after those whose text was returned last: whether a word begins with a
+    /// blank depends on what is before it.
+    tokens: Vec<u32>,
+    /// How many of them are the latter.
+    shown: usize,
+    /// The begin of a character.
+    pending: Vec<u8>,
+    begun: bool,
+}
+
+impl TextStream<'_> {
+    /// The text that this token adds.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a token that the vocabulary cannot express.
+    pub fn push(&mut self, token: u32) -> Result<String> {
+        match &self.tokenizer.kind {
+            Kind::SentencePiece(vocabulary, blank) => {
+                let mut bytes = vocabulary.bytes(token);
+                if *blank && !self.begun && !bytes.is_empty() {
+                    bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+                }
+                self.begun |= !vocabulary.bytes(token).is_empty();
+                self.pending.extend_from_slice(bytes);
+                Ok(self.whole_characters())
+            }
+            Kind::HuggingFace(tokenizer) => {
+                self.tokens.push(token);
+                let text = decode(tokenizer, &self.tokens)?;
+                let before = decode(tokenizer, &self.tokens[..self.shown])?;
+                // An unfinished character is shown as this one.
+                let unfinished = text.ends_with(char::REPLACEMENT_CHARACTER);
+                if unfinished && self.tokens.len() - self.shown < LONGEST_CHARACTER {
+                    return Ok(String::new());
+                }
+                self.tokens.drain(..self.shown);
+                self.shown = self.tokens.len();
+                Ok(text.get(before.len()..).unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    /// What was held back, as far as it is text.
+    #[must_use]
+    pub fn finish(&mut self) -> String {
+        match &self.tokenizer.kind {
+            Kind::SentencePiece(..) => {
+                String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+            }
+            Kind::HuggingFace(tokenizer) => {
+                let before = decode(tokenizer, &self.tokens[..self.shown]).unwrap_or_default();
+                let text = decode(tokenizer, &self.tokens).unwrap_or_default();
+                (self.tokens, self.shown) = (Vec::new(), 0);
+                text.get(before.len()..).unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    /// Takes the whole characters out of `pending`; bytes that can become none are shown as U+FFFD.
+    fn whole_characters(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            match std::str::from_utf8(&self.pending) {
+                Ok(rest) => {
+                    text += rest;
+                    self.pending.clear();
+                    return text;
+                }
+                Err(error) => {
+                    let valid = error.valid_up_to();
+                    text += &String::from_utf8_lossy(&self.pending[..valid]);
+                    let Some(wrong) = error.error_len() else {
+                        self.pending.drain(..valid);
+                        return text;
+                    };
+                    text.push(char::REPLACEMENT_CHARACTER);
+                    self.pending.drain(..valid + wrong);
+                }
+            }
+        }
+    }
+}
+
+/// Tokens that a single character takes at most.
+const LONGEST_CHARACTER: usize = 8;
+
+fn decode(tokenizer: &tokenizers::Tokenizer, tokens: &[u32]) -> Result<String> {
+    tokenizer
+        .decode(tokens, true)
+        .map_err(|error| Error::request("tokens", error.to_string(), "tokens of this vocabulary"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sentencepiece::{Piece, PieceKind};
+
+    #[test]
+    fn characters_of_several_bytes_come_out_whole() {
+        let mut pieces: Vec<Piece> =
+            (0..=255).map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) }).collect();
+        pieces.push(Piece { text: b" a".to_vec(), score: 0.0, kind: PieceKind::Text });
+        let tokenizer = Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![], true);
+        let mut stream = tokenizer.stream(false);
+        assert_eq!(stream.push(256).unwrap(), "a");
+        assert_eq!(stream.push(256).unwrap(), " a");
+        for byte in [0xF0, 0x9F, 0x98] {
+            assert_eq!(stream.push(byte).unwrap(), "");
+        }
+        assert_eq!(stream.push(0x80).unwrap(), "😀");
+        assert_eq!(stream.push(0xFF).unwrap(), "\u{FFFD}");
+        assert_eq!(stream.push(0xC3).unwrap(), "");
+        assert_eq!(stream.finish(), "\u{FFFD}");
+        assert_eq!(tokenizer.stream(true).push(256).unwrap(), " a");
+    }
+}

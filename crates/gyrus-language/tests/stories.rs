@@ -1,0 +1,83 @@
+//! A real model (stories260K of llama2.c's author) in every format.
+
+mod common;
+
+use std::fs;
+
+use common::{greedy, real_data};
+use gyrus_language::{Cache, Model, Sequence};
+
+#[test]
+fn llama2c_tells_the_expected_story() {
+    let Some(data) = real_data("stories260K") else { return };
+    let model = Model::open(&data.join("stories260K.bin")).unwrap();
+    let expected = fs::read_to_string(data.join("expected")).unwrap();
+    assert_eq!(greedy(&model, "", 200).0.trim_end(), expected.trim_end());
+}
+
+#[test]
+fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
+    let Some(data) = real_data("stories260K") else { return };
+    let model = Model::open(&data.join("stories260K.bin")).unwrap();
+    let texts = ["Once upon a time", "Lily and her mom went to the park. It was", "He"];
+    let tokens = texts.map(|text| model.tokenizer.encode(text, true).unwrap());
+    let new_cache = || Cache::new(model.decoder.config());
+    let close = |got: &[f32], expected: &[f32]| {
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-4, "{got}, expected {expected}");
+        }
+    };
+    let alone: Vec<Vec<f32>> = tokens
+        .iter()
+        .map(|tokens| {
+            let mut cache = new_cache();
+            model.decoder.forward(&mut [Sequence { tokens, cache: &mut cache, all_logits: true }]).unwrap()
+        })
+        .collect();
+    // Each begins at its own position: the first has read three tokens, the second one, the last none.
+    let mut caches = [(); 3].map(|()| new_cache());
+    let before = [3, 1, 0];
+    for ((tokens, cache), before) in tokens.iter().zip(&mut caches).zip(before) {
+        if before > 0 {
+            let tokens = &tokens[..before];
+            model.decoder.forward(&mut [Sequence { tokens, cache, all_logits: false }]).unwrap();
+        }
+    }
+    let mut sequences: Vec<Sequence<'_>> = tokens
+        .iter()
+        .zip(&mut caches)
+        .zip(before)
+        .map(|((tokens, cache), before)| Sequence { tokens: &tokens[before..], cache, all_logits: true })
+        .collect();
+    let together = model.decoder.forward(&mut sequences).unwrap();
+    let vocabulary = model.decoder.config().vocabulary;
+    let expected: Vec<f32> = alone
+        .iter()
+        .zip(before)
+        .flat_map(|(logits, before)| &logits[before * vocabulary..])
+        .copied()
+        .collect();
+    close(&together, &expected);
+
+    // Forgetting the end and reading it again changes nothing.
+    let cache = &mut caches[1];
+    let tokens = &tokens[1];
+    assert!(cache.truncate(4));
+    assert_eq!(cache.positions(), 4);
+    let again =
+        model.decoder.forward(&mut [Sequence { tokens: &tokens[4..], cache, all_logits: true }]).unwrap();
+    close(&again, &alone[1][4 * vocabulary..]);
+}
+
+#[test]
+fn impossible_requests_are_refused() {
+    let Some(data) = real_data("stories260K") else { return };
+    let model = Model::open(&data.join("stories260K.bin")).unwrap();
+    let mut cache = Cache::new(model.decoder.config());
+    for tokens in [&[][..], &[512]] {
+        let sequence = Sequence { tokens, cache: &mut cache, all_logits: false };
+        model.decoder.forward(&mut [sequence]).unwrap_err();
+    }
+    assert_eq!(cache.positions(), 0);
+}

@@ -1,0 +1,168 @@
+//! `gyrus write`: a language model goes on with a text.
+
+use std::io::{self, Read, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use gyrus_language::{Cache, Model, Request, Sampling, Written, generate};
+use gyrus_tensor::with_threads;
+use serde_json::json;
+
+use super::learn::threads;
+use crate::failure::Failure;
+use crate::say::{note, say};
+
+/// Let a language model go on with a text.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// A llama2.c file (.bin)
+    pub(crate) model: PathBuf,
+    /// The text to go on with; - reads it from standard input, nothing lets the model begin
+    #[arg(default_value = "")]
+    prompt: String,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// Threads; 0 for one a core
+    #[arg(long, default_value_t = 0, value_parser = threads)]
+    threads: usize,
+    /// Print one JSON object on standard output, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// How tokens are chosen, and when to stop.
+#[derive(Args)]
+pub(crate) struct SamplingArguments {
+    /// How bold: 0 takes the most probable token, 1 draws from the model's own probabilities
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Draw from so many of the most probable tokens; 0 for all
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw from the fewest most probable tokens whose probabilities sum to this
+    #[arg(long)]
+    top_p: Option<f32>,
+    /// Draw from tokens with at least this share of the largest probability
+    #[arg(long)]
+    min_p: Option<f32>,
+    /// Make tokens that are in the text less probable; 1 for not at all
+    #[arg(long)]
+    repetition_penalty: Option<f32>,
+    /// The most tokens to write
+    #[arg(long, default_value_t = 256)]
+    max_tokens: usize,
+    /// Stop before this text; may be given several times
+    #[arg(long)]
+    stop: Vec<String>,
+    /// Decides all that is random
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl SamplingArguments {
+    /// What was asked for; what was not said is as the model's makers recommend.
+    pub(crate) fn request(&self, recommended: Sampling) -> Request {
+        let sampling = Sampling {
+            temperature: self.temperature.unwrap_or(recommended.temperature),
+            top_k: self.top_k.unwrap_or(recommended.top_k),
+            top_p: self.top_p.unwrap_or(recommended.top_p),
+            min_p: self.min_p.unwrap_or(recommended.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(recommended.repetition_penalty),
+            seed: self.seed,
+        };
+        Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone() }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    with_threads(arguments.threads, || run_in_pool(arguments))?
+}
+
+fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
+    let prompt = if arguments.prompt == "-" { read_prompt()? } else { arguments.prompt.clone() };
+    let model = Model::open(&arguments.model)?;
+    let request = arguments.sampling.request(model.recommended);
+    let tokens = model.tokenizer.encode(&prompt, true)?;
+    if tokens.is_empty() {
+        return Err(Failure::Caller(format!(
+            "{} has no token that a text begins with: give it a text to go on with",
+            arguments.model.display()
+        )));
+    }
+    let mut cache = Cache::new(model.decoder.config());
+    let mut stdout = Streamed::default();
+    let show = |text: &str| arguments.json || stdout.show(text);
+    let written = generate(&model.decoder, &model.tokenizer, &mut cache, &tokens, &request, show)?;
+    stdout.finish()?;
+    if arguments.json {
+        say(json!({
+            "model": arguments.model,
+            "prompt": prompt,
+            "text": written.text,
+            "ending": written.ending.name(),
+            "seed": request.sampling.seed,
+            "prompt_tokens": written.prompt_tokens,
+            "tokens": written.tokens.len(),
+            "prompt_seconds": written.reading.as_secs_f64(),
+            "tokens_per_second": written.tokens_per_second(),
+        }))
+    } else {
+        say("")?;
+        note(speed(&written));
+        Ok(())
+    }
+}
+
+/// One line on how long it took.
+pub(crate) fn speed(written: &Written) -> String {
+    format!(
+        "read {} tokens in {:.2} s; wrote {} at {:.1} tokens/s",
+        written.prompt_tokens,
+        written.reading.as_secs_f64(),
+        written.tokens.len(),
+        written.tokens_per_second()
+    )
+}
+
+fn read_prompt() -> Result<String, Failure> {
+    // More than any model reads, and little enough for every machine.
+    const LIMIT: u64 = 1 << 26;
+    let mut text = String::new();
+    match io::stdin().take(LIMIT).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 == LIMIT => {
+            Err(Failure::Caller(format!("the text on standard input is longer than {} bytes", LIMIT - 1)))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::Caller(format!("cannot read a text from standard input: {error}"))),
+    }
+}
+
+/// Text that appears as it is made.
+#[derive(Default)]
+pub(crate) struct Streamed {
+    error: Option<io::Error>,
+}
+
+impl Streamed {
+    /// Shows a part at once; false when nobody can read it any more.
+    pub(crate) fn show(&mut self, text: &str) -> bool {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
+        }
+    }
+
+    /// A reader that has gone away has read enough; other failures are told.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        match self.error {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::Failed(format!("cannot write to standard output: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
