@@ -12,13 +12,30 @@ use gyrus_nn::Network;
 use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor, with_threads};
 use gyrus_train::Optimizer;
 
-/// One work, set up on fixed random data.
+/// A work that can be done again and again.
+pub(crate) trait Repeat {
+    /// Does the work once: a whole training step (forward, backward, optimiser), the gradients alone, or one inference.
+    fn step(&mut self, index: u64) -> Result<()>;
+    /// How many trainable numbers there are; the runner compares it with PyTorch's count.
+    fn parameters(&self) -> usize;
+}
+
+/// Does the work `count` times on `threads` threads and returns the microseconds of each.
+pub(crate) fn steps(work: &mut (dyn Repeat + Send), threads: usize, count: usize) -> Result<Vec<f64>> {
+    let mut time = |index| {
+        let start = Instant::now();
+        work.step(index as u64)?;
+        Ok(start.elapsed().as_secs_f64() * 1e6)
+    };
+    with_threads(threads, || (0..count).map(&mut time).collect())?
+}
+
+/// One work on a network, set up on fixed random data.
 pub(crate) struct Work {
     pub(crate) network: Network,
     /// What a step does beside the forward pass; nothing for inference.
     pub(crate) training: Option<Training>,
     pub(crate) input: Tensor<2>,
-    pub(crate) threads: usize,
 }
 
 /// What a training step needs.
@@ -37,13 +54,16 @@ pub(crate) fn values(count: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Sets up the work `name` for `threads` threads.
+/// Sets up the work `name`.
 ///
 /// # Errors
 /// When there is no such work on our side.
-pub(crate) fn create(name: &str, threads: usize, images: Option<&Path>) -> Result<Work> {
+pub(crate) fn create(name: &str, images: Option<&Path>) -> Result<Box<dyn Repeat + Send>> {
     if name.starts_with("spiking-") {
-        return crate::spiking::create(name, threads, images);
+        return Ok(Box::new(crate::spiking::create(name, images)?));
+    }
+    if name.starts_with("decoder-") {
+        return Ok(Box::new(crate::decoder::create(name)?));
     }
     let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
     let (blueprint, shape) = match network {
@@ -72,22 +92,10 @@ pub(crate) fn create(name: &str, threads: usize, images: Option<&Path>) -> Resul
     let input = filled_tensor(batch, elements, |x| {
         x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
     });
-    Ok(Work { network, training, input, threads })
+    Ok(Box::new(Work { network, training, input }))
 }
 
-impl Work {
-    /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
-    /// optimiser), the gradients alone, or one inference.
-    pub(crate) fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let threads = self.threads;
-        let time = |index| {
-            let start = Instant::now();
-            self.step(index as u64)?;
-            Ok(start.elapsed().as_secs_f64() * 1e6)
-        };
-        with_threads(threads, || (0..count).map(time).collect())?
-    }
-
+impl Repeat for Work {
     fn step(&mut self, noise: u64) -> Result<()> {
         let input = self.input.clone();
         match &mut self.training {
@@ -105,8 +113,7 @@ impl Work {
         Ok(())
     }
 
-    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
-    pub(crate) fn parameters(&self) -> usize {
+    fn parameters(&self) -> usize {
         self.network.parameter_count()
     }
 }

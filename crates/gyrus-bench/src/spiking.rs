@@ -40,15 +40,15 @@ fn settings(steps: usize, encoder: Encoder) -> SpikingSettings {
     }
 }
 
-/// Sets up the work `name` for `threads` threads; `pictures` is the file that [`images::write`] made.
+/// Sets up the work `name`; `pictures` is the file that [`images::write`] made.
 ///
 /// # Errors
 /// When there is no such work on our side, or its pictures cannot be read.
-pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Result<Work> {
+pub(crate) fn create(name: &str, pictures: Option<&Path>) -> Result<Work> {
     match name {
-        "spiking-layer-dense" => layer((100, 16, 512), false, 1.0, threads),
-        "spiking-layer-sparse" => layer((100, 16, 512), true, 0.2, threads),
-        "spiking-layer-wide" => layer((25, 128, 1000), true, 0.2, threads),
+        "spiking-layer-dense" => layer((100, 16, 512), false, 1.0),
+        "spiking-layer-sparse" => layer((100, 16, 512), true, 0.2),
+        "spiking-layer-wide" => layer((25, 128, 1000), true, 0.2),
         "spiking-mnist-train" => {
             let blueprint = Blueprint::builder("spiking-mnist")
                 .input([784])
@@ -57,7 +57,7 @@ pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Res
                 .node("answer", NodeKind::affine(10))
                 .node("answer_lif", neurons(0.5))
                 .build()?;
-            train(&blueprint, (25, 128), pictures, threads)
+            train(&blueprint, (25, 128), pictures)
         }
         "spiking-cnn-train" => {
             let convolution = |channels| NodeKind::conv2d(channels, 3).padding(Padding::Same);
@@ -73,7 +73,7 @@ pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Res
                 .node("answer", NodeKind::affine(10))
                 .node("answer_lif", neurons(0.5))
                 .build()?;
-            train(&blueprint, (8, 64), pictures, threads)
+            train(&blueprint, (8, 64), pictures)
         }
         _ => bail!("'{name}' has no implementation on our side"),
     }
@@ -81,12 +81,7 @@ pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Res
 
 /// One layer of weights and neurons: gradients of the mean squared distance of its spike counts from a tenth of the
 /// steps. The input is there as numbers and becomes packed spikes within the step, where it is sparse.
-fn layer(
-    (steps, batch, width): (usize, usize, usize),
-    binary: bool,
-    threshold: f64,
-    threads: usize,
-) -> Result<Work> {
+fn layer((steps, batch, width): (usize, usize, usize), binary: bool, threshold: f64) -> Result<Work> {
     let blueprint = Blueprint::builder("spiking-layer")
         .input([width])
         .node("weights", NodeKind::affine(width))
@@ -107,16 +102,11 @@ fn layer(
     });
     let targets: Arc<[f32]> = vec![steps as f32 / 10.0; batch * width].into();
     let training = Training { loss: Operation::MeanSquaredError { targets }, optimizer: None };
-    Ok(Work { network, training: Some(training), input, threads })
+    Ok(Work { network, training: Some(training), input })
 }
 
 /// Whole training steps on rate-coded pictures, with new spikes in each.
-fn train(
-    blueprint: &Blueprint,
-    (steps, batch): (usize, usize),
-    pictures: Option<&Path>,
-    threads: usize,
-) -> Result<Work> {
+fn train(blueprint: &Blueprint, (steps, batch): (usize, usize), pictures: Option<&Path>) -> Result<Work> {
     let (pixels, targets) = images::read(pictures.context("this work needs pictures")?, batch)?;
     let intensity = Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
     let settings = settings(steps, Encoder::Rate { intensity });
@@ -124,5 +114,5 @@ fn train(
     let optimizer = Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3));
     let input = filled_tensor(batch, images::PIXELS, |x| x.copy_from_slice(&pixels));
     let loss = Operation::CrossEntropy { targets: targets.into(), classes: 10, smoothing: 0.0 };
-    Ok(Work { network, training: Some(Training { loss, optimizer }), input, threads })
+    Ok(Work { network, training: Some(Training { loss, optimizer }), input })
 }

@@ -41,17 +41,20 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write) -> Result<(
 }
 
 /// The reply to one request, or none where it ends the conversation.
-fn reply(request: Request, work: &mut Option<ours::Work>) -> Result<Option<Value>> {
+fn reply(
+    request: Request,
+    work: &mut Option<(Box<dyn ours::Repeat + Send>, usize)>,
+) -> Result<Option<Value>> {
     let reply = match request {
         Request::Setup { work: name, threads, images } => {
-            let created = ours::create(&name, threads, images.as_deref())?;
+            let created = ours::create(&name, images.as_deref())?;
             let parameters = created.parameters();
-            *work = Some(created);
+            *work = Some((created, threads));
             json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})
         }
         Request::Steps { count } => {
-            let work = work.as_mut().context("'steps' before 'setup'")?;
-            let times_us = work.steps(count)?;
+            let (work, threads) = work.as_mut().context("'steps' before 'setup'")?;
+            let times_us = ours::steps(&mut **work, *threads, count)?;
             json!({"ok": true, "times_us": times_us})
         }
         Request::Memory => json!({"ok": true, "peak_bytes": memory::peak_bytes("self")?}),

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gyrus_nn::{State, from_safetensors, to_safetensors};
-use gyrus_tensor::{Device, Tensor};
+use gyrus_tensor::Device;
 use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{read_vocabulary, refused, write_description, write_model};
 use super::{
-    Corpus, DecoderOptimizer, TextRecord, TextResults, TextSettings, TokenStream, TrainableDecoder,
-    Vocabulary,
+    Corpus, DecoderOptimizer, TextBatch, TextRecord, TextResults, TextSettings, TokenStream,
+    TrainableDecoder, Vocabulary,
 };
 use crate::{
     Cache, Checkpoint, Decoder, DecoderConfig, Error, Request, Result, Sampling, Tokenizer, generate,
@@ -261,21 +261,12 @@ impl Loop<'_> {
     fn step(&mut self) -> Result<()> {
         let TextSettings { batch_size, context, accumulation, seed, steps, learning_rate, .. } =
             self.record.settings;
-        let mut sum: Option<Vec<Tensor<1>>> = None;
-        let mut loss = 0.0;
-        for part in 0..accumulation as u64 {
-            let index = self.state.step * accumulation as u64 + part;
-            let batch = self.train.random_batch(batch_size, context, seed, index);
-            let (part, gradients) = self.decoder.gradients(&batch);
-            loss += f64::from(part) / accumulation as f64;
-            sum = Some(match sum {
-                None => gradients,
-                Some(sum) => sum.into_iter().zip(gradients).map(|(sum, gradient)| sum + gradient).collect(),
-            });
-        }
+        let first = self.state.step * accumulation as u64;
+        let parts = first..first + accumulation as u64;
+        let batches: Vec<TextBatch> =
+            parts.map(|part| self.train.random_batch(batch_size, context, seed, part)).collect();
         let rate = learning_rate * self.schedule.factor(self.state.step, steps);
-        let scale = 1.0 / accumulation as f32;
-        let norm = self.optimizer.step(&mut self.decoder, sum.unwrap_or_default(), scale, rate as f32);
+        let (loss, norm) = self.optimizer.learn(&mut self.decoder, &batches, rate as f32);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(TrainError::Diverged {
                 epoch: self.state.judgements + 1,

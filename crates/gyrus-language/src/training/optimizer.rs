@@ -3,7 +3,7 @@
 use gyrus_nn::{State, StateTensor, floats};
 use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, squared_norm};
 
-use super::TrainableDecoder;
+use super::{TextBatch, TrainableDecoder};
 use crate::{Error, Result};
 
 /// AdamW and its moments. Weight decay applies to matrices only.
@@ -27,8 +27,35 @@ impl DecoderOptimizer {
         Self { beta1: 0.9, beta2, weight_decay, clip, step: 0, moments: moments.collect() }
     }
 
+    /// One training step: the gradients of all batches, averaged, and a step against them. Returns the mean loss in nats a
+    /// token and the norm that the gradients had before they were clipped; where one is no finite number, the training has
+    /// diverged.
+    ///
+    /// # Panics
+    /// If a token is outside of the vocabulary or a text longer than the positions.
+    pub fn learn(
+        &mut self,
+        decoder: &mut TrainableDecoder,
+        batches: &[TextBatch],
+        learning_rate: f32,
+    ) -> (f64, f32) {
+        let mut sum: Option<Vec<Tensor<1>>> = None;
+        let mut loss = 0.0;
+        for batch in batches {
+            let (part, gradients) = decoder.gradients(batch);
+            loss += f64::from(part);
+            sum = Some(match sum {
+                None => gradients,
+                Some(sum) => sum.into_iter().zip(gradients).map(|(sum, gradient)| sum + gradient).collect(),
+            });
+        }
+        let scale = 1.0 / batches.len().max(1) as f32;
+        let norm = self.step(decoder, sum.unwrap_or_default(), scale, learning_rate);
+        (loss * f64::from(scale), norm)
+    }
+
     /// One step against `scale` times the gradients; returns the norm that they had, so scaled.
-    pub fn step(
+    fn step(
         &mut self,
         decoder: &mut TrainableDecoder,
         gradients: Vec<Tensor<1>>,
