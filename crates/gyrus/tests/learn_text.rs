@@ -34,7 +34,7 @@ fn a_corpus_leaves_the_files_of_hugging_face_and_is_learnt() {
     let folder = tempfile::tempdir().unwrap();
     let (text, out) = (folder.path().join("pets.txt"), folder.path().join("run"));
     write_text(&text, 600);
-    let result = learn(&text, "--steps 300 --learning-rate 0.01", &out);
+    let result = learn(&text, "--train-steps 300 --learning-rate 0.01", &out);
     // Uniform guesses among the 19 characters cost 2.9 nats; what can be known of the next one leaves about 0.3.
     let loss = result["validation_loss"].as_f64().unwrap();
     assert!(loss < 1.0, "{result}");
@@ -72,7 +72,7 @@ fn threads_and_interruptions_change_no_bit() {
     let lines = fs::read_to_string(&plain).unwrap();
     let documents: String = lines.lines().map(|line| format!("{{\"text\": \"{line}\"}}\n")).collect();
     fs::write(&text, documents).unwrap();
-    let options = "--steps 120 --accumulate 2 --tokenizer bytes --vocabulary 280";
+    let options = "--train-steps 120 --accumulate 2 --tokenizer bytes --vocabulary 280";
     let runs: Vec<PathBuf> = (1..=2)
         .map(|threads| {
             let out = folder.path().join(threads.to_string());
@@ -85,7 +85,8 @@ fn threads_and_interruptions_change_no_bit() {
 
     let out = folder.path().join("killed");
     let line = format!("learn {TINY} {options} --json --out");
-    let arguments = words(&line).into_iter().map(Into::into).chain([out.clone().into_os_string(), text.into()]);
+    let arguments =
+        words(&line).into_iter().map(Into::into).chain([out.clone().into_os_string(), text.into()]);
     let mut child = gyrus(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     kill_after_checkpoint(&mut child, &out);
     if record(&out)["status"] != "finished" {

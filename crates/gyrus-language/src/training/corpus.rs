@@ -50,7 +50,8 @@ impl Corpus {
             let mut left = MAXIMUM_BYTES;
             files.iter().map(|file| read_text(file, &mut left)).collect::<Result<Vec<String>>>()?
         } else {
-            let text = read_text(path, &mut MAXIMUM_BYTES.clone())?;
+            let mut left = MAXIMUM_BYTES;
+            let text = read_text(path, &mut left)?;
             if ending(path).is_some_and(|ending| ending == "jsonl") {
                 lines(path, &text)?
             } else {

@@ -23,6 +23,9 @@ use crate::{
 /// Standard deviation of fresh weights.
 const DEVIATION: f32 = 0.02;
 
+/// The most numbers that are trained: with gradients and moments, 32 GiB.
+const MAXIMUM_PARAMETERS: usize = 1 << 31;
+
 /// A parameter of one or more tensors that lie one after the other.
 #[derive(Debug)]
 pub(crate) struct Fused {
@@ -105,6 +108,18 @@ impl TrainableDecoder {
         mut values: impl FnMut(usize, &Parameter) -> Result<Vec<f32>>,
     ) -> Result<Self> {
         let activation = check(&config)?;
+        let counts = config.parameters().into_iter().map(|parameter| {
+            parameter.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
+        });
+        let count = counts.into_iter().try_fold(0usize, |sum, count| sum.checked_add(count?));
+        if !count.is_some_and(|count| count <= MAXIMUM_PARAMETERS) {
+            let got = count.map_or("more than can be counted".to_owned(), |count| count.to_string());
+            return Err(Error::request(
+                "the model's parameters",
+                got,
+                format!("at most {MAXIMUM_PARAMETERS}"),
+            ));
+        }
         let mut parameters: Vec<(Vec<Parameter>, Vec<f32>)> = Vec::new();
         for (index, parameter) in config.parameters().into_iter().enumerate() {
             let numbers = values(index, &parameter)?;

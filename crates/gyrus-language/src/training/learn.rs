@@ -57,7 +57,7 @@ pub struct TextProgress {
 #[derive(Debug)]
 pub enum TextOutcome {
     /// All steps are done; the best model is in the run folder, and this is what it came to. Until
-    /// [`RunFolder::end`] is called the run can still be resumed.
+    /// [`RunFolder::finish`] is called the run can still be resumed.
     Finished(Box<TextRecord>),
     /// Stopped by the observer; everything to resume is in the run folder.
     Interrupted {

@@ -23,8 +23,6 @@ pub struct LanguageReport<'a> {
     pub facts: Vec<(&'a str, String)>,
     /// One row per judgement.
     pub metrics: &'a [MetricsRow],
-    /// The step whose weights were kept.
-    pub chosen_step: Option<u64>,
     /// What the model writes.
     pub sample: &'a str,
     /// All settings, with their names first.

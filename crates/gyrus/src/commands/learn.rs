@@ -94,7 +94,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "target", "picture_size", "blueprint", "epochs", "batch_size", "learning_rate", "optimizer",
         "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite", "spiking",
-        "tokenizer", "vocabulary", "layers", "width", "heads", "key_value_heads", "context", "steps", "accumulate",
+        "tokenizer", "vocabulary", "layers", "width", "heads", "key_value_heads", "context", "train_steps", "accumulate",
     ])]
     pub(super) resume: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else

@@ -50,7 +50,7 @@ pub(crate) struct TextArguments {
     context: u32,
     /// Training steps [default: by the size of the corpus]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    steps: Option<u64>,
+    train_steps: Option<u64>,
     /// Gradients that are averaged for one step
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     accumulate: u32,
@@ -120,7 +120,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     let (width, heads) = (usize::from(text.width), usize::from(text.heads));
     let context = text.context as usize;
     let batch_size = arguments.batch_size.map_or((4096 / context).max(1), |size| size as usize);
-    let steps = text.steps.unwrap_or_else(|| usual_steps(&corpus, batch_size * context));
+    let steps = text.train_steps.unwrap_or_else(|| usual_steps(&corpus, batch_size * context));
     let settings = TextSettings {
         seed: arguments.seed,
         tokenizer,
@@ -227,7 +227,6 @@ fn report(record: &TextRecord, metrics: &[MetricsRow]) -> String {
             ),
         ],
         metrics,
-        chosen_step: result.map(|results| results.chosen_step),
         sample: result.map_or("", |results| &results.sample),
         settings: vec![
             ("corpus", data.path.clone()),
