@@ -19,9 +19,15 @@ WORKS = {
     "cnn-infer-1": ("cnn", "infer", 1),
     "resnet20-infer-64": ("resnet20", "infer", 64),
     "resnet20-infer-1": ("resnet20", "infer", 1),
+    "decoder-256-train": ("decoder-256", "train", 8),
+    "decoder-512-train": ("decoder-512", "train", 4),
 }
 
 INPUT_SHAPES = {"mlp": (784,), "cnn": (1, 28, 28), "resnet20": (3, 32, 32)}
+
+# Layers, width, heads, elements between the halves of the feed-forward part, tokens of a window.
+DECODERS = {"decoder-256": (6, 256, 8, 688, 128), "decoder-512": (8, 512, 8, 1376, 512)}
+VOCABULARY = 8192
 
 # How PyTorch can carry out the optimizer's update; the arithmetic is the same.
 UPDATES = {"fused": {"fused": True}, "foreach": {"foreach": True}, "loop": {"foreach": False}}
@@ -81,13 +87,73 @@ def resnet20():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class DecoderLayer(nn.Module):
+    """Llama's: normalisation by root mean square, rotated attention, a gated feed-forward part."""
+
+    def __init__(self, width, heads, feed_forward):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.RMSNorm(width, eps=1e-5)
+        self.queries = nn.Linear(width, width, bias=False)
+        self.keys = nn.Linear(width, width, bias=False)
+        self.values = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.norm2 = nn.RMSNorm(width, eps=1e-5)
+        self.gate = nn.Linear(width, feed_forward, bias=False)
+        self.up = nn.Linear(width, feed_forward, bias=False)
+        self.down = nn.Linear(feed_forward, width, bias=False)
+
+    def forward(self, x, cosines, sines):
+        batch, tokens, width = x.shape
+        y = self.norm1(x)
+        q, k, v = (
+            linear(y).view(batch, tokens, self.heads, -1).transpose(1, 2)
+            for linear in (self.queries, self.keys, self.values)
+        )
+
+        def turned(z):
+            low, high = z.chunk(2, dim=-1)
+            return z * cosines + torch.cat((-high, low), dim=-1) * sines
+
+        y = F.scaled_dot_product_attention(turned(q), turned(k), v, is_causal=True)
+        x = x + self.output(y.transpose(1, 2).reshape(batch, tokens, width))
+        y = self.norm2(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class Decoder(nn.Module):
+    def __init__(self, layers, width, heads, feed_forward, context):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, width)
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, feed_forward) for _ in range(layers))
+        self.norm = nn.RMSNorm(width, eps=1e-5)
+        self.head = nn.Linear(width, VOCABULARY, bias=False)
+        frequencies = 10_000.0 ** (-torch.arange(0, width // heads, 2) / (width // heads))
+        angles = torch.arange(context)[:, None] * frequencies.repeat(2)
+        self.register_buffer("cosines", angles.cos())
+        self.register_buffer("sines", angles.sin())
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, tokens):
+        x = self.embedding(tokens)
+        for layer in self.layers:
+            x = layer(x, self.cosines, self.sines)
+        return self.head(self.norm(x)).flatten(0, 1)
+
+
 NETWORKS = {"mlp": mlp, "cnn": cnn, "resnet20": resnet20}
+NETWORKS |= {name: (lambda shape=shape: Decoder(*shape)) for name, shape in DECODERS.items()}
+
+# Networks without pictures, for which the order of channels means nothing.
+PLAIN = {"mlp", *DECODERS}
 
 
 def variants(work):
     """The variants to choose from, all plain eager PyTorch."""
     network, purpose, _ = WORKS[work]
-    layouts = ["contiguous"] if network == "mlp" else ["contiguous", "channels_last"]
+    layouts = ["contiguous"] if network in PLAIN else ["contiguous", "channels_last"]
     if purpose == "infer":
         return layouts
     return [f"{layout}+{update}" for layout in layouts for update in UPDATES]
@@ -96,9 +162,11 @@ def variants(work):
 def extra_variants(work):
     """Variants measured for information only: they are no longer eager PyTorch."""
     network, purpose, _ = WORKS[work]
+    if network in DECODERS:
+        return ["contiguous+compiled"]
     if purpose == "train":
         return []
-    layouts = ["contiguous"] if network == "mlp" else ["contiguous", "channels_last"]
+    layouts = ["contiguous"] if network in PLAIN else ["contiguous", "channels_last"]
     return [f"{layout}+frozen" for layout in layouts]
 
 
@@ -111,14 +179,22 @@ class Work:
         memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         torch.manual_seed(0)
         self.model = NETWORKS[network]()
-        self.input = torch.randn(batch, *INPUT_SHAPES[network])
-        if network != "mlp":
+        if network in DECODERS:
+            self.input = torch.randint(0, VOCABULARY, (batch, DECODERS[network][-1]))
+        else:
+            self.input = torch.randn(batch, *INPUT_SHAPES[network])
+        if network not in PLAIN:
             self.model = self.model.to(memory_format=memory_format)
             self.input = self.input.contiguous(memory_format=memory_format)
         self.parameters = sum(p.numel() for p in self.model.parameters())
         if purpose == "train":
-            self.target = torch.randint(0, 10, (batch,))
-            self.optimizer = self._optimizer(network, UPDATES[detail])
+            if network in DECODERS:
+                self.target = torch.randint(0, VOCABULARY, (self.input.numel(),))
+            else:
+                self.target = torch.randint(0, 10, (batch,))
+            self.optimizer = self._optimizer(network, UPDATES.get(detail, UPDATES["fused"]))
+            if detail == "compiled":
+                self.model = torch.compile(self.model)
             self.step = self._train
         else:
             self.model.eval()

@@ -27,8 +27,8 @@ def made_by(script: str, *packages: str) -> str:
     return f"tools/golden/{script} with " + ", ".join(f"{name} {version(name)}" for name in packages)
 
 
-def write(file: str, golden: dict) -> None:
-    path = Path(__file__).parents[2] / "crates/gyrus-nn/tests/golden" / file
+def write(file: str, golden: dict, crate: str = "gyrus-nn") -> None:
+    path = Path(__file__).parents[2] / "crates" / crate / "tests/golden" / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(golden) + "\n")
     print(f"{path}: {path.stat().st_size} bytes")

@@ -5,17 +5,16 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use gyrus_blueprint::Discretization;
 use gyrus_data::fill_batch;
 use gyrus_events::{EventNetwork, EventState, Stimulus, StimulusKind};
 use gyrus_nn::{Network, SpikingSettings, floats, from_safetensors};
-use gyrus_tensor::{Tensor, TensorData, cpu, with_threads};
+use gyrus_tensor::{Tensor, TensorData, cpu};
 use gyrus_train::RunFolder;
 
-use crate::worker::Timed;
+use crate::worker::{Timed, timed};
 
 /// Steps for which a picture is shown.
 pub(crate) const STEPS: usize = 8;
@@ -96,10 +95,9 @@ impl Work {
         Ok(Self { body, len: pictures.len() / PICTURES, pictures, next: 0, parameters, threads })
     }
 
-    fn step(&mut self) -> Result<f64> {
+    fn step(&mut self) -> Result<()> {
         let picture = &self.pictures[self.next * self.len..][..self.len];
         self.next = (self.next + 1) % PICTURES;
-        let start = Instant::now();
         match &mut self.body {
             Body::Events(network, memory) => {
                 let outcome = network.run(memory, Stimulus::Constant(picture), STEPS, false)?;
@@ -110,14 +108,13 @@ impl Work {
                 std::hint::black_box(floats(network.infer(x)));
             }
         }
-        Ok(start.elapsed().as_secs_f64() * 1e6)
+        Ok(())
     }
 }
 
 impl Timed for Work {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let threads = self.threads;
-        with_threads(threads, || (0..count).map(|_| self.step()).collect())?
+        timed(self.threads, count, |_| self.step())
     }
 
     fn parameters(&self) -> usize {

@@ -6,6 +6,7 @@
 //! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
 //! resident size of the process; whole programs are compared by their wall time from start to finish.
 
+mod decoder;
 mod events;
 mod images;
 mod language;

@@ -4,15 +4,14 @@
 //! [`Optimizer::step`] for a training step, [`Network::infer`] for an answer.
 
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use gyrus_blueprint::preset;
 use gyrus_nn::Network;
-use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor, with_threads};
+use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor};
 use gyrus_train::Optimizer;
 
-use crate::worker::Timed;
+use crate::worker::{Timed, timed};
 
 /// One work, set up on fixed random data.
 pub(crate) struct Work {
@@ -46,6 +45,9 @@ pub(crate) fn values(count: usize) -> impl Iterator<Item = f32> {
 pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
     if name.starts_with("spiking-") {
         return Ok(Box::new(crate::spiking::create(name, threads, file)?));
+    }
+    if name.starts_with("decoder-") {
+        return Ok(Box::new(crate::decoder::create(name, threads)?));
     }
     if name.starts_with("events-") {
         return Ok(Box::new(crate::events::Work::new(file, false, threads)?));
@@ -87,16 +89,9 @@ pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<
 }
 
 impl Timed for Work {
-    /// Does the work `count` times and returns the microseconds of each: a whole training step (forward, backward,
-    /// optimiser), the gradients alone, or one inference.
+    /// A whole training step (forward, backward, optimiser), the gradients alone, or one inference.
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let threads = self.threads;
-        let time = |index| {
-            let start = Instant::now();
-            self.step(index as u64)?;
-            Ok(start.elapsed().as_secs_f64() * 1e6)
-        };
-        with_threads(threads, || (0..count).map(time).collect())?
+        timed(self.threads, count, |index| self.step(index))
     }
 
     /// How many trainable numbers the network has; the runner compares it with PyTorch's count.

@@ -108,7 +108,7 @@ impl Row {
             quiet_time_ratio: least(|side| side.tenth_percentile_us),
             time_ratio_goal: work.time_ratio_goal,
             memory_ratio: least(|side| side.peak_bytes as f64),
-            memory_ratio_goal: work.memory_ratio_goal(),
+            memory_ratio_goal: work.memory_ratio_goal,
             ours,
             peers,
         }

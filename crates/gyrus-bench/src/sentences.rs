@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use gyrus_language::SentenceEncoder;
-use gyrus_tensor::with_threads;
 
-use crate::worker::Timed;
+use crate::worker::{Timed, timed};
 
 /// Sentences that a step embeds.
 const COUNT: usize = 1000;
@@ -83,12 +81,10 @@ impl Work {
 
 impl Timed for Work {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        let step = |_| {
-            let start = Instant::now();
+        timed(self.threads, count, |_| {
             std::hint::black_box(self.encoder.embed(&self.sentences)?);
-            Ok(start.elapsed().as_secs_f64() * 1e6)
-        };
-        with_threads(self.threads, || (0..count).map(step).collect())?
+            Ok(())
+        })
     }
 
     fn parameters(&self) -> usize {

@@ -2,8 +2,10 @@
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+use gyrus_tensor::with_threads;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,6 +21,23 @@ pub(crate) trait Timed {
 
     /// How many numbers the network has; the runner compares it with the peers' count.
     fn parameters(&self) -> usize;
+}
+
+/// Does `step` `count` times on `threads` threads and returns the microseconds of each.
+///
+/// # Errors
+/// When a step fails.
+pub(crate) fn timed(
+    threads: usize,
+    count: usize,
+    mut step: impl FnMut(u64) -> Result<()> + Send,
+) -> Result<Vec<f64>> {
+    let mut time = |index| {
+        let start = Instant::now();
+        step(index as u64)?;
+        Ok(start.elapsed().as_secs_f64() * 1e6)
+    };
+    with_threads(threads, || (0..count).map(&mut time).collect())?
 }
 
 #[derive(Deserialize)]

@@ -36,6 +36,7 @@ pub mod spike_pooling;
 pub mod spikes;
 mod surrogate;
 mod tile;
+pub mod transformer;
 pub mod weights;
 mod winograd;
 mod winograd_backward;

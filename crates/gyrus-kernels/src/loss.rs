@@ -114,6 +114,69 @@ pub fn cross_entropy(
     (losses.iter().sum::<f64>() / targets.len() as f64) as f32
 }
 
+/// Makes each row of `logits`, `[rows, classes]`, its own gradient in place, times `scale`, and returns the sum of the
+/// rows' losses in nats. A row whose target is no class counts nothing, and its gradient is zero.
+pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: usize, scale: f32) -> f64 {
+    let mut losses = vec![0.0f64; targets.len()];
+    let (places, target) = (SharedMut(losses.as_mut_ptr()), SharedMut(logits.as_mut_ptr()));
+    let rows = (4 * ROWS * ROWS / classes.max(1)).clamp(1, ROWS);
+    for_each_task(targets.len().div_ceil(rows), targets.len() * classes < 1 << 14, |task| {
+        let first = task * rows;
+        for (row, &class) in targets.iter().enumerate().skip(first).take(rows) {
+            // SAFETY: each task has rows of its own.
+            let (row, loss) = unsafe { (target.slice(row * classes, classes), places.slice(row, 1)) };
+            if class as usize >= classes {
+                row.fill(0.0);
+                continue;
+            }
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let picked = row[class as usize];
+                    let normaliser = softmax_in_place(row, scale);
+                    loss[0] = f64::from(normaliser - picked);
+                    row[class as usize] -= scale;
+                },
+            );
+        }
+    });
+    losses.iter().sum()
+}
+
+/// `scale * softmax(row)` in place; returns the logarithm of the normaliser, maximum included.
+#[inline(always)]
+fn softmax_in_place(row: &mut [f32], scale: f32) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    // A NaN in the row would vanish in `exp`'s clamp: this lets it through.
+    let mut poison = [0.0f32; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+            poison[i] += chunk[i] - chunk[i];
+        }
+    }
+    let max = rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max);
+    let poison = poison.iter().sum::<f32>() + rest.iter().map(|x| x - x).sum::<f32>();
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = exp(*x - max);
+            *lane += *x;
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *x = exp(*x - max);
+        *lane += *x;
+    }
+    let sum: f32 = lanes.iter().sum();
+    let share = scale / sum + poison;
+    row.iter_mut().for_each(|x| *x *= share);
+    max + sum.ln()
+}
+
 /// Mean squared error and its gradient for the predictions.
 ///
 /// # Panics

@@ -7,7 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
-use crate::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
+use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_tile};
 
 /// Up to this many rows a product reads the weights in place.
 const FEW_ROWS: usize = 4;
@@ -15,6 +15,16 @@ const FEW_ROWS: usize = 4;
 const ROW_BLOCK: usize = 48;
 /// Columns that one task sums.
 const SUM_COLUMNS: usize = 256;
+/// Outputs of a weight that one task sums up, about.
+const OUTPUTS: usize = 96;
+/// Strips of 16 inputs that one task sums up.
+const STRIPS: usize = 4;
+/// Rows that a task takes through all of its tiles before the next ones: they stay in the second cache.
+const DEPTH: usize = 256;
+/// Floats of the left operand that one task takes through its panels, at most: they stay in the second cache.
+const LEFT_BLOCK: usize = 1 << 16;
+/// Panels that one task multiplies such a block with.
+const PANELS: usize = 8;
 /// Operations below which a product stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
@@ -53,6 +63,25 @@ pub fn linear(
     } else {
         product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
+}
+
+/// `y = x wᵀ + residual`; `residual` is as `y`.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn linear_residual(
+    x: &[f32],
+    weight: &[f32],
+    residual: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    y: &mut [f32],
+) {
+    assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
+    assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
+    assert!(y.len() == rows * outputs && residual.len() == y.len(), "y and residual are [rows, outputs]");
+    let residual = Some(Residual { residual: residual.as_ptr(), out: y.as_ptr() });
+    let epilogue = Epilogue { bias: None, relu: false, residual };
+    product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
 }
 
 /// Floats that [`pack`] writes.
@@ -130,45 +159,80 @@ pub fn linear_weight_gradient(
 ) {
     assert_eq!(dy.len(), rows * outputs, "dy is [rows, outputs]");
     assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
-    weight_gradient(dy, (rows, inputs, outputs), dw, |first, columns, strip| {
+    weight_gradient(dy, (rows, inputs, outputs), false, dw, strips_of(x, inputs));
+}
+
+/// [`linear_weight_gradient`], added to what is in `dw`.
+pub(crate) fn add_linear_weight_gradient(
+    dy: &[f32],
+    x: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+    dw: &mut [f32],
+) {
+    weight_gradient(dy, (rows, inputs, outputs), true, dw, strips_of(x, inputs));
+}
+
+/// Copies strips of 16 columns out of `x`, `[rows, inputs]`.
+fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
+    move |first, columns, strip| {
         for (row, to) in strip.chunks_exact_mut(PANEL).enumerate() {
             to[..columns].copy_from_slice(&x[row * inputs + first..][..columns]);
             to[columns..].fill(0.0);
         }
-    });
+    }
 }
 
 /// [`linear_weight_gradient`] of an input that `fill(first column, columns, strip)` writes strip by strip, each
-/// `[rows, PANEL]` with zeros beyond its columns.
+/// `[rows, PANEL]` with zeros beyond its columns; added to what is in `dw` if `add`.
 pub(crate) fn weight_gradient(
     dy: &[f32],
     (rows, inputs, outputs): (usize, usize, usize),
+    add: bool,
     dw: &mut [f32],
     fill: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     assert_eq!(dw.len(), outputs * inputs, "dw is [outputs, inputs]");
-    let strips = inputs.div_ceil(PANEL);
-    // Strips of one task share the packed copy of `dy`.
+    let height = row_height();
+    let group = OUTPUTS.next_multiple_of(height);
+    let (strips, groups) = (inputs.div_ceil(PANEL), outputs.div_ceil(group));
     let serial = rows * inputs * outputs < SERIAL_OPERATIONS;
     let target = SharedMut(dw.as_mut_ptr());
-    with_scratch(rows * outputs, |packed| {
-        let height = row_height();
-        pack_rows(dy, rows, outputs, height, packed);
-        let packed = &*packed;
+    with_scratch(rows * (outputs + strips * PANEL), |scratch| {
+        let (packed, all_strips) = scratch.split_at_mut(rows * outputs);
+        pack_rows(dy, (rows, outputs), height, serial, packed);
+        let strips_target = SharedMut(all_strips.as_mut_ptr());
         for_each_task(strips, serial, |strip| {
             let first = strip * PANEL;
-            let columns = PANEL.min(inputs - first);
-            with_scratch(rows * PANEL + outputs.next_multiple_of(height) * PANEL, |scratch| {
-                let (strip_of_x, sums) = scratch.split_at_mut(rows * PANEL);
-                fill(first, columns, strip_of_x);
+            // SAFETY: each task has a strip of its own.
+            let to = unsafe { strips_target.slice(strip * rows * PANEL, rows * PANEL) };
+            fill(first, PANEL.min(inputs - first), to);
+        });
+        let (packed, all_strips) = (&*packed, &*all_strips);
+        for_each_task(strips.div_ceil(STRIPS) * groups, serial, |task| {
+            let (first_strip, first) = (task / groups * STRIPS, task % groups * group);
+            let (strips, count) = (STRIPS.min(strips - first_strip), group.min(outputs - first));
+            let columns = (strips * PANEL).min(inputs - first_strip * PANEL);
+            let stride = strips * PANEL;
+            with_scratch(count.next_multiple_of(height) * stride, |sums| {
+                // SAFETY: this task alone uses these columns of these rows.
+                let row = |output: usize| unsafe {
+                    target.slice((first + output) * inputs + first_strip * PANEL, columns)
+                };
                 sums.fill(0.0);
-                Arch::new().dispatch(WeightGradient { packed, strip: strip_of_x, rows, outputs, sums });
-                for (output, row) in sums.chunks_exact(PANEL).take(outputs).enumerate() {
-                    // SAFETY: this task alone writes columns `first .. first + columns` of each row.
-                    unsafe {
-                        let to = target.get().add(output * inputs + first);
-                        core::ptr::copy_nonoverlapping(row.as_ptr(), to, columns);
+                if add {
+                    for (output, sums) in sums.chunks_exact_mut(stride).take(count).enumerate() {
+                        sums[..columns].copy_from_slice(row(output));
                     }
+                }
+                Arch::new().dispatch(WeightGradient {
+                    packed: &packed[first * rows..(first + count) * rows],
+                    strips: &all_strips[first_strip * rows * PANEL..][..strips * rows * PANEL],
+                    rows,
+                    outputs: count,
+                    sums,
+                });
+                for (output, sums) in sums.chunks_exact(stride).take(count).enumerate() {
+                    row(output).copy_from_slice(&sums[..columns]);
                 }
             });
         });
@@ -222,21 +286,23 @@ fn row_height() -> usize {
 }
 
 /// Rearranges `[rows, columns]` into blocks of `height` columns, each `[rows, height]`, the last one narrower.
-fn pack_rows(x: &[f32], rows: usize, columns: usize, height: usize, packed: &mut [f32]) {
-    let mut to = packed;
-    for first in (0..columns).step_by(height) {
+fn pack_rows(x: &[f32], (rows, columns): (usize, usize), height: usize, serial: bool, packed: &mut [f32]) {
+    let target = SharedMut(packed.as_mut_ptr());
+    for_each_task(columns.div_ceil(height), serial, |block| {
+        let first = block * height;
         let width = height.min(columns - first);
-        let (block, rest) = to.split_at_mut(rows * width);
-        for (row, target) in block.chunks_exact_mut(width).enumerate() {
-            target.copy_from_slice(&x[row * columns + first..][..width]);
+        // SAFETY: each task has a block of its own, behind whole ones.
+        let block = unsafe { target.slice(first * rows, rows * width) };
+        for (row, to) in block.chunks_exact_mut(width).enumerate() {
+            to.copy_from_slice(&x[row * columns + first..][..width]);
         }
-        to = rest;
-    }
+    });
 }
 
+/// Sums of some outputs and strips, `[outputs.., strips * PANEL]`, over all rows.
 struct WeightGradient<'a> {
     packed: &'a [f32],
-    strip: &'a [f32],
+    strips: &'a [f32],
     rows: usize,
     outputs: usize,
     sums: &'a mut [f32],
@@ -248,15 +314,32 @@ impl WithSimd for WeightGradient<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, task: WeightGradient<'_>) {
-            let mut block = task.packed.as_ptr();
-            for first in (0..task.outputs).step_by(MR) {
-                let height = MR.min(task.outputs - first);
-                // SAFETY: a block is `[rows, height]`, the strip `[rows, PANEL]`, `sums` `[outputs.., PANEL]`.
-                unsafe {
-                    let segment = Segment { x: block, y: task.strip.as_ptr(), count: task.rows };
-                    let out = task.sums.as_mut_ptr().add(first * PANEL);
-                    outer::<S, MR, NV>(simd, height, core::iter::once(segment), height, PANEL, out, PANEL);
-                    block = block.add(task.rows * height);
+            let stride = task.strips.len() / task.rows.max(1);
+            for chunk in (0..task.rows).step_by(DEPTH) {
+                let count = DEPTH.min(task.rows - chunk);
+                for (index, strip) in task.strips.chunks_exact(task.rows * PANEL).enumerate() {
+                    for first in (0..task.outputs).step_by(MR) {
+                        let height = MR.min(task.outputs - first);
+                        // SAFETY: a block is `[rows, height]` behind whole ones, a strip `[rows, PANEL]`, and `sums`
+                        // `[outputs.., strips * PANEL]`.
+                        unsafe {
+                            let segment = Segment {
+                                x: task.packed.as_ptr().add(first * task.rows + chunk * height),
+                                y: strip.as_ptr().add(chunk * PANEL),
+                                count,
+                            };
+                            let out = task.sums.as_mut_ptr().add(first * stride + index * PANEL);
+                            outer::<S, MR, NV>(
+                                simd,
+                                height,
+                                core::iter::once(segment),
+                                height,
+                                PANEL,
+                                out,
+                                stride,
+                            );
+                        }
+                    }
                 }
             }
         }
@@ -363,6 +446,34 @@ fn product(
             epilogue,
         });
     };
+    if panels >= 4 && rows * depth > 2 * LEFT_BLOCK {
+        // The left operand would come from far away for each panel: some of its rows meet some panels instead.
+        let block = (LEFT_BLOCK / depth / ROW_BLOCK).max(1) * ROW_BLOCK;
+        let groups = panels.div_ceil(PANELS);
+        let run_blocks = |packed: &[f32]| {
+            for_each_task(rows.div_ceil(block) * groups, serial, |task| {
+                let (first, group) = (task / groups * block, task % groups * PANELS);
+                for index in group..panels.min(group + PANELS) {
+                    let panel = &packed[index * depth * PANEL..][..depth * PANEL];
+                    run(panel, index, first..rows.min(first + block));
+                }
+            });
+        };
+        if let Right::Packed(packed) = right {
+            run_blocks(packed);
+            return;
+        }
+        with_scratch(panels * depth * PANEL, |packed| {
+            let target = SharedMut(packed.as_mut_ptr());
+            for_each_task(panels, serial, |index| {
+                // SAFETY: each task has a panel of its own.
+                let panel = unsafe { target.slice(index * depth * PANEL, depth * PANEL) };
+                pack_panel(right, depth, columns, index * PANEL, panel);
+            });
+            run_blocks(packed);
+        });
+        return;
+    }
     if panels >= 4 {
         // Enough panels to go round: each task packs its own, which then is hot in its cache.
         for_each_task(panels, serial, |index| match right {

@@ -19,6 +19,8 @@ pub struct AdamW {
     pub weight_decay: f32,
     /// Which step this is, from 1: corrects the moments' bias.
     pub step: u64,
+    /// Factor of the gradient, below 1 where gradients are clipped.
+    pub gradient_scale: f32,
 }
 
 /// Runs `work` on stretches of all four arrays, `b` and `c` possibly empty.
@@ -63,12 +65,13 @@ impl AdamW {
         let step_size = (f64::from(self.learning_rate) / correction1) as f32;
         let root_scale = (1.0 / correction2.sqrt()) as f32;
         let keep = 1.0 - self.learning_rate * self.weight_decay;
-        let Self { beta1, beta2, epsilon, .. } = *self;
+        let Self { beta1, beta2, epsilon, gradient_scale, .. } = *self;
         for_each_part(parameter, gradient, first, second, |p, g, m, v| {
             Arch::new().dispatch(
                 #[inline(always)]
                 || {
                     for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+                        let g = g * gradient_scale;
                         let moment = *m + (1.0 - beta1) * (g - *m);
                         let square = *v * beta2 + (1.0 - beta2) * g * g;
                         *m = moment;
@@ -118,10 +121,47 @@ impl Sgd {
     }
 }
 
+/// The sum of the squares of all elements, in an order that threads do not change.
+#[must_use]
+pub fn squared_norm(x: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut parts = vec![0.0f64; x.len().div_ceil(STRETCH)];
+    let target = SharedMut(parts.as_mut_ptr());
+    for_each_task(parts.len(), x.len() <= 2 * STRETCH, |task| {
+        let x = &x[task * STRETCH..x.len().min((task + 1) * STRETCH)];
+        let sum = Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let mut lanes = [0.0f32; LANES];
+                let (chunks, rest) = x.as_chunks::<LANES>();
+                for chunk in chunks {
+                    for (lane, x) in lanes.iter_mut().zip(chunk) {
+                        *lane += x * x;
+                    }
+                }
+                lanes.iter().map(|&x| f64::from(x)).sum::<f64>()
+                    + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+            },
+        );
+        // SAFETY: each task has a place of its own.
+        unsafe { target.slice(task, 1)[0] = sum };
+    });
+    parts.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::oracle::{assert_close, values};
+
+    #[test]
+    fn squares_are_summed() {
+        for count in [0, 1, 17, 100_003] {
+            let x = values(count, 1);
+            let exact: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert!((squared_norm(&x) - exact).abs() <= 1e-6 * exact, "{count} elements");
+        }
+    }
 
     #[test]
     fn adamw_matches_its_definition_over_several_steps() {
@@ -131,10 +171,18 @@ mod tests {
         let mut exact: Vec<[f64; 3]> = p.iter().map(|&p| [f64::from(p), 0.0, 0.0]).collect();
         for step in 1..=3 {
             let g = values(count, 10 + step);
-            AdamW { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step }
-                .update(&mut p, &g, &mut m, &mut v);
+            let rule = AdamW {
+                learning_rate: 0.01,
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: 0.1,
+                step,
+                gradient_scale: 0.5,
+            };
+            rule.update(&mut p, &g, &mut m, &mut v);
             for ([p, m, v], g) in exact.iter_mut().zip(&g) {
-                let g = f64::from(*g);
+                let g = 0.5 * f64::from(*g);
                 *m = 0.9 * *m + 0.1 * g;
                 *v = 0.999 * *v + 0.001 * g * g;
                 let (mean, square) =

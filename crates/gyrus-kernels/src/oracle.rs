@@ -2,6 +2,7 @@
 
 pub mod decoding;
 pub mod neuron;
+pub mod transformer;
 pub mod weights;
 
 use crate::convolution::Convolution;

@@ -154,7 +154,7 @@ fn dense_weight_gradient(
     dw: &mut [f32],
 ) {
     let width = words(inputs);
-    weight_gradient(dy, (rows, inputs, outputs), dw, |first, columns, strip| {
+    weight_gradient(dy, (rows, inputs, outputs), false, dw, |first, columns, strip| {
         for (row, to) in bits.chunks_exact(width).zip(strip.chunks_exact_mut(PANEL)) {
             // A strip is half a word.
             unpack_row(&[row[first / BITS] >> (first % BITS)], &mut to[..columns]);

@@ -78,6 +78,9 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
+    /// A run folder could not be read or written, or a training failed.
+    #[error(transparent)]
+    Train(#[from] gyrus_train::TrainError),
 }
 
 /// The result of this crate's functions.

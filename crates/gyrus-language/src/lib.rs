@@ -2,8 +2,8 @@
 //! they write.
 //!
 //! [`DecoderConfig`] is the shape of a model as plain data, [`DecoderConfig::parameters`] its tensors under Hugging
-//! Face's names, [`Decoder`] the network, [`generate`] writes with it. Nothing here knows a tensor library: the work
-//! is done by `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
+//! Face's names, [`Decoder`] the network, [`generate`] writes with it. The work is done by
+//! `gyrus-kernels` on plain slices, over weights that stay in the mapped file; only [`training`] knows a tensor library.
 
 mod cache;
 mod chat;
@@ -27,6 +27,7 @@ mod sentence;
 mod sentencepiece;
 mod tensor;
 mod tokenizer;
+pub mod training;
 
 pub use cache::Cache;
 pub use chat::{ChatTemplate, Message};

@@ -350,6 +350,7 @@ fn trained(blueprint: &Blueprint, [rows, elements]: [usize; 2], seed: u64) -> (S
                 epsilon: 1e-8,
                 weight_decay: 0.01,
                 step,
+                gradient_scale: 1.0,
             };
             let gradient = gradients.next().flatten().unwrap();
             let (value, first, second) = adamw_step(rule, value, gradient, first, second);

@@ -2,6 +2,8 @@
 //!
 //! Pictures are channels-last in Gyrus and channels-first in Burn, hence the views around convolution and pooling.
 
+mod transformer;
+
 use burn::tensor::activation as act;
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
@@ -59,6 +61,7 @@ pub fn apply(
         }
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
         Operation::Spiking(_) => unreachable!("a network in time is refused where no kernels run"),
+        Operation::Transformer(ref operation) => transformer::apply(operation, x, parameter, second),
         Operation::QuantizedRelu { levels } => {
             let threshold = parameter().clamp_min(SMALLEST_THRESHOLD).reshape([1, 1]);
             let share = (x / threshold.clone()).clamp(0.0, 1.0);

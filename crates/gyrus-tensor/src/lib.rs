@@ -20,20 +20,24 @@ mod operation;
 mod optimizer;
 mod pool;
 mod spiking;
+mod transformer;
 
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
 pub use gyrus_kernels::convolution::Convolution;
+pub use gyrus_kernels::decoding::FeedForwardActivation;
 pub use gyrus_kernels::elementwise::Activation;
 pub use gyrus_kernels::keep_awake;
 pub use gyrus_kernels::neuron::{NeuronKind, Reset as NeuronReset, Surrogate};
 pub use gyrus_kernels::optimizer::{AdamW, Sgd};
 pub use gyrus_kernels::pooling::Pooling;
 pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
+pub use gyrus_kernels::transformer::{CausalAttention, IGNORED};
 pub use operation::Operation;
-pub use optimizer::{adamw_step, sgd_step};
+pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};
 pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
+pub use transformer::{RotationTable, Transformer};
 
 use autodiff::Input;
 

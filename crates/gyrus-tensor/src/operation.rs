@@ -23,6 +23,7 @@ use rayon::prelude::*;
 use crate::device::kernels_run_on;
 use crate::pool::filled;
 use crate::spiking::Spiking;
+use crate::transformer::Transformer;
 
 /// An operation with a kernel, and everything but its tensors.
 ///
@@ -60,6 +61,8 @@ pub enum Operation {
     },
     /// What happens in time; see [`Spiking`] for the tensors of each.
     Spiking(Spiking),
+    /// What a transformer is made of; see [`Transformer`] for the tensors of each.
+    Transformer(Transformer),
     /// The shape's `batch` is taken from `x`; `[x]`
     MaxPool(Pooling),
     /// `[x]`
@@ -172,6 +175,7 @@ impl Operation {
                 (if inputs > 2 { &[0, 1, 2] } else { &[0, 1] }, *relu)
             }
             Self::Spiking(operation) => return operation.keeps(inputs),
+            Self::Transformer(operation) => return operation.keeps(),
             Self::QuantizedRelu { .. } => (&[0, 1], false),
             Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
             Self::Activation(_) | Self::Softmax { .. } => (&[], true),
@@ -191,8 +195,8 @@ impl Operation {
         Kept { inputs, output }
     }
 
-    /// The result, and for losses their gradient.
-    pub(crate) fn forward(&self, tensors: &[FlexTensor]) -> (FlexTensor, Option<FlexTensor>) {
+    /// The result, and what else the gradient needs: for losses, the gradient itself.
+    pub(crate) fn forward(&self, tensors: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
         let floats: Vec<Floats> = tensors.iter().map(Floats::new).collect();
         let input = |i: usize| floats[i].get();
         let x = input(0);
@@ -221,6 +225,7 @@ impl Operation {
                 _ => unreachable!("only `packed` makes these"),
             },
             Self::Spiking(operation) => operation.forward(rows, &floats),
+            Self::Transformer(operation) => return operation.forward(rows, &floats),
             Self::QuantizedRelu { levels } => {
                 filled([rows, x.len() / rows], |y| quantized_relu(*levels, input(1)[0], x, y))
             }
@@ -257,11 +262,12 @@ impl Operation {
                 return loss(x, rows, |g| mean_squared_error(x, targets, g));
             }
         };
-        (output, None)
+        (output, Vec::new())
     }
 
     /// Gradients for the inputs that `wanted` marks, in order. `kept` is what [`Operation::keeps`] says, inputs first,
-    /// then the output, or the extra result.
+    /// then the output, then what [`Operation::forward`] gave
+    /// beside it.
     pub(crate) fn backward(
         &self,
         kept: &[FlexTensor],
@@ -271,6 +277,9 @@ impl Operation {
         if matches!(self, Self::Spiking(Spiking::Pack { .. } | Spiking::Unpack { .. })) {
             // The gradient of packed spikes is that of their zeros and ones.
             return vec![Some(dy.clone())];
+        }
+        if let Self::Transformer(operation) = self {
+            return operation.backward(kept, dy, wanted);
         }
         let kept_rows = kept.first().map_or(0, |kept| kept.layout().shape()[0]);
         let kept: Vec<Floats> = kept.iter().map(Floats::new).collect();
@@ -324,7 +333,7 @@ impl Operation {
                 all
             }
             Self::Packed(_) => unreachable!("packed weights are for inference"),
-            Self::Spiking(_) => unreachable!("handled above"),
+            Self::Spiking(_) | Self::Transformer(_) => unreachable!("handled above"),
             Self::QuantizedRelu { levels } => {
                 let mut threshold = 0.0;
                 let dx = filled([rows, dy.len() / rows], |dx| {
@@ -404,10 +413,10 @@ fn statistics(both: &[f32]) -> Statistics<'_> {
     Statistics { mean, variance }
 }
 
-fn loss(x: &[f32], rows: usize, run: impl FnOnce(&mut [f32]) -> f32) -> (FlexTensor, Option<FlexTensor>) {
+fn loss(x: &[f32], rows: usize, run: impl FnOnce(&mut [f32]) -> f32) -> (FlexTensor, Vec<FlexTensor>) {
     let mut loss = 0.0;
     let gradient = filled([rows, x.len() / rows], |g| loss = run(g));
-    (filled([1, 1], |to| to[0] = loss), Some(gradient))
+    (filled([1, 1], |to| to[0] = loss), vec![gradient])
 }
 
 fn scaled(gradient: &[f32], by: f32, rows: usize) -> Vec<Option<FlexTensor>> {

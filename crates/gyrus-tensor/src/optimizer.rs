@@ -11,6 +11,15 @@ fn flex(tensor: Tensor<1>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("the caller has checked the device")
 }
 
+/// The sum of the squares of all elements, in an order that threads do not change.
+pub fn squared_norm(tensor: &Tensor<1>) -> f64 {
+    if kernels_run_on(tensor) {
+        let tensor = flex(tensor.clone()).to_contiguous();
+        return gyrus_kernels::optimizer::squared_norm(tensor.as_slice().unwrap_or_default());
+    }
+    f64::from(tensor.clone().square().sum().into_scalar::<f32>())
+}
+
 /// The parameter and its two moments after one step of [`AdamW`]; all `[elements]`, without autodiff.
 ///
 /// On the CPU the memory of the tensors is used again if nothing else holds them.
@@ -29,6 +38,7 @@ pub fn adamw_step(
         step.update(parameter.storage_mut(), slice, first.storage_mut(), second.storage_mut());
         return tensors.map(Tensor::from_primitive::<Flex>).into();
     }
+    let gradient = gradient * step.gradient_scale;
     let first = first * step.beta1 + gradient.clone() * (1.0 - step.beta1);
     let second = second * step.beta2 + gradient.square() * (1.0 - step.beta2);
     let correction = |beta: f32| 1.0 - f64::from(beta).powf(step.step as f64);

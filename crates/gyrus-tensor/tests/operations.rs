@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use burn::tensor::DType;
 use gyrus_tensor::{
-    Activation, Convolution, Device, Operation, Pooling, Tensor, TensorData, apply, composed, cpu, device,
-    dropout_mask, kernels_run_on,
+    Activation, CausalAttention, Convolution, Device, FeedForwardActivation, IGNORED, Operation, Pooling,
+    RotationTable, Tensor, TensorData, Transformer, apply, composed, cpu, device, dropout_mask,
+    kernels_run_on,
 };
 
 /// An operation and the numbers that it runs on.
@@ -524,4 +525,47 @@ fn other_number_types_are_composed() {
     let y = apply(Operation::Activation(Activation::Relu), x, vec![], None);
     assert_eq!(y.dtype(), DType::F64);
     assert_eq!(y.into_data().try_into_vec::<f64>().unwrap(), [0.0, 0.5]);
+}
+
+/// Angles of two pairs for each of 40 positions.
+fn rotation() -> RotationTable {
+    RotationTable::new(&[1.0, 0.1], 40)
+}
+
+#[test]
+fn transformer() {
+    let case = |name: &str, operation, rows, x| Case::new(name, Operation::Transformer(operation), rows, x);
+    let tokens = [3, 0, 3, 4, 1, 3, 3].into();
+    case("embedding", Transformer::Embedding { tokens }, 5, quarters(5 * 6, 1)).check();
+    for plus_one in [false, true] {
+        let name = format!("root mean square, plus one {plus_one}");
+        case(&name, Transformer::RmsNorm { epsilon: 1e-3, plus_one }, 7, quarters(7 * 19, 1))
+            .parameters([quarters(19, 2)])
+            .check();
+    }
+    for (heads, key_value_heads, ends, rotation) in [
+        (1, 1, vec![1], None),
+        (2, 2, vec![3, 3, 9], None),
+        (4, 2, vec![11, 31], Some(rotation())),
+        (3, 1, vec![23], Some(rotation())),
+    ] {
+        let shape = CausalAttention { heads, key_value_heads, head_width: 6, scale: 0.4 };
+        let rows = ends[ends.len() - 1];
+        let name = format!("attention of {heads} to {key_value_heads} heads over {ends:?}");
+        let operation = Transformer::Attention { shape, ends: ends.into(), rotation };
+        case(&name, operation, rows, quarters(rows * shape.columns(), 1)).check();
+    }
+    for f in [FeedForwardActivation::Silu, FeedForwardActivation::Gelu, FeedForwardActivation::GeluTanh] {
+        case(&format!("gated {f:?}"), Transformer::Gated(f), 5, quarters(5 * 14, 1)).check();
+    }
+    let operation = Transformer::LinearResidual { inputs: 9, outputs: 21 };
+    case("linear with a residual", operation, 13, quarters(13 * 9, 1))
+        .parameters([quarters(9 * 21, 2)])
+        .second(quarters(13 * 21, 3))
+        .check();
+    let targets = [4, IGNORED, 0, 16, 4].into();
+    let operation = Transformer::VocabularyLoss { targets, vocabulary: 17, gradients: true };
+    case("loss over a vocabulary", operation, 5, quarters(5 * 8, 1))
+        .parameters([quarters(17 * 8, 2)])
+        .check();
 }

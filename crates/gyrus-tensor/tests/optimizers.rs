@@ -59,7 +59,9 @@ fn close(what: &str, got: &[f32], expected: &[f32], tolerance: f32) {
 }
 
 fn adamw(learning_rate: f32, [beta1, beta2]: [f32; 2], epsilon: f32, weight_decay: f32) -> Rule {
-    Box::new(move |step| Step::AdamW(AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, step }))
+    Box::new(move |step| {
+        Step::AdamW(AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, step, gradient_scale: 1.0 })
+    })
 }
 
 fn sgd(learning_rate: f32, momentum: f32, nesterov: bool, weight_decay: f32) -> Rule {

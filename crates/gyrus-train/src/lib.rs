@@ -36,8 +36,8 @@ pub use metrics::MetricsRow;
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use over_time::{NeuronWork, OverTime, WeightWork, evaluate_over_time};
 pub use record::{
-    DataRecord, PartMetrics, RUN_FORMAT_VERSION, Results, RunRecord, RunStatus, Settings, SkippedFile,
-    SkippedFiles, Timings,
+    DataRecord, PartMetrics, RUN_FORMAT_VERSION, Results, RunHeader, RunRecord, RunStatus, Settings,
+    SkippedFile, SkippedFiles, Timings,
 };
 pub use run_folder::{Existing, RunFolder};
 pub use schedule::{SCHEDULE_NAMES, Schedule};

@@ -77,6 +77,7 @@ impl Optimizer {
                         epsilon: 1e-8,
                         weight_decay,
                         step: self.step,
+                        gradient_scale: 1.0,
                     };
                     let (value, first, second) = adamw_step(step, value, gradient, first, second);
                     self.moments[index] = vec![first, second];

@@ -17,6 +17,43 @@ pub const RUN_FORMAT_VERSION: u32 = 1;
 /// The most skipped files that are named; the others are only counted.
 const SKIPPED_NAMED: usize = 1000;
 
+/// What the records of all runs and of every version have, so that a newer one can be told from a broken one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RunHeader {
+    /// [`RUN_FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// The version of Gyrus that wrote it.
+    pub gyrus_version: String,
+    /// How far it came.
+    pub status: RunStatus,
+    /// What was learnt, where it was not a network for examples.
+    #[serde(default)]
+    pub kind: Option<String>,
+}
+
+impl RunHeader {
+    /// Reads and checks what the text of a `run.json` that lies at `path` begins with.
+    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, TrainError> {
+        /// What decides whether the rest can be read.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+            gyrus_version: String,
+        }
+        let bad = |error: serde_json::Error| TrainError::json(path, 1, &error);
+        let version: Version = serde_json::from_slice(text).map_err(bad)?;
+        if !(1..=RUN_FORMAT_VERSION).contains(&version.format_version) {
+            return Err(TrainError::UnknownVersion {
+                path: path.to_owned(),
+                found: version.format_version,
+                written_by: version.gyrus_version,
+                known: RUN_FORMAT_VERSION,
+            });
+        }
+        serde_json::from_slice(text).map_err(bad)
+    }
+}
+
 /// Everything about a run but its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -232,20 +269,14 @@ impl RunRecord {
 
     /// Reads and checks the text of a `run.json` that lies at `path`.
     pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, TrainError> {
-        /// What every version must have, so that a newer one can be told from a broken one.
-        #[derive(Deserialize)]
-        struct Header {
-            format_version: u32,
-            gyrus_version: String,
-        }
         let bad = |error: serde_json::Error| TrainError::json(path, 1, &error);
-        let header: Header = serde_json::from_slice(text).map_err(bad)?;
-        if !(1..=RUN_FORMAT_VERSION).contains(&header.format_version) {
-            return Err(TrainError::UnknownVersion {
+        let header = RunHeader::from_json(path, text)?;
+        if let Some(kind) = header.kind {
+            return Err(TrainError::InvalidRecord {
                 path: path.to_owned(),
-                found: header.format_version,
-                written_by: header.gyrus_version,
-                known: RUN_FORMAT_VERSION,
+                field: "kind".to_owned(),
+                got: kind,
+                expected: "a run that learnt from examples (language models write)",
             });
         }
         let record: Self = serde_json::from_slice(text).map_err(bad)?;

@@ -6,6 +6,7 @@
 mod chart;
 mod confusion;
 mod html;
+mod language;
 mod parts;
 mod scale;
 mod spiking;
@@ -14,6 +15,7 @@ use gyrus_blueprint::Blueprint;
 use gyrus_data::Task;
 
 pub use confusion::Confusion;
+pub use language::{LanguageReport, render_language};
 
 use crate::{LayerActivity, MetricsRow, RunRecord};
 use html::escaped;
@@ -81,14 +83,7 @@ pub struct Picture {
 pub fn render(data: &ReportData<'_>) -> String {
     let record = data.record;
     let title = format!("{} · {}", record.data.name, data.blueprint.name);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<main>\n",
-        escaped(&title)
-    );
+    let mut page = begin_page(&title);
     page.push_str(&parts::header(data));
     page.push_str(&parts::headline(data));
     if let Some(conversion) = &record.conversion {
@@ -125,6 +120,22 @@ pub fn render(data: &ReportData<'_>) -> String {
     section(&mut page, "blueprint", "Blueprint", &parts::blueprint(data.blueprint));
     section(&mut page, "provenance", "Settings and provenance", &parts::provenance(record));
     section(&mut page, "skipped", "Files left out", &parts::skipped(&record.skipped));
+    end_page(page)
+}
+
+/// A page up to its first element; it forbids itself to load anything.
+fn begin_page(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<main>\n",
+        escaped(title)
+    )
+}
+
+fn end_page(mut page: String) -> String {
     page.push_str("</main>\n</body>\n</html>\n");
     page
 }

@@ -9,6 +9,9 @@
 //! | `metrics.jsonl` | one [`MetricsRow`] per epoch |
 //! | `report.html` | the report for the eye |
 //!
+//! A language model has no blueprint but Hugging Face's `config.json`, `generation_config.json`, `tokenizer.json` and
+//! `tokenizer_config.json`, and a record of its own.
+//!
 //! `metrics.jsonl` is appended to; every other file is replaced atomically.
 
 use std::fs::{self, File};
@@ -16,8 +19,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::Blueprint;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::atomic::{is_temporary, remove_temporaries};
+use crate::record::RunHeader;
 use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics, write_atomically};
 
 const RECORD: &str = "run.json";
@@ -26,6 +32,9 @@ pub(crate) const MODEL: &str = "model.safetensors";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const REPORT: &str = "report.html";
+/// What runs of language models hold beside these, under Hugging Face's names.
+const DESCRIPTIONS: [&str; 4] =
+    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 
 /// The longest `run.json` that is read: 64 MiB.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
@@ -66,14 +75,15 @@ impl RunFolder {
         fs::create_dir_all(path).map_err(TrainError::io("make the folder", path))?;
         if folder.file(RECORD).exists() {
             if existing == Existing::Refuse {
-                let status = folder.read_record()?.status;
+                let status = folder.read_header()?.status;
                 let has_saved = folder.file(MODEL).exists() || folder.file(CHECKPOINT).exists();
                 if status == RunStatus::Finished || has_saved {
                     return Err(TrainError::RunExists { path: path.clone(), status });
                 }
             }
             // The record goes last: cut off before that, the folder is still known as a run.
-            for name in [MODEL, CHECKPOINT, METRICS, REPORT, BLUEPRINT, RECORD] {
+            let files = [MODEL, CHECKPOINT, METRICS, REPORT, BLUEPRINT];
+            for name in files.into_iter().chain(DESCRIPTIONS).chain([RECORD]) {
                 folder.remove(name)?;
             }
         } else if let Some(entry) = folder.first_foreign_entry()? {
@@ -114,6 +124,18 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Opens the run of a language model to continue it. Removes what a killed writer left behind.
+    ///
+    /// # Errors
+    /// [`TrainError::NoSuchFolder`], [`TrainError::NotAFolder`], [`TrainError::NotARun`] without a `run.json`, and
+    /// those of [`Self::read_header`].
+    pub fn open_described(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
+        let folder = Self::open_any(path.into())?;
+        folder.read_header()?;
+        remove_temporaries(&folder.path).map_err(TrainError::io("clean up", &folder.path))?;
+        Ok(folder)
+    }
+
     /// Where the folder is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -131,11 +153,55 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Io`].
     pub fn write_record(&self, record: &RunRecord) -> Result<(), TrainError> {
+        self.write_json_record(record)
+    }
+
+    /// Writes `run.json` of a run that has a record of its own.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn write_json_record(&self, record: &impl Serialize) -> Result<(), TrainError> {
         let path = self.file(RECORD);
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| TrainError::io("write", &path)(error.into()))?;
         text.push(b'\n');
         self.write(RECORD, &text)
+    }
+
+    /// Reads what the records of all runs have.
+    ///
+    /// # Errors
+    /// [`TrainError::Json`] with line and column, [`TrainError::UnknownVersion`], [`TrainError::TooLarge`],
+    /// [`TrainError::Io`].
+    pub fn read_header(&self) -> Result<RunHeader, TrainError> {
+        RunHeader::from_json(&self.file(RECORD), &self.read(RECORD, MAX_RECORD_BYTES)?)
+    }
+
+    /// Reads `run.json` of a run that has a record of its own.
+    ///
+    /// # Errors
+    /// As [`Self::read_header`].
+    pub fn read_json_record<T: DeserializeOwned>(&self) -> Result<T, TrainError> {
+        let path = self.file(RECORD);
+        let text = self.read(RECORD, MAX_RECORD_BYTES)?;
+        RunHeader::from_json(&path, &text)?;
+        serde_json::from_slice(&text).map_err(|error| TrainError::json(&path, 1, &error))
+    }
+
+    /// Writes another file of the run.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+        self.write(name, bytes)
+    }
+
+    /// The bytes of another file of the run, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`TrainError::TooLarge`], [`TrainError::Io`].
+    pub fn read_file(&self, name: &str, limit: u64) -> Result<Vec<u8>, TrainError> {
+        self.read(name, limit)
     }
 
     /// Reads and checks `run.json`.
@@ -220,9 +286,9 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::Io`].
-    pub fn finish(&self, record: &RunRecord, report_html: &str) -> Result<(), TrainError> {
+    pub fn finish(&self, record: &impl Serialize, report_html: &str) -> Result<(), TrainError> {
         self.write_report(report_html)?;
-        self.write_record(record)?;
+        self.write_json_record(record)?;
         self.remove_checkpoint()
     }
 

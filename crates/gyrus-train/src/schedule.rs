@@ -3,7 +3,7 @@
 use crate::TrainError;
 
 /// The names of all schedules.
-pub const SCHEDULE_NAMES: [&str; 3] = ["one-cycle", "cosine", "constant"];
+pub const SCHEDULE_NAMES: [&str; 4] = ["one-cycle", "cosine", "wsd", "constant"];
 
 /// How the learning rate goes from the first step to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub enum Schedule {
     OneCycle,
     /// Rises over the first 2 % of the steps, then falls along a cosine to 0 (Loshchilov and Hutter 2017).
     Cosine,
+    /// Rises over the first 2 % of the steps, stays, and falls along `1 - sqrt` to 0 over the last 20 % (warmup-stable-decay,
+    /// Hägele et al. 2024).
+    WarmupStableDecay,
     /// Always the whole.
     Constant,
 }
@@ -26,6 +29,7 @@ impl Schedule {
         match name {
             "one-cycle" => Ok(Self::OneCycle),
             "cosine" => Ok(Self::Cosine),
+            "wsd" => Ok(Self::WarmupStableDecay),
             "constant" => Ok(Self::Constant),
             name => {
                 Err(TrainError::UnknownName { what: "schedule", name: name.into(), known: &SCHEDULE_NAMES })
@@ -41,6 +45,10 @@ impl Schedule {
             |from: f64, to: f64, at: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
         let (warm, start, end) = match self {
             Self::Constant => return 1.0,
+            Self::WarmupStableDecay => {
+                let (warm, decay) = (at / 0.02, (at - 0.8) / 0.2);
+                return warm.min(1.0) * (1.0 - decay.max(0.0).sqrt());
+            }
             Self::OneCycle => (0.25, 1.0 / 25.0, 1e-4),
             Self::Cosine => (0.02, 0.0, 0.0),
         };
@@ -59,6 +67,9 @@ mod tests {
         assert!((s.factor(250, 1001) - 1.0).abs() < 1e-9);
         assert!((s.factor(1000, 1001) - 1e-4).abs() < 1e-9);
         assert!(Schedule::Cosine.factor(1000, 1001).abs() < 1e-9);
+        let s_wsd = Schedule::WarmupStableDecay;
+        assert_eq!([s_wsd.factor(0, 1001), s_wsd.factor(20, 1001), s_wsd.factor(800, 1001)], [0.0, 1.0, 1.0]);
+        assert!((s_wsd.factor(850, 1001) - 0.5).abs() < 1e-9 && s_wsd.factor(1000, 1001) == 0.0);
         assert_eq!(Schedule::Constant.factor(7, 9), 1.0);
         assert!((0..1000).all(|i| (0.0..=1.0).contains(&s.factor(i, 1000))));
         assert!(s.factor(0, 1).is_finite(), "a training of one step");

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// A bar on the terminal; nothing when standard error is not one.
 pub(crate) struct Watcher {
     bar: ProgressBar,
-    validation: String,
+    pub(crate) validation: String,
     stop: Arc<AtomicBool>,
 }
 
@@ -36,23 +36,37 @@ impl Watcher {
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+
+    /// Shows that `step` of `steps` is done, with a message that ends with what validation said.
+    pub(crate) fn at(&self, step: u64, steps: u64, message: impl FnOnce() -> String) {
+        if self.bar.length() != Some(steps) {
+            self.bar.set_length(steps);
+            // A resumed run must not count what was done before as speed.
+            self.bar.set_position(step - 1);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(step);
+        if step.is_multiple_of(8) {
+            self.bar.set_message(format!("{}{}", message(), self.validation));
+        }
+    }
+
+    /// Prints a line above the bar, where there is one.
+    pub(crate) fn print(&self, text: impl std::fmt::Display) {
+        self.bar.println(text.to_string());
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
 }
 
 impl Observer for Watcher {
     fn step(&mut self, progress: &Progress) {
-        if self.bar.length() != Some(progress.steps) {
-            self.bar.set_length(progress.steps);
-            // A resumed run must not count what was done before as speed.
-            self.bar.set_position(progress.step - 1);
-            self.bar.reset_eta();
-        }
-        self.bar.set_position(progress.step);
-        if progress.step.is_multiple_of(8) {
-            self.bar.set_message(format!(
-                "epoch {}, loss {:.4}{}",
-                progress.epoch, progress.loss, self.validation
-            ));
-        }
+        self.at(progress.step, progress.steps, || {
+            format!("epoch {}, loss {:.4}", progress.epoch, progress.loss)
+        });
     }
 
     fn epoch(&mut self, row: &MetricsRow, _epochs: u32) {
@@ -63,6 +77,6 @@ impl Observer for Watcher {
     }
 
     fn wants_to_stop(&mut self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.is_stopped()
     }
 }

@@ -15,6 +15,7 @@ use gyrus_train::{
 use serde_json::json;
 
 use super::fit::{check_fit, input_shape};
+use super::learn_text::TextArguments;
 use super::recipe::Recipe;
 use super::report;
 use super::time::TimeArguments;
@@ -26,15 +27,16 @@ use crate::say::{note, say};
 ///
 /// DATA is `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of pictures for each
 /// class, or a CSV table; with --spiking also a folder of recordings of event cameras (N-MNIST's .bin, AEDAT, Prophesee's
-/// .dat and .raw, .es), or an .h5 file of SHD or SSC.
+/// .dat and .raw, .es), or an .h5 file of SHD or SSC. A .txt or .jsonl file or a folder of .txt files is a corpus, from
+/// which a language model is learnt.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv | SPIKES.h5
+    /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv | SPIKES.h5 | CORPUS.txt
     #[arg(required_unless_present = "resume")]
-    data: Option<String>,
+    pub(super) data: Option<String>,
     /// Folder with the standard files of mnist, fashion-mnist or cifar10; without it they come from the Hugging Face hub
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
-    directory: Option<PathBuf>,
+    pub(super) directory: Option<PathBuf>,
     /// Column of the table to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -50,51 +52,54 @@ pub(crate) struct Arguments {
     epochs: Option<u32>,
     /// Examples a step [default: by the data]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: Option<u32>,
+    pub(super) batch_size: Option<u32>,
     /// Highest learning rate of the schedule [default: by the data]
     #[arg(long, value_parser = positive)]
-    learning_rate: Option<f64>,
+    pub(super) learning_rate: Option<f64>,
     /// adamw | sgd
     #[arg(long)]
     optimizer: Option<String>,
-    /// one-cycle | cosine | constant
+    /// one-cycle | cosine | wsd | constant
     #[arg(long)]
-    schedule: Option<String>,
+    pub(super) schedule: Option<String>,
     /// none | light | digits | strong | photos
     #[arg(long)]
     augment: Option<String>,
     /// Decoupled weight decay
     #[arg(long, value_parser = fraction)]
-    weight_decay: Option<f64>,
+    pub(super) weight_decay: Option<f64>,
     /// Share of the target spread over all classes
     #[arg(long, value_parser = fraction)]
     label_smoothing: Option<f64>,
     /// Where all random numbers come from
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Threads; 0 for one a core. The result does not depend on it
     #[arg(long, default_value_t = 0, value_parser = threads)]
-    threads: usize,
+    pub(super) threads: usize,
     /// cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal
     #[arg(long, default_value = "cpu")]
-    device: String,
+    pub(super) device: String,
     #[command(flatten)]
     time: TimeArguments,
+    #[command(flatten)]
+    pub(super) text: TextArguments,
     /// The run folder [default: runs/DATA, or runs/DATA-spiking]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Replace a run that is in the run folder already
     #[arg(long)]
-    overwrite: bool,
+    pub(super) overwrite: bool,
     /// Go on with an unfinished run
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "data", "target", "picture_size", "blueprint", "epochs", "batch_size", "learning_rate", "optimizer",
         "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite", "spiking",
+        "tokenizer", "vocabulary", "layers", "width", "heads", "key_value_heads", "context", "train_steps", "accumulate",
     ])]
-    resume: Option<PathBuf>,
+    pub(super) resume: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Far more than any machine has cores; each costs memory.
@@ -120,6 +125,9 @@ fn fraction(text: &str) -> Result<f64, String> {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let device_name = &arguments.device;
     device(device_name)?;
+    if super::learn_text::is_asked(arguments) {
+        return with_threads(arguments.threads, || super::learn_text::run(arguments))?;
+    }
     with_threads(arguments.threads, || run_in_pool(arguments))?
 }
 
@@ -331,7 +339,7 @@ impl Source<'_> {
                 if !path.exists() {
                     return Err(Failure::Caller(format!(
                         "there is no data `{}`: expected digits, mnist, fashion-mnist, cifar10, a folder of pictures \
-                         or recordings, a CSV table or an .h5 file of spikes",
+                         or recordings, a CSV table, a .txt or .jsonl file of text or an .h5 file of spikes",
                         path.display()
                     )));
                 }

@@ -6,6 +6,7 @@ mod export_nir;
 mod fit;
 pub(crate) mod inspect;
 pub(crate) mod learn;
+mod learn_text;
 pub(crate) mod predict;
 mod predict_nir;
 pub(crate) mod quantize;

@@ -1,0 +1,96 @@
+//! The gradient of root-mean-square normalisation (Zhang and Sennrich 2019), whose forward pass is
+//! [`crate::decoding::rms_norm`].
+//!
+//! With `r = 1 / sqrt(mean(x²) + epsilon)` and `y = w x r`: `dx = r (w dy - x r² mean(w dy x))` and
+//! `dw = sum over rows of dy x r`. Two passes over each row while it is in the nearest cache.
+
+use pulp::Arch;
+
+use crate::parallel::{STRETCH, SharedMut, for_each_task, with_scratch};
+
+/// Lanes of a sum.
+const LANES: usize = 16;
+
+/// Sum in interleaved chains, so that it vectorises.
+#[inline(always)]
+fn sum(terms: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    terms.enumerate().for_each(|(i, term)| lanes[i % LANES] += term);
+    lanes.iter().sum()
+}
+
+/// Gradients of [`crate::decoding::rms_norm`] for its input, `[rows, columns]`, and its weight, `[columns]`.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn rms_norm_backward(
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+    dweight: &mut [f32],
+) {
+    let columns = weight.len();
+    assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
+    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx are as x");
+    assert_eq!(dweight.len(), columns, "dweight is as the weight");
+    let length = columns * (STRETCH / columns).max(1);
+    let tasks = x.len().div_ceil(length);
+    let target = SharedMut(dx.as_mut_ptr());
+    with_scratch(tasks * columns, |parts| {
+        let parts_target = SharedMut(parts.as_mut_ptr());
+        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+            let start = task * length;
+            let x = &x[start..x.len().min(start + length)];
+            let dy = &dy[start..][..x.len()];
+            // SAFETY: each task has a stretch and a part of its own.
+            let (dx, part) =
+                unsafe { (target.slice(start, x.len()), parts_target.slice(task * columns, columns)) };
+            part.fill(0.0);
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let rows = x.chunks_exact(columns).zip(dy.chunks_exact(columns));
+                    for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(columns)) {
+                        let squares = sum(x.iter().map(|x| x * x));
+                        let inverse = 1.0 / (squares / columns as f32 + epsilon).sqrt();
+                        let dot = sum(x.iter().zip(dy).zip(weight).map(|((x, dy), w)| x * dy * w));
+                        let common = dot * inverse * inverse / columns as f32;
+                        for i in 0..columns {
+                            dx[i] = inverse * (weight[i] * dy[i] - x[i] * common);
+                            part[i] += dy[i] * x[i] * inverse;
+                        }
+                    }
+                },
+            );
+        });
+        dweight.fill(0.0);
+        for part in parts.chunks_exact(columns) {
+            dweight.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oracle::{self, assert_close, values};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn it_is_the_oracle(rows in 1usize..300, columns in 1usize..200, seed in 1u64..1000) {
+            let (x, weight) = (values(rows * columns, seed), values(columns, 2));
+            let dy = values(rows * columns, 3);
+            let (mut dx, mut dweight) = (vec![f32::NAN; x.len()], vec![f32::NAN; columns]);
+            rms_norm_backward(&x, &weight, 1e-3, &dy, &mut dx, &mut dweight);
+            let (exact_dx, exact_dweight) = oracle::transformer::rms_norm_backward(&x, &weight, 1e-3, &dy);
+            assert_close(&dx, &exact_dx, 1e-4);
+            assert_close(&dweight, &exact_dweight, 1e-4);
+        }
+    }
+}

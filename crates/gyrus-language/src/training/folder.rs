@@ -1,0 +1,101 @@
+//! The files that a run leaves for others, as Hugging Face has them: `config.json`, `generation_config.json`,
+//! `tokenizer.json`, `tokenizer_config.json`, and `model.safetensors` with what `transformers` expects in its header.
+
+use std::collections::BTreeMap;
+
+use gyrus_nn::{State, to_safetensors};
+use gyrus_train::RunFolder;
+use serde_json::{Value, json};
+
+use super::{END_OF_TEXT, TokenizerKind, Vocabulary};
+use crate::{DecoderConfig, Error, Result};
+
+/// The longest `tokenizer.json` that is read back.
+const MAXIMUM_TOKENIZER_BYTES: u64 = 256 << 20;
+const TOKENIZER: &str = "tokenizer.json";
+
+/// `config.json` of a Llama.
+fn config_json(config: &DecoderConfig) -> Value {
+    let theta = config.ropes.first().map_or(10_000.0, |rope| rope.theta);
+    let text = config.beginning_of_text;
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.feed_forward,
+        "num_hidden_layers": config.layers.len(),
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.key_value_heads,
+        "head_dim": config.head_width,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.maximum_positions,
+        "initializer_range": 0.02,
+        "rms_norm_eps": f64::from(config.normalization_epsilon),
+        "rope_theta": theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+        "attention_bias": false,
+        "attention_dropout": 0.0,
+        "mlp_bias": false,
+        "tie_word_embeddings": config.tied,
+        "use_cache": true,
+        "bos_token_id": text,
+        "eos_token_id": config.end_of_text.first(),
+        "pad_token_id": text,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    })
+}
+
+/// Writes all files but the model.
+pub(super) fn write_description(
+    folder: &RunFolder,
+    config: &DecoderConfig,
+    vocabulary: &Vocabulary,
+) -> Result<()> {
+    let end = vocabulary.end_of_text().map(|_| END_OF_TEXT);
+    let generation = json!({
+        "do_sample": true,
+        "temperature": 0.8,
+        "max_length": config.maximum_positions,
+        "bos_token_id": config.beginning_of_text,
+        "eos_token_id": config.end_of_text.first(),
+        "pad_token_id": config.beginning_of_text,
+    });
+    let tokenizer = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": config.maximum_positions,
+        "bos_token": end,
+        "eos_token": end,
+        "pad_token": end,
+    });
+    folder.write_file(TOKENIZER, vocabulary.to_json()?.as_bytes())?;
+    let texts = [
+        ("config.json", config_json(config)),
+        ("generation_config.json", generation),
+        ("tokenizer_config.json", tokenizer),
+    ];
+    for (name, value) in texts {
+        folder.write_file(name, format!("{value:#}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Reads the vocabulary of a run again.
+pub(super) fn read_vocabulary(folder: &RunFolder, kind: TokenizerKind) -> Result<Vocabulary> {
+    let bytes = folder.read_file(TOKENIZER, MAXIMUM_TOKENIZER_BYTES)?;
+    Vocabulary::from_json(&bytes, kind)
+}
+
+/// Writes `model.safetensors`.
+pub(super) fn write_model(folder: &RunFolder, state: &State) -> Result<()> {
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = to_safetensors(state, &metadata).map_err(|error| refused(&error))?;
+    Ok(folder.write_model(&bytes)?)
+}
+
+/// What a checkpoint cannot be.
+pub(super) fn refused(error: &impl std::fmt::Display) -> Error {
+    Error::request("the checkpoint", error.to_string(), "one that this run has written")
+}

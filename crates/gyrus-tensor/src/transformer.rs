@@ -1,0 +1,207 @@
+//! Operations of a transformer in training. Rows are tokens, those of one or more texts one after the other.
+
+use std::sync::Arc;
+
+use burn_flex::FlexTensor;
+use gyrus_kernels::decoding::{FeedForwardActivation, rms_norm};
+use gyrus_kernels::matmul::{linear_input_gradient, linear_residual, linear_weight_gradient};
+use gyrus_kernels::transformer::{
+    self as kernels, CausalAttention, VocabularyLoss, VocabularyLossGradients, causal_attention,
+    causal_attention_backward, embedding_gradient, gated, gated_backward, rms_norm_backward, vocabulary_loss,
+};
+
+use crate::operation::{Floats, Kept};
+use crate::pool::filled;
+
+/// An operation of a transformer. The tensors of each are named in brackets.
+#[derive(Clone, Debug)]
+pub enum Transformer {
+    /// Row `i` is row `tokens[i]` of the table; `[table]`, which is `[vocabulary, width]`, to `[tokens, width]`.
+    Embedding {
+        /// Below the rows of the table.
+        tokens: Arc<[u32]>,
+    },
+    /// `y = weight * x / sqrt(mean(x²) + epsilon)` over each row; `[x, weight]`
+    RmsNorm {
+        /// Added to the mean of squares.
+        epsilon: f32,
+        /// The factor is `1 + weight` (as Gemma has it).
+        plus_one: bool,
+    },
+    /// Causal attention within each text; `[x]`, a row of which is all queries, all keys and all values of a token.
+    Attention {
+        /// Heads and their size.
+        shape: CausalAttention,
+        /// The row after the last of each text.
+        ends: Arc<[usize]>,
+        /// How queries and keys are turned by their position.
+        rotation: Option<RotationTable>,
+    },
+    /// `y = f(gate) * up`; `[x]`, a row of which is `gate` and then `up`.
+    Gated(FeedForwardActivation),
+    /// `y = x wᵀ + residual`; `[x, weight, residual]`
+    LinearResidual {
+        /// Columns of `x`.
+        inputs: usize,
+        /// Columns of `y` and of the residual.
+        outputs: usize,
+    },
+    /// The mean cross-entropy of `softmax(x wᵀ)`, in nats, over the rows that count; `[x, weight]` to `[1, 1]`.
+    VocabularyLoss {
+        /// The token that follows each row, or [`gyrus_kernels::transformer::IGNORED`].
+        targets: Arc<[u32]>,
+        /// Rows of the weight.
+        vocabulary: usize,
+        /// Whether the gradients are made, which happens in the forward pass.
+        gradients: bool,
+    },
+}
+
+/// Cosines and sines of the angles of each position, `[positions, pairs]`.
+#[derive(Clone, Debug)]
+pub struct RotationTable {
+    /// At least as many positions as the longest text has.
+    pub cosines: Arc<[f32]>,
+    /// As `cosines`.
+    pub sines: Arc<[f32]>,
+    /// Turned pairs of a head's elements, `i` with `i + pairs`.
+    pub pairs: usize,
+}
+
+impl RotationTable {
+    /// The table for `positions` positions, given the angle of each pair for one step, in radians.
+    #[must_use]
+    pub fn new(inverse_frequencies: &[f32], positions: usize) -> Self {
+        // As in `transformers`: the angle is a product of two f32.
+        let angle = |position: usize| inverse_frequencies.iter().map(move |f| f * position as f32);
+        let table = |f: fn(f32) -> f32| (0..positions).flat_map(|position| angle(position).map(f)).collect();
+        Self { cosines: table(f32::cos), sines: table(f32::sin), pairs: inverse_frequencies.len() }
+    }
+
+    fn lent(&self) -> kernels::Rotation<'_> {
+        kernels::Rotation { cosines: &self.cosines, sines: &self.sines, pairs: self.pairs }
+    }
+}
+
+/// The factor of each column.
+fn factors(weight: &[f32], plus_one: bool) -> std::borrow::Cow<'_, [f32]> {
+    if plus_one { weight.iter().map(|w| 1.0 + w).collect::<Vec<_>>().into() } else { weight.into() }
+}
+
+impl Transformer {
+    pub(crate) fn keeps(&self) -> Kept {
+        let (inputs, output): (&[usize], bool) = match self {
+            // Of the table its size alone, but that is in its shape.
+            Self::Embedding { .. } | Self::Gated(_) => (&[0], false),
+            Self::Attention { .. } => (&[0], true),
+            Self::RmsNorm { .. } | Self::LinearResidual { .. } => (&[0, 1], false),
+            Self::VocabularyLoss { .. } => (&[], false),
+        };
+        Kept { inputs, output }
+    }
+
+    /// The result, and what else the gradient needs.
+    pub(crate) fn forward(&self, rows: usize, tensors: &[Floats]) -> (FlexTensor, Vec<FlexTensor>) {
+        let input = |i: usize| tensors[i].get();
+        let x = input(0);
+        let columns = x.len() / rows.max(1);
+        let output = match self {
+            Self::Embedding { tokens } => {
+                filled([tokens.len(), columns], |y| kernels::embedding(x, tokens, columns, y))
+            }
+            Self::RmsNorm { epsilon, plus_one } => {
+                filled([rows, columns], |y| rms_norm(x, &factors(input(1), *plus_one), *epsilon, y))
+            }
+            Self::Attention { shape, ends, rotation } => {
+                let rotation = rotation.as_ref().map(RotationTable::lent);
+                let mut logarithms = filled([shape.heads, rows], |_| {});
+                let y = filled([rows, shape.query_columns()], |y| {
+                    causal_attention(shape, ends, rotation, x, y, logarithms.storage_mut());
+                });
+                return (y, vec![logarithms]);
+            }
+            Self::Gated(f) => filled([rows, columns / 2], |y| gated(*f, x, columns / 2, y)),
+            Self::LinearResidual { inputs, outputs } => filled([rows, *outputs], |y| {
+                linear_residual(x, input(1), input(2), (rows, *inputs, *outputs), y);
+            }),
+            Self::VocabularyLoss { targets, vocabulary, gradients } => {
+                let shape = VocabularyLoss { width: columns, vocabulary: *vocabulary };
+                let run = |gradients: Option<VocabularyLossGradients<'_>>| {
+                    filled([1, 1], |to| to[0] = vocabulary_loss(shape, x, input(1), targets, gradients))
+                };
+                if !gradients {
+                    return (run(None), Vec::new());
+                }
+                let mut dx = filled([rows, columns], |_| {});
+                let mut dw = filled([vocabulary * columns], |_| {});
+                let gradients = VocabularyLossGradients { input: dx.storage_mut(), weight: dw.storage_mut() };
+                return (run(Some(gradients)), vec![dx, dw]);
+            }
+        };
+        (output, Vec::new())
+    }
+
+    /// Gradients for the inputs that `wanted` marks. `kept` is what [`Self::keeps`] says, then what [`Self::forward`]
+    /// gave beside the result.
+    pub(crate) fn backward(
+        &self,
+        kept: &[FlexTensor],
+        dy: &FlexTensor,
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let rows = dy.layout().shape()[0];
+        let kept_rows = kept[0].layout().shape()[0];
+        if let Self::VocabularyLoss { .. } = self {
+            let by = Floats::new(dy).get()[0];
+            return kept.iter().zip(wanted).map(|(g, wanted)| wanted.then(|| scaled(g, by))).collect();
+        }
+        let floats: Vec<Floats> = kept.iter().map(Floats::new).collect();
+        let kept = |i: usize| floats[i].get();
+        let residual = dy;
+        let dy = Floats::new(dy);
+        let dy = dy.get();
+        let columns = kept(0).len() / kept_rows.max(1);
+        match self {
+            Self::Embedding { tokens } => vec![Some(filled([kept_rows, columns], |gradient| {
+                embedding_gradient(tokens, dy, columns, gradient);
+            }))],
+            Self::RmsNorm { epsilon, plus_one } => {
+                let weight = factors(kept(1), *plus_one);
+                let mut dweight = filled([columns], |_| {});
+                let dx = filled([rows, columns], |dx| {
+                    rms_norm_backward(kept(0), &weight, *epsilon, dy, dx, dweight.storage_mut());
+                });
+                vec![Some(dx), Some(dweight)]
+            }
+            Self::Attention { shape, ends, rotation } => {
+                let rotation = rotation.as_ref().map(RotationTable::lent);
+                vec![Some(filled([rows, columns], |dx| {
+                    causal_attention_backward(shape, ends, rotation, kept(0), (kept(1), kept(2)), dy, dx);
+                }))]
+            }
+            Self::Gated(f) => {
+                vec![Some(filled([rows, columns], |dx| gated_backward(*f, kept(0), columns / 2, dy, dx)))]
+            }
+            Self::LinearResidual { inputs, outputs } => {
+                let shape = (rows, *inputs, *outputs);
+                let dx = || filled([rows, *inputs], |dx| linear_input_gradient(dy, kept(1), shape, dx));
+                let dw = || filled([inputs * outputs], |dw| linear_weight_gradient(dy, kept(0), shape, dw));
+                vec![wanted[0].then(dx), wanted[1].then(dw), wanted[2].then(|| residual.clone())]
+            }
+            Self::VocabularyLoss { .. } => unreachable!("handled above"),
+        }
+    }
+}
+
+/// The gradient that the forward pass has made, times that of the loss.
+fn scaled(gradient: &FlexTensor, by: f32) -> FlexTensor {
+    if by == 1.0 {
+        return gradient.clone();
+    }
+    let floats = Floats::new(gradient);
+    let scale = |to: &mut [f32]| to.iter_mut().zip(floats.get()).for_each(|(to, g)| *to = g * by);
+    match gradient.layout().shape()[..] {
+        [rows, columns] => filled([rows, columns], scale),
+        _ => filled([floats.get().len()], scale),
+    }
+}
