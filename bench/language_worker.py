@@ -1,15 +1,15 @@
 """The worker of one peer that runs language models: `language_worker.py llama.cpp` or `pytorch`.
 
-Requests and replies are those of torch_worker.py; "choose" and "setup" name the GGUF file as "file". llama.cpp reads that
+See worker.py for requests and replies; "choose" and "setup" name the GGUF file as "file". llama.cpp reads that
 file; PyTorch runs a Llama of the same shape from Hugging Face's transformers with random weights, in 32-bit floats or
 bfloat16, whichever is faster here. A step is, by the name of the work: `prefill-...` reads 512 tokens, `decode-...` reads one
 more token of a text of up to 128, `start-...` opens the file and reads 8 tokens.
 """
 
 import importlib.metadata
-import json
 import sys
-import time
+
+from worker import Worker, timed_steps
 
 PEER = sys.argv[1]
 PREFILL, TEXT, PROMPT = 512, 128, 8
@@ -17,12 +17,6 @@ SHAPE = dict(
     hidden_size=2048, num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8,
     intermediate_size=8192, vocab_size=128256, tie_word_embeddings=True, rope_theta=500000.0,
 )  # fmt: skip
-
-
-def resident_bytes(field):
-    """As in torch_worker.py, which would import PyTorch into every peer."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field + ":"))
 
 
 def tokens(count):
@@ -94,49 +88,23 @@ else:
     VARIANTS = ["mapped file"]
     PACKAGE = "llama-cpp-python"
 
-IMPORT_BYTES = resident_bytes("VmRSS")
 # Numbers in the network, which all sides must agree on.
 SIZE = 128256 * 2048 + 2048 + 16 * (2 * 2048 + 2048 * (2048 + 512) * 2 + 3 * 2048 * 8192)
 
 
-def timed_steps(work, count):
-    times = []
-    for _ in range(count):
-        start = time.perf_counter_ns()
-        work.step()
-        times.append((time.perf_counter_ns() - start) / 1000)
-    return times
+class Language(Worker):
+    works = ["decode-q8_0", "decode-q4_0", "prefill-q8_0", "prefill-q4_0", "start-q4_0"]
+    version = importlib.metadata.version(PACKAGE)
+
+    def choose(self, request):
+        quiet = {}
+        for variant in VARIANTS if len(VARIANTS) > 1 else []:
+            quiet[variant] = round(min(timed_steps(self.create({**request, "variant": variant}), 2)), 1)
+        return {"variant": min(quiet, key=quiet.get, default=VARIANTS[0]), "variants_us": quiet}
+
+    def create(self, request):
+        return create(request)
 
 
-class Worker:
-    work = None
-
-    def reply(self, request):
-        command = request.get("cmd")
-        if command == "choose":
-            quiet = {}
-            for variant in VARIANTS if len(VARIANTS) > 1 else []:
-                quiet[variant] = round(min(timed_steps(create({**request, "variant": variant}), 2)), 1)
-            return {"variant": min(quiet, key=quiet.get, default=VARIANTS[0]), "variants_us": quiet}
-        if command == "setup":
-            self.work = create(request)
-            return {"parameters": self.work.parameters, "version": importlib.metadata.version(PACKAGE)}
-        if command == "steps":
-            if self.work is None:
-                raise ValueError("'steps' before 'setup'")
-            return {"times_us": timed_steps(self.work, request["count"])}
-        if command == "memory":
-            return {"peak_bytes": resident_bytes("VmHWM"), "import_bytes": IMPORT_BYTES}
-        raise ValueError(f"unknown command '{command}'; known: choose, setup, steps, memory, exit")
-
-
-worker = Worker()
-for line in sys.stdin:
-    try:
-        request = json.loads(line)
-        if request.get("cmd") == "exit":
-            break
-        reply = {"ok": True, **worker.reply(request)}
-    except Exception as error:  # every failure travels to the runner, which decides
-        reply = {"ok": False, "error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(reply), flush=True)
+if __name__ == "__main__":
+    Language().serve()
