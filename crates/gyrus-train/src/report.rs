@@ -100,7 +100,7 @@ pub fn render(data: &ReportData<'_>) -> String {
     }
     let learning = match &record.conversion {
         Some(_) if data.metrics.is_empty() => "Spiking network",
-        Some(_) => "Fine-tuning before the conversion",
+        Some(_) => "Fine-tuning",
         None => "Learning",
     };
     section(&mut page, "curves", learning, &parts::curves(data));

@@ -370,7 +370,7 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
             "160 %",
             "of 360 answers, 0 differ",
             "Nothing fired after step 11",
-            "Fine-tuning before the conversion",
+            "Fine-tuning",
         ],
     );
     // The ticks are the numbers of steps themselves.
