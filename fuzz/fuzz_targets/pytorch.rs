@@ -7,6 +7,6 @@ use std::path::Path;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(checkpoint) = gyrus_language::pytorch::parse(Path::new("fuzz.bin"), &bytes.to_vec().into()) else { return };
     for tensor in checkpoint.tensors().values() {
-        tensor.floats();
+        assert_eq!(tensor.floats().len(), tensor.rows() * tensor.columns());
     }
 });
