@@ -19,6 +19,7 @@ pub mod gguf;
 pub mod llama2c;
 mod model;
 mod parameters;
+pub mod pytorch;
 mod replace;
 mod rope;
 pub mod safetensors_file;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
-    llama2c, safetensors_file,
+    llama2c, pytorch, safetensors_file,
 };
 
 /// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
@@ -106,7 +106,14 @@ impl Parts {
         let recommended = generation_config(&folder.join("generation_config.json"), &mut config)?;
         let tokenizer = Tokenizer::of_hugging_face(&folder.join("tokenizer.json"))?;
         let chat_template = chat_template(folder)?;
-        let checkpoint = safetensors_file::read_folder(folder)?;
+        let pickled = folder.join("pytorch_model.bin");
+        let has = |name: &str| folder.join(name).is_file();
+        let safe = has("model.safetensors") || has("model.safetensors.index.json");
+        let checkpoint = if !safe && pickled.is_file() {
+            pytorch::read(&pickled)?
+        } else {
+            safetensors_file::read_folder(folder)?
+        };
         Ok(Self { config, checkpoint, tokenizer, recommended, chat_template })
     }
 
