@@ -16,7 +16,9 @@ fn a_quantized_model_goes_on_as_the_model_does() {
         json(run(&line, &[model]))["text"].as_str().unwrap().to_owned()
     };
     // Weights that are rounded more agree for less long.
-    for (format, tokens, least, most) in [("f16", 100, 16.0, 18.0), ("q8_0", 20, 9.0, 13.0), ("q4_0", 5, 5.0, 10.0)] {
+    for (format, tokens, least, most) in
+        [("f16", 100, 16.0, 18.0), ("q8_0", 20, 9.0, 13.0), ("q4_0", 5, 5.0, 10.0)]
+    {
         let out = folder.path().join(format!("{format}.gguf"));
         let report = json(run(&format!("quantize --json --to {format}"), &[&model, &out]));
         let bits = report["bits_per_weight"].as_f64().unwrap();

@@ -98,6 +98,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn size(path: &Path) -> Result<u64, Failure> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    let metadata =
+        std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     Ok(metadata.map_err(Failure::Failed)?.len())
 }
