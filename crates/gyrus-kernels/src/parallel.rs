@@ -77,6 +77,22 @@ pub(crate) fn with_aligned_scratch<R>(length: usize, work: impl FnOnce(&mut [f32
     })
 }
 
+/// Runs `work`, a closure marked `#[inline(always)]`, with the widest vector instructions of this machine.
+///
+/// Unlike a closure that is dispatched as it is: that is called as `FnOnce` through a function in between, and whatever the
+/// compiler finds too large to inline into it is then compiled for the oldest machines.
+pub(crate) fn vectorized<R>(work: impl FnMut() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnMut() -> R> pulp::WithSimd for Work<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(mut self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Work(work))
+}
+
 /// Runs `work(task)` for each task, on all threads of the current pool unless `serial`.
 pub(crate) fn for_each_task(tasks: usize, serial: bool, work: impl Fn(usize) + Sync + Send) {
     if serial || tasks <= 1 {

@@ -1,5 +1,7 @@
 //! `gyrus quantize` with the real model of llama2.c's own tests.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fs;

@@ -5,10 +5,8 @@
 //! and a few tokens of one sequence, so keys are read once for the whole group of query heads. Scores are kept for one
 //! task only. A token's result depends on what it sees alone, not on the tokens that are computed beside it.
 
-use pulp::Arch;
-
 use crate::elementwise::{exp, tanh};
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 
 /// Rows of scores, a token's query head each, that one task holds.
 const ROWS: usize = 16;
@@ -86,7 +84,7 @@ pub fn attention_cached(shape: &AttentionShape, sequences: &mut [CachedSequence<
         let from = shape.window.map_or(0, |window| end.saturating_sub(window));
         let span = end + tokens - 1 - from;
         with_scratch(tokens * group * span, |scores| {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let task = Task { shape, sequence, first, tokens, head, from, span };

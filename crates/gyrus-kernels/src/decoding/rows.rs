@@ -1,11 +1,10 @@
 //! Passes over the rows of a decoder: root-mean-square normalisation, rotation by position, and the nonlinearity
 //! between the halves of the feed-forward part. Memory-bound; a few rows stay on one thread.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::elementwise::{exp, normal, tanh};
-use crate::parallel::{STRETCH, for_each_stretch};
+use crate::parallel::{STRETCH, for_each_stretch, vectorized};
 
 /// Floats below which a pass stays on one thread.
 const SERIAL: usize = 2 * STRETCH;
@@ -43,7 +42,7 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "y is as x");
     for_each_rows(y, columns, |first, y| {
         let x = &x[first * columns..][..y.len()];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
@@ -92,7 +91,7 @@ pub fn rotate(
         return;
     }
     for_each_rows(x, columns, |first, x| {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (row, x) in x.chunks_exact_mut(columns).enumerate() {
@@ -140,7 +139,7 @@ fn gelu_tanh(x: f32) -> f32 {
 pub fn activate(f: FeedForwardActivation, x: &mut [f32]) {
     #[inline(always)]
     fn run(x: &mut [f32], f: impl Fn(f32) -> f32) {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || x.iter_mut().for_each(|x| *x = f(*x)),
         );
@@ -159,7 +158,7 @@ pub fn activate(f: FeedForwardActivation, x: &mut [f32]) {
 pub fn gate(f: FeedForwardActivation, x: &mut [f32], up: &[f32]) {
     #[inline(always)]
     fn run(x: &mut [f32], up: &[f32], f: impl Fn(f32) -> f32) {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || x.iter_mut().zip(up).for_each(|(x, up)| *x = f(*x) * up),
         );

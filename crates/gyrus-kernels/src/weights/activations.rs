@@ -2,9 +2,7 @@
 //!
 //! `x ≈ scale * code`, 32 values sharing `scale = max |x| / 127`.
 
-use pulp::Arch;
-
-use crate::parallel::{SharedMut, for_each_task};
+use crate::parallel::{SharedMut, for_each_task, vectorized};
 
 /// Values that share a scale.
 pub(super) const SPAN: usize = 32;
@@ -82,7 +80,7 @@ impl Activations {
                     to_sums.slice(row * padded / SPAN, padded / SPAN),
                 )
             };
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let (spans, _) = x[row * columns..][..columns].as_chunks::<SPAN>();

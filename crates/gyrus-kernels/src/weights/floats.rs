@@ -3,12 +3,10 @@
 //! Those of 16 bits become 32 in the cache: a row at a time for a few inputs, which is bound by memory, else a block of
 //! rows that all inputs share. Cost: as [`crate::matmul::linear`].
 
-use half::{bf16, f16};
-use pulp::Arch;
-
 use super::{Format, Matrix};
 use crate::matmul;
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
+use half::{bf16, f16};
 
 /// Bytes of weights that one task takes.
 const TASK_BYTES: usize = 1 << 16;
@@ -78,7 +76,7 @@ pub(super) fn widen(format: Format, bytes: &[u8], values: &mut [f32]) {
             }
             widen_one_by_one(bytes, values);
         }
-        Format::BF16 => Arch::new().dispatch(
+        Format::BF16 => vectorized(
             #[inline(always)]
             || {
                 for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
