@@ -7,15 +7,16 @@
 //! only when its SHA-256 is the one that the hub announced. `hf-hub` then enters it into the cache, where other
 //! programs find it. `HF_HUB_OFFLINE` is honoured here too.
 
+mod models;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hf_hub::repository::RepoTypeDataset;
-use hf_hub::{HFClient, HFClientSync, HFRepositorySync};
+use hf_hub::{HFClient, HFClientSync, HFRepositorySync, RepoType};
 use reqwest::StatusCode;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{CONTENT_RANGE, ETAG, RANGE};
 use reqwest::redirect::Policy;
 use sha2::{Digest, Sha256};
@@ -30,7 +31,7 @@ const ATTEMPTS: usize = 3;
 /// The longest silence of the hub.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More than any file that is fetched here (CIFAR-10's training part has 120 MB).
+/// More than any file of a data set that is fetched here (CIFAR-10's training part has 120 MB).
 const MAXIMUM_BYTES: u64 = 1 << 30;
 
 /// Told the file, the bytes that are there and the bytes that there will be.
@@ -42,6 +43,8 @@ pub struct Hub {
     endpoint: String,
     cache: PathBuf,
     offline: bool,
+    /// What the hub lets in to repositories that are not for everyone.
+    token: Option<String>,
     progress: Option<Progress>,
 }
 
@@ -77,7 +80,7 @@ impl Hub {
     pub fn from_environment() -> Result<Self> {
         let offline = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
         let offline = ["1", "true", "yes", "on"].contains(&offline.as_str());
-        Self::build(HFClient::builder(), offline)
+        Ok(Self { token: token(), ..Self::build(HFClient::builder(), offline)? })
     }
 
     /// A hub at `endpoint` with its cache in `cache`, whatever the environment says.
@@ -98,7 +101,7 @@ impl Hub {
         let client = builder.build().map_err(error)?;
         let (endpoint, cache) = (client.endpoint().to_owned(), client.cache_dir().to_owned());
         let client = HFClientSync::from_inner(client).map_err(error)?;
-        Ok(Self { client, endpoint, cache, offline, progress: None })
+        Ok(Self { client, endpoint, cache, offline, token: None, progress: None })
     }
 
     /// Calls `report` with the file, the bytes that are there and the bytes that there will be, while a file
@@ -180,26 +183,33 @@ impl Hub {
             name: format!("{owner}/{name}"),
             file,
             blobs: self.cache.join(format!("datasets--{owner}--{name}")).join("blobs"),
+            maximum_bytes: MAXIMUM_BYTES,
         };
-        if self.offline {
-            return transfer.cached(true).map_err(|_| {
-                transfer.error("not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it once")
-            });
-        }
-        transfer.run()
+        transfer.run()?.ok_or_else(|| transfer.absent())
     }
 }
 
+/// The token that the environment holds: `HF_TOKEN`, or the file at `HF_TOKEN_PATH`, or `token` in `HF_HOME`.
+fn token() -> Option<String> {
+    let file = || {
+        let path = std::env::var_os("HF_TOKEN_PATH").map(PathBuf::from);
+        std::fs::read_to_string(path.unwrap_or_else(|| hf_hub::hf_home().join("token"))).ok()
+    };
+    let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.trim().is_empty()).or_else(file)?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
 /// One file on its way.
-struct Transfer<'a> {
+struct Transfer<'a, T: RepoType> {
     hub: &'a Hub,
-    repository: HFRepositorySync<RepoTypeDataset>,
+    repository: HFRepositorySync<T>,
     name: String,
     file: &'a str,
     blobs: PathBuf,
+    maximum_bytes: u64,
 }
 
-impl Transfer<'_> {
+impl<T: RepoType> Transfer<'_, T> {
     fn error(&self, reason: impl ToString) -> Error {
         Error::Hub {
             endpoint: self.hub.endpoint.clone(),
@@ -219,34 +229,59 @@ impl Transfer<'_> {
             .map_err(|error| self.error(error))
     }
 
-    fn run(&self) -> Result<PathBuf> {
+    /// What a repository lacks, as an error.
+    fn absent(&self) -> Error {
+        self.error(if self.hub.offline {
+            "not in the cache, and HF_HUB_OFFLINE forbids to download it: unset it once"
+        } else {
+            "the hub answered 404 Not Found"
+        })
+    }
+
+    /// The file's place in the cache; none if there is no such file.
+    fn run(&self) -> Result<Option<PathBuf>> {
+        if self.hub.offline {
+            return Ok(self.cached(true).ok());
+        }
         let (etag, size) = match self.announced() {
-            Ok(announced) => announced,
+            Ok(Some(announced)) => announced,
+            Ok(None) => return Ok(None),
             // Without the hub an earlier download serves as well.
-            Err(error) => return self.cached(true).map_err(|_| error),
+            Err(error) => return self.cached(true).map(Some).map_err(|_| error),
         };
         let blob = self.blobs.join(&etag);
         if !self.is_whole(&blob, &etag, size)? {
             self.download(&blob, &etag, size)?;
         }
-        self.cached(false)
+        self.cached(false).map(Some)
+    }
+
+    /// The request as one who may see the repository; a redirection to another host does not take the token along.
+    fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.hub.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     fn url(&self) -> String {
-        format!("{}/datasets/{}/resolve/main/{}", self.hub.endpoint, self.name, self.file)
+        format!("{}/{}{}/resolve/main/{}", self.hub.endpoint, T::default().url_prefix(), self.name, self.file)
     }
 
     /// The etag and size of the file. They stand in the hub's own answer; the host to which it redirects, and
     /// which has the bytes, does not know them.
-    fn announced(&self) -> Result<(String, u64)> {
+    fn announced(&self) -> Result<Option<(String, u64)>> {
         let same_host = Policy::custom(|attempt| {
             let stays = attempt.previous().last().is_some_and(|last| last.host() == attempt.url().host());
             if stays && attempt.previous().len() < 10 { attempt.follow() } else { attempt.stop() }
         });
         let client = Client::builder().timeout(TIMEOUT).redirect(same_host).build();
         let answer = client
-            .and_then(|client| client.head(self.url()).send())
+            .and_then(|client| self.with_token(client.head(self.url())).send())
             .map_err(|error| self.error(chain(&error)))?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
         if !(answer.status().is_success() || answer.status().is_redirection()) {
             return Err(self.error(format!("the hub answered {}", answer.status())));
         }
@@ -259,8 +294,10 @@ impl Transfer<'_> {
         }
         let size = header("x-linked-size").or_else(|| header("content-length")).unwrap_or_default();
         match size.parse() {
-            Ok(bytes) if (1..=MAXIMUM_BYTES).contains(&bytes) => Ok((etag.to_owned(), bytes)),
-            _ => Err(self.error(format!("got the size '{size}', expected 1 to {MAXIMUM_BYTES} bytes"))),
+            Ok(bytes) if (1..=self.maximum_bytes).contains(&bytes) => Ok(Some((etag.to_owned(), bytes))),
+            _ => {
+                Err(self.error(format!("got the size '{size}', expected 1 to {} bytes", self.maximum_bytes)))
+            }
         }
     }
 
@@ -326,7 +363,9 @@ impl Transfer<'_> {
             let client = Client::builder().timeout(TIMEOUT).build();
             let mut answer = client
                 .and_then(|client| {
-                    client.get(self.url()).header(RANGE, format!("bytes={done}-{}", size - 1)).send()
+                    self.with_token(client.get(self.url()))
+                        .header(RANGE, format!("bytes={done}-{}", size - 1))
+                        .send()
                 })
                 .map_err(|error| self.error(chain(&error)))?;
             if !answer.status().is_success() {

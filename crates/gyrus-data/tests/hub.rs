@@ -17,7 +17,7 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// What the server has, how it misbehaves, and what it was asked.
 #[derive(Default)]
 struct State {
-    /// Path below `/datasets/OWNER/NAME/resolve/main/`, prefixed by `OWNER/NAME/`.
+    /// Path below `/datasets/OWNER/NAME/resolve/main/` or `/OWNER/NAME/resolve/main/`, prefixed by `OWNER/NAME/`.
     files: HashMap<String, Vec<u8>>,
     /// So many transfers break off half-way through what they owe.
     breaks: usize,
@@ -94,7 +94,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) -> std::io
     let start = range.map_or(0, |(start, _)| start as u64);
     state.log.push((method.to_owned(), path.to_owned(), start));
 
-    if let Some(file) = path.strip_prefix("/datasets/").map(|path| path.replace("resolve/main/", "")) {
+    let repository = path.strip_prefix("/datasets/").or(path.strip_prefix('/'));
+    if let Some(file) = repository.filter(|path| path.contains("resolve/main/")) {
+        let file = file.replace("resolve/main/", "");
         let Some(bytes) = state.files.get(&file) else {
             return write!(
                 stream,
@@ -259,6 +261,47 @@ fn without_a_hub_the_cache_serves_and_what_is_missing_is_said() {
     assert_eq!(server.state().log.len(), requests, "offline asks nobody");
     let message = hub(&server, cache.path()).fetch("some", "other", FILE).unwrap_err().to_string();
     assert!(message.contains("the hub answered 404 Not Found"), "{message}");
+}
+
+#[test]
+fn a_language_model_arrives_with_all_its_parts_and_only_what_must_be_there_is_missed() {
+    let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
+    let hub = hub(&server, cache.path());
+    let message = hub.model("some", "model").unwrap_err().to_string();
+    assert!(message.contains("config.json of some/model") && message.contains("404"), "{message}");
+    server.add("some/model/config.json", b"{}");
+    server.add("some/model/tokenizer.json", b"[]");
+    let message = hub.model("some", "model").unwrap_err().to_string();
+    assert!(message.contains("model.safetensors of some/model"), "{message}");
+    server.add("some/model/model.safetensors", b"weights");
+    let folder = hub.model("some", "model").unwrap();
+    assert_eq!(folder, cache.path().join("models--some--model/snapshots").join(COMMIT));
+    for (file, content) in [("config.json", "{}"), ("tokenizer.json", "[]"), ("model.safetensors", "weights")]
+    {
+        assert_eq!(std::fs::read_to_string(folder.join(file)).unwrap(), content);
+    }
+    assert!(!folder.join("generation_config.json").exists());
+
+    // In parts, and again without the hub.
+    server.add("some/large/config.json", b"{}");
+    let index = br#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}"#;
+    server.add("some/large/model.safetensors.index.json", index);
+    server.add("some/large/model-1.safetensors", b"one");
+    hub.model("some", "large").unwrap_err();
+    server.add("some/large/model-2.safetensors", b"two");
+    let folder = hub.model("some", "large").unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("model-2.safetensors")).unwrap(), "two");
+    let offline = Hub::new(&server.address, cache.path(), true).unwrap();
+    assert_eq!(offline.model("some", "large").unwrap(), folder);
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unreachable = Hub::new(&format!("http://{gone}"), cache.path(), false).unwrap();
+    assert_eq!(unreachable.model("some", "large").unwrap(), folder);
+    unreachable.model("some", "other").unwrap_err();
+
+    server.add("some/bad/config.json", b"{}");
+    server.add("some/bad/model.safetensors.index.json", br#"{"weight_map": {"a": "../../x.safetensors"}}"#);
+    let message = hub.model("some", "bad").unwrap_err().to_string();
+    assert!(message.contains("../../x.safetensors"), "{message}");
 }
 
 /// The environment of a process cannot be changed safely, so that this test runs itself again with another.

@@ -9,10 +9,14 @@
 //! products in 8 bits. Cost: one pass over the weights for each few rows of `x`; one row is bound by memory.
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod floats;
 mod integers;
 mod quantizers;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use rayon::prelude::*;
 

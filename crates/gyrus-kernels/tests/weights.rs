@@ -153,3 +153,33 @@ fn nothing_times_nothing() {
     let bytes = quantize(Format::Q4_0, &values(64, 1), 64).unwrap();
     product(&Matrix::new(Format::Q4_0, 1, 64, &bytes).unwrap(), &[], &mut []);
 }
+
+/// The bytes under a name of the golden file.
+fn golden(name: &str) -> Vec<u8> {
+    let text = include_str!("golden/weights.txt");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect(name);
+    (0..line.len() / 2).map(|i| u8::from_str_radix(&line[2 * i..][..2], 16).unwrap()).collect()
+}
+
+/// The floats under a name of the golden file.
+fn golden_floats(name: &str) -> Vec<f32> {
+    golden(name).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+#[test]
+fn blocks_are_those_of_ggml() {
+    let (rows, columns) = (2, 512);
+    let values = golden_floats("values");
+    for format in [Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K] {
+        let theirs = golden(format.name());
+        let mut floats = vec![f32::NAN; rows * columns];
+        dequantize(&Matrix::new(format, rows, columns, &theirs).unwrap(), &mut floats);
+        assert_eq!(floats, golden_floats(&format!("{}_floats", format.name())), "{format:?}");
+        let ours = quantize(format, &values, columns).unwrap();
+        let mut ours_as_floats = vec![f32::NAN; rows * columns];
+        dequantize(&Matrix::new(format, rows, columns, &ours).unwrap(), &mut ours_as_floats);
+        let differing = floats.iter().zip(&ours_as_floats).filter(|(a, b)| a != b).count();
+        println!("{format:?}: {differing} weights differ");
+        assert_eq!(differing, 0, "{format:?}");
+    }
+}

@@ -13,6 +13,10 @@
 //! read by [`DecoderConfig::from_hugging_face`], which refuses what it does not know instead of computing something
 //! else; [`DecoderConfig::parameters`] says which tensors such a model has, under Hugging Face's names.
 
+mod fields;
+mod huggingface;
+mod rope_fields;
+
 use crate::rope::Rope;
 
 /// A family of published models; it decides the names of the tensors.

@@ -14,6 +14,14 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// The bytes of a file are not what its format demands.
     #[error("{}, byte {offset}: got {got}, expected {expected}", path.display())]
     Format {
@@ -72,7 +80,13 @@ pub enum Error {
     },
     /// A run folder could not be read or written, or a training failed.
     #[error(transparent)]
-    Train(#[from] gyrus_train::TrainError),
+    Train(Box<gyrus_train::TrainError>),
+}
+
+impl From<gyrus_train::TrainError> for Error {
+    fn from(error: gyrus_train::TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 /// The result of this crate's functions.

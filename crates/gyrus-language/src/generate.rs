@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::sampling::Sampling;
-use crate::{Cache, Decoder, Error, Result, Sequence, Tokenizer};
+use crate::{Cache, Constraint, Decoder, Error, Result, Sequence, Tokenizer};
 
 /// What is asked of a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -14,6 +14,8 @@ pub struct Request {
     pub maximum_tokens: usize,
     /// Texts that end the writing; they are not part of it.
     pub stop: Vec<String>,
+    /// What the text is bound to.
+    pub constraint: Option<Constraint>,
 }
 
 /// Why a text ended.
@@ -23,6 +25,8 @@ pub enum Ending {
     EndOfText,
     /// A text that the caller asked to stop at.
     Stop,
+    /// A text that is complete by what it was bound to.
+    Complete,
     /// As many tokens as were allowed.
     Length,
     /// The caller's wish.
@@ -36,6 +40,7 @@ impl Ending {
         match self {
             Self::EndOfText => "end_of_text",
             Self::Stop => "stop",
+            Self::Complete => "complete",
             Self::Length => "length",
             Self::Interrupted => "interrupted",
         }
@@ -90,16 +95,23 @@ pub fn generate(
     let reading = clock.elapsed();
     let clock = Instant::now();
     let mut all = prompt.to_vec();
-    let mut stream = tokenizer.stream(false);
+    let mut stream = tokenizer.stream(prompt);
     let mut output = Output { text: String::new(), shown: 0, stop: &request.stop };
+    let mut constraint = request.constraint.clone();
     let mut ending = Ending::Length;
     for step in 0..request.maximum_tokens {
+        if let Some(constraint) = &mut constraint {
+            constraint.restrict(&mut logits)?;
+        }
         let token = request.sampling.choose(&mut logits, &all, step as u64)?;
         if decoder.config().end_of_text.contains(&token) {
             ending = Ending::EndOfText;
             break;
         }
         all.push(token);
+        if let Some(constraint) = &mut constraint {
+            constraint.accept(token)?;
+        }
         let (text, stopped) = output.push(&stream.push(token)?);
         let goes_on = text.is_empty() || show(text);
         if stopped {
@@ -108,6 +120,10 @@ pub fn generate(
         }
         if !goes_on {
             ending = Ending::Interrupted;
+            break;
+        }
+        if constraint.as_ref().is_some_and(Constraint::is_complete) {
+            ending = Ending::Complete;
             break;
         }
         if step + 1 < request.maximum_tokens {

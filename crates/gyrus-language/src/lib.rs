@@ -6,15 +6,22 @@
 //! `gyrus-kernels` on plain slices, over weights that stay in the mapped file; only [`training`] knows a tensor library.
 
 mod cache;
+mod chat;
 mod checkpoint;
 mod config;
+mod constraint;
 mod decoder;
 mod error;
+mod export;
 mod generate;
+pub mod gguf;
 pub mod llama2c;
 mod model;
 mod parameters;
+pub mod pytorch;
+mod replace;
 mod rope;
+pub mod safetensors_file;
 mod sampling;
 mod sentencepiece;
 mod tensor;
@@ -22,16 +29,19 @@ mod tokenizer;
 pub mod training;
 
 pub use cache::Cache;
+pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
 };
+pub use constraint::{Constraint, Constraints};
 pub use decoder::{Decoder, Sequence};
 pub use error::{Error, Result};
+pub use export::write_folder;
 pub use generate::{Ending, Request, Written, generate};
 pub use gyrus_kernels::weights::Format;
-pub use model::Model;
+pub use model::{Model, Parts};
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
 pub use sampling::Sampling;

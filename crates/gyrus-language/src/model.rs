@@ -1,8 +1,16 @@
 //! A model as people have it: one of the known files or folders, opened with its tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{Decoder, Error, Result, Sampling, Tokenizer, llama2c};
+use serde_json::Value;
+
+use crate::{
+    ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
+    llama2c, pytorch, safetensors_file,
+};
+
+/// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
+const MAXIMUM_JSON_BYTES: u64 = 1 << 28;
 
 /// A decoder with its tokenizer.
 #[derive(Clone, Debug)]
@@ -13,26 +21,188 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// How its makers recommend to choose tokens.
     pub recommended: Sampling,
+    /// The template that turns a conversation into text, where there is one.
+    pub chat_template: Option<String>,
+}
+
+/// What a file or folder holds, before it becomes a network: converters go on from here.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The shape of the decoder.
+    pub config: DecoderConfig,
+    /// Its weights.
+    pub checkpoint: Checkpoint,
+    /// The way from text to tokens and back.
+    pub tokenizer: Tokenizer,
+    /// How its makers recommend to choose tokens.
+    pub recommended: Sampling,
+    /// The template that turns a conversation into text, where there is one.
+    pub chat_template: Option<String>,
 }
 
 impl Model {
-    /// Opens a llama2.c file (`.bin`), with its vocabulary beside it: `tokenizer.bin` or `tok*.bin`.
+    /// Opens a model; see [`Parts::open`].
+    ///
+    /// # Errors
+    /// As [`Parts::open`], and as [`Decoder::new`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Parts::open(path)?.build()
+    }
+
+    /// This model's vocabulary, prepared to bind texts to JSON schemas.
+    ///
+    /// # Errors
+    /// As [`Constraints::new`].
+    pub fn constraints(&self) -> Result<Constraints> {
+        Constraints::new(&self.tokenizer, self.decoder.config())
+    }
+
+    /// The template that turns a conversation into text; none if the model has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        let config = self.decoder.config();
+        let text =
+            |token: Option<u32>| token.and_then(|token| self.tokenizer.text(token)).unwrap_or_default();
+        let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
+        self.chat_template.as_deref().map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
+    }
+}
+
+impl Parts {
+    /// Opens a model: a folder as Hugging Face has it, a GGUF file (`.gguf`), or a llama2.c file (`.bin`) with its
+    /// vocabulary (`tokenizer.bin` or `tok*.bin`) beside it.
     ///
     /// # Errors
     /// [`Error::Mismatch`] for what is none of these; otherwise as the readers of the formats.
     pub fn open(path: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+        if metadata.is_dir() {
+            return Self::open_folder(path);
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gguf") => gguf::open(path),
+            Some("bin") => Self::open_llama2c(path),
+            _ => {
+                let expected = "a folder with a config.json, a .gguf file, or a llama2.c .bin file";
+                Err(Error::mismatch(path, "a file of another kind", expected))
+            }
+        }
+    }
+
+    fn open_llama2c(path: &Path) -> Result<Self> {
         let (config, checkpoint) = llama2c::read(path)?;
         let vocabulary = llama2c_vocabulary(path)?;
         let pieces = llama2c::tokenizer(&vocabulary, config.vocabulary)?;
         let prefix = config.beginning_of_text.into_iter().collect();
-        let decoder = Decoder::new(config, checkpoint)?;
         let tokenizer = Tokenizer::of_sentencepiece(pieces, prefix, true);
-        Ok(Self { decoder, tokenizer, recommended: Sampling::default() })
+        Ok(Self { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template: None })
+    }
+
+    fn open_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let mut config = DecoderConfig::from_hugging_face(&path, &read_small(&path)?)?;
+        let recommended = generation_config(&folder.join("generation_config.json"), &mut config)?;
+        let tokenizer = Tokenizer::of_hugging_face(&folder.join("tokenizer.json"))?;
+        let chat_template = chat_template(folder)?;
+        let pickled = folder.join("pytorch_model.bin");
+        let has = |name: &str| folder.join(name).is_file();
+        let safe = has("model.safetensors") || has("model.safetensors.index.json");
+        let checkpoint = if !safe && pickled.is_file() {
+            pytorch::read(&pickled)?
+        } else {
+            safetensors_file::read_folder(folder)?
+        };
+        Ok(Self { config, checkpoint, tokenizer, recommended, chat_template })
+    }
+
+    /// The model that these are the parts of.
+    ///
+    /// # Errors
+    /// As [`Decoder::new`].
+    pub fn build(self) -> Result<Model> {
+        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
+    }
+}
+
+/// A file of JSON or text, of a size that can be one.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::metadata(path).map_err(|source| Error::io(path, source))?.len();
+    if bytes > MAXIMUM_JSON_BYTES {
+        let expected = format!("at most {MAXIMUM_JSON_BYTES}");
+        return Err(Error::mismatch(path, format!("{bytes} bytes"), expected));
+    }
+    std::fs::read(path).map_err(|source| Error::io(path, source))
+}
+
+fn read_json(path: &Path) -> Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let value = serde_json::from_slice(&read_small(path)?);
+    value.map(Some).map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))
+}
+
+/// What `generation_config.json` recommends; the tokens that end a text are added to the configuration's.
+fn generation_config(path: &Path, config: &mut DecoderConfig) -> Result<Sampling> {
+    let mut sampling = Sampling::default();
+    let Some(value) = read_json(path)? else { return Ok(sampling) };
+    if let Some(ends) = value.get("eos_token_id").filter(|ends| !ends.is_null()) {
+        let list = ends.as_array().map_or(std::slice::from_ref(ends), Vec::as_slice);
+        for end in list {
+            let token = end.as_u64().and_then(|token| u32::try_from(token).ok());
+            let token = token.ok_or_else(|| {
+                Error::field(path, "eos_token_id", ends.to_string(), "a token or a list of tokens")
+            })?;
+            if !config.end_of_text.contains(&token) {
+                config.end_of_text.push(token);
+            }
+        }
+    }
+    let number = |field: &str, default: f32| match value.get(field).filter(|value| !value.is_null()) {
+        None => Ok(default),
+        Some(given) => given
+            .as_f64()
+            .map(|number| number as f32)
+            .ok_or_else(|| Error::field(path, field, given.to_string(), "a number")),
+    };
+    sampling.repetition_penalty = number("repetition_penalty", 1.0)?;
+    if value.get("do_sample") == Some(&Value::Bool(true)) {
+        sampling.temperature = number("temperature", 1.0)?;
+        sampling.top_p = number("top_p", 1.0)?;
+        sampling.min_p = number("min_p", 0.0)?;
+        // The default of `transformers`.
+        sampling.top_k = number("top_k", 50.0)? as usize;
+    }
+    Ok(sampling)
+}
+
+/// The chat template of a folder: a file of its own, or a field of `tokenizer_config.json`.
+fn chat_template(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        let text = String::from_utf8(read_small(&path)?);
+        return text.map(Some).map_err(|error| Error::mismatch(&path, error.to_string(), "UTF-8"));
+    }
+    let path = folder.join("tokenizer_config.json");
+    let Some(value) = read_json(&path)? else { return Ok(None) };
+    match value.get("chat_template") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(template)) => Ok(Some(template.clone())),
+        // Several by name: the one that is used unless another is asked for.
+        Some(Value::Array(list)) => Ok(list
+            .iter()
+            .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
+            .and_then(|entry| entry.get("template")?.as_str())
+            .map(str::to_owned)),
+        Some(other) => Err(Error::field(&path, "chat_template", other.to_string(), "a text")),
     }
 }
 
 /// The vocabulary beside a llama2.c model.
-fn llama2c_vocabulary(model: &Path) -> Result<std::path::PathBuf> {
+fn llama2c_vocabulary(model: &Path) -> Result<PathBuf> {
     let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
     let mut names: Vec<String> = entries

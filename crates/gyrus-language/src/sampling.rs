@@ -61,18 +61,16 @@ impl Sampling {
     /// [`Error::Request`] where no logit is a number: the weights are damaged or the arithmetic overflowed.
     pub fn choose(&self, logits: &mut [f32], text: &[u32], step: u64) -> Result<u32> {
         self.penalise(logits, text);
-        let candidates = |logits: &[f32]| -> Vec<(u32, f32)> {
-            (0..).zip(logits.iter().copied()).filter(|(_, logit)| !logit.is_nan()).collect()
-        };
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        let mut kept = candidates(logits);
-        let best = kept.iter().copied().min_by(better).filter(|best| best.1.is_finite());
+        let candidates = || (0..).zip(logits.iter().copied()).filter(|(_, logit)| !logit.is_nan());
+        let best = candidates().min_by(better).filter(|best| best.1.is_finite());
         let Some((best_token, best_logit)) = best else {
             return Err(Error::request("logits", "none that is a finite number", "weights without damage"));
         };
         if self.temperature == 0.0 || self.top_k == 1 {
             return Ok(best_token);
         }
+        let mut kept: Vec<(u32, f32)> = candidates().collect();
         if self.top_k > 0 && self.top_k < kept.len() {
             kept.select_nth_unstable_by(self.top_k - 1, better);
             kept.truncate(self.top_k);

@@ -56,7 +56,7 @@ pub struct SentencePiece {
     pieces: Vec<Piece>,
     by_text: HashMap<Vec<u8>, u32>,
     bytes: [Option<u32>; 256],
-    /// Texts that are tokens wherever they stand, by their first byte, longest first.
+    /// Texts that are tokens wherever they stand, and marks, by their first byte, longest first.
     whole: HashMap<u8, Vec<(Vec<u8>, u32)>>,
     unknown: u32,
 }
@@ -104,13 +104,13 @@ impl SentencePiece {
                     by_text.entry(piece.text.clone()).or_insert(token);
                 }
                 PieceKind::Byte(byte) => bytes[usize::from(byte)] = Some(token),
-                PieceKind::Whole => {
-                    if let Some(&byte) = piece.text.first() {
+                PieceKind::Whole | PieceKind::Control => {
+                    let text = piece.text.trim_ascii();
+                    if let Some(&byte) = text.first() {
                         let list: &mut Vec<(Vec<u8>, u32)> = whole.entry(byte).or_default();
-                        list.push((piece.text.clone(), token));
+                        list.push((text.to_vec(), token));
                     }
                 }
-                PieceKind::Control => {}
             }
         }
         whole.values_mut().for_each(|list| list.sort_by_key(|(text, _)| std::cmp::Reverse(text.len())));
@@ -123,14 +123,17 @@ impl SentencePiece {
         &self.pieces
     }
 
-    /// The tokens of a text. `blank` puts a blank before it, as these vocabularies are made for.
+    /// The tokens of a text. `blank` puts a blank before it, as these vocabularies are made for; `marks` turns the names
+    /// of marks into them, as in a conversation that a template has made.
     #[must_use]
-    pub fn encode(&self, text: &str, blank: bool) -> Vec<u32> {
+    pub fn encode(&self, text: &str, blank: bool, marks: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
+        // SentencePiece's own mark for a blank is one in texts as well.
+        let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
         let mut first = true;
         while !rest.is_empty() {
-            let (stretch, whole, after) = self.next_whole(rest);
+            let (stretch, whole, after) = self.next_whole(rest, marks);
             if !stretch.is_empty() {
                 let padded: Vec<u8>;
                 let stretch = if blank && first {
@@ -148,11 +151,15 @@ impl SentencePiece {
     }
 
     /// The text up to the next token that is one wherever it stands, that token, and what comes after it.
-    fn next_whole<'a>(&self, text: &'a [u8]) -> (&'a [u8], Option<u32>, &'a [u8]) {
+    fn next_whole<'a>(&self, text: &'a [u8], marks: bool) -> (&'a [u8], Option<u32>, &'a [u8]) {
         if !self.whole.is_empty() {
             for start in 0..text.len() {
                 let list = self.whole.get(&text[start]);
-                let found = list.into_iter().flatten().find(|(whole, _)| text[start..].starts_with(whole));
+                let is_mark = |token: u32| self.pieces[token as usize].kind == PieceKind::Control;
+                let found = list
+                    .into_iter()
+                    .flatten()
+                    .find(|(whole, token)| text[start..].starts_with(whole) && (marks || !is_mark(*token)));
                 if let Some((whole, token)) = found {
                     return (&text[..start], Some(*token), &text[start + whole.len()..]);
                 }
@@ -253,12 +260,14 @@ mod tests {
     fn the_highest_score_is_joined_first_and_what_is_unknown_becomes_bytes() {
         let vocabulary = vocabulary();
         // " ab": "ab" (-1) goes before " a" (-2). "aba": then "ab" + "a".
-        assert_eq!(vocabulary.encode("ab", true), [257, 260]);
-        assert_eq!(vocabulary.encode("aba", false), [262]);
-        assert_eq!(vocabulary.encode("ababa", false), [260, 262]);
-        assert_eq!(vocabulary.encode("é", false), [1 + 0xC3, 1 + 0xA9]);
-        assert_eq!(vocabulary.encode("a<end>a", false), [258, 263, 258]);
-        assert_eq!(vocabulary.encode("", true), [0u32; 0]);
+        assert_eq!(vocabulary.encode("ab", true, false), [257, 260]);
+        assert_eq!(vocabulary.encode("aba", false, false), [262]);
+        assert_eq!(vocabulary.encode("ababa", false, false), [260, 262]);
+        assert_eq!(vocabulary.encode("é", false, false), [1 + 0xC3, 1 + 0xA9]);
+        assert_eq!(vocabulary.encode("a<end>a", false, false), [258, 263, 258]);
+        assert_eq!(vocabulary.encode("", true, false), [0u32; 0]);
+        assert_eq!(vocabulary.encode("<unk>a", false, true), [0, 258]);
+        assert_eq!(vocabulary.encode("<unk>a", false, false).len(), 6);
         assert_eq!(vocabulary.bytes(1 + 0xC3), [0xC3]);
         assert_eq!(vocabulary.bytes(0), b"");
         assert_eq!(vocabulary.bytes(9999), b"");
@@ -268,6 +277,6 @@ mod tests {
     fn long_texts_take_no_quadratic_time() {
         let text = "ab".repeat(200_000);
         // Quadratic, this would take hours.
-        assert_eq!(vocabulary().encode(&text, false).len(), 200_000);
+        assert_eq!(vocabulary().encode(&text, false, false).len(), 200_000);
     }
 }

@@ -58,9 +58,20 @@ impl Tokenizer {
                 })?;
                 tokens.extend(encoding.get_ids());
             }
-            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank)),
+            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank, false)),
         }
         Ok(tokens)
+    }
+
+    /// The tokens of a text that a chat template has made, in which marks stand by their names.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.kind {
+            Kind::HuggingFace(_) => self.encode(text, false),
+            Kind::SentencePiece(vocabulary, blank) => Ok(vocabulary.encode(text, *blank, true)),
+        }
     }
 
     /// The text of tokens, without marks.
@@ -68,7 +79,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Request`] for tokens that the vocabulary cannot express.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        let mut stream = self.stream(false);
+        let mut stream = self.stream(&[]);
         let mut text = String::new();
         for &token in tokens {
             text += &stream.push(token)?;
@@ -76,10 +87,51 @@ impl Tokenizer {
         Ok(text + &stream.finish())
     }
 
-    /// The text of tokens one by one. `continues` says that text went before, so that a first blank is text.
+    /// The text of tokens one by one, as it goes on after the tokens `before`: after text, a blank is text.
     #[must_use]
-    pub fn stream(&self, continues: bool) -> TextStream<'_> {
-        TextStream { tokenizer: self, tokens: Vec::new(), shown: 0, pending: Vec::new(), begun: continues }
+    pub fn stream(&self, before: &[u32]) -> TextStream<'_> {
+        let mut stream =
+            TextStream { tokenizer: self, tokens: Vec::new(), shown: 0, pending: Vec::new(), begun: false };
+        match &self.kind {
+            Kind::HuggingFace(_) => {
+                let last = before.len().saturating_sub(LONGEST_CHARACTER);
+                stream.tokens = before[last..].to_vec();
+                stream.shown = stream.tokens.len();
+            }
+            Kind::SentencePiece(vocabulary, _) => {
+                stream.begun = before.iter().any(|&token| !vocabulary.bytes(token).is_empty());
+            }
+        }
+        stream
+    }
+
+    /// The exact text of a token, marks included.
+    #[must_use]
+    pub fn text(&self, token: u32) -> Option<String> {
+        match &self.kind {
+            Kind::HuggingFace(tokenizer) => tokenizer.id_to_token(token),
+            Kind::SentencePiece(vocabulary, _) => {
+                let piece = vocabulary.pieces().get(token as usize)?;
+                Some(String::from_utf8_lossy(&piece.text).trim().to_owned())
+            }
+        }
+    }
+
+    /// Whether a blank is put before each text.
+    #[must_use]
+    pub fn blank(&self) -> bool {
+        matches!(self.kind, Kind::SentencePiece(_, true))
+    }
+
+    /// Whether each text begins with this token.
+    #[must_use]
+    pub fn begins(&self, token: Option<u32>) -> bool {
+        match &self.kind {
+            Kind::SentencePiece(..) => token.is_some() && self.prefix.first().copied() == token,
+            Kind::HuggingFace(_) => {
+                token.is_some() && self.encode("", true).is_ok_and(|tokens| tokens.first().copied() == token)
+            }
+        }
     }
 
     /// The token of this exact text, marks included.
@@ -88,7 +140,8 @@ impl Tokenizer {
         match &self.kind {
             Kind::HuggingFace(tokenizer) => tokenizer.token_to_id(text),
             Kind::SentencePiece(vocabulary, _) => {
-                let found = vocabulary.pieces().iter().position(|piece| piece.text == text.as_bytes());
+                let found =
+                    vocabulary.pieces().iter().position(|piece| piece.text.trim_ascii() == text.as_bytes());
                 found.and_then(|token| u32::try_from(token).ok())
             }
         }
@@ -229,7 +282,7 @@ mod tests {
             (0..=255).map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) }).collect();
         pieces.push(Piece { text: b" a".to_vec(), score: 0.0, kind: PieceKind::Text });
         let tokenizer = Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![], true);
-        let mut stream = tokenizer.stream(false);
+        let mut stream = tokenizer.stream(&[]);
         assert_eq!(stream.push(256).unwrap(), "a");
         assert_eq!(stream.push(256).unwrap(), " a");
         for byte in [0xF0, 0x9F, 0x98] {
@@ -239,6 +292,6 @@ mod tests {
         assert_eq!(stream.push(0xFF).unwrap(), "\u{FFFD}");
         assert_eq!(stream.push(0xC3).unwrap(), "");
         assert_eq!(stream.finish(), "\u{FFFD}");
-        assert_eq!(tokenizer.stream(true).push(256).unwrap(), " a");
+        assert_eq!(tokenizer.stream(&[256]).push(256).unwrap(), " a");
     }
 }

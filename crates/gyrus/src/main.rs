@@ -29,6 +29,7 @@ enum Command {
     Predict(commands::predict::Arguments),
     Spike(commands::spike::Arguments),
     Write(commands::write::Arguments),
+    Chat(commands::chat::Arguments),
     Inspect(commands::inspect::Arguments),
 }
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Learn(arguments) => commands::learn::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
+        Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };

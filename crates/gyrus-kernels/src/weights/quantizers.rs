@@ -105,21 +105,24 @@ fn scale_and_minimum(values: &[f32]) -> (f32, f32) {
     if highest == lowest {
         return (0.0, -lowest);
     }
-    let code = |x: f32, inverse: f32| nearest(inverse * (x - lowest), 0, 15) as f32;
-    let error = |scale: f32, base: f32, inverse: f32| {
+    let code = |x: f32, base: f32, inverse: f32| nearest(inverse * (x - base), 0, 15) as f32;
+    // Of the codes that `inverse` and the base before give, under another scale and base.
+    let error = |scale: f32, base: f32, inverse: f32, before: f32| {
         values.iter().fold(0.0, |error, &x| {
-            let difference = scale * code(x, inverse) + base - x;
+            let difference = scale * code(x, before, inverse) + base - x;
             error + weight(x) * (difference * difference)
         })
     };
     let inverse = MOST / (highest - lowest);
     let mut best = (1.0 / inverse, lowest);
-    let mut least_error = error(best.0, lowest, inverse);
+    let mut least_error = error(best.0, lowest, inverse, lowest);
     for step in 0..=20 {
-        let inverse = (-1.0 + 0.1 * step as f32 + MOST) / (highest - lowest);
+        // As in ggml, further steps start from the best base so far.
+        let before = best.1;
+        let inverse = (-1.0 + 0.1 * step as f32 + MOST) / (highest - before);
         let (mut sum_l, mut sum_ll, mut sum_xl) = (0.0, 0.0, 0.0);
         for &x in values {
-            let l = code(x, inverse);
+            let l = code(x, before, inverse);
             sum_l += weight(x) * l;
             sum_ll += weight(x) * l * l;
             sum_xl += weight(x) * l * x;
@@ -131,7 +134,7 @@ fn scale_and_minimum(values: &[f32]) -> (f32, f32) {
             if base > 0.0 {
                 (scale, base) = (sum_xl / sum_ll, 0.0);
             }
-            let error = error(scale, base, inverse);
+            let error = error(scale, base, inverse, before);
             if error < least_error {
                 (best, least_error) = ((scale, base), error);
             }

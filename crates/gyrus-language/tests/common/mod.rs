@@ -1,9 +1,14 @@
 //! What the tests of this crate share.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code)] // Each test file uses a part.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gyrus_language::{Cache, Model, Request, Sampling, generate};
+use gyrus_language::{
+    Cache, Checkpoint, DecoderConfig, Model, Parts, Piece, PieceKind, Request, Sampling, SentencePiece,
+    Tensor, Tokenizer, generate,
+};
 
 /// The repository's real data, or a loud skip.
 pub(crate) fn real_data(part: &str) -> Option<PathBuf> {
@@ -25,6 +30,7 @@ pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (Str
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
         maximum_tokens,
         stop: Vec::new(),
+        constraint: None,
     };
     let prompt = model.tokenizer.encode(prompt, true).unwrap();
     let mut cache = Cache::new(model.decoder.config());
@@ -36,4 +42,43 @@ pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (Str
     let written = generate(&model.decoder, &model.tokenizer, &mut cache, &prompt, &request, show).unwrap();
     assert_eq!(shown, written.text, "what was shown on the way is the text");
     (written.text, written.tokens)
+}
+
+/// SplitMix64.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+/// A tiny model whose numbers are drawn.
+pub(crate) fn parts() -> Parts {
+    let mut config = DecoderConfig::llama(40, 32, 2, (4, 2), 64, 10_000.0);
+    config.tied = true;
+    config.beginning_of_text = Some(1);
+    config.end_of_text = vec![2];
+    let mut random = Random(3);
+    let mut tensor = |shape: Vec<usize>| {
+        let values = (0..shape.iter().product()).map(|_| (random.next() % 1000) as f32 / 5000.0 - 0.1);
+        Tensor::of_floats(shape.clone(), values.collect())
+    };
+    let tensors: BTreeMap<String, Tensor> =
+        config.parameters().into_iter().map(|parameter| (parameter.name, tensor(parameter.shape))).collect();
+    let piece = |token: usize| match token {
+        0..=2 => Piece { text: format!("<{token}>").into(), score: 0.0, kind: PieceKind::Control },
+        _ => Piece { text: vec![b'a' + token as u8], score: -(token as f32), kind: PieceKind::Text },
+    };
+    let pieces = SentencePiece::new((0..20).map(piece).collect(), 0);
+    Parts {
+        config,
+        checkpoint: Checkpoint::new(Path::new("memory"), tensors),
+        tokenizer: Tokenizer::of_sentencepiece(pieces, vec![1], true),
+        recommended: Sampling::default(),
+        chat_template: Some("{{ messages }}".to_owned()),
+    }
 }

@@ -1,5 +1,6 @@
 //! The verbs.
 
+pub(crate) mod chat;
 mod export_nir;
 mod fit;
 pub(crate) mod inspect;

@@ -1,7 +1,7 @@
 //! `gyrus write`: a language model goes on with a text.
 
 use std::io::{self, Read, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyrus_language::{Cache, Model, Request, Sampling, Written, generate};
@@ -15,7 +15,7 @@ use crate::say::{note, say};
 /// Let a language model go on with a text.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A llama2.c file (.bin)
+    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
     pub(crate) model: PathBuf,
     /// The text to go on with; - reads it from standard input, nothing lets the model begin
     #[arg(default_value = "")]
@@ -54,6 +54,9 @@ pub(crate) struct SamplingArguments {
     /// Stop before this text; may be given several times
     #[arg(long)]
     stop: Vec<String>,
+    /// Write JSON as the schema in this file describes it
+    #[arg(long)]
+    json_schema: Option<PathBuf>,
     /// Decides all that is random
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -61,7 +64,8 @@ pub(crate) struct SamplingArguments {
 
 impl SamplingArguments {
     /// What was asked for; what was not said is as the model's makers recommend.
-    pub(crate) fn request(&self, recommended: Sampling) -> Request {
+    pub(crate) fn request(&self, model: &Model) -> Result<Request, Failure> {
+        let recommended = model.recommended;
         let sampling = Sampling {
             temperature: self.temperature.unwrap_or(recommended.temperature),
             top_k: self.top_k.unwrap_or(recommended.top_k),
@@ -70,7 +74,18 @@ impl SamplingArguments {
             repetition_penalty: self.repetition_penalty.unwrap_or(recommended.repetition_penalty),
             seed: self.seed,
         };
-        Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone() }
+        let constraint = match &self.json_schema {
+            None => None,
+            Some(path) => {
+                let caller = |error: &dyn std::fmt::Display| {
+                    Failure::Caller(format!("cannot read a JSON schema from {}: {error}", path.display()))
+                };
+                let text = std::fs::read_to_string(path).map_err(|error| caller(&error))?;
+                let schema = serde_json::from_str(&text).map_err(|error| caller(&error))?;
+                Some(model.constraints()?.json_schema(&schema)?)
+            }
+        };
+        Ok(Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone(), constraint })
     }
 }
 
@@ -80,8 +95,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let prompt = if arguments.prompt == "-" { read_prompt()? } else { arguments.prompt.clone() };
-    let model = Model::open(&arguments.model)?;
-    let request = arguments.sampling.request(model.recommended);
+    let model = open(&arguments.model)?;
+    let request = arguments.sampling.request(&model)?;
     let tokens = model.tokenizer.encode(&prompt, true)?;
     if tokens.is_empty() {
         return Err(Failure::Caller(format!(
@@ -111,6 +126,36 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         note(speed(&written));
         Ok(())
     }
+}
+
+/// Opens a model where it lies, or as an id of Hugging Face.
+pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
+    #[cfg(feature = "hub")]
+    if !path.exists()
+        && let Some((owner, name)) = hub_id(path)
+    {
+        return Ok(Model::open(&fetch(&owner, &name)?)?);
+    }
+    Ok(Model::open(path)?)
+}
+
+/// Owner and name, where the path reads `owner/name` and could be an id.
+#[cfg(feature = "hub")]
+fn hub_id(path: &Path) -> Option<(String, String)> {
+    let (owner, name) = path.to_str()?.split_once('/')?;
+    let plain = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !part.is_empty() && part.bytes().all(allowed) && !part.starts_with('.')
+    };
+    let file = [".gguf", ".bin", ".safetensors"].iter().any(|end| name.ends_with(end));
+    (plain(owner) && plain(name) && !file).then(|| (owner.to_owned(), name.to_owned()))
+}
+
+/// The folder of a model in the hub's cache, fetched where it is not there yet.
+#[cfg(feature = "hub")]
+fn fetch(owner: &str, name: &str) -> Result<PathBuf, Failure> {
+    let hub = gyrus_data::Hub::from_environment()?;
+    Ok(hub.model(owner, name)?)
 }
 
 /// One line on how long it took.

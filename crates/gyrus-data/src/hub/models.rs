@@ -1,0 +1,85 @@
+//! Language models from the hub: configuration, tokenizer and safetensors of a repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use hf_hub::repository::RepoTypeModel;
+
+use super::{Hub, Transfer};
+use crate::{Error, Result};
+
+/// More than any file of weights: they are cut into parts of some 50 GB.
+const MAXIMUM_BYTES: u64 = 1 << 38;
+
+const CONFIG: &str = "config.json";
+
+/// What may stand beside the weights.
+const OPTIONAL: [&str; 4] =
+    ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
+impl Hub {
+    /// The folder in the cache of a language model: configuration, tokenizer and safetensors, downloaded where they are
+    /// not there yet.
+    ///
+    /// # Errors
+    /// As for [`Self::fetch`]; [`Error::Mismatch`] for an index of weights that is none.
+    pub fn model(&self, owner: &str, name: &str) -> Result<PathBuf> {
+        // Without the hub, what is not in the cache may be what the repository lacks.
+        let unreachable =
+            if self.offline { None } else { self.transfer(owner, name, CONFIG).announced().err() };
+        let cached_only = self.offline || unreachable.is_some();
+        let get = |file: &str| {
+            let transfer = self.transfer(owner, name, file);
+            if cached_only { Ok(transfer.cached(true).ok()) } else { transfer.run() }
+        };
+        let need = |file: &str| get(file)?.ok_or_else(|| self.transfer(owner, name, file).absent());
+        let Some(config) = get(CONFIG)? else {
+            return Err(unreachable.unwrap_or_else(|| self.transfer(owner, name, CONFIG).absent()));
+        };
+        for file in OPTIONAL {
+            get(file)?;
+        }
+        match get("model.safetensors.index.json")? {
+            Some(index) => {
+                for shard in shards(&index)? {
+                    need(&shard)?;
+                }
+            }
+            None => {
+                need("model.safetensors")?;
+            }
+        }
+        Ok(config.parent().unwrap_or(&config).to_owned())
+    }
+
+    fn transfer<'a>(&'a self, owner: &str, name: &str, file: &'a str) -> Transfer<'a, RepoTypeModel> {
+        Transfer {
+            hub: self,
+            repository: self.client.model(owner, name),
+            name: format!("{owner}/{name}"),
+            file,
+            blobs: self.cache.join(format!("models--{owner}--{name}")).join("blobs"),
+            maximum_bytes: MAXIMUM_BYTES,
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct WeightIndex {
+    /// From tensors to files.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files that an index of weights names.
+fn shards(path: &Path) -> Result<BTreeSet<String>> {
+    let wrong =
+        |got: String| Error::mismatch(path, got, "an index with a `weight_map` from tensors to files");
+    let json = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    let index: WeightIndex = serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
+    let files: BTreeSet<String> = index.weight_map.into_values().collect();
+    // Names of strangers must not lead out of the repository.
+    match files.iter().find(|file| !file.ends_with(".safetensors") || file.contains(['/', '\\', ':'])) {
+        Some(file) => Err(wrong(format!("the file '{file}'"))),
+        None => Ok(files),
+    }
+}

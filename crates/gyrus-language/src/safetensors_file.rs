@@ -1,0 +1,121 @@
+//! Weights in safetensors files, mapped: one `model.safetensors`, or several with `model.safetensors.index.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use crate::checkpoint::Checkpoint;
+use crate::tensor::{Bytes, Tensor};
+use crate::{Error, Format, Result};
+
+/// Reads the weights in a folder as Hugging Face keeps them.
+///
+/// # Errors
+/// [`Error::Mismatch`] where there are none, [`Error::Format`] for damaged files, [`Error::Tensor`] for number types
+/// that no weights have.
+pub fn read_folder(folder: &Path) -> Result<Checkpoint> {
+    let single = folder.join("model.safetensors");
+    let index = folder.join("model.safetensors.index.json");
+    let mut tensors = BTreeMap::new();
+    if single.is_file() {
+        read_file(&single, &mut tensors)?;
+    } else if index.is_file() {
+        for file in shards(&index)? {
+            read_file(&folder.join(file), &mut tensors)?;
+        }
+    } else {
+        let expected = "model.safetensors or model.safetensors.index.json";
+        return Err(Error::mismatch(folder, "no weights", expected));
+    }
+    Ok(Checkpoint::new(folder, tensors))
+}
+
+/// Adds the tensors of a file.
+fn read_file(path: &Path, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    parse(path, &Bytes::map(path)?, tensors)
+}
+
+/// Adds the tensors of a file's bytes; `path` is for messages.
+pub(crate) fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    let damaged = |error: safetensors::SafeTensorError| {
+        Error::format(path, 0, error.to_string(), "a whole safetensors file")
+    };
+    let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice()).map_err(damaged)?;
+    // The header follows eight bytes of its length.
+    let start = header + 8;
+    for (name, info) in metadata.tensors() {
+        let format = match info.dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::BF16,
+            other => {
+                let got = format!("numbers of type {other:?}");
+                return Err(Error::tensor(path, name, got, "F32, F16 or BF16"));
+            }
+        };
+        let (from, to) = info.data_offsets;
+        let range = start.checked_add(from).zip(start.checked_add(to));
+        let part = range.and_then(|(from, to)| bytes.part(from..to));
+        let tensor = part.and_then(|bytes| Tensor::new(format, info.shape.clone(), bytes));
+        let Some(tensor) = tensor else {
+            let got = format!("bytes {from} to {to}");
+            return Err(Error::tensor(path, name, got, format!("numbers of the shape {:?}", info.shape)));
+        };
+        if tensors.insert(name.clone(), tensor).is_some() {
+            return Err(Error::tensor(path, name, "the tensor a second time", "each in one file"));
+        }
+    }
+    Ok(())
+}
+
+/// The files that an index names.
+fn shards(index: &Path) -> Result<BTreeSet<String>> {
+    let json = std::fs::read(index).map_err(|source| Error::io(index, source))?;
+    let value: Value =
+        serde_json::from_slice(&json).map_err(|error| Error::mismatch(index, error.to_string(), "JSON"))?;
+    let map = value.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| Error::field(index, "weight_map", "nothing", "a file for each tensor"))?;
+    let mut files = BTreeSet::new();
+    for (tensor, file) in map {
+        // Names of strangers must not lead out of the folder.
+        let name = file.as_str().filter(|name| {
+            name.ends_with(".safetensors") && !name.contains(['/', '\\']) && !name.starts_with('.')
+        });
+        let Some(name) = name else {
+            let expected = "the name of a safetensors file in this folder";
+            return Err(Error::field(index, format!("weight_map.{tensor}"), file.to_string(), expected));
+        };
+        files.insert(name.to_owned());
+    }
+    Ok(files)
+}
+
+/// Writes tensors as `model.safetensors` in `folder`, as floats of 32 bits.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be written.
+pub fn write(folder: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    let path = folder.join("model.safetensors");
+    let damaged = |error: safetensors::SafeTensorError| {
+        Error::mismatch(&path, error.to_string(), "tensors that safetensors can hold")
+    };
+    let floats: Vec<(&String, &Tensor, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            (name, tensor, tensor.floats().into_iter().flat_map(f32::to_le_bytes).collect())
+        })
+        .collect();
+    let views = floats
+        .iter()
+        .map(|(name, tensor, bytes)| {
+            Ok((*name, safetensors::tensor::TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?))
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(damaged)?;
+    // What `transformers` writes, and asks for.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
+    crate::replace::write(&path, &bytes)
+}

@@ -1,0 +1,26 @@
+//! Chat templates as `transformers` renders them; see `tools/golden/chat_templates.py`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use gyrus_language::{ChatTemplate, Message};
+use serde_json::Value;
+
+#[test]
+fn conversations_become_the_text_that_transformers_makes() {
+    let golden: Value = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>").unwrap();
+        let messages: Vec<Message> = case["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|message| {
+                Message::new(message["role"].as_str().unwrap(), message["content"].as_str().unwrap())
+            })
+            .collect();
+        let got = template.render(&messages, case["answer"].as_bool().unwrap());
+        match case["text"].as_str() {
+            Some(text) => assert_eq!(got.unwrap(), text, "{}", case["name"]),
+            None => assert!(got.unwrap_err().to_string().contains("must alternate"), "{}", case["name"]),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Every family against `transformers`, on small weights that a formula gives; see `tools/golden/decoders.py`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gyrus_language::{
+    Cache, Checkpoint, Decoder, DecoderConfig, Format, Parts, Sequence, Tensor, gguf, write_folder,
+};
+use serde_json::Value;
+
+const GOLDEN: &str = include_str!("golden/decoders.json");
+
+fn golden() -> Value {
+    serde_json::from_str(GOLDEN).unwrap()
+}
+
+/// CRC-32 as zip files have it.
+fn checksum(text: &str) -> u64 {
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    u64::from(!crc)
+}
+
+/// The script's values in -1 ... 1.
+fn fill(name: &str, count: usize) -> impl Iterator<Item = f32> {
+    let seed = checksum(name).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (1..=count as u64).map(move |index| {
+        let mut z = seed.wrapping_add(index.wrapping_mul(0xBF58_476D_1CE4_E5B9));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    })
+}
+
+fn numbers(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+fn checkpoint(case: &Value) -> Checkpoint {
+    let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
+        let shape = numbers(shape);
+        let columns = *shape.last().unwrap() as f32;
+        let scale = if shape.len() == 1 { 0.2 } else { 1.5 / columns.sqrt() };
+        let one = name.contains("norm") || name.contains(".ln_") && name.ends_with("weight");
+        let centre = if one { 1.0 } else { 0.0 };
+        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
+        (name.clone(), Tensor::of_floats(shape, values))
+    });
+    Checkpoint::new(Path::new("golden"), tensors.collect())
+}
+
+fn config(value: &Value) -> DecoderConfig {
+    DecoderConfig::from_hugging_face(Path::new("config.json"), value.to_string().as_bytes()).unwrap()
+}
+
+/// The largest difference of the shown rows.
+fn difference(case: &Value, what: &str, logits: &[f32], vocabulary: usize, shown: &[usize]) -> f32 {
+    let rows = case[what].as_array().unwrap();
+    assert_eq!(rows.len(), shown.len());
+    let mut largest = 0.0f32;
+    for (row, &place) in rows.iter().zip(shown) {
+        for (expected, got) in row.as_array().unwrap().iter().zip(&logits[place * vocabulary..][..vocabulary])
+        {
+            let difference = (expected.as_f64().unwrap() as f32 - got).abs();
+            largest = if difference.is_nan() { f32::INFINITY } else { largest.max(difference) };
+        }
+    }
+    largest
+}
+
+#[test]
+fn every_family_has_the_logits_of_transformers_at_once_and_step_by_step() {
+    let golden = golden();
+    let (parts, shown) = (numbers(&golden["parts"]), numbers(&golden["shown"]));
+    let tokens: Vec<u32> = numbers(&golden["tokens"]).into_iter().map(|token| token as u32).collect();
+    let mut wrong = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let decoder = Decoder::new(config(&case["config"]), checkpoint(case)).unwrap();
+        let vocabulary = decoder.config().vocabulary;
+        let mut cache = Cache::new(decoder.config());
+        let whole = Sequence { tokens: &tokens, cache: &mut cache, all_logits: true };
+        let logits = decoder.forward(&mut [whole]).unwrap();
+        let prefill = difference(case, "prefill", &logits, vocabulary, &shown);
+        let mut cache = Cache::new(decoder.config());
+        let (mut logits, mut start) = (Vec::new(), 0);
+        for part in &parts {
+            let tokens = &tokens[start..start + part];
+            let sequence = Sequence { tokens, cache: &mut cache, all_logits: true };
+            logits.extend(decoder.forward(&mut [sequence]).unwrap());
+            start += part;
+        }
+        let steps = difference(case, "steps", &logits, vocabulary, &shown);
+        println!("{name}: {prefill:e} at once, {steps:e} step by step");
+        if prefill > 1e-4 || steps > 1e-4 {
+            wrong.push(format!("{name}: {prefill:e} at once, {steps:e} step by step"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn both_dialects_of_a_configuration_say_the_same() {
+    for case in golden()["cases"].as_array().unwrap() {
+        let (mut given, mut saved) = (config(&case["config"]), config(&case["saved"]));
+        // What was left out is saved with its default.
+        for config in [&mut given, &mut saved] {
+            config.beginning_of_text = None;
+            config.end_of_text.clear();
+        }
+        assert_eq!(given, saved, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn the_parameters_are_those_that_transformers_has() {
+    for case in golden()["cases"].as_array().unwrap() {
+        let expected: BTreeMap<String, Vec<usize>> = case["tensors"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, shape)| (name.clone(), numbers(shape)))
+            .collect();
+        let got: BTreeMap<String, Vec<usize>> =
+            config(&case["config"]).parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+        assert_eq!(got, expected, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut value = golden()["cases"][0]["config"].clone();
+        change(&mut value);
+        let json = value.to_string();
+        DecoderConfig::from_hugging_face(Path::new("config.json"), json.as_bytes()).unwrap_err().to_string()
+    };
+    let said = refused(&|config| config["model_type"] = "mamba".into());
+    assert!(said.contains("'mamba'") && said.contains("qwen3"), "{said}");
+    let said = refused(&|config| config["attention_sink"] = true.into());
+    assert!(said.contains("attention_sink"), "{said}");
+    let said = refused(&|config| config["rope_parameters"]["rope_type"] = "axial".into());
+    assert!(said.contains("'axial'"), "{said}");
+    let said = refused(&|config| config["rope_parameters"]["mrope_section"] = 3.into());
+    assert!(said.contains("rope_parameters.mrope_section"), "{said}");
+    let said = refused(&|config| config["hidden_act"] = "relu2".into());
+    assert!(said.contains("'relu2'"), "{said}");
+    let said = refused(&|config| config["num_key_value_heads"] = 3.into());
+    assert!(said.contains("num_key_value_heads") && said.contains("divisor"), "{said}");
+    let said = refused(&|config| config["hidden_size"] = (-4).into());
+    assert!(said.contains("hidden_size") && said.contains("-4"), "{said}");
+    let said = refused(&|config| config["num_hidden_layers"] = 1_000_000.into());
+    assert!(said.contains("num_hidden_layers"), "{said}");
+
+    // And so are tensors.
+    let golden = golden();
+    let case = &golden["cases"][0];
+    let mut tensors = checkpoint(case).tensors().clone();
+    tensors.insert("model.layers.0.self_attn.q_norm.weight".into(), Tensor::of_floats(vec![8], vec![1.0; 8]));
+    let said = Decoder::new(config(&case["config"]), Checkpoint::new(Path::new("x"), tensors.clone()))
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("q_norm") && said.contains("unused"), "{said}");
+    tensors.remove("model.norm.weight");
+    let said = Decoder::new(config(&case["config"]), Checkpoint::new(Path::new("x"), tensors))
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("model.norm.weight"), "{said}");
+}
+
+#[test]
+fn what_gguf_and_hugging_face_can_express_comes_back_from_them() {
+    let golden = golden();
+    let shown = numbers(&golden["shown"]);
+    let tokens: Vec<u32> = numbers(&golden["tokens"]).into_iter().map(|token| token as u32).collect();
+    let (mut as_gguf, mut as_folder) = (Vec::new(), Vec::new());
+    let place = tempfile::tempdir().unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let parts =
+            Parts { config: config(&case["config"]), checkpoint: checkpoint(case), ..common::parts() };
+        let check = |parts: Parts, how: &str| {
+            let decoder = Decoder::new(parts.config, parts.checkpoint).unwrap();
+            let mut cache = Cache::new(decoder.config());
+            let whole = Sequence { tokens: &tokens, cache: &mut cache, all_logits: true };
+            let logits = decoder.forward(&mut [whole]).unwrap();
+            let difference = difference(case, "prefill", &logits, decoder.config().vocabulary, &shown);
+            assert!(difference < 1e-4, "{name} from {how}: {difference:e}");
+        };
+        let path = place.path().join("model.gguf");
+        if gguf::write(&parts, &path, Format::F32).is_ok() {
+            check(Parts::open(&path).unwrap(), "GGUF");
+            as_gguf.push(name);
+            // For other programs to read; see CONTRIBUTING.md.
+            if let Some(out) = std::env::var_os("GYRUS_LANGUAGE_OUT") {
+                std::fs::copy(&path, Path::new(&out).join(format!("{name}.gguf"))).unwrap();
+            }
+        }
+        if write_folder(&parts, place.path()).is_ok() {
+            check(Parts::open(place.path()).unwrap(), "its folder");
+            as_folder.push(name);
+        }
+    }
+    let llama = ["llama", "llama, old dialect, biases, tied", "llama, linear"];
+    assert_eq!(as_gguf, [&llama[..], &["llama, yarn", "llama, llama3", "qwen2, yarn", "qwen3"]].concat());
+    assert_eq!(as_folder, [&llama[..], &["llama, llama3", "qwen3"]].concat());
+}
