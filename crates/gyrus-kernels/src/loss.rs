@@ -154,11 +154,11 @@ fn softmax_in_place(row: &mut [f32], scale: f32) -> f32 {
     for chunk in chunks {
         for i in 0..LANES {
             lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
-            poison[i] += chunk[i] - chunk[i];
+            poison[i] += chunk[i] * 0.0;
         }
     }
     let max = rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max);
-    let poison = poison.iter().sum::<f32>() + rest.iter().map(|x| x - x).sum::<f32>();
+    let poison = poison.iter().sum::<f32>() + rest.iter().map(|x| x * 0.0).sum::<f32>();
     let mut lanes = [0.0f32; LANES];
     let (chunks, rest) = row.as_chunks_mut::<LANES>();
     for chunk in chunks {

@@ -627,6 +627,41 @@ mod tests {
     }
 
     #[test]
+    fn products_in_several_blocks_match_the_oracle_and_threads_change_no_bit() {
+        let (rows, inputs, outputs) = (600, 300, 150);
+        assert!(
+            rows * inputs > 2 * LEFT_BLOCK && rows > DEPTH && outputs > OUTPUTS && inputs > STRIPS * PANEL
+        );
+        let shape = (rows, inputs, outputs);
+        let (x, w, dy) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
+        let residual = values(rows * outputs, 4);
+        let run = || {
+            let (mut y, mut sum) = (vec![f32::NAN; rows * outputs], vec![f32::NAN; rows * outputs]);
+            let (mut dx, mut dw) = (vec![f32::NAN; rows * inputs], vec![f32::NAN; outputs * inputs]);
+            linear(&x, &w, None, false, shape, &mut y);
+            linear_residual(&x, &w, &residual, shape, &mut sum);
+            linear_input_gradient(&dy, &w, shape, &mut dx);
+            linear_weight_gradient(&dy, &x, shape, &mut dw);
+            let mut twice = dw.clone();
+            add_linear_weight_gradient(&dy, &x, shape, &mut twice);
+            (y, sum, dx, dw, twice)
+        };
+        let all = run();
+        let (y, sum, dx, dw, twice) = &all;
+        let exact = oracle::linear(&x, &w, None, false, shape);
+        assert_close(y, &exact, 1e-4);
+        assert_close(sum, &exact.iter().zip(&residual).map(|(y, r)| y + r).collect::<Vec<_>>(), 1e-4);
+        let (exact_dx, exact_dw) = oracle::linear_gradients(&dy, &x, &w, shape);
+        assert_close(dx, &exact_dx, 1e-4);
+        assert_close(dw, &exact_dw, 1e-4);
+        assert_close(twice, &exact_dw.iter().map(|dw| 2.0 * dw).collect::<Vec<_>>(), 1e-4);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(run) == all, "{threads} threads");
+        }
+    }
+
+    #[test]
     fn bias_gradient_is_the_column_sum() {
         let mut sums = [0.0; 3];
         sum_rows(&[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], 3, &mut sums);

@@ -80,7 +80,13 @@ pub enum Error {
     },
     /// A run folder could not be read or written, or a training failed.
     #[error(transparent)]
-    Train(#[from] gyrus_train::TrainError),
+    Train(Box<gyrus_train::TrainError>),
+}
+
+impl From<gyrus_train::TrainError> for Error {
+    fn from(error: gyrus_train::TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 /// The result of this crate's functions.

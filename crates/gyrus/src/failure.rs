@@ -49,7 +49,10 @@ impl From<gyrus_blueprint::BlueprintError> for Failure {
 
 impl From<gyrus_language::Error> for Failure {
     fn from(error: gyrus_language::Error) -> Self {
-        Self::caller(error)
+        match error {
+            gyrus_language::Error::Train(error) => (*error).into(),
+            error => Self::caller(error),
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl TrainableDecoder {
             parameter.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
         });
         let count = counts.into_iter().try_fold(0usize, |sum, count| sum.checked_add(count?));
-        if !count.is_some_and(|count| count <= MAXIMUM_PARAMETERS) {
+        if count.is_none_or(|count| count > MAXIMUM_PARAMETERS) {
             let got = count.map_or("more than can be counted".to_owned(), |count| count.to_string());
             return Err(Error::request(
                 "the model's parameters",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use gyrus_nn::{State, to_safetensors};
 use gyrus_train::RunFolder;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{END_OF_TEXT, TokenizerKind, Vocabulary};
 use crate::{DecoderConfig, Error, Result};
@@ -13,39 +13,6 @@ use crate::{DecoderConfig, Error, Result};
 /// The longest `tokenizer.json` that is read back.
 const MAXIMUM_TOKENIZER_BYTES: u64 = 256 << 20;
 const TOKENIZER: &str = "tokenizer.json";
-
-/// `config.json` of a Llama.
-fn config_json(config: &DecoderConfig) -> Value {
-    let theta = config.ropes.first().map_or(10_000.0, |rope| rope.theta);
-    let text = config.beginning_of_text;
-    json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.width,
-        "intermediate_size": config.feed_forward,
-        "num_hidden_layers": config.layers.len(),
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.key_value_heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.maximum_positions,
-        "initializer_range": 0.02,
-        "rms_norm_eps": f64::from(config.normalization_epsilon),
-        "rope_theta": theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
-        "attention_bias": false,
-        "attention_dropout": 0.0,
-        "mlp_bias": false,
-        "tie_word_embeddings": config.tied,
-        "use_cache": true,
-        "bos_token_id": text,
-        "eos_token_id": config.end_of_text.first(),
-        "pad_token_id": text,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    })
-}
 
 /// Writes all files but the model.
 pub(super) fn write_description(
@@ -72,7 +39,7 @@ pub(super) fn write_description(
     });
     folder.write_file(TOKENIZER, vocabulary.to_json()?.as_bytes())?;
     let texts = [
-        ("config.json", config_json(config)),
+        ("config.json", config.to_hugging_face()?),
         ("generation_config.json", generation),
         ("tokenizer_config.json", tokenizer),
     ];

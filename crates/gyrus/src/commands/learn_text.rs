@@ -59,9 +59,10 @@ pub(crate) struct TextArguments {
 /// Whether the caller asks for a language model: a corpus, or a run of one to go on with.
 pub(super) fn is_asked(arguments: &Arguments) -> bool {
     match (&arguments.resume, &arguments.data) {
-        (Some(run), _) => RunFolder::open_described(run)
-            .and_then(|folder| folder.read_header())
-            .is_ok_and(|header| header.kind.is_some()),
+        (Some(run), _) => {
+            let Ok(folder) = RunFolder::open_described(run) else { return false };
+            folder.read_header().is_ok_and(|header| header.kind.is_some())
+        }
         (None, Some(data)) => Corpus::is_at(Path::new(data)),
         (None, None) => false,
     }
