@@ -177,9 +177,9 @@ fn usual_tokenizer(corpus: &Corpus) -> TokenizerKind {
     if letters.len() > DIFFERENT_CHARACTERS { TokenizerKind::BytePairs } else { TokenizerKind::Characters }
 }
 
-/// About eight passes over a corpus, but no fewer than 500 steps and no more than 2,000.
+/// About six passes over a corpus, but no fewer than 500 steps and no more than 2,000.
 fn usual_steps(corpus: &Corpus, tokens: usize) -> u64 {
-    (8 * corpus.bytes() / tokens.max(1)).clamp(500, 2000) as u64
+    (6 * corpus.bytes() / tokens.max(1)).clamp(500, 2000) as u64
 }
 
 impl TextObserver for Watcher {
