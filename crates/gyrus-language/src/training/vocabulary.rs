@@ -191,8 +191,9 @@ fn byte_pairs(corpus: &Corpus, size: usize, several: bool) -> Result<HuggingFace
     Ok(tokenizer)
 }
 
-/// A long text in pieces whose tokens are those of the whole: cut between a line and one that begins with a visible
-/// character, where the pattern of byte-level pairs always cuts.
+/// A long text in pieces whose tokens are those of the whole: cut behind the end of a line that is not empty, before one
+/// that begins with a letter or digit, where the pattern of byte-level pairs always cuts. (Of several line ends it keeps
+/// the last apart where a word follows, and none at the end of a text.)
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -200,7 +201,11 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
             return None;
         }
         let bytes = rest.as_bytes();
-        let cut = |&place: &usize| bytes[place - 1] == b'\n' && bytes[place].is_ascii_alphanumeric();
+        let cut = |&place: &usize| {
+            bytes[place - 2].is_ascii_graphic()
+                && bytes[place - 1] == b'\n'
+                && bytes[place].is_ascii_alphanumeric()
+        };
         let place = (PIECE..bytes.len()).find(cut).unwrap_or(bytes.len());
         let (piece, behind) = rest.split_at(place);
         rest = behind;
