@@ -66,6 +66,8 @@ class PyTorch:
         for name, buffer in self.model.named_buffers():
             assert "inv_freq" in name, name
             buffer.copy_(500000.0 ** (-torch.arange(0, 64, 2) / 64))
+        # Emptied, the two ends no longer share their weights.
+        self.model.tie_weights()
         self.input = torch.tensor([tokens(PREFILL)])
         self.parameters = sum(values.numel() for values in self.model.parameters())
 

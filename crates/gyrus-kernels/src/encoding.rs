@@ -5,10 +5,8 @@
 //! `4 * head_width` operations for each head and pair of tokens of a text. A task is one head of one text; its keys are
 //! transposed and its values copied once, so that both products run along vectors, for [`ROWS`] queries at a time.
 
-use pulp::Arch;
-
 use crate::elementwise::exp;
-use crate::parallel::{SharedMut, for_each_task, with_aligned_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_aligned_scratch};
 
 /// Queries that share a pass over keys and values.
 const ROWS: usize = 4;
@@ -64,7 +62,7 @@ pub fn encoder_attention(
         with_aligned_scratch(head_width * columns + length * value_width + ROWS * columns, |scratch| {
             let (keys, rest) = scratch.split_at_mut(head_width * columns);
             let (values, scores) = rest.split_at_mut(length * value_width);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     head.gather(keys, values);
