@@ -3,7 +3,7 @@
 //!
 //! Texts of different lengths lie one behind the other, with nothing between them: no work is done for padding. Cost:
 //! `4 * head_width` operations for each head and pair of tokens of a text. A task is one head of one text; its keys are
-//! transposed and its values copied once, so that both products run along vectors, for [`ROWS`] queries at a time.
+//! transposed and its values copied once, so that both products run along vectors, for four queries at a time.
 
 use crate::elementwise::exp;
 use crate::parallel::{SharedMut, for_each_task, vectorized, with_aligned_scratch};
