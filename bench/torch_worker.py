@@ -13,7 +13,9 @@ def configure(threads):
     # and denormal arithmetic would slow PyTorch down for a reason that has nothing to do with its speed.
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
-    torch.set_num_interop_threads(1)
+    # May be said once only.
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
 
 
 def quiet_times(candidates, rounds=3, seconds=0.4):
