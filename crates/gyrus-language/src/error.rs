@@ -97,6 +97,11 @@ impl Error {
         Self::Io { path: path.to_owned(), source }
     }
 
+    /// What a refused replacement of a file becomes.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |source| Self::Write { path: path.to_owned(), source }
+    }
+
     pub(crate) fn format(
         path: &Path,
         offset: u64,

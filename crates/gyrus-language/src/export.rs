@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use gyrus_train::write_atomically;
 use serde_json::{Map, Value, json};
 
 use crate::gguf::to_halves;
 use crate::model::Parts;
 use crate::sentencepiece::{PieceKind, SentencePiece};
 use crate::tensor::Tensor;
-use crate::{Biases, DecoderConfig, Error, Family, Layer, Result, Role, Stretch, replace, safetensors_file};
+use crate::{Biases, DecoderConfig, Error, Family, Layer, Result, Role, Stretch, safetensors_file};
 
 impl DecoderConfig {
     /// This decoder as a `config.json` of `transformers`: for the families Llama, Qwen2 and Qwen3. Positions are
@@ -153,7 +154,8 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         ("generation_config.json", generation),
     ];
     for (name, value) in files {
-        replace::write(&folder.join(name), format!("{value:#}\n").as_bytes())?;
+        let path = folder.join(name);
+        write_atomically(&path, format!("{value:#}\n").as_bytes()).map_err(Error::write(&path))?;
     }
     safetensors_file::write(folder, &tensors)
 }

@@ -20,7 +20,6 @@ pub mod llama2c;
 mod model;
 mod parameters;
 pub mod pytorch;
-mod replace;
 mod rope;
 pub mod safetensors_file;
 mod sampling;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use gyrus_train::write_atomically;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -119,5 +120,5 @@ pub fn write(folder: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     // What `transformers` writes, and asks for.
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
-    crate::replace::write(&path, &bytes)
+    write_atomically(&path, &bytes).map_err(Error::write(&path))
 }

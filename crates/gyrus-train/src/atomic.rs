@@ -19,6 +19,17 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Whatever the operating system refuses. The old file is then untouched and no temporary file is left; only a
 /// process that is killed leaves one behind.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+    fill_atomically(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomically`] of what `fill` writes, for files that are too large to be in memory as well.
+///
+/// # Errors
+/// As there.
+pub fn fill_atomically(
+    path: impl AsRef<Path>,
+    fill: impl FnOnce(&mut fs::File) -> io::Result<()>,
+) -> io::Result<()> {
     let path = path.as_ref();
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -31,7 +42,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> 
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.tempfile_in(directory)?;
-    temporary.write_all(bytes)?;
+    fill(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|refused| refused.error)?;
     sync_directory(directory)

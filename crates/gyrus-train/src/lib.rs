@@ -24,7 +24,7 @@ mod schedule;
 
 pub use activity::{LayerActivity, activity};
 pub use agreement::{Agreement, agreement};
-pub use atomic::write_atomically;
+pub use atomic::{fill_atomically, write_atomically};
 pub use calibrate::calibrate;
 pub use conversion::{AfterSteps, Conversion, ExactRecord, accounts};
 pub use error::TrainError;

@@ -8,6 +8,8 @@ use gyrus_kernels::weights::quantize;
 
 use super::read::Value;
 use super::{config, format_number, interleaved, tensor_name, vocabulary};
+use gyrus_train::fill_atomically;
+
 use crate::model::Parts;
 use crate::parameters::{Parameter, Role};
 use crate::tensor::Tensor;
@@ -38,7 +40,7 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     }
     let stored = stored(parts, format)?;
     let head = head(&entries, &stored);
-    crate::replace::with(path, |file| {
+    fill_atomically(path, |file| {
         let mut file = std::io::BufWriter::with_capacity(1 << 20, file);
         file.write_all(&head)?;
         for stored in &stored {
@@ -48,6 +50,7 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
         }
         file.flush()
     })
+    .map_err(Error::write(path))
 }
 
 /// A tensor on its way into the file.
