@@ -11,7 +11,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::elementwise::exp;
-use crate::parallel::{SharedMut, for_each_task, with_aligned_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_aligned_scratch};
 use crate::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
 
 /// Queries whose scores are in memory at once: a multiple of every tile height.
@@ -479,10 +479,10 @@ fn softmax(
     shares: &mut [f32; BLOCK],
 ) {
     let seen = first + logarithms.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
-            let rows = scores.chunks_exact_mut(span).zip(logarithms.iter_mut().zip(shares));
+            let rows = scores.chunks_exact_mut(span).zip(logarithms.iter_mut().zip(&mut *shares));
             for (row, (scores, (logarithm, share))) in rows.enumerate() {
                 let (visible, hidden) = scores[..seen].split_at_mut(first + row + 1);
                 let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -524,7 +524,7 @@ fn softmax_backward(
     means: &[f32; BLOCK],
 ) {
     let seen = first + logarithms.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let rows = scores.chunks_exact_mut(span).zip(slopes.chunks_exact_mut(span));
