@@ -10,8 +10,10 @@ use gyrus_kernels::neuron::{
     NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, Reset, Surrogate, neuron_backward, neuron_forward,
 };
 use gyrus_kernels::oracle::{spike_values, values};
+use gyrus_kernels::pooling::Pooling;
 use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
 use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spike_pooling::{spike_max_pool, spike_max_pool_backward};
 use gyrus_kernels::spikes;
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
@@ -127,6 +129,30 @@ fn spiking_layers() {
     }
 }
 
+/// Maximum pooling of spikes and its gradient, in operations an input.
+fn spike_pools() {
+    for (batch, size, channels) in [(512, 28, 16), (512, 14, 32)] {
+        let shape = Pooling {
+            batch,
+            height: size,
+            width: size,
+            channels,
+            kernel: [2; 2],
+            stride: [2; 2],
+            padding: [0; 4],
+        };
+        let (len, out) = (size * size * channels, size * size * channels / 4);
+        let mut bits = vec![0; batch * spikes::words(len)];
+        spikes::pack(&spike_values(batch * len, 0.13, 1), len, &mut bits);
+        let (mut y, dy) = (vec![0; batch * spikes::words(out)], values(batch * out, 2));
+        let mut dx = vec![0.0; batch * len];
+        time(&format!("spike pool {size}x{size}x{channels}"), batch * len, || {
+            spike_max_pool(&shape, &bits, &mut y);
+        });
+        time("  dx of it", batch * len, || spike_max_pool_backward(&shape, &bits, &dy, &mut dx));
+    }
+}
+
 fn main() {
     gyrus_kernels::flush_denormals();
     let threads = std::env::args().nth(1).and_then(|t| t.parse().ok()).unwrap_or(2);
@@ -147,6 +173,7 @@ fn main() {
         spike_products();
         spiking_layers();
         spike_convolutions();
+        spike_pools();
         for (batch, size, c, o, stride) in [
             (64, 28, 1, 32, 1),
             (64, 28, 16, 16, 1),

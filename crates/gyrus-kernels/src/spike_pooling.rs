@@ -90,76 +90,106 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
     assert_eq!(x.len(), shape.batch * x_width, "x is [batch, words(height * width * channels)]");
     assert_eq!(dy.len(), shape.output_len(), "dy is [batch, out_height, out_width, channels]");
     assert_eq!(dx.len(), shape.input_len(), "dx is [batch, height, width, channels]");
-    let [_, out_width] = shape.output_size();
     let target = SharedMut(dx.as_mut_ptr());
-    // Windows that tile the picture write each gradient once.
-    let plain = shape.is_plain();
     for_each_task(shape.batch, shape.input_len() < 1 << 14, |b| {
         let (x, dy) = (&x[b * x_width..][..x_width], &dy[b * y_len..][..y_len]);
         // SAFETY: each task writes its own picture.
         let dx = unsafe { target.slice(b * x_len, x_len) };
-        if !plain {
-            dx.fill(0.0);
-        }
         vectorized(
             #[inline(always)]
-            || {
-                for_each_word(
-                    shape,
-                    #[inline(always)]
-                    |pixel, first, count| {
-                        let dy = &dy[pixel * shape.channels + first..][..count];
-                        let (row, column) = (pixel / out_width, pixel % out_width);
-                        let mut any = 0;
-                        shape.window(
-                            row,
-                            column,
-                            #[inline(always)]
-                            |at| any |= read(x, at * shape.channels + first, count),
-                        );
-                        let mut free = u32::MAX;
-                        shape.window(
-                            row,
-                            column,
-                            #[inline(always)]
-                            |at| {
-                                let at = at * shape.channels + first;
-                                let hit = !(read(x, at, count) ^ any) & free;
-                                free &= !hit;
-                                add_selected(hit, dy, &mut dx[at..][..count], !plain);
-                            },
-                        );
-                    },
-                );
-            },
+            || if shape.is_plain() { spread_plain(shape, x, dy, dx) } else { spread(shape, x, dy, dx) },
         );
     });
 }
 
-/// `dy` where bit `i` is set, else 0, by a mask rather than a branch.
+/// The gradient of one picture.
 #[inline(always)]
-fn selected(bits: u32, i: usize, dy: f32) -> f32 {
-    f32::from_bits(dy.to_bits() & (bits >> i & 1).wrapping_neg())
+fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
+    let [_, out_width] = shape.output_size();
+    dx.fill(0.0);
+    for_each_word(
+        shape,
+        #[inline(always)]
+        |pixel, first, count| {
+            let dy = &dy[pixel * shape.channels + first..][..count];
+            let (row, column) = (pixel / out_width, pixel % out_width);
+            let mut any = 0;
+            shape.window(
+                row,
+                column,
+                #[inline(always)]
+                |at| any |= read(x, at * shape.channels + first, count),
+            );
+            let mut free = u32::MAX;
+            shape.window(
+                row,
+                column,
+                #[inline(always)]
+                |at| {
+                    let at = at * shape.channels + first;
+                    let hit = !(read(x, at, count) ^ any) & free;
+                    free &= !hit;
+                    let lines = dx[at..][..count].chunks_mut(LINE).zip(dy.chunks(LINE));
+                    for (line, (dx, dy)) in lines.enumerate() {
+                        let mask = mask(hit >> (LINE * line));
+                        dx.iter_mut()
+                            .zip(dy)
+                            .zip(mask)
+                            .for_each(|((dx, dy), mask)| *dx += selected(mask, *dy));
+                    }
+                },
+            );
+        },
+    );
 }
 
-/// `dx = dy` where the bit is set, 0 elsewhere; or that added to `dx`.
+/// The gradient of one picture whose windows are 2 x 2 and tile it: each is written once.
 #[inline(always)]
-fn add_selected(bits: u32, dy: &[f32], dx: &mut [f32], add: bool) {
-    const LINE: usize = 16;
-    let (dy_lines, dy_rest) = dy.as_chunks::<LINE>();
-    let (dx_lines, dx_rest) = dx.as_chunks_mut::<LINE>();
-    let done = dx_lines.len() * LINE;
-    for (line, (dx, dy)) in dx_lines.iter_mut().zip(dy_lines).enumerate() {
-        let bits = bits >> (LINE * line);
-        for i in 0..LINE {
-            let value = selected(bits, i, dy[i]);
-            dx[i] = if add { dx[i] + value } else { value };
+fn spread_plain(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
+    let (channels, row) = (shape.channels, shape.width * shape.channels);
+    let windows = dy.chunks_exact(channels).enumerate();
+    for (pixel, dy) in windows {
+        let (i, j) = (pixel / (shape.width / 2), pixel % (shape.width / 2));
+        let corner = 2 * i * row + 2 * j * channels;
+        let places = [corner, corner + channels, corner + row, corner + row + channels];
+        for first in (0..channels).step_by(BITS) {
+            let count = BITS.min(channels - first);
+            let found = places.map(|place| read(x, place + first, count));
+            let any = found[0] | found[1] | found[2] | found[3];
+            let mut free = u32::MAX;
+            for (place, found) in places.iter().zip(found) {
+                let hit = !(found ^ any) & free;
+                free &= !hit;
+                let (dx, dy) = (&mut dx[place + first..][..count], &dy[first..][..count]);
+                let (dx_lines, dx_rest) = dx.as_chunks_mut::<LINE>();
+                let (dy_lines, dy_rest) = dy.as_chunks::<LINE>();
+                let lines = dx_lines.len();
+                for (line, (dx, dy)) in dx_lines.iter_mut().zip(dy_lines).enumerate() {
+                    let mask = mask(hit >> (LINE * line));
+                    *dx = core::array::from_fn(|i| selected(mask[i], dy[i]));
+                }
+                // More than 31 bits would be shifted only where nothing is left.
+                let mask = mask(hit.checked_shr((LINE * lines) as u32).unwrap_or(0));
+                let rest = dx_rest.iter_mut().zip(dy_rest).zip(mask);
+                rest.for_each(|((dx, dy), mask)| *dx = selected(mask, *dy));
+            }
         }
     }
-    for (i, (dx, dy)) in dx_rest.iter_mut().zip(dy_rest).enumerate() {
-        let value = selected(bits, done + i, *dy);
-        *dx = if add { *dx + value } else { value };
-    }
+}
+
+/// Floats that are selected at once.
+const LINE: usize = 16;
+
+/// All ones where a bit is set.
+#[inline(always)]
+fn mask(bits: u32) -> [u32; LINE] {
+    core::array::from_fn(|i| if bits & 1 << i == 0 { 0 } else { u32::MAX })
+}
+
+/// `value` or 0.
+#[inline(always)]
+fn selected(mask: u32, value: f32) -> f32 {
+    f32::from_bits(value.to_bits() & mask)
 }
 
 #[cfg(test)]
