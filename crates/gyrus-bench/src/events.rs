@@ -11,10 +11,10 @@ use gyrus_blueprint::Discretization;
 use gyrus_data::fill_batch;
 use gyrus_events::{EventNetwork, EventState, Stimulus, StimulusKind};
 use gyrus_nn::{Network, SpikingSettings, floats, from_safetensors};
-use gyrus_tensor::{Tensor, TensorData, cpu};
+use gyrus_tensor::{Tensor, TensorData, cpu, keep_awake, with_threads};
 use gyrus_train::RunFolder;
 
-use crate::worker::{Timed, timed};
+use crate::worker::{Timed, timed_step};
 
 /// Steps for which a picture is shown.
 pub(crate) const STEPS: usize = 8;
@@ -114,7 +114,10 @@ impl Work {
 
 impl Timed for Work {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        timed(self.threads, count, |_| self.step())
+        // As a program does that answers a stream of pictures: threads do not fall asleep between two.
+        with_threads(self.threads, || {
+            keep_awake(|| (0..count).map(|_| timed_step(|| self.step())).collect::<Result<_>>())
+        })?
     }
 
     fn parameters(&self) -> usize {

@@ -32,12 +32,17 @@ pub(crate) fn timed(
     count: usize,
     mut step: impl FnMut(u64) -> Result<()> + Send,
 ) -> Result<Vec<f64>> {
-    let mut time = |index| {
-        let start = Instant::now();
-        step(index as u64)?;
-        Ok(start.elapsed().as_secs_f64() * 1e6)
-    };
-    with_threads(threads, || (0..count).map(&mut time).collect())?
+    with_threads(threads, || (0..count).map(|index| timed_step(|| step(index as u64))).collect())?
+}
+
+/// Does `step` once and returns the microseconds that it took.
+///
+/// # Errors
+/// When the step fails.
+pub(crate) fn timed_step(step: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    step()?;
+    Ok(start.elapsed().as_secs_f64() * 1e6)
 }
 
 #[derive(Deserialize)]

@@ -13,6 +13,7 @@ mod error;
 mod layer;
 mod membrane;
 mod network;
+mod pipeline;
 mod plan;
 pub mod simulation;
 mod weights;

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::EventsError;
 use crate::layer::{Memory, Signal};
 use crate::membrane::{Current, Membranes};
+use crate::pipeline;
 use crate::plan::{Form, Unit, Work, compile};
 use crate::weights::{Sums, Synapses};
 
@@ -54,6 +55,19 @@ pub struct NodeCounts {
     pub membrane_updates: u64,
     /// Spikes that left the node.
     pub spikes: u64,
+}
+
+impl NodeCounts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            accumulates: self.accumulates + other.accumulates,
+            multiply_accumulates: self.multiply_accumulates + other.multiply_accumulates,
+            membrane_updates: self.membrane_updates + other.membrane_updates,
+            spikes: self.spikes + other.spikes,
+        }
+    }
 }
 
 /// What neurons put out at every step.
@@ -100,22 +114,19 @@ impl Outcome {
     /// What all nodes executed together.
     #[must_use]
     pub fn total(&self) -> NodeCounts {
-        self.counts.iter().fold(NodeCounts::default(), |sum, node| NodeCounts {
-            accumulates: sum.accumulates + node.accumulates,
-            multiply_accumulates: sum.multiply_accumulates + node.multiply_accumulates,
-            membrane_updates: sum.membrane_updates + node.membrane_updates,
-            spikes: sum.spikes + node.spikes,
-        })
+        self.counts.iter().fold(NodeCounts::default(), |sum, &node| sum.plus(node))
     }
 }
 
 /// A spiking blueprint with its numbers, ready to run event by event. It does not change; see [`EventState`].
 pub struct EventNetwork {
     names: Vec<String>,
-    units: Vec<Unit>,
+    pub(crate) units: Vec<Unit>,
     stimulus: StimulusKind,
     inputs: usize,
     outputs: usize,
+    /// Whether units are worth running side by side, see [`crate::pipeline`].
+    pipelined: bool,
 }
 
 /// State of one sample, and the memory that a run works in; serves one run after the other.
@@ -125,13 +136,15 @@ pub struct EventState {
 }
 
 #[derive(Default)]
-struct UnitState {
+pub(crate) struct UnitState {
     out: Signal,
     /// The input as a row of numbers, where it is a sum or events that must become one.
     row: Vec<f32>,
     sums: Sums,
     membranes: Membranes,
     memory: Memory,
+    /// Of the Output node: what it said at every step.
+    answer: Vec<f32>,
 }
 
 impl EventNetwork {
@@ -159,6 +172,7 @@ impl EventNetwork {
             stimulus,
             inputs: width(|work| matches!(work, Work::Input)),
             outputs: width(|work| matches!(work, Work::Output)),
+            pipelined: pipeline::pays(&units),
             units,
         })
     }
@@ -180,7 +194,9 @@ impl EventNetwork {
         usize::from(self.stimulus == StimulusKind::Once)
     }
 
-    /// Runs one sample for `steps`, from the state before the first step. `record` keeps what all neurons put out.
+    /// Runs one sample for `steps`, from the state before the first step. `record` keeps what all neurons put out. On a
+    /// pool of several threads, large networks without cycles run the units of different steps side by side: for many samples in turn, keep its threads
+    /// awake ([`gyrus_kernels::keep_awake`]).
     ///
     /// # Errors
     /// If the sample is not of the kind and size that the network takes, or a potential is not a finite number.
@@ -192,19 +208,38 @@ impl EventNetwork {
         record: bool,
     ) -> Result<Outcome, EventsError> {
         self.check(stimulus, steps)?;
-        let mut outcome =
-            Outcome { counts: vec![NodeCounts::default(); self.names.len()], ..Outcome::default() };
-        if record {
-            outcome.records = self.empty_records();
+        if self.pipelined
+            && !record
+            && rayon::current_num_threads() > 1
+            && rayon::current_thread_index().is_some()
+        {
+            self.begin(state);
+            if let Some(counts) = pipeline::run(self, &mut state.units, stimulus, steps) {
+                return Ok(self.outcome(counts, state));
+            }
+            // The error is that of the first step and unit, whichever met one first.
         }
+        self.run_in_turn(state, stimulus, steps, record)
+    }
+
+    /// [`Self::run`] on one thread.
+    fn run_in_turn(
+        &self,
+        state: &mut EventState,
+        stimulus: Stimulus<'_>,
+        steps: usize,
+        record: bool,
+    ) -> Result<Outcome, EventsError> {
+        let mut counts = self.no_counts();
+        let mut records = if record { self.empty_records() } else { Vec::new() };
         self.begin(state);
         for step in 0..steps {
             let mut recorded = 0;
             for index in 0..self.units.len() {
-                self.step(index, &mut state.units, stimulus, step, &mut outcome)?;
+                self.step(index, &mut state.units, stimulus, step, &mut counts)?;
                 if record && let Work::Neurons(..) = self.units[index].work {
                     let node = &state.units[index];
-                    match &mut outcome.records[recorded].output {
+                    match &mut records[recorded].output {
                         Recorded::Spikes(bits) => bits.extend(&node.membranes.words),
                         Recorded::Numbers(numbers) => {
                             let start = numbers.len();
@@ -216,7 +251,18 @@ impl EventNetwork {
                 }
             }
         }
-        Ok(outcome)
+        Ok(Outcome { records, ..self.outcome(counts, state) })
+    }
+
+    /// Counts before the first step, one for each node.
+    pub(crate) fn no_counts(&self) -> Vec<NodeCounts> {
+        vec![NodeCounts::default(); self.names.len()]
+    }
+
+    fn outcome(&self, counts: Vec<NodeCounts>, state: &mut EventState) -> Outcome {
+        let said = self.units.iter().position(|unit| matches!(unit.work, Work::Output));
+        let answer = said.map_or_else(Vec::new, |index| std::mem::take(&mut state.units[index].answer));
+        Outcome { answer, counts, records: Vec::new() }
     }
 
     /// Runs many samples, on all threads of the current pool; the results are those of [`EventNetwork::run`].
@@ -229,7 +275,10 @@ impl EventNetwork {
         steps: usize,
         record: bool,
     ) -> Result<Vec<Outcome>, EventsError> {
-        let run = |state: &mut EventState, stimulus: &Stimulus<'_>| self.run(state, *stimulus, steps, record);
+        let run = |state: &mut EventState, stimulus: &Stimulus<'_>| {
+            self.check(*stimulus, steps)?;
+            self.run_in_turn(state, *stimulus, steps, record)
+        };
         let outcomes: Vec<_> = stimuli.par_iter().map_init(EventState::default, run).collect();
         outcomes.into_iter().collect()
     }
@@ -285,6 +334,7 @@ impl EventNetwork {
         state.units.resize_with(self.units.len(), UnitState::default);
         for (unit, state) in self.units.iter().zip(&mut state.units) {
             state.out.begin(unit.output, unit.outputs);
+            state.answer.clear();
             let sums = |synapses: &Synapses, sums: &mut Sums| {
                 if sums.sums.len() == synapses.sums_len() {
                     // A run that ended in an error may have left some.
@@ -321,46 +371,79 @@ impl EventNetwork {
         states: &mut [UnitState],
         stimulus: Stimulus<'_>,
         step: usize,
-        outcome: &mut Outcome,
+        counts: &mut [NodeCounts],
     ) -> Result<(), EventsError> {
         let unit = &self.units[index];
-        let over = self.stimulus == StimulusKind::Once && step == 1;
-        if unit.output == Form::Constant && step > 0 && !matches!(unit.work, Work::Output) {
-            if over {
-                states[index].out.row.fill(0.0);
-            }
-            return Ok(());
-        }
-        let alone = unit.sources.len() == 1 && unit.delayed.is_empty();
-        if !alone && !unit.sources.is_empty() {
-            let mut row = std::mem::take(&mut states[index].row);
-            self.sum(unit, states, &mut row);
-            states[index].row = row;
+        let mut row = std::mem::take(&mut states[index].row);
+        if !unit.is_alone() && !self.rests(unit, step) {
+            let sources = unit.sources.iter().chain(&unit.delayed);
+            self.sum(unit, sources.map(|&source| &states[source].out), &mut row);
         }
         let mut own = std::mem::take(&mut states[index]);
-        let result = match &unit.work {
-            Work::Input => {
-                enter(stimulus, step, self.inputs, &mut own.out);
-                Ok(())
-            }
-            _ => {
-                let source = unit.sources.first().map(|&source| &states[source].out);
-                self.work(unit, source.filter(|_| alone), &mut own, step, outcome)
-            }
-        };
+        own.row = row;
+        let source = unit.sources.first().map(|&source| &states[source].out);
+        let result = self.run_unit(unit, source, &mut own, stimulus, step, counts);
         states[index] = own;
         result
     }
 
-    /// The sum of what comes in, as a row of numbers.
-    fn sum(&self, unit: &Unit, states: &[UnitState], row: &mut Vec<f32>) {
+    /// Whether a constant signal has nothing to do any more.
+    fn rests(&self, unit: &Unit, step: usize) -> bool {
+        unit.output == Form::Constant && step > 0 && !matches!(unit.work, Work::Output)
+    }
+
+    /// One step of a unit whose sources' signals, of which `first` is the first, are those of this step.
+    pub(crate) fn step_of<'a>(
+        &self,
+        unit: &Unit,
+        own: &mut UnitState,
+        sources: impl Iterator<Item = &'a UnitState> + Clone,
+        (stimulus, step): (Stimulus<'_>, usize),
+        counts: &mut [NodeCounts],
+    ) -> Result<(), EventsError> {
+        let signals = sources.map(|source| &source.out);
+        if !unit.is_alone() && !self.rests(unit, step) {
+            let mut row = std::mem::take(&mut own.row);
+            self.sum(unit, signals.clone(), &mut row);
+            own.row = row;
+        }
+        self.run_unit(unit, signals.clone().next(), own, stimulus, step, counts)
+    }
+
+    /// One step of a unit on its only source, or on the row of the sum of all.
+    fn run_unit(
+        &self,
+        unit: &Unit,
+        first: Option<&Signal>,
+        own: &mut UnitState,
+        stimulus: Stimulus<'_>,
+        step: usize,
+        counts: &mut [NodeCounts],
+    ) -> Result<(), EventsError> {
+        if self.rests(unit, step) {
+            if self.stimulus == StimulusKind::Once && step == 1 {
+                own.out.row.fill(0.0);
+            }
+            return Ok(());
+        }
+        match &unit.work {
+            Work::Input => {
+                enter(stimulus, step, self.inputs, &mut own.out);
+                Ok(())
+            }
+            _ => self.work(unit, first.filter(|_| unit.is_alone()), own, step, counts),
+        }
+    }
+
+    /// The sum of what comes in, from the sources and then those that come a step later, as a row of numbers.
+    fn sum<'a>(&self, unit: &Unit, signals: impl Iterator<Item = &'a Signal>, row: &mut Vec<f32>) {
         row.resize(unit.inputs, 0.0);
         let mut first = true;
         let mut term = Vec::new();
         let mut before = Vec::new();
-        for &source in unit.sources.iter().chain(&unit.delayed) {
+        let sources = unit.sources.iter().chain(&unit.delayed);
+        for (&source, signal) in sources.zip(signals) {
             let form = self.units[source].output;
-            let signal = &states[source].out;
             if first {
                 signal.write(form, row);
                 first = false;
@@ -385,18 +468,17 @@ impl EventNetwork {
         source: Option<&Signal>,
         own: &mut UnitState,
         step: usize,
-        outcome: &mut Outcome,
+        counts: &mut [NodeCounts],
     ) -> Result<(), EventsError> {
         let summed = Signal { row: std::mem::take(&mut own.row), ..Signal::default() };
         let from = source.unwrap_or(&summed);
-        let counts = &mut outcome.counts;
         let mut row_for_events = Vec::new();
         match &unit.work {
             Work::Input => {}
             Work::Output => {
-                let start = outcome.answer.len();
-                outcome.answer.resize(start + unit.outputs, 0.0);
-                from.write(unit.input, &mut outcome.answer[start..]);
+                let start = own.answer.len();
+                own.answer.resize(start + unit.outputs, 0.0);
+                from.write(unit.input, &mut own.answer[start..]);
             }
             Work::Synapses(synapses) => {
                 let counts = &mut counts[synapses.node];

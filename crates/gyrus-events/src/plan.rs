@@ -64,6 +64,13 @@ pub(crate) struct Unit {
     pub(crate) work: Work,
 }
 
+impl Unit {
+    /// Whether its input is what its only source says, rather than a sum.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.sources.is_empty() || self.sources.len() == 1 && self.delayed.is_empty()
+    }
+}
+
 /// Height, width and channels of a blueprint shape; features are one pixel.
 fn picture(shape: &Shape) -> [usize; 3] {
     match shape[..] {

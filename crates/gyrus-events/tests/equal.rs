@@ -97,6 +97,9 @@ fn run_events(
     let mut state = EventState::default();
     for (stimulus, outcome) in stimuli.iter().zip(&all).rev() {
         assert_eq!(&network.run(&mut state, *stimulus, settings.steps, true).unwrap(), outcome);
+        // Without records, units of a large network run side by side.
+        let unrecorded = network.run(&mut state, *stimulus, settings.steps, false).unwrap();
+        assert_eq!(unrecorded, Outcome { records: Vec::new(), ..outcome.clone() });
     }
     all
 }
@@ -260,6 +263,49 @@ fn pools_of_every_kind() {
             .node("answer", NodeKind::affine(10))
             .node("c", lif());
         check(builder);
+    }
+}
+
+/// Large enough for its units to run side by side, with an edge around some of them.
+fn large() -> BlueprintBuilder {
+    Blueprint::builder("large")
+        .input([2, 28, 28])
+        .node("first", NodeKind::conv2d(12, 3).padding(1))
+        .node("a", lif())
+        .node("second", NodeKind::conv2d(12, 3).padding(1))
+        .node("sum", NodeKind::soft_if(1.0))
+        .edge("a", "sum")
+        .node("pool", NodeKind::max_pool2d(2))
+        .node("third", NodeKind::conv2d(6, 3))
+        .node("b", lif())
+        .node("flatten", NodeKind::flatten())
+        .node("answer", NodeKind::affine(10))
+}
+
+#[test]
+fn large_networks_side_by_side() {
+    check(large());
+}
+
+#[test]
+fn an_error_side_by_side_is_that_of_one_after_the_other() {
+    let blueprint = large().build().unwrap();
+    let mut parameters = parameters(&blueprint);
+    // What the last layer makes of the first spikes overflows, and a potential of the first layer later.
+    for (name, weight) in [("third.weight", 1e38), ("first.weight", 3e37)] {
+        parameters.get_mut(name).unwrap().values.fill(weight);
+    }
+    let time = Discretization { dt_ms: 1.0, integration: Integration::Exact };
+    let network = EventNetwork::new(&blueprint, &parameters, time, StimulusKind::Constant).unwrap();
+    let x = vec![1.0; network.inputs()];
+    let run = || {
+        let stimulus = Stimulus::Constant(&x);
+        network.run(&mut EventState::default(), stimulus, 50, false).unwrap_err().to_string()
+    };
+    let alone = with_threads(1, run).unwrap();
+    assert!(alone.contains("finite"), "{alone}");
+    for _ in 0..20 {
+        assert_eq!(with_threads(3, run).unwrap(), alone);
     }
 }
 

@@ -1,0 +1,158 @@
+//! One sample on several threads: units of different steps side by side.
+//!
+//! A unit can run a step once all of its sources have, and all that listen to it have heard its last one; so while a layer
+//! is at step `t`, the one before the layer before it is at `t + 1`. What each computes does not depend on who computes it or
+//! when, so results are those of one thread. Cost: a look at the progress of a few units for each step of one.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use crate::network::{EventNetwork, NodeCounts, Stimulus, UnitState};
+use crate::plan::{Unit, Work};
+
+/// Membranes of a network below which handing over costs more than it brings.
+const FEWEST_MEMBRANES: usize = 8192;
+/// Threads that find something to do in a chain of layers.
+const MOST_THREADS: usize = 4;
+
+/// Whether running units side by side pays: there is much to do, and nothing runs in a circle.
+pub(crate) fn pays(units: &[Unit]) -> bool {
+    let membranes = units.iter().filter(|unit| matches!(unit.work, Work::Neurons(..)));
+    let membranes: usize = membranes.map(|unit| unit.outputs).sum();
+    membranes >= FEWEST_MEMBRANES && units.iter().all(|unit| unit.delayed.is_empty())
+}
+
+struct Run<'a> {
+    network: &'a EventNetwork,
+    states: Vec<RwLock<UnitState>>,
+    /// Steps that each unit has done.
+    done: Vec<AtomicUsize>,
+    /// Whether someone works on the unit.
+    taken: Vec<AtomicBool>,
+    /// The units that listen to each.
+    listeners: Vec<Vec<usize>>,
+    stimulus: Stimulus<'a>,
+    steps: usize,
+    failed: AtomicBool,
+}
+
+/// Runs all steps on the threads of the current pool, and returns what was executed; none where a unit failed.
+pub(crate) fn run(
+    network: &EventNetwork,
+    states: &mut Vec<UnitState>,
+    stimulus: Stimulus<'_>,
+    steps: usize,
+) -> Option<Vec<NodeCounts>> {
+    let count = states.len();
+    let mut listeners = vec![Vec::new(); count];
+    for (index, unit) in network.units.iter().enumerate() {
+        unit.sources.iter().for_each(|&source| listeners[source].push(index));
+    }
+    let run = Run {
+        network,
+        states: states.drain(..).map(RwLock::new).collect(),
+        done: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
+        listeners,
+        stimulus,
+        steps,
+        failed: AtomicBool::new(false),
+    };
+    let threads = rayon::current_num_threads().min(MOST_THREADS);
+    let mut counts = vec![network.no_counts(); threads];
+    rayon::scope(|scope| {
+        let (own, others) = counts.split_at_mut(1);
+        for counts in others {
+            let run = &run;
+            scope.spawn(move |_| run.take_part(counts));
+        }
+        run.take_part(&mut own[0]);
+    });
+    let failed = run.failed.into_inner();
+    states.extend(
+        run.states.into_iter().map(|state| state.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    );
+    if failed {
+        return None;
+    }
+    let sum = |mut all: Vec<NodeCounts>, counts: Vec<NodeCounts>| {
+        all.iter_mut().zip(counts).for_each(|(all, counts)| *all = all.plus(counts));
+        all
+    };
+    counts.into_iter().reduce(sum)
+}
+
+/// Ends the run for the others when one panics.
+struct Watch<'a>(&'a AtomicBool);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Does what there is to do until all is done.
+    fn take_part(&self, counts: &mut [NodeCounts]) {
+        let _watch = Watch(&self.failed);
+        let mut idle = 0u32;
+        while !self.failed.load(Ordering::Acquire) {
+            // Those next to the answer first, so that those before them may go on.
+            let mut units = (0..self.states.len()).rev();
+            if units.any(|index| self.advance(index, counts)) {
+                idle = 0;
+                continue;
+            }
+            if self.done.iter().all(|done| done.load(Ordering::Acquire) == self.steps) {
+                return;
+            }
+            idle += 1;
+            // Other programs may need the core more.
+            if idle.is_multiple_of(64) {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// The next step of a unit, if it can be run now.
+    fn next(&self, index: usize) -> Option<usize> {
+        let done = |unit: usize| self.done[unit].load(Ordering::Acquire);
+        let step = done(index);
+        let unit = &self.network.units[index];
+        let ready = step < self.steps
+            && unit.sources.iter().all(|&source| done(source) > step)
+            && self.listeners[index].iter().all(|&listener| done(listener) >= step);
+        ready.then_some(step)
+    }
+
+    /// Runs the next step of a unit if it can be run, and says whether it did.
+    fn advance(&self, index: usize, counts: &mut [NodeCounts]) -> bool {
+        if self.next(index).is_none() || self.taken[index].swap(true, Ordering::Acquire) {
+            return false;
+        }
+        // Someone may have run it since.
+        let step = self.next(index);
+        if let Some(step) = step {
+            self.run(index, step, counts);
+            self.done[index].store(step + 1, Ordering::Release);
+        }
+        self.taken[index].store(false, Ordering::Release);
+        step.is_some()
+    }
+
+    fn run(&self, index: usize, step: usize, counts: &mut [NodeCounts]) {
+        let unit = &self.network.units[index];
+        let mut own = self.states[index].write().unwrap_or_else(PoisonError::into_inner);
+        let read = |&source: &usize| self.states[source].read().unwrap_or_else(PoisonError::into_inner);
+        let sources: Vec<_> = unit.sources.iter().map(read).collect();
+        let sources = sources.iter().map(|source| &**source);
+        let result = self.network.step_of(unit, &mut own, sources, (self.stimulus, step), counts);
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
