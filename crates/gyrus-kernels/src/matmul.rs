@@ -19,6 +19,8 @@ const SUM_COLUMNS: usize = 256;
 const OUTPUTS: usize = 96;
 /// Strips of 16 inputs that one task sums up.
 const STRIPS: usize = 4;
+/// Elements of a weight from which both are twice as many: fewer reads of what no cache holds.
+const LARGE: usize = 1 << 18;
 /// Rows that a task takes through all of its tiles before the next ones: they stay in the second cache.
 const DEPTH: usize = 256;
 /// Floats of the left operand that one task takes through its panels, at most: they stay in the second cache.
@@ -175,9 +177,17 @@ pub(crate) fn add_linear_weight_gradient(
 /// Copies strips of 16 columns out of `x`, `[rows, inputs]`.
 fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
     move |first, columns, strip| {
-        for (row, to) in strip.chunks_exact_mut(PANEL).enumerate() {
-            to[..columns].copy_from_slice(&x[row * inputs + first..][..columns]);
-            to[columns..].fill(0.0);
+        let rows = strip.as_chunks_mut::<PANEL>().0.iter_mut().zip(x.chunks_exact(inputs));
+        if columns == PANEL {
+            // A whole panel is a copy of known size.
+            for (to, row) in rows {
+                to.copy_from_slice(&row[first..][..PANEL]);
+            }
+        } else {
+            for (to, row) in rows {
+                to[..columns].copy_from_slice(&row[first..][..columns]);
+                to[columns..].fill(0.0);
+            }
         }
     }
 }
@@ -193,7 +203,9 @@ pub(crate) fn weight_gradient(
 ) {
     assert_eq!(dw.len(), outputs * inputs, "dw is [outputs, inputs]");
     let height = row_height();
-    let group = OUTPUTS.next_multiple_of(height);
+    let large = inputs * outputs >= LARGE;
+    let (most_outputs, most_strips) = if large { (2 * OUTPUTS, 2 * STRIPS) } else { (OUTPUTS, STRIPS) };
+    let group = most_outputs.next_multiple_of(height);
     let (strips, groups) = (inputs.div_ceil(PANEL), outputs.div_ceil(group));
     let serial = rows * inputs * outputs < SERIAL_OPERATIONS;
     let target = SharedMut(dw.as_mut_ptr());
@@ -208,9 +220,9 @@ pub(crate) fn weight_gradient(
             fill(first, PANEL.min(inputs - first), to);
         });
         let (packed, all_strips) = (&*packed, &*all_strips);
-        for_each_task(strips.div_ceil(STRIPS) * groups, serial, |task| {
-            let (first_strip, first) = (task / groups * STRIPS, task % groups * group);
-            let (strips, count) = (STRIPS.min(strips - first_strip), group.min(outputs - first));
+        for_each_task(strips.div_ceil(most_strips) * groups, serial, |task| {
+            let (first_strip, first) = (task / groups * most_strips, task % groups * group);
+            let (strips, count) = (most_strips.min(strips - first_strip), group.min(outputs - first));
             let columns = (strips * PANEL).min(inputs - first_strip * PANEL);
             let stride = strips * PANEL;
             with_scratch(count.next_multiple_of(height) * stride, |sums| {
@@ -287,14 +299,37 @@ fn row_height() -> usize {
 
 /// Rearranges `[rows, columns]` into blocks of `height` columns, each `[rows, height]`, the last one narrower.
 fn pack_rows(x: &[f32], (rows, columns): (usize, usize), height: usize, serial: bool, packed: &mut [f32]) {
+    const ROWS: usize = 64;
+    const BLOCKS: usize = 16;
     let target = SharedMut(packed.as_mut_ptr());
-    for_each_task(columns.div_ceil(height), serial, |block| {
-        let first = block * height;
-        let width = height.min(columns - first);
-        // SAFETY: each task has a block of its own, behind whole ones.
-        let block = unsafe { target.slice(first * rows, rows * width) };
-        for (row, to) in block.chunks_exact_mut(width).enumerate() {
-            to.copy_from_slice(&x[row * columns + first..][..width]);
+    let blocks = columns.div_ceil(height);
+    let across = blocks.div_ceil(BLOCKS);
+    // Few rows at a time, so that a cache line is still there when the next block wants the rest of it.
+    for_each_task(rows.div_ceil(ROWS) * across, serial, |task| {
+        let (first_row, first_block) = (task / across * ROWS, task % across * BLOCKS);
+        let count = ROWS.min(rows - first_row);
+        for block in first_block..blocks.min(first_block + BLOCKS) {
+            let first = block * height;
+            let width = height.min(columns - first);
+            // SAFETY: each task has rows of its own in each of its blocks, which lie behind whole ones.
+            let to = unsafe { target.slice(first * rows + first_row * width, count * width) };
+            let from = x[first_row * columns..].chunks(columns).map(|row| &row[first..][..width]);
+            match width {
+                // The usual heights, as copies of known size.
+                12 => to
+                    .as_chunks_mut::<12>()
+                    .0
+                    .iter_mut()
+                    .zip(from)
+                    .for_each(|(to, row)| to.copy_from_slice(row)),
+                6 => to
+                    .as_chunks_mut::<6>()
+                    .0
+                    .iter_mut()
+                    .zip(from)
+                    .for_each(|(to, row)| to.copy_from_slice(row)),
+                _ => to.chunks_exact_mut(width).zip(from).for_each(|(to, row)| to.copy_from_slice(row)),
+            }
         }
     });
 }
