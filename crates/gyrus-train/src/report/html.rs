@@ -18,7 +18,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// Characters that turn the text after them around.
-fn is_direction_override(letter: char) -> bool {
+pub(super) fn is_direction_override(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
