@@ -44,8 +44,8 @@ impl Model {
         let texts = tokens.iter().map(|&token| names.text(token)).collect();
         let marks = tokens.iter().map(|&token| names.plain(token).is_none()).collect();
         let predictions = Predictions::new(&self.decoder, &observation, &tokens, top, &mut names)?;
-        let mut patterns = patterns::of_text(&observation, false);
-        patterns.extend(patterns::induction(&self.decoder, &tokens, &names)?);
+        let induction = patterns::induction(&self.decoder, &tokens, &names)?;
+        let patterns = induction.into_iter().chain(patterns::of_text(&observation, false)).collect();
         Ok(Look { tokens, texts, marks, observation, patterns, predictions: Some(predictions) })
     }
 }

@@ -236,7 +236,9 @@ impl SentenceEncoder {
             return Err(Error::request("tokens of the text", "more", expected));
         }
         let marks = encoding.get_special_tokens_mask().iter().map(|&mark| mark == 1).collect();
-        Ok((encoding.get_ids().to_vec(), encoding.get_tokens().to_vec(), marks))
+        // The fast way of encoding leaves the texts of tokens out.
+        let text = |&token: &u32| self.tokenizer.id_to_token(token).unwrap_or_else(|| format!("<{token}>"));
+        Ok((encoding.get_ids().to_vec(), encoding.get_ids().iter().map(text).collect(), marks))
     }
 
     fn encoding(&self, text: &str) -> Result<tokenizers::Encoding> {

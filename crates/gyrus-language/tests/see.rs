@@ -167,7 +167,7 @@ fn a_real_model_is_surprised_by_what_is_surprising() {
     };
     assert!(sure(0) < 0.2 && sure(look.observation.layers()) > 0.4, "{} and {}", sure(0), sure(5));
     let patterns: Vec<Pattern> = look.patterns.iter().map(|found| found.pattern).collect();
-    assert_eq!(patterns, [Pattern::Previous, Pattern::First, Pattern::Own, Pattern::Induction]);
+    assert_eq!(patterns, [Pattern::Induction, Pattern::Previous, Pattern::First, Pattern::Own]);
     assert!(look.patterns.iter().all(|found| found.scores.len() == 40));
     for found in &look.patterns {
         println!("{}: {:.3?}", found.pattern.name(), found.scores);

@@ -149,7 +149,9 @@ fn judged(
     top: usize,
 ) -> Result<Vec<Judged>> {
     let (width, vocabulary) = (decoder.config().width, decoder.config().vocabulary);
-    let rows = (LOGITS / vocabulary).max(1);
+    // In parts of about one size: very few rows are multiplied in another order, which may change the last bits.
+    let parts = tokens.len().div_ceil((LOGITS / vocabulary).max(1));
+    let rows = tokens.len().div_ceil(parts);
     let mut places = Vec::with_capacity(tokens.len());
     for rows in stream.chunks(rows * width) {
         let logits = decoder.lens(rows);

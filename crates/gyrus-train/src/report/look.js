@@ -150,7 +150,8 @@
   const read = () => {
     if (!values) return;
     const [from, to] = [data.tokens[row], data.tokens[column]];
-    place.textContent = text(from) + " (" + row + ") gives " + text(to) + " (" + column + ") " + percent(share(row, column));
+    const seen = data.next && column > row ? "nothing: it comes later" : percent(share(row, column));
+    place.textContent = text(from) + " (" + row + ") gives " + text(to) + " (" + column + ") " + seen;
     const order = Array.from({ length: count }, (_, j) => [share(row, j), j]).filter(([value]) => value > 0);
     order.sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     const rows = order.slice(0, 8).map(([value, j]) => [data.texts[data.tokens[j]], value, j === column, "at " + j]);
@@ -227,6 +228,7 @@
     replace(lens, make("h3", title), bars(rows), make("p", said, "soft"));
   };
   if (cells.length) {
+    lens.hidden = false;
     const takeCell = roving(cells, count, showCell);
     takeCell(cells.length - 1, false);
     showCell(cells.length - 1);

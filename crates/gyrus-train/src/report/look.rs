@@ -188,7 +188,8 @@ fn attention(report: &LookReport<'_>) -> String {
     let reach = if report.predicts { "itself and those before it" } else { "all tokens of the text" };
     let mut html = format!(
         "<p class=\"intro\">A head gives each token (a row) shares of attention to {reach} (the columns); a row sums to 1. \
-         The darker, the more. Layers and heads count from 0, as in the names of the tensors. Choose a map to enlarge it.</p>"
+         The darker, the more. Layers and heads count from 0, as in the names of the tensors. Choose a map to enlarge it; \
+         its shares are read from the picture, within 0.4 percentage points.</p>"
     );
     if !report.patterns.is_empty() {
         html.push_str("<div class=\"scroll\"><table class=\"habits\"><tbody>");
@@ -290,7 +291,7 @@ fn lens(report: &LookReport<'_>) -> String {
         let _ = write!(html, "<td>{next}</td>");
     }
     html.push_str(
-        "</tr></tfoot></table></div><div class=\"panel\" id=\"lens-cell\" aria-live=\"polite\"></div>",
+        "</tr></tfoot></table></div><div class=\"panel\" id=\"lens-cell\" aria-live=\"polite\" hidden></div>",
     );
     html.push_str(&lens_charts(report, layers));
     html
@@ -380,7 +381,7 @@ fn data(report: &LookReport<'_>) -> Value {
     let of = |value: &dyn Fn((f64, f64, usize)) -> Value| -> Value {
         report.tokens.iter().map(|token| token.surprise.map(value)).collect()
     };
-    let first = report.patterns.last().and_then(|pattern| pattern.heads.first());
+    let first = report.patterns.first().and_then(|pattern| pattern.heads.first());
     json!({
         "tokens": tokens,
         "surprisal": of(&|surprise| short(surprise.0)),

@@ -108,7 +108,7 @@ fn percent(probability: f64) -> String {
 fn summary(look: &Look) -> Result<(), Failure> {
     let seen = &look.observation;
     if let Some(predictions) = &look.predictions {
-        say("token                     surprise   instead of")?;
+        say("token                     surprise   expected")?;
         for (index, place) in predictions.places.iter().take(SHOWN).enumerate() {
             let bits = place.surprisal_bits.map_or(String::new(), |bits| format!("{bits:5.1} bits"));
             // What was the most probable, where it was another.
