@@ -16,6 +16,7 @@ use gyrus_blueprint::Blueprint;
 use gyrus_data::Task;
 
 pub use confusion::Confusion;
+pub use html::grouped;
 pub use language::{LanguageReport, render_language};
 pub use look::{LookLens, LookPattern, LookReport, LookToken, render_look};
 

@@ -54,7 +54,7 @@ impl Decoder {
             }
         }
         if rows > 0 {
-            self.pass(sequences, &pieces, &mut logits, observation.as_deref_mut());
+            self.pass(sequences, &pieces, &mut logits, observation);
         }
         logits
     }

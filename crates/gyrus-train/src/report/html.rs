@@ -31,7 +31,8 @@ pub(super) fn shortened(text: &str, letters: usize) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(count: u128) -> String {
+#[must_use]
+pub fn grouped(count: u128) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -75,7 +75,10 @@
     }
     replace(panel, ...children);
   };
-  const takeToken = roving(tokens, 1, showToken);
+  const takeToken = roving(tokens, 1, (index) => {
+    showToken(index);
+    if (index < count) showRow(index);
+  });
   tokens.forEach((token, index) => token.addEventListener("mouseenter", () => showToken(index)));
   takeToken(tokens.length - 1, false);
   showToken(tokens.length - 1);
@@ -162,6 +165,12 @@
     column = 0;
     for (let j = 1; j < count; j++) if (values[row * count + j] > values[row * count + column]) column = j;
   };
+  const showRow = (index) => {
+    row = index;
+    if (!values) return;
+    strongest();
+    read();
+  };
   const showMap = (index) => {
     chosen = index;
     press(maps, index);
@@ -208,7 +217,8 @@
     column = Math.max(0, Math.min(count - 1, column + step[1]));
     read();
   });
-  new ResizeObserver(draw).observe(canvas.parentElement);
+  // In the next frame, because drawing may change the size that is observed.
+  new ResizeObserver(() => requestAnimationFrame(draw)).observe(canvas.parentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   find("#large").hidden = false;
   if (maps.length) go(data.first);

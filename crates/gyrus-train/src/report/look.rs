@@ -162,7 +162,8 @@ fn text(report: &LookReport<'_>) -> String {
         }
     }
     if !report.predicts {
-        return tokens + "</div>";
+        let intro = "<p class=\"intro\">Choose a token to see what it looks at in the map that is enlarged below.</p>";
+        return format!("{intro}{tokens}</div>");
     }
     tokens.push_str("<button type=\"button\" class=\"token end\">next</button></div>");
     let mut panel = String::from("<h3>After the whole text the model expects</h3><ol class=\"bars\">");
@@ -177,7 +178,8 @@ fn text(report: &LookReport<'_>) -> String {
     }
     format!(
         "<p class=\"intro\">Each token is coloured by how much it surprised the model, in bits: 1 bit is a coin that falls as \
-         guessed or not, 10 bits are one in a thousand. Choose a token to see what was expected in its place.</p>\
+         guessed or not, 10 bits are one in a thousand. Choose a token to see what was \
+         expected in its place, and what it looks at in the map that is enlarged below.</p>\
          <div class=\"beside\"><div>{tokens}<p class=\"scale\">expected <i></i> {SURPRISING_BITS} bits and more</p></div>\
          <div class=\"panel\" id=\"expected\" aria-live=\"polite\">{panel}</ol></div></div>"
     )
@@ -207,10 +209,11 @@ fn attention(report: &LookReport<'_>) -> String {
         html.push_str("</tbody></table></div>");
     }
     // As many beside each other as the page is wide, within what can be seen and what is no waste.
-    let side = (900 / heads.max(1)).clamp(36, 112);
+    let side = (950 / heads.max(1)).saturating_sub(6).clamp(36, 112);
+    let sharp = if report.tokens.len() <= side { " sharp" } else { "" };
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table class=\"maps\" style=\"--side:{side}px\"><thead><tr><th></th>"
+        "<div class=\"scroll\"><table class=\"maps{sharp}\" style=\"--side:{side}px\"><thead><tr><th></th>"
     );
     for head in 0..heads {
         let _ = write!(html, "<th scope=\"col\">{head}</th>");

@@ -6,7 +6,7 @@ use clap::Args;
 use gyrus_language::see::{Candidate, Look, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
 use gyrus_tensor::with_threads;
-use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, render_look};
+use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
 use gyrus_train::write_atomically;
 use serde_json::{Value, json};
 
@@ -60,6 +60,12 @@ struct Kind {
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let text = read_text(&arguments.text)?;
     let path = fetched(&arguments.model)?;
+    if path.join("blueprint.toml").is_file() {
+        return Err(Failure::Caller(format!(
+            "{} is the run of a network without language: got a blueprint, expected a language model or a sentence encoder",
+            path.display()
+        )));
+    }
     let name = name_of(&arguments.model);
     let (kind, look) = if SentenceEncoder::is_in(&path)? {
         let encoder = SentenceEncoder::open(&path)?;
@@ -136,8 +142,7 @@ fn summary(look: &Look) -> Result<(), Failure> {
     }
     let habits: Vec<String> = habits(look)
         .into_iter()
-        .filter(|(_, heads)| !heads.is_empty())
-        .map(|(description, heads)| {
+        .map(|LookPattern { description, heads }| {
             let heads: Vec<String> =
                 heads.iter().map(|(layer, head, score)| format!("{layer}.{head} ({score:.2})")).collect();
             format!("  {description:<40} {}", heads.join(", "))
@@ -170,15 +175,16 @@ fn after_the_text(predictions: &Predictions) -> Result<(), Failure> {
     say(format_args!("logit lens: {} is the most probable {settled}", quoted(answer)))
 }
 
-/// The heads that follow each pattern best, as layer, head and share.
-fn habits(look: &Look) -> Vec<(&'static str, Vec<(usize, usize, f64)>)> {
+/// The patterns that some heads follow, and those that do it best.
+fn habits(look: &Look) -> Vec<LookPattern<'static>> {
     let heads = look.observation.heads();
     let named = look.patterns.iter().map(|pattern| {
         let best = pattern.ranking().into_iter().take(HEADS);
         let best = best.map(|index| (index / heads, index % heads, pattern.scores[index]));
-        (pattern.pattern.description(), best.filter(|(_, _, score)| *score >= HABIT).collect())
+        let heads = best.filter(|(_, _, score)| *score >= HABIT).collect();
+        LookPattern { description: pattern.pattern.description(), heads }
     });
-    named.collect()
+    named.filter(|pattern| !pattern.heads.is_empty()).collect()
 }
 
 fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
@@ -198,7 +204,7 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
         let first = predictions.places.iter().filter(|place| place.rank == Some(1)).count();
         facts.push(("guessed right", format!("{first} of {}", predictions.places.len().saturating_sub(1))));
     }
-    facts.push(("tokens in the vocabulary", kind.vocabulary.to_string()));
+    facts.push(("tokens in the vocabulary", grouped(kind.vocabulary as u128)));
     let pairs = |candidates: &[Candidate]| -> Vec<(&'a str, f64)> {
         let text = |token| predictions.map_or("", |predictions| predictions.text(token));
         candidates.iter().map(|best| (text(best.token), best.probability)).collect()
@@ -223,7 +229,6 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
             lens: predictions.map_or_else(Vec::new, |predictions| lens(predictions, index)),
         }
     });
-    let pattern = |(description, heads)| LookPattern { description, heads };
     render_look(&LookReport {
         name: &kind.name,
         kind: &format!("{} · {heads}", kind.family),
@@ -233,7 +238,7 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
         predicts: predictions.is_some(),
         layers_and_heads: (seen.layers(), seen.heads()),
         map: &|layer, head| seen.map(layer, head),
-        patterns: habits(look).into_iter().filter(|habit| !habit.1.is_empty()).map(pattern).collect(),
+        patterns: habits(look),
         settings: vec![
             ("model", arguments.model.display().to_string()),
             ("Gyrus", env!("CARGO_PKG_VERSION").to_owned()),
