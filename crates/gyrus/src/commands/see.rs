@@ -30,7 +30,7 @@ const SHOWN: usize = 64;
 pub(crate) struct Arguments {
     /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
     model: PathBuf,
-    /// The text to read, at most 512 tokens; - reads it from standard input
+    /// The text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
     text: String,
     /// The page to write; a file of this name is replaced
     #[arg(long, value_name = "FILE.html", default_value = "see.html")]
