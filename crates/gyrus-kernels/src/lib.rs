@@ -8,6 +8,7 @@
 //! - Slices of the wrong length panic: shapes are the caller's to check, and `gyrus-tensor` does.
 //!   [`weights`], which come from files, are checked and return an error.
 
+pub mod attention_maps;
 pub mod convolution;
 pub mod convolution_backward;
 pub mod decoding;

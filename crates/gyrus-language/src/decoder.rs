@@ -7,9 +7,12 @@
 mod forward;
 mod load;
 
+// What is observed goes through in one pass.
+const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
+
 use crate::checkpoint::Checkpoint;
 use crate::tensor::Tensor;
-use crate::{Cache, DecoderConfig, Error, Result};
+use crate::{Cache, DecoderConfig, Error, Observation, Result};
 
 /// A model with its weights.
 #[derive(Clone, Debug)]
@@ -92,7 +95,34 @@ impl Decoder {
         for sequence in &*sequences {
             self.check(sequence)?;
         }
-        Ok(gyrus_kernels::keep_awake(|| self.run(sequences)))
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, None)))
+    }
+
+    /// Reads a text from its begin as [`Self::forward`] does, and keeps what happens inside.
+    ///
+    /// # Errors
+    /// As [`Self::forward`], and [`Error::Request`] for more tokens than can be looked at together.
+    pub fn observe(&self, tokens: &[u32]) -> Result<Observation> {
+        let DecoderConfig { layers, heads, width, .. } = &self.config;
+        let mut observation = Observation::new(tokens.len(), layers.len(), *heads, *width)?;
+        let mut cache = Cache::new(&self.config);
+        let mut sequences = [Sequence { tokens, cache: &mut cache, all_logits: false }];
+        self.check(&sequences[0])?;
+        self.run(&mut sequences, Some(&mut observation));
+        Ok(observation)
+    }
+
+    /// The logits, `[rows, vocabulary]`, that rows of the stream, `[rows, width]`, would become after the last layer: final
+    /// normalisation and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
+    ///
+    /// # Panics
+    /// If `stream` is no whole number of rows.
+    #[must_use]
+    pub fn lens(&self, stream: &[f32]) -> Vec<f32> {
+        assert!(stream.len().is_multiple_of(self.config.width), "the stream is [rows, width]");
+        let mut logits = Vec::new();
+        self.append_logits(stream, &mut logits);
+        logits
     }
 
     fn check(&self, sequence: &Sequence<'_>) -> Result<()> {

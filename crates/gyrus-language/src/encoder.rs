@@ -13,6 +13,7 @@
 
 use std::path::Path;
 
+use gyrus_kernels::attention_maps::encoder_attention_maps;
 use gyrus_kernels::elementwise::{self, add};
 use gyrus_kernels::encoding::{EncoderAttention, encoder_attention};
 use gyrus_kernels::matmul::{linear_packed, pack, packed_len};
@@ -21,7 +22,7 @@ use serde::Deserialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::tensor::Tensor;
-use crate::{Error, Result};
+use crate::{Error, Observation, Result};
 
 /// The shape of an encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +92,7 @@ impl EncoderConfig {
         let wrong = |field: &str, got: String, expected: &str| Err(Error::field(path, field, got, expected));
         let first_position = match (fields.model_type.as_str(), fields.pad_token_id) {
             ("bert", _) => 0,
-            ("roberta" | "xlm-roberta" | "camembert", pad) => pad.unwrap_or(1).saturating_add(1),
+            (kind, pad) if LIKE_ROBERTA.contains(&kind) => pad.unwrap_or(1).saturating_add(1),
             (other, _) => {
                 return wrong(
                     "model_type",
@@ -147,6 +148,12 @@ impl EncoderConfig {
         })
     }
 
+    /// Whether this `model_type` of a `config.json` is that of an encoder.
+    #[must_use]
+    pub fn knows(model_type: &str) -> bool {
+        model_type == "bert" || LIKE_ROBERTA.contains(&model_type)
+    }
+
     /// Tokens that a text may have at most.
     #[must_use]
     pub fn longest_text(&self) -> usize {
@@ -154,6 +161,8 @@ impl EncoderConfig {
     }
 }
 
+/// Kinds of encoders whose positions begin behind their padding.
+const LIKE_ROBERTA: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 /// The largest size that a field may have.
 const MOST: usize = 1 << 24;
 
@@ -267,6 +276,27 @@ impl Encoder {
     /// # Errors
     /// [`Error::Request`] for a token that the vocabulary lacks, or a text that is too long.
     pub fn run(&self, texts: &[&[u32]], memory: &mut EncoderMemory) -> Result<Vec<f32>> {
+        self.pass(texts, memory, None)
+    }
+
+    /// Reads a text as [`Self::run`] does, and keeps what happens inside.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and [`Error::Request`] for more tokens than can be looked at together.
+    pub fn observe(&self, text: &[u32]) -> Result<Observation> {
+        let EncoderConfig { layers, heads, width, .. } = self.config;
+        let mut observation = Observation::new(text.len(), layers, heads, width)?;
+        self.pass(&[text], &mut EncoderMemory::default(), Some(&mut observation))?;
+        Ok(observation)
+    }
+
+    /// What is observed is one text.
+    fn pass(
+        &self,
+        texts: &[&[u32]],
+        memory: &mut EncoderMemory,
+        mut observation: Option<&mut Observation>,
+    ) -> Result<Vec<f32>> {
         let config = &self.config;
         let width = config.width;
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
@@ -300,10 +330,16 @@ impl Encoder {
         let head_width = width / config.heads;
         let attention =
             EncoderAttention { heads: config.heads, head_width, scale: 1.0 / (head_width as f32).sqrt() };
+        if let Some(observation) = &mut observation {
+            observation.add_stream(&x);
+        }
         for layer in &self.layers {
             let query_key_value = &mut wide[..tokens * 3 * width];
             layer.query_key_value.run(&x, query_key_value);
             encoder_attention(&attention, &lengths, query_key_value, blended);
+            if let Some(observation) = &mut observation {
+                observation.add_maps(|maps| encoder_attention_maps(&attention, query_key_value, maps));
+            }
             layer.attention_output.run(blended, sum);
             add(&x, sum, blended);
             normalise(&layer.attention_norm, blended, &mut x);
@@ -313,6 +349,9 @@ impl Encoder {
             layer.down.run(hidden, sum);
             add(&x, sum, blended);
             normalise(&layer.norm, blended, &mut x);
+            if let Some(observation) = &mut observation {
+                observation.add_stream(&x);
+            }
         }
         Ok(x)
     }

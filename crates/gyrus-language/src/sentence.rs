@@ -95,6 +95,11 @@ struct TokenizerFields {
     model_max_length: Option<f64>,
 }
 
+#[derive(Deserialize)]
+struct KindField {
+    model_type: Option<String>,
+}
+
 /// Reads a JSON file.
 fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = read_small(path)?;
@@ -175,6 +180,25 @@ impl SentenceEncoder {
         })
     }
 
+    /// Whether a folder holds an encoder rather than a decoder.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a `config.json` that is no JSON.
+    pub fn is_in(folder: &Path) -> Result<bool> {
+        let config = folder.join("config.json");
+        if !config.is_file() {
+            return Ok(folder.join("modules.json").is_file());
+        }
+        let kind: KindField = read(&config, "the config.json of a model")?;
+        Ok(kind.model_type.is_some_and(|kind| EncoderConfig::knows(&kind)))
+    }
+
+    /// Tokens in the vocabulary.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.encoder.config().vocabulary
+    }
+
     /// Elements of an embedding.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -198,15 +222,37 @@ impl SentenceEncoder {
     /// # Errors
     /// [`Error::Request`] for a text that the vocabulary cannot express.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encoding(text)?.get_ids().to_vec())
+    }
+
+    /// All tokens of a text, how each is written, and which are marks.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a text that the vocabulary cannot express, or that would be cut off.
+    pub(crate) fn whole_text(&self, text: &str) -> Result<(Vec<u32>, Vec<String>, Vec<bool>)> {
+        let encoding = self.encoding(text)?;
+        if !encoding.get_overflowing().is_empty() {
+            let expected = format!("at most the {} that this encoder reads", self.longest_text);
+            return Err(Error::request("tokens of the text", "more", expected));
+        }
+        let marks = encoding.get_special_tokens_mask().iter().map(|&mark| mark == 1).collect();
+        // The fast way of encoding leaves the texts of tokens out.
+        let text = |&token: &u32| self.tokenizer.id_to_token(token).unwrap_or_else(|| format!("<{token}>"));
+        Ok((encoding.get_ids().to_vec(), encoding.get_ids().iter().map(text).collect(), marks))
+    }
+
+    fn encoding(&self, text: &str) -> Result<tokenizers::Encoding> {
         let mut text = format!("{}{text}", self.prompt);
         if self.lower_case {
             text = text.to_lowercase();
         }
-        let encoding = self
-            .tokenizer
+        self.tokenizer
             .encode_fast(text, true)
-            .map_err(|error| Error::request("text", error.to_string(), "a text of this vocabulary"))?;
-        Ok(encoding.get_ids().to_vec())
+            .map_err(|error| Error::request("text", error.to_string(), "a text of this vocabulary"))
+    }
+
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The embedding of each text, `[texts, width]`. The bits of one do not depend on the number of threads.

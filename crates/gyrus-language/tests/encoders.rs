@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::formula::{fill, numbers};
-use gyrus_language::{Checkpoint, Encoder, EncoderConfig, EncoderMemory, Tensor};
+use common::formula::{encoder_checkpoint, numbers};
+use gyrus_language::{Checkpoint, Encoder, EncoderConfig, EncoderMemory};
 use serde_json::{Value, json};
 
 const GOLDEN: &str = include_str!("golden/encoders.json");
@@ -25,14 +25,9 @@ fn config(value: &Value) -> Result<EncoderConfig, String> {
 
 /// The tensors of a case, their names changed.
 fn checkpoint(case: &Value, rename: impl Fn(&str) -> String) -> Checkpoint {
-    let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
-        let shape = numbers(shape);
-        let scale = if shape.len() == 1 { 0.2 } else { 1.5 / (*shape.last().unwrap() as f32).sqrt() };
-        let centre = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
-        (rename(name), Tensor::of_floats(shape, values))
-    });
-    Checkpoint::new(Path::new("golden"), tensors.collect())
+    let tensors = encoder_checkpoint(case).tensors().clone();
+    let renamed = tensors.into_iter().map(|(name, tensor)| (rename(&name), tensor));
+    Checkpoint::new(Path::new("golden"), renamed.collect())
 }
 
 #[test]

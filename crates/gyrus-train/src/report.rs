@@ -1,4 +1,4 @@
-//! `report.html`: a run for the eye, in one file that needs no network and no script.
+//! `report.html`: a run for the eye, in one file that needs no network; but for [`render_look`], no script either.
 //!
 //! Whatever comes from outside (class names, file names, table cells) is escaped, and the page forbids itself to
 //! load anything.
@@ -7,6 +7,7 @@ mod chart;
 mod confusion;
 mod html;
 mod language;
+mod look;
 mod parts;
 mod scale;
 mod spiking;
@@ -15,7 +16,9 @@ use gyrus_blueprint::Blueprint;
 use gyrus_data::Task;
 
 pub use confusion::Confusion;
+pub use html::grouped;
 pub use language::{LanguageReport, render_language};
+pub use look::{LookLens, LookPattern, LookReport, LookToken, render_look};
 
 use crate::{LayerActivity, MetricsRow, RunRecord};
 use html::escaped;
@@ -125,13 +128,19 @@ pub fn render(data: &ReportData<'_>) -> String {
 
 /// A page up to its first element; it forbids itself to load anything.
 fn begin_page(title: &str) -> String {
+    begin_page_with(title, "", &[STYLE])
+}
+
+/// [`begin_page`] with more in its policy and its style.
+fn begin_page_with(title: &str, policy: &str, styles: &[&str]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         img-src data:{policy}\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{}</style>\n\
          </head>\n<body>\n<main>\n",
-        escaped(title)
+        escaped(title),
+        styles.concat(),
     )
 }
 

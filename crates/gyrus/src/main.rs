@@ -26,6 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Learn(Box<commands::learn::Arguments>),
+    See(commands::see::Arguments),
     Predict(commands::predict::Arguments),
     Spike(commands::spike::Arguments),
     Write(commands::write::Arguments),
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Learn(arguments) => commands::learn::run(&arguments),
+        Command::See(arguments) => commands::see::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),

@@ -2,6 +2,32 @@
 
 use crate::decoding::AttentionShape;
 
+/// See [`crate::attention_maps::cached_attention_maps`].
+pub fn attention_maps(shape: &AttentionShape, queries: &[f32], keys: &[f32]) -> Vec<f32> {
+    let AttentionShape { heads, key_value_heads, head_width, scale, softcap, window } = *shape;
+    let (tokens, positions) =
+        (queries.len() / (heads * head_width), keys.len() / (key_value_heads * head_width));
+    let mut maps = vec![0.0; heads * tokens * positions];
+    for head in 0..heads {
+        for token in 0..tokens {
+            let end = positions - tokens + token + 1;
+            let seen = window.map_or(0, |window| end.saturating_sub(window))..end;
+            let weight = |position: usize| {
+                let query = &queries[(token * heads + head) * head_width..];
+                let key = &keys[(position * key_value_heads + head * key_value_heads / heads) * head_width..];
+                let dot: f64 = (0..head_width).map(|i| f64::from(query[i]) * f64::from(key[i])).sum();
+                let score = f64::from(scale) * dot;
+                softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh()).exp()
+            };
+            let sum: f64 = seen.clone().map(weight).sum();
+            for position in seen {
+                maps[(head * tokens + token) * positions + position] = (weight(position) / sum) as f32;
+            }
+        }
+    }
+    maps
+}
+
 /// See [`crate::decoding::attention_cached`], of one sequence.
 pub fn attention_cached(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
     let AttentionShape { heads, key_value_heads, head_width, scale, softcap, window } = *shape;

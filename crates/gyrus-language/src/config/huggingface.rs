@@ -101,6 +101,14 @@ const FAMILIES: &[(&str, Family)] = &[
     ("gpt2", Family::Gpt2),
 ];
 
+impl Family {
+    /// Its name in Hugging Face's `config.json`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        FAMILIES.iter().find(|(_, family)| *family == self).map_or("", |(name, _)| name)
+    }
+}
+
 impl DecoderConfig {
     /// The decoder that a `config.json` describes; `path` is for messages.
     ///

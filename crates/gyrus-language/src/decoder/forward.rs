@@ -2,16 +2,18 @@
 
 use std::ops::Range;
 
+use gyrus_kernels::attention_maps::cached_attention_maps;
 use gyrus_kernels::decoding::{
     AttentionShape, CachedSequence, FeedForwardActivation, activate, attention_cached, gate, rms_norm, rotate,
 };
 use gyrus_kernels::normalization::layer_norm;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
+use crate::observation::Observation;
 use crate::{Activation, Normalization, QueryKeyNormalization};
 
 /// Rows that go through all layers together: enough to be limited by arithmetic, few enough to stay small.
-const ROWS: usize = 512;
+pub(super) const ROWS: usize = 512;
 
 /// A stretch of one text's tokens.
 struct Piece {
@@ -29,7 +31,12 @@ struct Angles {
 }
 
 impl Decoder {
-    pub(super) fn run(&self, sequences: &mut [Sequence<'_>]) -> Vec<f32> {
+    /// Reads the texts and returns the logits that they want. What is observed is one text that goes through in one pass.
+    pub(super) fn run(
+        &self,
+        sequences: &mut [Sequence<'_>],
+        mut observation: Option<&mut Observation>,
+    ) -> Vec<f32> {
         let mut logits = Vec::new();
         let (mut pieces, mut rows) = (Vec::new(), 0);
         for index in 0..sequences.len() {
@@ -41,27 +48,42 @@ impl Decoder {
                 pieces.push(Piece { sequence: index, tokens: start..end, length });
                 (rows, start) = (rows + end - start, end);
                 if rows == ROWS {
-                    self.pass(sequences, &pieces, &mut logits);
+                    self.pass(sequences, &pieces, &mut logits, observation.as_deref_mut());
                     (pieces, rows) = (Vec::new(), 0);
                 }
             }
         }
         if rows > 0 {
-            self.pass(sequences, &pieces, &mut logits);
+            self.pass(sequences, &pieces, &mut logits, observation);
         }
         logits
     }
 
     /// Takes pieces of the texts, at most one of each, through all layers.
-    fn pass(&self, sequences: &mut [Sequence<'_>], pieces: &[Piece], logits: &mut Vec<f32>) {
+    fn pass(
+        &self,
+        sequences: &mut [Sequence<'_>],
+        pieces: &[Piece],
+        logits: &mut Vec<f32>,
+        mut observation: Option<&mut Observation>,
+    ) {
         let width = self.config.width;
         let rows: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
         let mut x = vec![0.0; rows * width];
         self.embed(sequences, pieces, &mut x);
         let angles = self.angles(sequences, pieces, rows);
         let mut buffers = Buffers::default();
+        if let Some(observation) = &mut observation {
+            observation.add_stream(&x);
+        }
         for index in 0..self.layers.len() {
             self.layer(index, sequences, pieces, &angles, &mut x, &mut buffers);
+            if let Some(observation) = &mut observation {
+                let (keys, _) = sequences[pieces[0].sequence].cache.layer(index);
+                let shape = self.attention_shape(index);
+                observation.add_maps(|maps| cached_attention_maps(&shape, &buffers.queries, keys, maps));
+                observation.add_stream(&x);
+            }
         }
         for piece in pieces {
             sequences[piece.sequence].cache.advance(piece.tokens.len());
@@ -134,14 +156,7 @@ impl Decoder {
             sequences[piece.sequence].cache.append(index, &keys[rows.clone()], &values[rows]);
             row += piece.tokens.len();
         }
-        let shape = AttentionShape {
-            heads: self.config.heads,
-            key_value_heads: self.config.key_value_heads,
-            head_width: self.config.head_width,
-            scale: self.config.attention_scale,
-            softcap: self.config.attention_softcap,
-            window: self.config.layers[index].window,
-        };
+        let shape = self.attention_shape(index);
         attended.resize(queries.len(), 0.0);
         let mut jobs = Vec::with_capacity(pieces.len());
         let (mut queries, mut out) = (&queries[..], &mut attended[..]);
@@ -177,6 +192,17 @@ impl Decoder {
         };
         layer.down.product(inner, result);
         self.add(layer.after_feed_forward.as_ref(), result, normalized, x);
+    }
+
+    fn attention_shape(&self, layer: usize) -> AttentionShape {
+        AttentionShape {
+            heads: self.config.heads,
+            key_value_heads: self.config.key_value_heads,
+            head_width: self.config.head_width,
+            scale: self.config.attention_scale,
+            softcap: self.config.attention_softcap,
+            window: self.config.layers[layer].window,
+        }
     }
 
     /// Normalises and rotates queries and keys.
@@ -251,13 +277,17 @@ impl Decoder {
             wanted.extend_from_slice(&x[first * width..end * width]);
             row = end;
         }
-        if wanted.is_empty() {
-            return;
+        if !wanted.is_empty() {
+            self.append_logits(&wanted, logits);
         }
+    }
+
+    /// Appends the logits of rows of the stream after the last layer.
+    pub(super) fn append_logits(&self, rows: &[f32], logits: &mut Vec<f32>) {
         let mut normalized = Vec::new();
-        let input = self.normalized(Some(&self.final_normalization), &wanted, &mut normalized);
+        let input = self.normalized(Some(&self.final_normalization), rows, &mut normalized);
         let start = logits.len();
-        logits.resize(start + input.len() / width * self.config.vocabulary, 0.0);
+        logits.resize(start + input.len() / self.config.width * self.config.vocabulary, 0.0);
         let new = &mut logits[start..];
         self.head.as_ref().unwrap_or(&self.embedding).product(input, new);
         if self.config.logits_divisor != 1.0 {

@@ -1,5 +1,8 @@
 //! The weights of the golden files, which a formula gives.
 
+use std::path::Path;
+
+use gyrus_language::{Checkpoint, Tensor};
 use serde_json::Value;
 
 /// CRC-32 as zip files have it.
@@ -28,4 +31,26 @@ pub(crate) fn fill(name: &str, count: usize) -> impl Iterator<Item = f32> {
 
 pub(crate) fn numbers(value: &Value) -> Vec<usize> {
     value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+/// The tensors of a decoder's case in `decoders.json`.
+pub(crate) fn decoder_checkpoint(case: &Value) -> Checkpoint {
+    checkpoint(case, |name| name.contains("norm") || name.contains(".ln_") && name.ends_with("weight"))
+}
+
+/// The tensors of an encoder's case in `encoders.json`.
+pub(crate) fn encoder_checkpoint(case: &Value) -> Checkpoint {
+    checkpoint(case, |name| name.ends_with("LayerNorm.weight"))
+}
+
+/// Values of the formula, around 1 for what scales a normalisation.
+fn checkpoint(case: &Value, is_scale: impl Fn(&str) -> bool) -> Checkpoint {
+    let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
+        let shape = numbers(shape);
+        let scale = if shape.len() == 1 { 0.2 } else { 1.5 / (*shape.last().unwrap() as f32).sqrt() };
+        let centre = if is_scale(name) { 1.0 } else { 0.0 };
+        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
+        (name.clone(), Tensor::of_floats(shape, values))
+    });
+    Checkpoint::new(Path::new("golden"), tensors.collect())
 }

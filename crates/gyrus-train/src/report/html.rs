@@ -18,7 +18,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// Characters that turn the text after them around.
-fn is_direction_override(letter: char) -> bool {
+pub(super) fn is_direction_override(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -31,7 +31,8 @@ pub(super) fn shortened(text: &str, letters: usize) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(count: u128) -> String {
+#[must_use]
+pub fn grouped(count: u128) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -19,6 +19,8 @@ pub struct LanguageReport<'a> {
     pub status: RunStatus,
     /// The result in large letters, and what it is.
     pub headline: (String, &'a str),
+    /// What the result means.
+    pub detail: String,
     /// Other numbers, with their names first.
     pub facts: Vec<(&'a str, String)>,
     /// One row per judgement.
@@ -39,12 +41,13 @@ pub fn render_language(report: &LanguageReport<'_>) -> String {
         page,
         "<header><p class=\"overline\">Gyrus run <span class=\"status {status}\">{status}</span></p>\n\
          <h1>{}</h1>\n<p class=\"lead\">language model · {}</p></header>\n\
-         <section class=\"headline\"><div class=\"hero\"><p class=\"value\">{}</p><p class=\"label\">{}</p></div>\n\
-         <dl class=\"facts\">",
+         <section class=\"headline\"><div class=\"hero\"><p class=\"value\">{}</p><p class=\"label\">{}</p>\
+         <p class=\"detail\">{}</p></div>\n<dl class=\"facts\">",
         escaped(report.name),
         escaped(&day),
         escaped(&report.headline.0),
         escaped(report.headline.1),
+        escaped(&report.detail),
     );
     for (label, value) in &report.facts {
         let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", escaped(label), escaped(value));
@@ -53,7 +56,10 @@ pub fn render_language(report: &LanguageReport<'_>) -> String {
     section(&mut page, "curves", "Learning", &curves(report));
     let lines: Vec<String> = report.sample.lines().map(escaped).collect();
     if !lines.is_empty() {
-        let text = format!("<pre class=\"sample\">{}</pre>", lines.join("\n"));
+        let text = format!(
+            "<p class=\"detail\">From the beginning of a text, by the model alone</p><pre class=\"sample\">{}</pre>",
+            lines.join("\n")
+        );
         section(&mut page, "sample", "What it writes", &text);
     }
     let mut settings = "<div class=\"provenance\"><div><dl>".to_owned();

@@ -9,7 +9,7 @@ use gyrus_language::training::{
     learn_text,
 };
 use gyrus_tensor::device;
-use gyrus_train::report::{LanguageReport, render_language};
+use gyrus_train::report::{LanguageReport, grouped, render_language};
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
 use serde_json::json;
 
@@ -243,11 +243,15 @@ fn report(record: &TextRecord, metrics: &[MetricsRow]) -> String {
         created: &record.created,
         status: record.status,
         headline: (headline, "validation loss, nats a character"),
+        detail: result.map_or_else(String::new, |results| {
+            let choices = results.validation_loss_per_character.exp();
+            format!("on text that it did not learn from: as unsure as among {choices:.1} equally likely characters")
+        }),
         facts: vec![
             ("nats a token", result.map_or_else(String::new, |r| number(r.validation_loss))),
-            ("parameters", result.map_or_else(String::new, |r| r.parameters.to_string())),
-            ("tokens to learn from", data.train_tokens.to_string()),
-            ("tokens to judge by", data.validation_tokens.to_string()),
+            ("parameters", result.map_or_else(String::new, |r| grouped(u128::from(r.parameters)))),
+            ("tokens to learn from", grouped(u128::from(data.train_tokens))),
+            ("tokens held back to judge by", grouped(u128::from(data.validation_tokens))),
             ("training time", format!("{:.1} s", timings.train_seconds)),
             (
                 "chosen step",
@@ -298,7 +302,8 @@ fn conclude(arguments: &Arguments, record: &TextRecord, folder: &RunFolder) -> R
     ))?;
     let path = quoted(folder.path());
     say(format_args!(
-        "\nNext:\n  gyrus write {path} \"PROMPT\"      goes on with a text\n  open {}      curves and settings",
+        "\nNext:\n  gyrus write {path} \"PROMPT\"      goes on with a text\n  \
+         gyrus see {path} \"TEXT\"          looks into it while it reads\n  open {}      curves and settings",
         quoted(&folder.report_path())
     ))?;
     if record.data.documents > 1 {

@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let prompt = if arguments.prompt == "-" { read_prompt()? } else { arguments.prompt.clone() };
+    let prompt = read_text(&arguments.prompt)?;
     let model = open(&arguments.model)?;
     let request = arguments.sampling.request(&model)?;
     let tokens = model.tokenizer.encode(&prompt, true)?;
@@ -174,7 +174,11 @@ pub(crate) fn speed(written: &Written) -> String {
     )
 }
 
-fn read_prompt() -> Result<String, Failure> {
+/// A text as it was given, or standard input for `-`.
+pub(crate) fn read_text(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
     // More than any model reads, and little enough for every machine.
     const LIMIT: u64 = 1 << 26;
     let mut text = String::new();
