@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::formula::{fill, numbers};
+use common::formula::{checkpoint, config, numbers};
 use gyrus_language::{
     Cache, Checkpoint, Decoder, DecoderConfig, Format, Parts, Sequence, Tensor, gguf, write_folder,
 };
@@ -16,23 +16,6 @@ const GOLDEN: &str = include_str!("golden/decoders.json");
 
 fn golden() -> Value {
     serde_json::from_str(GOLDEN).unwrap()
-}
-
-fn checkpoint(case: &Value) -> Checkpoint {
-    let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
-        let shape = numbers(shape);
-        let columns = *shape.last().unwrap() as f32;
-        let scale = if shape.len() == 1 { 0.2 } else { 1.5 / columns.sqrt() };
-        let one = name.contains("norm") || name.contains(".ln_") && name.ends_with("weight");
-        let centre = if one { 1.0 } else { 0.0 };
-        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
-        (name.clone(), Tensor::of_floats(shape, values))
-    });
-    Checkpoint::new(Path::new("golden"), tensors.collect())
-}
-
-fn config(value: &Value) -> DecoderConfig {
-    DecoderConfig::from_hugging_face(Path::new("config.json"), value.to_string().as_bytes()).unwrap()
 }
 
 /// The largest difference of the shown rows.

@@ -1,5 +1,8 @@
 //! The weights of the golden files, which a formula gives.
 
+use std::path::Path;
+
+use gyrus_language::{Checkpoint, DecoderConfig, Tensor};
 use serde_json::Value;
 
 /// CRC-32 as zip files have it.
@@ -28,4 +31,22 @@ pub(crate) fn fill(name: &str, count: usize) -> impl Iterator<Item = f32> {
 
 pub(crate) fn numbers(value: &Value) -> Vec<usize> {
     value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+/// The weights of a case of `tools/golden/decoders.py`.
+pub(crate) fn checkpoint(case: &Value) -> Checkpoint {
+    let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
+        let shape = numbers(shape);
+        let columns = *shape.last().unwrap() as f32;
+        let scale = if shape.len() == 1 { 0.2 } else { 1.5 / columns.sqrt() };
+        let one = name.contains("norm") || name.contains(".ln_") && name.ends_with("weight");
+        let centre = if one { 1.0 } else { 0.0 };
+        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
+        (name.clone(), Tensor::of_floats(shape, values))
+    });
+    Checkpoint::new(Path::new("golden"), tensors.collect())
+}
+
+pub(crate) fn config(value: &Value) -> DecoderConfig {
+    DecoderConfig::from_hugging_face(Path::new("config.json"), value.to_string().as_bytes()).unwrap()
 }

@@ -14,4 +14,5 @@ mod recipe;
 mod report;
 pub(crate) mod spike;
 mod time;
+pub(crate) mod tune;
 pub(crate) mod write;
