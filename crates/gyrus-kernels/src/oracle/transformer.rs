@@ -199,6 +199,10 @@ pub fn low_rank(
         for row in 0..x.len() / inputs {
             let at = |i: usize| f64::from(x[row * inputs + i]);
             let kept = |i: usize| mask.map_or(1.0, |mask| f64::from(mask[row * inputs + i]));
+            let a = |rank: usize, i: usize| f64::from(adapter[first + rank * inputs + i]);
+            let inner: Vec<f64> =
+                (0..part.rank).map(|rank| (0..inputs).map(|i| at(i) * kept(i) * a(rank, i)).sum()).collect();
+            let mut slopes = vec![0.0f64; part.rank];
             for output in 0..part.weight.rows() {
                 let place = row * outputs + column + output;
                 let slope = f64::from(dy[place]);
@@ -209,16 +213,17 @@ pub fn low_rank(
                     dx[row * inputs + i] += weight * slope;
                 }
                 for rank in 0..part.rank {
-                    let a = |i: usize| f64::from(adapter[first + rank * inputs + i]);
                     let b_at = second + output * part.rank + rank;
                     let (b, scale) = (f64::from(adapter[b_at]), f64::from(part.scale));
-                    let inner: f64 = (0..inputs).map(|i| at(i) * kept(i) * a(i)).sum();
-                    y[place] += scale * inner * b;
-                    dadapter[b_at] += scale * inner * slope;
-                    for i in 0..inputs {
-                        dx[row * inputs + i] += scale * b * slope * a(i) * kept(i);
-                        dadapter[first + rank * inputs + i] += scale * b * slope * at(i) * kept(i);
-                    }
+                    y[place] += scale * inner[rank] * b;
+                    dadapter[b_at] += scale * inner[rank] * slope;
+                    slopes[rank] += scale * b * slope;
+                }
+            }
+            for (rank, slope) in slopes.iter().enumerate() {
+                for i in 0..inputs {
+                    dx[row * inputs + i] += slope * a(rank, i) * kept(i);
+                    dadapter[first + rank * inputs + i] += slope * at(i) * kept(i);
                 }
             }
         }

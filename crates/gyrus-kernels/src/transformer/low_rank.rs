@@ -329,7 +329,7 @@ mod tests {
     }
 
     impl Case {
-        fn run(&self) -> [Vec<f32>; 3] {
+        fn run(&self, check: bool) -> [Vec<f32>; 3] {
             let &Case { rows, inputs, ref parts, format, dropped } = self;
             let weights: Vec<Vec<u8>> = (parts.iter().enumerate())
                 .map(|(i, &(outputs, _))| {
@@ -356,11 +356,13 @@ mod tests {
             let (mut dx, mut dadapter) = (vec![f32::NAN; x.len()], vec![f32::NAN; adapter.len()]);
             let gradients = LowRankGradients { input: Some(&mut dx), adapter: Some(&mut dadapter) };
             low_rank_backward(&shape, (&x, &adapter, &inner), mask.as_deref(), &dy, gradients);
-            let exact =
-                oracle::transformer::low_rank(&shape, &x, &adapter, mask.as_deref(), (&residual, &dy));
-            assert_close(&y, &exact.0, 2e-4);
-            assert_close(&dx, &exact.1, 2e-4);
-            assert_close(&dadapter, &exact.2, 1e-3);
+            if check {
+                let mask = mask.as_deref();
+                let exact = oracle::transformer::low_rank(&shape, &x, &adapter, mask, (&residual, &dy));
+                assert_close(&y, &exact.0, 2e-4);
+                assert_close(&dx, &exact.1, 2e-4);
+                assert_close(&dadapter, &exact.2, 1e-3);
+            }
             [y, dx, dadapter]
         }
     }
@@ -374,7 +376,7 @@ mod tests {
             parts in prop::collection::vec((1usize..40, 0usize..20), 1..4), dropped: bool, format in 0usize..3,
         ) {
             let format = [Format::F32, Format::Q8_0, Format::BF16][format];
-            Case { rows, inputs: 32 * blocks, parts, format, dropped }.run();
+            Case { rows, inputs: 32 * blocks, parts, format, dropped }.run(true);
         }
     }
 
@@ -382,11 +384,11 @@ mod tests {
     fn large_weights_of_every_format_are_the_oracle_and_threads_change_no_bit() {
         for format in Format::ALL {
             let case =
-                Case { rows: 100, inputs: 512, parts: vec![(2100, 16), (33, 3)], format, dropped: false };
-            let all = case.run();
+                Case { rows: 20, inputs: 512, parts: vec![(2100, 16), (33, 3)], format, dropped: false };
+            let all = case.run(true);
             for threads in [1, 3] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                assert!(pool.install(|| case.run()) == all, "{threads} threads, {format:?}");
+                assert!(pool.install(|| case.run(false)) == all, "{threads} threads, {format:?}");
             }
         }
     }
@@ -394,6 +396,6 @@ mod tests {
     #[test]
     fn rows_that_fill_several_blocks_are_the_oracle() {
         let parts = vec![(150, 16), (70, 16), (70, 0)];
-        Case { rows: 600, inputs: 320, parts, format: Format::F32, dropped: true }.run();
+        Case { rows: 600, inputs: 320, parts, format: Format::F32, dropped: true }.run(true);
     }
 }
