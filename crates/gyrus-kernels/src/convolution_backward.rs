@@ -12,7 +12,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::convolution::{Convolution, Pixels, Tap, copy_padded, join_runs, pack_weights};
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
 use crate::{winograd, winograd_backward};
 
@@ -310,7 +310,7 @@ fn gather_weights(
 fn frame_gradient(shape: &Convolution, frame: &Frame, dy: &[f32], activated: Option<&[f32]>, to: &mut [f32]) {
     let [_, out_width] = shape.output_size();
     let row_len = out_width * shape.outputs;
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for (row, from) in dy.chunks_exact(row_len).enumerate() {
@@ -332,7 +332,7 @@ fn frame_gradient(shape: &Convolution, frame: &Frame, dy: &[f32], activated: Opt
 /// Adds the gradient of every pixel to `[outputs]`.
 fn sum_pixels(shape: &Convolution, frame: &Frame, framed_dy: &[f32], sums: &mut [f32]) {
     let [out_height, out_width] = shape.output_size();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for row in 0..out_height {

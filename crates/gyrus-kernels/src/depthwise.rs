@@ -2,11 +2,9 @@
 //!
 //! Cost: `2 * y.len() * kernel_height * kernel_width` operations; bound by memory, not by arithmetic.
 
-use pulp::Arch;
-
 use crate::convolution::{Convolution, copy_padded};
 use crate::convolution_backward::Frame;
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::tile::Epilogue;
 
 /// Rearranges the weights to `[taps, channels]`.
@@ -35,7 +33,7 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
             let size = (shape.height, shape.width, channels);
             let (top, left) = (shape.padding[0], shape.padding[2]);
             copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -90,7 +88,7 @@ pub(crate) fn backward(
         (row * shape.stride[0] * padded_width + column * shape.stride[1]) * channels
     };
     if let Some((padded, sums)) = dw {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (pixel, dy) in dy.chunks_exact(channels).enumerate() {
@@ -110,7 +108,7 @@ pub(crate) fn backward(
         let (packed, padded) = scratch.split_at_mut(weight.len());
         pack(shape, weight, packed);
         padded.fill(0.0);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (pixel, dy) in dy.chunks_exact(channels).enumerate() {

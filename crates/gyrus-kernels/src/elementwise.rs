@@ -2,9 +2,7 @@
 //!
 //! Memory-bound when vectorised; exponentials are polynomials (a few units in the last place) so that they are.
 
-use pulp::Arch;
-
-use crate::parallel::for_each_stretch;
+use crate::parallel::{for_each_stretch, vectorized};
 
 /// An activation function `f`, applied to each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +213,7 @@ pub fn dropout_mask(probability: f32, stream: u64, mask: &mut [f32]) {
 
 #[inline(always)]
 fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x)),
     );
@@ -223,7 +221,7 @@ fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
 
 #[inline(always)]
 fn map_in_place(x: &mut [f32], f: impl Fn(f32) -> f32) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || x.iter_mut().for_each(|x| *x = f(*x)),
     );
@@ -231,7 +229,7 @@ fn map_in_place(x: &mut [f32], f: impl Fn(f32) -> f32) {
 
 #[inline(always)]
 fn map2(a: &[f32], b: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = f(*a, *b)),
     );

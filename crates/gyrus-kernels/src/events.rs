@@ -14,6 +14,7 @@ use crate::convolution::Convolution;
 use crate::event_window::{COLUMNS, PictureRow, slide};
 use crate::membrane;
 use crate::neuron::NeuronKind;
+use crate::parallel::vectorized;
 use crate::quantize::steps_in;
 use crate::spikes::{self, BITS};
 use crate::tile::{load, store};
@@ -63,11 +64,11 @@ pub fn signed_step(
     let width = x.len();
     assert!([sums.len(), spikes.len(), counts.len()] == [width; 3], "rows are equally wide");
     let scale = threshold.recip();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let mut broken = 0.0;
-            for (((x, sum), count), spike) in x.iter().zip(sums).zip(counts).zip(&mut *spikes) {
+            for (((x, sum), count), spike) in x.iter().zip(&mut *sums).zip(&mut *counts).zip(&mut *spikes) {
                 *sum += x;
                 // Zero times what is not finite is NaN.
                 broken += *sum * 0.0;
@@ -82,7 +83,7 @@ pub fn signed_step(
 
 /// Appends the indices of the set bits of a row of packed spikes.
 pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for (index, pair) in bits.chunks(2).enumerate() {
@@ -109,7 +110,7 @@ pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
 /// If `sums` is not as long as `to`, or `bias` shorter.
 pub fn take_sums(sums: &mut [f32], bias: Option<&[f32]>, to: &mut [f32]) {
     assert_eq!(sums.len(), to.len(), "a sum for each result");
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             match bias {

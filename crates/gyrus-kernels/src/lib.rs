@@ -16,6 +16,7 @@ pub mod elementwise;
 pub mod encoding;
 mod event_window;
 pub mod events;
+mod lanes;
 pub mod loss;
 pub mod matmul;
 mod membrane;

@@ -1,9 +1,7 @@
 //! Losses, each with its gradient in the same pass.
 
-use pulp::Arch;
-
 use crate::elementwise::exp;
-use crate::parallel::{SharedMut, for_each_task};
+use crate::parallel::{SharedMut, for_each_task, vectorized};
 
 /// Rows that one task takes.
 const ROWS: usize = 64;
@@ -23,7 +21,7 @@ pub fn softmax(x: &[f32], columns: usize, y: &mut [f32]) {
         let x = &x[start..x.len().min(start + ROWS * columns)];
         // SAFETY: each task has rows of its own.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
@@ -92,7 +90,7 @@ pub fn cross_entropy(
         let gradient = unsafe {
             core::slice::from_raw_parts_mut(target_pointer.get().add(first * classes), rows * classes)
         };
-        let loss = Arch::new().dispatch(
+        let loss = vectorized(
             #[inline(always)]
             || {
                 let mut loss = 0.0f64;
@@ -129,7 +127,7 @@ pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: u
                 row.fill(0.0);
                 continue;
             }
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let picked = row[class as usize];

@@ -6,7 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_tile};
 use crate::weights::{Matrix, dequantize_row};
 
@@ -298,7 +298,7 @@ pub fn sum_rows(x: &[f32], columns: usize, sums: &mut [f32]) {
         // SAFETY: each task sums columns of its own.
         let sums = unsafe { target.slice(first, width) };
         sums.fill(0.0);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for row in x.chunks_exact(columns) {

@@ -7,6 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::neuron::{NeuronKind, Reset};
+use crate::parallel::vectorized;
 use crate::spikes::BITS;
 use crate::tile::{load, store};
 
@@ -326,7 +327,7 @@ pub(crate) fn distances(constants: &[f32], u: &[f32], a_before: Option<&[f32]>, 
     let width = u.len();
     let theta = &constants[THETA * width..][..width];
     let strength = &constants[STRENGTH * width..][..width];
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || match a_before {
             None => to.iter_mut().zip(u).zip(theta).for_each(|((to, u), theta)| *to = u - theta),

@@ -8,9 +8,8 @@
 //! summed in `f32` over one cache-sized stretch, about its own mean, and joined in `f64` (Chan et al. 1983). Cost:
 //! two or three passes over memory.
 
-use pulp::Arch;
-
-use crate::parallel::{STRETCH, SharedMut, for_each_task, with_scratch};
+use crate::lanes::sum_of;
+use crate::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
 
 /// Floats that per-channel arrays are repeated to, about.
 const WIDE: usize = 256;
@@ -73,7 +72,7 @@ pub fn batch_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
                 unsafe { core::slice::from_raw_parts_mut(target.get().add(task * 2 * wide), 2 * wide) };
             part.fill(0.0);
             let (sums, squares) = part.split_at_mut(wide);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for x in x.chunks(wide) {
@@ -87,7 +86,7 @@ pub fn batch_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
             for start in (channels..wide).step_by(channels) {
                 sums.copy_within(..channels, start);
             }
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for x in x.chunks(wide) {
@@ -167,7 +166,7 @@ pub fn batch_norm(
         // SAFETY: each task has a stretch of its own.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
         let residual = residual.map(|r| &r[start..][..x.len()]);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (i, (x, y)) in x.chunks(wide).zip(y.chunks_mut(wide)).enumerate() {
@@ -241,7 +240,7 @@ pub fn batch_norm_backward(
                 unsafe { core::slice::from_raw_parts_mut(target.get().add(task * 2 * wide), 2 * wide) };
             part.fill(0.0);
             let (sums, products) = part.split_at_mut(wide);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (i, (x, dy)) in x.chunks(wide).zip(dy.chunks(wide)).enumerate() {
@@ -302,7 +301,7 @@ pub fn batch_norm_backward(
         };
         let dx = part(input);
         let mut residual = residual.map(part);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (i, (x, dy)) in x.chunks(wide).zip(dy.chunks(wide)).enumerate() {
@@ -339,7 +338,7 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut 
         let x = &x[start..x.len().min(start + length)];
         // SAFETY: each task has a stretch of its own.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
@@ -353,19 +352,11 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut 
     });
 }
 
-/// Sum in eight interleaved chains, so that it vectorises.
-#[inline(always)]
-fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    values.enumerate().for_each(|(i, v)| lanes[i % 8] += v);
-    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
-}
-
 #[inline(always)]
 fn row_statistics(x: &[f32], epsilon: f32) -> (f32, f32) {
     let scale = 1.0 / x.len() as f32;
-    let mean = sum(x.iter().copied()) * scale;
-    let variance = sum(x.iter().map(|x| (x - mean) * (x - mean))) * scale;
+    let mean = sum_of([x], |[x]| x) * scale;
+    let variance = sum_of([x], |[x]| (x - mean) * (x - mean)) * scale;
     (mean, inverse_deviation(variance, epsilon))
 }
 
@@ -406,21 +397,24 @@ pub fn layer_norm_backward(
             };
             part.fill(0.0);
             let (dgamma, dbeta) = part.split_at_mut(channels);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
                     for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(channels)) {
                         let (mean, inverse) = row_statistics(x, epsilon);
                         let scale = 1.0 / channels as f32;
-                        let g = dy.iter().zip(gamma).map(|(dy, gamma)| dy * gamma);
-                        let sum_g = sum(g.clone()) * scale;
-                        let sum_gx = sum(g.zip(x).map(|(g, x)| g * (x - mean) * inverse)) * scale;
-                        for i in 0..channels {
-                            let normalised = (x[i] - mean) * inverse;
-                            dx[i] = inverse * (dy[i] * gamma[i] - sum_g - normalised * sum_gx);
-                            dgamma[i] += dy[i] * normalised;
-                            dbeta[i] += dy[i];
+                        let sum_g = sum_of([dy, gamma], |[dy, gamma]| dy * gamma) * scale;
+                        let term = |[dy, gamma, x]: [f32; 3]| dy * gamma * (x - mean) * inverse;
+                        let sum_gx = sum_of([dy, gamma, x], term) * scale;
+                        let inputs = x.iter().zip(dy).zip(gamma).zip(dx);
+                        for ((((x, dy), gamma), dx), (dgamma, dbeta)) in
+                            inputs.zip(dgamma.iter_mut().zip(&mut *dbeta))
+                        {
+                            let normalised = (x - mean) * inverse;
+                            *dx = inverse * (dy * gamma - sum_g - normalised * sum_gx);
+                            *dgamma += dy * normalised;
+                            *dbeta += dy;
                         }
                     }
                 },

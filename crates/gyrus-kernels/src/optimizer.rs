@@ -1,8 +1,6 @@
 //! Optimisers as one fused pass over each parameter: every array is read and written once.
 
-use pulp::Arch;
-
-use crate::parallel::{STRETCH, SharedMut, for_each_task};
+use crate::parallel::{STRETCH, SharedMut, for_each_task, vectorized};
 
 /// One step of AdamW (Loshchilov and Hutter 2019), with PyTorch's conventions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,10 +65,10 @@ impl AdamW {
         let keep = 1.0 - self.learning_rate * self.weight_decay;
         let Self { beta1, beta2, epsilon, gradient_scale, .. } = *self;
         for_each_part(parameter, gradient, first, second, |p, g, m, v| {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
-                    for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+                    for (((p, g), m), v) in p.iter_mut().zip(g).zip(&mut *m).zip(&mut *v) {
                         let g = g * gradient_scale;
                         let moment = *m + (1.0 - beta1) * (g - *m);
                         let square = *v * beta2 + (1.0 - beta2) * g * g;
@@ -106,10 +104,10 @@ impl Sgd {
         assert_eq!(velocity.len(), parameter.len(), "all are equally long");
         let Self { learning_rate, momentum, nesterov, weight_decay } = *self;
         for_each_part(parameter, gradient, velocity, &mut [], |p, g, v, _| {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
-                    for ((p, g), v) in p.iter_mut().zip(g).zip(v) {
+                    for ((p, g), v) in p.iter_mut().zip(g).zip(&mut *v) {
                         let g = g + weight_decay * *p;
                         let velocity = momentum * *v + g;
                         *v = velocity;
@@ -129,7 +127,7 @@ pub fn squared_norm(x: &[f32]) -> f64 {
     let target = SharedMut(parts.as_mut_ptr());
     for_each_task(parts.len(), x.len() <= 2 * STRETCH, |task| {
         let x = &x[task * STRETCH..x.len().min((task + 1) * STRETCH)];
-        let sum = Arch::new().dispatch(
+        let sum = vectorized(
             #[inline(always)]
             || {
                 let mut lanes = [0.0f32; LANES];

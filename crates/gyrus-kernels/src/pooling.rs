@@ -2,9 +2,7 @@
 //!
 //! `x` is `[batch, height, width, channels]`; each output pixel looks at a window of it. Cost: `y.len()` times the window.
 
-use pulp::Arch;
-
-use crate::parallel::{SharedMut, for_each_task};
+use crate::parallel::{SharedMut, for_each_task, vectorized};
 
 /// The shape of a pooling. All sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
             plain_max_pool(x, shape.width * channels, channels, y);
             return;
         }
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -143,7 +141,7 @@ pub fn max_pool_backward(shape: &Pooling, x: &[f32], y: &[f32], dy: &[f32], dx: 
         }
         dx.fill(0.0);
         let mut left = vec![0.0f32; channels];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for pixel in 0..out_height * out_width {
@@ -171,7 +169,7 @@ fn plain_max_pool(x: &[f32], row: usize, channels: usize, y: &mut [f32]) {
     fn max(a: f32, b: f32) -> f32 {
         if b > a || b.is_nan() { b } else { a }
     }
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for (x, y) in x.chunks_exact(2 * row).zip(y.chunks_exact_mut(row / 2)) {
@@ -191,10 +189,10 @@ fn plain_max_pool(x: &[f32], row: usize, channels: usize, y: &mut [f32]) {
 
 /// Gradient of [`plain_max_pool`].
 fn plain_max_pool_backward(x: &[f32], y: &[f32], dy: &[f32], row: usize, channels: usize, dx: &mut [f32]) {
-    let out_rows = y.chunks_exact(row / 2).zip(dy.chunks_exact(row / 2));
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
+            let out_rows = y.chunks_exact(row / 2).zip(dy.chunks_exact(row / 2));
             for ((x, dx), (y, dy)) in x.chunks_exact(2 * row).zip(dx.chunks_exact_mut(2 * row)).zip(out_rows)
             {
                 let (top, bottom) = x.split_at(row);
@@ -236,7 +234,7 @@ pub fn sum_pool(shape: &Pooling, scale: f32, x: &[f32], y: &mut [f32]) {
     let (channels, picture) = (shape.channels, shape.height * shape.width * shape.channels);
     shape.each(y, |b, y| {
         let x = &x[b * picture..][..picture];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -266,7 +264,7 @@ pub fn sum_pool_backward(shape: &Pooling, scale: f32, dy: &[f32], dx: &mut [f32]
     shape.each(dx, |b, dx| {
         let dy = &dy[b * out_len..][..out_len];
         dx.fill(0.0);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (pixel, dy) in dy.chunks_exact(channels).enumerate() {

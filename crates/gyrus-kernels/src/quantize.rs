@@ -4,9 +4,7 @@
 //! (arXiv:2303.04347), rounding halves down so that it agrees with a neuron that fires strictly above its threshold. The
 //! straight-through gradient sees `clip(x, 0, λ)`. Memory-bound.
 
-use pulp::Arch;
-
-use crate::parallel::{SharedMut, for_each_stretch, for_each_task};
+use crate::parallel::{SharedMut, for_each_stretch, for_each_task, vectorized};
 use crate::pooling::Pooling;
 
 /// Floats of one partial sum of the threshold's gradient.
@@ -32,7 +30,7 @@ pub fn quantized_relu(levels: usize, threshold: f32, x: &[f32], y: &mut [f32]) {
     let (scale, unit) = (levels / threshold, threshold / levels);
     for_each_stretch(y, |start, y| {
         let x = &x[start..][..y.len()];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || y.iter_mut().zip(x).for_each(|(y, x)| *y = unit * steps_in(*x, levels, scale)),
         );
@@ -57,7 +55,7 @@ pub fn quantized_relu_backward(levels: usize, threshold: f32, x: &[f32], dy: &[f
         let dx = unsafe { core::slice::from_raw_parts_mut(to_dx.get().add(start), length) };
         let (x, dy) = (&x[start..][..length], &dy[start..][..length]);
         let mut lanes = [0.0f32; 16];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for ((dx, x), dy) in dx.chunks_mut(16).zip(x.chunks(16)).zip(dy.chunks(16)) {

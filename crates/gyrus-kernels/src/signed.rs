@@ -9,10 +9,8 @@
 //! `S`, computed by the same instructions: once `S` stays, `k` is that level after at most `levels` steps, and stays.
 //! Memory-bound; a task keeps its neurons' state in the cache.
 
-use pulp::Arch;
-
 use crate::neuron::Broken;
-use crate::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::quantize::steps_in;
 
 /// Neurons of one task, at most.
@@ -80,7 +78,7 @@ pub fn signed_integrate_and_fire(
                         broken.note(step, b, first, sums);
                     }
                 }
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         for ((y, sum), count) in y.iter_mut().zip(&*sums).zip(&mut *counts) {

@@ -12,7 +12,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::parallel::{
-    SharedMut, for_each_task, with_aligned_scratch, with_indices, with_scratch, with_words,
+    SharedMut, for_each_task, vectorized, with_aligned_scratch, with_indices, with_scratch, with_words,
 };
 use crate::spikes::{BITS, words};
 use crate::tile::{load, store};
@@ -99,7 +99,7 @@ fn with_lists<R>(
                     (all_starts.slice(block * starts_len, starts_len), all_indices.get().add(first[block]))
                 };
                 let bits = bits_of(block);
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         let mut length = 0;
@@ -273,7 +273,7 @@ pub(crate) unsafe fn transpose_floats(
     to: *mut f32,
     to_stride: usize,
 ) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for row in (0..rows).step_by(SQUARE) {

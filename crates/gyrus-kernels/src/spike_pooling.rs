@@ -5,9 +5,7 @@
 //! [`max_pool`](crate::pooling::max_pool) on zeros and ones: it goes to the first input that equals the output, so to the
 //! first of the window where nothing spikes. Cost: a word for each 32 inputs, and one pass over the gradients.
 
-use pulp::Arch;
-
-use crate::parallel::{SharedMut, for_each_task};
+use crate::parallel::{SharedMut, for_each_task, vectorized};
 use crate::pooling::Pooling;
 use crate::spikes::{BITS, words};
 
@@ -103,7 +101,7 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
         if !plain {
             dx.fill(0.0);
         }
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for_each_word(

@@ -4,9 +4,7 @@
 //! the last element are zero. Over time, rows are time-major: row `step * batch + b`. Cost of packing and unpacking: one
 //! pass over the floats.
 
-use pulp::Arch;
-
-use crate::parallel::{SharedMut, for_each_task};
+use crate::parallel::{SharedMut, for_each_task, vectorized};
 
 /// Elements of one word.
 pub(crate) const BITS: usize = u32::BITS as usize;
@@ -62,7 +60,7 @@ pub fn unpack(bits: &[u32], elements: usize, x: &mut [f32]) {
 /// Number of spikes.
 #[must_use]
 pub fn count(bits: &[u32]) -> u64 {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             // Blocks keep the inner sum in 32 bits, which vectorise better.
@@ -82,7 +80,7 @@ fn rows_of(floats: usize, elements: usize, bits: usize) -> usize {
 
 /// [`pack`] of one row.
 pub(crate) fn pack_row(x: &[f32], bits: &mut [u32]) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let (whole, rest) = x.as_chunks::<BITS>();
@@ -99,7 +97,7 @@ pub(crate) fn pack_row(x: &[f32], bits: &mut [u32]) {
 
 /// [`unpack`] of one row.
 pub(crate) fn unpack_row(bits: &[u32], x: &mut [f32]) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let (whole, rest) = x.as_chunks_mut::<BITS>();

@@ -3,9 +3,8 @@
 //! `z = 1 if u > theta, else 0` runs forward; backward `dz/du` is a smooth bump of the distance `x = u - theta`.
 //! Cost: a division or an exponential an element.
 
-use pulp::Arch;
-
 use crate::elementwise::exp;
+use crate::parallel::vectorized;
 
 /// The shape of the bump.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,7 +100,7 @@ impl Surrogate {
     pub(crate) fn derivatives(self, x: &mut [f32]) {
         #[inline(always)]
         fn map(x: &mut [f32], f: impl Fn(f32) -> f32) {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || x.iter_mut().for_each(|x| *x = f(*x)),
             );

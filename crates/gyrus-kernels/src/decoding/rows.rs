@@ -4,12 +4,11 @@
 use rayon::prelude::*;
 
 use crate::elementwise::{exp, normal, tanh};
+use crate::lanes::sum_of;
 use crate::parallel::{STRETCH, for_each_stretch, vectorized};
 
 /// Floats below which a pass stays on one thread.
 const SERIAL: usize = 2 * STRETCH;
-/// Lanes of a sum.
-const LANES: usize = 16;
 
 /// The nonlinearity of a feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
             #[inline(always)]
             || {
                 for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
-                    let inverse = 1.0 / (sum_of_squares(x) / columns as f32 + epsilon).sqrt();
+                    let inverse = 1.0 / (sum_of([x], |[x]| x * x) / columns as f32 + epsilon).sqrt();
                     for ((y, x), weight) in y.iter_mut().zip(x).zip(weight) {
                         *y = x * inverse * weight;
                     }
@@ -54,19 +53,6 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
             },
         );
     });
-}
-
-#[inline(always)]
-fn sum_of_squares(x: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = x.mul_add(*x, *lane);
-        }
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane += x * x);
-    lanes.iter().sum()
 }
 
 /// Turns pairs of the leading elements of each head by an angle.

@@ -3,8 +3,6 @@
 //!
 //! Memory-bound: three passes forward, five backward; the gradient computes `f` again instead of keeping it.
 
-use pulp::Arch;
-
 use crate::decoding::FeedForwardActivation;
 use crate::elementwise::{exp, normal, tanh};
 use crate::parallel::{STRETCH, SharedMut, for_each_stretch, for_each_task, vectorized};
@@ -51,7 +49,7 @@ fn check(x: &[f32], half: usize, y: &[f32]) -> usize {
 pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, y: &mut [f32]) {
     #[inline(always)]
     fn run(x: &[f32], half: usize, y: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(half)) {
@@ -84,7 +82,7 @@ pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, y: &mut [f32]) {
 pub fn gated_backward(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f32], dx: &mut [f32]) {
     #[inline(always)]
     fn run(x: &[f32], half: usize, dy: &[f32], dx: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let rows = x.chunks_exact(2 * half).zip(dy.chunks_exact(half));

@@ -4,10 +4,8 @@
 //! With `r = 1 / sqrt(mean(x²) + epsilon)` within a stretch: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
 //! `dw = sum over rows and stretches of dy x r`. Memory-bound: two passes over a stretch in the nearest cache.
 
+use crate::lanes::sum_of;
 use crate::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
-
-/// Lanes of a sum.
-const LANES: usize = 16;
 
 /// Stretches of a row that share a weight, which is as long as each.
 #[derive(Clone, Copy, Debug)]
@@ -16,21 +14,6 @@ pub struct NormedHeads<'a> {
     pub weight: &'a [f32],
     /// How many stretches.
     pub heads: usize,
-}
-
-#[inline(always)]
-fn sum(length: usize, term: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let whole = length / LANES * LANES;
-    for first in (0..whole).step_by(LANES) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(first + lane);
-        }
-    }
-    for i in whole..length {
-        lanes[i - whole] += term(i);
-    }
-    lanes.iter().sum()
 }
 
 fn check(x: &[f32], columns: usize, groups: &[NormedHeads<'_>]) {
@@ -76,7 +59,7 @@ pub fn head_norm(x: &[f32], columns: usize, groups: &[NormedHeads<'_>], epsilon:
                         let (part, behind) = std::mem::take(&mut rest).split_at_mut(heads * weight.len());
                         rest = behind;
                         for head in part.chunks_exact_mut(weight.len()) {
-                            let squares = sum(head.len(), |i| head[i] * head[i]);
+                            let squares = sum_of([&*head], |[x]| x * x);
                             let inverse = 1.0 / (squares / head.len() as f32 + epsilon).sqrt();
                             head.iter_mut().zip(*weight).for_each(|(x, weight)| *x *= inverse * weight);
                         }
@@ -126,9 +109,9 @@ pub fn head_norm_backward(
                             let part = &mut part[place..][..width];
                             for _ in 0..*heads {
                                 let (x, dx) = (&x[column..][..width], &mut dx[column..][..width]);
-                                let squares = sum(width, |i| x[i] * x[i]);
+                                let squares = sum_of([x], |[x]| x * x);
                                 let inverse = 1.0 / (squares / width as f32 + epsilon).sqrt();
-                                let dot = sum(width, |i| x[i] * dx[i] * weight[i]);
+                                let dot = sum_of([x, &*dx, weight], |[x, dy, w]| x * dy * w);
                                 let common = dot * inverse * inverse / width as f32;
                                 for i in 0..width {
                                     part[i] += dx[i] * x[i] * inverse;

@@ -4,20 +4,8 @@
 //! With `r = 1 / sqrt(mean(x²) + epsilon)` and `y = w x r`: `dx = r (w dy - x r² mean(w dy x))` and
 //! `dw = sum over rows of dy x r`. Two passes over each row while it is in the nearest cache.
 
-use pulp::Arch;
-
-use crate::parallel::{STRETCH, SharedMut, for_each_task, with_scratch};
-
-/// Lanes of a sum.
-const LANES: usize = 16;
-
-/// Sum in interleaved chains, so that it vectorises.
-#[inline(always)]
-fn sum(terms: impl ExactSizeIterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    terms.enumerate().for_each(|(i, term)| lanes[i % LANES] += term);
-    lanes.iter().sum()
-}
+use crate::lanes::sum_of;
+use crate::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
 
 /// Gradients of [`crate::decoding::rms_norm`] for its input, `[rows, columns]`, and its weight, `[columns]`.
 ///
@@ -48,18 +36,18 @@ pub fn rms_norm_backward(
             let (dx, part) =
                 unsafe { (target.slice(start, x.len()), parts_target.slice(task * columns, columns)) };
             part.fill(0.0);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let rows = x.chunks_exact(columns).zip(dy.chunks_exact(columns));
                     for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(columns)) {
-                        let squares = sum(x.iter().map(|x| x * x));
-                        let inverse = 1.0 / (squares / columns as f32 + epsilon).sqrt();
-                        let dot = sum(x.iter().zip(dy).zip(weight).map(|((x, dy), w)| x * dy * w));
+                        let inverse = 1.0 / (sum_of([x], |[x]| x * x) / columns as f32 + epsilon).sqrt();
+                        let dot = sum_of([x, dy, weight], |[x, dy, weight]| x * dy * weight);
                         let common = dot * inverse * inverse / columns as f32;
-                        for i in 0..columns {
-                            dx[i] = inverse * (weight[i] * dy[i] - x[i] * common);
-                            part[i] += dy[i] * x[i] * inverse;
+                        let inputs = x.iter().zip(dy).zip(weight);
+                        for (((x, dy), weight), (dx, part)) in inputs.zip(dx.iter_mut().zip(&mut *part)) {
+                            *dx = inverse * (weight * dy - x * common);
+                            *part += dy * x * inverse;
                         }
                     }
                 },

@@ -33,15 +33,15 @@ pub(crate) struct TextArguments {
     /// Tokens of a vocabulary of byte pairs
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(256..=1_000_000))]
     vocabulary: u32,
-    /// Layers of the decoder
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
-    layers: u16,
-    /// Elements of its stream
-    #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u16).range(2..=16_384))]
-    width: u16,
-    /// Heads of attention
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=256))]
-    heads: u16,
+    /// Layers of the decoder [default: by the size of the corpus]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    layers: Option<u16>,
+    /// Elements of its stream [default: by the size of the corpus]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=16_384))]
+    width: Option<u16>,
+    /// Heads of attention [default: one for each 32 elements]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    heads: Option<u16>,
     /// Heads that have keys and values of their own [default: all]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     key_value_heads: Option<u16>,
@@ -118,15 +118,17 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
         Some(_) => TokenizerKind::BytePairs,
         None => usual_tokenizer(&corpus),
     };
-    let (width, heads) = (usize::from(text.width), usize::from(text.heads));
+    let usual = Usual::of(&corpus);
+    let width = text.width.map_or(usual.width, usize::from);
+    let heads = text.heads.map_or_else(|| usual_heads(width), usize::from);
     let context = text.context as usize;
     let batch_size = arguments.batch_size.map_or((4096 / context).max(1), |size| size as usize);
-    let steps = text.train_steps.unwrap_or_else(|| usual_steps(&corpus, batch_size * context));
+    let steps = text.train_steps.unwrap_or_else(|| usual.steps(&corpus, batch_size * context));
     let settings = TextSettings {
         seed: arguments.seed,
         tokenizer,
         vocabulary: text.vocabulary as usize,
-        layers: text.layers.into(),
+        layers: text.layers.map_or(usual.layers, usize::from),
         width,
         heads,
         key_value_heads: text.key_value_heads.map_or(heads, usize::from),
@@ -183,9 +185,34 @@ fn usual_tokenizer(corpus: &Corpus) -> TokenizerKind {
     if letters.len() > DIFFERENT_CHARACTERS { TokenizerKind::BytePairs } else { TokenizerKind::Characters }
 }
 
-/// About six passes over a corpus, but no fewer than 500 steps and no more than 2,000.
-fn usual_steps(corpus: &Corpus, tokens: usize) -> u64 {
-    (6 * corpus.bytes() / tokens.max(1)).clamp(500, 2000) as u64
+/// A model for a corpus of some size, which two cores train in minutes.
+struct Usual {
+    layers: usize,
+    width: usize,
+    fewest_steps: usize,
+}
+
+impl Usual {
+    /// Up to so many bytes, such as a list of names, a small model learns as well and within a minute.
+    const SMALL: usize = 512 << 10;
+
+    fn of(corpus: &Corpus) -> Self {
+        if corpus.bytes() <= Self::SMALL {
+            Self { layers: 3, width: 96, fewest_steps: 800 }
+        } else {
+            Self { layers: 4, width: 160, fewest_steps: 500 }
+        }
+    }
+
+    /// About six passes over a corpus, but neither too few nor more than 2,000.
+    fn steps(&self, corpus: &Corpus, tokens: usize) -> u64 {
+        (6 * corpus.bytes() / tokens.max(1)).clamp(self.fewest_steps, 2000) as u64
+    }
+}
+
+/// One for each 32 elements, or fewer so that all are equally wide.
+fn usual_heads(width: usize) -> usize {
+    (1..=width / 32).rev().find(|heads| width.is_multiple_of(2 * heads)).unwrap_or(1)
 }
 
 impl TextObserver for Watcher {
