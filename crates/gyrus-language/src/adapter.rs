@@ -178,8 +178,7 @@ impl Adapter {
     /// [`Error::Tensor`] that names it.
     pub(crate) fn check_all_fit(&self, config: &DecoderConfig) -> Result<()> {
         let parameters = config.parameters();
-        let known: Vec<&str> =
-            parameters.iter().filter(|p| can_be_adapted(p)).map(|parameter| module(parameter)).collect();
+        let known: Vec<&str> = parameters.iter().filter(|p| can_be_adapted(p)).map(module).collect();
         match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
                 let expected = "an adapter for products within the model's layers";

@@ -37,9 +37,8 @@ const ANSWERS: [(&str, &str); 4] = [
 
 fn examples(path: &Path, times: usize) {
     let line = |(prompt, completion): &(&str, &str)| json!({"prompt": prompt, "completion": completion});
-    let lines: Vec<String> = ANSWERS.iter().map(|answer| line(answer).to_string()).collect();
-    fs::write(path, lines.join("\n").repeat(1) + &format!("\n{}", lines.join("\n")).repeat(times - 1))
-        .unwrap();
+    let lines: String = ANSWERS.iter().map(|answer| line(answer).to_string() + "\n").collect();
+    fs::write(path, lines.repeat(times)).unwrap();
 }
 
 fn answer(model: &Path, options: &str, prompt: &str) -> String {

@@ -115,7 +115,8 @@ impl Builder<'_, '_> {
         }
         let values = self.values(&parameter)?;
         let count = values.len();
-        Ok(Vector::Frozen(Tensor::from_data(TensorData::new(values, [count]), self.device)))
+        let tensor = Tensor::from_data(TensorData::new(values, [count]), self.device);
+        Ok(Vector::Frozen(Box::new(tensor)))
     }
 
     fn norm(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Norm>> {

@@ -18,7 +18,7 @@ use crate::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
 pub(super) enum Vector {
     /// A parameter, by its place.
     Trained(usize),
-    Frozen(Tensor<1>),
+    Frozen(Box<Tensor<1>>),
 }
 
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl<'a> Pass<'a> {
     fn vector(&self, vector: &Vector) -> Tensor<1> {
         match vector {
             Vector::Trained(place) => self.parameters[*place].clone(),
-            Vector::Frozen(tensor) => tensor.clone(),
+            Vector::Frozen(tensor) => (**tensor).clone(),
         }
     }
 
@@ -150,7 +150,10 @@ impl<'a> Pass<'a> {
                 for (to, &row) in values.chunks_exact_mut(width).zip(&**rows) {
                     tensor.row(row as usize, to);
                 }
-                Tensor::from_data(TensorData::new(values, [rows.len(), width]), &self.parameters[0].device().inner())
+                Tensor::from_data(
+                    TensorData::new(values, [rows.len(), width]),
+                    &self.parameters[0].device().inner(),
+                )
             }
         }
     }

@@ -118,7 +118,7 @@ fn low_rank(
         }
         if let Some(adapter) = adapter.as_ref().filter(|_| part.rank > 0) {
             let matrix = |start: usize, shape: [usize; 2]| {
-                adapter.clone().slice([start..start + shape[0] * shape[1]]).reshape(shape)
+                adapter.clone().narrow(0, start, shape[0] * shape[1]).reshape(shape)
             };
             let a = matrix(first, [part.rank, inputs]);
             let b = matrix(second, [outputs, part.rank]);
