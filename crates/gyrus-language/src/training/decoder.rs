@@ -259,7 +259,7 @@ impl TrainableDecoder {
             alpha_pattern: Default::default(),
             root_scaled: false,
             dropout: (f64::from(lora.dropout) * 1e6).round() / 1e6,
-            targets: lora.targets.clone(),
+            targets: lora.targets.iter().filter(|target| self.adapts(target)).cloned().collect(),
             transposed: self.config.family == Family::Gpt2,
         };
         let mut parts = std::collections::BTreeMap::new();
@@ -277,6 +277,12 @@ impl TrainableDecoder {
             parts.insert(module.to_owned(), part);
         }
         Some(Adapter { config, parts })
+    }
+
+    /// Whether some adapter is of a product with this end of its name.
+    fn adapts(&self, target: &str) -> bool {
+        let end = format!(".{target}.lora_A.weight");
+        self.parameters.iter().flat_map(|parameter| &parameter.parts).any(|part| part.name.ends_with(&end))
     }
 
     /// The mean loss over a batch, in nats a token that counts, and the gradient of each parameter. Equal `stream`s drop
