@@ -21,6 +21,7 @@ WORKS = {
     "resnet20-infer-1": ("resnet20", "infer", 1),
     "decoder-256-train": ("decoder-256", "train", 8),
     "decoder-512-train": ("decoder-512", "train", 4),
+    "lora-135m-train": ("lora-135m", "train", 4),
 }
 
 INPUT_SHAPES = {"mlp": (784,), "cnn": (1, 28, 28), "resnet20": (3, 32, 32)}
@@ -28,6 +29,13 @@ INPUT_SHAPES = {"mlp": (784,), "cnn": (1, 28, 28), "resnet20": (3, 32, 32)}
 # Layers, width, heads, elements between the halves of the feed-forward part, tokens of a window.
 DECODERS = {"decoder-256": (6, 256, 8, 688, 128), "decoder-512": (8, 512, 8, 1376, 512)}
 VOCABULARY = 8192
+
+# A model of SmolLM2-135M's shape, and the adapters of all its products.
+LORA_SHAPE = dict(
+    vocab_size=49152, hidden_size=576, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
+    intermediate_size=1536, max_position_embeddings=8192, tie_word_embeddings=True, rope_theta=100000.0,
+)  # fmt: skip
+LORA_RANK, LORA_TOKENS = 16, 256
 
 # How PyTorch can carry out the optimizer's update; the arithmetic is the same.
 UPDATES = {"fused": {"fused": True}, "foreach": {"foreach": True}, "loop": {"foreach": False}}
@@ -143,11 +151,32 @@ class Decoder(nn.Module):
         return self.head(self.norm(x)).flatten(0, 1)
 
 
-NETWORKS = {"mlp": mlp, "cnn": cnn, "resnet20": resnet20}
+class Adapted(nn.Module):
+    """PEFT's adapters over a Llama of transformers, both as they come."""
+
+    def __init__(self):
+        super().__init__()
+        import peft
+        import transformers
+
+        config = transformers.LlamaConfig(**LORA_SHAPE, use_cache=False)
+        targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        lora = peft.LoraConfig(r=LORA_RANK, lora_alpha=2 * LORA_RANK, target_modules=targets)
+        self.model = peft.get_peft_model(transformers.LlamaForCausalLM(config).float(), lora)
+
+    def forward(self, tokens):
+        return self.model(input_ids=tokens).logits.flatten(0, 1)
+
+
+NETWORKS = {"mlp": mlp, "cnn": cnn, "resnet20": resnet20, "lora-135m": Adapted}
 NETWORKS |= {name: (lambda shape=shape: Decoder(*shape)) for name, shape in DECODERS.items()}
 
 # Networks without pictures, for which the order of channels means nothing.
-PLAIN = {"mlp", *DECODERS}
+PLAIN = {"mlp", "lora-135m", *DECODERS}
+
+# Tokens of the vocabulary and of a window, where the input is text.
+TEXTS = {name: (VOCABULARY, shape[-1]) for name, shape in DECODERS.items()}
+TEXTS["lora-135m"] = (LORA_SHAPE["vocab_size"], LORA_TOKENS)
 
 
 def variants(work):
@@ -179,17 +208,17 @@ class Work:
         memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         torch.manual_seed(0)
         self.model = NETWORKS[network]()
-        if network in DECODERS:
-            self.input = torch.randint(0, VOCABULARY, (batch, DECODERS[network][-1]))
+        if network in TEXTS:
+            self.input = torch.randint(0, TEXTS[network][0], (batch, TEXTS[network][1]))
         else:
             self.input = torch.randn(batch, *INPUT_SHAPES[network])
         if network not in PLAIN:
             self.model = self.model.to(memory_format=memory_format)
             self.input = self.input.contiguous(memory_format=memory_format)
-        self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         if purpose == "train":
-            if network in DECODERS:
-                self.target = torch.randint(0, VOCABULARY, (self.input.numel(),))
+            if network in TEXTS:
+                self.target = torch.randint(0, TEXTS[network][0], (self.input.numel(),))
             else:
                 self.target = torch.randint(0, 10, (batch,))
             self.optimizer = self._optimizer(network, UPDATES.get(detail, UPDATES["fused"]))
@@ -208,7 +237,8 @@ class Work:
             return torch.optim.SGD(
                 self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, **update
             )
-        return torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, **update)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.01, **update)
 
     def _train(self):
         self.optimizer.zero_grad(set_to_none=True)

@@ -46,7 +46,7 @@ pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<
     if name.starts_with("spiking-") {
         return Ok(Box::new(crate::spiking::create(name, threads, file)?));
     }
-    if name.starts_with("decoder-") {
+    if name.starts_with("decoder-") || name.starts_with("lora-") {
         return Ok(Box::new(crate::decoder::create(name, threads)?));
     }
     if name.starts_with("events-") {

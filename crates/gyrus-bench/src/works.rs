@@ -63,6 +63,7 @@ pub(crate) const WORKS: &[Work] = &[
     Work { kind: Kind::Memory, ..steps("decode-q4_0-memory", 1.25) },
     Work { memory_ratio_goal: 0.7, ..steps("decoder-256-train", 0.7) },
     Work { memory_ratio_goal: 0.7, ..steps("decoder-512-train", 0.8) },
+    Work { memory_ratio_goal: 0.7, ..steps("lora-135m-train", 0.8) },
 ];
 
 /// The two works of the event-driven body.

@@ -8,6 +8,7 @@ use gyrus_kernels::transformer::{
     CausalAttention, Rotation, VocabularyLoss, VocabularyLossGradients, causal_attention,
     causal_attention_backward, gated, gated_backward, rms_norm_backward, vocabulary_loss,
 };
+use gyrus_kernels::weights::Matrix;
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
     work();
@@ -35,12 +36,18 @@ fn parts(width: usize, heads: usize, feed_forward: usize, texts: usize, length: 
         time("  dw", operations, || linear_weight_gradient(&dy, &x, (rows, k, n), &mut dw));
     }
     let head_width = width / heads;
-    let shape =
-        CausalAttention { heads, key_value_heads: heads, head_width, scale: (head_width as f32).powf(-0.5) };
+    let shape = CausalAttention {
+        heads,
+        key_value_heads: heads,
+        head_width,
+        scale: (head_width as f32).powf(-0.5),
+        softcap: None,
+        window: None,
+    };
     let ends: Vec<usize> = (1..=texts).map(|text| text * length).collect();
     let pairs = head_width / 2;
     let angles = values(length * pairs, 4);
-    let rotation = Some(Rotation { cosines: &angles, sines: &angles, pairs });
+    let rotation = Some(Rotation { cosines: &angles, sines: &angles, pairs, interleaved: false });
     let (x, dy) = (values(rows * 3 * width, 5), values(rows * width, 6));
     let (mut y, mut logarithms) = (vec![0.0; rows * width], vec![0.0; rows * heads]);
     let mut dx = vec![0.0; x.len()];
@@ -69,8 +76,9 @@ fn parts(width: usize, heads: usize, feed_forward: usize, texts: usize, length: 
     let targets: Vec<u32> = (0..rows).map(|row| (row * 31 % vocabulary) as u32).collect();
     let mut dw = vec![0.0; weight.len()];
     time("vocabulary loss", 6 * rows * width * vocabulary, || {
-        let gradients = VocabularyLossGradients { input: &mut dx, weight: &mut dw };
-        vocabulary_loss(VocabularyLoss { width, vocabulary }, &x, &weight, &targets, Some(gradients));
+        let gradients = VocabularyLossGradients { input: &mut dx, weight: Some(&mut dw) };
+        let shape = VocabularyLoss { width, vocabulary, softcap: None };
+        vocabulary_loss(shape, &x, Matrix::of_floats(&weight, width), &targets, Some(gradients));
     });
 }
 

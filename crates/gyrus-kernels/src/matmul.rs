@@ -8,6 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_tile};
+use crate::weights::{Matrix, dequantize_row};
 
 /// Up to this many rows a product reads the weights in place.
 const FEW_ROWS: usize = 4;
@@ -30,11 +31,40 @@ const PANELS: usize = 8;
 /// Operations below which a product stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
+/// A matrix whose rows begin `stride` floats apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// Columns from `first` on of a matrix `[rows, stride]`.
+    pub(crate) fn columns(values: &'a [f32], stride: usize, first: usize) -> Self {
+        Self { values: values.get(first..).unwrap_or_default(), stride }
+    }
+
+    fn check(&self, rows: usize, columns: usize) {
+        let needed = if rows == 0 { 0 } else { (rows - 1) * self.stride + columns };
+        assert!(columns <= self.stride && self.values.len() >= needed, "the matrix has all rows and columns");
+    }
+}
+
+/// A second product that is added to the first: `left right`, `depth` deep.
+#[derive(Clone, Copy)]
+pub(crate) struct Second<'a> {
+    pub(crate) left: Strided<'a>,
+    pub(crate) right: Right<'a>,
+    pub(crate) depth: usize,
+}
+
 /// How the right operand lies in memory.
 #[derive(Clone, Copy)]
-enum Right<'a> {
+pub(crate) enum Right<'a> {
     /// `[columns, depth]`: used transposed.
     Transposed(&'a [f32]),
+    /// The same in any format.
+    Stored(Matrix<'a>),
     /// `[depth, columns]`: used as it is.
     Plain(&'a [f32]),
     /// All panels, ready to use.
@@ -99,9 +129,12 @@ pub fn packed_len((inputs, outputs): (usize, usize)) -> usize {
 pub fn pack(weight: &[f32], (inputs, outputs): (usize, usize), packed: &mut [f32]) {
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert_eq!(packed.len(), packed_len((inputs, outputs)), "packed is as long as packed_len says");
-    for (index, panel) in packed.chunks_exact_mut(inputs * PANEL).enumerate() {
+    let target = SharedMut(packed.as_mut_ptr());
+    for_each_task(outputs.div_ceil(PANEL), weight.len() < SERIAL_OPERATIONS, |index| {
+        // SAFETY: each task has a panel of its own.
+        let panel = unsafe { target.slice(index * inputs * PANEL, inputs * PANEL) };
         pack_panel(Right::Transposed(weight), inputs, outputs, index * PANEL, panel);
-    }
+    });
 }
 
 /// [`pack`] of a weight `[inputs, outputs]`.
@@ -175,7 +208,7 @@ pub(crate) fn add_linear_weight_gradient(
 }
 
 /// Copies strips of 16 columns out of `x`, `[rows, inputs]`.
-fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
+pub(crate) fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
     move |first, columns, strip| {
         let rows = strip.as_chunks_mut::<PANEL>().0.iter_mut().zip(x.chunks_exact(inputs));
         if columns == PANEL {
@@ -201,7 +234,19 @@ pub(crate) fn weight_gradient(
     dw: &mut [f32],
     fill: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
+    weight_gradient_strided(Strided { values: dy, stride: outputs }, (rows, inputs, outputs), add, dw, fill);
+}
+
+/// [`weight_gradient`] for some columns of a wider `dy`.
+pub(crate) fn weight_gradient_strided(
+    dy: Strided<'_>,
+    (rows, inputs, outputs): (usize, usize, usize),
+    add: bool,
+    dw: &mut [f32],
+    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
     assert_eq!(dw.len(), outputs * inputs, "dw is [outputs, inputs]");
+    dy.check(rows, outputs);
     let height = row_height();
     let large = inputs * outputs >= LARGE;
     let (most_outputs, most_strips) = if large { (2 * OUTPUTS, 2 * STRIPS) } else { (OUTPUTS, STRIPS) };
@@ -298,7 +343,13 @@ fn row_height() -> usize {
 }
 
 /// Rearranges `[rows, columns]` into blocks of `height` columns, each `[rows, height]`, the last one narrower.
-fn pack_rows(x: &[f32], (rows, columns): (usize, usize), height: usize, serial: bool, packed: &mut [f32]) {
+fn pack_rows(
+    x: Strided<'_>,
+    (rows, columns): (usize, usize),
+    height: usize,
+    serial: bool,
+    packed: &mut [f32],
+) {
     const ROWS: usize = 64;
     const BLOCKS: usize = 16;
     let target = SharedMut(packed.as_mut_ptr());
@@ -313,7 +364,7 @@ fn pack_rows(x: &[f32], (rows, columns): (usize, usize), height: usize, serial: 
             let width = height.min(columns - first);
             // SAFETY: each task has rows of its own in each of its blocks, which lie behind whole ones.
             let to = unsafe { target.slice(first * rows + first_row * width, count * width) };
-            let from = x[first_row * columns..].chunks(columns).map(|row| &row[first..][..width]);
+            let from = (first_row..).map(|row| &x.values[row * x.stride + first..][..width]);
             match width {
                 // The usual heights, as copies of known size.
                 12 => to
@@ -392,6 +443,12 @@ fn pack_panel(right: Right<'_>, depth: usize, columns: usize, first: usize, pane
                 to[width..].fill(0.0);
             }
         }
+        Right::Stored(matrix) => with_scratch(width * depth, |rows| {
+            for (n, row) in rows.chunks_exact_mut(depth.max(1)).enumerate() {
+                dequantize_row(&matrix, first + n, row);
+            }
+            pack_panel(Right::Transposed(rows), depth, width, 0, panel);
+        }),
         Right::Transposed(b) if width == PANEL => {
             let rows: [&[f32]; PANEL] = core::array::from_fn(|n| &b[(first + n) * depth..][..depth]);
             for (k, to) in panel.chunks_exact_mut(PANEL).enumerate() {
@@ -413,10 +470,12 @@ fn pack_panel(right: Right<'_>, depth: usize, columns: usize, first: usize, pane
 }
 
 struct Block<'a> {
-    left: &'a [f32],
+    left: Strided<'a>,
     depth: usize,
     rows: core::ops::Range<usize>,
     panel: &'a [f32],
+    /// What is added: its left operand, its depth and its panel.
+    second: Option<(Strided<'a>, usize, &'a [f32])>,
     out: SharedMut,
     out_stride: usize,
     column: usize,
@@ -430,19 +489,37 @@ impl WithSimd for Block<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, block: Block<'_>) {
-            let (left, out) = (block.left.as_ptr(), block.out.get());
+            let (left, out) = (block.left.values.as_ptr(), block.out.get());
+            let place = |row: usize| out.wrapping_add(row * block.out_stride + block.column);
             // SAFETY: rows lie within `left` and `out`; this task alone writes this panel's columns of its rows.
             unsafe {
                 inner::<S, MR, NV, false>(
                     simd,
-                    block.rows,
-                    |row| left.wrapping_add(row * block.depth),
+                    block.rows.clone(),
+                    |row| left.wrapping_add(row * block.left.stride),
                     Runs { offsets: &[0], length: block.depth },
                     block.panel.as_ptr(),
-                    |row| out.wrapping_add(row * block.out_stride + block.column),
+                    place,
                     block.column,
                     block.columns,
                     block.epilogue,
+                );
+            }
+            let Some((left, depth, panel)) = block.second else { return };
+            // What was just written is still near.
+            let residual = Some(Residual { residual: out, out });
+            // SAFETY: as above; `product_into` has checked the second product's operands as well.
+            unsafe {
+                inner::<S, MR, NV, false>(
+                    simd,
+                    block.rows,
+                    |row| left.values.as_ptr().wrapping_add(row * left.stride),
+                    Runs { offsets: &[0], length: depth },
+                    panel.as_ptr(),
+                    place,
+                    block.column,
+                    block.columns,
+                    Epilogue { residual, ..Epilogue::NONE },
                 );
             }
         }
@@ -464,18 +541,75 @@ fn product(
     epilogue: Epilogue<'_>,
     out: &mut [f32],
 ) {
+    let target = SharedMut(out.as_mut_ptr());
+    // SAFETY: `out` is as long as its shape says, as all callers check.
+    unsafe {
+        product_into(
+            Strided { values: left, stride: depth },
+            right,
+            None,
+            (rows, depth, columns),
+            epilogue,
+            (target, columns),
+        );
+    }
+}
+
+/// `out = left right`, and the second product added to it where there is one. `out`'s rows begin as many floats apart as
+/// is said beside it.
+///
+/// # Safety
+/// `out` is writable for all of its rows, and no one else uses these columns meanwhile.
+///
+/// # Panics
+/// If the second product is asked of an epilogue that does not let sums pass (`relu`), or an operand is too short.
+pub(crate) unsafe fn product_into(
+    left: Strided<'_>,
+    right: Right<'_>,
+    second: Option<Second<'_>>,
+    (rows, depth, columns): (usize, usize, usize),
+    epilogue: Epilogue<'_>,
+    (target, out_stride): (SharedMut, usize),
+) {
+    left.check(rows, depth);
+    let Some(second) = second else {
+        run_product(left, right, None, (rows, depth, columns), epilogue, (target, out_stride));
+        return;
+    };
+    assert!(!epilogue.relu, "what is added later would pass the nonlinearity");
+    second.left.check(rows, second.depth);
+    with_scratch(packed_len((second.depth, columns)), |packed| {
+        for (index, panel) in packed.chunks_exact_mut((second.depth * PANEL).max(1)).enumerate() {
+            pack_panel(second.right, second.depth, columns, index * PANEL, panel);
+        }
+        let second = Some((second.left, second.depth, &*packed));
+        run_product(left, right, second, (rows, depth, columns), epilogue, (target, out_stride));
+    });
+}
+
+/// [`product_into`], with the second product's panels packed.
+fn run_product(
+    left: Strided<'_>,
+    right: Right<'_>,
+    second: Option<(Strided<'_>, usize, &[f32])>,
+    (rows, depth, columns): (usize, usize, usize),
+    epilogue: Epilogue<'_>,
+    (target, out_stride): (SharedMut, usize),
+) {
     let panels = columns.div_ceil(PANEL);
     let serial = rows * depth * columns < SERIAL_OPERATIONS;
-    let target = SharedMut(out.as_mut_ptr());
     let run = |panel: &[f32], index: usize, rows: core::ops::Range<usize>| {
         let column = index * PANEL;
+        let second = second
+            .map(|(left, depth, packed)| (left, depth, &packed[index * depth * PANEL..][..depth * PANEL]));
         Arch::new().dispatch(Block {
             left,
             depth,
             rows,
             panel,
+            second,
             out: target,
-            out_stride: columns,
+            out_stride,
             column,
             columns: PANEL.min(columns - column),
             epilogue,

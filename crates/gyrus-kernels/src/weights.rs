@@ -159,6 +159,18 @@ impl<'a> Matrix<'a> {
         Ok(Matrix { format, rows, columns, bytes })
     }
 
+    /// Rows of `columns` floats each.
+    ///
+    /// # Panics
+    /// If `floats` is no whole number of rows.
+    #[must_use]
+    pub fn of_floats(floats: &'a [f32], columns: usize) -> Self {
+        assert!(columns > 0 && floats.len().is_multiple_of(columns), "whole rows");
+        // SAFETY: floats are plain bytes, four each.
+        let bytes = unsafe { core::slice::from_raw_parts(floats.as_ptr().cast::<u8>(), size_of_val(floats)) };
+        Matrix { format: Format::F32, rows: floats.len() / columns, columns, bytes }
+    }
+
     /// How the weights are kept.
     #[must_use]
     pub fn format(&self) -> Format {
@@ -181,6 +193,20 @@ impl<'a> Matrix<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    pub(crate) fn row_range(&self, first: usize, count: usize) -> Self {
+        Matrix { rows: count, bytes: self.rows_at(first, count), ..*self }
+    }
+
+    /// The weights in place, if they are floats of this machine at an address fit for them.
+    #[must_use]
+    pub fn as_floats(&self) -> Option<&'a [f32]> {
+        floats::as_floats(self)
     }
 
     /// Bytes of one row.

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::adapter::can_be_adapted;
 use crate::parameters::Parameter;
 use crate::tensor::Tensor;
-use crate::{DecoderConfig, Error, Family, Result};
+use crate::{DecoderConfig, Error, Family, Format, Result};
 
 /// Tensors by name, and where they come from.
 #[derive(Clone, Debug)]
@@ -51,6 +52,25 @@ impl Checkpoint {
             return Err(Error::tensor(&self.path, name, got, format!("{shape:?}")));
         }
         Ok(tensor)
+    }
+
+    /// The same with the products within the layers rounded to `format`, where their rows are whole blocks of it.
+    #[must_use]
+    pub fn rounded(mut self, config: &DecoderConfig, format: Format) -> Self {
+        for parameter in config.parameters().iter().filter(|parameter| can_be_adapted(parameter)) {
+            let rounded = self.tensors.get(&parameter.name).map(|tensor| tensor.to_format(format));
+            if let Some(tensor) = rounded.filter(|_| !parameter.transposed) {
+                self.tensors.insert(parameter.name.clone(), tensor);
+            }
+        }
+        self
+    }
+
+    /// Puts a tensor in the place of another.
+    pub(crate) fn replace(&mut self, name: &str, tensor: Tensor) {
+        let short = name.strip_prefix("transformer.").unwrap_or(name);
+        let name = if self.tensors.contains_key(name) { name } else { short };
+        self.tensors.insert(name.to_owned(), tensor);
     }
 
     /// Fails if something was not taken that would change the result.

@@ -12,7 +12,7 @@ const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
 
 use crate::checkpoint::Checkpoint;
 use crate::tensor::Tensor;
-use crate::{Cache, DecoderConfig, Error, Observation, Result};
+use crate::{Adapter, AdapterPart, Cache, DecoderConfig, Error, Observation, Result};
 
 /// A model with its weights.
 #[derive(Clone, Debug)]
@@ -52,11 +52,12 @@ struct Normalizer {
     bias: Option<Vec<f32>>,
 }
 
-/// A product with its bias.
+/// A product with its bias, and a low-rank adapter where it has one.
 #[derive(Clone, Debug)]
 struct Linear {
     weight: Tensor,
     bias: Option<Vec<f32>>,
+    adapter: Option<AdapterPart>,
 }
 
 /// The next tokens of one text, and what it has been so far.
@@ -76,7 +77,15 @@ impl Decoder {
     /// # Errors
     /// [`Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
     pub fn new(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Self> {
-        load::load(config, checkpoint)
+        load::load(config, checkpoint, None)
+    }
+
+    /// The same with what a low-rank adapter adds to its products.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`Error::Tensor`] for an adapter that does not fit.
+    pub fn with_adapter(config: DecoderConfig, checkpoint: Checkpoint, adapter: &Adapter) -> Result<Self> {
+        load::load(config, checkpoint, Some(adapter))
     }
 
     /// Its shape.

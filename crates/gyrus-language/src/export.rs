@@ -8,7 +8,7 @@ use gyrus_train::write_atomically;
 use serde_json::{Map, Value, json};
 
 use crate::gguf::to_halves;
-use crate::model::Parts;
+use crate::model::{Parts, read_small};
 use crate::sentencepiece::{PieceKind, SentencePiece};
 use crate::tensor::Tensor;
 use crate::{Biases, DecoderConfig, Error, Family, Layer, Result, Role, Stretch, safetensors_file};
@@ -158,6 +158,49 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         write_atomically(&path, format!("{value:#}\n").as_bytes()).map_err(Error::write(&path))?;
     }
     safetensors_file::write(folder, &tensors)
+}
+
+/// Files that describe a model beside its weights.
+const DESCRIPTIONS: [&str; 7] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "added_tokens.json",
+];
+
+/// Writes the weights of a model that came from the folder `source` into `folder`, as 32-bit floats, with the files that
+/// describe it there.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Mismatch`] where those files cannot be read, [`Error::Write`] where one cannot be written.
+pub(crate) fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
+    let path = source.join("config.json");
+    let mut config: Value = serde_json::from_slice(&read_small(&path)?)
+        .map_err(|error| Error::mismatch(&path, error.to_string(), "JSON"))?;
+    for (name, value) in [("dtype", json!("float32")), ("torch_dtype", json!("float32"))] {
+        if name == "dtype" || config.get(name).is_some() {
+            config[name] = value;
+        }
+    }
+    // What the numbers were quantised by before is done.
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("quantization_config");
+    }
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        write_atomically(&path, bytes).map_err(Error::write(&path))
+    };
+    for name in DESCRIPTIONS {
+        let from = source.join(name);
+        if from.is_file() {
+            write(name, &read_small(&from)?)?;
+        }
+    }
+    write("config.json", format!("{config:#}\n").as_bytes())?;
+    safetensors_file::write(folder, parts.checkpoint.tensors())
 }
 
 /// SentencePiece's byte pairs as a `tokenizer.json`, as `transformers` converts Llama's: each way of joining two tokens

@@ -23,8 +23,8 @@ use crate::tensor::Bytes;
 use crate::{DecoderConfig, Family, Format, Result, Role, Sampling};
 
 pub use read::{Gguf, Value};
-pub(crate) use write::to_halves;
 pub use write::write;
+pub(crate) use write::{to_halves, to_neighbours};
 
 /// The architectures that are read and written, and their families.
 const ARCHITECTURES: &[(&str, Family)] =

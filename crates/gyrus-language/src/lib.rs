@@ -5,6 +5,7 @@
 //! Face's names, [`Decoder`] the network, [`generate`] writes with it. The work is done by
 //! `gyrus-kernels` on plain slices, over weights that stay in the mapped file; only [`training`] knows a tensor library.
 
+mod adapter;
 mod cache;
 mod chat;
 mod checkpoint;
@@ -31,6 +32,7 @@ mod tensor;
 mod tokenizer;
 pub mod training;
 
+pub use adapter::{Adapter, AdapterConfig, AdapterPart, DEFAULT_TARGETS};
 pub use cache::Cache;
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;

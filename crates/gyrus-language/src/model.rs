@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::{
-    ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
-    llama2c, pytorch, safetensors_file,
+    Adapter, ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling,
+    Tokenizer, gguf, llama2c, pytorch, safetensors_file,
 };
 
 /// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
@@ -62,12 +62,18 @@ impl Model {
     /// # Errors
     /// As [`ChatTemplate::new`].
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        let config = self.decoder.config();
-        let text =
-            |token: Option<u32>| token.and_then(|token| self.tokenizer.text(token)).unwrap_or_default();
-        let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
-        self.chat_template.as_deref().map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
+        compiled(self.chat_template.as_deref(), &self.tokenizer, self.decoder.config())
     }
+}
+
+fn compiled(
+    template: Option<&str>,
+    tokenizer: &Tokenizer,
+    config: &DecoderConfig,
+) -> Result<Option<ChatTemplate>> {
+    let text = |token: Option<u32>| token.and_then(|token| tokenizer.text(token)).unwrap_or_default();
+    let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
+    template.map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
 }
 
 impl Parts {
@@ -124,6 +130,24 @@ impl Parts {
     pub fn build(self) -> Result<Model> {
         let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
         Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
+    }
+
+    /// The same with what an adapter adds.
+    ///
+    /// # Errors
+    /// As [`Decoder::with_adapter`].
+    pub fn build_with(self, adapter: &Adapter) -> Result<Model> {
+        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        let decoder = Decoder::with_adapter(config, checkpoint, adapter)?;
+        Ok(Model { decoder, tokenizer, recommended, chat_template })
+    }
+
+    /// The template that turns a conversation into text; none if the model has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        compiled(self.chat_template.as_deref(), &self.tokenizer, &self.config)
     }
 }
 

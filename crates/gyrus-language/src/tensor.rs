@@ -66,6 +66,12 @@ impl Bytes {
     }
 }
 
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
 impl From<Vec<f32>> for Bytes {
     fn from(floats: Vec<f32>) -> Self {
         let range = 0..floats.len() * size_of::<f32>();
@@ -141,6 +147,21 @@ impl Tensor {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// The same bytes, shared.
+    #[must_use]
+    pub fn storage(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The same numbers in another format; itself where a row is no whole number of that format's blocks.
+    #[must_use]
+    pub fn to_format(&self, format: Format) -> Self {
+        let columns = self.columns();
+        let quantized = weights::quantize(format, &self.floats(), columns);
+        let tensor = quantized.ok().and_then(|bytes| Self::new(format, self.shape.clone(), bytes.into()));
+        tensor.unwrap_or_else(|| self.clone())
     }
 
     /// Numbers in a row: the last extent.

@@ -1,22 +1,34 @@
-//! Training decoders from texts: the corpus and its vocabulary, the network with its gradients, the loop and the run
-//! folder that it leaves.
+//! Training decoders from texts, and tuning them on examples: what is learnt from, the network with its gradients, the
+//! loop and the run folder that it leaves.
 //!
 //! This is the only part of the crate that knows a tensor library. What it writes are Hugging Face's files, which the
 //! rest of the crate and Python's `transformers` open.
 
 mod batches;
+mod build;
 mod corpus;
 mod decoder;
+mod examples;
 mod folder;
 mod learn;
+mod network;
 mod optimizer;
+mod packing;
 mod record;
+mod steps;
+mod tune;
 mod vocabulary;
 
 pub use batches::{TextBatch, TokenStream};
 pub use corpus::Corpus;
-pub use decoder::TrainableDecoder;
+pub use decoder::{Lora, TrainableDecoder};
+pub use examples::{Example, Sample, Samples};
 pub use learn::{TextBegin, TextObserver, TextOutcome, TextProgress, learn_text};
 pub use optimizer::DecoderOptimizer;
+pub use packing::Windows;
 pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings, TextTimings};
+pub use tune::{
+    AdapterSettings, TUNING_KIND, TuneData, TuneOutcome, TuneRecord, TuneResults, TuneSettings, tune,
+    write_model_folder,
+};
 pub use vocabulary::{END_OF_TEXT, TokenizerKind, Vocabulary};

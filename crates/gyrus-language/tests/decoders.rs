@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::formula::{decoder_checkpoint as checkpoint, numbers};
+use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
 use gyrus_language::{
     Cache, Checkpoint, Decoder, DecoderConfig, Format, Parts, Sequence, Tensor, gguf, write_folder,
 };
@@ -16,10 +16,6 @@ const GOLDEN: &str = include_str!("golden/decoders.json");
 
 fn golden() -> Value {
     serde_json::from_str(GOLDEN).unwrap()
-}
-
-fn config(value: &Value) -> DecoderConfig {
-    DecoderConfig::from_hugging_face(Path::new("config.json"), value.to_string().as_bytes()).unwrap()
 }
 
 /// The largest difference of the shown rows.

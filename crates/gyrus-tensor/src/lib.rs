@@ -20,6 +20,7 @@ mod operation;
 mod optimizer;
 mod pool;
 mod spiking;
+mod stored;
 mod transformer;
 
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -37,6 +38,7 @@ pub use operation::Operation;
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};
 pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
+pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
 pub use transformer::{RotationTable, Transformer};
 
 use autodiff::Input;

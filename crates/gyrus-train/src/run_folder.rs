@@ -10,7 +10,8 @@
 //! | `report.html` | the report for the eye |
 //!
 //! A language model has no blueprint but Hugging Face's `config.json`, `generation_config.json`, `tokenizer.json` and
-//! `tokenizer_config.json`, and a record of its own.
+//! `tokenizer_config.json`, and a record of its own; an adapter of one has `adapter_config.json` and
+//! `adapter_model.safetensors`.
 //!
 //! `metrics.jsonl` is appended to; every other file is replaced atomically.
 
@@ -33,8 +34,18 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const REPORT: &str = "report.html";
 /// What runs of language models hold beside these, under Hugging Face's names.
-const DESCRIPTIONS: [&str; 4] =
-    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
+const DESCRIPTIONS: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "added_tokens.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+];
 
 /// The longest `run.json` that is read: 64 MiB.
 const MAX_RECORD_BYTES: u64 = 64 << 20;

@@ -2,7 +2,7 @@
 
 use super::narrow;
 use crate::decoding::FeedForwardActivation;
-use crate::transformer::{CausalAttention, IGNORED, VocabularyLoss};
+use crate::transformer::{CausalAttention, IGNORED, LowRank, VocabularyLoss};
 
 /// See [`crate::transformer::embedding`].
 pub fn embedding(table: &[f32], tokens: &[u32], width: usize) -> Vec<f32> {
@@ -77,7 +77,7 @@ pub fn vocabulary_loss(
     weight: &[f32],
     targets: &[u32],
 ) -> (f32, Vec<f32>, Vec<f32>) {
-    let VocabularyLoss { width, vocabulary } = shape;
+    let VocabularyLoss { width, vocabulary, softcap } = shape;
     let counted = targets.iter().filter(|&&target| target != IGNORED).count().max(1) as f64;
     let (mut dx, mut dw) = (vec![0.0f64; x.len()], vec![0.0f64; weight.len()]);
     let mut loss = 0.0;
@@ -85,13 +85,15 @@ pub fn vocabulary_loss(
         let x = &x[row * width..][..width];
         let logits: Vec<f64> = weight
             .chunks(width)
-            .map(|w| w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum())
+            .map(|w| w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>())
+            .map(|z| softcap.map_or(z, |cap| f64::from(cap) * (z / f64::from(cap)).tanh()))
             .collect();
         let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
         loss -= (logits[target as usize].exp() / sum).ln() / counted;
         for class in 0..vocabulary {
             let hit = f64::from(u8::from(class == target as usize));
-            let g = (logits[class].exp() / sum - hit) / counted;
+            let slope = softcap.map_or(1.0, |cap| 1.0 - (logits[class] / f64::from(cap)).powi(2));
+            let g = slope * (logits[class].exp() / sum - hit) / counted;
             for i in 0..width {
                 dx[row * width + i] += g * f64::from(weight[class * width + i]);
                 dw[class * width + i] += g * f64::from(x[i]);
@@ -107,24 +109,29 @@ pub fn causal_attention(
     shape: &CausalAttention,
     ends: &[usize],
     x: &[f32],
-    angles: Option<(&[f64], usize)>,
+    angles: Option<(&[f64], usize, bool)>,
     dy: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
-    let CausalAttention { heads, key_value_heads, head_width, scale } = *shape;
+    let CausalAttention { heads, key_value_heads, head_width, scale, softcap, window } = *shape;
     let columns = (heads + 2 * key_value_heads) * head_width;
     let rows = x.len() / columns;
     // Queries and keys turned, all in f64.
     let turn = |values: &mut [f64], sign: f64| {
-        let Some((angles, pairs)) = angles else { return };
+        let Some((angles, pairs, interleaved)) = angles else { return };
         for row in 0..rows {
             let start = ends.iter().rev().find(|&&end| end <= row).copied().unwrap_or(0);
             for head in 0..heads + key_value_heads {
                 for pair in 0..pairs {
                     let angle = sign * angles[(row - start) * pairs + pair];
-                    let i = row * columns + head * head_width + pair;
-                    let (a, b) = (values[i], values[i + pairs]);
+                    let i = row * columns + head * head_width;
+                    let (i, j) = if interleaved {
+                        (i + 2 * pair, i + 2 * pair + 1)
+                    } else {
+                        (i + pair, i + pair + pairs)
+                    };
+                    let (a, b) = (values[i], values[j]);
                     values[i] = a * angle.cos() - b * angle.sin();
-                    values[i + pairs] = b * angle.cos() + a * angle.sin();
+                    values[j] = b * angle.cos() + a * angle.sin();
                 }
             }
         }
@@ -132,9 +139,10 @@ pub fn causal_attention(
     let mut turned: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     turn(&mut turned, 1.0);
     let (mut y, mut dx) = (vec![0.0f64; rows * heads * head_width], vec![0.0f64; x.len()]);
-    let mut start = 0;
+    let mut text = 0;
     for &end in ends {
-        for row in start..end {
+        for row in text..end {
+            let start = window.map_or(text, |window| text.max((row + 1).saturating_sub(window)));
             for head in 0..heads {
                 let group = head / (heads / key_value_heads);
                 let query = row * columns + head * head_width;
@@ -144,8 +152,11 @@ pub fn causal_attention(
                 let dot = |a: usize, b: usize| -> f64 {
                     (0..head_width).map(|i| turned[a + i] * turned[b + i]).sum()
                 };
-                let weights: Vec<f64> =
-                    (start..=row).map(|at| (f64::from(scale) * dot(query, key(at))).exp()).collect();
+                let score = |at: usize| {
+                    let score = f64::from(scale) * dot(query, key(at));
+                    softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
+                };
+                let weights: Vec<f64> = (start..=row).map(|at| score(at).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 let slopes: Vec<f64> = (start..=row)
                     .map(|at| (0..head_width).map(|i| f64::from(dy[out + i]) * turned[value(at) + i]).sum())
@@ -153,7 +164,8 @@ pub fn causal_attention(
                 let mean: f64 = weights.iter().zip(&slopes).map(|(w, s)| w / sum * s).sum();
                 for at in start..=row {
                     let weight = weights[at - start] / sum;
-                    let slope = f64::from(scale) * weight * (slopes[at - start] - mean);
+                    let inside = softcap.map_or(1.0, |cap| 1.0 - (score(at) / f64::from(cap)).powi(2));
+                    let slope = f64::from(scale) * weight * (slopes[at - start] - mean) * inside;
                     for i in 0..head_width {
                         y[out + i] += weight * turned[value(at) + i];
                         dx[query + i] += slope * turned[key(at) + i];
@@ -163,8 +175,61 @@ pub fn causal_attention(
                 }
             }
         }
-        start = end;
+        text = end;
     }
     turn(&mut dx, -1.0);
     (narrow(&y), narrow(&dx))
+}
+
+/// The result of [`crate::transformer::low_rank`], and its gradients for `x` and the adapter.
+pub fn low_rank(
+    shape: &LowRank<'_>,
+    x: &[f32],
+    adapter: &[f32],
+    mask: Option<&[f32]>,
+    (residual, dy): (&[f32], &[f32]),
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let (inputs, outputs) = (shape.inputs, shape.outputs());
+    let mut y: Vec<f64> = residual.iter().map(|&r| f64::from(r)).collect();
+    let (mut dx, mut dadapter) = (vec![0.0f64; x.len()], vec![0.0f64; adapter.len()]);
+    let (mut column, mut first, mut second) = (0, 0, shape.rank() * inputs);
+    for part in shape.parts {
+        let mut weight = vec![0.0; part.weight.rows() * inputs];
+        crate::weights::dequantize(&part.weight, &mut weight);
+        for row in 0..x.len() / inputs {
+            let at = |i: usize| f64::from(x[row * inputs + i]);
+            let kept = |i: usize| mask.map_or(1.0, |mask| f64::from(mask[row * inputs + i]));
+            let a = |rank: usize, i: usize| f64::from(adapter[first + rank * inputs + i]);
+            let inner: Vec<f64> =
+                (0..part.rank).map(|rank| (0..inputs).map(|i| at(i) * kept(i) * a(rank, i)).sum()).collect();
+            let mut slopes = vec![0.0f64; part.rank];
+            for output in 0..part.weight.rows() {
+                let place = row * outputs + column + output;
+                let slope = f64::from(dy[place]);
+                y[place] += part.bias.map_or(0.0, |bias| f64::from(bias[output]));
+                for i in 0..inputs {
+                    let weight = f64::from(weight[output * inputs + i]);
+                    y[place] += weight * at(i);
+                    dx[row * inputs + i] += weight * slope;
+                }
+                for rank in 0..part.rank {
+                    let b_at = second + output * part.rank + rank;
+                    let (b, scale) = (f64::from(adapter[b_at]), f64::from(part.scale));
+                    y[place] += scale * inner[rank] * b;
+                    dadapter[b_at] += scale * inner[rank] * slope;
+                    slopes[rank] += scale * b * slope;
+                }
+            }
+            for (rank, slope) in slopes.iter().enumerate() {
+                for i in 0..inputs {
+                    dx[row * inputs + i] += slope * a(rank, i) * kept(i);
+                    dadapter[first + rank * inputs + i] += slope * at(i) * kept(i);
+                }
+            }
+        }
+        column += part.weight.rows();
+        first += part.rank * inputs;
+        second += part.rank * part.weight.rows();
+    }
+    (narrow(&y), narrow(&dx), narrow(&dadapter))
 }

@@ -10,7 +10,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::elementwise::exp;
+use crate::elementwise::{exp, tanh};
 use crate::parallel::{SharedMut, for_each_task, vectorized, with_aligned_scratch};
 use crate::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
 
@@ -32,10 +32,14 @@ pub struct CausalAttention {
     pub head_width: usize,
     /// Factor of the scores.
     pub scale: f32,
+    /// `c` in `c * tanh(score / c)`, which a score becomes (Gemma 2).
+    pub softcap: Option<f32>,
+    /// How many tokens one sees, itself included; all before it where there is none.
+    pub window: Option<usize>,
 }
 
-/// How queries and keys are turned: the pair of elements `i` and `i + pairs` of a head by an angle, which depends on
-/// the token's place in its text.
+/// How queries and keys are turned: pairs of elements of a head by an angle, which depends on the token's place in its
+/// text.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
     /// `[positions, pairs]`, at least as many positions as the longest text has.
@@ -44,6 +48,8 @@ pub struct Rotation<'a> {
     pub sines: &'a [f32],
     /// At most half of a head's elements.
     pub pairs: usize,
+    /// Whether a pair is the elements `2i` and `2i + 1` rather than `i` and `i + pairs`.
+    pub interleaved: bool,
 }
 
 impl CausalAttention {
@@ -67,7 +73,8 @@ impl CausalAttention {
         let rows = x.len() / self.columns();
         let ordered = ends.windows(2).all(|pair| pair[0] <= pair[1]);
         assert!(ordered && ends.last().copied().unwrap_or(0) == rows, "the last text ends with the rows");
-        if let Some(Rotation { cosines, sines, pairs }) = rotation {
+        assert!(self.window != Some(0), "a token sees itself");
+        if let Some(Rotation { cosines, sines, pairs, .. }) = rotation {
             let longest = texts(ends).map(|(start, end)| end - start).max().unwrap_or(0);
             assert!(2 * pairs <= self.head_width, "a head holds the pairs");
             assert!(cosines.len() == sines.len() && cosines.len() >= longest * pairs, "angles reach");
@@ -117,7 +124,7 @@ pub fn causal_attention(
                     // SAFETY: this task alone has this head's rows of this text.
                     let logarithms = unsafe { logarithms.slice(head * rows + text.start + first, count) };
                     let mut shares = [0.0f32; BLOCK];
-                    softmax(scores, span, first, shape.scale, logarithms, &mut shares);
+                    softmax(shape, scores, span, first, logarithms, &mut shares);
                     multiply(scores, span, (count, seen), (values, length), queries, stride, width);
                     for (row, share) in shares[..count].iter().enumerate() {
                         let place = (text.start + first + row) * shape.query_columns() + head * width;
@@ -180,7 +187,7 @@ pub fn causal_attention_backward(
                     multiply(queries, stride, (count, width), (turned_keys, width), scores, span, seen);
                     multiply(dys, stride, (count, width), (turned_values, width), slopes, span, seen);
                     let logarithms = &logarithms[head * rows + text.start + first..][..count];
-                    softmax_backward((scores, slopes), span, first, shape.scale, logarithms, &means);
+                    softmax_backward(shape, (scores, slopes), span, first, logarithms, &means);
                     accumulate((scores, span), (dys, stride), (count, seen), dvalues);
                     accumulate((slopes, span), (queries, stride), (count, seen), dkeys);
                     multiply(slopes, span, (count, seen), (keys, length), queries, stride, width);
@@ -286,9 +293,17 @@ impl Text<'_> {
     /// Turns a head by the angles of a position, back for a negative `sign`.
     #[inline(always)]
     fn turn(&self, position: usize, sign: f32, head: &mut [f32]) {
-        let Some(Rotation { cosines, sines, pairs }) = self.rotation else { return };
+        let Some(Rotation { cosines, sines, pairs, interleaved }) = self.rotation else { return };
         let cosines = &cosines[position * pairs..][..pairs];
         let sines = &sines[position * pairs..][..pairs];
+        if interleaved {
+            let (elements, _) = head[..2 * pairs].as_chunks_mut::<2>();
+            for (pair, (cosine, sine)) in elements.iter_mut().zip(cosines.iter().zip(sines)) {
+                let ([a, b], sine) = (*pair, sign * sine);
+                *pair = [a * cosine - b * sine, b * cosine + a * sine];
+            }
+            return;
+        }
         let (low, high) = head[..2 * pairs].split_at_mut(pairs);
         for i in 0..pairs {
             let (a, b, sine) = (low[i], high[i], sign * sines[i]);
@@ -468,13 +483,21 @@ impl WithSimd for Accumulate<'_> {
     }
 }
 
-/// Makes `exp(scale * (score - largest))` of each row's visible scores and zeros of the others; `shares` are what makes
-/// them sum to one. Row `i` is query `first + i`, which sees as many keys and one more.
+impl CausalAttention {
+    /// The first token that the one at `position` sees.
+    #[inline(always)]
+    fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+}
+
+/// Makes `exp(score - largest)` of each row's visible scores, scaled and capped first, and zeros of the others; `shares`
+/// are what makes them sum to one. Row `i` is query `first + i`.
 fn softmax(
+    shape: &CausalAttention,
     scores: &mut [f32],
     span: usize,
     first: usize,
-    scale: f32,
     logarithms: &mut [f32],
     shares: &mut [f32; BLOCK],
 ) {
@@ -482,9 +505,16 @@ fn softmax(
     vectorized(
         #[inline(always)]
         || {
-            let rows = scores.chunks_exact_mut(span).zip(logarithms.iter_mut().zip(&mut *shares));
+            let rows = scores.chunks_exact_mut(span).zip(logarithms.iter_mut().zip(shares.iter_mut()));
             for (row, (scores, (logarithm, share))) in rows.enumerate() {
                 let (visible, hidden) = scores[..seen].split_at_mut(first + row + 1);
+                let (past, visible) = visible.split_at_mut(shape.first_seen(first + row));
+                past.fill(0.0);
+                let mut scale = shape.scale;
+                if let Some(cap) = shape.softcap {
+                    visible.iter_mut().for_each(|score| *score = cap * tanh(*score * scale / cap));
+                    scale = 1.0;
+                }
                 let mut lanes = [f32::NEG_INFINITY; LANES];
                 let (chunks, rest) = visible.as_chunks::<LANES>();
                 for chunk in chunks {
@@ -516,14 +546,14 @@ fn softmax(
 
 /// Makes each row's scores its softmax again, and the slopes for that softmax the slopes for the scores.
 fn softmax_backward(
+    shape: &CausalAttention,
     (scores, slopes): (&mut [f32], &mut [f32]),
     span: usize,
     first: usize,
-    scale: f32,
     logarithms: &[f32],
     means: &[f32; BLOCK],
 ) {
-    let seen = first + logarithms.len();
+    let (seen, scale) = (first + logarithms.len(), shape.scale);
     vectorized(
         #[inline(always)]
         || {
@@ -531,13 +561,28 @@ fn softmax_backward(
             for (row, ((scores, slopes), (logarithm, mean))) in
                 rows.zip(logarithms.iter().zip(means)).enumerate()
             {
-                let visible = first + row + 1;
-                for (score, slope) in scores[..visible].iter_mut().zip(&mut slopes[..visible]) {
-                    *score = exp(*score * scale - logarithm);
-                    *slope = scale * *score * (*slope - mean);
+                let visible = shape.first_seen(first + row)..first + row + 1;
+                let (start, end) = (visible.start, visible.end);
+                let pairs = scores[visible.clone()].iter_mut().zip(&mut slopes[visible]);
+                match shape.softcap {
+                    None => {
+                        for (score, slope) in pairs {
+                            *score = exp(*score * scale - logarithm);
+                            *slope = scale * *score * (*slope - mean);
+                        }
+                    }
+                    Some(cap) => {
+                        for (score, slope) in pairs {
+                            let share = tanh(*score * scale / cap);
+                            *score = exp(cap * share - logarithm);
+                            *slope = scale * *score * (*slope - mean) * (1.0 - share * share);
+                        }
+                    }
                 }
-                scores[visible..seen].fill(0.0);
-                slopes[visible..seen].fill(0.0);
+                for values in [&mut *scores, &mut *slopes] {
+                    values[..start].fill(0.0);
+                    values[end..seen].fill(0.0);
+                }
             }
         },
     );
@@ -557,6 +602,7 @@ mod tests {
         dy: Vec<f32>,
         angles: Vec<f64>,
         pairs: usize,
+        interleaved: bool,
     }
 
     impl Case {
@@ -566,7 +612,14 @@ mod tests {
             pairs: usize,
         ) -> Self {
             let heads = group * key_value_heads;
-            let shape = CausalAttention { heads, key_value_heads, head_width, scale: 0.6 };
+            let shape = CausalAttention {
+                heads,
+                key_value_heads,
+                head_width,
+                scale: 0.6,
+                softcap: None,
+                window: None,
+            };
             let mut ends = Vec::new();
             let mut rows = 0;
             for length in lengths {
@@ -576,14 +629,18 @@ mod tests {
             let longest = lengths.iter().max().copied().unwrap_or(0);
             let angles = values(longest * pairs, 3).iter().map(|&a| 3.0 * f64::from(a)).collect();
             let (x, dy) = (values(rows * shape.columns(), 1), values(rows * shape.query_columns(), 2));
-            Self { shape, ends, x, dy, angles, pairs }
+            Self { shape, ends, x, dy, angles, pairs, interleaved: false }
         }
 
         fn run(&self) -> (Vec<f32>, Vec<f32>) {
             let cosines: Vec<f32> = self.angles.iter().map(|a| a.cos() as f32).collect();
             let sines: Vec<f32> = self.angles.iter().map(|a| a.sin() as f32).collect();
-            let rotation =
-                (self.pairs > 0).then_some(Rotation { cosines: &cosines, sines: &sines, pairs: self.pairs });
+            let rotation = (self.pairs > 0).then_some(Rotation {
+                cosines: &cosines,
+                sines: &sines,
+                pairs: self.pairs,
+                interleaved: self.interleaved,
+            });
             let rows = self.ends.last().copied().unwrap_or(0);
             let (mut y, mut logarithms) =
                 (vec![f32::NAN; self.dy.len()], vec![f32::NAN; rows * self.shape.heads]);
@@ -603,7 +660,7 @@ mod tests {
 
         fn check(&self) {
             let (y, dx) = self.run();
-            let angles = (self.pairs > 0).then_some((&self.angles[..], self.pairs));
+            let angles = (self.pairs > 0).then_some((&self.angles[..], self.pairs, self.interleaved));
             let (exact_y, exact_dx) =
                 oracle::transformer::causal_attention(&self.shape, &self.ends, &self.x, angles, &self.dy);
             assert_close(&y, &exact_y, 1e-5);
@@ -620,6 +677,22 @@ mod tests {
             lengths in prop::collection::vec(0usize..70, 1..4), share in 0usize..3,
         ) {
             Case::new(&lengths, (group, key_value_heads, head_width), head_width / 2 * share / 2).check();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn windows_caps_and_neighbours_as_pairs_are_the_oracle(
+            head_width in 1usize..20, window in 1usize..90, capped: bool, interleaved: bool,
+            lengths in prop::collection::vec(0usize..110, 1..4),
+        ) {
+            let mut case = Case::new(&lengths, (2, 1, head_width), head_width / 2);
+            case.shape.window = Some(window);
+            case.shape.softcap = capped.then_some(0.7);
+            case.interleaved = interleaved;
+            case.check();
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::decoding::FeedForwardActivation;
 use crate::elementwise::{exp, normal, tanh};
-use crate::parallel::{STRETCH, SharedMut, for_each_task, vectorized};
+use crate::parallel::{STRETCH, SharedMut, for_each_stretch, for_each_task, vectorized};
 
 /// `f(x)` and `f'(x)`.
 #[inline(always)]
@@ -114,6 +114,39 @@ pub fn gated_backward(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f3
     });
 }
 
+/// `y = f(x)`, element by element, where there is no gate.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn activated(f: FeedForwardActivation, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "y is as x");
+    y.copy_from_slice(x);
+    crate::decoding::activate(f, y);
+}
+
+/// Gradient of [`activated`] for `x`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn activated_backward(f: FeedForwardActivation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    #[inline(always)]
+    fn run(x: &[f32], dy: &[f32], dx: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
+        vectorized(
+            #[inline(always)]
+            || dx.iter_mut().zip(dy).zip(x).for_each(|((dx, dy), x)| *dx = dy * f(*x).1),
+        );
+    }
+    assert!(x.len() == dy.len() && dy.len() == dx.len(), "all are equally long");
+    for_each_stretch(dx, |start, dx| {
+        let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
+        match f {
+            FeedForwardActivation::Silu => run(x, dy, dx, silu),
+            FeedForwardActivation::Gelu => run(x, dy, dx, gelu),
+            FeedForwardActivation::GeluTanh => run(x, dy, dx, gelu_tanh),
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +162,18 @@ mod tests {
                 gated(f, &x, half, &mut y);
                 gated_backward(f, &x, half, &dy, &mut dx);
                 let (exact_y, exact_dx) = oracle::transformer::gated(f, &x, half, &dy);
+                assert_close(&y, &exact_y, 1e-5);
+                assert_close(&dx, &exact_dx, 2e-5);
+                // A gate whose other half is one.
+                let gates: Vec<f32> = x.chunks(2 * half).flat_map(|row| row[..half].to_vec()).collect();
+                let ones: Vec<f32> =
+                    gates.chunks(half).flat_map(|row| [row, &vec![1.0; half][..]].concat()).collect();
+                activated(f, &gates, &mut y);
+                let mut dx = vec![f32::NAN; gates.len()];
+                activated_backward(f, &gates, &dy, &mut dx);
+                let (exact_y, exact_dx) = oracle::transformer::gated(f, &ones, half, &dy);
+                let exact_dx: Vec<f32> =
+                    exact_dx.chunks(2 * half).flat_map(|row| row[..half].to_vec()).collect();
                 assert_close(&y, &exact_y, 1e-5);
                 assert_close(&dx, &exact_dx, 2e-5);
             }

@@ -56,7 +56,7 @@ pub(super) fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
 }
 
 /// The weights in place, if they are floats of this machine at an address fit for them.
-fn as_floats<'a>(matrix: &Matrix<'a>) -> Option<&'a [f32]> {
+pub(super) fn as_floats<'a>(matrix: &Matrix<'a>) -> Option<&'a [f32]> {
     if matrix.format != Format::F32 || cfg!(target_endian = "big") {
         return None;
     }

@@ -6,11 +6,12 @@ use gyrus_kernels::attention_maps::cached_attention_maps;
 use gyrus_kernels::decoding::{
     AttentionShape, CachedSequence, FeedForwardActivation, activate, attention_cached, gate, rms_norm, rotate,
 };
+use gyrus_kernels::matmul::linear;
 use gyrus_kernels::normalization::layer_norm;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
 use crate::observation::Observation;
-use crate::{Activation, Normalization, QueryKeyNormalization};
+use crate::{Activation, AdapterPart, Normalization, QueryKeyNormalization};
 
 /// Rows that go through all layers together: enough to be limited by arithmetic, few enough to stay small.
 pub(super) const ROWS: usize = 512;
@@ -319,6 +320,12 @@ impl Linear {
                 row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
             }
         }
+        let Some(AdapterPart { rank, scale, down, up }) = &self.adapter else { return };
+        let (inputs, outputs) = (self.weight.columns(), self.weight.rows());
+        let (mut inner, mut added) = (vec![0.0; rows * rank], vec![0.0; y.len()]);
+        linear(x, down, None, false, (rows, inputs, *rank), &mut inner);
+        linear(&inner, up, None, false, (rows, *rank, outputs), &mut added);
+        y.iter_mut().zip(added).for_each(|(y, added)| *y += scale * added);
     }
 }
 

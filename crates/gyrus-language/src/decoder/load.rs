@@ -5,10 +5,17 @@ use crate::Format;
 use crate::checkpoint::Checkpoint;
 use crate::parameters::Role;
 use crate::tensor::Tensor;
-use crate::{DecoderConfig, Normalization, Result};
+use crate::{Adapter, AdapterPart, DecoderConfig, Normalization, Result};
 
-pub(super) fn load(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Decoder> {
-    let mut loader = Loader { config: &config, checkpoint };
+pub(super) fn load(
+    config: DecoderConfig,
+    checkpoint: Checkpoint,
+    adapter: Option<&Adapter>,
+) -> Result<Decoder> {
+    if let Some(adapter) = adapter {
+        adapter.check_all_fit(&config)?;
+    }
+    let mut loader = Loader { config: &config, checkpoint, adapter };
     let embedding = loader.need(Role::Embedding, None)?;
     let positions = loader.weight(Role::PositionEmbedding, None)?;
     let layers = (0..config.layers.len()).map(|layer| loader.layer(layer)).collect::<Result<_>>()?;
@@ -28,6 +35,7 @@ pub(super) fn load(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Deco
 struct Loader<'a> {
     config: &'a DecoderConfig,
     checkpoint: Checkpoint,
+    adapter: Option<&'a Adapter>,
 }
 
 impl Loader<'_> {
@@ -52,7 +60,12 @@ impl Loader<'_> {
     }
 
     fn linear(&mut self, role: Role, layer: usize) -> Result<Linear> {
-        Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))? })
+        let parameter = self.config.parameter(role, Some(layer), false);
+        let adapter = match (self.adapter, parameter) {
+            (Some(adapter), Some(parameter)) => adapter.part(self.config, &parameter)?,
+            _ => None,
+        };
+        Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))?, adapter })
     }
 
     /// The numbers of a normalisation, with Gemma's one added.
@@ -131,7 +144,11 @@ fn cut<const N: usize>(fused: Linear, outputs: [usize; N]) -> [Linear; N] {
         let rows = start..start + outputs;
         start += outputs;
         let bias = fused.bias.as_ref().map(|bias| bias[rows.clone()].to_vec());
-        Linear { weight: fused.weight.row_range(rows), bias }
+        let adapter = fused.adapter.as_ref().map(|part| {
+            let up = part.up[rows.start * part.rank..rows.end * part.rank].to_vec();
+            AdapterPart { up, ..part.clone() }
+        });
+        Linear { weight: fused.weight.row_range(rows), bias, adapter }
     })
 }
 

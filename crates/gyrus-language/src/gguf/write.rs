@@ -88,7 +88,7 @@ fn turns(parameter: &Parameter, config: &DecoderConfig) -> bool {
 }
 
 /// Rows `i` and `i + half` of each head become the neighbours `2i` and `2i + 1`.
-fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+pub(crate) fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
     let half = head_width / 2;
     rows.chunks_exact(head_width * columns)
         .flat_map(|head| {

@@ -3,6 +3,7 @@
 //! Where a corpus is many documents, each begins with the token that ends texts; within a window they are texts of their
 //! own, which do not see each other, and each predicts its own end.
 
+use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -13,7 +14,7 @@ use super::decoder::Shared;
 pub struct TextBatch {
     /// One after the other, those of all texts.
     pub tokens: Shared<u32>,
-    /// The token that follows each.
+    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learnt.
     pub targets: Shared<u32>,
     /// The place after the last token of each text.
     pub ends: Shared<usize>,
@@ -30,6 +31,19 @@ impl TextBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+
+    /// Tokens whose successor is learnt.
+    #[must_use]
+    pub fn counted(&self) -> usize {
+        self.targets.iter().filter(|&&target| target != IGNORED).count()
+    }
+
+    /// Tokens of its longest text.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&*self.ends).map(|(start, end)| end - start).max().unwrap_or(0)
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 /// The most bytes of text that are read: they and their tokens stay in memory.
-const MAXIMUM_BYTES: u64 = 4 << 30;
+pub(super) const MAXIMUM_BYTES: u64 = 4 << 30;
 
 /// Texts, in order.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ fn is_text(path: &Path) -> bool {
 }
 
 /// The text of a file, of at most `left` bytes, which become fewer.
-fn read_text(path: &Path, left: &mut u64) -> Result<String> {
+pub(super) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
     *left = left.checked_sub(metadata.len()).ok_or_else(|| {
         let expected = format!("texts of at most {MAXIMUM_BYTES} bytes together");
@@ -125,7 +125,7 @@ fn lines(path: &Path, text: &str) -> Result<Vec<String>> {
     filled.map(document).collect()
 }
 
-fn kind(value: &serde_json::Value) -> &'static str {
+pub(super) fn kind(value: &serde_json::Value) -> &'static str {
     match value {
         serde_json::Value::Null => "null",
         serde_json::Value::Bool(_) => "true or false",

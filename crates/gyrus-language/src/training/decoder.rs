@@ -1,23 +1,26 @@
 //! A decoder that learns: parameters on a device, and the gradients of its loss.
 //!
-//! What multiplies the same input is one parameter here (`[queries; keys; values]`, `[gate; up]`), so that it is one
-//! product forward and two backward; [`TrainableDecoder::state`] takes them apart under Hugging Face's names. A step
-//! over `t` tokens costs about `6 t` operations for each number of the matrices, and keeps about
+//! Either all of its numbers are trained, or low-rank adapters of its products are (LoRA, Hu et al. 2021), while the
+//! model's own weights stay as they are stored, in whichever format (QLoRA, Dettmers et al. 2023). What multiplies the same
+//! input is one parameter here (`[queries; keys; values]`, `[gate; up]`), so that it is one product forward and two
+//! backward; [`TrainableDecoder::state`] takes them apart under Hugging Face's names, or PEFT's. A step over `t` tokens costs
+//! about `6 t` operations for each number of the matrices, `4 t` with adapters, and keeps about
 //! `width * 5 + queries * 2 + keys * 2 + feed_forward * 3` floats of each token and layer for the gradients.
+//! [`TrainableDecoder::recompute_layers`] keeps `width` of them instead and computes each layer twice.
 
 use std::sync::Arc;
 
 use gyrus_nn::{State, StateTensor, floats};
-use gyrus_tensor::{
-    CausalAttention, Device, FeedForwardActivation, Operation, RotationTable, Tensor, TensorData,
-    Transformer, apply, keep_awake,
-};
+use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::TextBatch;
+use super::build::{Source, build};
+use super::network::{Network, Pass, mixed};
+use crate::adapter::{PREFIX, rows_for_hugging_face};
 use crate::{
-    Activation, DecoderConfig, Error, Normalization, NormalizationPlace, Parameter, Result, Role, Stretch,
+    Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Error, Family, Parameter, Result, Role,
 };
 
 /// Standard deviation of fresh weights.
@@ -51,19 +54,29 @@ impl Fused {
     }
 }
 
+/// Low-rank adapters to be trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    /// Rows of `A` and columns of `B`.
+    pub rank: usize,
+    /// The adapter's product is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// The products that are adapted, by the end of their names, such as `q_proj`.
+    pub targets: Vec<String>,
+    /// Share of the adapter's inputs that are dropped in training.
+    pub dropout: f32,
+}
+
 /// A decoder with parameters that can be trained.
 #[derive(Debug)]
 pub struct TrainableDecoder {
     config: DecoderConfig,
     parameters: Vec<Fused>,
-    rotation: RotationTable,
-    shape: CausalAttention,
-    activation: FeedForwardActivation,
+    network: Network,
+    lora: Option<Lora>,
+    recompute: bool,
     device: Device,
 }
-
-/// Parameters of a layer: two normalisations and four matrices.
-const PER_LAYER: usize = 6;
 
 impl TrainableDecoder {
     /// A decoder with fresh weights: normal with a deviation of 0.02, those that add to the stream smaller by
@@ -74,8 +87,12 @@ impl TrainableDecoder {
     pub fn new(config: DecoderConfig, seed: u64, device: &Device) -> Result<Self> {
         let layers = config.layers.len().max(1);
         let residual = DEVIATION / (2.0 * layers as f32).sqrt();
-        Self::build(config, device, |index, parameter| {
+        let positions = config.maximum_positions;
+        Self::trained(config, positions, device, |index, parameter| {
             let count = parameter.shape.iter().product();
+            if parameter.bias {
+                return Ok(vec![0.0; count]);
+            }
             if parameter.shape.len() == 1 {
                 return Ok(vec![1.0; count]);
             }
@@ -92,22 +109,52 @@ impl TrainableDecoder {
     /// # Errors
     /// [`Error::Request`] for a shape that cannot be trained here, or a weight that is missing or has another shape.
     pub fn with_state(config: DecoderConfig, state: &State, device: &Device) -> Result<Self> {
-        Self::build(config, device, |_, parameter| {
-            let found = state.get(&parameter.name).filter(|tensor| tensor.shape == parameter.shape);
-            let found = found.ok_or_else(|| {
-                let expected = format!("`{}` of {:?}", parameter.name, parameter.shape);
-                Error::request("weights", "no such tensor", expected)
-            })?;
-            Ok(found.values.clone())
-        })
+        let positions = config.maximum_positions;
+        Self::trained(config, positions, device, |_, parameter| Ok(found(state, parameter)?.to_vec()))
     }
 
-    fn build(
+    /// A decoder with the weights of a model, all of which are trained, on texts of at most `positions` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a shape that cannot be trained here, [`Error::Tensor`] for a tensor that is missing or has
+    /// another shape.
+    pub fn with_checkpoint(
         config: DecoderConfig,
+        mut checkpoint: Checkpoint,
+        positions: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::trained(config, positions, device, |_, parameter| Ok(checkpoint.take(parameter)?.floats()))
+    }
+
+    /// A model that stays as it is, with fresh adapters that are trained on texts of at most `positions` tokens.
+    ///
+    /// # Errors
+    /// As [`Self::with_checkpoint`], and [`Error::Request`] for adapters of nothing.
+    pub fn with_adapters(
+        config: DecoderConfig,
+        checkpoint: Checkpoint,
+        lora: Lora,
+        seed: u64,
+        positions: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        if lora.rank == 0 || !(0.0..1.0).contains(&lora.dropout) || !lora.alpha.is_finite() {
+            let got = format!("rank {}, alpha {}, dropout {}", lora.rank, lora.alpha, lora.dropout);
+            return Err(Error::request("the adapters", got, "a rank of at least 1, and a dropout below 1"));
+        }
+        let source = Source::Frozen { checkpoint, lora: &lora, seed };
+        let (network, parameters) = build(&config, source, positions, device)?;
+        let lora = Some(lora);
+        Ok(Self { config, parameters, network, lora, recompute: false, device: device.clone() })
+    }
+
+    fn trained(
+        config: DecoderConfig,
+        positions: usize,
         device: &Device,
         mut values: impl FnMut(usize, &Parameter) -> Result<Vec<f32>>,
     ) -> Result<Self> {
-        let activation = check(&config)?;
         let counts = config.parameters().into_iter().map(|parameter| {
             parameter.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
         });
@@ -120,35 +167,13 @@ impl TrainableDecoder {
                 format!("at most {MAXIMUM_PARAMETERS}"),
             ));
         }
-        let mut parameters: Vec<(Vec<Parameter>, Vec<f32>)> = Vec::new();
-        for (index, parameter) in config.parameters().into_iter().enumerate() {
-            let numbers = values(index, &parameter)?;
-            match (parameter.role, parameters.last_mut()) {
-                (Role::Key | Role::Value | Role::Up, Some((parts, all))) => {
-                    parts.push(parameter);
-                    all.extend(numbers);
-                }
-                _ => parameters.push((vec![parameter], numbers)),
-            }
-        }
-        let parameters = parameters.into_iter().map(|(parts, numbers)| {
-            let count = numbers.len();
-            Fused { parts, value: Tensor::from_data(TensorData::new(numbers, [count]), device) }
-        });
-        let frequencies = config.ropes[0].inverse_frequencies(config.maximum_positions);
-        Ok(Self {
-            parameters: parameters.collect(),
-            rotation: RotationTable::new(&frequencies, config.maximum_positions),
-            shape: CausalAttention {
-                heads: config.heads,
-                key_value_heads: config.key_value_heads,
-                head_width: config.head_width,
-                scale: config.attention_scale,
-            },
-            activation,
-            device: device.clone(),
-            config,
-        })
+        let (network, parameters) = build(&config, Source::Trained(&mut values), positions, device)?;
+        Ok(Self { config, parameters, network, lora: None, recompute: false, device: device.clone() })
+    }
+
+    /// Whether layers are computed anew in the backward pass instead of kept: less memory, more time, the same numbers.
+    pub fn recompute_layers(&mut self, recompute: bool) {
+        self.recompute = recompute;
     }
 
     /// Its shape.
@@ -180,13 +205,33 @@ impl TrainableDecoder {
         }
     }
 
-    /// All weights under Hugging Face's names.
+    /// All that is trained, under Hugging Face's names, or PEFT's where adapters are.
     #[must_use]
     pub fn state(&self) -> State {
         self.by_name(self.parameters.iter().map(|parameter| parameter.value.clone()))
     }
 
-    /// Tensors as the parameters lie, taken apart under Hugging Face's names.
+    /// Takes what [`Self::state`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a tensor that is missing or has another shape; then nothing was taken.
+    pub fn load_state(&mut self, state: &State) -> Result<()> {
+        let mut values = Vec::with_capacity(self.parameters.len());
+        for parameter in &self.parameters {
+            let mut numbers = Vec::with_capacity(parameter.elements());
+            for part in &parameter.parts {
+                numbers.extend(turned(part, found(state, part)?.to_vec()));
+            }
+            values.push(numbers);
+        }
+        for (parameter, numbers) in self.parameters.iter_mut().zip(values) {
+            let count = numbers.len();
+            parameter.value = Tensor::from_data(TensorData::new(numbers, [count]), &self.device);
+        }
+        Ok(())
+    }
+
+    /// Tensors as the parameters lie, taken apart under their names.
     fn by_name(&self, values: impl IntoIterator<Item = Tensor<1>>) -> State {
         let mut state = State::new();
         for (parameter, value) in self.parameters.iter().zip(values) {
@@ -194,48 +239,146 @@ impl TrainableDecoder {
             let mut rest = &numbers[..];
             for part in &parameter.parts {
                 let (values, behind) = rest.split_at(part.shape.iter().product());
-                let tensor = StateTensor { shape: part.shape.clone(), values: values.to_vec() };
-                state.insert(part.name.clone(), tensor);
+                let values = turned_back(part, values);
+                state.insert(part.name.clone(), StateTensor { shape: part.shape.clone(), values });
                 rest = behind;
             }
         }
         state
     }
 
-    /// The mean loss over a batch, in nats a token, and the gradient of each parameter.
+    /// The adapters of `state`, which [`Self::state`] gave, for `base`, as PEFT has them; none where all weights are
+    /// trained.
+    #[must_use]
+    pub fn adapter(&self, state: &State, base: Option<String>) -> Option<Adapter> {
+        let lora = self.lora.as_ref()?;
+        let config = AdapterConfig {
+            base,
+            rank: lora.rank,
+            alpha: lora.alpha,
+            alpha_pattern: Default::default(),
+            root_scaled: false,
+            dropout: (f64::from(lora.dropout) * 1e6).round() / 1e6,
+            targets: lora.targets.iter().filter(|target| self.adapts(target)).cloned().collect(),
+            transposed: self.config.family == Family::Gpt2,
+        };
+        let mut parts = std::collections::BTreeMap::new();
+        for part in self.parameters.iter().flat_map(|parameter| &parameter.parts) {
+            let Some(module) =
+                part.name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(".lora_A.weight"))
+            else {
+                continue;
+            };
+            let down = state.get(&part.name)?;
+            let up = state.get(&format!("{PREFIX}{module}.lora_B.weight"))?;
+            let up = rows_for_hugging_face(&self.config, part, lora.rank, &up.values);
+            let scale = config.scale(module, lora.rank);
+            let part = AdapterPart { rank: lora.rank, scale, down: down.values.clone(), up };
+            parts.insert(module.to_owned(), part);
+        }
+        Some(Adapter { config, parts })
+    }
+
+    /// Whether some adapter is of a product with this end of its name.
+    fn adapts(&self, target: &str) -> bool {
+        let end = format!(".{target}.lora_A.weight");
+        self.parameters.iter().flat_map(|parameter| &parameter.parts).any(|part| part.name.ends_with(&end))
+    }
+
+    /// The mean loss over a batch, in nats a token that counts, and the gradient of each parameter. Equal `stream`s drop
+    /// the same.
     ///
     /// # Panics
     /// If a token is outside of the vocabulary or a text longer than the positions.
-    pub(crate) fn gradients(&self, batch: &TextBatch) -> (f32, Vec<Tensor<1>>) {
+    pub(crate) fn gradients(&self, batch: &TextBatch, stream: u64) -> (f32, Vec<Tensor<1>>) {
         let leaves: Vec<Tensor<1>> = self
             .parameters
             .iter()
             .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
             .collect();
-        let (loss, mut gradients) = keep_awake(|| {
-            let loss = self.run(&leaves, batch, true);
-            let gradients = loss.backward();
-            (loss, gradients)
+        let mut pass = Pass::new(&self.config, &self.network, &leaves, batch);
+        pass.gradients = true;
+        let dropout = self.lora.as_ref().map_or(0.0, |lora| lora.dropout);
+        pass.dropout = (dropout > 0.0).then(|| (dropout, mixed(stream)));
+        let (loss, gradients) = keep_awake(|| match self.recompute {
+            false => self.kept(&pass),
+            true => self.recomputed(&pass),
         });
-        let gradients = leaves.iter().map(|leaf| {
-            let missing = || Tensor::zeros(leaf.dims(), &self.device);
-            leaf.grad_remove(&mut gradients).unwrap_or_else(missing)
-        });
-        let gradients = gradients.collect();
-        (loss.inner().into_scalar::<f32>(), gradients)
+        let missing = |leaf: &Tensor<1>| Tensor::zeros(leaf.dims(), &self.device);
+        let gradients = gradients
+            .into_iter()
+            .zip(&leaves)
+            .map(|(gradient, leaf)| gradient.unwrap_or_else(|| missing(leaf)));
+        (loss, gradients.collect())
     }
 
-    /// The gradients of a batch under Hugging Face's names, for tests and tools.
+    /// Loss and gradients, with everything kept that the backward pass needs.
+    fn kept(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
+        let loss = pass.loss();
+        let mut gradients = loss.backward();
+        let found = pass.parameters.iter().map(|leaf| leaf.grad_remove(&mut gradients)).collect();
+        (loss.inner().into_scalar::<f32>(), found)
+    }
+
+    /// The same with the streams between the layers kept alone: each layer runs again before its gradient is made (Chen et
+    /// al. 2016).
+    fn recomputed(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
+        let values: Vec<Tensor<1>> =
+            self.parameters.iter().map(|parameter| parameter.value.clone()).collect();
+        let plain =
+            Pass { parameters: &values, gradients: false, stretched: pass.stretched.clone(), ..*pass };
+        let mut streams = vec![plain.begin()];
+        for index in 0..self.network.layers.len() {
+            let last = streams[index].clone();
+            streams.push(plain.layer(index, last));
+        }
+        let mut found: Vec<Option<Tensor<1>>> = vec![None; values.len()];
+        let mut collect = |gradients: &mut gyrus_tensor::Gradients| {
+            for (found, leaf) in found.iter_mut().zip(pass.parameters) {
+                if let Some(gradient) = leaf.grad_remove(gradients) {
+                    *found = Some(match found.take() {
+                        Some(sum) => sum + gradient,
+                        None => gradient,
+                    });
+                }
+            }
+        };
+        let leaf = |stream: Tensor<2>| Tensor::from_inner(stream).require_grad();
+        let x = leaf(streams.pop().unwrap_or_else(|| plain.begin()));
+        let loss = pass.end(x.clone());
+        let mut gradients = loss.backward();
+        let mut slope = x.grad_remove(&mut gradients);
+        collect(&mut gradients);
+        for index in (0..self.network.layers.len()).rev() {
+            let (Some(dy), Some(stream)) = (slope.take(), streams.pop()) else { break };
+            // Below the first layer nothing is trained where adapters are.
+            let x = if index > 0 || self.lora.is_none() { leaf(stream) } else { stream };
+            // The gradient of this sum for the layer's result is `dy` itself.
+            let y = pass.layer(index, x.clone()) * Tensor::from_inner(dy);
+            let mut gradients = y.sum().backward();
+            slope = x.grad_remove(&mut gradients);
+            collect(&mut gradients);
+        }
+        if self.lora.is_none()
+            && let Some(dy) = slope
+        {
+            let mut gradients = (pass.begin() * Tensor::from_inner(dy)).sum().backward();
+            collect(&mut gradients);
+        }
+        (loss.inner().into_scalar::<f32>(), found)
+    }
+
+    /// The gradients of a batch under the names of [`Self::state`], for tests and tools.
     ///
     /// # Panics
     /// As for a training step: if a token is outside of the vocabulary or a text longer than the positions.
     #[must_use]
     pub fn named_gradients(&self, batch: &TextBatch) -> (f32, State) {
-        let (loss, gradients) = self.gradients(batch);
+        let (loss, gradients) = self.gradients(batch, 0);
         (loss, self.by_name(gradients))
     }
 
-    /// The mean loss over a batch, in nats a token.
+    /// The mean loss over a batch, in nats a token that counts.
     ///
     /// # Panics
     /// If a token is outside of the vocabulary or a text longer than the positions.
@@ -243,92 +386,50 @@ impl TrainableDecoder {
     pub fn loss(&self, batch: &TextBatch) -> f32 {
         let values: Vec<Tensor<1>> =
             self.parameters.iter().map(|parameter| parameter.value.clone()).collect();
-        keep_awake(|| self.run(&values, batch, false)).into_scalar::<f32>()
-    }
-
-    fn run(&self, parameters: &[Tensor<1>], batch: &TextBatch, gradients: bool) -> Tensor<2> {
-        let DecoderConfig { vocabulary, width, feed_forward, normalization_epsilon: epsilon, .. } =
-            self.config;
-        let queries = self.config.query_width();
-        let all = self.shape.columns();
-        let operation = |operation, x, parameters: &[&Tensor<1>], second| {
-            let parameters = parameters.iter().map(|&parameter| parameter.clone()).collect();
-            apply(Operation::Transformer(operation), x, parameters, second)
-        };
-        let norm = |x: &Tensor<2>, weight| {
-            operation(Transformer::RmsNorm { epsilon, plus_one: false }, x.clone(), &[weight], None)
-        };
-        let linear = |x, weight: &Tensor<1>, (inputs, outputs)| {
-            apply(Operation::Linear { inputs, outputs, relu: false }, x, vec![weight.clone()], None)
-        };
-        let add = |x, weight, residual, (inputs, outputs)| {
-            operation(Transformer::LinearResidual { inputs, outputs }, x, &[weight], Some(residual))
-        };
-        let table = parameters[0].clone().reshape([vocabulary, width]);
-        let mut stream = operation(Transformer::Embedding { tokens: batch.tokens.clone() }, table, &[], None);
-        let layers = parameters[1..].chunks_exact(PER_LAYER).take(self.config.layers.len());
-        for layer in layers {
-            let [norm1, all_heads, output, norm2, gate_up, down] = layer else { break };
-            let x = linear(norm(&stream, norm1), all_heads, (width, all));
-            let attention = Transformer::Attention {
-                shape: self.shape,
-                ends: batch.ends.clone(),
-                rotation: Some(self.rotation.clone()),
-            };
-            let x = operation(attention, x, &[], None);
-            stream = add(x, output, stream, (queries, width));
-            let x = linear(norm(&stream, norm2), gate_up, (width, 2 * feed_forward));
-            let x = operation(Transformer::Gated(self.activation), x, &[], None);
-            stream = add(x, down, stream, (feed_forward, width));
-        }
-        let after = 1 + PER_LAYER * self.config.layers.len();
-        let x = norm(&stream, &parameters[after]);
-        let head = parameters.get(after + 1).unwrap_or(&parameters[0]);
-        let loss = Transformer::VocabularyLoss { targets: batch.targets.clone(), vocabulary, gradients };
-        operation(loss, x, &[head], None)
+        let pass = Pass::new(&self.config, &self.network, &values, batch);
+        keep_awake(|| pass.loss()).into_scalar::<f32>()
     }
 }
 
-/// Fails for what the training pass does not compute.
-fn check(config: &DecoderConfig) -> Result<FeedForwardActivation> {
-    let refuse = |got: &str| {
-        let expected = "a Llama: normalisation by root mean square before each part, gated, without biases, full attention";
-        Err(Error::request("the model to train", got, expected))
-    };
-    if config.normalization != Normalization::Rms {
-        return refuse("another normalisation");
+/// The numbers of a tensor by its name.
+fn found<'a>(state: &'a State, parameter: &Parameter) -> Result<&'a [f32]> {
+    let found = state.get(&parameter.name).filter(|tensor| tensor.shape == parameter.shape);
+    let found = found.ok_or_else(|| {
+        let expected = format!("`{}` of {:?}", parameter.name, parameter.shape);
+        Error::request("weights", "no such tensor", expected)
+    })?;
+    Ok(&found.values)
+}
+
+/// A tensor of a file as it is used, `[outputs, inputs]`.
+pub(super) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
+    match (parameter.transposed, &parameter.shape[..]) {
+        (true, &[inputs, outputs]) => transposed(&values, inputs, outputs),
+        _ => values,
     }
-    if config.normalization_place != NormalizationPlace::Before || config.query_key_normalization.is_some() {
-        return refuse("normalisation at other places");
+}
+
+/// The inverse of [`turned`].
+fn turned_back(parameter: &Parameter, values: &[f32]) -> Vec<f32> {
+    match (parameter.transposed, &parameter.shape[..]) {
+        (true, &[inputs, outputs]) => transposed(values, outputs, inputs),
+        _ => values.to_vec(),
     }
-    if !config.gated || config.biases != crate::Biases::default() || config.learned_positions {
-        return refuse("biases, learned positions or no gate");
-    }
-    let rope = config.ropes.first();
-    if config.layers.iter().any(|layer| layer.window.is_some() || layer.rope != Some(0)) {
-        return refuse("windows, or layers without rotation");
-    }
-    if !rope.is_some_and(|rope| !rope.interleaved && rope.stretch == Stretch::None) {
-        return refuse("another rotation");
-    }
-    let scales = [config.embedding_scale, config.residual_scale, config.logits_divisor];
-    if scales != [1.0; 3] || config.attention_softcap.is_some() || config.logits_softcap.is_some() {
-        return refuse("scaled embeddings, residuals or logits");
-    }
-    let groups = config.key_value_heads > 0 && config.heads.is_multiple_of(config.key_value_heads);
-    if config.vocabulary == 0
-        || config.width == 0
-        || config.head_width < 2
-        || config.feed_forward == 0
-        || !groups
-    {
-        return refuse("a part of size 0, or query heads that do not share key heads evenly");
-    }
-    Ok(match config.activation {
-        Activation::Silu => FeedForwardActivation::Silu,
-        Activation::Gelu => FeedForwardActivation::Gelu,
-        Activation::GeluTanh => FeedForwardActivation::GeluTanh,
-    })
+}
+
+/// `[rows, columns]` as `[columns, rows]`.
+fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}
+
+/// Uniform numbers from 0 to below 1, a function of (seed, index).
+pub(super) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&index.to_le_bytes());
+    key[16] = 2;
+    let mut random = ChaCha8Rng::from_seed(key);
+    (0..count).map(move |_| (random.next_u32() >> 8) as f32 / (1 << 24) as f32)
 }
 
 /// Standard normal numbers by Box and Muller, a function of (seed, index).

@@ -3,6 +3,7 @@
 use gyrus_nn::{State, StateTensor, floats};
 use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, squared_norm};
 
+use super::network::mixed;
 use super::{TextBatch, TrainableDecoder};
 use crate::{Error, Result};
 
@@ -27,9 +28,9 @@ impl DecoderOptimizer {
         Self { beta1: 0.9, beta2, weight_decay, clip, step: 0, moments: moments.collect() }
     }
 
-    /// One training step: the gradients of all batches, averaged, and a step against them. Returns the mean loss in nats a
-    /// token and the norm that the gradients had before they were clipped; where one is no finite number, the training has
-    /// diverged.
+    /// One training step: the gradients of all batches, averaged over the tokens that count, and a step against them. Returns
+    /// the mean loss in nats a token and the norm that the gradients had before they were clipped; where one is no finite
+    /// number, the training has diverged. What is dropped is a function of `stream`.
     ///
     /// # Panics
     /// If a token is outside of the vocabulary or a text longer than the positions.
@@ -38,20 +39,29 @@ impl DecoderOptimizer {
         decoder: &mut TrainableDecoder,
         batches: &[TextBatch],
         learning_rate: f32,
+        stream: u64,
     ) -> (f64, f32) {
+        let counts: Vec<usize> = batches.iter().map(TextBatch::counted).collect();
+        let all = counts.iter().sum::<usize>().max(1) as f64;
+        let equal = counts.windows(2).all(|pair| pair[0] == pair[1]);
         let mut sum: Option<Vec<Tensor<1>>> = None;
         let mut loss = 0.0;
-        for batch in batches {
-            let (part, gradients) = decoder.gradients(batch);
-            loss += f64::from(part);
+        for (index, (batch, &count)) in batches.iter().zip(&counts).enumerate() {
+            let (part, gradients) = decoder.gradients(batch, mixed(stream).wrapping_add(index as u64));
+            let share = count as f64 / all;
+            loss += f64::from(part) * share;
+            // Equal shares are taken at the end, as one factor.
+            let shared = |gradient: Tensor<1>| if equal { gradient } else { gradient * share as f32 };
             sum = Some(match sum {
-                None => gradients,
-                Some(sum) => sum.into_iter().zip(gradients).map(|(sum, gradient)| sum + gradient).collect(),
+                None => gradients.into_iter().map(shared).collect(),
+                Some(sum) => {
+                    sum.into_iter().zip(gradients).map(|(sum, gradient)| sum + shared(gradient)).collect()
+                }
             });
         }
-        let scale = 1.0 / batches.len().max(1) as f32;
+        let scale = if equal { 1.0 / batches.len().max(1) as f32 } else { 1.0 };
         let norm = self.step(decoder, sum.unwrap_or_default(), scale, learning_rate);
-        (loss * f64::from(scale), norm)
+        (loss, norm)
     }
 
     /// One step against `scale` times the gradients; returns the norm that they had, so scaled.

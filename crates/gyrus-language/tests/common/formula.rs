@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gyrus_language::{Checkpoint, Tensor};
+use gyrus_language::{Checkpoint, DecoderConfig, Tensor};
 use serde_json::Value;
 
 /// CRC-32 as zip files have it.
@@ -53,4 +53,8 @@ fn checkpoint(case: &Value, is_scale: impl Fn(&str) -> bool) -> Checkpoint {
         (name.clone(), Tensor::of_floats(shape, values))
     });
     Checkpoint::new(Path::new("golden"), tensors.collect())
+}
+
+pub(crate) fn config(value: &Value) -> DecoderConfig {
+    DecoderConfig::from_hugging_face(Path::new("config.json"), value.to_string().as_bytes()).unwrap()
 }

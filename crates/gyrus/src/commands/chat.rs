@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// What the model is told before the conversation
     #[arg(long)]
     system: Option<String>,
+    /// A folder with a low-rank adapter of the model, as PEFT and `gyrus tune` leave it
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Threads; 0 for one a core
@@ -42,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let model = super::write::open(&arguments.model)?;
+    let model = super::write::open_with(&arguments.model, arguments.adapter.as_deref())?;
     let Some(template) = model.chat_template()? else {
         return Err(Failure::Caller(format!(
             "{} has no chat template: let it go on with a text by `gyrus write`",

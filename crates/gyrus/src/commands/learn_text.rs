@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use gyrus_language::training::{
-    Corpus, TextBegin, TextObserver, TextOutcome, TextProgress, TextRecord, TextSettings, TokenizerKind,
-    learn_text,
+    Corpus, TUNING_KIND, TextBegin, TextObserver, TextOutcome, TextProgress, TextRecord, TextSettings,
+    TokenizerKind, learn_text,
 };
 use gyrus_tensor::device;
 use gyrus_train::report::{LanguageReport, grouped, render_language};
@@ -159,6 +159,12 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
 /// Reads the corpus that a run began with, again.
 fn resume(path: &Path, arguments: &Arguments) -> Result<Prepared, Failure> {
     let folder = RunFolder::open_described(path)?;
+    if folder.read_header()?.kind.as_deref() == Some(TUNING_KIND) {
+        return Err(Failure::Caller(format!(
+            "the run in {0} tunes a model: go on with: gyrus tune --resume {0}",
+            quoted(path)
+        )));
+    }
     let record: TextRecord = folder.read_json_record()?;
     if record.status == RunStatus::Finished {
         // One that was killed right before its end may have left it.

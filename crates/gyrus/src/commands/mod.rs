@@ -15,4 +15,5 @@ mod report;
 pub(crate) mod see;
 pub(crate) mod spike;
 mod time;
+pub(crate) mod tune;
 pub(crate) mod write;

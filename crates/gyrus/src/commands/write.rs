@@ -4,7 +4,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use gyrus_language::{Cache, Model, Request, Sampling, Written, generate};
+use gyrus_language::{Adapter, Cache, Model, Parts, Request, Sampling, Written, generate};
 use gyrus_tensor::with_threads;
 use serde_json::json;
 
@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// The text to go on with; - reads it from standard input, nothing lets the model begin
     #[arg(default_value = "")]
     prompt: String,
+    /// A folder with a low-rank adapter of the model, as PEFT and `gyrus tune` leave it
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingArguments,
     /// Threads; 0 for one a core
@@ -95,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let prompt = read_text(&arguments.prompt)?;
-    let model = open(&arguments.model)?;
+    let model = open_with(&arguments.model, arguments.adapter.as_deref())?;
     let request = arguments.sampling.request(&model)?;
     let tokens = model.tokenizer.encode(&prompt, true)?;
     if tokens.is_empty() {
@@ -128,9 +131,23 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Opens a model where it lies, or as an id of Hugging Face.
-pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
-    Ok(Model::open(&fetched(path)?)?)
+/// Opens a model where it lies, or as an id of Hugging Face, with an adapter where there is one. A folder of an adapter alone is the model that it names, adapted.
+pub(crate) fn open_with(path: &Path, adapter: Option<&Path>) -> Result<Model, Failure> {
+    let place = fetched(path)?;
+    let Some(folder) = adapter.or(Adapter::is_at(&place).then_some(&*place)) else {
+        return Ok(Model::open(&place)?);
+    };
+    let low_rank = Adapter::open(folder)?;
+    let place = match (adapter, &low_rank.config.base) {
+        (Some(_), _) => place,
+        (None, Some(base)) => fetched(Path::new(base))?,
+        (None, None) => {
+            let text =
+                format!("{} does not say which model it is for: name it, and --adapter", path.display());
+            return Err(Failure::Caller(text));
+        }
+    };
+    Ok(Parts::open(&place)?.build_with(&low_rank)?)
 }
 
 /// Where a model lies: the path itself, or what the hub's cache holds under it as an id of Hugging Face.

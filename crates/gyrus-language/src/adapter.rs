@@ -1,0 +1,257 @@
+//! Low-rank adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//!
+//! An adapter changes products of a model: `W x` becomes `W x + scale * B (A x)`, `A` `[rank, inputs]`, `B` `[outputs, rank]`
+//! (LoRA, Hu et al. 2021), with `scale = alpha / rank`, or `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023). Tensors are
+//! named `base_model.model.<module>.lora_A.weight`, modules as Hugging Face's `transformers` names them. Rows of `B` lie as
+//! there, so that an adapter fits a model whichever format that was read from. What PEFT offers beyond this and would
+//! change the result is refused by name.
+
+mod config;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gyrus_train::write_atomically;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+pub use config::{AdapterConfig, DEFAULT_TARGETS};
+
+use crate::gguf::{to_halves, to_neighbours};
+use crate::model::read_small;
+use crate::parameters::Parameter;
+use crate::tensor::{Bytes, Tensor};
+use crate::{Checkpoint, DecoderConfig, Error, Family, Result, Role, safetensors_file};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+/// What PEFT puts before the names of a model's modules.
+pub(crate) const PREFIX: &str = "base_model.model.";
+/// The highest rank that is believed.
+const MAXIMUM_RANK: usize = 1 << 14;
+
+/// What is added to one product.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterPart {
+    /// Rows of `A` and columns of `B`.
+    pub rank: usize,
+    /// Factor of `B A`.
+    pub scale: f32,
+    /// `A`, `[rank, inputs]`.
+    pub down: Vec<f32>,
+    /// `B`, `[outputs, rank]`.
+    pub up: Vec<f32>,
+}
+
+/// A low-rank adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapter {
+    /// How it was made.
+    pub config: AdapterConfig,
+    /// What is added, by the name of the module, such as `model.layers.0.self_attn.q_proj`.
+    pub parts: BTreeMap<String, AdapterPart>,
+}
+
+impl Adapter {
+    /// Whether a folder holds an adapter.
+    #[must_use]
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join(CONFIG).is_file()
+    }
+
+    /// Reads an adapter's folder.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for what PEFT offers and Gyrus does not compute, [`Error::Tensor`] for tensors that are no pair of
+    /// `A` and `B`, [`Error::Mismatch`] and [`Error::Format`] for damaged files.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG);
+        let config = AdapterConfig::parse(&path, &read_small(&path)?)?;
+        let path = folder.join(WEIGHTS);
+        Self::parse(config, &path, &Bytes::map(&path)?)
+    }
+
+    /// Reads an adapter's tensors; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn parse(config: AdapterConfig, path: &Path, bytes: &Bytes) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        safetensors_file::parse(path, bytes, &mut tensors)?;
+        let mut parts = BTreeMap::new();
+        for (name, down) in &tensors {
+            let Some(module) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(".lora_A.weight"))
+            else {
+                let other = name.strip_suffix(".lora_B.weight").map(|stem| format!("{stem}.lora_A.weight"));
+                if other.is_some_and(|other| tensors.contains_key(&other)) {
+                    continue;
+                }
+                let expected = "base_model.model.<module>.lora_A.weight and .lora_B.weight in pairs";
+                return Err(Error::tensor(path, name, "a tensor that would go unused", expected));
+            };
+            let other = format!("{PREFIX}{module}.lora_B.weight");
+            let up = tensors
+                .get(&other)
+                .ok_or_else(|| Error::tensor(path, other, "no such tensor", "one for each lora_A"))?;
+            let (&[rank, inputs], &[outputs, columns]) = (down.shape(), up.shape()) else {
+                let got = format!("the shape {:?}", down.shape());
+                return Err(Error::tensor(path, name, got, "[rank, inputs], and [outputs, rank] for lora_B"));
+            };
+            if rank != columns || rank == 0 || rank > MAXIMUM_RANK || inputs == 0 || outputs == 0 {
+                let got = format!("[{rank}, {inputs}] and [{outputs}, {columns}]");
+                return Err(Error::tensor(
+                    path,
+                    name,
+                    got,
+                    format!("one rank up to {MAXIMUM_RANK}, and no 0"),
+                ));
+            }
+            let scale = config.scale(module, rank);
+            parts
+                .insert(module.to_owned(), AdapterPart { rank, scale, down: down.floats(), up: up.floats() });
+        }
+        if parts.is_empty() {
+            return Err(Error::mismatch(
+                path,
+                "no tensors",
+                "a pair of tensors for each product that is adapted",
+            ));
+        }
+        Ok(Self { config, parts })
+    }
+
+    /// Writes `adapter_config.json` and `adapter_model.safetensors` into `folder`, which must exist.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(WEIGHTS);
+        write_atomically(&path, &self.to_safetensors(&path)?).map_err(Error::write(&path))?;
+        let path = folder.join(CONFIG);
+        let text = format!("{:#}\n", self.config.to_json());
+        write_atomically(&path, text.as_bytes()).map_err(Error::write(&path))
+    }
+
+    fn to_safetensors(&self, path: &Path) -> Result<Vec<u8>> {
+        let damaged = |error: safetensors::SafeTensorError| {
+            Error::mismatch(path, error.to_string(), "tensors that safetensors can hold")
+        };
+        let bytes = |floats: &[f32]| floats.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<u8>>();
+        let mut list = Vec::new();
+        for (module, part) in &self.parts {
+            let columns = part.down.len() / part.rank.max(1);
+            let rows = part.up.len() / part.rank.max(1);
+            list.push((format!("{PREFIX}{module}.lora_A.weight"), [part.rank, columns], bytes(&part.down)));
+            list.push((format!("{PREFIX}{module}.lora_B.weight"), [rows, part.rank], bytes(&part.up)));
+        }
+        let views = list.iter().map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+        });
+        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(damaged)?;
+        let metadata = [("format".to_owned(), "pt".to_owned())].into();
+        safetensors::serialize(views, Some(metadata)).map_err(damaged)
+    }
+
+    /// The adapter of one product, its rows in the order that the model has them; none where it has none.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if it does not fit the product.
+    pub(crate) fn part(&self, config: &DecoderConfig, parameter: &Parameter) -> Result<Option<AdapterPart>> {
+        let Some(part) = self.parts.get(module(parameter)) else { return Ok(None) };
+        let (outputs, inputs) = outputs_and_inputs(parameter);
+        if part.down.len() != part.rank * inputs || part.up.len() != outputs * part.rank {
+            let columns = part.down.len() / part.rank;
+            let got = format!("an adapter of {} outputs and {columns} inputs", part.up.len() / part.rank);
+            let expected = format!("{outputs} outputs and {inputs} inputs, as the model has");
+            return Err(Error::tensor(Path::new(WEIGHTS), module(parameter), got, expected));
+        }
+        let mut part = part.clone();
+        if turns(config, parameter) {
+            part.up = to_neighbours(&part.up, config.head_width, part.rank);
+        }
+        Ok(Some(part))
+    }
+
+    /// Fails for a part that no product of the model takes.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] that names it.
+    pub(crate) fn check_all_fit(&self, config: &DecoderConfig) -> Result<()> {
+        let parameters = config.parameters();
+        let known: Vec<&str> = parameters.iter().filter(|p| can_be_adapted(p)).map(module).collect();
+        match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => {
+                let expected = "an adapter for products within the model's layers";
+                Err(Error::tensor(Path::new(WEIGHTS), name, "no such product in the model", expected))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the adapter to the weights of a model, which become floats where it does.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if it does not fit the model.
+    pub fn merge(&self, config: &DecoderConfig, checkpoint: &mut Checkpoint) -> Result<()> {
+        self.check_all_fit(config)?;
+        for parameter in config.parameters().into_iter().filter(can_be_adapted) {
+            let Some(part) = self.part(config, &parameter)? else { continue };
+            let tensor = checkpoint.clone().take(&parameter)?;
+            let mut weight = tensor.floats();
+            let (outputs, inputs) = outputs_and_inputs(&parameter);
+            for output in 0..outputs {
+                let mut delta = vec![0.0f64; inputs];
+                for (rank, up) in part.up[output * part.rank..][..part.rank].iter().enumerate() {
+                    let down = &part.down[rank * inputs..][..inputs];
+                    delta.iter_mut().zip(down).for_each(|(sum, a)| *sum += f64::from(*up) * f64::from(*a));
+                }
+                for (input, delta) in delta.iter().enumerate() {
+                    let place =
+                        if parameter.transposed { input * outputs + output } else { output * inputs + input };
+                    weight[place] = (f64::from(weight[place]) + f64::from(part.scale) * delta) as f32;
+                }
+            }
+            checkpoint.replace(&parameter.name, Tensor::of_floats(parameter.shape.clone(), weight));
+        }
+        Ok(())
+    }
+}
+
+/// The module that a weight belongs to.
+pub(crate) fn module(parameter: &Parameter) -> &str {
+    parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name)
+}
+
+/// Whether a tensor is the weight of a product within a layer.
+pub(crate) fn can_be_adapted(parameter: &Parameter) -> bool {
+    use Role::{AttentionOutput, Down, Gate, GateUp, Key, Query, QueryKeyValue, Up, Value};
+    !parameter.bias
+        && matches!(
+            parameter.role,
+            Query | Key | Value | QueryKeyValue | AttentionOutput | Gate | Up | GateUp | Down
+        )
+}
+
+/// Outputs and inputs of a product.
+pub(crate) fn outputs_and_inputs(parameter: &Parameter) -> (usize, usize) {
+    match (&parameter.shape[..], parameter.transposed) {
+        (&[outputs, inputs], false) | (&[inputs, outputs], true) => (outputs, inputs),
+        _ => (parameter.shape.iter().product(), 1),
+    }
+}
+
+/// Whether the model was read from a format that pairs neighbours where `transformers` pairs halves.
+fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
+    let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
+    config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)
+}
+
+/// `B` of a product as `transformers` has its rows.
+pub(crate) fn rows_for_hugging_face(
+    config: &DecoderConfig,
+    parameter: &Parameter,
+    rank: usize,
+    up: &[f32],
+) -> Vec<f32> {
+    if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
+}
