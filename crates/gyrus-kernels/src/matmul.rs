@@ -10,7 +10,7 @@ use crate::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_tile};
 
 /// Up to this many rows a product reads the weights in place.
-const FEW_ROWS: usize = 4;
+pub(crate) const FEW_ROWS: usize = 4;
 /// Rows that one task takes through a panel: a multiple of every tile height.
 const ROW_BLOCK: usize = 48;
 /// Columns that one task sums.
@@ -63,6 +63,12 @@ pub fn linear(
     } else {
         product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
+}
+
+/// [`linear`] without bias, in tiles even for a few rows: a row has the same bits whatever rows are beside it.
+pub(crate) fn linear_in_tiles(x: &[f32], weight: &[f32], shape: (usize, usize, usize), y: &mut [f32]) {
+    let epilogue = Epilogue { bias: None, relu: false, residual: None };
+    product(x, Right::Transposed(weight), shape, epilogue, y);
 }
 
 /// `y = x wᵀ + residual`; `residual` is as `y`.

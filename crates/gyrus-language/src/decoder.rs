@@ -92,7 +92,19 @@ impl Decoder {
         for sequence in &*sequences {
             self.check(sequence)?;
         }
-        Ok(gyrus_kernels::keep_awake(|| self.run(sequences)))
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, None)))
+    }
+
+    /// [`Self::forward`] with texts of two kinds, the first `reading` of which are read and the others written: a token then
+    /// has the same bits alone as among any others, and in whatever stretches its text is read.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn step(&self, sequences: &mut [Sequence<'_>], reading: usize) -> Result<Vec<f32>> {
+        for sequence in &*sequences {
+            self.check(sequence)?;
+        }
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, Some(reading))))
     }
 
     fn check(&self, sequence: &Sequence<'_>) -> Result<()> {

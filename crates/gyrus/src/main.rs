@@ -31,6 +31,7 @@ enum Command {
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
     Chat(commands::chat::Arguments),
+    Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Inspect(commands::inspect::Arguments),
 }
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Spike(arguments) => commands::spike::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Quantize(arguments) => commands::quantize::run(&arguments),

@@ -21,6 +21,21 @@ struct Piece {
     length: usize,
 }
 
+/// Rows of one pass, and how their products go.
+#[derive(Clone, Copy)]
+struct Rows {
+    all: usize,
+    /// How many of them go the way of many inputs, the others that of a few; none leaves it to their number.
+    read: Option<usize>,
+}
+
+/// What goes through all layers together.
+struct Pass<'a> {
+    rows: Rows,
+    pieces: &'a [Piece],
+    angles: Vec<Angles>,
+}
+
 /// Cosines and sines of one way of rotating, for the rows of one pass: `[rows, pairs]`.
 struct Angles {
     pairs: usize,
@@ -29,7 +44,8 @@ struct Angles {
 }
 
 impl Decoder {
-    pub(super) fn run(&self, sequences: &mut [Sequence<'_>]) -> Vec<f32> {
+    /// The first `reading` texts go the way of many inputs, the others that of a few; none leaves it to their number.
+    pub(super) fn run(&self, sequences: &mut [Sequence<'_>], reading: Option<usize>) -> Vec<f32> {
         let mut logits = Vec::new();
         let (mut pieces, mut rows) = (Vec::new(), 0);
         for index in 0..sequences.len() {
@@ -41,32 +57,44 @@ impl Decoder {
                 pieces.push(Piece { sequence: index, tokens: start..end, length });
                 (rows, start) = (rows + end - start, end);
                 if rows == ROWS {
-                    self.pass(sequences, &pieces, &mut logits);
+                    self.pass(sequences, &pieces, reading, &mut logits);
                     (pieces, rows) = (Vec::new(), 0);
                 }
             }
         }
         if rows > 0 {
-            self.pass(sequences, &pieces, &mut logits);
+            self.pass(sequences, &pieces, reading, &mut logits);
         }
         logits
     }
 
     /// Takes pieces of the texts, at most one of each, through all layers.
-    fn pass(&self, sequences: &mut [Sequence<'_>], pieces: &[Piece], logits: &mut Vec<f32>) {
+    fn pass(
+        &self,
+        sequences: &mut [Sequence<'_>],
+        pieces: &[Piece],
+        reading: Option<usize>,
+        logits: &mut Vec<f32>,
+    ) {
         let width = self.config.width;
-        let rows: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
-        let mut x = vec![0.0; rows * width];
+        let of = |kind: &dyn Fn(&Piece) -> bool| {
+            pieces.iter().filter(|piece| kind(piece)).map(|piece| piece.tokens.len()).sum()
+        };
+        let rows = Rows {
+            all: of(&|_| true),
+            read: reading.map(|reading| of(&|piece: &Piece| piece.sequence < reading)),
+        };
+        let mut x = vec![0.0; rows.all * width];
         self.embed(sequences, pieces, &mut x);
-        let angles = self.angles(sequences, pieces, rows);
+        let pass = Pass { rows, pieces, angles: self.angles(sequences, pieces, rows.all) };
         let mut buffers = Buffers::default();
         for index in 0..self.layers.len() {
-            self.layer(index, sequences, pieces, &angles, &mut x, &mut buffers);
+            self.layer(index, sequences, &pass, &mut x, &mut buffers);
         }
         for piece in pieces {
             sequences[piece.sequence].cache.advance(piece.tokens.len());
         }
-        self.head(sequences, pieces, &x, logits);
+        self.head(sequences, &pass, &x, logits);
     }
 
     fn embed(&self, sequences: &[Sequence<'_>], pieces: &[Piece], x: &mut [f32]) {
@@ -114,24 +142,24 @@ impl Decoder {
         &self,
         index: usize,
         sequences: &mut [Sequence<'_>],
-        pieces: &[Piece],
-        angles: &[Angles],
+        pass: &Pass<'_>,
         x: &mut [f32],
         buffers: &mut Buffers,
     ) {
         let layer = &self.layers[index];
+        let Pass { rows, pieces, ref angles } = *pass;
         let Buffers { normalized, queries, keys, values, attended, gated, up, result } = buffers;
         let input = self.normalized(layer.before_attention.as_ref(), x, normalized);
-        layer.query.product(input, queries);
-        layer.key.product(input, keys);
-        layer.value.product(input, values);
+        layer.query.product(input, queries, rows);
+        layer.key.product(input, keys, rows);
+        layer.value.product(input, values, rows);
         self.position(index, layer, angles, queries, keys);
 
         let (query_width, key_width) = (self.config.query_width(), self.config.key_value_width());
         let mut row = 0;
         for piece in pieces {
-            let rows = row * key_width..(row + piece.tokens.len()) * key_width;
-            sequences[piece.sequence].cache.append(index, &keys[rows.clone()], &values[rows]);
+            let range = row * key_width..(row + piece.tokens.len()) * key_width;
+            sequences[piece.sequence].cache.append(index, &keys[range.clone()], &values[range]);
             row += piece.tokens.len();
         }
         let shape = AttentionShape {
@@ -154,7 +182,7 @@ impl Decoder {
             (queries, out) = (others, others_out);
         }
         attention_cached(&shape, &mut jobs);
-        layer.attention_output.product(attended, result);
+        layer.attention_output.product(attended, result, rows);
         self.add(layer.after_attention.as_ref(), result, normalized, x);
 
         let input = self.normalized(layer.before_feed_forward.as_ref(), x, normalized);
@@ -163,10 +191,10 @@ impl Decoder {
             Activation::Gelu => FeedForwardActivation::Gelu,
             Activation::GeluTanh => FeedForwardActivation::GeluTanh,
         };
-        layer.up.product(input, up);
+        layer.up.product(input, up, rows);
         let inner = match &layer.gate {
             Some(linear) => {
-                linear.product(input, gated);
+                linear.product(input, gated, rows);
                 gate(f, gated, up);
                 &*gated
             }
@@ -175,7 +203,7 @@ impl Decoder {
                 &*up
             }
         };
-        layer.down.product(inner, result);
+        layer.down.product(inner, result, rows);
         self.add(layer.after_feed_forward.as_ref(), result, normalized, x);
     }
 
@@ -236,11 +264,11 @@ impl Decoder {
     }
 
     /// Appends the logits of the rows that want them.
-    fn head(&self, sequences: &[Sequence<'_>], pieces: &[Piece], x: &[f32], logits: &mut Vec<f32>) {
+    fn head(&self, sequences: &[Sequence<'_>], pass: &Pass<'_>, x: &[f32], logits: &mut Vec<f32>) {
         let width = self.config.width;
         let mut wanted = Vec::new();
         let mut row = 0;
-        for piece in pieces {
+        for piece in pass.pieces {
             let Sequence { tokens, all_logits, .. } = &sequences[piece.sequence];
             let end = row + piece.tokens.len();
             let first = match (*all_logits, piece.tokens.end == tokens.len()) {
@@ -259,7 +287,12 @@ impl Decoder {
         let start = logits.len();
         logits.resize(start + input.len() / width * self.config.vocabulary, 0.0);
         let new = &mut logits[start..];
-        self.head.as_ref().unwrap_or(&self.embedding).product(input, new);
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        match pass.rows.read {
+            None => head.product(input, new),
+            // A row or so of each text.
+            Some(_) => head.product_by_rows(input, new, 0),
+        }
         if self.config.logits_divisor != 1.0 {
             new.iter_mut().for_each(|logit| *logit /= self.config.logits_divisor);
         }
@@ -280,10 +313,12 @@ impl Normalizer {
 }
 
 impl Linear {
-    fn product(&self, x: &[f32], y: &mut Vec<f32>) {
-        let rows = x.len() / self.weight.columns();
-        y.resize(rows * self.weight.rows(), 0.0);
-        self.weight.product(x, y);
+    fn product(&self, x: &[f32], y: &mut Vec<f32>, rows: Rows) {
+        y.resize(rows.all * self.weight.rows(), 0.0);
+        match rows.read {
+            None => self.weight.product(x, y),
+            Some(read) => self.weight.product_by_rows(x, y, read),
+        }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(bias.len()) {
                 row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);

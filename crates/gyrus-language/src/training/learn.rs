@@ -345,7 +345,7 @@ impl Loop<'_> {
             None => line()?.unwrap_or(0),
         };
         let sampling = Sampling { temperature: 0.8, seed, ..Sampling::default() };
-        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, stop: Vec::new(), constraint: None };
+        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, ..Request::default() };
         let mut cache = Cache::new(decoder.config());
         Ok(generate(&decoder, &tokenizer, &mut cache, &[first], &request, |_| true)?.text)
     }

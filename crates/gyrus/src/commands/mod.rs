@@ -12,6 +12,7 @@ mod predict_nir;
 pub(crate) mod quantize;
 mod recipe;
 mod report;
+pub(crate) mod serve;
 pub(crate) mod spike;
 mod time;
 pub(crate) mod write;
