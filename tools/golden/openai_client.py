@@ -88,7 +88,7 @@ def schemas():
 
 
 def tools():
-    answer = chat(tools=TOOLS, tool_choice="required")
+    answer = chat(tools=TOOLS, tool_choice="required", max_tokens=200)
     call = answer.choices[0].message.tool_calls[0]
     assert answer.choices[0].finish_reason == "tool_calls" and call.function.name == "weather"
     assert json.loads(call.function.arguments)["city"] in ("Rome", "Oslo")

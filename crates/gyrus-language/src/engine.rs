@@ -409,7 +409,10 @@ fn run(model: &Model, shared: &Shared) {
             }
             worker.pass();
         });
-        if let Err(panic) = catch_unwind(pass) {
+        let passed = catch_unwind(pass);
+        shared.state().running = worker.running();
+        let told = catch_unwind(AssertUnwindSafe(|| worker.tell_ended()));
+        if let Err(panic) = passed.and(told) {
             let reason = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)

@@ -54,12 +54,15 @@ pub(super) struct Worker<'a> {
     counters: &'a Counters,
     /// In the order in which they came.
     slots: Vec<Slot<'a>>,
+    /// Texts that have left their slots, and are to be told so.
+    ended: Vec<(Box<dyn Listener>, Summary)>,
     prefixes: Prefixes,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(model: &'a Model, options: &EngineOptions, counters: &'a Counters) -> Self {
-        Self { model, counters, slots: Vec::new(), prefixes: Prefixes::new(options.kept_bytes) }
+        let prefixes = Prefixes::new(options.kept_bytes);
+        Self { model, counters, slots: Vec::new(), ended: Vec::new(), prefixes }
     }
 
     /// Texts in slots.
@@ -175,18 +178,25 @@ impl<'a> Worker<'a> {
     /// Takes texts that have ended out of their slots, and keeps what was read of their prompts.
     fn settle(&mut self) {
         for slot in self.slots.extract_if(.., |slot| slot.writing.ending().is_some()) {
-            let Slot { writing, cache, reused: reused_tokens, mut listener } = slot;
+            let Slot { writing, cache, reused: reused_tokens, listener } = slot;
             let prompt_tokens = writing.prompt_tokens();
             let tokens = writing.tokens().len() - prompt_tokens;
             // Those that failed were told so.
             if let Some(ending) = writing.ending().filter(|&ending| ending != Ending::Interrupted) {
-                listener.tell(Event::Ended(Summary { ending, prompt_tokens, reused_tokens, tokens }));
+                self.ended.push((listener, Summary { ending, prompt_tokens, reused_tokens, tokens }));
             }
             count(&self.counters.reused_tokens, reused_tokens);
             let read = cache.positions().min(prompt_tokens);
             self.prefixes.keep(&writing.tokens()[..read], &cache);
         }
         self.counters.kept_bytes.store(self.prefixes.bytes() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells those whose texts have ended. Their slots are free by then: who asks again at once finds one.
+    pub(super) fn tell_ended(&mut self) {
+        for (mut listener, summary) in self.ended.drain(..) {
+            listener.tell(Event::Ended(summary));
+        }
     }
 
     /// Ends all texts.
