@@ -298,4 +298,35 @@ mod tests {
             assert!(ChatRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
     }
+
+    #[test]
+    fn no_damage_of_a_request_makes_its_reader_panic() {
+        let body = json!({
+            "model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], "stop": ["a"],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#/a"}}}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}}, "logit_bias": {"1": 2.5}, "n": 2,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}, "stream": true,
+        })
+        .to_string();
+        let mut state = 1u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..20_000 {
+            let mut bytes = body.clone().into_bytes();
+            for _ in 0..1 + random(3) {
+                let at = random(bytes.len().max(1));
+                match random(4) {
+                    0 => bytes[at..].iter_mut().take(1).for_each(|byte| *byte = random(256) as u8),
+                    1 => bytes.truncate(at),
+                    2 => bytes.insert(at, b"{}[]\",:0-e"[random(10)]),
+                    _ => drop(bytes.drain(at..(at + 5).min(bytes.len()))),
+                }
+            }
+            let _ = ChatRequest::parse(&bytes);
+            let _ = crate::CompletionRequest::parse(&bytes);
+            let _ = crate::EmbeddingRequest::parse(&bytes);
+        }
+    }
 }

@@ -260,6 +260,8 @@ pub struct ToolReader {
     forced: bool,
     /// Nothing but blanks came yet.
     fresh: bool,
+    /// A call was the last part: blanks behind it are nobody's text.
+    after_call: bool,
     /// What may be a call, or is one that is not whole yet.
     held: String,
     /// Within a call.
@@ -271,7 +273,7 @@ impl ToolReader {
     #[must_use]
     pub fn new(form: Option<ToolForm>, forced: bool) -> Self {
         let forced = forced && form.is_some();
-        Self { form, forced, fresh: true, held: String::new(), calling: forced }
+        Self { form, forced, fresh: true, after_call: false, held: String::new(), calling: forced }
     }
 
     /// The form that calls have; none where there are no tools.
@@ -295,6 +297,9 @@ impl ToolReader {
         let held = std::mem::take(&mut self.held);
         let Some(form) = self.form.filter(|_| !held.is_empty()) else { return Vec::new() };
         let calling = std::mem::take(&mut self.calling);
+        if !calling && self.after_call && held.trim().is_empty() {
+            return Vec::new();
+        }
         let body = held.trim_start();
         let body = body.strip_prefix(form.begin()).unwrap_or(body);
         let body = body.trim_end().strip_suffix("</tool_call>").unwrap_or(body);
@@ -320,7 +325,7 @@ impl ToolReader {
                 Some(calls) => parts.extend(calls),
                 None => parts.push_back(Part::Text(call)),
             }
-            self.calling = false;
+            (self.calling, self.after_call) = (false, true);
             return true;
         }
         if form == ToolForm::Llama && self.fresh {
@@ -340,6 +345,9 @@ impl ToolReader {
             self.calling = true;
             return true;
         }
+        if self.after_call && self.held.trim().is_empty() {
+            return false;
+        }
         // The longest end that could be the begin of a call stays.
         let begin = form.begin();
         let kept = (1..begin.len()).rev().find(|&length| self.held.ends_with(&begin[..length])).unwrap_or(0);
@@ -350,11 +358,12 @@ impl ToolReader {
     }
 
     fn show(&mut self, text: String, parts: &mut VecDeque<Part>) {
-        // Blanks between calls are nobody's text; those before a text are.
-        if text.is_empty() || (!self.fresh && text.trim().is_empty() && self.held.starts_with('<')) {
+        let blank = text.trim().is_empty();
+        if text.is_empty() || self.after_call && blank {
             return;
         }
-        self.fresh &= text.trim().is_empty();
+        self.fresh &= blank;
+        self.after_call = false;
         parts.push_back(Part::Text(text));
     }
 }
@@ -396,9 +405,10 @@ mod tests {
         for size in [1, 2, 3, 7, 1000] {
             let answer = "Let me see. <tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>\n\
                           <tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>";
-            let got = read(Hermes, false, answer, size);
-            assert_eq!(got[..2], [text("Let me see. "), call("f", "{\"x\":1}")], "{size}");
-            assert_eq!(got.last(), Some(&call("g", "{}")), "{size}: {got:?}");
+            let expected = [text("Let me see. "), call("f", "{\"x\":1}"), call("g", "{}")];
+            assert_eq!(read(Hermes, false, &format!("{answer}\n"), size), expected, "{size}");
+            let more = format!("{answer}\n And more <");
+            assert_eq!(read(Hermes, false, &more, size)[3..], [text("\n And more <")], "{size}");
             let cut = "<tool_call>{\"name\": \"g\", \"arguments\": {}}";
             assert_eq!(
                 read(Hermes, false, cut, size),
