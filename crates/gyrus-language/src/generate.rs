@@ -98,7 +98,7 @@ impl Written {
 /// on. Afterwards the cache holds the prompt and all written tokens but the last.
 ///
 /// # Errors
-/// [`Error::Request`] for a prompt without tokens, or what [`Decoder::forward`] refuses.
+/// [`Error::Request`](crate::Error::Request) for a prompt without tokens, or what [`Decoder::step`] refuses.
 pub fn generate(
     decoder: &Decoder,
     tokenizer: &Tokenizer,

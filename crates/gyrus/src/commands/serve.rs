@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// Tokens of a text, prompt and answer together; by default what the model reads, at most 8192
     #[arg(long)]
     context: Option<usize>,
-    /// Megabytes for prompts that are kept, so that others which begin alike need not be read again; 0 keeps none
+    /// Mebibytes for prompts that are kept, so that others which begin alike need not be read again; 0 keeps none
     #[arg(long, default_value_t = 512)]
     kept_prompts: u32,
     /// Threads; 0 for one a core. No answer depends on it
@@ -60,6 +60,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let path = fetched(&arguments.model)?;
     let name = name(&arguments.model, &path);
+    let mut room = None;
     let (writer, embedder) = if is_encoder(&path) {
         if let Some(other) = &arguments.embeddings {
             return Err(Failure::Caller(format!(
@@ -85,7 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 Some((self::name(given, &path), sentence_engine(&path, arguments)?))
             }
         };
-        (Some((name, Engine::start(model, options)?)), embedder)
+        let engine = Engine::start(Arc::clone(&model), options)?;
+        room = Some(memory(&model, &options));
+        (Some((name, engine)), embedder)
     };
     let key = match &arguments.api_key {
         Some(key) => Some(key.clone()),
@@ -107,8 +110,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         of_handler.begin();
     })
     .map_err(Failure::failed)?;
+    room.iter().for_each(note);
     note(format_args!("serving at http://{}/v1", server.address()));
     Ok(server.run(&shutdown)?)
+}
+
+/// One line on the memory that texts may take.
+fn memory(model: &Model, options: &EngineOptions) -> String {
+    let config = model.decoder.config();
+    // A key and a value of each layer.
+    let token = 2 * config.layers.len() * config.key_value_width() * size_of::<f32>();
+    let texts = options.slots.saturating_mul(options.context).saturating_mul(token);
+    format!(
+        "{} texts of {} tokens take {:.1} MiB when all are full, up to twice that while they grow; {} MiB are for prompts \
+         that are kept",
+        options.slots,
+        options.context,
+        texts as f64 / (1u64 << 20) as f64,
+        options.kept_bytes >> 20
+    )
 }
 
 fn sentence_engine(path: &Path, arguments: &Arguments) -> Result<SentenceEngine, Failure> {
