@@ -50,6 +50,36 @@ nobody
 {{ 'x' if tools is defined and tools else 'no tools' }} {{ messages[0].missing is defined }} {{ 'Hi'.startswith('H') and not 'Hi'.endswith('H') }}
 {{- '\\n' }}{% if 'b' in 'abc' and 3 not in [1, 2] %}in{% endif %} {{ "%s-%d" | format('a', 3) }} {{ 'a-b'.replace('-', '+') }} {{ '  x '.lstrip() ~ '|' }} {{ (none or 'default') }} {{ 'A'.lower() }}"""
 
+TOOLS = """{%- if tools is not none and tools %}
+{{- '<tools>' }}{% for tool in tools %}{{ '\\n' ~ (tool | tojson) }}{% endfor %}{{ '\\n</tools>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'assistant' and message.tool_calls %}
+        {{- '<assistant>' + (message.content or '') }}
+        {%- for call in message.tool_calls %}
+            {%- if call.function %}{% set call = call.function %}{% endif %}
+            {{- '<tool_call>{"name": "' + call.name + '", "arguments": ' + (call.arguments | tojson) + '}</tool_call>' }}
+        {%- endfor %}
+    {%- elif message['role'] == 'tool' %}
+        {{- '<result ' ~ message.tool_call_id ~ '>' ~ message.content }}
+    {%- else %}
+        {{- '<' + message.role + '>' + message.content }}{% if 'tool_calls' in message %}!{% endif %}
+    {%- endif %}
+{%- endfor %}
+{{- loop is defined }}{{ tools is none }}"""
+
+FUNCTIONS = [
+    dict(type="function", function=dict(name="weather", description="It's \"sunny\" & <b>", parameters=dict(type="object", properties=dict(city=dict(type="string"), days=dict(type="number", default=1.5)), required=["city"]))),
+    dict(type="function", function=dict(name="zeit", description="é", parameters=dict(type="object", properties={}))),
+]
+
+CALLS = [
+    dict(role="user", content="Where is it warm?"),
+    dict(role="assistant", content="", tool_calls=[dict(id="c1", type="function", function=dict(name="weather", arguments=dict(city="Zürich", days=2))), dict(id="c2", type="function", function=dict(name="zeit", arguments={}))]),
+    dict(role="tool", tool_call_id="c1", content="12"),
+    dict(role="user", content="Thanks"),
+]
+
 CONVERSATIONS = [
     [dict(role="user", content="  Hello there. How are you?  ")],
     [dict(role="system", content="Be brief."), dict(role="user", content="Zoë says: \"hi\"\n<b>"), dict(role="assistant", content="Fine. "), dict(role="user", content="Good")],
@@ -70,10 +100,17 @@ def cases():
                 yield dict(name=name, template=template, messages=messages, answer=answer, text=text)
 
 
+def cases_with_tools():
+    for tools in (None, FUNCTIONS):
+        for messages in CONVERSATIONS[:2] + [CALLS]:
+            rendered, _ = render_jinja_template([messages], tools=tools, chat_template=TOOLS, bos_token="<s>", eos_token="</s>")
+            yield dict(name="tools", template=TOOLS, messages=messages, tools=tools or [], answer=False, text=rendered[0])
+
+
 def main() -> None:
     made_by = "tools/golden/chat_templates.py with " + ", ".join(f"{name} {version(name)}" for name in ("transformers", "jinja2"))
     path = Path(__file__).parents[2] / "crates/gyrus-language/tests/golden/chat_templates.json"
-    path.write_text(json.dumps(dict(made_by=made_by, cases=list(cases()))) + "\n")
+    path.write_text(json.dumps(dict(made_by=made_by, cases=[*cases(), *cases_with_tools()])) + "\n")
     print(f"{path}: {path.stat().st_size} bytes")
 
 

@@ -11,7 +11,7 @@ use crate::tile::{Epilogue, PANEL, Residual, Runs, Segment, inner, outer, with_t
 use crate::weights::{Matrix, dequantize_row};
 
 /// Up to this many rows a product reads the weights in place.
-const FEW_ROWS: usize = 4;
+pub(crate) const FEW_ROWS: usize = 4;
 /// Rows that one task takes through a panel: a multiple of every tile height.
 const ROW_BLOCK: usize = 48;
 /// Columns that one task sums.
@@ -95,6 +95,18 @@ pub fn linear(
     } else {
         product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
+}
+
+/// [`linear`] without bias, in tiles even for a few rows: a row has the same bits whatever rows are beside it.
+///
+/// # Panics
+/// If a slice is not as long as its shape says.
+pub fn linear_in_tiles(x: &[f32], weight: &[f32], shape: (usize, usize, usize), y: &mut [f32]) {
+    let (rows, inputs, outputs) = shape;
+    assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
+    assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
+    assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
+    product(x, Right::Transposed(weight), shape, Epilogue::NONE, y);
 }
 
 /// `y = x wᵀ + residual`; `residual` is as `y`.

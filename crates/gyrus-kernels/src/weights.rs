@@ -221,25 +221,68 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `y = x wᵀ`: `x` is `[batch, columns]`, `y` is `[batch, rows]`.
+/// `y = x wᵀ`: `x` is `[batch, columns]`, `y` is `[batch, rows]`, in the faster of two ways.
 ///
 /// # Panics
 /// If `x` and `y` are no whole rows, or not of the same batch.
 pub fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    let batch = x.len() / matrix.columns.max(1);
+    let few = match matrix.format {
+        Format::F32 | Format::F16 | Format::BF16 => floats::are_few(batch),
+        Format::Q8_0 | Format::Q4_0 | Format::Q4_K | Format::Q6_K => integers::are_few(batch),
+    };
+    if few { product_of_few(matrix, x, y) } else { product_of_many(matrix, x, y) }
+}
+
+/// [`product`] in the way that suits a few inputs, which is bound by memory.
+///
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_many`].
+///
+/// # Panics
+/// As [`product`].
+pub fn product_of_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    if is_nothing(matrix, x, y) {
+        return;
+    }
+    match matrix.format {
+        Format::F32 | Format::F16 | Format::BF16 => floats::few(matrix, x, y),
+        Format::Q8_0 => integers::few::<blocks::Q8_0>(matrix, x, y),
+        Format::Q4_0 => integers::few::<blocks::Q4_0>(matrix, x, y),
+        Format::Q4_K => integers::few::<blocks::Q4_K>(matrix, x, y),
+        Format::Q6_K => integers::few::<blocks::Q6_K>(matrix, x, y),
+    }
+}
+
+/// [`product`] in the way that suits many inputs, which is bound by arithmetic.
+///
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_few`].
+///
+/// # Panics
+/// As [`product`].
+pub fn product_of_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    if is_nothing(matrix, x, y) {
+        return;
+    }
+    match matrix.format {
+        Format::F32 | Format::F16 | Format::BF16 => floats::many(matrix, x, y),
+        Format::Q8_0 => integers::many::<blocks::Q8_0>(matrix, x, y),
+        Format::Q4_0 => integers::many::<blocks::Q4_0>(matrix, x, y),
+        Format::Q4_K => integers::many::<blocks::Q4_K>(matrix, x, y),
+        Format::Q6_K => integers::many::<blocks::Q6_K>(matrix, x, y),
+    }
+}
+
+/// Checks the shapes, and whether there is nothing to multiply; then `y` is zero.
+fn is_nothing(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) -> bool {
     let (rows, columns) = (matrix.rows, matrix.columns);
     if columns == 0 || rows == 0 {
         assert!(x.is_empty() || columns > 0, "x is [batch, columns]");
-        return y.fill(0.0);
+        y.fill(0.0);
+        return true;
     }
     assert!(x.len().is_multiple_of(columns), "x is [batch, columns]");
     assert_eq!(y.len(), x.len() / columns * rows, "y is [batch, rows]");
-    match matrix.format {
-        Format::F32 | Format::F16 | Format::BF16 => floats::product(matrix, x, y),
-        Format::Q8_0 => integers::product::<blocks::Q8_0>(matrix, x, y),
-        Format::Q4_0 => integers::product::<blocks::Q4_0>(matrix, x, y),
-        Format::Q4_K => integers::product::<blocks::Q4_K>(matrix, x, y),
-        Format::Q6_K => integers::product::<blocks::Q6_K>(matrix, x, y),
-    }
+    x.is_empty()
 }
 
 /// The weights of one row as floats: `values` is `[columns]`.

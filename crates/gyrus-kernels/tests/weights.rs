@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use gyrus_kernels::oracle::{self, values};
-use gyrus_kernels::weights::{Error, Format, Matrix, dequantize, dequantize_row, product, quantize};
+use gyrus_kernels::weights::{
+    Error, Format, Matrix, dequantize, dequantize_row, product, product_of_few, product_of_many, quantize,
+};
 use proptest::prelude::*;
 
 /// Values with outliers, as weights have them.
@@ -120,6 +122,29 @@ fn products_are_the_same_bits_for_any_number_of_threads() {
             let one = run(1);
             assert_eq!(one, run(2));
             assert_eq!(one, run(5));
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_as_among_others() {
+    let rows = 131;
+    for format in Format::ALL {
+        for columns in [256, 768] {
+            let x = values(150 * columns, 3);
+            let bytes = quantize(format, &weights(rows * columns, 2), columns).unwrap();
+            let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
+            for way in [product_of_few, product_of_many] {
+                let run = |x: &[f32]| {
+                    let mut y = vec![f32::NAN; x.len() / columns * rows];
+                    way(&matrix, x, &mut y);
+                    y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+                };
+                let alone: Vec<u32> = x.chunks_exact(columns).flat_map(run).collect();
+                for batch in [2, 3, 4, 5, 7, 8, 9, 13, 49, 150] {
+                    assert_eq!(run(&x[..batch * columns]), alone[..batch * rows], "{format:?}, {batch}");
+                }
+            }
         }
     }
 }

@@ -52,10 +52,7 @@ impl Cache {
         if positions >= self.positions {
             return true;
         }
-        let knows = |layer: &LayerCache| {
-            layer.first == 0 || layer.window.is_some_and(|window| layer.first + window <= positions + 1)
-        };
-        if !self.layers.iter().all(knows) {
+        if !self.knows(positions) {
             return false;
         }
         for layer in &mut self.layers {
@@ -65,6 +62,32 @@ impl Cache {
         }
         self.positions = positions;
         true
+    }
+
+    /// A cache of the first `positions` tokens, at most all, with no more memory than it needs; none where
+    /// [`Self::truncate`] could not make it.
+    #[must_use]
+    pub fn head(&self, positions: usize) -> Option<Self> {
+        let positions = positions.min(self.positions);
+        if positions < self.positions && !self.knows(positions) {
+            return None;
+        }
+        let of = |layer: &LayerCache| {
+            let floats = (positions - layer.first) * layer.row;
+            LayerCache {
+                keys: layer.keys[..floats].to_vec(),
+                values: layer.values[..floats].to_vec(),
+                ..*layer
+            }
+        };
+        Some(Self { layers: self.layers.iter().map(of).collect(), positions })
+    }
+
+    /// Whether every layer still has what tokens after the first `positions` see.
+    fn knows(&self, positions: usize) -> bool {
+        self.layers.iter().all(|layer| {
+            layer.first == 0 || layer.window.is_some_and(|window| layer.first + window <= positions + 1)
+        })
     }
 
     /// Adds keys and values of new tokens to a layer.

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, Value};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
@@ -82,8 +82,28 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], answer: bool) -> Result<String> {
         let messages: Vec<Value> =
             messages.iter().map(|Message { role, content }| minijinja::context! { role, content }).collect();
+        self.fill(Value::from(messages), Value::from(()), answer)
+    }
+
+    /// [`Self::render`] for messages with all that templates may know, as `transformers` passes them on: objects with
+    /// `role`, `content`, and perhaps `tool_calls`, whose arguments are objects; `tools` are described by JSON schemas.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_with_tools(
+        &self,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
+        answer: bool,
+    ) -> Result<String> {
+        let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
+        self.fill(Value::from(Serde(messages)), tools, answer)
+    }
+
+    fn fill(&self, messages: Value, tools: Value, answer: bool) -> Result<String> {
         let context = minijinja::context! {
             messages,
+            tools,
             add_generation_prompt => answer,
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),

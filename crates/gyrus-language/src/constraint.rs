@@ -116,7 +116,7 @@ fn first_line(text: &str) -> String {
 }
 
 /// The bytes of each token; marks begin with a byte that no text has.
-fn bytes_of_tokens(tokenizer: &Tokenizer) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn bytes_of_tokens(tokenizer: &Tokenizer) -> Result<Vec<Vec<u8>>> {
     if let Some(vocabulary) = tokenizer.as_sentencepiece() {
         let bytes = (0..).zip(vocabulary.pieces()).map(|(token, piece)| match piece.kind {
             PieceKind::Control => [&[TokTrie::SPECIAL_TOKEN_MARKER], piece.text.trim_ascii()].concat(),

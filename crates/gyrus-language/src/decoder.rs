@@ -104,7 +104,7 @@ impl Decoder {
         for sequence in &*sequences {
             self.check(sequence)?;
         }
-        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, None)))
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, None, None)))
     }
 
     /// Reads a text from its begin as [`Self::forward`] does, and keeps what happens inside.
@@ -117,7 +117,7 @@ impl Decoder {
         let mut cache = Cache::new(&self.config);
         let mut sequences = [Sequence { tokens, cache: &mut cache, all_logits: false }];
         self.check(&sequences[0])?;
-        self.run(&mut sequences, Some(&mut observation));
+        self.run(&mut sequences, None, Some(&mut observation));
         Ok(observation)
     }
 
@@ -130,8 +130,20 @@ impl Decoder {
     pub fn lens(&self, stream: &[f32]) -> Vec<f32> {
         assert!(stream.len().is_multiple_of(self.config.width), "the stream is [rows, width]");
         let mut logits = Vec::new();
-        self.append_logits(stream, &mut logits);
+        self.append_logits(stream, None, &mut logits);
         logits
+    }
+
+    /// [`Self::forward`] with texts of two kinds, the first `reading` of which are read and the others written: a token then
+    /// has the same bits alone as among any others, and in whatever stretches its text is read.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn step(&self, sequences: &mut [Sequence<'_>], reading: usize) -> Result<Vec<f32>> {
+        for sequence in &*sequences {
+            self.check(sequence)?;
+        }
+        Ok(gyrus_kernels::keep_awake(|| self.run(sequences, Some(reading), None)))
     }
 
     fn check(&self, sequence: &Sequence<'_>) -> Result<()> {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::sampling::Sampling;
-use crate::{Cache, Constraint, Decoder, Error, Result, Sequence, Tokenizer};
+use crate::writing::Writing;
+use crate::{Cache, Constraint, Decoder, Result, Sequence, Tokenizer};
 
 /// What is asked of a model.
 #[derive(Clone, Debug)]
@@ -16,6 +17,27 @@ pub struct Request {
     pub stop: Vec<String>,
     /// What the text is bound to.
     pub constraint: Option<Constraint>,
+    /// Added to the logits of tokens.
+    pub bias: Vec<(u32, f32)>,
+    /// Marks that are part of the text, by their names; others are left out of it.
+    pub marks: Vec<u32>,
+    /// How many of the most probable tokens shall be told with each choice; none tells no choices.
+    pub alternatives: Option<usize>,
+}
+
+impl Default for Request {
+    /// 256 tokens drawn from the model's own probabilities.
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            maximum_tokens: 256,
+            stop: Vec::new(),
+            constraint: None,
+            bias: Vec::new(),
+            marks: Vec::new(),
+            alternatives: None,
+        }
+    }
 }
 
 /// Why a text ended.
@@ -76,7 +98,7 @@ impl Written {
 /// on. Afterwards the cache holds the prompt and all written tokens but the last.
 ///
 /// # Errors
-/// [`Error::Request`] for a prompt without tokens, or what [`Decoder::forward`] refuses.
+/// [`Error::Request`](crate::Error::Request) for a prompt without tokens, or what [`Decoder::step`] refuses.
 pub fn generate(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
@@ -85,122 +107,29 @@ pub fn generate(
     request: &Request,
     mut show: impl FnMut(&str) -> bool,
 ) -> Result<Written> {
-    request.sampling.check()?;
-    if let Some(empty) = request.stop.iter().find(|stop| stop.is_empty()) {
-        return Err(Error::request("stop text", format!("'{empty}'"), "at least one character"));
-    }
+    let mut writing = Writing::new(decoder.config(), tokenizer, prompt.to_vec(), request.clone())?;
     let clock = Instant::now();
     let mut logits =
-        decoder.forward(&mut [Sequence { tokens: prompt, cache: &mut *cache, all_logits: false }])?;
+        decoder.step(&mut [Sequence { tokens: prompt, cache: &mut *cache, all_logits: false }], 1)?;
     let reading = clock.elapsed();
     let clock = Instant::now();
-    let mut all = prompt.to_vec();
-    let mut stream = tokenizer.stream(prompt);
-    let mut output = Output { text: String::new(), shown: 0, stop: &request.stop };
-    let mut constraint = request.constraint.clone();
-    let mut ending = Ending::Length;
-    for step in 0..request.maximum_tokens {
-        if let Some(constraint) = &mut constraint {
-            constraint.restrict(&mut logits)?;
+    let ending = loop {
+        if let Some(ending) = writing.ending() {
+            break ending;
         }
-        let token = request.sampling.choose(&mut logits, &all, step as u64)?;
-        if decoder.config().end_of_text.contains(&token) {
-            ending = Ending::EndOfText;
-            break;
-        }
-        all.push(token);
-        if let Some(constraint) = &mut constraint {
-            constraint.accept(token)?;
-        }
-        let (text, stopped) = output.push(&stream.push(token)?);
+        writing.step(&mut logits)?;
+        let text = writing.fresh();
         let goes_on = text.is_empty() || show(text);
-        if stopped {
-            ending = Ending::Stop;
-            break;
+        if writing.ending().is_none() {
+            if goes_on {
+                let tokens = &writing.tokens()[writing.tokens().len() - 1..];
+                logits =
+                    decoder.step(&mut [Sequence { tokens, cache: &mut *cache, all_logits: false }], 0)?;
+            } else {
+                writing.interrupt();
+            }
         }
-        if !goes_on {
-            ending = Ending::Interrupted;
-            break;
-        }
-        if constraint.as_ref().is_some_and(Constraint::is_complete) {
-            ending = Ending::Complete;
-            break;
-        }
-        if step + 1 < request.maximum_tokens {
-            let tokens = &[token];
-            logits = decoder.forward(&mut [Sequence { tokens, cache: &mut *cache, all_logits: false }])?;
-        }
-    }
-    if ending != Ending::Stop && ending != Ending::Interrupted {
-        let (_, stopped) = output.push(&stream.finish());
-        if stopped {
-            ending = Ending::Stop;
-        }
-        show(output.rest());
-    }
-    Ok(Written {
-        text: output.text,
-        tokens: all.split_off(prompt.len()),
-        prompt_tokens: prompt.len(),
-        ending,
-        reading,
-        writing: clock.elapsed(),
-    })
-}
-
-/// Text on its way out: what could be the begin of a stop text is held back.
-struct Output<'a> {
-    text: String,
-    /// Bytes that were shown.
-    shown: usize,
-    stop: &'a [String],
-}
-
-impl Output<'_> {
-    /// The text that can be shown now, and whether a stop text was met, before which all ends.
-    fn push(&mut self, new: &str) -> (&str, bool) {
-        self.text += new;
-        let from = self.shown;
-        let rest = &self.text[from..];
-        if let Some(place) = self.stop.iter().filter_map(|stop| rest.find(stop)).min() {
-            self.text.truncate(from + place);
-            self.shown = self.text.len();
-            return (&self.text[from..], true);
-        }
-        let held = |stop: &String| {
-            let ends: Vec<usize> = stop.char_indices().map(|(index, _)| index).skip(1).collect();
-            ends.into_iter().rev().find(|&end| rest.ends_with(&stop[..end])).unwrap_or(0)
-        };
-        let held = self.stop.iter().map(held).max().unwrap_or(0);
-        self.shown = self.text.len() - held;
-        (&self.text[from..self.shown], false)
-    }
-
-    /// What was held back and was no stop text after all.
-    fn rest(&mut self) -> &str {
-        let from = std::mem::replace(&mut self.shown, self.text.len());
-        &self.text[from..]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_become_a_stop_text_is_held_back() {
-        let stop = ["\n\n".to_owned(), "END".to_owned()];
-        let mut output = Output { text: String::new(), shown: 0, stop: &stop };
-        assert_eq!(output.push("one\n"), ("one", false));
-        assert_eq!(output.push("two E"), ("\ntwo ", false));
-        assert_eq!(output.push("N"), ("", false));
-        assert_eq!(output.push("Ä"), ("ENÄ", false));
-        assert_eq!(output.push("xEN"), ("x", false));
-        assert_eq!(output.push("D and more\n\n"), ("", true));
-        assert_eq!(output.text, "one\ntwo ENÄx");
-        let mut output = Output { text: String::new(), shown: 0, stop: &stop };
-        assert_eq!(output.push("E"), ("", false));
-        assert_eq!(output.rest(), "E");
-        assert_eq!(output.rest(), "");
-    }
+    };
+    let (text, tokens) = writing.into_written();
+    Ok(Written { text, tokens, prompt_tokens: prompt.len(), ending, reading, writing: clock.elapsed() })
 }

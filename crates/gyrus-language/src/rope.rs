@@ -149,6 +149,17 @@ impl Rope {
         frequencies.into_iter().map(|f| f as f32).collect()
     }
 
+    /// The length up to which angles do not depend on the length of the text; none where they never do.
+    #[must_use]
+    pub fn steady_length(&self) -> Option<usize> {
+        match self.stretch {
+            Stretch::Dynamic { original_positions, .. } | Stretch::LongRope { original_positions, .. } => {
+                Some(original_positions)
+            }
+            _ => None,
+        }
+    }
+
     /// Factor of the rotated queries and keys.
     #[must_use]
     pub fn attention_factor(&self) -> f32 {

@@ -1,7 +1,7 @@
 //! The choice of the next token from logits.
 //!
 //! In this order, which is that of `transformers`: logits of tokens in the text are made smaller (repetition penalty,
-//! Keskar et al. 2019), all are divided by the temperature, the `top_k` largest stay, then the fewest whose
+//! Keskar et al. 2019; then the presence and frequency penalties of OpenAI's interface), all are divided by the temperature, the `top_k` largest stay, then the fewest whose
 //! probabilities sum to `top_p` (Holtzman et al. 2020), then those with at least `min_p` times the largest
 //! probability (Nguyen et al. 2024), and one is drawn. The number that decides depends on (seed, step) alone.
 
@@ -23,6 +23,10 @@ pub struct Sampling {
     pub min_p: f32,
     /// Divides positive and multiplies negative logits of tokens that are in the text; 1 changes nothing.
     pub repetition_penalty: f32,
+    /// Taken from the logits of tokens that were written at least once; 0 changes nothing.
+    pub presence_penalty: f32,
+    /// Taken from the logit of a token each time that it was written; 0 changes nothing.
+    pub frequency_penalty: f32,
     /// Decides all draws.
     pub seed: u64,
 }
@@ -30,7 +34,16 @@ pub struct Sampling {
 impl Default for Sampling {
     /// Draws from the model's own probabilities.
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            seed: 0,
+        }
     }
 }
 
@@ -45,6 +58,8 @@ impl Sampling {
             ("top-p", self.top_p, 0.0..=1.0),
             ("min-p", self.min_p, 0.0..=1.0),
             ("repetition penalty", self.repetition_penalty, 0.01..=100.0),
+            ("presence penalty", self.presence_penalty, -100.0..=100.0),
+            ("frequency penalty", self.frequency_penalty, -100.0..=100.0),
         ];
         for (what, value, range) in ranges {
             if !range.contains(&value) {
@@ -55,12 +70,14 @@ impl Sampling {
         Ok(())
     }
 
-    /// The next token after `text`, whose logits are given and may be changed; `step` counts the draws.
+    /// The next token after `text`, whose logits are given and may be changed; `step` counts the draws, which are the last
+    /// tokens of the text.
     ///
     /// # Errors
     /// [`Error::Request`] where no logit is a number: the weights are damaged or the arithmetic overflowed.
     pub fn choose(&self, logits: &mut [f32], text: &[u32], step: u64) -> Result<u32> {
-        self.penalise(logits, text);
+        self.penalise_repetition(logits, text);
+        self.penalise_written(logits, &text[text.len().saturating_sub(step as usize)..]);
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         let candidates = || (0..).zip(logits.iter().copied()).filter(|(_, logit)| !logit.is_nan());
         let best = candidates().min_by(better).filter(|best| best.1.is_finite());
@@ -114,14 +131,11 @@ impl Sampling {
         Ok(kept.iter().rev().find(|(_, weight)| *weight > 0.0).map_or(best_token, |(token, _)| *token))
     }
 
-    fn penalise(&self, logits: &mut [f32], text: &[u32]) {
+    fn penalise_repetition(&self, logits: &mut [f32], text: &[u32]) {
         if self.repetition_penalty == 1.0 {
             return;
         }
-        let mut tokens: Vec<usize> = text.iter().map(|&token| token as usize).collect();
-        tokens.sort_unstable();
-        tokens.dedup();
-        for token in tokens {
+        for (token, _) in counts(text) {
             if let Some(logit) = logits.get_mut(token) {
                 *logit = if *logit > 0.0 {
                     *logit / self.repetition_penalty
@@ -131,6 +145,24 @@ impl Sampling {
             }
         }
     }
+
+    fn penalise_written(&self, logits: &mut [f32], written: &[u32]) {
+        if self.presence_penalty == 0.0 && self.frequency_penalty == 0.0 {
+            return;
+        }
+        for (token, count) in counts(written) {
+            if let Some(logit) = logits.get_mut(token) {
+                *logit -= self.presence_penalty + self.frequency_penalty * count as f32;
+            }
+        }
+    }
+}
+
+/// The different tokens, and how often each is there.
+fn counts(tokens: &[u32]) -> Vec<(usize, usize)> {
+    let mut tokens = tokens.to_vec();
+    tokens.sort_unstable();
+    tokens.chunk_by(|a, b| a == b).map(|run| (run[0] as usize, run.len())).collect()
 }
 
 #[cfg(test)]
@@ -176,6 +208,18 @@ mod tests {
         assert_eq!(greedy.choose(&mut [1.0, 1.5, -3.0], &[1, 1], 0).unwrap(), 0);
         assert_eq!(greedy.choose(&mut [-1.0, -1.5, -3.0], &[0], 0).unwrap(), 1);
         assert_eq!(greedy.choose(&mut [1.0, 1.0], &[9], 0).unwrap(), 0, "the first of equals");
+    }
+
+    #[test]
+    fn tokens_that_were_written_are_penalised_by_presence_and_by_count() {
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        let presence = Sampling { presence_penalty: 1.0, ..greedy };
+        assert_eq!(presence.choose(&mut [2.0, 1.5], &[0], 0).unwrap(), 0, "the prompt does not count");
+        assert_eq!(presence.choose(&mut [2.0, 1.5], &[0], 1).unwrap(), 1);
+        assert_eq!(presence.choose(&mut [2.0, 0.5], &[0, 0], 2).unwrap(), 0, "once, however often");
+        let frequency = Sampling { frequency_penalty: 0.4, ..greedy };
+        assert_eq!(frequency.choose(&mut [2.0, 1.5], &[0], 1).unwrap(), 0);
+        assert_eq!(frequency.choose(&mut [2.0, 1.5], &[1, 0, 0], 2).unwrap(), 1);
     }
 
     #[test]

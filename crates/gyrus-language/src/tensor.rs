@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use gyrus_kernels::matmul::linear;
 use gyrus_kernels::weights::{self, Format, Matrix};
 use memmap2::Mmap;
 
@@ -219,14 +218,21 @@ impl Tensor {
     /// # Panics
     /// If a slice is not as long as its shape says.
     pub fn product(&self, x: &[f32], y: &mut [f32]) {
-        let (inputs, outputs) = (self.columns(), self.rows());
-        match (self.format, self.matrix()) {
-            (Format::F32, _) => {
-                let shape = (x.len() / inputs.max(1), inputs, outputs);
-                linear(x, bytemuck::cast_slice(self.bytes()), None, false, shape, y);
-            }
-            (_, Some(matrix)) => weights::product(&matrix, x, y),
-            (_, None) => {}
+        if let Some(matrix) = self.matrix() {
+            weights::product(&matrix, x, y);
         }
+    }
+
+    /// [`Self::product`], of whose rows the first `many` go the way of many inputs and the others the way of a few: a row
+    /// then has the same bits whatever rows are beside it.
+    ///
+    /// # Panics
+    /// As [`Self::product`], and if there are fewer rows.
+    pub(crate) fn product_by_rows(&self, x: &[f32], y: &mut [f32], many: usize) {
+        let Some(matrix) = self.matrix() else { return };
+        let (of_many, of_few) = x.split_at(many * self.columns());
+        let (to_many, to_few) = y.split_at_mut(many * self.rows());
+        weights::product_of_many(&matrix, of_many, to_many);
+        weights::product_of_few(&matrix, of_few, to_few);
     }
 }

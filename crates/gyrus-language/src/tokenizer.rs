@@ -117,6 +117,20 @@ impl Tokenizer {
         }
     }
 
+    /// The bytes that each token adds to a text; for marks, their names.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for a vocabulary whose tokens have no known bytes.
+    pub fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
+        let mut tokens = crate::constraint::bytes_of_tokens(self)?;
+        for token in &mut tokens {
+            if token.first() == Some(&llguidance::toktrie::TokTrie::SPECIAL_TOKEN_MARKER) {
+                token.remove(0);
+            }
+        }
+        Ok(tokens)
+    }
+
     /// Whether a blank is put before each text.
     #[must_use]
     pub fn blank(&self) -> bool {

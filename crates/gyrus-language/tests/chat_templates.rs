@@ -7,7 +7,7 @@ use serde_json::Value;
 #[test]
 fn conversations_become_the_text_that_transformers_makes() {
     let golden: Value = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
-    for case in golden["cases"].as_array().unwrap() {
+    for case in golden["cases"].as_array().unwrap().iter().filter(|case| case["tools"].is_null()) {
         let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>").unwrap();
         let messages: Vec<Message> = case["messages"]
             .as_array()
@@ -23,4 +23,22 @@ fn conversations_become_the_text_that_transformers_makes() {
             None => assert!(got.unwrap_err().to_string().contains("must alternate"), "{}", case["name"]),
         }
     }
+}
+
+#[test]
+fn tools_and_their_calls_are_told_as_transformers_tells_them() {
+    let golden: Value = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
+    let mut told = 0;
+    for case in golden["cases"].as_array().unwrap() {
+        let messages = case["messages"].as_array().unwrap();
+        let tools = case["tools"].as_array().map_or(&[][..], Vec::as_slice);
+        let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>").unwrap();
+        let got = template.render_with_tools(messages, tools, case["answer"].as_bool().unwrap());
+        match case["text"].as_str() {
+            Some(text) => assert_eq!(got.unwrap(), text, "{}", case["name"]),
+            None => assert!(got.unwrap_err().to_string().contains("must alternate"), "{}", case["name"]),
+        }
+        told += usize::from(!tools.is_empty());
+    }
+    assert!(told >= 3);
 }

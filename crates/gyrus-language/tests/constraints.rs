@@ -24,8 +24,8 @@ fn ask(model: &Model, constraint: &Constraint, seed: u64) -> (String, Ending) {
     let request = Request {
         sampling: Sampling { seed, ..Sampling::default() },
         maximum_tokens: 400,
-        stop: Vec::new(),
         constraint: Some(constraint.clone()),
+        ..Request::default()
     };
     let prompt = model.tokenizer.encode("Lily is a girl.", true).unwrap();
     let mut cache = Cache::new(model.decoder.config());

@@ -56,6 +56,16 @@ impl From<gyrus_language::Error> for Failure {
     }
 }
 
+impl From<gyrus_serve::Error> for Failure {
+    fn from(error: gyrus_serve::Error) -> Self {
+        match error {
+            gyrus_serve::Error::Model(error) => error.into(),
+            gyrus_serve::Error::System(_) => Self::failed(error),
+            error => Self::caller(error),
+        }
+    }
+}
+
 impl From<gyrus_nn::NetworkError> for Failure {
     fn from(error: gyrus_nn::NetworkError) -> Self {
         Self::caller(error)

@@ -8,6 +8,7 @@ pub use gyrus_events as events;
 pub use gyrus_kernels as kernels;
 pub use gyrus_language as language;
 pub use gyrus_nn as nn;
+pub use gyrus_serve as serve;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 

@@ -33,6 +33,7 @@ enum Command {
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
     Chat(commands::chat::Arguments),
+    Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Inspect(commands::inspect::Arguments),
 }
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Spike(arguments) => commands::spike::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Tune(arguments) => commands::tune::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Quantize(arguments) => commands::quantize::run(&arguments),

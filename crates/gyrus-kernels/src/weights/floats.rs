@@ -10,36 +10,47 @@ use half::{bf16, f16};
 
 /// Bytes of weights that one task takes.
 const TASK_BYTES: usize = 1 << 16;
-/// Inputs up to which rows are multiplied one at a time.
-const FEW_INPUTS: usize = 4;
+/// Inputs up to which rows are multiplied one at a time: [`matmul::linear`] does so too.
+const FEW_INPUTS: usize = matmul::FEW_ROWS;
 /// Rows of weights that are widened at once for more inputs.
 const BLOCK_ROWS: usize = 512;
 
-/// `y = x wᵀ`, with whole rows of both.
-pub(super) fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// Whether [`few`] is the faster way for so many inputs.
+pub(super) fn are_few(batch: usize) -> bool {
+    batch <= FEW_INPUTS
+}
+
+/// `y = x wᵀ`, with whole rows of both, the weights in place.
+pub(super) fn few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    let (rows, columns) = (matrix.rows, matrix.columns);
+    if let Some(weights) = as_floats(matrix) {
+        // So many share each read of the weights.
+        for (x, y) in x.chunks(FEW_INPUTS * columns).zip(y.chunks_mut(FEW_INPUTS * rows)) {
+            matmul::linear(x, weights, None, false, (x.len() / columns, columns, rows), y);
+        }
+        return;
+    }
+    let rows_of_task = (TASK_BYTES / matrix.row_bytes()).max(1);
+    let target = SharedMut(y.as_mut_ptr());
+    for_each_task(rows.div_ceil(rows_of_task), matrix.bytes.len() < TASK_BYTES, |task| {
+        with_scratch(columns, |weights| {
+            for row in task * rows_of_task..rows.min((task + 1) * rows_of_task) {
+                widen(matrix.format, matrix.rows_at(row, 1), weights);
+                for (b, x) in x.chunks_exact(columns).enumerate() {
+                    // SAFETY: this task alone writes these outputs of each input.
+                    unsafe { *target.get().add(b * rows + row) = matmul::dot(weights, x) };
+                }
+            }
+        });
+    });
+}
+
+/// `y = x wᵀ`, with whole rows of both, in tiles.
+pub(super) fn many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (rows, columns) = (matrix.rows, matrix.columns);
     let batch = x.len() / columns;
-    if batch == 0 {
-        return;
-    }
     if let Some(weights) = as_floats(matrix) {
-        return matmul::linear(x, weights, None, false, (batch, columns, rows), y);
-    }
-    if batch <= FEW_INPUTS {
-        let rows_of_task = (TASK_BYTES / matrix.row_bytes()).max(1);
-        let target = SharedMut(y.as_mut_ptr());
-        for_each_task(rows.div_ceil(rows_of_task), matrix.bytes.len() < TASK_BYTES, |task| {
-            with_scratch(columns, |weights| {
-                for row in task * rows_of_task..rows.min((task + 1) * rows_of_task) {
-                    widen(matrix.format, matrix.rows_at(row, 1), weights);
-                    for (b, x) in x.chunks_exact(columns).enumerate() {
-                        // SAFETY: this task alone writes these outputs of each input.
-                        unsafe { *target.get().add(b * rows + row) = matmul::dot(weights, x) };
-                    }
-                }
-            });
-        });
-        return;
+        return matmul::linear_in_tiles(x, weights, (batch, columns, rows), y);
     }
     let mut widened = vec![0.0f32; BLOCK_ROWS.min(rows) * columns];
     let mut outputs = vec![0.0f32; BLOCK_ROWS.min(rows) * batch];
@@ -48,7 +59,7 @@ pub(super) fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
         let (weights, outputs) = (&mut widened[..count * columns], &mut outputs[..count * batch]);
         let block = Matrix { rows: count, bytes: matrix.rows_at(first, count), ..*matrix };
         super::dequantize(&block, weights);
-        matmul::linear(x, weights, None, false, (batch, columns, count), outputs);
+        matmul::linear_in_tiles(x, weights, (batch, columns, count), outputs);
         for (y, outputs) in y.chunks_exact_mut(rows).zip(outputs.chunks_exact(count)) {
             y[first..][..count].copy_from_slice(outputs);
         }

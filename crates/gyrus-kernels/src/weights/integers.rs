@@ -29,18 +29,33 @@ pub(super) trait Multiply: Block {}
 #[cfg(not(target_arch = "x86_64"))]
 impl<B: Block> Multiply for B {}
 
-/// `y = x wᵀ`, with whole rows of both.
-pub(super) fn product<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// Whether [`few`] is the faster way for so many inputs.
+pub(super) fn are_few(batch: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if x.len() / matrix.columns >= tiles::FEWEST && avx512::available() {
-        // SAFETY: the machine has been asked.
-        return unsafe { tiles::product::<B>(matrix, x, y) };
+    if avx512::available() {
+        return batch < tiles::FEWEST;
     }
+    let _ = batch;
+    true
+}
+
+/// `y = x wᵀ`, with whole rows of both, row by row.
+pub(super) fn few<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (dots, order) = ways::<B>().next().unwrap_or((dots::<B>, Order::Plain));
     product_by(dots, &Activations::new(x, matrix.columns, B::OFFSET, order), matrix, y);
 }
 
-/// [`product`] in a given way.
+/// `y = x wᵀ`, with whole rows of both, in tiles where the machine has them.
+pub(super) fn many<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::available() {
+        // SAFETY: the machine has been asked.
+        return unsafe { tiles::product::<B>(matrix, x, y) };
+    }
+    few::<B>(matrix, x, y);
+}
+
+/// [`few`] in a given way.
 fn product_by(dots: Dots, x: &Activations, matrix: &Matrix<'_>, y: &mut [f32]) {
     let (rows, batch) = (matrix.rows, x.batch());
     let rows_of_task = (TASK_BYTES / matrix.row_bytes().max(1)).max(1);

@@ -6,7 +6,7 @@ use gyrus_kernels::attention_maps::cached_attention_maps;
 use gyrus_kernels::decoding::{
     AttentionShape, CachedSequence, FeedForwardActivation, activate, attention_cached, gate, rms_norm, rotate,
 };
-use gyrus_kernels::matmul::linear;
+use gyrus_kernels::matmul::{linear, linear_in_tiles};
 use gyrus_kernels::normalization::layer_norm;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
@@ -24,6 +24,21 @@ struct Piece {
     length: usize,
 }
 
+/// Rows of one pass, and how their products go.
+#[derive(Clone, Copy)]
+struct Rows {
+    all: usize,
+    /// How many of them go the way of many inputs, the others that of a few; none leaves it to their number.
+    read: Option<usize>,
+}
+
+/// What goes through all layers together.
+struct Pass<'a> {
+    rows: Rows,
+    pieces: &'a [Piece],
+    angles: Vec<Angles>,
+}
+
 /// Cosines and sines of one way of rotating, for the rows of one pass: `[rows, pairs]`.
 struct Angles {
     pairs: usize,
@@ -32,10 +47,12 @@ struct Angles {
 }
 
 impl Decoder {
-    /// Reads the texts and returns the logits that they want. What is observed is one text that goes through in one pass.
+    /// Reads the texts and returns the logits that they want. The first `reading` texts go the way of many inputs, the others
+    /// that of a few; none leaves it to their number. What is observed is one text that goes through in one pass.
     pub(super) fn run(
         &self,
         sequences: &mut [Sequence<'_>],
+        reading: Option<usize>,
         mut observation: Option<&mut Observation>,
     ) -> Vec<f32> {
         let mut logits = Vec::new();
@@ -49,13 +66,13 @@ impl Decoder {
                 pieces.push(Piece { sequence: index, tokens: start..end, length });
                 (rows, start) = (rows + end - start, end);
                 if rows == ROWS {
-                    self.pass(sequences, &pieces, &mut logits, observation.as_deref_mut());
+                    self.pass(sequences, &pieces, reading, &mut logits, observation.as_deref_mut());
                     (pieces, rows) = (Vec::new(), 0);
                 }
             }
         }
         if rows > 0 {
-            self.pass(sequences, &pieces, &mut logits, observation);
+            self.pass(sequences, &pieces, reading, &mut logits, observation);
         }
         logits
     }
@@ -65,20 +82,27 @@ impl Decoder {
         &self,
         sequences: &mut [Sequence<'_>],
         pieces: &[Piece],
+        reading: Option<usize>,
         logits: &mut Vec<f32>,
         mut observation: Option<&mut Observation>,
     ) {
         let width = self.config.width;
-        let rows: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
-        let mut x = vec![0.0; rows * width];
+        let of = |kind: &dyn Fn(&Piece) -> bool| {
+            pieces.iter().filter(|piece| kind(piece)).map(|piece| piece.tokens.len()).sum()
+        };
+        let rows = Rows {
+            all: of(&|_| true),
+            read: reading.map(|reading| of(&|piece: &Piece| piece.sequence < reading)),
+        };
+        let mut x = vec![0.0; rows.all * width];
         self.embed(sequences, pieces, &mut x);
-        let angles = self.angles(sequences, pieces, rows);
+        let pass = Pass { rows, pieces, angles: self.angles(sequences, pieces, rows.all) };
         let mut buffers = Buffers::default();
         if let Some(observation) = &mut observation {
             observation.add_stream(&x);
         }
         for index in 0..self.layers.len() {
-            self.layer(index, sequences, pieces, &angles, &mut x, &mut buffers);
+            self.layer(index, sequences, &pass, &mut x, &mut buffers);
             if let Some(observation) = &mut observation {
                 let (keys, _) = sequences[pieces[0].sequence].cache.layer(index);
                 let shape = self.attention_shape(index);
@@ -89,7 +113,7 @@ impl Decoder {
         for piece in pieces {
             sequences[piece.sequence].cache.advance(piece.tokens.len());
         }
-        self.head(sequences, pieces, &x, logits);
+        self.head(sequences, &pass, &x, logits);
     }
 
     fn embed(&self, sequences: &[Sequence<'_>], pieces: &[Piece], x: &mut [f32]) {
@@ -137,24 +161,24 @@ impl Decoder {
         &self,
         index: usize,
         sequences: &mut [Sequence<'_>],
-        pieces: &[Piece],
-        angles: &[Angles],
+        pass: &Pass<'_>,
         x: &mut [f32],
         buffers: &mut Buffers,
     ) {
         let layer = &self.layers[index];
+        let Pass { rows, pieces, ref angles } = *pass;
         let Buffers { normalized, queries, keys, values, attended, gated, up, result } = buffers;
         let input = self.normalized(layer.before_attention.as_ref(), x, normalized);
-        layer.query.product(input, queries);
-        layer.key.product(input, keys);
-        layer.value.product(input, values);
+        layer.query.product(input, queries, rows);
+        layer.key.product(input, keys, rows);
+        layer.value.product(input, values, rows);
         self.position(index, layer, angles, queries, keys);
 
         let (query_width, key_width) = (self.config.query_width(), self.config.key_value_width());
         let mut row = 0;
         for piece in pieces {
-            let rows = row * key_width..(row + piece.tokens.len()) * key_width;
-            sequences[piece.sequence].cache.append(index, &keys[rows.clone()], &values[rows]);
+            let range = row * key_width..(row + piece.tokens.len()) * key_width;
+            sequences[piece.sequence].cache.append(index, &keys[range.clone()], &values[range]);
             row += piece.tokens.len();
         }
         let shape = self.attention_shape(index);
@@ -170,7 +194,7 @@ impl Decoder {
             (queries, out) = (others, others_out);
         }
         attention_cached(&shape, &mut jobs);
-        layer.attention_output.product(attended, result);
+        layer.attention_output.product(attended, result, rows);
         self.add(layer.after_attention.as_ref(), result, normalized, x);
 
         let input = self.normalized(layer.before_feed_forward.as_ref(), x, normalized);
@@ -179,10 +203,10 @@ impl Decoder {
             Activation::Gelu => FeedForwardActivation::Gelu,
             Activation::GeluTanh => FeedForwardActivation::GeluTanh,
         };
-        layer.up.product(input, up);
+        layer.up.product(input, up, rows);
         let inner = match &layer.gate {
             Some(linear) => {
-                linear.product(input, gated);
+                linear.product(input, gated, rows);
                 gate(f, gated, up);
                 &*gated
             }
@@ -191,7 +215,7 @@ impl Decoder {
                 &*up
             }
         };
-        layer.down.product(inner, result);
+        layer.down.product(inner, result, rows);
         self.add(layer.after_feed_forward.as_ref(), result, normalized, x);
     }
 
@@ -263,11 +287,11 @@ impl Decoder {
     }
 
     /// Appends the logits of the rows that want them.
-    fn head(&self, sequences: &[Sequence<'_>], pieces: &[Piece], x: &[f32], logits: &mut Vec<f32>) {
+    fn head(&self, sequences: &[Sequence<'_>], pass: &Pass<'_>, x: &[f32], logits: &mut Vec<f32>) {
         let width = self.config.width;
         let mut wanted = Vec::new();
         let mut row = 0;
-        for piece in pieces {
+        for piece in pass.pieces {
             let Sequence { tokens, all_logits, .. } = &sequences[piece.sequence];
             let end = row + piece.tokens.len();
             let first = match (*all_logits, piece.tokens.end == tokens.len()) {
@@ -279,18 +303,23 @@ impl Decoder {
             row = end;
         }
         if !wanted.is_empty() {
-            self.append_logits(&wanted, logits);
+            self.append_logits(&wanted, pass.rows.read, logits);
         }
     }
 
     /// Appends the logits of rows of the stream after the last layer.
-    pub(super) fn append_logits(&self, rows: &[f32], logits: &mut Vec<f32>) {
+    pub(super) fn append_logits(&self, rows: &[f32], read: Option<usize>, logits: &mut Vec<f32>) {
         let mut normalized = Vec::new();
         let input = self.normalized(Some(&self.final_normalization), rows, &mut normalized);
         let start = logits.len();
         logits.resize(start + input.len() / self.config.width * self.config.vocabulary, 0.0);
         let new = &mut logits[start..];
-        self.head.as_ref().unwrap_or(&self.embedding).product(input, new);
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        match read {
+            None => head.product(input, new),
+            // A row or so of each text.
+            Some(_) => head.product_by_rows(input, new, 0),
+        }
         if self.config.logits_divisor != 1.0 {
             new.iter_mut().for_each(|logit| *logit /= self.config.logits_divisor);
         }
@@ -311,10 +340,12 @@ impl Normalizer {
 }
 
 impl Linear {
-    fn product(&self, x: &[f32], y: &mut Vec<f32>) {
-        let rows = x.len() / self.weight.columns();
-        y.resize(rows * self.weight.rows(), 0.0);
-        self.weight.product(x, y);
+    fn product(&self, x: &[f32], y: &mut Vec<f32>, rows: Rows) {
+        y.resize(rows.all * self.weight.rows(), 0.0);
+        match rows.read {
+            None => self.weight.product(x, y),
+            Some(read) => self.weight.product_by_rows(x, y, read),
+        }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(bias.len()) {
                 row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
@@ -322,9 +353,13 @@ impl Linear {
         }
         let Some(AdapterPart { rank, scale, down, up }) = &self.adapter else { return };
         let (inputs, outputs) = (self.weight.columns(), self.weight.rows());
-        let (mut inner, mut added) = (vec![0.0; rows * rank], vec![0.0; y.len()]);
-        linear(x, down, None, false, (rows, inputs, *rank), &mut inner);
-        linear(&inner, up, None, false, (rows, *rank, outputs), &mut added);
+        let (mut inner, mut added) = (vec![0.0; rows.all * rank], vec![0.0; y.len()]);
+        let multiply = |x: &[f32], weight: &[f32], shape, y: &mut [f32]| match rows.read {
+            None => linear(x, weight, None, false, shape, y),
+            Some(_) => linear_in_tiles(x, weight, shape, y),
+        };
+        multiply(x, down, (rows.all, inputs, *rank), &mut inner);
+        multiply(&inner, up, (rows.all, *rank, outputs), &mut added);
         y.iter_mut().zip(added).for_each(|(y, added)| *y += scale * added);
     }
 }

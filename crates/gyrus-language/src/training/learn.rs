@@ -223,7 +223,7 @@ impl Lesson for CorpusLesson<'_> {
         };
         let seed = self.record.settings.seed;
         let sampling = Sampling { temperature: 0.8, seed, ..Sampling::default() };
-        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, stop: Vec::new(), constraint: None };
+        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, ..Request::default() };
         let mut cache = Cache::new(decoder.config());
         Ok(generate(&decoder, &tokenizer, &mut cache, &[first], &request, |_| true)?.text)
     }

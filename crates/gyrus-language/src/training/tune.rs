@@ -360,7 +360,7 @@ impl Lesson for TuneLesson<'_> {
             None => Decoder::new(config.clone(), whole(checkpoint, state))?,
         };
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
-        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, stop: Vec::new(), constraint: None };
+        let request = Request { sampling, maximum_tokens: SAMPLE_TOKENS, ..Request::default() };
         let mut cache = Cache::new(config);
         Ok(generate(&network, tokenizer, &mut cache, &self.prompt, &request, |_| true)?.text)
     }

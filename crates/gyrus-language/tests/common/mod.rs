@@ -31,8 +31,7 @@ pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (Str
     let request = Request {
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
         maximum_tokens,
-        stop: Vec::new(),
-        constraint: None,
+        ..Request::default()
     };
     let prompt = model.tokenizer.encode(prompt, true).unwrap();
     let mut cache = Cache::new(model.decoder.config());

@@ -13,6 +13,7 @@ pub(crate) mod quantize;
 mod recipe;
 mod report;
 pub(crate) mod see;
+pub(crate) mod serve;
 pub(crate) mod spike;
 mod time;
 pub(crate) mod tune;

@@ -76,6 +76,7 @@ impl SamplingArguments {
             min_p: self.min_p.unwrap_or(recommended.min_p),
             repetition_penalty: self.repetition_penalty.unwrap_or(recommended.repetition_penalty),
             seed: self.seed,
+            ..recommended
         };
         let constraint = match &self.json_schema {
             None => None,
@@ -88,7 +89,8 @@ impl SamplingArguments {
                 Some(model.constraints()?.json_schema(&schema)?)
             }
         };
-        Ok(Request { sampling, maximum_tokens: self.max_tokens, stop: self.stop.clone(), constraint })
+        let stop = self.stop.clone();
+        Ok(Request { sampling, maximum_tokens: self.max_tokens, stop, constraint, ..Request::default() })
     }
 }
 

@@ -1,0 +1,147 @@
+//! The fields of a JSON object, taken one by one: what is left in the end is not known here.
+
+use serde_json::{Map, Value};
+
+use crate::error::{ApiError, Result};
+
+/// Fields that say nothing about the answer.
+const WITHOUT_EFFECT: [&str; 7] = [
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+];
+
+/// An object whose fields are being taken. A field that is null is as one that is not there.
+pub(crate) struct Fields {
+    /// What stands before each name in messages.
+    place: String,
+    fields: Map<String, Value>,
+}
+
+impl Fields {
+    /// The object that `bytes` are.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| ApiError::invalid(format!("the body is no JSON: {error}")))?;
+        match value {
+            Value::Object(fields) => Ok(Self { place: String::new(), fields }),
+            _ => Err(ApiError::invalid("the body: got no object, expected one")),
+        }
+    }
+
+    /// An object within another: `place` is where it stands.
+    pub(crate) fn of(value: Value, place: &str) -> Result<Self, ApiError> {
+        match value {
+            Value::Object(fields) => Ok(Self { place: format!("{place}."), fields }),
+            other => Err(ApiError::field(place, kind(&other), "an object")),
+        }
+    }
+
+    /// Where a field stands.
+    pub(crate) fn at(&self, name: &str) -> String {
+        format!("{}{name}", self.place)
+    }
+
+    /// A field as it is.
+    pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
+        self.fields.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    fn take<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        match read(&value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(ApiError::field(&self.at(name), shown(&value), expected)),
+        }
+    }
+
+    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        self.take(name, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        self.take(name, "true or false", Value::as_bool)
+    }
+
+    /// A number within bounds.
+    pub(crate) fn number(&mut self, name: &str, least: f64, most: f64) -> Result<Option<f32>, ApiError> {
+        self.take(name, &format!("a number from {least} to {most}"), |value| {
+            value.as_f64().filter(|number| (least..=most).contains(number)).map(|number| number as f32)
+        })
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn count(&mut self, name: &str, least: u64, most: u64) -> Result<Option<usize>, ApiError> {
+        self.take(name, &format!("a whole number from {least} to {most}"), |value| {
+            let number = value.as_u64().filter(|number| (least..=most).contains(number))?;
+            usize::try_from(number).ok()
+        })
+    }
+
+    /// A whole number that may be below zero, as the same 64 bits.
+    pub(crate) fn seed(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.take(name, "a whole number of 64 bits", |value| {
+            value.as_u64().or_else(|| value.as_i64().map(|number| number as u64))
+        })
+    }
+
+    /// The elements of a list.
+    pub(crate) fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(other) => Err(ApiError::field(&self.at(name), kind(&other), "a list")),
+        }
+    }
+
+    /// A field that must be there.
+    pub(crate) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {
+        value.ok_or_else(|| ApiError::field(&self.at(name), "nothing", "a value"))
+    }
+
+    /// Fails for a field that was not taken and would change the answer.
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        let unknown = self
+            .fields
+            .iter()
+            .find(|(name, value)| !value.is_null() && !WITHOUT_EFFECT.contains(&name.as_str()));
+        match unknown {
+            Some((name, _)) => Err(ApiError::unsupported(&self.at(&shortened(name)))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a value is.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A value, if it is short.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) if text.len() <= 40 => format!("{text:?}"),
+        other => kind(other).to_owned(),
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}

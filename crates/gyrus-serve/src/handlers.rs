@@ -1,0 +1,270 @@
+//! What is done for each path.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures_core::Stream as _;
+use gyrus_language::engine::{Event, Job, SentenceJob};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::answers::{Answer, Kind, Shape};
+use crate::chat::ChatRequest;
+use crate::completions::CompletionRequest;
+use crate::embeddings::EmbeddingRequest;
+use crate::error::{ApiError, Result};
+use crate::service::{Prepared, Service};
+use crate::stream::{EventStream, Events, Sender};
+
+/// Bytes of a request's body.
+pub(crate) const MOST_BODY_BYTES: usize = 4 << 20;
+/// Bytes of a body that is too long that are read all the same.
+const MOST_DRAINED_BYTES: usize = 64 << 20;
+/// And for how long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take for it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) type Shared = State<Arc<Service>>;
+
+pub(crate) async fn chat(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = body(request).await?;
+    let prepare = |service: Arc<Service>, body: Bytes| {
+        let request = ChatRequest::parse(&body)?;
+        let prepared = service.writer(&request.model)?.prepare_chat(&request)?;
+        let shape = Shape {
+            kind: Kind::Chat,
+            model: request.model,
+            texts: prepared.requests.len(),
+            choices_of_prompt: request.settings.choices,
+            single: !request.parallel,
+            include_usage: request.settings.include_usage,
+            reader: prepared.reader.clone(),
+        };
+        submit(service, prepared, shape, request.settings.stream)
+    };
+    answer(service, body, prepare).await
+}
+
+pub(crate) async fn completion(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = body(request).await?;
+    let prepare = |service: Arc<Service>, body: Bytes| {
+        let request = CompletionRequest::parse(&body)?;
+        let prepared = service.writer(&request.model)?.prepare_completion(&request)?;
+        let shape = Shape {
+            kind: Kind::Completion,
+            model: request.model,
+            texts: prepared.requests.len(),
+            choices_of_prompt: request.settings.choices,
+            single: false,
+            include_usage: request.settings.include_usage,
+            reader: prepared.reader.clone(),
+        };
+        submit(service, prepared, shape, request.settings.stream)
+    };
+    answer(service, body, prepare).await
+}
+
+/// An answer that the engine is at work on.
+struct Submitted {
+    answer: Answer,
+    events: Events,
+    stream: bool,
+}
+
+/// Hands all texts of a request to the engine, or none.
+fn submit(
+    service: Arc<Service>,
+    prepared: Prepared,
+    shape: Shape,
+    stream: bool,
+) -> Result<Submitted, ApiError> {
+    let writer = service.writer(&shape.model)?;
+    let (sender, events) = mpsc::unbounded_channel();
+    let Prepared { prompts, requests, .. } = prepared;
+    let job = |(index, request): (usize, gyrus_language::Request)| Job {
+        prompt: prompts[index / shape.choices_of_prompt].clone(),
+        request,
+        listener: Box::new(Sender { index, events: sender.clone() }),
+    };
+    writer.engine.submit(requests.into_iter().enumerate().map(job).collect())?;
+    Ok(Submitted { answer: Answer::new(Arc::clone(&service), shape), events, stream })
+}
+
+/// Makes a request ready, lets the engine work, and answers.
+async fn answer(
+    service: Arc<Service>,
+    body: Bytes,
+    prepare: fn(Arc<Service>, Bytes) -> Result<Submitted, ApiError>,
+) -> Result<Response, ApiError> {
+    let clock = Instant::now();
+    let of_thread = Arc::clone(&service);
+    // Vocabularies and schemas take their time: threads of their own have it.
+    let submitted = tokio::task::spawn_blocking(move || prepare(of_thread, body)).await;
+    let Submitted { mut answer, mut events, stream } =
+        submitted.map_err(|_| ApiError::server("the request could not be prepared"))??;
+    let first = next(&mut events).await?;
+    service.metrics.first_token(clock.elapsed());
+    if stream {
+        // What fails before the first token is an error with its status.
+        let first = match first {
+            (_, Event::Failed(failure)) => return Err(failure.into()),
+            first => first,
+        };
+        let mut response = Response::new(Body::from_stream(EventStream::new(answer, events, first)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    answer.add(first.0, first.1)?;
+    while !answer.is_whole() {
+        let (index, event) = next(&mut events).await?;
+        answer.add(index, event)?;
+    }
+    Ok(json_response(&answer.whole()))
+}
+
+async fn next(events: &mut Events) -> Result<(usize, Event), ApiError> {
+    events.recv().await.ok_or_else(|| ApiError::server("the engine gave the text up"))
+}
+
+pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = body(request).await?;
+    let request = EmbeddingRequest::parse(&body)?;
+    let embedder = service.embedder(&request.model)?;
+    let width = embedder.engine.encoder().width();
+    if let Some(dimensions) = request.dimensions.filter(|&dimensions| dimensions != width) {
+        return Err(ApiError::field("dimensions", dimensions, format!("the {width} of this model")));
+    }
+    let (sender, receiver) = oneshot::channel();
+    // Shared by the two closures: one replies, the other asks whether that is still of use.
+    let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
+    let asked = Arc::clone(&sender);
+    let job = SentenceJob {
+        texts: request.texts,
+        reply: Box::new(move |result| {
+            if let Ok(mut sender) = sender.lock()
+                && let Some(sender) = sender.take()
+            {
+                // Whoever has gone away needs no reply.
+                let _ = sender.send(result);
+            }
+        }),
+        listens: Box::new(move || {
+            asked.lock().is_ok_and(|sender| sender.as_ref().is_some_and(|sender| !sender.is_closed()))
+        }),
+    };
+    embedder.engine.submit(job)?;
+    let embedded = receiver.await.map_err(|_| ApiError::server("the encoder gave the texts up"))??;
+    let data: Vec<Value> = embedded
+        .embeddings
+        .chunks_exact(width.max(1))
+        .enumerate()
+        .map(|(index, embedding)| {
+            let embedding = if request.base64 {
+                let bytes: Vec<u8> = embedding.iter().flat_map(|number| number.to_le_bytes()).collect();
+                Value::String(BASE64_STANDARD.encode(bytes))
+            } else {
+                json!(embedding)
+            };
+            json!({"object": "embedding", "index": index, "embedding": embedding})
+        })
+        .collect();
+    Ok(json_response(&json!({
+        "object": "list", "data": data, "model": request.model,
+        "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
+    })))
+}
+
+fn model_json(service: &Service, name: &str) -> Value {
+    json!({"id": name, "object": "model", "created": service.created, "owned_by": "gyrus"})
+}
+
+pub(crate) async fn models(State(service): Shared) -> Response {
+    let data: Vec<Value> = service.names().into_iter().map(|name| model_json(&service, name)).collect();
+    json_response(&json!({"object": "list", "data": data}))
+}
+
+pub(crate) async fn model(State(service): Shared, Path(name): Path<String>) -> Result<Response, ApiError> {
+    if service.names().contains(&name.as_str()) {
+        return Ok(json_response(&model_json(&service, &name)));
+    }
+    // One of both says what is wrong with the name.
+    service.writer(&name).map(|_| json_response(&Value::Null))
+}
+
+pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError> {
+    match service.writer.as_ref().is_some_and(|writer| writer.engine.has_stopped()) {
+        true => Err(ApiError::stopping()),
+        false => Ok(json_response(&json!({"status": "ok"}))),
+    }
+}
+
+pub(crate) async fn metrics(State(service): Shared) -> Result<Response, ApiError> {
+    let text = service.metrics.text(&service).map_err(|error| ApiError::server(error.to_string()))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+pub(crate) async fn nowhere() -> ApiError {
+    ApiError::not_found("there is no such path".to_owned(), None, None)
+}
+
+pub(crate) async fn wrong_method() -> ApiError {
+    ApiError::method()
+}
+
+fn json_response(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// The body of a request, which must say that it is JSON: pages of strangers in a browser cannot say so unasked.
+async fn body(request: Request) -> Result<Bytes, ApiError> {
+    let json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let json = json.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if !json.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+        return Err(ApiError::media_type());
+    }
+    timeout(BODY_TIMEOUT, collect(request.into_body())).await.unwrap_or_else(|_| Err(ApiError::too_slow()))
+}
+
+/// The bytes of a body. Of one that is too long some more is read and thrown away: clients look for an answer only when they
+/// have said everything.
+async fn collect(body: Body) -> Result<Bytes, ApiError> {
+    let mut stream = body.into_data_stream();
+    let mut kept = Vec::new();
+    while let Some(chunk) = next_chunk(&mut stream).await? {
+        if kept.len() + chunk.len() > MOST_BODY_BYTES {
+            let drain = async {
+                let mut drained = 0;
+                while let Some(chunk) = next_chunk(&mut stream).await?
+                    && drained < MOST_DRAINED_BYTES
+                {
+                    drained += chunk.len();
+                }
+                Ok::<_, ApiError>(())
+            };
+            // Whether it came to its end is all the same.
+            let _ = timeout(DRAIN_TIMEOUT, drain).await;
+            return Err(ApiError::too_large(MOST_BODY_BYTES));
+        }
+        kept.extend_from_slice(&chunk);
+    }
+    Ok(kept.into())
+}
+
+async fn next_chunk(stream: &mut BodyDataStream) -> Result<Option<Bytes>, ApiError> {
+    let chunk = poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await;
+    // Then the client has gone away, and is told nothing.
+    chunk.transpose().map_err(|_| ApiError::invalid("the body ended early"))
+}

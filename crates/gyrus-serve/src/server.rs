@@ -1,0 +1,277 @@
+//! The server itself: connections, who may ask, and an orderly end.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::error::{ApiError, Error, Result};
+use crate::handlers;
+use crate::service::Service;
+
+/// Connections at once; others wait to be accepted.
+const MOST_CONNECTIONS: u32 = 256;
+/// How long a client may take for the head of a request, and a connection may do nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a head.
+const MOST_HEAD_BYTES: usize = 64 << 10;
+/// Threads that prepare requests: vocabularies, templates, schemas.
+const PREPARING_THREADS: usize = 4;
+/// How long answers may take to end after the server was told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(60);
+/// How long to wait where the system refuses connections for want of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server that has its address.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    service: Arc<Service>,
+    guard: Arc<Guard>,
+}
+
+/// Tells a server to stop.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Shutdown {
+    /// No server has been told yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// Tells it to take no more requests and to stop when the running ones have their answers.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn begun(&self) {
+        // The sender lives as long as this.
+        let _ = self.0.subscribe().wait_for(|begun| *begun).await;
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who may ask.
+#[derive(Debug)]
+struct Guard {
+    key: Option<Vec<u8>>,
+    service: Arc<Service>,
+}
+
+impl Server {
+    /// Takes an address; port 0 takes any that is free. Without a key, only an address of this machine's own is taken.
+    ///
+    /// # Errors
+    /// [`Error::Address`] for one that cannot be taken, [`Error::Unprotected`] for one that others reach, [`Error::Key`] for
+    /// a key that no client could send.
+    pub fn bind(service: Service, host: &str, port: u16, key: Option<String>) -> Result<Self> {
+        let refused = |reason: String| Error::Address { host: host.to_owned(), port, reason };
+        if let Some(key) = &key {
+            let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+            match (key.is_empty(), visible) {
+                (true, _) => return Err(Error::Key { got: "an empty one" }),
+                (_, false) => return Err(Error::Key { got: "other characters" }),
+                _ => {}
+            }
+        }
+        let addresses: Vec<SocketAddr> =
+            (host, port).to_socket_addrs().map_err(|error| refused(error.to_string()))?.collect();
+        if key.is_none() && !addresses.iter().all(|address| is_own(address.ip())) {
+            return Err(Error::Unprotected { host: host.to_owned() });
+        }
+        let listener =
+            std::net::TcpListener::bind(&addresses[..]).map_err(|error| refused(error.to_string()))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let service = Arc::new(service);
+        let guard = Guard { key: key.map(String::into_bytes), service: Arc::clone(&service) };
+        Ok(Self { listener, address, service, guard: Arc::new(guard) })
+    }
+
+    /// The address that it has.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is told to stop and the running answers have ended.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the system refuses threads or the address.
+    pub fn run(self, shutdown: &Shutdown) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(PREPARING_THREADS)
+            .thread_name("gyrus-http")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let result = runtime.block_on(serve(self.listener, router(self.service, self.guard), shutdown));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    }
+}
+
+fn is_own(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn router(service: Arc<Service>, guard: Arc<Guard>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(handlers::chat))
+        .route("/v1/completions", post(handlers::completion))
+        .route("/v1/embeddings", post(handlers::embeddings))
+        .route("/v1/models", get(handlers::models))
+        // Names of models may have a slash.
+        .route("/v1/models/{*name}", get(handlers::model))
+        .route("/health", get(handlers::health))
+        .route("/metrics", get(handlers::metrics))
+        .fallback(handlers::nowhere)
+        .method_not_allowed_fallback(handlers::wrong_method)
+        .layer(from_fn_with_state(guard, admit))
+        .with_state(service)
+}
+
+/// Lets in who may ask, and counts.
+async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let clock = Instant::now();
+    let path = known(request.uri().path());
+    let response = match guard.check(path, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    guard.service.metrics.request(path, response.status().as_u16(), clock.elapsed());
+    response
+}
+
+/// A path as it is counted: what strangers ask for makes no new counters.
+fn known(path: &str) -> &'static str {
+    const PATHS: [&str; 6] =
+        ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/health", "/metrics"];
+    PATHS.into_iter().find(|known| path.starts_with(known)).unwrap_or("other")
+}
+
+impl Guard {
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(key) = &self.key else {
+            // A page in a browser may reach this machine under a name of its own that leads here.
+            return match headers.get(header::HOST).map(|host| host.to_str().is_ok_and(is_own_name)) {
+                None | Some(true) => Ok(()),
+                Some(false) => Err(ApiError::forbidden("Host: expected localhost or a loopback address")),
+            };
+        };
+        if path == "/health" {
+            return Ok(());
+        }
+        let given = headers.get(header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
+        let given = match given.split_at_checked("Bearer ".len()) {
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case(b"Bearer ") => given,
+            _ => return Err(ApiError::unauthorized()),
+        };
+        match bool::from(given.ct_eq(key)) {
+            true => Ok(()),
+            false => Err(ApiError::unauthorized()),
+        }
+    }
+}
+
+/// Whether a Host header names this machine.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(is_own)
+}
+
+async fn serve(listener: std::net::TcpListener, router: Router, shutdown: &Shutdown) -> Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
+    loop {
+        let accept = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            accepted = accept => accepted,
+            () = shutdown.begun() => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // The client has gone away already, or the system is out of something for a while.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            connection(stream, router, &shutdown).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    // Every connection has given its permit back, or there was time enough.
+    let _ = tokio::time::timeout(LAST_ANSWERS, connections.acquire_many(MOST_CONNECTIONS)).await;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, router: Router, shutdown: &Shutdown) {
+    // Tokens shall be seen when they are there; whether the system can do so decides nothing else.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MOST_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    // How a connection ended is the client's business.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine() {
+        for own in
+            ["localhost", "localhost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]:8080", "[::1]", "LOCALHOST"]
+        {
+            assert!(is_own_name(own), "{own}");
+        }
+        for other in
+            ["example.org", "localhost.example.org:80", "10.0.0.1", "", "[::2]:1", "127.0.0.1.example.org"]
+        {
+            assert!(!is_own_name(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn strangers_make_no_counters() {
+        assert_eq!(known("/v1/models/a/b"), "/v1/models");
+        assert_eq!(known("/etc/passwd"), "other");
+    }
+}

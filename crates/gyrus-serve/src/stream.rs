@@ -1,0 +1,101 @@
+//! An answer as server-sent events: `data: {...}` for each chunk, `data: [DONE]` at its end.
+//!
+//! When the client goes away the stream is dropped, and with it the channel; the engine then gives the texts up.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use gyrus_language::engine::{Event, Listener};
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::answers::Answer;
+use crate::error::ApiError;
+
+/// The way from the engine's thread to a request: which of its texts, and what happened to it. It needs no bound: a text has
+/// no more events than the context has tokens.
+pub(crate) type Events = UnboundedReceiver<(usize, Event)>;
+
+/// One of the texts of a request.
+pub(crate) struct Sender {
+    pub(crate) index: usize,
+    pub(crate) events: UnboundedSender<(usize, Event)>,
+}
+
+impl Listener for Sender {
+    fn tell(&mut self, event: Event) {
+        // A client that has gone away is noticed by `listens`.
+        let _ = self.events.send((self.index, event));
+    }
+
+    fn listens(&self) -> bool {
+        !self.events.is_closed()
+    }
+}
+
+/// The body of a streamed answer.
+pub(crate) struct EventStream {
+    answer: Answer,
+    events: Events,
+    lines: VecDeque<String>,
+    ended: bool,
+}
+
+impl EventStream {
+    /// A stream that begins with an event that has come already.
+    pub(crate) fn new(answer: Answer, events: Events, (index, first): (usize, Event)) -> Self {
+        let mut stream = Self { answer, events, lines: VecDeque::new(), ended: false };
+        stream.take(index, first);
+        stream
+    }
+
+    fn take(&mut self, index: usize, event: Event) {
+        match self.answer.chunks(index, event) {
+            Ok(chunks) => self.lines.extend(chunks.iter().map(line)),
+            Err(error) => return self.fail(&error),
+        }
+        if self.answer.is_whole() {
+            self.lines.extend(self.answer.usage_chunk().as_ref().map(line));
+            self.lines.push_back("data: [DONE]\n\n".to_owned());
+            self.end();
+        }
+    }
+
+    fn fail(&mut self, error: &ApiError) {
+        self.lines.push_back(line(&error.json()));
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        // The other texts, if there are any, are not wanted any more.
+        self.events.close();
+    }
+}
+
+fn line(chunk: &Value) -> String {
+    format!("data: {chunk}\n\n")
+}
+
+impl Stream for EventStream {
+    type Item = Result<String, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Poll::Ready(Some(Ok(line)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match self.events.poll_recv(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some((index, event))) => self.take(index, event),
+                Poll::Ready(None) => self.fail(&ApiError::server("the engine gave the text up")),
+            }
+        }
+    }
+}
