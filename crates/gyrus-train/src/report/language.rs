@@ -57,7 +57,7 @@ pub fn render_language(report: &LanguageReport<'_>) -> String {
     let lines: Vec<String> = report.sample.lines().map(escaped).collect();
     if !lines.is_empty() {
         let text = format!(
-            "<p class=\"detail\">From the beginning of a text, by the model alone</p><pre class=\"sample\">{}</pre>",
+            "<p class=\"detail\">By the model alone</p><pre class=\"sample\">{}</pre>",
             lines.join("\n")
         );
         section(&mut page, "sample", "What it writes", &text);
