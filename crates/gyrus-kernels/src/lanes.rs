@@ -1,7 +1,7 @@
-//! Sums over rows in interleaved chains, an order that vectors have too.
+//! Sums over rows in interleaved chains.
 
 /// Chains of a sum.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// `sum over i of term([rows[0][i], rows[1][i], ...])`; all rows are as long as the first.
 #[inline(always)]
@@ -20,6 +20,12 @@ pub(crate) fn sum_of<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) 
     for (i, lane) in lanes.iter_mut().enumerate().take(length % LANES) {
         *lane += term(rest.map(|row| row[i]));
     }
+    total(lanes)
+}
+
+/// The sum of the chains: halves onto each other, an order that vectors have too.
+#[inline(always)]
+pub(crate) fn total(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

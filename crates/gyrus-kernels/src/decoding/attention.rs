@@ -6,14 +6,13 @@
 //! task only. A token's result depends on what it sees alone, not on the tokens that are computed beside it.
 
 use crate::elementwise::{exp, tanh};
+use crate::lanes::{LANES, total};
 use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 
 /// Rows of scores, a token's query head each, that one task holds.
 const ROWS: usize = 16;
 /// Positions whose keys are used for all rows while they are in the nearest cache.
 const POSITIONS: usize = 32;
-/// Lanes of a dot product.
-const LANES: usize = 16;
 /// Operations below which all stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 16;
 
@@ -204,15 +203,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     for (lane, (a, b)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
         *lane += a * b;
     }
-    // Halves onto each other: an order that vectors have too.
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
+    total(lanes)
 }
 
 #[cfg(test)]
