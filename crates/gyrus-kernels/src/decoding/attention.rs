@@ -5,9 +5,11 @@
 //! and a few tokens of one sequence, so keys are read once for the whole group of query heads. Scores are kept for one
 //! task only. A token's result depends on what it sees alone, not on the tokens that are computed beside it.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::elementwise::{exp, tanh};
 use crate::lanes::{LANES, total};
-use crate::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
+use crate::parallel::{SharedMut, for_each_task, with_scratch};
 
 /// Rows of scores, a token's query head each, that one task holds.
 const ROWS: usize = 16;
@@ -83,23 +85,8 @@ pub fn attention_cached(shape: &AttentionShape, sequences: &mut [CachedSequence<
         let from = shape.window.map_or(0, |window| end.saturating_sub(window));
         let span = end + tokens - 1 - from;
         with_scratch(tokens * group * span, |scores| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    let task = Task { shape, sequence, first, tokens, head, from, span };
-                    task.score(scores);
-                    for token in 0..tokens {
-                        for member in 0..group {
-                            let row = &mut scores[(token * group + member) * span..][..span];
-                            let seen = task.seen(token);
-                            let start = (first + token) * query_row + (head * group + member) * head_width;
-                            // SAFETY: this task alone has this key head's query heads of these tokens.
-                            let out = unsafe { targets[index].slice(start, head_width) };
-                            task.blend(&mut row[seen.0..seen.1], from + seen.0, out);
-                        }
-                    }
-                },
-            );
+            let out = targets[index];
+            Arch::new().dispatch(Task { shape, sequence, first, tokens, head, from, span, scores, out });
         });
     });
 }
@@ -113,6 +100,30 @@ struct Task<'a> {
     head: usize,
     from: usize,
     span: usize,
+    /// `[tokens * group, span]`
+    scores: &'a mut [f32],
+    /// This task alone writes this key head's query heads of these tokens.
+    out: SharedMut,
+}
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let AttentionShape { heads, key_value_heads, head_width, .. } = *self.shape;
+        let group = heads / key_value_heads;
+        let mut task = self;
+        task.score(simd);
+        for token in 0..task.tokens {
+            for member in 0..group {
+                let seen = task.seen(token);
+                let start = ((task.first + token) * heads + task.head * group + member) * head_width;
+                // SAFETY: this task alone has this key head's query heads of these tokens.
+                let out = unsafe { task.out.slice(start, head_width) };
+                task.blend(simd, token * group + member, seen, out);
+            }
+        }
+    }
 }
 
 impl Task<'_> {
@@ -123,9 +134,9 @@ impl Task<'_> {
         (self.shape.window.map_or(0, |window| end.saturating_sub(window)), end)
     }
 
-    /// Scores of each row with each position that it sees: `[tokens * group, span]`.
+    /// Scores of each row with each position that it sees.
     #[inline(always)]
-    fn score(&self, scores: &mut [f32]) {
+    fn score<S: Simd>(&mut self, simd: S) {
         let AttentionShape { heads, key_value_heads, head_width, scale, softcap, .. } = *self.shape;
         let group = heads / key_value_heads;
         for block in (0..self.span).step_by(POSITIONS) {
@@ -133,60 +144,131 @@ impl Task<'_> {
             for token in 0..self.tokens {
                 let (start, end) = self.seen(token);
                 let (start, end) = (start.max(block), end.min(block_end));
+                if start >= end {
+                    continue;
+                }
                 for member in 0..group {
                     let query = (self.first + token) * heads + self.head * group + member;
                     let query = &self.sequence.queries[query * head_width..][..head_width];
-                    let row = (token * group + member) * self.span;
-                    for position in start..end {
+                    let key = |position: usize| {
                         let key = (self.from + position) * key_value_heads + self.head;
-                        let key = &self.sequence.keys[key * head_width..][..head_width];
-                        let score = scale * dot(query, key);
-                        scores[row + position] = match softcap {
-                            Some(cap) => cap * tanh(score / cap),
-                            None => score,
-                        };
+                        &self.sequence.keys[key * head_width..][..head_width]
+                    };
+                    let row = (token * group + member) * self.span;
+                    let scores = &mut self.scores[row + start..row + end];
+                    let (fours, rest) = scores.as_chunks_mut::<4>();
+                    let mut position = start;
+                    for four in fours {
+                        *four = dots(simd, query, core::array::from_fn(|i| key(position + i)));
+                        position += 4;
+                    }
+                    for score in rest {
+                        [*score] = dots(simd, query, [key(position)]);
+                        position += 1;
+                    }
+                    match softcap {
+                        None => scores.iter_mut().for_each(|score| *score *= scale),
+                        Some(cap) => {
+                            scores.iter_mut().for_each(|score| *score = cap * tanh(*score * scale / cap));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Values weighted by the softmax of the scores, which are those of the positions from `first` on.
+    /// Values weighted by the softmax of a row's scores with the positions `start .. end`, counted from `from`.
     #[inline(always)]
-    fn blend(&self, scores: &mut [f32], first: usize, out: &mut [f32]) {
+    fn blend<S: Simd>(&mut self, simd: S, row: usize, (start, end): (usize, usize), out: &mut [f32]) {
         let (stride, width) = (self.shape.key_value_heads * self.shape.head_width, self.shape.head_width);
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut lanes = [0.0f32; LANES];
-        let (chunks, rest) = scores.as_chunks_mut::<LANES>();
-        for chunk in chunks {
-            for (lane, score) in lanes.iter_mut().zip(chunk) {
-                *score = exp(*score - largest);
-                *lane += *score;
-            }
+        let scores = &mut self.scores[row * self.span..][start..end];
+        let share = softmax(scores);
+        let values = &self.sequence.values[(self.from + start) * stride + self.head * width..];
+        let (vectors, rest) = S::as_mut_simd_f32s(out);
+        let scaled = simd.splat_f32s(share);
+        let (fours, ones) = vectors.as_chunks_mut::<4>();
+        let mut column = 0;
+        for four in fours {
+            *four = weighted::<S, 4>(simd, scores, &values[column..], stride)
+                .map(|sums| simd.mul_f32s(sums, scaled));
+            column += 4 * S::F32_LANES;
         }
-        for (lane, score) in lanes.iter_mut().zip(rest) {
+        for one in ones {
+            let [sums] = weighted::<S, 1>(simd, scores, &values[column..], stride);
+            *one = simd.mul_f32s(sums, scaled);
+            column += S::F32_LANES;
+        }
+        for out in rest {
+            let terms = scores.iter().zip(values[column..].iter().step_by(stride));
+            *out = share * terms.fold(0.0f32, |sum, (weight, value)| weight.mul_add(*value, sum));
+            column += 1;
+        }
+    }
+}
+
+/// Makes `exp(score - largest)` of scores, and returns what makes them sum to one.
+#[inline(always)]
+fn softmax(scores: &mut [f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, score) in lanes.iter_mut().zip(chunk) {
+            *lane = if *score > *lane { *score } else { *lane };
+        }
+    }
+    let largest = rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (lane, score) in lanes.iter_mut().zip(chunk) {
             *score = exp(*score - largest);
             *lane += *score;
         }
-        let share = 1.0 / lanes.iter().sum::<f32>();
-        out.fill(0.0);
-        let values = &self.sequence.values[first * stride + self.head * width..];
-        let mut weights = scores.chunks_exact(4);
-        let mut position = 0;
-        for weight in &mut weights {
-            let row = |i: usize| &values[(position + i) * stride..][..width];
-            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-            for i in 0..width {
-                out[i] += weight[0] * a[i] + weight[1] * b[i] + weight[2] * c[i] + weight[3] * d[i];
-            }
-            position += 4;
-        }
-        for (i, weight) in weights.remainder().iter().enumerate() {
-            let value = &values[(position + i) * stride..][..width];
-            out.iter_mut().zip(value).for_each(|(out, value)| *out += weight * value);
-        }
-        out.iter_mut().for_each(|out| *out *= share);
     }
+    for (lane, score) in lanes.iter_mut().zip(rest) {
+        *score = exp(*score - largest);
+        *lane += *score;
+    }
+    1.0 / lanes.iter().sum::<f32>()
+}
+
+/// Dot products of a query with several keys, each in an order of its own.
+#[inline(always)]
+fn dots<S: Simd, const N: usize>(simd: S, query: &[f32], keys: [&[f32]; N]) -> [f32; N] {
+    let (query, query_rest) = S::as_simd_f32s(query);
+    let keys = keys.map(|key| S::as_simd_f32s(key));
+    let mut sums = [simd.splat_f32s(0.0); N];
+    for (index, query) in query.iter().enumerate() {
+        for (sum, (key, _)) in sums.iter_mut().zip(&keys) {
+            *sum = simd.mul_add_e_f32s(*query, key[index], *sum);
+        }
+    }
+    let mut totals = sums.map(|sum| simd.reduce_sum_f32s(sum));
+    for (index, query) in query_rest.iter().enumerate() {
+        for (total, (_, key)) in totals.iter_mut().zip(&keys) {
+            *total += query * key[index];
+        }
+    }
+    totals
+}
+
+/// `sum over rows of weights[row] * values[row * stride ..]`, `N` vectors wide, in registers.
+#[inline(always)]
+fn weighted<S: Simd, const N: usize>(
+    simd: S,
+    weights: &[f32],
+    values: &[f32],
+    stride: usize,
+) -> [S::f32s; N] {
+    let mut sums = [simd.splat_f32s(0.0); N];
+    for (weight, row) in weights.iter().zip(values.chunks(stride)) {
+        let weight = simd.splat_f32s(*weight);
+        let (vectors, _) = S::as_simd_f32s(&row[..N * S::F32_LANES]);
+        for (sum, vector) in sums.iter_mut().zip(vectors) {
+            *sum = simd.mul_add_e_f32s(weight, *vector, *sum);
+        }
+    }
+    sums
 }
 
 /// Dot product in interleaved chains, so that it vectorises.
