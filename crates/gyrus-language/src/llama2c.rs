@@ -152,6 +152,7 @@ pub fn parse_tokenizer(path: &Path, bytes: &[u8], tokens: usize) -> Result<Sente
         Error::format(path, offset as u64, format!("the end at {}", bytes.len()), what)
     };
     let at = |offset: usize| bytes.get(offset..).and_then(|rest| rest.first_chunk::<4>());
+    at(0).ok_or_else(|| end(0, "the length of the longest token"))?;
     let mut offset = 4;
     // Eight bytes are the least that a token takes.
     let mut pieces = Vec::with_capacity(tokens.min(bytes.len() / 8));

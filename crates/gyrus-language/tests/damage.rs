@@ -104,6 +104,9 @@ fn no_memory_is_taken_for_what_a_header_only_says() {
         }
     }
     let vocabulary = [&[0u8; 8][..], &i32::MAX.to_le_bytes()].concat();
+    // Too short for what a vocabulary begins with, even one without tokens.
+    let said = llama2c::parse_tokenizer(Path::new("t.bin"), &[], 0).unwrap_err().to_string();
+    assert!(said.contains("the end at 0"), "{said}");
     let said = llama2c::parse_tokenizer(Path::new("t.bin"), &vocabulary, 1 << 22).unwrap_err().to_string();
     assert!(said.contains("byte 8") && said.contains("2147483647"), "{said}");
 }
