@@ -195,8 +195,8 @@ impl EventNetwork {
     }
 
     /// Runs one sample for `steps`, from the state before the first step. `record` keeps what all neurons put out. On a
-    /// pool of several threads, large networks without cycles run the units of different steps side by side: for many samples in turn, keep its threads
-    /// awake ([`gyrus_kernels::keep_awake`]).
+    /// pool of several threads, large networks without cycles run the units of different steps side by side: for many
+    /// samples in turn, keep its threads awake ([`gyrus_kernels::keep_awake`]).
     ///
     /// # Errors
     /// If the sample is not of the kind and size that the network takes, or a potential is not a finite number.

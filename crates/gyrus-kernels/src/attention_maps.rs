@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::decoding::{AttentionShape, dot};
+use crate::decoding::AttentionShape;
 use crate::elementwise::{exp, tanh};
 use crate::encoding::EncoderAttention;
+use crate::lanes::sum_of;
 use crate::parallel::vectorized;
 
 /// Rows that go to a thread together, at least.
@@ -48,7 +49,7 @@ pub fn cached_attention_maps(shape: &AttentionShape, queries: &[f32], keys: &[f3
         |head, token, position| {
             let query = &queries[(token * heads + head) * head_width..][..head_width];
             let key = &keys[(position * key_value_heads + head / group) * head_width..][..head_width];
-            let score = shape.scale * dot(query, key);
+            let score = shape.scale * sum_of([query, key], |[query, key]| query * key);
             match shape.softcap {
                 Some(cap) => cap * tanh(score / cap),
                 None => score,
@@ -79,7 +80,7 @@ pub fn encoder_attention_maps(shape: &EncoderAttention, query_key_value: &[f32],
         |head, token, other| {
             let query = &query_key_value[(token * 3 * heads + head) * head_width..][..head_width];
             let key = &query_key_value[((other * 3 + 1) * heads + head) * head_width..][..head_width];
-            scale * dot(query, key)
+            scale * sum_of([query, key], |[query, key]| query * key)
         },
         maps,
     );

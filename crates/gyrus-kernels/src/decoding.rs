@@ -3,6 +3,5 @@
 mod attention;
 mod rows;
 
-pub(crate) use attention::dot;
 pub use attention::{AttentionShape, CachedSequence, attention_cached};
 pub use rows::{FeedForwardActivation, activate, gate, rms_norm, rotate};

@@ -20,12 +20,7 @@ pub(crate) fn sum_of<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) 
     for (i, lane) in lanes.iter_mut().enumerate().take(length % LANES) {
         *lane += term(rest.map(|row| row[i]));
     }
-    total(lanes)
-}
-
-/// The sum of the chains: halves onto each other, an order that vectors have too.
-#[inline(always)]
-pub(crate) fn total(mut lanes: [f32; LANES]) -> f32 {
+    // Halves onto each other: an order that vectors have too.
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

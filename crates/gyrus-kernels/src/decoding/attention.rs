@@ -8,7 +8,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::elementwise::{exp, tanh};
-use crate::lanes::{LANES, total};
+use crate::lanes::LANES;
 use crate::parallel::{SharedMut, for_each_task, with_scratch};
 
 /// Rows of scores, a token's query head each, that one task holds.
@@ -269,23 +269,6 @@ fn weighted<S: Simd, const N: usize>(
         }
     }
     sums
-}
-
-/// Dot product in interleaved chains, so that it vectorises.
-#[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (chunks_a, rest_a) = a.as_chunks::<LANES>();
-    let (chunks_b, rest_b) = b.as_chunks::<LANES>();
-    for (a, b) in chunks_a.iter().zip(chunks_b) {
-        for lane in 0..LANES {
-            lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
-        }
-    }
-    for (lane, (a, b)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
-        *lane += a * b;
-    }
-    total(lanes)
 }
 
 #[cfg(test)]
