@@ -129,6 +129,27 @@ fn spiking_layers() {
     }
 }
 
+/// Neurons of pictures over time, whose rows do not stay in the cache.
+fn picture_neurons() {
+    let kind =
+        NeuronKind { synapse: false, fires: true, adaptive: false, reset: Reset::Subtract, v_start: 0.0 };
+    let constants = [0.5, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let surrogate = Surrogate::FastSigmoid { slope: 10.0 };
+    for neurons in [28 * 28 * 16, 14 * 14 * 32] {
+        let shape = NeuronShape { steps: 8, batch: 64, neurons, constant_input: false };
+        let len = shape.output_len();
+        let (x, dz, mut dx) = (values(len, 1), values(len, 2), vec![0.0; len]);
+        let mut z = vec![0; shape.output_words()];
+        time(&format!("neurons T=8 B=64 N={neurons}"), 4 * len, || {
+            neuron_forward(kind, shape, &constants, &x, None, NeuronOutput::Spikes(&mut z));
+        });
+        time(&format!("neurons backward T=8 B=64 N={neurons}"), 20 * len, || {
+            let gradients = NeuronGradients { x: &mut dx, constants: None };
+            neuron_backward(kind, shape, &constants, &x, surrogate, &dz, Default::default(), gradients);
+        });
+    }
+}
+
 /// Maximum pooling of spikes and its gradient, in operations an input.
 fn spike_pools() {
     for (batch, size, channels) in [(512, 28, 16), (512, 14, 32)] {
@@ -172,6 +193,7 @@ fn main() {
         }
         spike_products();
         spiking_layers();
+        picture_neurons();
         spike_convolutions();
         spike_pools();
         for (batch, size, c, o, stride) in [

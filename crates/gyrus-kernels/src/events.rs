@@ -46,7 +46,7 @@ pub fn membrane_step(
     u: &mut [f32],
     z: &mut [u32],
 ) -> bool {
-    membrane::forward_in_place(kind, constants, x, state, u, z)
+    membrane::forward_in_place(kind, constants, (x, x.as_ptr()), state, u, z)
 }
 
 /// One step of [signed](crate::signed) neurons: the row `x` is added to the `sums`, and the spikes −1, 0 and 1 that are due

@@ -7,7 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::neuron::{NeuronKind, Reset};
-use crate::parallel::vectorized;
+use crate::parallel::{prefetch, vectorized};
 use crate::spikes::BITS;
 use crate::tile::{load, store};
 
@@ -28,7 +28,8 @@ const HARD: u8 = 0;
 const SUBTRACT: u8 = 1;
 const NONE: u8 = 2;
 
-static BIT: [u32; BITS] = {
+/// Each bit of a word.
+pub(crate) static BIT: [u32; BITS] = {
     let mut bit = [0; BITS];
     let mut i = 0;
     while i < BITS {
@@ -73,6 +74,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) a: (*const f32, *mut f32),
     pub(crate) u: &'a mut [f32],
     pub(crate) z: &'a mut [u32],
+    /// Where the row is that comes as `x` next, or where `x` is.
+    pub(crate) next_x: *const f32,
 }
 
 impl Forward<'_> {
@@ -109,6 +112,7 @@ impl WithSimd for Forward<'_> {
                     unsafe {
                         let constant =
                             |index: usize| load::<S>(row.constants.as_ptr().add(index * width + at));
+                        prefetch(row.next_x.wrapping_add(at));
                         let mut current = load::<S>(row.x.as_ptr().add(at));
                         if SYNAPSE {
                             let driven = simd.mul_f32s(constant(SYNAPSE_GAIN), current);
@@ -166,7 +170,7 @@ impl WithSimd for Forward<'_> {
 pub(crate) fn forward_in_place(
     kind: NeuronKind,
     constants: &[f32],
-    x: &[f32],
+    (x, next_x): (&[f32], *const f32),
     state: [&mut [f32]; 3],
     u: &mut [f32],
     z: &mut [u32],
@@ -177,7 +181,7 @@ pub(crate) fn forward_in_place(
         (row.cast_const(), row)
     });
     // SAFETY: all rows of state are as wide as `u`.
-    unsafe { Forward { kind, constants, x, v, i, a, u, z }.run() }
+    unsafe { Forward { kind, constants, x, v, i, a, u, z, next_x }.run() }
 }
 
 /// A step backward of a padded row; rows of state are as [`Forward`] found or left them.
@@ -201,6 +205,8 @@ pub(crate) struct Backward<'a> {
     /// Gradients of `v`, `i` and `a` after the step, replaced by those before it: `[3, width]`.
     pub(crate) state_gradient: &'a mut [f32],
     pub(crate) dx: &'a mut [f32],
+    /// Where the rows are that come as `dz` and `dx` next, or where these are.
+    pub(crate) next: [*const f32; 2],
     /// Added to: `[9, width]`.
     pub(crate) dconstants: Option<&'a mut [f32]>,
 }
@@ -250,6 +256,7 @@ impl WithSimd for Backward<'_> {
                     };
                     let (of_v, of_i, of_a) =
                         (gradient.add(at), gradient.add(width + at), gradient.add(2 * width + at));
+                    row.next.iter().for_each(|next| prefetch(next.wrapping_add(at)));
                     let dv = load::<S>(of_v);
                     let u = load::<S>(row.u.as_ptr().add(at));
                     let mut dz = load::<S>(row.dz.as_ptr().add(at));

@@ -23,8 +23,8 @@ use crate::parallel::{SharedMut, for_each_task, with_scratch, with_words};
 use crate::spikes::{BITS, words};
 pub use crate::surrogate::Surrogate;
 
-/// Neurons of one task, at most: their rows should fill pages, since steps lie far apart, and stay in the first-level cache.
-const BLOCK: usize = 1024;
+/// Neurons of one task, at most: all rows that a step needs, the next one's too, should stay in the first-level cache.
+const BLOCK: usize = 512;
 /// Floats of a task's history, about: they should stay in the second-level cache.
 const HISTORY: usize = 1 << 16;
 /// Groups of batch rows, at most; each has sums of its own of the constants' gradients.
@@ -210,6 +210,11 @@ impl Stretch {
         padded
     }
 
+    /// Where the stretch of row `row` of `[rows, neurons]` begins.
+    fn place(&self, x: &[f32], row: usize, neurons: usize) -> *const f32 {
+        x[row * neurons + self.first..].as_ptr()
+    }
+
     pub(crate) fn pad(&self, from: &[f32], to: &mut [f32]) {
         to[..self.real].copy_from_slice(&from[..self.real]);
         to[self.real..].fill(0.0);
@@ -342,6 +347,7 @@ pub fn neuron_forward(
                 let mut sound = true;
                 for step in 0..steps {
                     let row = step * batch + b;
+                    let next_x = stretch.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
                     let x = stretch.row(x, shape.input_row(step, b), neurons, padded);
                     let z = match spikes {
                         // SAFETY: each task writes the words of its own samples and neurons, which begin at a whole word.
@@ -351,7 +357,7 @@ pub fn neuron_forward(
                         None => &mut words_of_row[..width / BITS],
                     };
                     let state = [&mut *v, &mut *i, &mut *a];
-                    let finite = forward_in_place(kind, block_constants, x, state, u, z);
+                    let finite = forward_in_place(kind, block_constants, (x, next_x), state, u, z);
                     if !finite && sound {
                         sound = false;
                         broken.note(step, b, first, &u[..real]);
@@ -446,7 +452,7 @@ impl<'a> History<'a> {
         kind: NeuronKind,
         constants: &[f32],
         step: usize,
-        x: &[f32],
+        (x, next_x): (&[f32], *const f32),
         z: &mut [u32],
     ) -> bool {
         let width = self.width;
@@ -459,7 +465,7 @@ impl<'a> History<'a> {
         let (v, i, a) = (pair(self.v, of_v), pair(self.i, of_i), pair(self.a, of_a));
         let u = &mut self.u[step * width..][..width];
         // SAFETY: all rows are `width` long.
-        unsafe { Forward { kind, constants, x, v, i, a, u, z }.run() }
+        unsafe { Forward { kind, constants, x, v, i, a, u, z, next_x }.run() }
     }
 
     pub(crate) fn u(&self, step: usize) -> &[f32] {
@@ -473,6 +479,7 @@ impl<'a> History<'a> {
         constants: &[f32],
         step: usize,
         (x, dz): (&[f32], &[f32]),
+        next: [*const f32; 2],
         surrogate: Surrogate,
         options: &BackwardOptions<'_>,
         adjoint: &mut Adjoint<'_>,
@@ -500,6 +507,7 @@ impl<'a> History<'a> {
             a_before: row(self.a, step, of_a),
             state_gradient: adjoint.state,
             dx,
+            next,
             dconstants: adjoint.constants.as_deref_mut(),
         };
         // SAFETY: all rows are `width` long, and remembered for every step where the kind and the constants need them.
@@ -613,14 +621,24 @@ pub fn neuron_backward(
                     for b in shape.group(group) {
                         history.begin(kind, &stretch, options.initial, (b, neurons));
                         for step in 0..steps {
+                            let next_x =
+                                stretch.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
                             let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
-                            history.forward(kind, block_constants, step, x, z);
+                            history.forward(kind, block_constants, step, (x, next_x), z);
                         }
                         adjoint.state.fill(0.0);
                         total.fill(0.0);
                         for step in (0..steps).rev() {
                             let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
                             let row = if counted { b } else { step * batch + b };
+                            let earlier = |row: usize| if step > 0 { row - batch } else { row };
+                            let next_dz = stretch.place(dz, if counted { b } else { earlier(row) }, neurons);
+                            let next_dx = match constant_input {
+                                true => next_dz,
+                                false => {
+                                    target.get().wrapping_add(earlier(step * batch + b) * neurons + first)
+                                }
+                            };
                             let dz = stretch.row(dz, row, neurons, padded_dz);
                             let mut back = |dx: &mut [f32]| {
                                 history.backward(
@@ -628,6 +646,7 @@ pub fn neuron_backward(
                                     block_constants,
                                     step,
                                     (x, dz),
+                                    [next_dz, next_dx],
                                     surrogate,
                                     &options,
                                     &mut adjoint,

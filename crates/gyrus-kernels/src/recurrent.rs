@@ -217,7 +217,7 @@ pub fn recurrent_forward(
                             if !forward_in_place(
                                 kind,
                                 all_constants,
-                                current,
+                                (current, current.as_ptr()),
                                 [&mut *v, &mut *i, &mut *a],
                                 u,
                                 z,
@@ -376,7 +376,7 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
                                 let before = &job.before[(step * batch + b) * words..][..words];
                                 table.currents(x, before, list, current);
                                 kept.copy_from_slice(&current[..width]);
-                                history.forward(kind, all_constants, step, kept, z);
+                                history.forward(kind, all_constants, step, (kept, kept.as_ptr()), z);
                             }
                         });
                     });
@@ -404,6 +404,7 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
                             all_constants,
                             step,
                             row_of_dz,
+                            [row_of_dz.1.as_ptr(); 2],
                             surrogate,
                             options,
                             &mut adjoint,

@@ -252,6 +252,18 @@ impl WithSimd for Picture<'_> {
                                 let mut registers = [simd.splat_f32s(0.0); NV];
                                 let table = table.as_ptr().add(panel * sources * width);
                                 add_rows::<S, NV>(simd, list, table, &mut registers);
+                                if columns == width {
+                                    let y = y[at].as_mut_ptr();
+                                    for (v, mut register) in registers.into_iter().enumerate() {
+                                        if let Some(bias) = bias {
+                                            let bias = bias[column..][..width].as_ptr();
+                                            let bias = load::<S>(bias.add(v * S::F32_LANES));
+                                            register = simd.add_f32s(register, bias);
+                                        }
+                                        store::<S>(y.add(v * S::F32_LANES), register);
+                                    }
+                                    continue;
+                                }
                                 for (v, register) in registers.into_iter().enumerate() {
                                     store::<S>(line.as_mut_ptr().add(v * S::F32_LANES), register);
                                 }
@@ -266,9 +278,13 @@ impl WithSimd for Picture<'_> {
                                 }
                             }
                             Work::Weight { dy, sums } => {
-                                line[..columns].copy_from_slice(&dy[at]);
+                                let mut from = dy[at].as_ptr();
+                                if columns < width {
+                                    line[..columns].copy_from_slice(&dy[first + column..][..columns]);
+                                    from = line.as_ptr();
+                                }
                                 let gradient: [S::f32s; NV] =
-                                    core::array::from_fn(|v| load::<S>(line.as_ptr().add(v * S::F32_LANES)));
+                                    core::array::from_fn(|v| load::<S>(from.add(v * S::F32_LANES)));
                                 let sums = sums.as_mut_ptr().add(panel * sources * width);
                                 for &source in list {
                                     let row = sums.add(source as usize * width);

@@ -5,9 +5,13 @@
 //! [`max_pool`](crate::pooling::max_pool) on zeros and ones: it goes to the first input that equals the output, so to the
 //! first of the window where nothing spikes. Cost: a word for each 32 inputs, and one pass over the gradients.
 
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::membrane::BIT;
 use crate::parallel::{SharedMut, for_each_task, vectorized};
 use crate::pooling::Pooling;
 use crate::spikes::{BITS, words};
+use crate::tile::{load, store};
 
 fn lengths(shape: &Pooling) -> (usize, usize) {
     let batch = shape.batch.max(1);
@@ -95,16 +99,74 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
         let (x, dy) = (&x[b * x_width..][..x_width], &dy[b * y_len..][..y_len]);
         // SAFETY: each task writes its own picture.
         let dx = unsafe { target.slice(b * x_len, x_len) };
-        vectorized(
-            #[inline(always)]
-            || if shape.is_plain() { spread_plain(shape, x, dy, dx) } else { spread(shape, x, dy, dx) },
-        );
+        spread(shape, x, dy, dx);
     });
 }
 
-/// The gradient of one picture.
+/// The gradient of one picture: `dx` from its spikes and `dy`.
+pub(crate) fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
+    let len = shape.height * shape.width * shape.channels;
+    assert!(dx.len() == len && x.len() == words(len), "x is as many spikes as dx has floats");
+    if shape.is_plain() && shape.channels.is_multiple_of(LINE) {
+        assert_eq!(4 * dy.len(), len, "dy is a float for each window");
+        Arch::new().dispatch(Spread { shape, x, dy, dx });
+    } else {
+        vectorized(
+            #[inline(always)]
+            || spread_any(shape, x, dy, dx),
+        );
+    }
+}
+
+/// The gradient of one picture whose windows are 2 x 2 and tile it, of whole [`LINE`]s of channels: each float is written
+/// once.
+struct Spread<'a> {
+    shape: &'a Pooling,
+    x: &'a [u32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl WithSimd for Spread<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Spread { shape, x, dy, dx } = self;
+        let (channels, row) = (shape.channels, shape.width * shape.channels);
+        let zero = simd.splat_u32s(0);
+        let (dy, dx) = (dy.as_ptr(), dx.as_mut_ptr());
+        let mut window = 0;
+        for i in 0..shape.height / 2 {
+            for j in 0..shape.width / 2 {
+                let corner = 2 * (i * row + j * channels);
+                let places = [corner, corner + channels, corner + row, corner + row + channels];
+                for first in (0..channels).step_by(S::F32_LANES) {
+                    // A register's channels lie in one word, since both are powers of two and begin at multiples.
+                    let found = places.map(|place| x[(place + first) / BITS] >> ((place + first) % BITS));
+                    let any = found[0] | found[1] | found[2] | found[3];
+                    let mut free = u32::MAX;
+                    // SAFETY: the caller has checked the lengths; a register is a part of a line.
+                    unsafe {
+                        let value = load::<S>(dy.add(window + first));
+                        let bit = BIT.as_ptr().cast::<S::u32s>().read_unaligned();
+                        for (place, found) in places.into_iter().zip(found) {
+                            let hit = !(found ^ any) & free;
+                            free &= !hit;
+                            let misses = simd.equal_u32s(simd.and_u32s(simd.splat_u32s(hit), bit), zero);
+                            let selected = simd.select_f32s(misses, simd.splat_f32s(0.0), value);
+                            store::<S>(dx.add(place + first), selected);
+                        }
+                    }
+                }
+                window += channels;
+            }
+        }
+    }
+}
+
+/// The gradient of one picture with any windows.
 #[inline(always)]
-fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
+fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let [_, out_width] = shape.output_size();
     dx.fill(0.0);
     for_each_word(
@@ -141,40 +203,6 @@ fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
             );
         },
     );
-}
-
-/// The gradient of one picture whose windows are 2 x 2 and tile it: each is written once.
-#[inline(always)]
-fn spread_plain(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
-    let (channels, row) = (shape.channels, shape.width * shape.channels);
-    let windows = dy.chunks_exact(channels).enumerate();
-    for (pixel, dy) in windows {
-        let (i, j) = (pixel / (shape.width / 2), pixel % (shape.width / 2));
-        let corner = 2 * i * row + 2 * j * channels;
-        let places = [corner, corner + channels, corner + row, corner + row + channels];
-        for first in (0..channels).step_by(BITS) {
-            let count = BITS.min(channels - first);
-            let found = places.map(|place| read(x, place + first, count));
-            let any = found[0] | found[1] | found[2] | found[3];
-            let mut free = u32::MAX;
-            for (place, found) in places.iter().zip(found) {
-                let hit = !(found ^ any) & free;
-                free &= !hit;
-                let (dx, dy) = (&mut dx[place + first..][..count], &dy[first..][..count]);
-                let (dx_lines, dx_rest) = dx.as_chunks_mut::<LINE>();
-                let (dy_lines, dy_rest) = dy.as_chunks::<LINE>();
-                let lines = dx_lines.len();
-                for (line, (dx, dy)) in dx_lines.iter_mut().zip(dy_lines).enumerate() {
-                    let mask = mask(hit >> (LINE * line));
-                    *dx = core::array::from_fn(|i| selected(mask[i], dy[i]));
-                }
-                // More than 31 bits would be shifted only where nothing is left.
-                let mask = mask(hit.checked_shr((LINE * lines) as u32).unwrap_or(0));
-                let rest = dx_rest.iter_mut().zip(dy_rest).zip(mask);
-                rest.for_each(|((dx, dy), mask)| *dx = selected(mask, *dy));
-            }
-        }
-    }
 }
 
 /// Floats that are selected at once.
