@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use gyrus_kernels::events::list_spikes;
+use gyrus_kernels::events::{count_max_packed, counts_packed, list_spikes};
 use gyrus_kernels::pooling::{Pooling, max_pool, sum_pool};
 
 use crate::plan::Form;
@@ -16,6 +16,8 @@ pub(crate) struct Signal {
     pub(crate) values: Vec<f32>,
     /// A number for each element, if constant or dense.
     pub(crate) row: Vec<f32>,
+    /// Spikes as neurons pack them, instead of events, where [`Unit::packed`](crate::plan::Unit::packed) says so.
+    pub(crate) words: Vec<u32>,
 }
 
 impl Signal {
@@ -24,6 +26,7 @@ impl Signal {
         self.events.clear();
         self.values.clear();
         self.row.clear();
+        self.words.clear();
         if !form.events() {
             self.row.resize(elements, 0.0);
         }
@@ -45,6 +48,7 @@ impl Signal {
         self.events.clone_from(&other.events);
         self.values.clone_from(&other.values);
         self.row.clone_from(&other.row);
+        self.words.clone_from(&other.words);
     }
 }
 
@@ -146,6 +150,11 @@ impl Layer {
         Self::CountMaxPool { windows: Windows::new(shape) }
     }
 
+    /// Whether it takes spikes of neurons as they pack them.
+    pub(crate) fn takes_packed(&self) -> bool {
+        matches!(self, Self::CountMaxPool { windows } if counts_packed(&windows.shape))
+    }
+
     /// Sets the memory to that before the first step.
     pub(crate) fn begin(&self, memory: &mut Memory, (inputs, outputs): (usize, usize)) {
         memory.words.clear();
@@ -228,6 +237,12 @@ impl Layer {
                 max_pool(&windows.shape, numbers, &mut to.row);
             }
             Self::CountMaxPool { windows } => {
+                if !from.words.is_empty() {
+                    let state = [&mut memory.counts[..], &mut memory.largest[..]];
+                    count_max_packed(&windows.shape, &from.words, state, &mut memory.words);
+                    memory.emit(to_form, to);
+                    return;
+                }
                 if form == Form::Binary && !windows.only.is_empty() {
                     memory.count_single(windows, &from.events);
                     memory.emit(to_form, to);

@@ -9,6 +9,7 @@
 use gyrus_blueprint::{Blueprint, Discretization, Parameters};
 use gyrus_kernels::elementwise::add;
 use gyrus_kernels::events::list_spikes;
+use gyrus_kernels::spikes;
 use rayon::prelude::*;
 
 use crate::EventsError;
@@ -365,7 +366,8 @@ impl EventNetwork {
         }
     }
 
-    fn step(
+    /// One step of a unit.
+    pub(crate) fn step(
         &self,
         index: usize,
         states: &mut [UnitState],
@@ -520,7 +522,10 @@ impl EventNetwork {
                 })?;
                 let counts = &mut counts[unit.node];
                 counts.membrane_updates += updates;
-                if neurons.fires() {
+                if unit.packed {
+                    own.out.words.clone_from(&own.membranes.words);
+                    counts.spikes += spikes::count(&own.out.words);
+                } else if neurons.fires() {
                     own.out.events.clear();
                     list_spikes(&own.membranes.words, &mut own.out.events);
                     counts.spikes += own.out.events.len() as u64;

@@ -3,23 +3,45 @@
 //! A unit can run a step once all of its sources have, and all that listen to it have heard its last one; so while a layer
 //! is at step `t`, the one before the layer before it is at `t + 1`. What each computes does not depend on who computes it or
 //! when, so results are those of one thread. Cost: a look at the progress of a few units for each step of one.
+//!
+//! Nothing here may wait for tasks of the pool while it holds a unit: who waits looks for more to do, may come upon the part
+//! of one more thread in this run, and that would wait for the unit below it on the same stack. So what is cut into tasks
+//! comes before: products and pools of constant signals, which are needed once. Networks with others run in turn.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use crate::layer::Layer;
 use crate::network::{EventNetwork, NodeCounts, Stimulus, UnitState};
-use crate::plan::{Unit, Work};
+use crate::plan::{Form, Unit, Work};
 
 /// Membranes of a network below which handing over costs more than it brings.
 const FEWEST_MEMBRANES: usize = 8192;
 /// Threads that find something to do in a chain of layers.
 const MOST_THREADS: usize = 4;
 
-/// Whether running units side by side pays: there is much to do, and nothing runs in a circle.
+/// Whether running units side by side pays: there is much to do, nothing runs in a circle, and no step is cut into tasks.
 pub(crate) fn pays(units: &[Unit]) -> bool {
     let membranes = units.iter().filter(|unit| matches!(unit.work, Work::Neurons(..)));
     let membranes: usize = membranes.map(|unit| unit.outputs).sum();
-    membranes >= FEWEST_MEMBRANES && units.iter().all(|unit| unit.delayed.is_empty())
+    let may = |unit: &Unit| unit.delayed.is_empty() && (is_constant(unit) || !is_cut(unit));
+    membranes >= FEWEST_MEMBRANES && units.iter().all(may)
+}
+
+/// Whether a unit has nothing to compute after its first step.
+fn is_constant(unit: &Unit) -> bool {
+    unit.output == Form::Constant && !matches!(unit.work, Work::Output)
+}
+
+/// Whether a unit's kernel cuts a step into tasks.
+fn is_cut(unit: &Unit) -> bool {
+    match &unit.work {
+        Work::Synapses(synapses) => !synapses.weights.scatters(),
+        Work::Layer(Layer::SumPool { .. } | Layer::MaxPool { .. } | Layer::CountMaxPool { .. }) => {
+            !unit.input.events()
+        }
+        Work::Layer(_) | Work::Neurons(..) | Work::Input | Work::Output => false,
+    }
 }
 
 struct Run<'a> {
@@ -44,6 +66,14 @@ pub(crate) fn run(
     steps: usize,
 ) -> Option<Vec<NodeCounts>> {
     let count = states.len();
+    let threads = rayon::current_num_threads().min(MOST_THREADS);
+    let mut counts = vec![network.no_counts(); threads];
+    let first_steps = (0..count).filter(|&index| steps > 0 && is_constant(&network.units[index]));
+    let mut done = vec![0; count];
+    for index in first_steps {
+        network.step(index, states, stimulus, 0, &mut counts[0]).ok()?;
+        done[index] = 1;
+    }
     let mut listeners = vec![Vec::new(); count];
     for (index, unit) in network.units.iter().enumerate() {
         unit.sources.iter().for_each(|&source| listeners[source].push(index));
@@ -51,15 +81,13 @@ pub(crate) fn run(
     let run = Run {
         network,
         states: states.drain(..).map(RwLock::new).collect(),
-        done: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        done: done.into_iter().map(AtomicUsize::new).collect(),
         taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
         listeners,
         stimulus,
         steps,
         failed: AtomicBool::new(false),
     };
-    let threads = rayon::current_num_threads().min(MOST_THREADS);
-    let mut counts = vec![network.no_counts(); threads];
     rayon::scope(|scope| {
         let (own, others) = counts.split_at_mut(1);
         for counts in others {
@@ -108,7 +136,7 @@ impl Run<'_> {
             if self.done.iter().all(|done| done.load(Ordering::Acquire) == self.steps) {
                 return;
             }
-            idle += 1;
+            idle = idle.wrapping_add(1);
             // Other programs may need the core more.
             if idle.is_multiple_of(64) {
                 std::thread::yield_now();

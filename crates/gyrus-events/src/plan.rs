@@ -61,6 +61,8 @@ pub(crate) struct Unit {
     pub(crate) output: Form,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
+    /// Whether all who listen take its spikes packed, so that nobody needs a list of them.
+    pub(crate) packed: bool,
     pub(crate) work: Work,
 }
 
@@ -131,7 +133,17 @@ pub(crate) fn compile(
         let back = compiler.sources[node].iter().filter(|&&source| compiler.back.contains(&(source, node)));
         compiler.units[at].delayed = back.map(|&source| compiler.unit_of[source]).collect();
     }
-    Ok(compiler.units)
+    let mut units = compiler.units;
+    for at in 0..units.len() {
+        let packs = units[at].output == Form::Binary && matches!(units[at].work, Work::Neurons(..));
+        let mut listeners =
+            units.iter().filter(|unit| unit.sources.contains(&at) || unit.delayed.contains(&at));
+        units[at].packed = packs
+            && listeners.all(|unit| {
+                unit.is_alone() && matches!(&unit.work, Work::Layer(layer) if layer.takes_packed())
+            });
+    }
+    Ok(units)
 }
 
 impl Compiler<'_> {
@@ -173,8 +185,17 @@ impl Compiler<'_> {
             _ => Form::Dense,
         };
         let (work, output) = self.work(node, input, outputs)?;
-        let mut unit =
-            Unit { node, sources: forward, delayed: Vec::new(), input, output, inputs, outputs, work };
+        let mut unit = Unit {
+            node,
+            sources: forward,
+            delayed: Vec::new(),
+            input,
+            output,
+            inputs,
+            outputs,
+            packed: false,
+            work,
+        };
         if let Work::Neurons(_, weights @ None) = &mut unit.work
             && !cycles
             && let [source] = unit.sources[..]

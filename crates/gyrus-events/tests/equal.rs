@@ -288,6 +288,30 @@ fn large_networks_side_by_side() {
 }
 
 #[test]
+fn who_waits_for_a_product_begins_nothing_that_waits_for_it() {
+    // The first product is cut into tasks. Whoever waits for those of others looks for more to do, and may come upon the part
+    // of one more thread in this run: that one would wait, on the same stack, for the product below it.
+    let blueprint = Blueprint::builder("wide")
+        .input([16, 32, 32])
+        .node("first", NodeKind::conv2d(32, 3).padding(1))
+        .node("a", lif())
+        .node("flatten", NodeKind::flatten())
+        .node("answer", NodeKind::affine(10))
+        .build()
+        .unwrap();
+    let parameters = parameters(&blueprint);
+    let time = Discretization { dt_ms: 1.0, integration: Integration::Exact };
+    let network = EventNetwork::new(&blueprint, &parameters, time, StimulusKind::Constant).unwrap();
+    let x = values(network.inputs(), 1);
+    let run = || {
+        let mut state = EventState::default();
+        (0..2000).map(|_| network.run(&mut state, Stimulus::Constant(&x), 1, false).unwrap()).last()
+    };
+    let alone = with_threads(1, || network.run(&mut EventState::default(), Stimulus::Constant(&x), 1, false));
+    assert_eq!(with_threads(4, run).unwrap(), Some(alone.unwrap().unwrap()));
+}
+
+#[test]
 fn an_error_side_by_side_is_that_of_one_after_the_other() {
     let blueprint = large().build().unwrap();
     let mut parameters = parameters(&blueprint);

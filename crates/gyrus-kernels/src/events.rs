@@ -11,6 +11,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::convolution::Convolution;
+pub use crate::event_pooling::{count_max_packed, counts_packed};
 use crate::event_window::{COLUMNS, PictureRow, slide};
 use crate::membrane;
 use crate::neuron::NeuronKind;

@@ -6,6 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::mask::{bit_of_lane, bits_of, gather, is_bits};
 use crate::neuron::{NeuronKind, Reset};
 use crate::parallel::{prefetch, vectorized};
 use crate::spikes::BITS;
@@ -27,17 +28,6 @@ const TRACE_DECAY: usize = 8;
 const HARD: u8 = 0;
 const SUBTRACT: u8 = 1;
 const NONE: u8 = 2;
-
-/// Each bit of a word.
-pub(crate) static BIT: [u32; BITS] = {
-    let mut bit = [0; BITS];
-    let mut i = 0;
-    while i < BITS {
-        bit[i] = 1 << i;
-        i += 1;
-    }
-    bit
-};
 
 /// Calls `$function::<S, SYNAPSE, FIRES, ADAPTIVE, RESET>` for a kind of neuron.
 macro_rules! with_kind {
@@ -105,7 +95,8 @@ impl WithSimd for Forward<'_> {
             let one = simd.splat_f32s(1.0);
             let mut broken = zero;
             for (word, z) in row.z.iter_mut().enumerate() {
-                let mut fired = simd.splat_u32s(0);
+                // Bits gathered from masks at once, or those of all lanes where masks are not bits.
+                let (mut bits, mut fired) = (0, simd.splat_u32s(0));
                 for v in (0..BITS).step_by(S::F32_LANES) {
                     let at = word * BITS + v;
                     // SAFETY: `at` lies in the row, and `run` of `Forward` has checked all widths.
@@ -136,8 +127,12 @@ impl WithSimd for Forward<'_> {
                                 threshold = simd.mul_add_f32s(constant(STRENGTH), trace, theta);
                             }
                             let spike = simd.greater_than_f32s(u, threshold);
-                            let bits = BIT.as_ptr().add(v).cast::<S::u32s>().read_unaligned();
-                            fired = simd.or_u32s(fired, simd.select_u32s(spike, bits, simd.splat_u32s(0)));
+                            if const { is_bits::<S>() } {
+                                bits |= bits_of(simd, spike) << v;
+                            } else {
+                                let own = simd.select_u32s(spike, bit_of_lane::<S>(v), simd.splat_u32s(0));
+                                fired = simd.or_u32s(fired, own);
+                            }
                             after = match RESET {
                                 HARD => simd.select_f32s(spike, constant(V_RESET), u),
                                 SUBTRACT => simd.select_f32s(spike, simd.sub_f32s(u, theta), u),
@@ -153,10 +148,7 @@ impl WithSimd for Forward<'_> {
                     }
                 }
                 if FIRES {
-                    let mut lanes = [0u32; BITS];
-                    // SAFETY: a register is at most as long as a word.
-                    unsafe { lanes.as_mut_ptr().cast::<S::u32s>().write_unaligned(fired) };
-                    *z = lanes[..S::F32_LANES].iter().fold(0, |word, lane| word | lane);
+                    *z = if const { is_bits::<S>() } { bits } else { gather(fired) };
                 }
             }
             // Zero times what is not finite is NaN.

@@ -7,7 +7,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::membrane::BIT;
+use crate::mask::mask_of;
 use crate::parallel::{SharedMut, for_each_task, vectorized};
 use crate::pooling::Pooling;
 use crate::spikes::{BITS, words};
@@ -133,7 +133,7 @@ impl WithSimd for Spread<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Spread { shape, x, dy, dx } = self;
         let (channels, row) = (shape.channels, shape.width * shape.channels);
-        let zero = simd.splat_u32s(0);
+        let zero = simd.splat_f32s(0.0);
         let (dy, dx) = (dy.as_ptr(), dx.as_mut_ptr());
         let mut window = 0;
         for i in 0..shape.height / 2 {
@@ -148,12 +148,10 @@ impl WithSimd for Spread<'_> {
                     // SAFETY: the caller has checked the lengths; a register is a part of a line.
                     unsafe {
                         let value = load::<S>(dy.add(window + first));
-                        let bit = BIT.as_ptr().cast::<S::u32s>().read_unaligned();
                         for (place, found) in places.into_iter().zip(found) {
                             let hit = !(found ^ any) & free;
                             free &= !hit;
-                            let misses = simd.equal_u32s(simd.and_u32s(simd.splat_u32s(hit), bit), zero);
-                            let selected = simd.select_f32s(misses, simd.splat_f32s(0.0), value);
+                            let selected = simd.select_f32s(mask_of(simd, hit), value, zero);
                             store::<S>(dx.add(place + first), selected);
                         }
                     }
