@@ -3,10 +3,12 @@
 See worker.py for requests and replies; "choose" and "setup" name the GGUF file as "file". llama.cpp reads that
 file; PyTorch runs a Llama of the same shape from Hugging Face's transformers with random weights, in 32-bit floats or
 bfloat16, whichever is faster here. A step is, by the name of the work: `prefill-...` reads 512 tokens, `decode-...` reads one
-more token of a text of up to 128, `start-...` opens the file and reads 8 tokens.
+more token of a text of up to 128, `start-...` opens the file and reads 8 tokens
+(`-cold`: from the disk instead of the page cache).
 """
 
 import importlib.metadata
+import os
 import sys
 
 from worker import Worker, timed_steps
@@ -26,6 +28,7 @@ def tokens(count):
 class LlamaCpp:
     def __init__(self, request):
         self.kind = request["work"].split("-")[0]
+        self.cold = request["work"].endswith("-cold")
         self.file, self.threads = request["file"], request["threads"]
         self.position = 0
         self.model = None if self.kind == "start" else self.open()
@@ -36,6 +39,13 @@ class LlamaCpp:
             self.file, n_ctx=1024, n_batch=PREFILL, n_ubatch=PREFILL, n_threads=self.threads,
             n_threads_batch=self.threads, verbose=False,
         )  # fmt: skip
+
+    def prepare(self):
+        """Takes the file out of the page cache, if a step is to wait for the disk."""
+        if self.cold:
+            with open(self.file, "rb+") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def step(self):
         if self.kind == "start":
@@ -95,7 +105,7 @@ SIZE = 128256 * 2048 + 2048 + 16 * (2 * 2048 + 2048 * (2048 + 512) * 2 + 3 * 204
 
 
 class Language(Worker):
-    works = ["decode-q8_0", "decode-q4_0", "prefill-q8_0", "prefill-q4_0", "start-q4_0"]
+    works = ["decode-q8_0", "decode-q4_0", "prefill-q8_0", "prefill-q4_0", "start-q4_0", "start-q4_0-cold"]
     version = importlib.metadata.version(PACKAGE)
 
     def choose(self, request):

@@ -28,7 +28,9 @@ def resident_bytes(field):
 
 def timed_steps(work, count):
     times = []
+    prepare = getattr(work, "prepare", lambda: None)
     for _ in range(count):
+        prepare()
         start = time.perf_counter_ns()
         work.step()
         times.append((time.perf_counter_ns() - start) / 1000)
@@ -37,7 +39,7 @@ def timed_steps(work, count):
 
 class Worker:
     """Made right after the imports. A subclass knows the names of its works, chooses a variant and creates a work, which
-    has `step()` and `parameters`."""
+    has `step()` and `parameters`, and perhaps `prepare()`, which runs before each step and is not timed."""
 
     works = ()
     version = ""

@@ -1,5 +1,5 @@
 //! Our side of the works with language models: `prefill-` reads 512 tokens, `decode-` reads one more token of a text,
-//! `start-` opens the file and reads a prompt, all on the file that `bench/random_llama.py` writes; and the reader that says
+//! `start-` opens the file and reads a prompt (`-cold`: from the disk), all on the file that `bench/random_llama.py` writes; and the reader that says
 //! how fast this machine's memory is.
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,10 @@ const PART: usize = 1 << 16;
 enum Task {
     Prefill,
     Decode(Cache),
-    Start,
+    Start {
+        /// Whether the file is first taken out of the page cache.
+        cold: bool,
+    },
 }
 
 struct Work {
@@ -46,10 +49,10 @@ pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<
     let task = match name.split_once('-') {
         Some(("prefill", _)) => Task::Prefill,
         Some(("decode", _)) => Task::Decode(Cache::new(config)),
-        Some(("start", _)) => Task::Start,
+        Some(("start", _)) => Task::Start { cold: name.ends_with("-cold") },
         _ => bail!("'{name}' has no implementation on our side"),
     };
-    let model = (!matches!(task, Task::Start)).then_some(model);
+    let model = (!matches!(task, Task::Start { .. })).then_some(model);
     Ok(Box::new(Work { task, file, model, parameters, threads }))
 }
 
@@ -71,7 +74,7 @@ impl Work {
         let decoder = &model.decoder;
         let (count, first) = match &self.task {
             Task::Prefill => (PREFILL, 0),
-            Task::Start => (PROMPT, 0),
+            Task::Start { .. } => (PROMPT, 0),
             Task::Decode(cache) => (1, cache.positions() % TEXT),
         };
         let tokens = &tokens(first + count)[first..];
@@ -95,6 +98,9 @@ impl Timed for Work {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let threads = self.threads;
         let time = |_| {
+            if let Task::Start { cold: true } = self.task {
+                forget(&self.file)?;
+            }
             let start = Instant::now();
             self.step()?;
             Ok(start.elapsed().as_secs_f64() * 1e6)
@@ -105,6 +111,21 @@ impl Timed for Work {
     fn parameters(&self) -> usize {
         self.parameters
     }
+}
+
+/// Takes a file out of the page cache, so that whoever opens it next waits for the disk.
+#[cfg(target_os = "linux")]
+fn forget(file: &Path) -> Result<()> {
+    use rustix::fs::{Advice, fadvise};
+    let file = std::fs::File::open(file).context("cannot open the model")?;
+    // Only pages that are on the disk can go.
+    file.sync_all().context("cannot write the model to the disk")?;
+    fadvise(&file, 0, None, Advice::DontNeed).context("cannot take the model out of the page cache")
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &Path) -> Result<()> {
+    bail!("taking a file out of the page cache is known for Linux only")
 }
 
 /// Reads all weights once a step and does nothing else: as fast as decoding can be.

@@ -14,8 +14,10 @@ use crate::works::{EVENTS_BESIDE_CLOCKED, Kind, Work};
 
 /// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
-/// The same for language models, whose steps may take seconds.
-const LANGUAGE_WARM_UP_STEPS: usize = 2;
+/// The same for steps that take a good part of a second or more.
+const SLOW_WARM_UP_STEPS: usize = 2;
+/// What makes a step one of those.
+const SLOW_US: f64 = 500_000.0;
 /// Steps whose median decides how many make up a turn.
 const TRIAL_STEPS: usize = 5;
 /// How long a turn of the slower side takes, about.
@@ -161,11 +163,13 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> 
     }
 
     let mut slowest_us = 1.0_f64;
-    let (warm_up, trial) = match work.kind {
-        Kind::Language | Kind::Memory | Kind::Embed => (LANGUAGE_WARM_UP_STEPS, 1),
-        _ => (WARM_UP_STEPS, TRIAL_STEPS),
-    };
     for side in &mut sides {
+        // The first step may prepare what the others use.
+        let slow = run_steps(&mut side.worker, 2)?[1] > SLOW_US;
+        let (warm_up, trial) = match slow {
+            true => (SLOW_WARM_UP_STEPS, 1),
+            false => (WARM_UP_STEPS, TRIAL_STEPS),
+        };
         run_steps(&mut side.worker, warm_up)?;
         let trial = median(&run_steps(&mut side.worker, trial)?);
         slowest_us = slowest_us.max(trial);

@@ -58,6 +58,7 @@ pub(crate) const WORKS: &[Work] = &[
     language("prefill-q8_0", 1.0),
     language("prefill-q4_0", 1.0),
     language("start-q4_0", 1.5),
+    language("start-q4_0-cold", 1.5),
     // A share of 0.8 of the read bandwidth.
     Work { kind: Kind::Memory, ..steps("decode-q8_0-memory", 1.25) },
     Work { kind: Kind::Memory, ..steps("decode-q4_0-memory", 1.25) },

@@ -13,8 +13,9 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::{Error, Result};
 
-/// Steps that a template may run: some hundred thousand messages.
-const FUEL: u64 = 10_000_000;
+/// What a template may use up. One pays for a step, or for 64 bytes that it makes: some ten thousand messages, and no more
+/// than 128 MB of memory.
+const FUEL: u64 = 2_000_000;
 /// Bytes of the longest template and of the longest text.
 const MAXIMUM_BYTES: usize = 1 << 24;
 /// Macros within macros.
@@ -200,6 +201,17 @@ mod tests {
                     {% endfor %}{% endfor %}";
         render(many).unwrap_err();
         render("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").unwrap_err();
+    }
+
+    #[test]
+    fn texts_that_grow_in_memory_are_stopped() {
+        let grow = ["x ~ x", "x + x", "[x, x]|join", "x|replace('a', 'aa')", "x.replace('a', 'aa')", "x * 2"];
+        for grow in grow.into_iter().chain(["'%s%s'|format(x, x)", "x[:] ~ x[:]", "(x, x)|string"]) {
+            let template =
+                format!("{{% set x = 'aaaaaaaa' %}}{}", format!("{{% set x = {grow} %}}").repeat(60));
+            let said = render(&template).unwrap_err().to_string();
+            assert!(said.contains("fuel"), "{grow}: {said}");
+        }
     }
 
     #[test]

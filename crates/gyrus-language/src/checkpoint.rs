@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::adapter::can_be_adapted;
 use crate::parameters::Parameter;
 use crate::tensor::Tensor;
@@ -33,6 +35,18 @@ impl Checkpoint {
     #[must_use]
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
+    }
+
+    /// SHA-256 over names, formats, shapes and weights, in hexadecimal. Reads all of them.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, tensor) in &self.tensors {
+            // The description ends in a character that is in no name, so that parts cannot be taken for others.
+            hash.update(format!("{name:?} {} {:?}\0", tensor.format().name(), tensor.shape()));
+            hash.update(tensor.bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Takes a tensor out; it must be there, with this shape.

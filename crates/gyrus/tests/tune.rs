@@ -153,7 +153,7 @@ fn threads_recomputed_layers_and_interruptions_change_no_bit() {
     let out = folder.path().join("killed");
     let line = format!("tune {options} --json --output");
     let all = words(&line).into_iter().map(Into::into);
-    let all = all.chain([out.clone(), base, data].map(PathBuf::into_os_string));
+    let all = all.chain([out.clone(), base.clone(), data].map(PathBuf::into_os_string));
     let mut child = gyrus(all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     kill_after_checkpoint(&mut child, &out);
     if record(&out)["status"] != "finished" {
@@ -166,6 +166,16 @@ fn threads_recomputed_layers_and_interruptions_change_no_bit() {
     assert!(sentence.contains("finished already"), "{sentence}");
     let sentence = refused(&run("learn --resume", &[&out]));
     assert!(sentence.contains("gyrus tune --resume"), "{sentence}");
+
+    // As if it had been killed, and the model changed since.
+    let path = out.join("run.json");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("\"finished\"", "\"running\"")).unwrap();
+    let path = base.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let sentence = refused(&run("tune --resume", &[&out]));
+    assert!(sentence.contains("other weights"), "{sentence}");
 }
 
 #[test]

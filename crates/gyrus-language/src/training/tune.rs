@@ -59,6 +59,8 @@ pub struct TuneData {
     pub path: String,
     /// SHA-256 over the file, in hexadecimal.
     pub fingerprint: String,
+    /// [`Checkpoint::fingerprint`] of the model that learns.
+    pub model_fingerprint: String,
     /// Examples that were learnt from.
     pub train_examples: u64,
     /// Examples that the model was judged by.
@@ -149,7 +151,7 @@ pub struct TuneResults {
 impl TuneRecord {
     /// The record of a run that begins now.
     #[must_use]
-    pub fn new(samples: &Samples, path: &Path, settings: TuneSettings) -> Self {
+    pub fn new(samples: &Samples, path: &Path, model: &Checkpoint, settings: TuneSettings) -> Self {
         Self {
             format_version: RUN_FORMAT_VERSION,
             gyrus_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,6 +162,7 @@ impl TuneRecord {
                 name: samples.name.clone(),
                 path: path.to_string_lossy().into_owned(),
                 fingerprint: samples.fingerprint.clone(),
+                model_fingerprint: model.fingerprint(),
                 ..TuneData::default()
             },
             settings,
@@ -217,6 +220,10 @@ pub fn tune(
     let schedule = Schedule::from_name(&record.settings.schedule)?;
     if record.data.fingerprint != samples.fingerprint {
         return Err(TrainError::OtherData { run: folder.path().to_owned() }.into());
+    }
+    if record.data.model_fingerprint != parts.checkpoint.fingerprint() {
+        let got = format!("other weights in {}", record.settings.model);
+        return Err(Error::request("the model", got, "those that the run began with"));
     }
     let settings = &record.settings;
     if settings.context == 0 || settings.batch_size == 0 || settings.accumulation == 0 {

@@ -78,6 +78,11 @@ pub(super) fn percent(share: f64, digits: usize) -> String {
     if share.is_finite() { format!("{:.digits$} %", share * 100.0) } else { "–".to_owned() }
 }
 
+/// A share of 0 to 1 beside an axis: `99.35 %`, with as many digits as it has.
+pub(super) fn percent_tick(share: f64) -> String {
+    format!("{} %", number((share * 1e8).round() / 1e6))
+}
+
 /// `0.35 s`, `12.3 s`, `4 min 12 s`, `2 h 05 min`.
 pub(super) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
@@ -114,6 +119,7 @@ mod tests {
             ["0", "0.1", "-12.35", "1234"]
         );
         assert_eq!([number(1.5e-5), number(3e9), number(f64::NAN)], ["1.50e-5", "3.00e9", "not a number"]);
+        assert_eq!([0.9935, 0.3 - 0.1, 1.0].map(percent_tick), ["99.35 %", "20 %", "100 %"]);
         assert_eq!([percent(0.98888, 2), percent(f64::NAN, 1)], ["98.89 %", "–"]);
         assert_eq!([duration(0.346), duration(59.0), duration(252.2)], ["0.35 s", "59.0 s", "4 min 12 s"]);
         assert_eq!([duration(7500.0), duration(-1.0)], ["2 h 05 min", "–"]);

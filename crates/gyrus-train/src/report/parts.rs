@@ -8,7 +8,7 @@ use gyrus_data::{Augment, Preprocessing, Task};
 use image::ImageEncoder as _;
 
 use super::chart::{Line, LineChart, line_chart, scatter};
-use super::html::{compact, duration, escaped, grouped, number, percent};
+use super::html::{compact, duration, escaped, grouped, number, percent, percent_tick};
 use super::scale::Scale;
 use super::{Mistake, Picture, ReportData};
 use crate::{MetricsRow, RunRecord, SkippedFiles};
@@ -132,9 +132,7 @@ pub(super) fn curves(data: &ReportData<'_>) -> String {
     let [loss_scale, share_scale, rate_scale] = scales;
     let charts = [
         ("Loss", losses, loss_scale, chosen_epoch, Scale::label as fn(f64) -> String),
-        ("Accuracy", accuracies, share_scale, chosen_epoch, |share| {
-            percent((share * 1e6).round() / 1e6, 1).replace(".0 %", " %")
-        }),
+        ("Accuracy", accuracies, share_scale, chosen_epoch, percent_tick),
         ("Learning rate", rates, rate_scale, None, Scale::label),
     ];
     let drawn: String = charts

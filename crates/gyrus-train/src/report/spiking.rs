@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::chart::{Line, LineChart, line_chart};
-use super::html::{compact, escaped, grouped, number, percent};
+use super::html::{compact, escaped, grouped, number, percent, percent_tick};
 use super::scale::Scale;
 use crate::{AfterSteps, Conversion, LayerActivity};
 
@@ -34,7 +34,7 @@ pub(super) fn conversion(conversion: &Conversion) -> String {
     let mut html = String::from("<div class=\"charts\">");
     let shares = accuracy.iter().flat_map(|line| &line.points).map(|point| point.1);
     let scale = Scale::for_shares(shares);
-    html.push_str(&chart("Test accuracy", accuracy, scale, |value| percent(value, 1)));
+    html.push_str(&chart("Test accuracy", accuracy, scale, percent_tick));
     type Accounting = fn(&crate::energy::Energy) -> f64;
     let accountings: [(&str, Accounting); 2] = [
         ("Energy in nJ, operations only", |energy| energy.operations_pj),

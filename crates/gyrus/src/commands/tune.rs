@@ -179,7 +179,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     let samples = Samples::read(data)?;
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let place = absolute(&super::write::fetched(asked)?);
-    let config = Parts::open(&place)?.config;
+    let Parts { config, checkpoint, .. } = Parts::open(&place)?;
     let adapters = (!arguments.full).then(|| AdapterSettings {
         rank: arguments.rank.into(),
         alpha: arguments.alpha.unwrap_or(2.0 * f64::from(arguments.rank)),
@@ -212,7 +212,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
         threads: arguments.threads,
         device: arguments.device.clone(),
     };
-    let record = TuneRecord::new(&samples, &absolute(data), settings);
+    let record = TuneRecord::new(&samples, &absolute(data), &checkpoint, settings);
     let existing = if arguments.overwrite { Existing::Replace } else { Existing::Refuse };
     let folder = RunFolder::create(arguments.output.clone().unwrap_or_default(), existing)?;
     folder.write_json_record(&record)?;
