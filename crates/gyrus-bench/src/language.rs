@@ -1,6 +1,6 @@
 //! Our side of the works with language models: `prefill-` reads 512 tokens, `decode-` reads one more token of a text,
-//! `start-` opens the file and reads a prompt (`-cold`: from the disk), all on the file that `bench/random_llama.py` writes; and the reader that says
-//! how fast this machine's memory is.
+//! `start-` opens the file and reads a prompt (`-cold`: from the disk), all on the file that `bench/random_llama.py` writes;
+//! and the reader that says how fast this machine's memory is.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -631,13 +631,11 @@ pub fn neuron_backward(
                         for step in (0..steps).rev() {
                             let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
                             let row = if counted { b } else { step * batch + b };
-                            let earlier = |row: usize| if step > 0 { row - batch } else { row };
-                            let next_dz = stretch.place(dz, if counted { b } else { earlier(row) }, neurons);
+                            let next_row = step.saturating_sub(1) * batch + b;
+                            let next_dz = stretch.place(dz, if counted { b } else { next_row }, neurons);
                             let next_dx = match constant_input {
                                 true => next_dz,
-                                false => {
-                                    target.get().wrapping_add(earlier(step * batch + b) * neurons + first)
-                                }
+                                false => target.get().wrapping_add(next_row * neurons + first),
                             };
                             let dz = stretch.row(dz, row, neurons, padded_dz);
                             let mut back = |dx: &mut [f32]| {

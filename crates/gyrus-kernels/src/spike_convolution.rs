@@ -278,13 +278,13 @@ impl WithSimd for Picture<'_> {
                                 }
                             }
                             Work::Weight { dy, sums } => {
-                                let mut from = dy[at].as_ptr();
+                                let mut from = &dy[at];
                                 if columns < width {
-                                    line[..columns].copy_from_slice(&dy[first + column..][..columns]);
-                                    from = line.as_ptr();
+                                    line[..columns].copy_from_slice(from);
+                                    from = &line;
                                 }
                                 let gradient: [S::f32s; NV] =
-                                    core::array::from_fn(|v| load::<S>(from.add(v * S::F32_LANES)));
+                                    core::array::from_fn(|v| load::<S>(from.as_ptr().add(v * S::F32_LANES)));
                                 let sums = sums.as_mut_ptr().add(panel * sources * width);
                                 for &source in list {
                                     let row = sums.add(source as usize * width);

@@ -104,7 +104,7 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
 }
 
 /// The gradient of one picture: `dx` from its spikes and `dy`.
-pub(crate) fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
+fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let len = shape.height * shape.width * shape.channels;
     assert!(dx.len() == len && x.len() == words(len), "x is as many spikes as dx has floats");
     if shape.is_plain() && shape.channels.is_multiple_of(LINE) {

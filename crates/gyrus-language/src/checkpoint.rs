@@ -18,6 +18,11 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Tensor>,
 }
 
+/// Bytes of a fingerprint as text.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Checkpoint {
     /// Tensors under Hugging Face's names, read from `path`.
     #[must_use]
@@ -46,7 +51,7 @@ impl Checkpoint {
             hash.update(format!("{name:?} {} {:?}\0", tensor.format().name(), tensor.shape()));
             hash.update(tensor.bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&hash.finalize())
     }
 
     /// Takes a tensor out; it must be there, with this shape.

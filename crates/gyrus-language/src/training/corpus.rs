@@ -66,7 +66,7 @@ impl Corpus {
             hash.update((document.len() as u64).to_le_bytes());
             hash.update(document.as_bytes());
         }
-        let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = crate::checkpoint::hexadecimal(&hash.finalize());
         let name =
             path.file_stem().map_or_else(|| "corpus".into(), |name| name.to_string_lossy().into_owned());
         Ok(Self { name, documents, fingerprint })

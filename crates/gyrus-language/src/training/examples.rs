@@ -87,8 +87,7 @@ impl Samples {
                 format!("1 to {MAXIMUM_EXAMPLES} lines with an example each"),
             ));
         }
-        let hash = Sha256::digest(text.as_bytes());
-        let fingerprint = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = crate::checkpoint::hexadecimal(&Sha256::digest(text.as_bytes()));
         let name = path.file_stem().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
         Ok(Self { name, lines, fingerprint })
     }

@@ -221,7 +221,7 @@ pub fn tune(
     if record.data.fingerprint != samples.fingerprint {
         return Err(TrainError::OtherData { run: folder.path().to_owned() }.into());
     }
-    if record.data.model_fingerprint != parts.checkpoint.fingerprint() {
+    if begin == TextBegin::Checkpoint && record.data.model_fingerprint != parts.checkpoint.fingerprint() {
         let got = format!("other weights in {}", record.settings.model);
         return Err(Error::request("the model", got, "those that the run began with"));
     }
