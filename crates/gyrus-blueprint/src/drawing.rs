@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::layout::{BOX_HEIGHT, BOX_WIDTH, Layout};
-use crate::{Blueprint, BlueprintError, NodeKind, Padding, Shapes};
+use crate::{Blueprint, BlueprintError, Conv1d, Conv2d, NodeKind, Padding, Pool2d, Shapes};
 
 /// Text and lines take the page's colour; the kinds' own colours are read on white and on black.
 const STYLE: &str = "
@@ -189,8 +189,8 @@ fn family(kind: &NodeKind) -> &'static str {
         NodeKind::Affine { .. }
         | NodeKind::Linear { .. }
         | NodeKind::Scale
-        | NodeKind::Conv1d { .. }
-        | NodeKind::Conv2d { .. } => "weights",
+        | NodeKind::Conv1d(_)
+        | NodeKind::Conv2d(_) => "weights",
         NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. } | NodeKind::Dropout { .. } => "norm",
         NodeKind::ReLU
         | NodeKind::QuantizedReLU { .. }
@@ -198,10 +198,10 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::Sigmoid
         | NodeKind::Tanh
         | NodeKind::Softmax { .. } => "activation",
-        NodeKind::SumPool2d { .. }
-        | NodeKind::AvgPool2d { .. }
-        | NodeKind::MaxPool2d { .. }
-        | NodeKind::CountMaxPool2d { .. }
+        NodeKind::SumPool2d(_)
+        | NodeKind::AvgPool2d(_)
+        | NodeKind::MaxPool2d(_)
+        | NodeKind::CountMaxPool2d(_)
         | NodeKind::GlobalAvgPool
         | NodeKind::Flatten { .. } => "reshape",
         NodeKind::Delay { .. }
@@ -221,20 +221,20 @@ fn family(kind: &NodeKind) -> &'static str {
 fn described(kind: &NodeKind) -> String {
     let name = kind.name();
     match kind {
-        NodeKind::Conv1d { kernel, stride, padding, dilation, groups, .. } => {
+        NodeKind::Conv1d(Conv1d { kernel, stride, padding, dilation, groups, .. }) => {
             format!("{name} {kernel}{}", extras([*stride], [1], padding, [*dilation], *groups))
         }
-        NodeKind::Conv2d { kernel, stride, padding, dilation, groups, .. } => {
+        NodeKind::Conv2d(Conv2d { kernel, stride, padding, dilation, groups, .. }) => {
             let [height, width] = kernel;
             format!("{name} {height}×{width}{}", extras(*stride, [1; 2], padding, *dilation, *groups))
         }
-        NodeKind::SumPool2d { kernel, stride, padding }
-        | NodeKind::AvgPool2d { kernel, stride, padding }
-        | NodeKind::MaxPool2d { kernel, stride, padding }
-        | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
-            let [height, width] = kernel;
+        NodeKind::SumPool2d(pool)
+        | NodeKind::AvgPool2d(pool)
+        | NodeKind::MaxPool2d(pool)
+        | NodeKind::CountMaxPool2d(pool) => {
+            let Pool2d { kernel: [height, width], stride, padding } = pool;
             let padding = if *padding == [0; 2] { Padding::Valid } else { Padding::Explicit(*padding) };
-            format!("{name} {height}×{width}{}", extras(*stride, *kernel, &padding, [1; 2], 1))
+            format!("{name} {height}×{width}{}", extras(*stride, pool.kernel, &padding, [1; 2], 1))
         }
         NodeKind::Dropout { probability } => format!("{name} {probability}"),
         NodeKind::Delay { delay_ms } => format!("{name} {delay_ms} ms"),

@@ -6,7 +6,10 @@
 //! ⌊(n + p − d (k − 1) − 1) / s⌋ + 1 outputs.
 
 use crate::neuron::Neuron;
-use crate::{Blueprint, BlueprintError, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Shape, Shapes};
+use crate::{
+    Blueprint, BlueprintError, Conv1d, Conv2d, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Pool2d,
+    Shape, Shapes,
+};
 
 /// The most elements of one activation or one parameter, and the largest whole number in a node: 2³¹.
 pub const MAX_ELEMENTS: usize = 1 << 31;
@@ -101,24 +104,22 @@ impl Rule<'_> {
             NodeKind::Scale => {
                 (input.clone(), vec![trainable("scale", input.clone())], self.elements("output", input)?)
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv1d(Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let window =
                     Window { kernel: [*kernel], stride: [*stride], padding: *padding, dilation: [*dilation] };
                 let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
                 self.convolution(&window, &filters)?
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv2d(Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let window =
                     Window { kernel: *kernel, stride: *stride, padding: *padding, dilation: *dilation };
                 let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
                 self.convolution(&window, &filters)?
             }
-            NodeKind::SumPool2d { kernel, stride, padding }
-            | NodeKind::AvgPool2d { kernel, stride, padding }
-            | NodeKind::MaxPool2d { kernel, stride, padding }
-            | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
-                (self.pool(*kernel, *stride, *padding)?, Vec::new(), 0)
-            }
+            NodeKind::SumPool2d(pool)
+            | NodeKind::AvgPool2d(pool)
+            | NodeKind::MaxPool2d(pool)
+            | NodeKind::CountMaxPool2d(pool) => (self.pool(pool)?, Vec::new(), 0),
             NodeKind::Flatten { start_axis, end_axis } => {
                 (self.flatten(*start_axis, *end_axis)?, Vec::new(), 0)
             }
@@ -170,13 +171,25 @@ impl Rule<'_> {
                 let start = ParameterSpec { name: "start", shape: input.clone(), trainable: false };
                 (input.clone(), vec![start], 0)
             }
-            kind => match kind.neuron() {
-                Some(neuron) => (input.clone(), self.constants(&neuron)?, 0),
-                None => {
-                    self.signal(kind)?;
-                    same()
-                }
-            },
+            NodeKind::Delay { delay_ms } => {
+                self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")?;
+                same()
+            }
+            NodeKind::Threshold { threshold } => {
+                self.finite("threshold", *threshold)?;
+                same()
+            }
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. } => {
+                let neuron = self.node.kind.neuron();
+                let constants = neuron.map(|neuron| self.constants(&neuron)).transpose()?;
+                (input.clone(), constants.unwrap_or_default(), 0)
+            }
         };
         self.elements("output", &output)?;
         for parameter in &parameters {
@@ -237,12 +250,8 @@ impl Rule<'_> {
         Ok((output, parameters, products))
     }
 
-    fn pool(
-        &self,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-        padding: [usize; 2],
-    ) -> Result<Shape, BlueprintError> {
+    fn pool(&self, pool: &Pool2d) -> Result<Shape, BlueprintError> {
+        let Pool2d { kernel, stride, padding } = *pool;
         let window = Window { kernel, stride, padding: Padding::Explicit(padding), dilation: [1; 2] };
         let channels = self.input[0];
         let output = self.slide(&window, channels)?;
@@ -331,17 +340,6 @@ impl Rule<'_> {
         extents.push(joined);
         extents.extend(&self.input[end + 1..]);
         Ok(Shape::from(extents))
-    }
-
-    /// The numbers of nodes on signals in time that are no neurons.
-    fn signal(&self, kind: &NodeKind) -> Result<(), BlueprintError> {
-        match kind {
-            NodeKind::Delay { delay_ms } => {
-                self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")
-            }
-            NodeKind::Threshold { threshold } => self.finite("threshold", *threshold),
-            _ => Ok(()),
-        }
     }
 
     /// The constants that live beside the blueprint, after checking all of them.

@@ -24,9 +24,11 @@
 
 mod blueprint;
 mod builder;
+mod constructors;
 mod drawing;
 mod error;
 mod file;
+mod geometry;
 mod inference;
 mod layout;
 pub mod neuron;
@@ -41,10 +43,11 @@ pub use builder::BlueprintBuilder;
 pub use drawing::{svg, text};
 pub use error::BlueprintError;
 pub use file::MAX_FILE_BYTES;
+pub use geometry::{ConvolutionGeometry, Flattening, Image, PoolGeometry, Weights};
 pub use inference::MAX_ELEMENTS;
 pub use neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
 pub use nir::{NirNetwork, load_nir, read_nir, with_standardisation, write_nir};
 pub use node::{Node, NodeKind};
 pub use presets::{preset, preset_names};
 pub use shape::{NodeShapes, ParameterSpec, Shape, Shapes};
-pub use window::{Conv1dOptions, Conv2dOptions, Padding};
+pub use window::{Conv1d, Conv2d, Padding, Pool2d};

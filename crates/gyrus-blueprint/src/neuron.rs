@@ -61,6 +61,16 @@ pub struct Discretization {
     pub integration: Integration,
 }
 
+impl Discretization {
+    /// How many steps a delay takes; `None` if that is not a whole number (to a millionth of a step).
+    #[must_use]
+    pub fn delay_steps(&self, delay_ms: f64) -> Option<usize> {
+        let steps = delay_ms / self.dt_ms;
+        let whole = (steps - steps.round()).abs() <= 1e-6;
+        whole.then(|| steps.round() as usize)
+    }
+}
+
 impl Default for Discretization {
     fn default() -> Self {
         Self { dt_ms: 1.0, integration: Integration::Exact }
@@ -123,6 +133,23 @@ pub struct NeuronModel {
 }
 
 impl NeuronModel {
+    /// The model of a [`NodeKind::Threshold`]: a neuron without memory, whose potential is what comes in.
+    #[must_use]
+    pub fn threshold(threshold: f64) -> Self {
+        let mut constants = [0.0; NEURON_CONSTANTS];
+        constants[NeuronConstant::Gain as usize] = 1.0;
+        constants[NeuronConstant::Threshold as usize] = threshold as f32;
+        constants[NeuronConstant::SynapseGain as usize] = 1.0;
+        Self {
+            synapse: false,
+            fires: true,
+            adaptive: false,
+            reset: Reset::None,
+            constants: constants.map(|value| vec![value]),
+            v_start: vec![0.0],
+        }
+    }
+
     /// One constant of one neuron.
     #[must_use]
     pub fn constant(&self, which: NeuronConstant, neuron: usize) -> f32 {
@@ -370,7 +397,31 @@ impl NodeKind {
                 per_neuron,
                 learned,
             ),
-            _ => None,
+            Self::SignedIF { .. }
+            | Self::Threshold { .. }
+            | Self::Delay { .. }
+            | Self::Input { .. }
+            | Self::Output
+            | Self::Affine { .. }
+            | Self::Linear { .. }
+            | Self::Scale
+            | Self::Conv1d(_)
+            | Self::Conv2d(_)
+            | Self::SumPool2d(_)
+            | Self::AvgPool2d(_)
+            | Self::MaxPool2d(_)
+            | Self::CountMaxPool2d(_)
+            | Self::GlobalAvgPool
+            | Self::Flatten { .. }
+            | Self::ReLU
+            | Self::QuantizedReLU { .. }
+            | Self::GELU
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Softmax { .. }
+            | Self::BatchNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::Dropout { .. } => None,
         }
     }
 
@@ -378,6 +429,6 @@ impl NodeKind {
     #[must_use]
     pub fn has_state(&self) -> bool {
         self.neuron().is_some()
-            || matches!(self, Self::SignedIF { .. } | Self::Delay { .. } | Self::CountMaxPool2d { .. })
+            || matches!(self, Self::SignedIF { .. } | Self::Delay { .. } | Self::CountMaxPool2d(_))
     }
 }

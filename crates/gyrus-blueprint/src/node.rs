@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Shape;
 use crate::neuron::Reset;
-use crate::window::{Conv1dOptions, Conv2dOptions, Padding, pair};
+use crate::window::{Conv1d, Conv2d, Pool2d};
 
 /// One named node of a [`Blueprint`](crate::Blueprint).
 #[derive(Clone, Debug, PartialEq)]
@@ -48,75 +48,13 @@ pub enum NodeKind {
     /// y = s ∘ x, one factor for each element.
     Scale,
     /// Cross-correlation over `[channels, length]`.
-    Conv1d {
-        /// Number of filters.
-        out_channels: usize,
-        /// Filter length.
-        kernel: usize,
-        /// Step between outputs; 1 by default.
-        #[serde(default = "one")]
-        stride: usize,
-        /// Zeros around the input; valid (none) by default.
-        #[serde(default)]
-        padding: Padding<1>,
-        /// Step between the filter's taps; 1 by default.
-        #[serde(default = "one")]
-        dilation: usize,
-        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
-        #[serde(default = "one")]
-        groups: usize,
-        /// Whether a bias is added to each output channel; true by default.
-        #[serde(default = "yes")]
-        bias: bool,
-    },
-    /// Cross-correlation over `[channels, height, width]`. Pairs are `[height, width]`.
-    Conv2d {
-        /// Number of filters.
-        out_channels: usize,
-        /// Filter extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between outputs; 1 by default.
-        #[serde(with = "pair", default = "ones")]
-        stride: [usize; 2],
-        /// Zeros around the input; valid (none) by default.
-        #[serde(default)]
-        padding: Padding,
-        /// Step between the filter's taps; 1 by default.
-        #[serde(with = "pair", default = "ones")]
-        dilation: [usize; 2],
-        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
-        #[serde(default = "one")]
-        groups: usize,
-        /// Whether a bias is added to each output channel; true by default.
-        #[serde(default = "yes")]
-        bias: bool,
-    },
-    /// Sum over each window of `[channels, height, width]`. Pairs are `[height, width]`.
-    SumPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Zeros on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
-    /// Mean over each window of `[channels, height, width]`; padded zeros count as elements (as in PyTorch's
-    /// default). Pairs are `[height, width]`.
-    AvgPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Zeros on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
+    Conv1d(Conv1d),
+    /// Cross-correlation over `[channels, height, width]`.
+    Conv2d(Conv2d),
+    /// Sum over each window of `[channels, height, width]`.
+    SumPool2d(Pool2d),
+    /// Mean over each window of `[channels, height, width]`; padded zeros count as elements (as in PyTorch's default).
+    AvgPool2d(Pool2d),
     /// Joins the axes `start_axis..=end_axis` into one.
     Flatten {
         /// First axis joined, not counting the batch; 0 by default.
@@ -348,33 +286,12 @@ pub enum NodeKind {
         #[serde(default = "default_epsilon")]
         epsilon: f64,
     },
-    /// Maximum over each window of `[channels, height, width]`; padding never wins. Pairs are
-    /// `[height, width]`.
-    MaxPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Padding on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
+    /// Maximum over each window of `[channels, height, width]`; padding never wins.
+    MaxPool2d(Pool2d),
     /// The maximum of counts, for spikes: each window passes on by how much the largest sum over time in it grew, so that
     /// what came out by any step is the maximum of what came in. What a [`NodeKind::MaxPool2d`] of a dense network becomes
-    /// (there, in a spiking body, it is the maximum at each step). Not a NIR primitive. Pairs are `[height, width]`.
-    CountMaxPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Padding on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
+    /// (there, in a spiking body, it is the maximum at each step). Not a NIR primitive.
+    CountMaxPool2d(Pool2d),
     /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. A kind of its own, so that
     /// one blueprint serves pictures of any size, which an [`NodeKind::AvgPool2d`] over the whole map does not.
     GlobalAvgPool,
@@ -386,105 +303,6 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// [`NodeKind::Affine`] with this many outputs.
-    pub fn affine(out_features: usize) -> Self {
-        Self::Affine { out_features }
-    }
-
-    /// [`NodeKind::Linear`] with this many outputs.
-    pub fn linear(out_features: usize) -> Self {
-        Self::Linear { out_features }
-    }
-
-    /// [`NodeKind::Conv1d`] with PyTorch's defaults; the options change them one by one.
-    pub fn conv1d(out_channels: usize, kernel: usize) -> Conv1dOptions {
-        Conv1dOptions {
-            out_channels,
-            kernel,
-            stride: 1,
-            padding: Padding::Valid,
-            dilation: 1,
-            groups: 1,
-            bias: true,
-        }
-    }
-
-    /// [`NodeKind::Conv2d`] with a square kernel and PyTorch's defaults; the options change them one by one.
-    pub fn conv2d(out_channels: usize, kernel: usize) -> Conv2dOptions {
-        Conv2dOptions {
-            out_channels,
-            kernel: [kernel; 2],
-            stride: [1; 2],
-            padding: Padding::Valid,
-            dilation: [1; 2],
-            groups: 1,
-            bias: true,
-        }
-    }
-
-    /// [`NodeKind::MaxPool2d`] over square windows that touch and do not overlap.
-    pub fn max_pool2d(kernel: usize) -> Self {
-        Self::MaxPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
-    }
-
-    /// [`NodeKind::AvgPool2d`] over square windows that touch and do not overlap.
-    pub fn avg_pool2d(kernel: usize) -> Self {
-        Self::AvgPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
-    }
-
-    /// [`NodeKind::Flatten`] of every axis into one.
-    pub fn flatten() -> Self {
-        Self::Flatten { start_axis: 0, end_axis: None }
-    }
-
-    /// [`NodeKind::Softmax`] over features or channels.
-    pub fn softmax() -> Self {
-        Self::Softmax { axis: 0 }
-    }
-
-    /// [`NodeKind::BatchNorm`] with PyTorch's defaults.
-    pub fn batch_norm() -> Self {
-        Self::BatchNorm { epsilon: default_epsilon(), momentum: default_momentum() }
-    }
-
-    /// [`NodeKind::LayerNorm`] with PyTorch's defaults.
-    pub fn layer_norm() -> Self {
-        Self::LayerNorm { epsilon: default_epsilon() }
-    }
-
-    /// [`NodeKind::Dropout`] of this share of the elements.
-    pub fn dropout(probability: f64) -> Self {
-        Self::Dropout { probability }
-    }
-
-    /// [`NodeKind::LIF`] with unit resistance and threshold, resting and reset at 0.
-    pub fn lif(tau_membrane_ms: f64) -> Self {
-        Self::LIF {
-            tau_membrane_ms,
-            resistance: 1.0,
-            v_leak: 0.0,
-            v_threshold: 1.0,
-            v_reset: 0.0,
-            reset: Reset::Hard,
-            per_neuron: Vec::new(),
-            learned: Vec::new(),
-        }
-    }
-
-    /// [`NodeKind::IF`] with unit resistance and this threshold, soft reset and the membrane half-way at the start: what a
-    /// [`NodeKind::QuantizedReLU`] becomes.
-    pub fn soft_if(v_threshold: f64) -> Self {
-        Self::IF {
-            resistance: 1.0,
-            v_threshold,
-            v_reset: 0.0,
-            reset: Reset::Subtract,
-            v_start: v_threshold / 2.0,
-            per_neuron: Vec::new(),
-            learned: Vec::new(),
-        }
-    }
-
     /// The kind's name, as TOML and drawings write it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -493,10 +311,10 @@ impl NodeKind {
             Self::Affine { .. } => "Affine",
             Self::Linear { .. } => "Linear",
             Self::Scale => "Scale",
-            Self::Conv1d { .. } => "Conv1d",
-            Self::Conv2d { .. } => "Conv2d",
-            Self::SumPool2d { .. } => "SumPool2d",
-            Self::AvgPool2d { .. } => "AvgPool2d",
+            Self::Conv1d(_) => "Conv1d",
+            Self::Conv2d(_) => "Conv2d",
+            Self::SumPool2d(_) => "SumPool2d",
+            Self::AvgPool2d(_) => "AvgPool2d",
             Self::Flatten { .. } => "Flatten",
             Self::Delay { .. } => "Delay",
             Self::Threshold { .. } => "Threshold",
@@ -516,34 +334,22 @@ impl NodeKind {
             Self::Softmax { .. } => "Softmax",
             Self::BatchNorm { .. } => "BatchNorm",
             Self::LayerNorm { .. } => "LayerNorm",
-            Self::MaxPool2d { .. } => "MaxPool2d",
-            Self::CountMaxPool2d { .. } => "CountMaxPool2d",
+            Self::MaxPool2d(_) => "MaxPool2d",
+            Self::CountMaxPool2d(_) => "CountMaxPool2d",
             Self::GlobalAvgPool => "GlobalAvgPool",
             Self::Dropout { .. } => "Dropout",
         }
     }
 }
 
-fn one() -> usize {
-    1
-}
-
-fn ones() -> [usize; 2] {
-    [1; 2]
-}
-
-fn yes() -> bool {
-    true
-}
-
 fn unit() -> f64 {
     1.0
 }
 
-fn default_epsilon() -> f64 {
+pub(crate) fn default_epsilon() -> f64 {
     1e-5
 }
 
-fn default_momentum() -> f64 {
+pub(crate) fn default_momentum() -> f64 {
     0.1
 }

@@ -1,4 +1,4 @@
-//! The windows of convolutions and pools: padding, the options of a convolution, and how TOML writes extents
+//! The windows of convolutions and pools as a blueprint writes them: extents, padding, and how TOML writes both
 //! (one number where all axes agree, else one number for each axis).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -87,19 +87,32 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
     }
 }
 
-/// Options of a [`NodeKind::Conv1d`]; converts into the kind.
-#[derive(Clone, Debug)]
-pub struct Conv1dOptions {
-    pub(crate) out_channels: usize,
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: Padding<1>,
-    pub(crate) dilation: usize,
-    pub(crate) groups: usize,
-    pub(crate) bias: bool,
+/// A cross-correlation over `[channels, length]`; converts into [`NodeKind::Conv1d`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv1d {
+    /// Number of filters.
+    pub out_channels: usize,
+    /// Filter length.
+    pub kernel: usize,
+    /// Step between outputs; 1 by default.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Zeros around the input; valid (none) by default.
+    #[serde(default)]
+    pub padding: Padding<1>,
+    /// Step between the filter's taps; 1 by default.
+    #[serde(default = "one")]
+    pub dilation: usize,
+    /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Whether a bias is added to each output channel; true by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
 }
 
-impl Conv1dOptions {
+impl Conv1d {
     /// Step between outputs.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
@@ -126,27 +139,40 @@ impl Conv1dOptions {
     }
 }
 
-impl From<Conv1dOptions> for NodeKind {
-    fn from(options: Conv1dOptions) -> Self {
-        let Conv1dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
-        Self::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+impl From<Conv1d> for NodeKind {
+    fn from(convolution: Conv1d) -> Self {
+        Self::Conv1d(convolution)
     }
 }
 
-/// Options of a [`NodeKind::Conv2d`], the same on both axes; converts into the kind.
-#[derive(Clone, Debug)]
-pub struct Conv2dOptions {
-    pub(crate) out_channels: usize,
-    pub(crate) kernel: [usize; 2],
-    pub(crate) stride: [usize; 2],
-    pub(crate) padding: Padding,
-    pub(crate) dilation: [usize; 2],
-    pub(crate) groups: usize,
-    pub(crate) bias: bool,
+/// A cross-correlation over `[channels, height, width]`; converts into [`NodeKind::Conv2d`]. Pairs are `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2d {
+    /// Number of filters.
+    pub out_channels: usize,
+    /// Filter extents.
+    #[serde(with = "pair")]
+    pub kernel: [usize; 2],
+    /// Step between outputs; 1 by default.
+    #[serde(with = "pair", default = "ones")]
+    pub stride: [usize; 2],
+    /// Zeros around the input; valid (none) by default.
+    #[serde(default)]
+    pub padding: Padding,
+    /// Step between the filter's taps; 1 by default.
+    #[serde(with = "pair", default = "ones")]
+    pub dilation: [usize; 2],
+    /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Whether a bias is added to each output channel; true by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
 }
 
-impl Conv2dOptions {
-    /// Step between outputs.
+impl Conv2d {
+    /// Step between outputs, the same on both axes.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride: [stride; 2], ..self }
     }
@@ -156,7 +182,7 @@ impl Conv2dOptions {
         Self { padding: padding.into(), ..self }
     }
 
-    /// Step between the filter's taps.
+    /// Step between the filter's taps, the same on both axes.
     pub fn dilation(self, dilation: usize) -> Self {
         Self { dilation: [dilation; 2], ..self }
     }
@@ -172,11 +198,44 @@ impl Conv2dOptions {
     }
 }
 
-impl From<Conv2dOptions> for NodeKind {
-    fn from(options: Conv2dOptions) -> Self {
-        let Conv2dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
-        Self::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+impl From<Conv2d> for NodeKind {
+    fn from(convolution: Conv2d) -> Self {
+        Self::Conv2d(convolution)
     }
+}
+
+/// The windows of a pool over `[channels, height, width]`. Pairs are `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool2d {
+    /// Window extents.
+    #[serde(with = "pair")]
+    pub kernel: [usize; 2],
+    /// Step between windows; in TOML the kernel by default.
+    #[serde(with = "pair")]
+    pub stride: [usize; 2],
+    /// Padding on each side, at most half the kernel; 0 by default.
+    #[serde(with = "pair", default)]
+    pub padding: [usize; 2],
+}
+
+impl Pool2d {
+    /// Square windows that touch and do not overlap.
+    pub fn square(kernel: usize) -> Self {
+        Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ones() -> [usize; 2] {
+    [1; 2]
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A number for each axis; one number stands for all.

@@ -4,7 +4,7 @@
 
 use gyrus_blueprint::{
     Blueprint, BlueprintBuilder, BlueprintError, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding,
-    Reset, Shape,
+    Pool2d, Reset, Shape,
 };
 
 fn start(shape: impl Into<Shape>) -> BlueprintBuilder {
@@ -200,7 +200,7 @@ fn windows() {
         "node `n` (Conv2d): \"same\" padding needs stride 1, got 2; give the padding as a number"
     );
     assert_eq!(
-        refused([6, 8, 8], NodeKind::MaxPool2d { kernel: [3, 2], stride: [1, 1], padding: [1, 2] }),
+        refused([6, 8, 8], NodeKind::MaxPool2d(Pool2d { kernel: [3, 2], stride: [1, 1], padding: [1, 2] })),
         "node `n` (MaxPool2d): padding 2 is more than half of the kernel 2"
     );
 }

@@ -11,8 +11,8 @@ mod in_nir;
 use std::path::PathBuf;
 
 use gyrus_blueprint::{
-    Array, Blueprint, BlueprintError, Discretization, Integration, Node, NodeKind, Padding, Parameters,
-    read_nir, with_standardisation, write_nir,
+    Array, Blueprint, BlueprintError, Conv2d, Discretization, Integration, Node, NodeKind, Padding,
+    Parameters, Pool2d, read_nir, with_standardisation, write_nir,
 };
 use in_nir::in_nir;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn parameters(blueprint: &Blueprint) -> Parameters {
     parameters
 }
 
-fn conv2d(name: &str, options: gyrus_blueprint::Conv2dOptions) -> (String, NodeKind) {
+fn conv2d(name: &str, options: Conv2d) -> (String, NodeKind) {
     (name.to_owned(), options.into())
 }
 
@@ -116,7 +116,7 @@ fn cases() -> Vec<(Blueprint, Discretization, bool)> {
     ]
     .into_iter()
     .fold(odd, |builder, (name, kind)| builder.node(name, kind));
-    let flat = NodeKind::Conv2d {
+    let flat = Conv2d {
         out_channels: 2,
         kernel: [1, 5],
         stride: [2, 1],
@@ -271,7 +271,7 @@ fn a_global_pool_is_written_as_its_parts_and_dropout_left_out() {
         nodes,
         [
             ("input", NodeKind::Input { shape: [3, 4, 6].into() }),
-            ("pool", NodeKind::AvgPool2d { kernel: [4, 6], stride: [4, 6], padding: [0, 0] }),
+            ("pool", NodeKind::AvgPool2d(Pool2d { kernel: [4, 6], stride: [4, 6], padding: [0, 0] })),
             ("pool.flatten", NodeKind::flatten()),
             ("fc", NodeKind::affine(2)),
             ("output", NodeKind::Output),
@@ -309,7 +309,7 @@ fn kinds_that_nir_lacks_are_named() {
         NodeKind::batch_norm(),
         NodeKind::layer_norm(),
         NodeKind::max_pool2d(2),
-        NodeKind::CountMaxPool2d { kernel: [2; 2], stride: [2; 2], padding: [0; 2] },
+        NodeKind::CountMaxPool2d(Pool2d::square(2)),
         NodeKind::QuantizedReLU { levels: 4 },
         NodeKind::SignedIF { levels: 4, threshold: 1.0 },
     ];

@@ -15,7 +15,7 @@ mod exact;
 
 use std::collections::BTreeMap;
 
-use gyrus_blueprint::{Blueprint, Node, NodeKind, Shape};
+use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, Node, NodeKind, Shape};
 
 use crate::NetworkError;
 use crate::state::{State, StateTensor};
@@ -104,17 +104,34 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint,
             | NodeKind::Output
             | NodeKind::Affine { .. }
             | NodeKind::Linear { .. }
-            | NodeKind::Conv1d { .. }
-            | NodeKind::Conv2d { .. }
-            | NodeKind::SumPool2d { .. }
-            | NodeKind::AvgPool2d { .. }
-            | NodeKind::MaxPool2d { .. }
+            | NodeKind::Conv1d(_)
+            | NodeKind::Conv2d(_)
+            | NodeKind::SumPool2d(_)
+            | NodeKind::AvgPool2d(_)
+            | NodeKind::MaxPool2d(_)
             | NodeKind::GlobalAvgPool
             | NodeKind::Flatten { .. }
             | NodeKind::BatchNorm { .. }
             | NodeKind::Dropout { .. } => {}
-            kind if kind.has_state() => return refuse(node, "the network spikes already"),
-            _ => return refuse(node, "only ReLU activations, weights, pools and batch norms become spiking"),
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. }
+            | NodeKind::SignedIF { .. }
+            | NodeKind::Delay { .. }
+            | NodeKind::CountMaxPool2d(_) => return refuse(node, "the network spikes already"),
+            NodeKind::Scale
+            | NodeKind::Threshold { .. }
+            | NodeKind::GELU
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh
+            | NodeKind::Softmax { .. }
+            | NodeKind::LayerNorm { .. } => {
+                return refuse(node, "only ReLU activations, weights, pools and batch norms become spiking");
+            }
         }
     }
     match found {
@@ -133,19 +150,11 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint,
 pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint, NetworkError> {
     let mut nodes = blueprint.nodes().to_vec();
     for node in &mut nodes {
-        if let NodeKind::MaxPool2d { kernel, stride, padding } = node.kind {
-            node.kind = NodeKind::AvgPool2d { kernel, stride, padding };
+        if let NodeKind::MaxPool2d(pool) = node.kind {
+            node.kind = NodeKind::AvgPool2d(pool);
         }
     }
     Ok(Blueprint::new(blueprint.name.clone(), nodes, blueprint.edges().to_vec())?)
-}
-
-fn channels(kind: &NodeKind) -> Option<usize> {
-    match kind {
-        NodeKind::Affine { out_features } | NodeKind::Linear { out_features } => Some(*out_features),
-        NodeKind::Conv1d { out_channels, .. } | NodeKind::Conv2d { out_channels, .. } => Some(*out_channels),
-        _ => None,
-    }
 }
 
 /// The same network without batch norms and dropouts: each norm becomes part of the weights before it.
@@ -153,6 +162,7 @@ fn channels(kind: &NodeKind) -> Option<usize> {
 /// # Errors
 /// If a norm does not follow weights that feed nothing else, or a number is missing.
 pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State), NetworkError> {
+    let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
     let mut state = state.clone();
     for (index, node) in blueprint.nodes().iter().enumerate() {
@@ -164,7 +174,8 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
                     [source] if draft.targets(source) == [index] => source,
                     _ => return refuse(node, "a batch norm is folded into weights that feed it alone"),
                 };
-                let Some(channels) = draft.nodes.get(&source).and_then(|node| channels(&node.kind)) else {
+                let weights = blueprint.nodes()[source].kind.weights(shapes.input(source));
+                let Some(channels) = weights.map(|weights| weights.outputs()) else {
                     return refuse(
                         node,
                         "a batch norm is folded into the weights before it, and there are none",
@@ -197,7 +208,9 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
                 if let Some(before) = draft.nodes.get_mut(&source) {
                     match &mut before.kind {
                         NodeKind::Linear { out_features } => before.kind = NodeKind::affine(*out_features),
-                        NodeKind::Conv1d { bias, .. } | NodeKind::Conv2d { bias, .. } => *bias = true,
+                        NodeKind::Conv1d(Conv1d { bias, .. }) | NodeKind::Conv2d(Conv2d { bias, .. }) => {
+                            *bias = true
+                        }
                         _ => {}
                     }
                 }
@@ -236,10 +249,7 @@ pub fn integrate_and_fire_form(
         };
         // Whether the node can take its input in units of `common`; else each edge gets a factor.
         let absorbs = match &node.kind {
-            NodeKind::Affine { .. }
-            | NodeKind::Linear { .. }
-            | NodeKind::Conv1d { .. }
-            | NodeKind::Conv2d { .. } => {
+            NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d(_) | NodeKind::Conv2d(_) => {
                 let name = format!("{}.weight", node.name);
                 let Some(weight) = state.get_mut(&name) else {
                     return Err(NetworkError::MissingTensor { name, expected: Vec::new() });
@@ -248,18 +258,17 @@ pub fn integrate_and_fire_form(
                 worth[index] = 1.0;
                 true
             }
-            NodeKind::SumPool2d { .. }
-            | NodeKind::AvgPool2d { .. }
+            NodeKind::SumPool2d(_)
+            | NodeKind::AvgPool2d(_)
             | NodeKind::GlobalAvgPool
             | NodeKind::Flatten { .. }
             | NodeKind::Dropout { .. } => {
                 worth[index] = common;
                 true
             }
-            NodeKind::MaxPool2d { kernel, stride, padding } => {
-                let [kernel, stride, padding] = [*kernel, *stride, *padding];
+            NodeKind::MaxPool2d(pool) => {
                 if let Some(node) = draft.nodes.get_mut(&index) {
-                    node.kind = NodeKind::CountMaxPool2d { kernel, stride, padding };
+                    node.kind = NodeKind::CountMaxPool2d(*pool);
                 }
                 worth[index] = common;
                 true
@@ -280,7 +289,24 @@ pub fn integrate_and_fire_form(
             NodeKind::Input { .. } => true,
             NodeKind::Output => false,
             NodeKind::BatchNorm { .. } => return refuse(node, "fold batch norms first"),
-            _ => return refuse(node, "it has no spiking form"),
+            NodeKind::Scale
+            | NodeKind::CountMaxPool2d(_)
+            | NodeKind::Delay { .. }
+            | NodeKind::Threshold { .. }
+            | NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. }
+            | NodeKind::SignedIF { .. }
+            | NodeKind::ReLU
+            | NodeKind::GELU
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh
+            | NodeKind::Softmax { .. }
+            | NodeKind::LayerNorm { .. } => return refuse(node, "it has no spiking form"),
         };
         let differ = sources.iter().any(|&source| worth[source] != common);
         for source in sources {

@@ -58,23 +58,14 @@ impl Neurons {
                 threshold: threshold as f32,
                 steps: settings.steps,
                 once: plan.constant_input,
-                starts: Arc::from(last(&starts.values, plan.picture)),
+                starts: Arc::from(plan.image.channels_last(&starts.values)),
                 problem: Problem::default(),
             }));
         }
         let device = gyrus_tensor::cpu();
         let Some(surrogate) = surrogate(&settings.surrogate) else { return Err(settings.wrong_surrogate()) };
         let model = match &node.kind {
-            // A neuron without memory.
-            NodeKind::Threshold { threshold } => NeuronModel {
-                synapse: false,
-                fires: true,
-                adaptive: false,
-                reset: Reset::None,
-                constants: [0.0, 1.0, 0.0, *threshold as f32, 0.0, 1.0, 0.0, 0.0, 0.0]
-                    .map(|value| vec![value]),
-                v_start: vec![0.0],
-            },
+            NodeKind::Threshold { threshold } => NeuronModel::threshold(*threshold),
             _ => match NeuronModel::new(node, plan.neurons, stored, settings.time)? {
                 Some(model) => model,
                 None => {
@@ -83,7 +74,8 @@ impl Neurons {
                 }
             },
         };
-        let constants: Vec<f32> = model.constants.iter().flat_map(|row| last(row, plan.picture)).collect();
+        let constants: Vec<f32> =
+            model.constants.iter().flat_map(|row| plan.image.channels_last(row)).collect();
         let same_start = model.v_start.windows(2).all(|pair| pair[0] == pair[1]);
         let learned = match (node.kind.neuron(), plan.learned.is_empty()) {
             (Some(neuron), false) => {
@@ -113,7 +105,7 @@ impl Neurons {
             },
             steps: settings.steps,
             constant_input: plan.constant_input,
-            starts: (!same_start).then(|| Arc::from(last(&model.v_start, plan.picture))),
+            starts: (!same_start).then(|| Arc::from(plan.image.channels_last(&model.v_start))),
             surrogate,
             detach_reset: settings.detach_reset,
             truncate: settings.truncate,
@@ -207,7 +199,7 @@ impl Equations {
             decay(constant("tau_adaptation_ms")),
         ];
         let widest = rows.iter().map(|row| row.dims()[0]).max().unwrap_or(1);
-        let [pixels, channels] = plan.picture;
+        let (pixels, channels) = (plan.image.pixels(), plan.image.channels);
         let rows = rows.map(|row| match (row.dims()[0], widest) {
             (_, 1) => row,
             (1, _) => row.repeat_dim(0, widest),
@@ -221,12 +213,4 @@ impl Equations {
 fn lone(value: f64) -> Tensor<1> {
     let device: Device = gyrus_tensor::cpu();
     Tensor::from_inner(vector(vec![value as f32], &device))
-}
-
-/// From channels-first to channels-last; a single value stays.
-fn last(values: &[f32], [pixels, channels]: [usize; 2]) -> Vec<f32> {
-    if values.len() != pixels * channels {
-        return values.to_vec();
-    }
-    (0..values.len()).map(|at| values[at % channels * pixels + at / channels]).collect()
 }

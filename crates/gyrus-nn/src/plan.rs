@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape, Shapes};
+use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKind, PoolGeometry, Shapes};
 use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 
 use crate::NetworkError;
@@ -62,8 +62,8 @@ pub(crate) struct NeuronPlan {
     /// Index in the blueprint.
     pub(crate) node: usize,
     pub(crate) neurons: usize,
-    /// Height times width, and channels: per-neuron constants are stored channels-first.
-    pub(crate) picture: [usize; 2],
+    /// Its neurons as an image: per-neuron constants are stored channels-first.
+    pub(crate) image: Image,
     /// Whether the input is the same at every step.
     pub(crate) constant_input: bool,
     /// Constants that training changes: name, and index into the plan's parameters.
@@ -136,15 +136,6 @@ pub(crate) struct Plan {
     pub(crate) uses: Vec<usize>,
     /// How often the input is used.
     pub(crate) input_uses: usize,
-}
-
-/// Height, width and channels of a blueprint shape; features are one pixel.
-pub(crate) fn picture(shape: &Shape) -> [usize; 3] {
-    match shape[..] {
-        [channels, height, width] => [height, width, channels],
-        [channels, length] => [1, length, channels],
-        _ => [1, 1, shape.iter().product()],
-    }
 }
 
 pub(crate) struct Lowering<'a> {
@@ -421,7 +412,7 @@ impl Lowering<'_> {
     fn rectified(&self, node: usize) -> bool {
         self.targets[node].iter().any(|&target| match self.blueprint.nodes()[target].kind {
             NodeKind::ReLU | NodeKind::QuantizedReLU { .. } | NodeKind::GELU => true,
-            NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d { .. } => self.rectified(target),
+            NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d(_) => self.rectified(target),
             _ => false,
         })
     }
@@ -430,18 +421,9 @@ impl Lowering<'_> {
         let blueprint = self.blueprint;
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         let input = self.shapes.input(node).clone();
-        let [height, width, channels] = picture(&input);
+        let image = Image::of(&input);
         let refuse =
             |reason| Err(NetworkError::NoDenseBody { node: name.clone(), kind: kind.name(), reason });
-        let pooling = |kernel: [usize; 2], stride: [usize; 2], [rows, columns]: [usize; 2]| Pooling {
-            batch: 1,
-            height,
-            width,
-            channels,
-            kernel,
-            stride,
-            padding: [rows, rows, columns, columns],
-        };
         let result = match kind {
             NodeKind::Input { .. } => Source::Input,
             NodeKind::Output if self.purpose.spiking.is_some() => self.readout(node)?,
@@ -464,86 +446,48 @@ impl Lowering<'_> {
                 };
                 self.run(operation, parameters, source)
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = before_and_behind(padding, [*kernel], [*dilation]);
-                let shape = Convolution {
-                    batch: 1,
-                    height,
-                    width,
-                    channels,
-                    outputs: *out_channels,
-                    kernel: [1, *kernel],
-                    stride: [1, *stride],
-                    padding: [0, 0, ends[0].0, ends[0].1],
-                    dilation: [1, *dilation],
-                    groups: *groups,
-                };
-                self.convolution(node, shape)
-            }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = before_and_behind(padding, *kernel, *dilation);
-                let shape = Convolution {
-                    batch: 1,
-                    height,
-                    width,
-                    channels,
-                    outputs: *out_channels,
-                    kernel: *kernel,
-                    stride: *stride,
-                    padding: [ends[0].0, ends[0].1, ends[1].0, ends[1].1],
-                    dilation: *dilation,
-                    groups: *groups,
-                };
-                self.convolution(node, shape)
-            }
-            NodeKind::SumPool2d { kernel, stride, padding } => {
-                let source = self.incoming(node);
-                let shape = pooling(*kernel, *stride, *padding);
-                self.run(Operation::SumPool { shape, scale: 1.0 }, Vec::new(), source)
-            }
-            NodeKind::AvgPool2d { kernel, stride, padding } => {
-                let source = self.incoming(node);
-                let shape = pooling(*kernel, *stride, *padding);
-                let scale = 1.0 / (kernel[0] * kernel[1]) as f32;
-                self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
+            NodeKind::Conv1d(convolution) => self.convolution(node, kernel_of(convolution.geometry(&input))),
+            NodeKind::Conv2d(convolution) => self.convolution(node, kernel_of(convolution.geometry(&input))),
+            NodeKind::SumPool2d(pool) => self.sum_pool(node, windows_of(pool.geometry(&input)), 1.0),
+            NodeKind::AvgPool2d(pool) => {
+                let geometry = pool.geometry(&input);
+                self.sum_pool(node, windows_of(geometry), geometry.mean_factor())
             }
             NodeKind::GlobalAvgPool => {
-                let source = self.incoming(node);
-                let shape = pooling([height, width], [1, 1], [0, 0]);
-                let scale = 1.0 / (height * width) as f32;
-                self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
+                let geometry = PoolGeometry::whole(&input);
+                self.sum_pool(node, windows_of(geometry), geometry.mean_factor())
             }
-            NodeKind::MaxPool2d { kernel, stride, padding } => {
-                let shape = pooling(*kernel, *stride, *padding);
+            NodeKind::MaxPool2d(pool) => {
+                let shape = windows_of(pool.geometry(&input));
                 let source = self.incoming_or_spikes(node);
                 match self.form(source).spikes {
                     true => self.run_on_spikes(Operation::Spiking(Spiking::MaxPool(shape)), source),
                     false => self.run(Operation::MaxPool(shape), Vec::new(), source),
                 }
             }
-            NodeKind::CountMaxPool2d { kernel, stride, padding } => {
-                let shape = pooling(*kernel, *stride, *padding);
+            NodeKind::CountMaxPool2d(pool) => {
+                let shape = windows_of(pool.geometry(&input));
                 let Some(settings) = self.purpose.spiking else { return refuse("it works in time") };
                 let steps = settings.steps;
                 self.on_spikes(node, Operation::Spiking(Spiking::CountMaxPool { shape, steps }))
             }
             NodeKind::Flatten { start_axis, end_axis } => {
-                let last = end_axis.unwrap_or(input.len() - 1);
-                let pixels = height * width;
-                let same = *start_axis == last || pixels == 1 || channels == 1 || input.len() == 1;
-                if same || *start_axis > 0 {
-                    let source = self.incoming_or_spikes(node);
-                    self.push(Work::Pass, source, None)
-                } else if *start_axis == 0 && last == input.len() - 1 {
-                    self.on_spikes(node, Operation::ChannelsFirst { pixels, channels })
-                } else {
-                    return refuse("flatten all axes, or only those behind the channels");
+                match Flattening::of(*start_axis, *end_axis, &input) {
+                    Some(Flattening::None) => {
+                        let source = self.incoming_or_spikes(node);
+                        self.push(Work::Pass, source, None)
+                    }
+                    Some(Flattening::ChannelsFirst) => {
+                        let (pixels, channels) = (image.pixels(), image.channels);
+                        self.on_spikes(node, Operation::ChannelsFirst { pixels, channels })
+                    }
+                    None => return refuse(Flattening::REFUSAL),
                 }
             }
             NodeKind::Scale => {
                 let source = self.incoming(node);
                 let parameter = self.parameters(node, 1, false)[0];
-                self.push(Work::Scale { parameter, pixels: height * width }, source, None)
+                self.push(Work::Scale { parameter, pixels: image.pixels() }, source, None)
             }
             NodeKind::ReLU => match self.fuse_relu(node) {
                 Some(source) => source,
@@ -554,7 +498,7 @@ impl Lowering<'_> {
             NodeKind::Tanh => self.activation(node, Activation::Tanh),
             NodeKind::Softmax { axis: 0 } => {
                 let source = self.incoming(node);
-                self.run(Operation::Softmax { columns: channels }, Vec::new(), source)
+                self.run(Operation::Softmax { columns: image.channels }, Vec::new(), source)
             }
             NodeKind::Softmax { .. } => {
                 return refuse("a softmax goes over axis 0, the features or channels");
@@ -562,9 +506,9 @@ impl Lowering<'_> {
             NodeKind::BatchNorm { epsilon, momentum } => {
                 let source = self.incoming(node);
                 let affine = self.parameters(node, 1, false);
-                self.plan.statistics.push(StatisticsPlan { node: name.clone(), channels });
+                self.plan.statistics.push(StatisticsPlan { node: name.clone(), channels: image.channels });
                 let work = Work::Normalise {
-                    channels,
+                    channels: image.channels,
                     affine: [affine[0], affine[1]],
                     statistics: self.plan.statistics.len() - 1,
                     epsilon: *epsilon as f32,
@@ -594,15 +538,21 @@ impl Lowering<'_> {
                 let threshold = self.parameters(node, 1, false);
                 self.run(Operation::QuantizedRelu { levels: *levels }, threshold, source)
             }
-            kind if kind.has_state() || matches!(kind, NodeKind::Threshold { .. }) => {
+            NodeKind::Delay { .. }
+            | NodeKind::Threshold { .. }
+            | NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. }
+            | NodeKind::SignedIF { .. } => {
                 if self.purpose.spiking.is_none() {
                     return refuse("it works in time");
                 }
                 self.in_time(node)?
             }
-            // The blueprint may learn kinds before this body does.
-            #[allow(unreachable_patterns)]
-            _ => return refuse("this version does not know it"),
         };
         self.results[node] = Some(result);
         Ok(())
@@ -620,17 +570,26 @@ impl Lowering<'_> {
         self.run(operation, parameters, source)
     }
 
+    fn sum_pool(&mut self, node: usize, shape: Pooling, scale: f32) -> Source {
+        let source = self.incoming(node);
+        self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
+    }
+
     fn activation(&mut self, node: usize, f: Activation) -> Source {
         let source = self.incoming(node);
         self.run(Operation::Activation(f), Vec::new(), source)
     }
 }
 
-/// Padding of each axis; the blueprint has checked that it does not overflow.
-pub(crate) fn before_and_behind<const AXES: usize>(
-    padding: &Padding<AXES>,
-    kernel: [usize; AXES],
-    dilation: [usize; AXES],
-) -> [(usize, usize); AXES] {
-    padding.before_and_behind(kernel, dilation).unwrap_or([(0, 0); AXES])
+/// A convolution as the kernels know it.
+fn kernel_of(geometry: ConvolutionGeometry) -> Convolution {
+    let ConvolutionGeometry { input, outputs, kernel, stride, padding, dilation, groups } = geometry;
+    let Image { height, width, channels } = input;
+    Convolution { batch: 1, height, width, channels, outputs, kernel, stride, padding, dilation, groups }
+}
+
+/// A pool as the kernels know it.
+fn windows_of(geometry: PoolGeometry) -> Pooling {
+    let PoolGeometry { input: Image { height, width, channels }, kernel, stride, padding } = geometry;
+    Pooling { batch: 1, height, width, channels, kernel, stride, padding }
 }

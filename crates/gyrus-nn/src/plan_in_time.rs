@@ -1,10 +1,10 @@
 //! Lowering of what happens in time: neurons, delays, feedback, and the answer at the end.
 
-use gyrus_blueprint::NodeKind;
+use gyrus_blueprint::{Image, NodeKind};
 use gyrus_tensor::{Operation, Spiking};
 
 use crate::NetworkError;
-use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Step, Work, picture};
+use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Step, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 
 impl Lowering<'_> {
@@ -106,14 +106,12 @@ impl Lowering<'_> {
         let Some(settings) = self.purpose.spiking else { return self.refuse(node, "it works in time") };
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         if let NodeKind::Delay { delay_ms } = kind {
-            let steps = delay_ms / settings.time.dt_ms;
-            if (steps - steps.round()).abs() > 1e-6 {
+            let Some(by) = settings.time.delay_steps(*delay_ms) else {
                 return self.refuse(node, "its delay is not a whole number of steps");
-            }
+            };
             let source = self.incoming_or_spikes(node);
             let form = self.form(source);
             let source = self.over_time(source);
-            let by = steps.round() as usize;
             let shift = Operation::Spiking(Spiking::Delay { steps: settings.steps, by });
             let delayed = self.run(shift, Vec::new(), source);
             self.mark(Form { timed: true, ..form });
@@ -126,7 +124,6 @@ impl Lowering<'_> {
             source = self.over_time(source);
         }
         let neurons: usize = self.shapes.input(node).iter().product();
-        let [height, width, channels] = picture(self.shapes.input(node));
         let mut learned = Vec::new();
         if signed {
             for spec in self.shapes.parameters(node) {
@@ -159,7 +156,7 @@ impl Lowering<'_> {
         self.plan.neurons.push(NeuronPlan {
             node,
             neurons,
-            picture: [height * width, channels],
+            image: Image::of(self.shapes.input(node)),
             constant_input,
             counted: false,
             learned,

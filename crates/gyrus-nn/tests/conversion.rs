@@ -217,7 +217,7 @@ fn what_has_no_spiking_form_is_named() {
 fn signed_spikes_are_not_trained_and_counting_maxima_are() {
     let (blueprint, state) = quantized(&many_kinds(), 4);
     let (spiking, _) = integrate_and_fire_form(&blueprint, &state).unwrap();
-    assert!(spiking.nodes().iter().any(|node| matches!(node.kind, NodeKind::CountMaxPool2d { .. })));
+    assert!(spiking.nodes().iter().any(|node| matches!(node.kind, NodeKind::CountMaxPool2d(_))));
     Network::check(&spiking, Some(&SpikingSettings::default())).unwrap();
     let exact = exact_form(&blueprint, &state, 4.0).unwrap();
     let error = Network::check(&exact.spiking.0, Some(&exact.settings)).unwrap_err().to_string();

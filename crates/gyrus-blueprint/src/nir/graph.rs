@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blueprint::check_counts;
 use crate::neuron::Discretization;
-use crate::{BlueprintError, NodeKind, Shape};
+use crate::{BlueprintError, Conv1d, Conv2d, NodeKind, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::neurons::time_of;
@@ -238,7 +238,7 @@ fn entering(leaf: &Leaf) -> Option<Shape> {
             Some(Shape::from([*parameter("weight")?.get(1)?]))
         }
         NodeKind::Scale => parameter("scale").cloned().map(Shape),
-        NodeKind::Conv1d { groups, .. } | NodeKind::Conv2d { groups, .. } => {
+        NodeKind::Conv1d(Conv1d { groups, .. }) | NodeKind::Conv2d(Conv2d { groups, .. }) => {
             let mut shape = vec![parameter("weight")?.get(1)?.checked_mul(*groups)?];
             shape.extend(&leaf.told.as_ref()?.shape);
             Some(Shape(shape))

@@ -1,7 +1,7 @@
 //! One node of a NIR file as a [`NodeKind`] with its parameters.
 
 use crate::neuron::{Array, Discretization};
-use crate::{BlueprintError, NodeKind, Shape};
+use crate::{BlueprintError, Conv1d, Conv2d, NodeKind, Pool2d, Shape};
 
 use super::neurons;
 use super::source::{Source, shifted};
@@ -158,7 +158,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             if let Some(length) = s.shape("input_shape")? {
                 tell("input_shape", length, 1, false);
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+            Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
         "Conv2d" => {
             let expected = "numbers of shape [outputs, inputs / groups, height, width]";
@@ -171,14 +171,14 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             if let Some(extents) = s.shape("input_shape")? {
                 tell("input_shape", extents, 1, false);
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+            Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
         "SumPool2d" | "AvgPool2d" => {
             let (kernel, stride) = (s.extents("kernel_size")?, s.extents("stride")?);
-            let padding = s.extents("padding")?;
+            let pool = Pool2d { kernel, stride, padding: s.extents("padding")? };
             match s.kind {
-                "SumPool2d" => NodeKind::SumPool2d { kernel, stride, padding },
-                _ => NodeKind::AvgPool2d { kernel, stride, padding },
+                "SumPool2d" => NodeKind::SumPool2d(pool),
+                _ => NodeKind::AvgPool2d(pool),
             }
         }
         "Flatten" => {

@@ -1,7 +1,7 @@
 //! A blueprint and its parameters as a NIR file, and what others will read in it.
 
 use crate::neuron::{Discretization, Integration, NeuronConstant, NeuronModel, Parameters, Reset};
-use crate::{Blueprint, BlueprintError, Node, NodeKind, Padding, Shape};
+use crate::{Blueprint, BlueprintError, Conv1d, Conv2d, Node, NodeKind, Padding, Shape};
 
 use super::graph::bypass;
 use super::hdf5::{self, Data, Field, Tree};
@@ -102,7 +102,7 @@ impl Writer<'_> {
                 put("weight", stored("weight", [*out_features, input[0]].into())?);
             }
             NodeKind::Scale => put("scale", stored("scale", input.clone())?),
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv1d(Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 put("weight", stored("weight", [*out_channels, input[0] / groups, *kernel].into())?);
                 put("input_shape", Field::whole(input[1] as i64));
                 put("stride", Field::whole(*stride as i64));
@@ -127,7 +127,7 @@ impl Writer<'_> {
                     self.notes.mistyped.push(node.name.clone());
                 }
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv2d(Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let weight = [*out_channels, input[0] / groups, kernel[0], kernel[1]];
                 put("weight", stored("weight", weight.into())?);
                 put("input_shape", Field::wholes(&input[1..]));
@@ -153,11 +153,10 @@ impl Writer<'_> {
                     self.notes.mistyped.push(node.name.clone());
                 }
             }
-            NodeKind::SumPool2d { kernel, stride, padding }
-            | NodeKind::AvgPool2d { kernel, stride, padding } => {
-                put("kernel_size", Field::wholes(kernel));
-                put("stride", Field::wholes(stride));
-                put("padding", Field::wholes(padding));
+            NodeKind::SumPool2d(pool) | NodeKind::AvgPool2d(pool) => {
+                put("kernel_size", Field::wholes(&pool.kernel));
+                put("stride", Field::wholes(&pool.stride));
+                put("padding", Field::wholes(&pool.padding));
             }
             NodeKind::Flatten { start_axis, end_axis } => flatten(&mut tree, input, *start_axis, *end_axis),
             NodeKind::Delay { delay_ms } => {
@@ -165,14 +164,43 @@ impl Writer<'_> {
                 self.notes.timed = true;
             }
             NodeKind::Threshold { threshold } => put("threshold", all(*threshold)),
-            _ => match neurons::write(node, input, self.parameters, self.time)? {
-                Some((fields, model)) => {
-                    tree.fields.extend(fields.fields);
-                    tree.groups = fields.groups;
-                    self.notes.neuron(node, &model);
-                }
-                None => return Err(no_form(node)),
-            },
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. } => {
+                let written = neurons::write(node, input, self.parameters, self.time)?;
+                let (fields, model) = written.ok_or_else(|| no_form(node, NO_SUCH_KIND))?;
+                tree.fields.extend(fields.fields);
+                tree.groups = fields.groups;
+                self.notes.neuron(node, &model);
+            }
+            NodeKind::AdaptiveLIF { .. } => {
+                return Err(no_form(node, "NIR has no threshold that adapts"));
+            }
+            NodeKind::SignedIF { .. } => return Err(no_form(node, "NIR has no spikes with a sign")),
+            NodeKind::BatchNorm { .. } => {
+                let reason =
+                    "NIR has no normalisation; convert the run, which folds it into the weights before it";
+                return Err(no_form(node, reason));
+            }
+            NodeKind::MaxPool2d(_) | NodeKind::CountMaxPool2d(_) => {
+                let reason = "NIR has no maximum pooling; use AvgPool2d or SumPool2d";
+                return Err(no_form(node, reason));
+            }
+            NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
+                let reason = "NIR has no activations but spikes; convert the run first";
+                return Err(no_form(node, reason));
+            }
+            // Dropouts and global averages are written by the caller: neither is one node there.
+            NodeKind::Dropout { .. }
+            | NodeKind::GlobalAvgPool
+            | NodeKind::GELU
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh
+            | NodeKind::Softmax { .. }
+            | NodeKind::LayerNorm { .. } => return Err(no_form(node, NO_SUCH_KIND)),
         }
         self.insert(node, node.name.clone(), tree)
     }
@@ -240,21 +268,9 @@ fn no_bias() -> Tree {
     metadata
 }
 
-fn no_form(node: &Node) -> BlueprintError {
-    let reason = match &node.kind {
-        NodeKind::AdaptiveLIF { .. } => "NIR has no threshold that adapts",
-        NodeKind::SignedIF { .. } => "NIR has no spikes with a sign",
-        NodeKind::BatchNorm { .. } => {
-            "NIR has no normalisation; convert the run, which folds it into the weights before it"
-        }
-        NodeKind::MaxPool2d { .. } | NodeKind::CountMaxPool2d { .. } => {
-            "NIR has no maximum pooling; use AvgPool2d or SumPool2d"
-        }
-        NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
-            "NIR has no activations but spikes; convert the run first"
-        }
-        _ => "NIR has no such kind of node",
-    };
+const NO_SUCH_KIND: &str = "NIR has no such kind of node";
+
+fn no_form(node: &Node, reason: &'static str) -> BlueprintError {
     BlueprintError::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
 }
 

@@ -65,7 +65,7 @@ impl Part {
             v_start: own(&population.model.v_start),
             ..population.model.clone()
         };
-        let neurons = Neurons::new(&model, count, <[f32]>::to_vec);
+        let neurons = Neurons::new(&model, count, Image { height: 1, width: 1, channels: count });
         let mut membranes = Membranes::default();
         neurons.begin(&mut membranes);
         let noise = population.noise.map(|noise| Source::new(noise, dt_ms, seed.wrapping_add(index as u64)));

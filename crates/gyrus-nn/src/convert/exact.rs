@@ -19,13 +19,12 @@
 
 use std::collections::BTreeMap;
 
-use gyrus_blueprint::{Blueprint, NodeKind, Shapes};
+use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, Image, NodeKind, Pool2d, Shapes, Weights};
 use gyrus_tensor::{Tensor, cpu};
 
-use super::{Draft, channels, refuse};
+use super::{Draft, refuse};
 use crate::NetworkError;
 use crate::network::{Network, Observed, floats};
-use crate::plan::picture;
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 use crate::state::{State, StateTensor};
 
@@ -94,10 +93,6 @@ pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<Ex
     refuse(node, "its sums are too large to be exact in 32-bit numbers; try fewer levels")
 }
 
-fn has_weights(kind: &NodeKind) -> bool {
-    channels(kind).is_some()
-}
-
 /// Averages over windows that are no power of two become sums; by the node's name, what one unit of the sum stands for.
 fn without_uneven_averages(
     blueprint: &Blueprint,
@@ -106,22 +101,24 @@ fn without_uneven_averages(
     let mut draft = Draft::new(blueprint);
     let mut shrink = BTreeMap::new();
     for (index, node) in blueprint.nodes().iter().enumerate() {
-        let (kernel, stride, padding) = match node.kind {
-            NodeKind::AvgPool2d { kernel, stride, padding } => (kernel, stride, padding),
+        let pool = match node.kind {
+            NodeKind::AvgPool2d(pool) => pool,
             NodeKind::GlobalAvgPool => match shapes.input(index)[..] {
-                [_, height, width] => ([height, width], [height, width], [0, 0]),
+                [_, height, width] => {
+                    Pool2d { kernel: [height, width], stride: [height, width], padding: [0, 0] }
+                }
                 [_, length] if length.is_power_of_two() => continue,
                 _ => return refuse(node, "an exact mean over a length needs a power of two"),
             },
             _ => continue,
         };
-        let window = kernel[0] * kernel[1];
+        let window = pool.kernel[0] * pool.kernel[1];
         if window.is_power_of_two() {
             continue;
         }
         shrink.insert(node.name.clone(), 1.0 / window as f32);
         if let Some(sum) = draft.nodes.get_mut(&index) {
-            sum.kind = NodeKind::SumPool2d { kernel, stride, padding };
+            sum.kind = NodeKind::SumPool2d(pool);
         }
         if node.kind == NodeKind::GlobalAvgPool {
             for target in draft.targets(index) {
@@ -149,6 +146,7 @@ impl Reach {
         let mut reach =
             Self { unit: vec![None; count], answers: vec![false; count], weighted: vec![false; count] };
         let (targets, sources) = (blueprint.targets(), blueprint.sources());
+        let has_weights = |index: usize| blueprint.nodes()[index].kind.weights(shapes.input(index)).is_some();
         for &index in shapes.order().iter().rev() {
             for &target in &targets[index] {
                 let node = &blueprint.nodes()[target];
@@ -159,7 +157,7 @@ impl Reach {
                         None
                     }
                     // Weights take whatever comes in.
-                    kind if has_weights(kind) => {
+                    _ if has_weights(target) => {
                         reach.answers[index] |= reach.answers[target];
                         None
                     }
@@ -176,17 +174,16 @@ impl Reach {
             let node = &blueprint.nodes()[index];
             let own = match &node.kind {
                 NodeKind::QuantizedReLU { .. } => false,
-                kind if has_weights(kind) => true,
+                _ if has_weights(index) => true,
                 _ => sources[index].iter().any(|&source| reach.weighted[source]),
             };
             reach.weighted[index] = own;
             let weighted = |source: &usize| reach.weighted[*source];
             // The maximum of sums over time is that of the whole sums only if what biases add is the same in a window.
             let uniform = |source: &usize| {
-                let kind = &blueprint.nodes()[*source].kind;
-                !reach.weighted[*source] || (has_weights(kind) && !sources[*source].iter().any(weighted))
+                !reach.weighted[*source] || (has_weights(*source) && !sources[*source].iter().any(weighted))
             };
-            if matches!(node.kind, NodeKind::MaxPool2d { .. }) && !sources[index].iter().all(uniform) {
+            if matches!(node.kind, NodeKind::MaxPool2d(_)) && !sources[index].iter().all(uniform) {
                 return refuse(
                     node,
                     "a maximum of weighted sums is exact right behind one node with weights only",
@@ -267,11 +264,11 @@ impl Grid<'_> {
         for &index in shapes.order() {
             let node = &blueprint.nodes()[index];
             let sources = draft.sources(index);
-            let weights = has_weights(&node.kind);
+            let weights = node.kind.weights(shapes.input(index));
             let common = match &node.kind {
                 NodeKind::QuantizedReLU { levels } => f64::from(unit(&node.name, *levels, &state)?),
                 NodeKind::Output => 1.0,
-                _ if weights => sources.first().map_or(1.0, |&source| worth[source]),
+                _ if weights.is_some() => sources.first().map_or(1.0, |&source| worth[source]),
                 // A sum with weighted terms is in the unit that these have already.
                 _ => {
                     let weighted = sources.iter().find(|&&source| self.reach.weighted[source]);
@@ -311,10 +308,10 @@ impl Grid<'_> {
                     state.insert(format!("{}.threshold", node.name), value);
                     Range { bound: *levels as f64, fraction: 0 }
                 }
-                NodeKind::SumPool2d { kernel, .. } => {
+                NodeKind::SumPool2d(Pool2d { kernel, .. }) => {
                     Range { bound: input.bound * (kernel[0] * kernel[1]) as f64, ..input }
                 }
-                NodeKind::AvgPool2d { kernel, .. } => {
+                NodeKind::AvgPool2d(Pool2d { kernel, .. }) => {
                     let bits = (kernel[0] * kernel[1]).trailing_zeros() as i32;
                     Range { fraction: input.fraction + bits, ..input }
                 }
@@ -322,12 +319,16 @@ impl Grid<'_> {
                     let pixels: usize = shapes.input(index)[1..].iter().product();
                     Range { fraction: input.fraction + pixels.trailing_zeros() as i32, ..input }
                 }
-                kind if weights => {
+                NodeKind::Affine { .. }
+                | NodeKind::Linear { .. }
+                | NodeKind::Conv1d(_)
+                | NodeKind::Conv2d(_) => {
                     let unit = f64::from(self.reach.unit[index].unwrap_or(1.0));
                     worth[index] = unit;
                     let mut room = EXACT_BITS;
-                    if let NodeKind::Conv2d { kernel: [3, 3], .. } = kind
-                        && shapes.input(index)[0] >= WINOGRAD_CHANNELS
+                    if let Some(Weights::Convolution(convolution)) = weights
+                        && convolution.kernel == [3, 3]
+                        && convolution.input.channels >= WINOGRAD_CHANNELS
                     {
                         room -= WINOGRAD_BITS;
                     }
@@ -345,7 +346,30 @@ impl Grid<'_> {
                         None => return Ok(Err(index)),
                     }
                 }
-                _ => input,
+                NodeKind::Input { .. }
+                | NodeKind::Output
+                | NodeKind::MaxPool2d(_)
+                | NodeKind::Flatten { .. }
+                | NodeKind::Dropout { .. } => input,
+                NodeKind::BatchNorm { .. } => return refuse(node, "fold batch norms first"),
+                NodeKind::Scale
+                | NodeKind::CountMaxPool2d(_)
+                | NodeKind::Delay { .. }
+                | NodeKind::Threshold { .. }
+                | NodeKind::I { .. }
+                | NodeKind::IF { .. }
+                | NodeKind::LI { .. }
+                | NodeKind::LIF { .. }
+                | NodeKind::CubaLI { .. }
+                | NodeKind::CubaLIF { .. }
+                | NodeKind::AdaptiveLIF { .. }
+                | NodeKind::SignedIF { .. }
+                | NodeKind::ReLU
+                | NodeKind::GELU
+                | NodeKind::Sigmoid
+                | NodeKind::Tanh
+                | NodeKind::Softmax { .. }
+                | NodeKind::LayerNorm { .. } => return refuse(node, "it has no spiking form"),
             };
             // What is summed up within the node, such as a window.
             if ranges[index].bits() > EXACT_BITS {
@@ -431,11 +455,8 @@ fn spiking(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, S
                 draft.kind = NodeKind::SignedIF { levels: *levels, threshold: 1.0 };
                 state.remove(&format!("{}.threshold", node.name));
             }
-            NodeKind::MaxPool2d { kernel, stride, padding } => {
-                let (kernel, stride, padding) = (*kernel, *stride, *padding);
-                draft.kind = NodeKind::CountMaxPool2d { kernel, stride, padding };
-            }
-            kind if has_weights(kind) => {
+            NodeKind::MaxPool2d(pool) => draft.kind = NodeKind::CountMaxPool2d(*pool),
+            kind if kind.weights(shapes.input(index)).is_some() => {
                 let name = format!("{}.bias", node.name);
                 let Some(bias) = state.get_mut(&name) else { continue };
                 // Of a unit that is not 1, or of neurons: a bias is part of where they start.
@@ -450,7 +471,9 @@ fn spiking(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, S
                         state.remove(&name);
                         match &mut draft.kind {
                             NodeKind::Affine { out_features } => draft.kind = NodeKind::linear(*out_features),
-                            NodeKind::Conv1d { bias, .. } | NodeKind::Conv2d { bias, .. } => *bias = false,
+                            NodeKind::Conv1d(Conv1d { bias, .. }) | NodeKind::Conv2d(Conv2d { bias, .. }) => {
+                                *bias = false;
+                            }
                             _ => {}
                         }
                     }
@@ -515,10 +538,8 @@ fn starts(
     Ok(currents
         .map(|observation| {
             let values = floats(observation.tensor);
-            let [height, width, channels] = picture(shapes.input(observation.node));
-            let pixels = height * width;
-            let first = (0..values.len()).map(|at| values[at % pixels * channels + at / pixels]);
-            (observation.node, first.collect())
+            let image = Image::of(shapes.input(observation.node));
+            (observation.node, image.channels_first(&values))
         })
         .collect())
 }
