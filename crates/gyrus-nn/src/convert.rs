@@ -11,80 +11,18 @@
 //!
 //! Whatever has no spiking form is an error that names the node.
 
+mod draft;
 mod exact;
+mod trained;
 
-use std::collections::BTreeMap;
-
-use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, Node, NodeKind, Shape};
+use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, NodeKind, Shape};
 
 use crate::NetworkError;
 use crate::state::{State, StateTensor};
 
+use draft::{Draft, refuse};
 pub use exact::{ExactForm, exact_form};
-
-/// A blueprint taken apart, to be changed and put together again.
-struct Draft {
-    name: String,
-    nodes: BTreeMap<usize, Node>,
-    edges: Vec<(usize, usize)>,
-    next: usize,
-}
-
-impl Draft {
-    fn new(blueprint: &Blueprint) -> Self {
-        Self {
-            name: blueprint.name.clone(),
-            nodes: blueprint.nodes().iter().cloned().enumerate().collect(),
-            edges: blueprint.edges().to_vec(),
-            next: blueprint.nodes().len(),
-        }
-    }
-
-    fn sources(&self, node: usize) -> Vec<usize> {
-        self.edges.iter().filter(|edge| edge.1 == node).map(|edge| edge.0).collect()
-    }
-
-    fn targets(&self, node: usize) -> Vec<usize> {
-        self.edges.iter().filter(|edge| edge.0 == node).map(|edge| edge.1).collect()
-    }
-
-    /// Takes out a node with one source; its targets are fed by that source.
-    fn remove(&mut self, node: usize, source: usize) {
-        self.edges.retain(|edge| edge.1 != node);
-        self.edges.iter_mut().filter(|edge| edge.0 == node).for_each(|edge| edge.0 = source);
-        self.nodes.remove(&node);
-    }
-
-    /// Puts a node on an edge.
-    fn insert(&mut self, (from, to): (usize, usize), name: String, kind: NodeKind) {
-        let new = self.next;
-        self.next += 1;
-        self.nodes.insert(new, Node { name, kind });
-        self.edges.iter_mut().filter(|edge| **edge == (from, to)).for_each(|edge| edge.0 = new);
-        self.edges.push((from, new));
-    }
-
-    /// A free name for a node between two others.
-    fn between(&self, from: usize, to: usize) -> String {
-        let name_of = |node: usize| self.nodes.get(&node).map_or("", |node| node.name.as_str());
-        let mut name = format!("{}.to.{}", name_of(from), name_of(to));
-        while self.nodes.values().any(|node| node.name == name) {
-            name.push('_');
-        }
-        name
-    }
-
-    fn finish(self) -> Result<Blueprint, NetworkError> {
-        let places: BTreeMap<usize, usize> =
-            self.nodes.keys().enumerate().map(|(place, &key)| (key, place)).collect();
-        let edges = self.edges.iter().map(|(from, to)| (places[from], places[to])).collect();
-        Ok(Blueprint::new(self.name, self.nodes.into_values().collect(), edges)?)
-    }
-}
-
-fn refuse<T>(node: &Node, reason: &'static str) -> Result<T, NetworkError> {
-    Err(NetworkError::NotConvertible { node: node.name.clone(), kind: node.kind.name(), reason })
-}
+pub use trained::spiking_form;
 
 /// The same blueprint with every ReLU saturating in `levels` steps.
 ///

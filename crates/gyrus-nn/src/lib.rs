@@ -21,14 +21,15 @@ mod network;
 pub mod neurobench;
 mod neurons;
 mod plan;
-mod plan_in_time;
 mod spiking;
 mod state;
 pub mod workload;
 
 pub use error::NetworkError;
-pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
+pub use gyrus_tensor::floats;
+pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter};
+pub use convert::spiking_form;
 pub use spiking::{
-    Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, spiking_form, surrogate,
+    Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate,
 };
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

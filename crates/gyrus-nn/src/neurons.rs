@@ -5,11 +5,10 @@ use std::sync::Arc;
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
 use gyrus_tensor::{
     Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
-    membranes,
+    membranes, vector,
 };
 
 use crate::NetworkError;
-use crate::network::vector;
 use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
 use crate::state::State;

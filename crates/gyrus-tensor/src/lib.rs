@@ -22,6 +22,7 @@ mod pool;
 mod spiking;
 mod stored;
 mod transformer;
+mod values;
 
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
@@ -40,6 +41,7 @@ pub use pool::{filled_tensor, release_idle_memory};
 pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
 pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
 pub use transformer::{RotationTable, Transformer};
+pub use values::{floats, vector};
 
 use autodiff::Input;
 

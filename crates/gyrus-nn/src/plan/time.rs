@@ -3,8 +3,9 @@
 use gyrus_blueprint::{Image, NodeKind};
 use gyrus_tensor::{Operation, Spiking};
 
+use super::lower::Lowering;
+use super::{Form, NeuronPlan, ParameterPlan, Source, Start, Step, Work};
 use crate::NetworkError;
-use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Step, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 
 impl Lowering<'_> {
