@@ -15,10 +15,13 @@ mod membrane;
 mod network;
 mod pipeline;
 mod plan;
+mod signal;
 pub mod simulation;
+mod step;
+mod stimulus;
 mod weights;
 
 pub use error::EventsError;
-pub use network::{
-    EventNetwork, EventState, NodeCounts, NodeRecord, Outcome, Recorded, Stimulus, StimulusKind,
-};
+pub use network::{EventNetwork, EventState, NodeRecord, Outcome, Recorded};
+pub use step::NodeCounts;
+pub use stimulus::{Stimulus, StimulusKind};

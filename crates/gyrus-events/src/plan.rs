@@ -15,26 +15,8 @@ use gyrus_kernels::pooling::Pooling;
 use crate::EventsError;
 use crate::layer::Layer;
 use crate::membrane::Neurons;
+use crate::signal::Form;
 use crate::weights::{Synapses, Weights, bias_row};
-
-/// How a signal comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// The same numbers at every step.
-    Constant,
-    /// Events without numbers: spikes.
-    Binary,
-    /// Events with a number each.
-    Graded,
-    /// Numbers for all elements, at every step.
-    Dense,
-}
-
-impl Form {
-    pub(crate) fn events(self) -> bool {
-        matches!(self, Self::Binary | Self::Graded)
-    }
-}
 
 /// What a unit does.
 pub(crate) enum Work {
