@@ -19,9 +19,6 @@ mod device;
 mod operation;
 mod optimizer;
 mod pool;
-mod spiking;
-mod stored;
-mod transformer;
 mod values;
 
 pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -35,12 +32,12 @@ pub use gyrus_kernels::optimizer::{AdamW, Sgd};
 pub use gyrus_kernels::pooling::Pooling;
 pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 pub use gyrus_kernels::transformer::{CausalAttention, IGNORED};
-pub use operation::Operation;
+pub use operation::{
+    LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear, StoredMatrix,
+    Transformer, coded_tensor, membranes, spike_words,
+};
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};
-pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
-pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
-pub use transformer::{RotationTable, Transformer};
 pub use values::{floats, vector};
 
 use autodiff::Input;

@@ -13,9 +13,9 @@ use gyrus_kernels::transformer::{
 };
 use gyrus_kernels::weights::Matrix;
 
-use crate::operation::{Floats, Kept};
+use super::keep::{Floats, Kept};
 use crate::pool::filled;
-use crate::stored::{LowRankLinear, StoredMatrix};
+use super::stored::{LowRankLinear, StoredMatrix};
 
 /// An operation of a transformer. The tensors of each are named in brackets.
 #[derive(Clone, Debug)]

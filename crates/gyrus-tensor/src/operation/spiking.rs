@@ -26,7 +26,7 @@ use gyrus_kernels::spike_pooling::{spike_max_pool, spike_max_pool_backward};
 use gyrus_kernels::spikes::{pack, unpack, words};
 use rayon::prelude::*;
 
-use crate::operation::{Floats, Kept};
+use super::keep::{Floats, Kept};
 use crate::pool::filled;
 
 /// An operation in time. The tensors of each are named in brackets; `spikes` are packed.

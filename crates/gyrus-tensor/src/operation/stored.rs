@@ -10,7 +10,7 @@ use gyrus_kernels::transformer::{
 };
 use gyrus_kernels::weights::{Error, Format, Matrix, dequantize};
 
-use crate::operation::Floats;
+use super::keep::Floats;
 use crate::pool::filled;
 
 /// A matrix `[rows, columns]` in shared memory, in one of ggml's formats.
