@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use crate::{BlueprintBuilder, BlueprintError, Node, NodeKind, Shapes, inference};
+use crate::{BlueprintBuilder, Error, Node, NodeKind, Result, Shapes, inference};
 
 /// The most nodes that a blueprint may have.
 pub const MAX_NODES: usize = 10_000;
@@ -27,11 +27,7 @@ pub struct Blueprint {
 
 impl Blueprint {
     /// Checks the graph and its shapes. Edges are `(from, to)`, indices into `nodes`.
-    pub fn new(
-        name: impl Into<String>,
-        nodes: Vec<Node>,
-        edges: Vec<(usize, usize)>,
-    ) -> Result<Self, BlueprintError> {
+    pub fn new(name: impl Into<String>, nodes: Vec<Node>, edges: Vec<(usize, usize)>) -> Result<Self> {
         check_counts(nodes.len(), edges.len())?;
         check_names(&nodes)?;
         let blueprint = Self { name: name.into(), nodes, edges };
@@ -43,10 +39,10 @@ impl Blueprint {
         let sources = blueprint.sources();
         let targets = blueprint.targets();
         if let Some(node) = first_unreached(&targets, input) {
-            return Err(BlueprintError::Unreachable { node: blueprint.nodes[node].name.clone() });
+            return Err(Error::Unreachable { node: blueprint.nodes[node].name.clone() });
         }
         if let Some(node) = first_unreached(&sources, output) {
-            return Err(BlueprintError::DeadEnd { node: blueprint.nodes[node].name.clone() });
+            return Err(Error::DeadEnd { node: blueprint.nodes[node].name.clone() });
         }
         blueprint.shapes()?;
         Ok(blueprint)
@@ -131,18 +127,18 @@ impl Blueprint {
 
     /// Node indices such that every edge but [`back_edges`](Self::back_edges) leads from an earlier to a later one; among
     /// the possible orders the one closest to the order of [`nodes`](Self::nodes).
-    pub fn topological_order(&self) -> Result<Vec<usize>, BlueprintError> {
+    pub fn topological_order(&self) -> Result<Vec<usize>> {
         self.order_without(&self.back_edges().into_iter().collect())
     }
 
     /// Refuses cycles that no node with a state in time is part of: without it an output would be its own cause.
-    fn check_cycles(&self) -> Result<(), BlueprintError> {
+    fn check_cycles(&self) -> Result<()> {
         let stateful = |&&(from, _): &&(usize, usize)| self.nodes[from].kind.has_state();
         self.order_without(&self.edges.iter().filter(stateful).copied().collect()).map(drop)
     }
 
     /// A topological order when some edges do not count.
-    fn order_without(&self, left_out: &HashSet<(usize, usize)>) -> Result<Vec<usize>, BlueprintError> {
+    fn order_without(&self, left_out: &HashSet<(usize, usize)>) -> Result<Vec<usize>> {
         let mut targets = vec![Vec::new(); self.nodes.len()];
         let mut waiting_for = vec![0usize; self.nodes.len()];
         for edge @ &(from, to) in &self.edges {
@@ -170,18 +166,13 @@ impl Blueprint {
     }
 
     /// The input and output shape of every node, its parameters and its work, inferred from the Input's shape.
-    pub fn shapes(&self) -> Result<Shapes, BlueprintError> {
+    pub fn shapes(&self) -> Result<Shapes> {
         inference::infer(self)
     }
 
     /// Names a cycle. Every node that still waits has a source that still waits, so walking back over such
     /// sources must meet a node again.
-    fn cycle(
-        &self,
-        stuck: usize,
-        waiting_for: &[usize],
-        left_out: &HashSet<(usize, usize)>,
-    ) -> BlueprintError {
+    fn cycle(&self, stuck: usize, waiting_for: &[usize], left_out: &HashSet<(usize, usize)>) -> Error {
         let mut sources = self.sources();
         for (to, sources) in sources.iter_mut().enumerate() {
             sources.retain(|&from| !left_out.contains(&(from, to)));
@@ -203,73 +194,64 @@ impl Blueprint {
         if let Some(first) = (0..path.len()).min_by_key(|&place| path[place]) {
             path.rotate_left(first);
         }
-        BlueprintError::Cycle { nodes: path.iter().map(|&node| self.nodes[node].name.clone()).collect() }
+        Error::Cycle { nodes: path.iter().map(|&node| self.nodes[node].name.clone()).collect() }
     }
 
-    fn check_edges(&self) -> Result<(), BlueprintError> {
+    fn check_edges(&self) -> Result<()> {
         let mut seen = HashSet::new();
         for &(from, to) in &self.edges {
             let (Some(source), Some(target)) = (self.nodes.get(from), self.nodes.get(to)) else {
-                return Err(BlueprintError::EdgeOutOfRange { from, to, nodes: self.nodes.len() });
+                return Err(Error::EdgeOutOfRange { from, to, nodes: self.nodes.len() });
             };
             if !seen.insert((from, to)) {
-                return Err(BlueprintError::DuplicateEdge {
-                    from: source.name.clone(),
-                    to: target.name.clone(),
-                });
+                return Err(Error::DuplicateEdge { from: source.name.clone(), to: target.name.clone() });
             }
         }
         Ok(())
     }
 
-    fn check_ends(&self, input: usize, output: usize) -> Result<(), BlueprintError> {
+    fn check_ends(&self, input: usize, output: usize) -> Result<()> {
         for &(from, to) in &self.edges {
             let (source, target) = (&self.nodes[from], &self.nodes[to]);
             if to == input {
-                return Err(BlueprintError::EdgeIntoInput {
-                    node: target.name.clone(),
-                    from: source.name.clone(),
-                });
+                return Err(Error::EdgeIntoInput { node: target.name.clone(), from: source.name.clone() });
             }
             if from == output {
-                return Err(BlueprintError::EdgeFromOutput {
-                    node: source.name.clone(),
-                    to: target.name.clone(),
-                });
+                return Err(Error::EdgeFromOutput { node: source.name.clone(), to: target.name.clone() });
             }
         }
         Ok(())
     }
 
     /// The index of the only node of a kind.
-    fn only(&self, is_it: impl Fn(&NodeKind) -> bool, kind: &'static str) -> Result<usize, BlueprintError> {
+    fn only(&self, is_it: impl Fn(&NodeKind) -> bool, kind: &'static str) -> Result<usize> {
         let mut found =
             self.nodes.iter().enumerate().filter(|(_, node)| is_it(&node.kind)).map(|(index, _)| index);
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only),
-            (Some(first), Some(second)) => Err(BlueprintError::Several {
+            (Some(first), Some(second)) => Err(Error::Several {
                 kind,
                 first: self.nodes[first].name.clone(),
                 second: self.nodes[second].name.clone(),
             }),
-            (None, _) => Err(BlueprintError::Missing { kind }),
+            (None, _) => Err(Error::Missing { kind }),
         }
     }
 }
 
 /// Refuses graphs beyond [`MAX_NODES`] and [`MAX_EDGES`], before any work is spent on them.
-pub(crate) fn check_counts(nodes: usize, edges: usize) -> Result<(), BlueprintError> {
+pub(crate) fn check_counts(nodes: usize, edges: usize) -> Result<()> {
     if nodes > MAX_NODES {
-        return Err(BlueprintError::TooManyNodes { count: nodes, limit: MAX_NODES });
+        return Err(Error::TooManyNodes { count: nodes, limit: MAX_NODES });
     }
     if edges > MAX_EDGES {
-        return Err(BlueprintError::TooManyEdges { count: edges, limit: MAX_EDGES });
+        return Err(Error::TooManyEdges { count: edges, limit: MAX_EDGES });
     }
     Ok(())
 }
 
 /// Names become parts of file entries (`<node>.weight`) and paths in `.nir`, where `/` separates.
-fn check_names(nodes: &[Node]) -> Result<(), BlueprintError> {
+fn check_names(nodes: &[Node]) -> Result<()> {
     let mut places = HashMap::new();
     for (index, Node { name, .. }) in nodes.iter().enumerate() {
         let problem = if name.is_empty() {
@@ -284,10 +266,10 @@ fn check_names(nodes: &[Node]) -> Result<(), BlueprintError> {
             None
         };
         if let Some(problem) = problem {
-            return Err(BlueprintError::InvalidName { name: name.clone(), problem, limit: MAX_NAME_BYTES });
+            return Err(Error::InvalidName { name: name.clone(), problem, limit: MAX_NAME_BYTES });
         }
         if let Some(first) = places.insert(name.as_str(), index) {
-            return Err(BlueprintError::DuplicateName { node: name.clone(), first, second: index });
+            return Err(Error::DuplicateName { node: name.clone(), first, second: index });
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
+use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 
 /// Made by [`Blueprint::builder`]. Mistakes are reported by [`build`](Self::build).
 ///
@@ -18,7 +18,7 @@ use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
 ///     .edge("input", "relu")
 ///     .build()?;
 /// assert_eq!(blueprint.sources()[blueprint.index_of("relu").unwrap()].len(), 2);
-/// # Ok::<(), gyrus_blueprint::BlueprintError>(())
+/// # Ok::<(), gyrus_blueprint::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
@@ -73,7 +73,7 @@ impl BlueprintBuilder {
     }
 
     /// Adds the Output, named `output` and fed by the current node, unless there is one; then checks the whole.
-    pub fn build(self) -> Result<Blueprint, BlueprintError> {
+    pub fn build(self) -> Result<Blueprint> {
         let has_output = self.nodes.iter().any(|node| node.kind == NodeKind::Output);
         let complete = if has_output { self } else { self.node("output", NodeKind::Output) };
         let edges = resolve(&complete.nodes, &complete.edges)?;
@@ -82,15 +82,12 @@ impl BlueprintBuilder {
 }
 
 /// Turns the names of edges into indices.
-pub(crate) fn resolve(
-    nodes: &[Node],
-    edges: &[(String, String)],
-) -> Result<Vec<(usize, usize)>, BlueprintError> {
+pub(crate) fn resolve(nodes: &[Node], edges: &[(String, String)]) -> Result<Vec<(usize, usize)>> {
     crate::blueprint::check_counts(nodes.len(), edges.len())?;
     let places: HashMap<&str, usize> =
         nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect();
     let place = |name: &String, (from, to): &(String, String)| {
-        places.get(name.as_str()).copied().ok_or_else(|| BlueprintError::UnknownEdgeEnd {
+        places.get(name.as_str()).copied().ok_or_else(|| Error::UnknownEdgeEnd {
             from: from.clone(),
             to: to.clone(),
             missing: name.clone(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::layout::{BOX_HEIGHT, BOX_WIDTH, Layout};
-use crate::{Blueprint, BlueprintError, Conv1d, Conv2d, NodeKind, Padding, Pool2d, Shapes};
+use crate::{Blueprint, Conv1d, Conv2d, NodeKind, Padding, Pool2d, Result, Shapes};
 
 /// Text and lines take the page's colour; the kinds' own colours are read on white and on black.
 const STYLE: &str = "
@@ -29,7 +29,7 @@ const SUM_RADIUS: usize = 7;
 
 /// Draws the blueprint as a self-contained SVG picture, from the Input at the top to the Output at the bottom:
 /// one box for each node with its name, kind, output shape and number of trained parameters.
-pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
+pub fn svg(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let layout = Layout::new(blueprint, shapes.order());
     let sums: Vec<bool> = blueprint.sources().iter().map(|sources| sources.len() > 1).collect();
@@ -117,7 +117,7 @@ fn edge_path(layout: &Layout, edge: usize, from: usize, to: usize, into_sum: boo
 
 /// The blueprint as a table for the terminal: for each node its kind, output shape, trained parameters and
 /// multiply-accumulates for one sample; what feeds it too, where that is not simply the line above.
-pub fn text(blueprint: &Blueprint) -> Result<String, BlueprintError> {
+pub fn text(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let sources = blueprint.sources();
     let order = shapes.order();

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 
 use crate::Shape;
 
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why a blueprint was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The fields are what the texts say.
-pub enum BlueprintError {
+pub enum Error {
     #[error("the blueprint has {count} nodes; at most {limit} are accepted")]
     TooManyNodes { count: usize, limit: usize },
     #[error("the blueprint has {count} edges; at most {limit} are accepted")]
@@ -117,13 +120,13 @@ pub enum BlueprintError {
     #[error("line {line}, column {column}: {}{message}", node_text(.node))]
     Toml { line: usize, column: usize, node: Option<String>, message: String },
     #[error("line {line}, column {column}: {source}")]
-    At { line: usize, column: usize, source: Box<BlueprintError> },
+    At { line: usize, column: usize, source: Box<Error> },
     #[error("the blueprint cannot be written as TOML: {source}")]
     Write { source: toml::ser::Error },
     #[error("cannot read {}: {source}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
-    InFile { path: PathBuf, source: Box<BlueprintError> },
+    InFile { path: PathBuf, source: Box<Error> },
 
     #[error("the file is {bytes} bytes long; at most {limit} are read as NIR")]
     NirTooLarge { bytes: u64, limit: u64 },
@@ -156,7 +159,7 @@ pub enum BlueprintError {
     UnknownPreset { name: String, known: &'static [&'static str] },
 }
 
-impl BlueprintError {
+impl Error {
     /// The node that has to be changed, where there is one.
     pub fn node(&self) -> Option<&str> {
         match self {

@@ -34,7 +34,7 @@ use serde::de::value::StrDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::{Blueprint, BlueprintError, Node, NodeKind};
+use crate::{Blueprint, Error, Node, NodeKind, Result};
 
 type IntoBareName<'a> = StrDeserializer<'a, serde::de::value::Error>;
 
@@ -43,10 +43,10 @@ pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
 impl Blueprint {
     /// Reads a blueprint from a TOML file. Errors name the file.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, BlueprintError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let unreadable = |source| BlueprintError::Read { path: path.to_owned(), source };
-        let in_file = |source| BlueprintError::InFile { path: path.to_owned(), source: Box::new(source) };
+        let unreadable = |source| Error::Read { path: path.to_owned(), source };
+        let in_file = |source| Error::InFile { path: path.to_owned(), source: Box::new(source) };
         let file = File::open(path).map_err(unreadable)?;
         let announced = file.metadata().map_err(unreadable)?.len();
         check_length(announced).map_err(in_file)?;
@@ -57,7 +57,7 @@ impl Blueprint {
     }
 
     /// Reads a blueprint from TOML and checks it.
-    pub fn from_toml(text: &str) -> Result<Self, BlueprintError> {
+    pub fn from_toml(text: &str) -> Result<Self> {
         check_length(text.len() as u64)?;
         let document = DeTable::parse(text).map_err(|error| described(text, None, &error))?.into_inner();
         let mut name = None;
@@ -95,8 +95,7 @@ impl Blueprint {
         indices.and_then(|edges| Self::new(name, nodes, edges)).map_err(|error| {
             let node = error.node().and_then(|node| names.iter().rposition(|name| name == node));
             let edge = match &error {
-                BlueprintError::UnknownEdgeEnd { from, to, .. }
-                | BlueprintError::DuplicateEdge { from, to } => {
+                Error::UnknownEdgeEnd { from, to, .. } | Error::DuplicateEdge { from, to } => {
                     edge_names.iter().rposition(|(source, target)| source == from && target == to)
                 }
                 _ => None,
@@ -106,14 +105,14 @@ impl Blueprint {
                 None => error,
                 Some(span) => {
                     let (line, column) = line_and_column(text, span.start);
-                    BlueprintError::At { line, column, source: Box::new(error) }
+                    Error::At { line, column, source: Box::new(error) }
                 }
             }
         })
     }
 
     /// Writes the blueprint as TOML.
-    pub fn to_toml(&self) -> Result<String, BlueprintError> {
+    pub fn to_toml(&self) -> Result<String> {
         let mut text = format!("name = {}\n", quoted(&self.name));
         if self.edges() != chain(self.nodes().len()) {
             text.push_str("edges = [\n");
@@ -124,8 +123,7 @@ impl Blueprint {
             text.push_str("]\n");
         }
         for node in self.nodes() {
-            let kind =
-                toml::Value::try_from(&node.kind).map_err(|source| BlueprintError::Write { source })?;
+            let kind = toml::Value::try_from(&node.kind).map_err(|source| Error::Write { source })?;
             let mut table = toml::Table::new();
             table.insert("name".to_owned(), node.name.clone().into());
             table.insert("kind".to_owned(), node.kind.name().into());
@@ -137,7 +135,7 @@ impl Blueprint {
                     }
                 }
             }
-            let written = toml::to_string(&table).map_err(|source| BlueprintError::Write { source })?;
+            let written = toml::to_string(&table).map_err(|source| Error::Write { source })?;
             text.push_str("\n[[node]]\n");
             text.push_str(&written);
         }
@@ -151,9 +149,9 @@ fn chain(nodes: usize) -> Vec<(usize, usize)> {
     (1..nodes).map(|node| (node - 1, node)).collect()
 }
 
-fn check_length(bytes: u64) -> Result<(), BlueprintError> {
+fn check_length(bytes: u64) -> Result<()> {
     if bytes > MAX_FILE_BYTES {
-        return Err(BlueprintError::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
+        return Err(Error::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
     }
     Ok(())
 }
@@ -164,10 +162,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// The nodes of `[[node]]`, each with the place where it stands.
-fn read_nodes(
-    text: &str,
-    value: Spanned<DeValue<'_>>,
-) -> Result<(Vec<Node>, Vec<Range<usize>>), BlueprintError> {
+fn read_nodes(text: &str, value: Spanned<DeValue<'_>>) -> Result<(Vec<Node>, Vec<Range<usize>>)> {
     let span = value.span();
     let DeValue::Array(tables) = value.into_inner() else {
         return Err(at(text, span, None, "`node` must be written as [[node]] tables".to_owned()));
@@ -182,7 +177,7 @@ fn read_nodes(
     Ok((nodes, spans))
 }
 
-fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node, BlueprintError> {
+fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node> {
     let span = value.span();
     let DeValue::Table(table) = value.into_inner() else {
         return Err(at(text, span, None, "a node must be a table".to_owned()));
@@ -227,16 +222,12 @@ fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node, BlueprintE
 }
 
 /// Reads one value; a mistake in it is reported where it stands.
-fn read<'de, T: Deserialize<'de>>(
-    text: &str,
-    node: Option<&str>,
-    value: Spanned<DeValue<'de>>,
-) -> Result<T, BlueprintError> {
+fn read<'de, T: Deserialize<'de>>(text: &str, node: Option<&str>, value: Spanned<DeValue<'de>>) -> Result<T> {
     T::deserialize(ValueDeserializer::from(value)).map_err(|error| described(text, node, &error))
 }
 
 /// A mistake that serde found, in the words of a blueprint instead of Rust's.
-fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> BlueprintError {
+fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> Error {
     let message = error
         .message()
         .replace("unknown variant", "unknown kind")
@@ -245,9 +236,9 @@ fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> Bluepri
     at(text, error.span().unwrap_or(0..0), node.map(str::to_owned), message)
 }
 
-fn at(text: &str, span: Range<usize>, node: Option<String>, message: String) -> BlueprintError {
+fn at(text: &str, span: Range<usize>, node: Option<String>, message: String) -> Error {
     let (line, column) = line_and_column(text, span.start);
-    BlueprintError::Toml { line, column, node, message }
+    Error::Toml { line, column, node, message }
 }
 
 /// Both counted from 1; the column in characters.

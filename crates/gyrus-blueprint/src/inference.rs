@@ -7,7 +7,7 @@
 
 use crate::neuron::Neuron;
 use crate::{
-    Blueprint, BlueprintError, Conv1d, Conv2d, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Pool2d,
+    Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Pool2d, Result,
     Shape, Shapes,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
 /// Infers every node in topological order.
-pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes, BlueprintError> {
+pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes> {
     let nodes = blueprint.nodes();
     let sources = blueprint.sources();
     let order = blueprint.topological_order()?;
@@ -41,16 +41,16 @@ fn sum_of_sources(
     node: &Node,
     sources: &[usize],
     inferred: &[Option<NodeShapes>],
-) -> Result<Shape, BlueprintError> {
+) -> Result<Shape> {
     let name = |source: usize| blueprint.nodes()[source].name.clone();
     let mut shapes =
         sources.iter().filter_map(|&source| inferred[source].as_ref().map(|shapes| (source, &shapes.output)));
     let Some((first, first_shape)) = shapes.next() else {
-        return Err(BlueprintError::Unreachable { node: node.name.clone() });
+        return Err(Error::Unreachable { node: node.name.clone() });
     };
     match shapes.find(|(_, shape)| *shape != first_shape) {
         None => Ok(first_shape.clone()),
-        Some((second, second_shape)) => Err(BlueprintError::SumMismatch {
+        Some((second, second_shape)) => Err(Error::SumMismatch {
             node: node.name.clone(),
             first: name(first),
             first_shape: first_shape.clone(),
@@ -85,7 +85,7 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    fn infer(&self) -> Result<NodeShapes, BlueprintError> {
+    fn infer(&self) -> Result<NodeShapes> {
         let input = self.input;
         let same = || (input.clone(), Vec::new(), 0);
         let (output, parameters, multiply_accumulates) = match &self.node.kind {
@@ -198,11 +198,7 @@ impl Rule<'_> {
         Ok(NodeShapes { input: input.clone(), output, parameters, multiply_accumulates })
     }
 
-    fn affine(
-        &self,
-        out_features: usize,
-        bias: bool,
-    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+    fn affine(&self, out_features: usize, bias: bool) -> Result<(Shape, Vec<ParameterSpec>, u64)> {
         self.whole("out_features", out_features, 1)?;
         let &[in_features] = &self.input[..] else {
             return Err(self.wrong_rank("[features]", FLATTEN_HINT));
@@ -221,14 +217,14 @@ impl Rule<'_> {
         &self,
         window: &Window<AXES>,
         filters: &Filters,
-    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+    ) -> Result<(Shape, Vec<ParameterSpec>, u64)> {
         self.whole("out_channels", filters.out_channels, 1)?;
         self.whole("groups", filters.groups, 1)?;
         let output = self.slide(window, filters.out_channels)?;
         let in_channels = self.input[0];
         for (channels, which) in [(in_channels, "input"), (filters.out_channels, "output")] {
             if channels % filters.groups != 0 {
-                return Err(BlueprintError::GroupsDoNotDivide {
+                return Err(Error::GroupsDoNotDivide {
                     node: self.node.name.clone(),
                     kind: self.node.kind.name(),
                     groups: filters.groups,
@@ -250,7 +246,7 @@ impl Rule<'_> {
         Ok((output, parameters, products))
     }
 
-    fn pool(&self, pool: &Pool2d) -> Result<Shape, BlueprintError> {
+    fn pool(&self, pool: &Pool2d) -> Result<Shape> {
         let Pool2d { kernel, stride, padding } = *pool;
         let window = Window { kernel, stride, padding: Padding::Explicit(padding), dilation: [1; 2] };
         let channels = self.input[0];
@@ -258,7 +254,7 @@ impl Rule<'_> {
         for (&padding, &kernel) in padding.iter().zip(&kernel) {
             // A window must not lie in the padding alone: it would have no maximum.
             if padding > kernel / 2 {
-                return Err(BlueprintError::PoolPaddingTooLarge {
+                return Err(Error::PoolPaddingTooLarge {
                     node: self.node.name.clone(),
                     kind: self.node.kind.name(),
                     padding,
@@ -270,11 +266,7 @@ impl Rule<'_> {
     }
 
     /// `[channels, ...]` with the outputs of the window along each axis.
-    fn slide<const AXES: usize>(
-        &self,
-        window: &Window<AXES>,
-        channels: usize,
-    ) -> Result<Shape, BlueprintError> {
+    fn slide<const AXES: usize>(&self, window: &Window<AXES>, channels: usize) -> Result<Shape> {
         for axis in 0..AXES {
             self.whole("kernel", window.kernel[axis], 1)?;
             self.whole("stride", window.stride[axis], 1)?;
@@ -282,7 +274,7 @@ impl Rule<'_> {
             match window.padding {
                 Padding::Explicit(each) => self.whole("padding", each[axis], 0)?,
                 Padding::Same if window.stride[axis] != 1 => {
-                    return Err(BlueprintError::SamePaddingWithStride {
+                    return Err(Error::SamePaddingWithStride {
                         node: self.node.name.clone(),
                         kind: self.node.kind.name(),
                         stride: window.stride[axis],
@@ -298,7 +290,7 @@ impl Rule<'_> {
         if self.input.len() != AXES + 1 {
             return Err(self.wrong_rank(expected, NO_HINT));
         }
-        let too_large = |span, padded, axis: usize| BlueprintError::KernelTooLarge {
+        let too_large = |span, padded, axis: usize| Error::KernelTooLarge {
             node: self.node.name.clone(),
             kind: self.node.kind.name(),
             axis: axes[axis],
@@ -322,12 +314,12 @@ impl Rule<'_> {
         Ok(Shape::from(extents))
     }
 
-    fn flatten(&self, start: usize, end: Option<usize>) -> Result<Shape, BlueprintError> {
+    fn flatten(&self, start: usize, end: Option<usize>) -> Result<Shape> {
         let end = end.unwrap_or(self.input.len() - 1);
         self.axis(start)?;
         self.axis(end)?;
         if end < start {
-            return Err(BlueprintError::AxesReversed {
+            return Err(Error::AxesReversed {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 start,
@@ -343,7 +335,7 @@ impl Rule<'_> {
     }
 
     /// The constants that live beside the blueprint, after checking all of them.
-    fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>, BlueprintError> {
+    fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>> {
         for &(name, value) in &neuron.constants {
             if name.starts_with("tau_") {
                 self.positive(name, value)?;
@@ -357,7 +349,7 @@ impl Rule<'_> {
             self.number("v_reset", reset, reset < threshold, "a finite number below v_threshold")?;
         }
         if let Some(unknown) = neuron.per_neuron.iter().chain(neuron.learned).find(|name| !neuron.has(name)) {
-            return Err(BlueprintError::UnknownConstant {
+            return Err(Error::UnknownConstant {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 constant: unknown.clone(),
@@ -378,49 +370,43 @@ impl Rule<'_> {
             .collect())
     }
 
-    fn positive(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+    fn positive(&self, field: &'static str, got: f64) -> Result<()> {
         self.number(field, got, got > 0.0, "a finite number above 0")
     }
 
-    fn finite(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+    fn finite(&self, field: &'static str, got: f64) -> Result<()> {
         self.number(field, got, true, "a finite number")
     }
 
-    fn number(
-        &self,
-        field: &'static str,
-        got: f64,
-        in_range: bool,
-        expected: &'static str,
-    ) -> Result<(), BlueprintError> {
+    fn number(&self, field: &'static str, got: f64, in_range: bool, expected: &'static str) -> Result<()> {
         if got.is_finite() && in_range {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::NumberOutOfRange { node, kind, field, got, expected })
+        Err(Error::NumberOutOfRange { node, kind, field, got, expected })
     }
 
-    fn whole(&self, field: &'static str, got: usize, least: usize) -> Result<(), BlueprintError> {
+    fn whole(&self, field: &'static str, got: usize, least: usize) -> Result<()> {
         if (least..=MAX_ELEMENTS).contains(&got) {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::IntegerOutOfRange { node, kind, field, got, least, most: MAX_ELEMENTS })
+        Err(Error::IntegerOutOfRange { node, kind, field, got, least, most: MAX_ELEMENTS })
     }
 
-    fn axis(&self, axis: usize) -> Result<(), BlueprintError> {
+    fn axis(&self, axis: usize) -> Result<()> {
         if axis < self.input.len() {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::AxisOutOfRange { node, kind, axis, input: self.input.clone() })
+        Err(Error::AxisOutOfRange { node, kind, axis, input: self.input.clone() })
     }
 
     /// The number of elements, at most [`MAX_ELEMENTS`].
-    fn elements(&self, what: &'static str, shape: &Shape) -> Result<u64, BlueprintError> {
+    fn elements(&self, what: &'static str, shape: &Shape) -> Result<u64> {
         match shape.elements() {
             Some(elements) if elements <= MAX_ELEMENTS => Ok(elements as u64),
-            _ => Err(BlueprintError::TooLarge {
+            _ => Err(Error::TooLarge {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 what,
@@ -430,8 +416,8 @@ impl Rule<'_> {
         }
     }
 
-    fn wrong_rank(&self, expected: &'static str, hint: &'static str) -> BlueprintError {
-        BlueprintError::WrongRank {
+    fn wrong_rank(&self, expected: &'static str, hint: &'static str) -> Error {
+        Error::WrongRank {
             node: self.node.name.clone(),
             kind: self.node.kind.name(),
             expected,

@@ -19,7 +19,7 @@
 //! let shapes = blueprint.shapes()?;
 //! assert_eq!(shapes.output(blueprint.index_of("conv").unwrap()).to_string(), "[8, 28, 28]");
 //! assert_eq!(shapes.trainable_parameters(), 8 * 9 + 8 + 8 * 10 + 10);
-//! # Ok::<(), gyrus_blueprint::BlueprintError>(())
+//! # Ok::<(), gyrus_blueprint::Error>(())
 //! ```
 
 mod blueprint;
@@ -41,7 +41,7 @@ mod window;
 pub use blueprint::{Blueprint, MAX_EDGES, MAX_NODES};
 pub use builder::BlueprintBuilder;
 pub use drawing::{svg, text};
-pub use error::BlueprintError;
+pub use error::{Error, Result};
 pub use file::MAX_FILE_BYTES;
 pub use geometry::{ConvolutionGeometry, Flattening, Image, PoolGeometry, Weights};
 pub use inference::MAX_ELEMENTS;

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlueprintError, Node, NodeKind};
+use crate::{Error, Node, NodeKind, Result};
 
 /// What a spike does to the membrane potential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ impl NeuronModel {
         neurons: usize,
         parameters: &Parameters,
         time: Discretization,
-    ) -> Result<Option<Self>, BlueprintError> {
+    ) -> Result<Option<Self>> {
         let Some(neuron) = node.kind.neuron() else { return Ok(None) };
         let dt = time.dt_ms;
         if !(dt.is_finite() && dt > 0.0) {
@@ -179,7 +179,7 @@ impl NeuronModel {
                 let expected = if neuron.per_neuron.iter().any(|n| n == name) { neurons } else { 1 };
                 let got = array.map(|array| array.values.len());
                 if got != Some(expected) {
-                    return Err(BlueprintError::MissingConstant {
+                    return Err(Error::MissingConstant {
                         node: node.name.clone(),
                         kind: node.kind.name(),
                         constant: name,
@@ -246,8 +246,8 @@ impl NeuronModel {
     }
 }
 
-fn out_of_range(node: &Node, field: &'static str, got: f64, expected: &'static str) -> BlueprintError {
-    BlueprintError::NumberOutOfRange { node: node.name.clone(), kind: node.kind.name(), field, got, expected }
+fn out_of_range(node: &Node, field: &'static str, got: f64, expected: &'static str) -> Error {
+    Error::NumberOutOfRange { node: node.name.clone(), kind: node.kind.name(), field, got, expected }
 }
 
 /// A spiking node's kind, seen as what all of them share.

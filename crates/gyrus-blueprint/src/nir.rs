@@ -45,7 +45,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::neuron::{Array, Discretization, Parameters};
-use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
+use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 
 pub use pixels::with_standardisation;
 pub use write::write_nir;
@@ -77,9 +77,9 @@ impl NirNetwork {
     ///
     /// # Errors
     /// If `dt_ms` is not a finite number above 0.
-    pub fn with_step(mut self, time: Discretization) -> Result<Self, BlueprintError> {
+    pub fn with_step(mut self, time: Discretization) -> Result<Self> {
         if !(time.dt_ms.is_finite() && time.dt_ms > 0.0) {
-            return Err(BlueprintError::NumberOutOfRange {
+            return Err(Error::NumberOutOfRange {
                 node: self.blueprint.name,
                 kind: "NIRGraph",
                 field: "dt_ms",
@@ -104,10 +104,10 @@ impl NirNetwork {
 ///
 /// # Errors
 /// If the file cannot be read, or for what [`read_nir`] refuses.
-pub fn load_nir(path: impl AsRef<Path>) -> Result<NirNetwork, BlueprintError> {
+pub fn load_nir(path: impl AsRef<Path>) -> Result<NirNetwork> {
     let path = path.as_ref();
-    let unreadable = |source| BlueprintError::Read { path: path.to_owned(), source };
-    let in_file = |source| BlueprintError::InFile { path: path.to_owned(), source: Box::new(source) };
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    let in_file = |source| Error::InFile { path: path.to_owned(), source: Box::new(source) };
     let file = fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     // The limit holds for what has no length of its own, too, such as a pipe.
@@ -120,10 +120,10 @@ pub fn load_nir(path: impl AsRef<Path>) -> Result<NirNetwork, BlueprintError> {
 /// # Errors
 /// If they are not HDF5, not NIR, or more than they can hold; if a node lacks a field, or a field is of the wrong type or
 /// shape or out of range; or if the graph is no valid blueprint. Each names the node or the place in the file.
-pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork, BlueprintError> {
+pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
     let length = bytes.len() as u64;
     if length > MAX_NIR_BYTES {
-        return Err(BlueprintError::NirTooLarge { bytes: length, limit: MAX_NIR_BYTES });
+        return Err(Error::NirTooLarge { bytes: length, limit: MAX_NIR_BYTES });
     }
     let mut file = hdf5::read(bytes)?;
     let version = match file.fields.remove("version").map(|field| field.data) {
@@ -131,7 +131,7 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork, BlueprintError> {
         _ => String::new(),
     };
     let Some(mut root) = file.groups.remove("node") else {
-        return Err(BlueprintError::NotNir { reason: "it has no group `node`".to_owned() });
+        return Err(Error::NotNir { reason: "it has no group `node`".to_owned() });
     };
     graph::check_graph(&mut root)?;
     let flat = graph::flatten(root)?;
@@ -164,7 +164,7 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork, BlueprintError> {
 }
 
 /// The same graph with its nodes in topological order: HDF5 lists them by name.
-fn in_working_order(blueprint: &Blueprint) -> Result<Blueprint, BlueprintError> {
+fn in_working_order(blueprint: &Blueprint) -> Result<Blueprint> {
     let order = blueprint.topological_order()?;
     let mut places = vec![0; order.len()];
     for (place, &node) in order.iter().enumerate() {
@@ -176,18 +176,14 @@ fn in_working_order(blueprint: &Blueprint) -> Result<Blueprint, BlueprintError> 
 }
 
 /// Holds the shapes that the file tells against those that follow from the Input's.
-fn check_shapes(
-    blueprint: &Blueprint,
-    parameters: &Parameters,
-    told: &HashMap<String, Told>,
-) -> Result<(), BlueprintError> {
+fn check_shapes(blueprint: &Blueprint, parameters: &Parameters, told: &HashMap<String, Told>) -> Result<()> {
     let shapes = blueprint.shapes()?;
     for (index, node) in blueprint.nodes().iter().enumerate() {
         if let Some(Told { field, shape, skip, broadcasts }) = told.get(&node.name) {
             let entering = shapes.input(index).get(*skip..).unwrap_or_default();
             let one = *broadcasts && shape.iter().product::<usize>() == 1;
             if shape != entering && !one {
-                return Err(BlueprintError::NirField {
+                return Err(Error::NirField {
                     node: node.name.clone(),
                     kind: node.kind.name().into(),
                     field: (*field).into(),
@@ -209,13 +205,13 @@ fn parameter<'a>(
     node: &Node,
     name: &'static str,
     expected: &Shape,
-) -> Result<&'a Array, BlueprintError> {
+) -> Result<&'a Array> {
     let found = parameters.get(&format!("{}.{name}", node.name));
     match found {
         Some(array) if array.shape[..] == expected[..] && Some(array.values.len()) == expected.elements() => {
             Ok(array)
         }
-        _ => Err(BlueprintError::ParameterShape {
+        _ => Err(Error::ParameterShape {
             node: node.name.clone(),
             kind: node.kind.name(),
             parameter: name,

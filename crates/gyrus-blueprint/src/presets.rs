@@ -1,6 +1,6 @@
 //! Built-in blueprints, made for any input shape that they can take.
 
-use crate::{Blueprint, BlueprintBuilder, BlueprintError, NodeKind, Padding, Shape};
+use crate::{Blueprint, BlueprintBuilder, Error, NodeKind, Padding, Result, Shape};
 
 const NAMES: [&str; 8] =
     ["digits-cnn", "mnist-cnn", "picture-cnn", "cnn", "mlp", "resnet20", "table-mlp", "perceptron"];
@@ -23,11 +23,7 @@ pub fn preset_names() -> &'static [&'static str] {
 /// - `perceptron`: one affine node, no hidden layer.
 ///
 /// The first four and `resnet20` take `[channels, height, width]`; the others flatten what is not flat.
-pub fn preset(
-    name: &str,
-    input_shape: impl Into<Shape>,
-    outputs: usize,
-) -> Result<Blueprint, BlueprintError> {
+pub fn preset(name: &str, input_shape: impl Into<Shape>, outputs: usize) -> Result<Blueprint> {
     let shape = input_shape.into();
     let flat = shape.len() == 1;
     let start = Blueprint::builder(name).input(shape);
@@ -40,7 +36,7 @@ pub fn preset(
         "resnet20" => resnet20(start),
         "table-mlp" => table_mlp(flatten_unless(flat, start)),
         "perceptron" => flatten_unless(flat, start),
-        _ => return Err(BlueprintError::UnknownPreset { name: name.to_owned(), known: &NAMES }),
+        _ => return Err(Error::UnknownPreset { name: name.to_owned(), known: &NAMES }),
     };
     builder.node("classifier", NodeKind::affine(outputs)).build()
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{
-    Blueprint, BlueprintBuilder, BlueprintError, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding,
-    Pool2d, Reset, Shape,
+    Blueprint, BlueprintBuilder, Error, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding, Pool2d,
+    Reset, Shape,
 };
 
 fn start(shape: impl Into<Shape>) -> BlueprintBuilder {
@@ -231,7 +231,7 @@ fn sizes_beyond_the_limit() {
         "node `input` (Input): its output of shape [65536, 32768, 2] has more than 2147483648 elements"
     );
     let overflowing = vec![MAX_ELEMENTS; 4];
-    assert!(matches!(start(overflowing).build(), Err(BlueprintError::TooLarge { .. })));
+    assert!(matches!(start(overflowing).build(), Err(Error::TooLarge { .. })));
     assert_eq!(
         refused([1 << 20], NodeKind::affine(1 << 12)),
         "node `n` (Affine): its weight of shape [4096, 1048576] has more than 2147483648 elements"
@@ -241,7 +241,7 @@ fn sizes_beyond_the_limit() {
         "node `n` (Conv2d): its output of shape [4096, 1024, 1024] has more than 2147483648 elements"
     );
     let huge = NodeKind::conv2d(1, MAX_ELEMENTS).dilation(MAX_ELEMENTS).padding(MAX_ELEMENTS);
-    assert!(matches!(start([1, 8, 8]).node("n", huge).build(), Err(BlueprintError::KernelTooLarge { .. })));
+    assert!(matches!(start([1, 8, 8]).node("n", huge).build(), Err(Error::KernelTooLarge { .. })));
 }
 
 #[test]

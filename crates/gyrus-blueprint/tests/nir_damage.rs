@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{
-    BlueprintError, Discretization, Integration, NirNetwork, NodeKind, load_nir, read_nir,
-};
+use gyrus_blueprint::{Discretization, Error, Integration, NirNetwork, NodeKind, load_nir, read_nir};
 use hdf5_pure::{DatasetBuilder, FileBuilder, GroupBuilder};
 
 fn golden(name: &str) -> Vec<u8> {
@@ -288,7 +286,7 @@ fn weights_that_are_only_announced() {
 
 #[test]
 fn files_of_other_kinds() {
-    assert!(matches!(read_nir(Vec::new()), Err(BlueprintError::NotNir { .. })));
+    assert!(matches!(read_nir(Vec::new()), Err(Error::NotNir { .. })));
     assert!(refused(b"PK\x03\x04 certainly no HDF5".repeat(100)).starts_with("not a NIR file: "));
     let mut other = FileBuilder::new();
     other.create_dataset("temperature").with_f64_data(&[1.0]);

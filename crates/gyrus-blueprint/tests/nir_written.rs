@@ -11,8 +11,8 @@ mod in_nir;
 use std::path::PathBuf;
 
 use gyrus_blueprint::{
-    Array, Blueprint, BlueprintError, Conv2d, Discretization, Integration, Node, NodeKind, Padding,
-    Parameters, Pool2d, read_nir, with_standardisation, write_nir,
+    Array, Blueprint, Conv2d, Discretization, Error, Integration, Node, NodeKind, Padding, Parameters,
+    Pool2d, read_nir, with_standardisation, write_nir,
 };
 use in_nir::in_nir;
 use proptest::prelude::*;
@@ -294,7 +294,7 @@ fn kinds_that_nir_lacks_are_named() {
     );
     let error = |blueprint: &Blueprint| {
         let error = write_nir(blueprint, &parameters(blueprint), Discretization::default()).unwrap_err();
-        assert!(matches!(error, BlueprintError::NoNirForm { .. }), "{error}");
+        assert!(matches!(error, Error::NoNirForm { .. }), "{error}");
         error.to_string()
     };
     assert_eq!(

@@ -21,7 +21,7 @@ mod step;
 mod stimulus;
 mod weights;
 
-pub use error::EventsError;
+pub use error::{Error, Result};
 pub use network::{EventNetwork, EventState, NodeRecord, Outcome, Recorded};
 pub use step::NodeCounts;
 pub use stimulus::{Stimulus, StimulusKind};

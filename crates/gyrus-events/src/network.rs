@@ -9,12 +9,12 @@
 use gyrus_blueprint::{Blueprint, Discretization, Parameters};
 use rayon::prelude::*;
 
-use crate::EventsError;
 use crate::pipeline;
 use crate::plan::{Unit, Work, compile};
 use crate::signal::Form;
 use crate::step::{NodeCounts, Program, UnitState};
 use crate::stimulus::{Stimulus, StimulusKind};
+use crate::{Error, Result};
 
 /// What neurons put out at every step.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl EventNetwork {
         parameters: &Parameters,
         time: Discretization,
         stimulus: StimulusKind,
-    ) -> Result<Self, EventsError> {
+    ) -> Result<Self> {
         let form = match stimulus {
             StimulusKind::Constant | StimulusKind::Once => Form::Constant,
             StimulusKind::Frames => Form::Dense,
@@ -129,7 +129,7 @@ impl EventNetwork {
         stimulus: Stimulus<'_>,
         steps: usize,
         record: bool,
-    ) -> Result<Outcome, EventsError> {
+    ) -> Result<Outcome> {
         self.check(stimulus, steps)?;
         if self.pipelined
             && !record
@@ -152,7 +152,7 @@ impl EventNetwork {
         stimulus: Stimulus<'_>,
         steps: usize,
         record: bool,
-    ) -> Result<Outcome, EventsError> {
+    ) -> Result<Outcome> {
         let mut counts = self.program.no_counts();
         let mut records = if record { self.empty_records() } else { Vec::new() };
         self.program.begin(&mut state.units);
@@ -187,12 +187,7 @@ impl EventNetwork {
     ///
     /// # Errors
     /// As [`EventNetwork::run`]; of several errors the first sample's.
-    pub fn run_all(
-        &self,
-        stimuli: &[Stimulus<'_>],
-        steps: usize,
-        record: bool,
-    ) -> Result<Vec<Outcome>, EventsError> {
+    pub fn run_all(&self, stimuli: &[Stimulus<'_>], steps: usize, record: bool) -> Result<Vec<Outcome>> {
         let run = |state: &mut EventState, stimulus: &Stimulus<'_>| {
             self.check(*stimulus, steps)?;
             self.run_in_turn(state, *stimulus, steps, record)
@@ -201,7 +196,7 @@ impl EventNetwork {
         outcomes.into_iter().collect()
     }
 
-    fn check(&self, stimulus: Stimulus<'_>, steps: usize) -> Result<(), EventsError> {
+    fn check(&self, stimulus: Stimulus<'_>, steps: usize) -> Result<()> {
         let words = self.program.inputs.div_ceil(u32::BITS as usize);
         let (kind, got, one) = match stimulus {
             Stimulus::Constant(x) => (StimulusKind::Constant, x.len(), Some(self.program.inputs)),
@@ -210,9 +205,11 @@ impl EventNetwork {
             Stimulus::Spikes(bits) => (StimulusKind::Spikes, bits.len(), steps.checked_mul(words)),
         };
         if kind != self.program.stimulus {
-            let (got, expected) =
-                (format!("the kind {kind:?}"), format!("{:?}, as the network was made for", self.program.stimulus));
-            return Err(EventsError::Given { what: "the sample", got, expected });
+            let (got, expected) = (
+                format!("the kind {kind:?}"),
+                format!("{:?}, as the network was made for", self.program.stimulus),
+            );
+            return Err(Error::Given { what: "the sample", got, expected });
         }
         if one != Some(got) {
             let what = if kind == StimulusKind::Spikes { "words" } else { "numbers" };
@@ -221,7 +218,7 @@ impl EventNetwork {
                 StimulusKind::Frames => format!("{} for each of {steps} steps", self.program.inputs),
                 StimulusKind::Spikes => format!("{words} for each of {steps} steps"),
             };
-            return Err(EventsError::Given { what: "the sample", got: format!("{got} {what}"), expected });
+            return Err(Error::Given { what: "the sample", got: format!("{got} {what}"), expected });
         }
         // Bits beyond the last element would be events of no one.
         let beyond = u32::MAX.checked_shl((self.program.inputs % u32::BITS as usize) as u32).unwrap_or(0);
@@ -230,7 +227,7 @@ impl EventNetwork {
             && let Some(step) = bits.chunks_exact(words).position(|row| row[words - 1] & beyond != 0)
         {
             let got = format!("a spike beyond element {} at step {step}", self.program.inputs - 1);
-            return Err(EventsError::Given { what: "the sample", got, expected: "zeros there".to_owned() });
+            return Err(Error::Given { what: "the sample", got, expected: "zeros there".to_owned() });
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use gyrus_blueprint::{
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::pooling::Pooling;
 
-use crate::EventsError;
 use crate::layer::Layer;
 use crate::membrane::Neurons;
 use crate::signal::Form;
 use crate::weights::{Synapses, Weights, bias_row};
+use crate::{Error, Result};
 
 /// What a unit does.
 pub(crate) enum Work {
@@ -75,7 +75,7 @@ pub(crate) fn compile(
     parameters: &Parameters,
     time: Discretization,
     stimulus: Form,
-) -> Result<Vec<Unit>, EventsError> {
+) -> Result<Vec<Unit>> {
     let shapes = blueprint.shapes()?;
     let mut compiler = Compiler {
         blueprint,
@@ -111,13 +111,13 @@ pub(crate) fn compile(
 }
 
 impl Compiler<'_> {
-    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, EventsError> {
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T> {
         let node = &self.blueprint.nodes()[node];
-        Err(EventsError::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
+        Err(Error::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
     }
 
     /// A stored parameter of the size that the blueprint says; `None` if the node has no such parameter.
-    fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>, EventsError> {
+    fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>> {
         let Some(spec) = self.shapes.parameters(node).iter().find(|spec| spec.name == name) else {
             return Ok(None);
         };
@@ -126,12 +126,12 @@ impl Compiler<'_> {
         let expected = spec.elements();
         if values.len() as u64 != expected {
             let (got, expected) = (values.len(), usize::try_from(expected).unwrap_or(usize::MAX));
-            return Err(EventsError::Parameter { name: full, got, expected, shape: spec.shape.clone() });
+            return Err(Error::Parameter { name: full, got, expected, shape: spec.shape.clone() });
         }
         Ok(Some(values))
     }
 
-    fn node(&mut self, node: usize, stimulus: Form) -> Result<(), EventsError> {
+    fn node(&mut self, node: usize, stimulus: Form) -> Result<()> {
         let elements = |shape: &Shape| shape.iter().product::<usize>();
         let (inputs, outputs) = (elements(self.shapes.input(node)), elements(self.shapes.output(node)));
         let forward: Vec<usize> = self.sources[node]
@@ -178,7 +178,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn work(&self, node: usize, input: Form, outputs: usize) -> Result<(Work, Form), EventsError> {
+    fn work(&self, node: usize, input: Form, outputs: usize) -> Result<(Work, Form)> {
         let kind = &self.blueprint.nodes()[node].kind;
         let shape = self.shapes.input(node);
         let image = Image::of(shape);
@@ -288,20 +288,14 @@ impl Compiler<'_> {
         window: Convolution,
         input: Form,
         outputs: usize,
-    ) -> Result<(Work, Form), EventsError> {
+    ) -> Result<(Work, Form)> {
         let Some(weight) = self.parameter(node, "weight")? else {
             return self.refuse(node, "it has no weight");
         };
         self.synapses(node, Weights::convolution(weight, window, input), input, outputs)
     }
 
-    fn synapses(
-        &self,
-        node: usize,
-        weights: Weights,
-        input: Form,
-        outputs: usize,
-    ) -> Result<(Work, Form), EventsError> {
+    fn synapses(&self, node: usize, weights: Weights, input: Form, outputs: usize) -> Result<(Work, Form)> {
         let bias = self.parameter(node, "bias")?.map(<[f32]>::to_vec);
         let bias_row = bias_row(bias.as_deref().unwrap_or_default(), outputs);
         let dense_products = self.shapes.node(node).multiply_accumulates;

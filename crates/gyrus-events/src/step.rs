@@ -5,13 +5,13 @@ use gyrus_kernels::elementwise::add;
 use gyrus_kernels::events::list_spikes;
 use gyrus_kernels::spikes;
 
-use crate::EventsError;
 use crate::layer::Memory;
 use crate::membrane::{Current, Membranes};
 use crate::plan::{Unit, Work};
 use crate::signal::{Form, Signal};
 use crate::stimulus::{Stimulus, StimulusKind, enter};
 use crate::weights::{Sums, Synapses};
+use crate::{Error, Result};
 
 /// What a node executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Program {
         stimulus: Stimulus<'_>,
         step: usize,
         counts: &mut [NodeCounts],
-    ) -> Result<(), EventsError> {
+    ) -> Result<()> {
         let unit = &self.units[index];
         let mut row = std::mem::take(&mut states[index].row);
         if !unit.is_alone() && !self.rests(unit, step) {
@@ -144,7 +144,7 @@ impl Program {
         sources: impl Iterator<Item = &'a UnitState> + Clone,
         (stimulus, step): (Stimulus<'_>, usize),
         counts: &mut [NodeCounts],
-    ) -> Result<(), EventsError> {
+    ) -> Result<()> {
         let signals = sources.map(|source| &source.out);
         if !unit.is_alone() && !self.rests(unit, step) {
             let mut row = std::mem::take(&mut own.row);
@@ -163,7 +163,7 @@ impl Program {
         stimulus: Stimulus<'_>,
         step: usize,
         counts: &mut [NodeCounts],
-    ) -> Result<(), EventsError> {
+    ) -> Result<()> {
         if self.rests(unit, step) {
             if self.stimulus == StimulusKind::Once && step == 1 {
                 own.out.row.fill(0.0);
@@ -213,7 +213,7 @@ impl Program {
         own: &mut UnitState,
         step: usize,
         counts: &mut [NodeCounts],
-    ) -> Result<(), EventsError> {
+    ) -> Result<()> {
         let summed = Signal { row: std::mem::take(&mut own.row), ..Signal::default() };
         let from = source.unwrap_or(&summed);
         let mut row_for_events = Vec::new();
@@ -257,7 +257,7 @@ impl Program {
                     }
                 };
                 let updates = neurons.step(current, &mut own.membranes, &mut own.out.row);
-                let updates = updates.map_err(|neuron| EventsError::NotFinite {
+                let updates = updates.map_err(|neuron| Error::NotFinite {
                     node: self.names[unit.node].clone(),
                     step: step as u64,
                     neuron,

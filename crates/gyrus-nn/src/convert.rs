@@ -17,8 +17,8 @@ mod trained;
 
 use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, NodeKind, Shape};
 
-use crate::NetworkError;
 use crate::state::{State, StateTensor};
+use crate::{Error, Result};
 
 use draft::{Draft, refuse};
 pub use exact::{ExactForm, exact_form};
@@ -28,7 +28,7 @@ pub use trained::spiking_form;
 ///
 /// # Errors
 /// If a node has no spiking form, or there is no ReLU.
-pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint, NetworkError> {
+pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint> {
     let mut nodes = blueprint.nodes().to_vec();
     let mut found = false;
     for node in &mut nodes {
@@ -85,7 +85,7 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint,
 ///
 /// # Errors
 /// If the result is no valid blueprint.
-pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint, NetworkError> {
+pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint> {
     let mut nodes = blueprint.nodes().to_vec();
     for node in &mut nodes {
         if let NodeKind::MaxPool2d(pool) = node.kind {
@@ -99,7 +99,7 @@ pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint, NetworkEr
 ///
 /// # Errors
 /// If a norm does not follow weights that feed nothing else, or a number is missing.
-pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State), NetworkError> {
+pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
     let mut state = state.clone();
@@ -122,8 +122,7 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
                 let before = draft.nodes[&source].name.clone();
                 let mut take = |name: &str| {
                     let name = format!("{}.{name}", node.name);
-                    let missing =
-                        || NetworkError::MissingTensor { name: name.clone(), expected: vec![channels] };
+                    let missing = || Error::MissingTensor { name: name.clone(), expected: vec![channels] };
                     state.remove(&name).filter(|tensor| tensor.values.len() == channels).ok_or_else(missing)
                 };
                 let [gamma, beta] = [take("weight")?.values, take("bias")?.values];
@@ -132,7 +131,7 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
                     gamma.iter().zip(&variance).map(|(g, v)| g / (v + *epsilon as f32).sqrt()).collect();
                 let name = format!("{before}.weight");
                 let Some(weight) = state.get_mut(&name) else {
-                    return Err(NetworkError::MissingTensor { name, expected: vec![channels] });
+                    return Err(Error::MissingTensor { name, expected: vec![channels] });
                 };
                 let row = weight.values.len() / channels.max(1);
                 for (row, factor) in weight.values.chunks_exact_mut(row.max(1)).zip(&factors) {
@@ -166,10 +165,7 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
 /// # Errors
 /// If a node has no spiking form (batch norms must be [folded](folded_form), ReLUs [quantised](quantized_form)), or a
 /// number is missing.
-pub fn integrate_and_fire_form(
-    blueprint: &Blueprint,
-    state: &State,
-) -> Result<(Blueprint, State), NetworkError> {
+pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
     let mut state = state.clone();
@@ -190,7 +186,7 @@ pub fn integrate_and_fire_form(
             NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d(_) | NodeKind::Conv2d(_) => {
                 let name = format!("{}.weight", node.name);
                 let Some(weight) = state.get_mut(&name) else {
-                    return Err(NetworkError::MissingTensor { name, expected: Vec::new() });
+                    return Err(Error::MissingTensor { name, expected: Vec::new() });
                 };
                 weight.values.iter_mut().for_each(|w| *w *= common);
                 worth[index] = 1.0;
@@ -215,7 +211,7 @@ pub fn integrate_and_fire_form(
                 let name = format!("{}.threshold", node.name);
                 let Some(threshold) = state.remove(&name).and_then(|tensor| tensor.values.first().copied())
                 else {
-                    return Err(NetworkError::MissingTensor { name, expected: vec![1] });
+                    return Err(Error::MissingTensor { name, expected: vec![1] });
                 };
                 let threshold = threshold.max(gyrus_tensor::SMALLEST_THRESHOLD);
                 if let Some(node) = draft.nodes.get_mut(&index) {

@@ -1,12 +1,15 @@
 //! What can go wrong between a blueprint and its body.
 
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why a network could not be built or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NetworkError {
+pub enum Error {
     /// The blueprint itself is not valid.
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
     /// A node that the dense body cannot run.
     #[error("node `{node}` ({kind}) has no dense body: {reason}")]
     NoDenseBody {

@@ -11,7 +11,7 @@
 //! let network = Network::new(&preset("mlp", [1, 28, 28], 10)?, 0, &cpu())?;
 //! let answer = network.infer(Tensor::zeros([3, 784], &cpu()));
 //! assert_eq!(answer.dims(), [3, 10]);
-//! # Ok::<(), gyrus_nn::NetworkError>(())
+//! # Ok::<(), gyrus_nn::Error>(())
 //! ```
 
 pub mod conventions;
@@ -25,11 +25,9 @@ mod spiking;
 mod state;
 pub mod workload;
 
-pub use error::NetworkError;
+pub use convert::spiking_form;
+pub use error::{Error, Result};
 pub use gyrus_tensor::floats;
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter};
-pub use convert::spiking_form;
-pub use spiking::{
-    Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate,
-};
+pub use spiking::{Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate};
 pub use state::{State, StateTensor, from_safetensors, to_safetensors};

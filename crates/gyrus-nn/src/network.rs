@@ -11,11 +11,11 @@ use gyrus_tensor::{Device, Tensor, TensorData, floats, kernels_run_on, vector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::NetworkError;
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Purpose, Start};
 use crate::spiking::SpikingSettings;
 use crate::state::{State, StateTensor};
+use crate::{Error, Result};
 
 use fold::Folded;
 pub use observe::{Observation, Observed};
@@ -65,7 +65,7 @@ impl Network {
     ///
     /// # Errors
     /// If the blueprint is not valid or has a node without a dense body.
-    pub fn new(blueprint: &Blueprint, seed: u64, device: &Device) -> Result<Self, NetworkError> {
+    pub fn new(blueprint: &Blueprint, seed: u64, device: &Device) -> Result<Self> {
         Self::with(blueprint, None, seed, device)
     }
 
@@ -79,11 +79,11 @@ impl Network {
         spiking: Option<&SpikingSettings>,
         seed: u64,
         device: &Device,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self> {
         if let Some(settings) = spiking {
             settings.check()?;
             if !kernels_run_on(&Tensor::<1>::empty([0], device)) {
-                return Err(NetworkError::OnlyOnCpu);
+                return Err(Error::OnlyOnCpu);
             }
         }
         let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
@@ -132,7 +132,7 @@ impl Network {
     ///
     /// # Errors
     /// If the blueprint is not valid, or the tensors are not exactly those that it needs.
-    pub fn from_state(blueprint: &Blueprint, state: &State, device: &Device) -> Result<Self, NetworkError> {
+    pub fn from_state(blueprint: &Blueprint, state: &State, device: &Device) -> Result<Self> {
         Self::with_state(blueprint, None, state, device)
     }
 
@@ -145,7 +145,7 @@ impl Network {
         spiking: Option<&SpikingSettings>,
         state: &State,
         device: &Device,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self> {
         // A blueprint may announce more than the memory holds; what is stored cannot.
         Plan::new(blueprint, Purpose { spiking, training: true })?.check(state)?;
         let mut network = Self::with(blueprint, spiking, 0, device)?;
@@ -157,7 +157,7 @@ impl Network {
     ///
     /// # Errors
     /// If the blueprint is not valid, has a node without a body or without a gradient, or needs more memory than the system gives.
-    pub fn check(blueprint: &Blueprint, spiking: Option<&SpikingSettings>) -> Result<(), NetworkError> {
+    pub fn check(blueprint: &Blueprint, spiking: Option<&SpikingSettings>) -> Result<()> {
         if let Some(settings) = spiking {
             settings.check()?;
         }
@@ -167,11 +167,11 @@ impl Network {
         let parameters = numbers.fold(0usize, usize::saturating_add);
         // Value, gradient, two moments and the best value so far.
         let asked = Vec::<f32>::new().try_reserve_exact(parameters.saturating_mul(5));
-        asked.map_err(|_| NetworkError::TooLarge { parameters })
+        asked.map_err(|_| Error::TooLarge { parameters })
     }
 
     /// The neurons of a plan, with the constants that are stored now.
-    fn neurons_of(&self, plan: &Plan) -> Result<Vec<Neurons>, NetworkError> {
+    fn neurons_of(&self, plan: &Plan) -> Result<Vec<Neurons>> {
         let Some(settings) = &self.spiking else { return Ok(Vec::new()) };
         let stored = self.state();
         plan.neurons.iter().map(|plan| Neurons::new(&self.blueprint, plan, &stored, settings)).collect()
@@ -249,7 +249,7 @@ impl Network {
     ///
     /// # Errors
     /// If the tensors are not exactly those that the blueprint needs; the network is then unchanged.
-    pub fn load_state(&mut self, state: &State) -> Result<(), NetworkError> {
+    pub fn load_state(&mut self, state: &State) -> Result<()> {
         self.plan.check(state)?;
         let values = |name: &str| state[name].values.clone();
         for parameter in &mut self.parameters {
@@ -269,10 +269,10 @@ impl Network {
 }
 
 /// Refuses what a conversion makes and training has no gradient for.
-fn check_trainable(blueprint: &Blueprint) -> Result<(), NetworkError> {
+fn check_trainable(blueprint: &Blueprint) -> Result<()> {
     let made = |kind: &NodeKind| matches!(kind, NodeKind::SignedIF { .. });
     match blueprint.nodes().iter().find(|node| made(&node.kind)) {
-        Some(node) => Err(NetworkError::NoSpikingBody {
+        Some(node) => Err(Error::NoSpikingBody {
             node: node.name.clone(),
             kind: node.kind.name(),
             reason: "it comes from a conversion and has no gradient; train the dense network instead",

@@ -22,7 +22,7 @@ use gyrus_tensor::{Tensor, spike_words};
 use serde::{Deserialize, Serialize};
 
 use crate::workload::{Connections, connections, footprint};
-use crate::{Encoder, Network, NetworkError, Observation, Observed, SpikingSettings, floats};
+use crate::{Encoder, Error, Network, Observation, Observed, Result, SpikingSettings, floats};
 
 /// What a spiking network costs; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,11 +65,11 @@ struct Sums {
 pub fn neurobench_metrics(
     network: &Network,
     batches: impl IntoIterator<Item = Tensor<2>>,
-) -> Result<NeuroBenchMetrics, NetworkError> {
+) -> Result<NeuroBenchMetrics> {
     let blueprint = network.blueprint();
     let Some(settings) = network.spiking() else {
         let (got, expected) = ("a dense network".to_owned(), "a network in time".to_owned());
-        return Err(NetworkError::Setting { setting: "what shall be counted", got, expected });
+        return Err(Error::Setting { setting: "what shall be counted", got, expected });
     };
     for node in blueprint.nodes() {
         let reason = match node.kind {
@@ -79,7 +79,7 @@ pub fn neurobench_metrics(
             NodeKind::SignedIF { .. } => "NeuroBench knows no signed spikes",
             _ => continue,
         };
-        return Err(NetworkError::NotCounted { node: node.name.clone(), kind: node.kind.name(), reason });
+        return Err(Error::NotCounted { node: node.name.clone(), kind: node.kind.name(), reason });
     }
     let state = network.state();
     let still = footprint(blueprint, &state)?;
@@ -135,7 +135,7 @@ impl Sums {
         observations: &[Observation],
         connections: &[Connections],
         (settings, batch): (&SpikingSettings, usize),
-    ) -> Result<(), NetworkError> {
+    ) -> Result<()> {
         let steps = settings.steps;
         // How often what has no time is shown.
         let shown = if matches!(settings.encoder, Encoder::Once { .. }) { 1 } else { steps as u64 };

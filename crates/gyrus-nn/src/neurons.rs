@@ -8,10 +8,10 @@ use gyrus_tensor::{
     membranes, vector,
 };
 
-use crate::NetworkError;
 use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
 use crate::state::State;
+use crate::{Error, Result};
 
 /// What runs a node's neurons.
 pub(crate) enum Neurons {
@@ -45,13 +45,13 @@ impl Neurons {
         plan: &NeuronPlan,
         stored: &State,
         settings: &SpikingSettings,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self> {
         let node = &blueprint.nodes()[plan.node];
         if let NodeKind::SignedIF { levels, threshold } = node.kind {
             let name = format!("{}.start", node.name);
             let expected = vec![plan.neurons];
             let starts = stored.get(&name).filter(|start| start.values.len() == plan.neurons);
-            let starts = starts.ok_or(NetworkError::MissingTensor { name, expected })?;
+            let starts = starts.ok_or(Error::MissingTensor { name, expected })?;
             return Ok(Self::Signed(SignedNeuron {
                 levels,
                 threshold: threshold as f32,
@@ -69,7 +69,7 @@ impl Neurons {
                 Some(model) => model,
                 None => {
                     let (node, kind) = (node.name.clone(), node.kind.name());
-                    return Err(NetworkError::NoSpikingBody { node, kind, reason: "it is no neuron" });
+                    return Err(Error::NoSpikingBody { node, kind, reason: "it is no neuron" });
                 }
             },
         };

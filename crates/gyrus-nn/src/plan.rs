@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use gyrus_blueprint::Image;
 use gyrus_tensor::Operation;
 
-use crate::NetworkError;
 use crate::spiking::SpikingSettings;
 use crate::state::{State, StateTensor};
+use crate::{Error, Result};
 
 /// Where an activation comes from: the step that made it, or the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Whether the stored tensors are exactly those that the blueprint needs.
-    pub(crate) fn check(&self, state: &State) -> Result<(), NetworkError> {
+    pub(crate) fn check(&self, state: &State) -> Result<()> {
         let own = self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone()));
         let running =
             self.statistics.iter().flat_map(|plan| plan.names().map(|name| (name, vec![plan.channels])));
@@ -154,15 +154,15 @@ impl Plan {
         for (name, expected) in &expected {
             let (name, expected) = (name.clone(), expected.clone());
             match state.get(&name) {
-                None => return Err(NetworkError::MissingTensor { name, expected }),
+                None => return Err(Error::MissingTensor { name, expected }),
                 Some(StateTensor { shape, .. }) if *shape != expected => {
-                    return Err(NetworkError::TensorShape { name, got: shape.clone(), expected });
+                    return Err(Error::TensorShape { name, got: shape.clone(), expected });
                 }
                 Some(_) => {}
             }
         }
         match state.keys().find(|name| !expected.contains_key(*name)) {
-            Some(name) => Err(NetworkError::UnknownTensor { name: name.clone() }),
+            Some(name) => Err(Error::UnknownTensor { name: name.clone() }),
             None => Ok(()),
         }
     }

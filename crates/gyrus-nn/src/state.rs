@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use crate::NetworkError;
+use crate::{Error, Result};
 
 /// One stored tensor, row-major.
 pub use gyrus_blueprint::Array as StateTensor;
@@ -15,9 +15,8 @@ pub use gyrus_blueprint::Parameters as State;
 ///
 /// # Errors
 /// If a shape and its values disagree.
-pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, NetworkError> {
-    let refused =
-        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = state
         .iter()
         .map(|(name, tensor)| {
@@ -38,16 +37,15 @@ pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Res
 ///
 /// # Errors
 /// If the file is malformed or holds other number types.
-pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>), NetworkError> {
-    let refused =
-        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>)> {
+    let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;
     let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
     let file = SafeTensors::deserialize(bytes).map_err(refused)?;
     let mut state = State::new();
     for (name, view) in file.iter() {
         if view.dtype() != Dtype::F32 {
-            return Err(NetworkError::TensorType { name: name.into(), dtype: format!("{:?}", view.dtype()) });
+            return Err(Error::TensorType { name: name.into(), dtype: format!("{:?}", view.dtype()) });
         }
         let (chunks, _) = view.data().as_chunks::<4>();
         let values = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();

@@ -9,8 +9,8 @@
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Image, Weights};
 
-use crate::NetworkError;
 use crate::state::State;
+use crate::{Error, Result};
 
 /// The connections of a node with weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub struct Footprint {
 ///
 /// # Errors
 /// If the blueprint is not valid.
-pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint, NetworkError> {
+pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint> {
     let shapes = blueprint.shapes()?;
     let numbers: usize = state.values().map(|tensor| tensor.values.len()).sum();
     let (mut zeros, mut weights) = (0usize, 0usize);
@@ -140,7 +140,7 @@ fn linear_connections(inputs: usize, weight: &[f32]) -> (Vec<u32>, u64) {
 ///
 /// # Errors
 /// If the blueprint is not valid, or a weight is missing.
-pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connections>, NetworkError> {
+pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connections>> {
     let shapes = blueprint.shapes()?;
     let mut all = Vec::new();
     for (index, node) in blueprint.nodes().iter().enumerate() {
@@ -149,7 +149,7 @@ pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connectio
         let name = format!("{}.weight", node.name);
         let weight = state.get(&name).filter(|tensor| tensor.shape == *spec.shape);
         let Some(weight) = weight else {
-            return Err(NetworkError::MissingTensor { name, expected: spec.shape.to_vec() });
+            return Err(Error::MissingTensor { name, expected: spec.shape.to_vec() });
         };
         let (effective, dense) = match weights {
             Weights::Linear { inputs, .. } => linear_connections(inputs, &weight.values),

@@ -3,7 +3,7 @@
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
-use gyrus_nn::{Network, NetworkError, SpikingSettings, State, floats, rounded};
+use gyrus_nn::{Error, Network, SpikingSettings, State, floats, rounded};
 use gyrus_tensor::{Tensor, TensorData, cpu};
 
 /// Numbers between −1 and 1 that are the same on every machine.
@@ -189,9 +189,7 @@ fn what_has_no_spiking_form_is_named() {
     {
         let name = kind.name();
         let error = quantized_form(&with(kind), 4).unwrap_err();
-        assert!(
-            matches!(&error, NetworkError::NotConvertible { node, kind, .. } if node == "odd" && *kind == name)
-        );
+        assert!(matches!(&error, Error::NotConvertible { node, kind, .. } if node == "odd" && *kind == name));
     }
     let error = quantized_form(&with(NodeKind::lif(2.0)), 4).unwrap_err().to_string();
     assert!(error.contains("`odd`") && error.contains("spikes already"), "{error}");

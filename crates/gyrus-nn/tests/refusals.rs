@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
-use gyrus_nn::{Network, NetworkError, State, StateTensor, from_safetensors, to_safetensors};
+use gyrus_nn::{Error, Network, State, StateTensor, from_safetensors, to_safetensors};
 use gyrus_tensor::cpu;
 
 /// The error of loading `network`'s state after a change, which must leave the network as it was.
-fn refused(network: &mut Network, change: impl FnOnce(&mut State)) -> NetworkError {
+fn refused(network: &mut Network, change: impl FnOnce(&mut State)) -> Error {
     let before = network.state();
     let mut state = before.clone();
     // Nothing of a refused state may be taken over, not even what fits.
@@ -76,7 +76,7 @@ fn files_that_are_not_f32_safetensors_are_refused() {
 
     let wrong = State::from([("a".to_string(), StateTensor { shape: vec![2], values: vec![0.0; 3] })]);
     let error = to_safetensors(&wrong, &BTreeMap::new()).unwrap_err();
-    assert!(matches!(error, NetworkError::Safetensors { .. }), "{error}");
+    assert!(matches!(error, Error::Safetensors { .. }), "{error}");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn nodes_without_a_dense_body_are_named() {
 fn a_blueprint_error_passes_through_as_it_is() {
     let error = preset("no-such-network", [1], 1).unwrap_err();
     let text = error.to_string();
-    assert_eq!(NetworkError::from(error).to_string(), text);
+    assert_eq!(Error::from(error).to_string(), text);
 }
 
 #[test]
@@ -112,9 +112,6 @@ fn a_network_beyond_all_memory_is_refused() {
         builder = builder.node(format!("vast{number}"), NodeKind::linear(side));
     }
     let error = Network::check(&builder.build().unwrap(), None).unwrap_err();
-    assert!(
-        matches!(error, NetworkError::TooLarge { parameters } if parameters == nodes * side * side),
-        "{error}"
-    );
+    assert!(matches!(error, Error::TooLarge { parameters } if parameters == nodes * side * side), "{error}");
     assert!(error.to_string().starts_with("the blueprint has 10580000000000 parameters: "), "{error}");
 }

@@ -33,8 +33,8 @@ pub use gyrus_kernels::pooling::Pooling;
 pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
 pub use gyrus_kernels::transformer::{CausalAttention, IGNORED};
 pub use operation::{
-    LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear, StoredMatrix,
-    Transformer, coded_tensor, membranes, spike_words,
+    LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear,
+    StoredMatrix, Transformer, coded_tensor, membranes, spike_words,
 };
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};

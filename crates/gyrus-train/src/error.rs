@@ -4,8 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::BlueprintError;
-
 use crate::RunStatus;
 
 /// Why something was refused or failed.
@@ -15,7 +13,7 @@ use crate::RunStatus;
 pub enum TrainError {
     /// The network could not be built or loaded.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::NetworkError),
+    Network(#[from] gyrus_nn::Error),
     /// A name that nothing has.
     #[error("there is no {what} `{name}`; there are {}", known.join(", "))]
     UnknownName {
@@ -85,7 +83,7 @@ pub enum TrainError {
     #[error("{} is {bytes} bytes long; at most {limit} are accepted", .path.display())]
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error(transparent)]
-    Blueprint(#[from] BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
 }
 
 impl TrainError {

@@ -41,8 +41,8 @@ impl From<gyrus_data::Error> for Failure {
     }
 }
 
-impl From<gyrus_blueprint::BlueprintError> for Failure {
-    fn from(error: gyrus_blueprint::BlueprintError) -> Self {
+impl From<gyrus_blueprint::Error> for Failure {
+    fn from(error: gyrus_blueprint::Error) -> Self {
         Self::caller(error)
     }
 }
@@ -66,8 +66,8 @@ impl From<gyrus_serve::Error> for Failure {
     }
 }
 
-impl From<gyrus_nn::NetworkError> for Failure {
-    fn from(error: gyrus_nn::NetworkError) -> Self {
+impl From<gyrus_nn::Error> for Failure {
+    fn from(error: gyrus_nn::Error) -> Self {
         Self::caller(error)
     }
 }
@@ -86,9 +86,7 @@ impl From<gyrus_train::TrainError> for Failure {
         match error {
             gyrus_train::TrainError::Io { .. }
             | gyrus_train::TrainError::Diverged { .. }
-            | gyrus_train::TrainError::Network(gyrus_nn::NetworkError::NotFinite { .. }) => {
-                Self::failed(error)
-            }
+            | gyrus_train::TrainError::Network(gyrus_nn::Error::NotFinite { .. }) => Self::failed(error),
             error => Self::caller(error),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blueprint::check_counts;
 use crate::neuron::Discretization;
-use crate::{BlueprintError, Conv1d, Conv2d, NodeKind, Shape};
+use crate::{Conv1d, Conv2d, Error, NodeKind, Result, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::neurons::time_of;
@@ -36,7 +36,7 @@ struct Ends {
 }
 
 /// Reads the outermost graph.
-pub(super) fn flatten(tree: Tree) -> Result<Flat, BlueprintError> {
+pub(super) fn flatten(tree: Tree) -> Result<Flat> {
     let mut flat = Flat::default();
     let ends = flat.graph(tree, "", None)?;
     flat.cut_wires()?;
@@ -46,12 +46,7 @@ pub(super) fn flatten(tree: Tree) -> Result<Flat, BlueprintError> {
 
 impl Flat {
     /// Reads a graph of this full name; the outermost has none.
-    fn graph(
-        &mut self,
-        mut tree: Tree,
-        graph: &str,
-        outer: Option<Discretization>,
-    ) -> Result<Ends, BlueprintError> {
+    fn graph(&mut self, mut tree: Tree, graph: &str, outer: Option<Discretization>) -> Result<Ends> {
         let shown = if graph.is_empty() { "node" } else { graph };
         let nodes = tree.groups.remove("nodes");
         let edges = tree.fields.remove("edges");
@@ -108,7 +103,7 @@ impl Flat {
         for (from, to) in &edges {
             if let Some(missing) = [from, to].into_iter().find(|name| !names.contains(*name)) {
                 let (from, to, missing) = (full(from), full(to), full(missing));
-                return Err(BlueprintError::UnknownEdgeEnd { from, to, missing });
+                return Err(Error::UnknownEdgeEnd { from, to, missing });
             }
         }
         let ends = |name: &str| nested.get(name);
@@ -151,7 +146,7 @@ impl Flat {
         &mut self,
         source: &mut Source<'_>,
         outer: Option<Discretization>,
-    ) -> Result<Option<Discretization>, BlueprintError> {
+    ) -> Result<Option<Discretization>> {
         let Some(told) = time_of(source)? else { return Ok(outer) };
         match self.time {
             Some(before) if before != told => Err(source.wrong(
@@ -167,7 +162,7 @@ impl Flat {
     }
 
     /// Leads edges past the Inputs and Outputs of nested graphs.
-    fn cut_wires(&mut self) -> Result<(), BlueprintError> {
+    fn cut_wires(&mut self) -> Result<()> {
         for wire in std::mem::take(&mut self.wires) {
             self.leaves.retain(|leaf| leaf.name != wire);
             bypass(&wire, &mut self.edges)?;
@@ -176,13 +171,13 @@ impl Flat {
     }
 
     /// Gives the outermost graph the Input and Output that it lacks.
-    fn add_ends(&mut self, ends: Ends) -> Result<(), BlueprintError> {
+    fn add_ends(&mut self, ends: Ends) -> Result<()> {
         let has =
             |flat: &Self, wanted: fn(&NodeKind) -> bool| flat.leaves.iter().any(|leaf| wanted(&leaf.kind));
         if !has(self, |kind| matches!(kind, NodeKind::Input { .. })) {
             let entry = only("node", &ends.entries, "nodes that nothing feeds", "its Input is not known")?;
             let shape = self.leaves.iter().find(|leaf| leaf.name == entry).and_then(entering);
-            let shape = shape.ok_or_else(|| BlueprintError::NirFieldMissing {
+            let shape = shape.ok_or_else(|| Error::NirFieldMissing {
                 node: entry.clone(),
                 kind: "first node".to_owned(),
                 field: "input shape".to_owned(),
@@ -211,7 +206,7 @@ impl Flat {
 }
 
 /// Removes a node that passes on what it gets: its sources feed its targets.
-pub(super) fn bypass(wire: &str, edges: &mut Vec<(String, String)>) -> Result<(), BlueprintError> {
+pub(super) fn bypass(wire: &str, edges: &mut Vec<(String, String)>) -> Result<()> {
     let sources: Vec<String> =
         edges.iter().filter(|edge| edge.1 == wire).map(|edge| edge.0.clone()).collect();
     let targets: Vec<String> =
@@ -248,10 +243,10 @@ fn entering(leaf: &Leaf) -> Option<Shape> {
 }
 
 /// The only one of a graph's ends.
-fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<String, BlueprintError> {
+fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<String> {
     match ends {
         [end] => Ok(end.clone()),
-        _ => Err(BlueprintError::NirEnds {
+        _ => Err(Error::NirEnds {
             graph: graph.to_owned(),
             count: ends.len(),
             ends: kind,
@@ -261,7 +256,7 @@ fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<
 }
 
 /// The text `type` of a node.
-fn type_of(tree: &mut Tree, node: &str) -> Result<String, BlueprintError> {
+fn type_of(tree: &mut Tree, node: &str) -> Result<String> {
     let source = Source { node, kind: "node", tree: Tree::default() };
     match tree.fields.remove("type").map(|field| field.data) {
         Some(Data::Text(texts)) if texts.len() == 1 => Ok(texts.concat()),
@@ -271,15 +266,15 @@ fn type_of(tree: &mut Tree, node: &str) -> Result<String, BlueprintError> {
 }
 
 /// Checks that the outermost group is a graph.
-pub(super) fn check_graph(tree: &mut Tree) -> Result<(), BlueprintError> {
+pub(super) fn check_graph(tree: &mut Tree) -> Result<()> {
     match type_of(tree, "node")? {
         graph if graph == "NIRGraph" => Ok(()),
-        found => Err(BlueprintError::NotNir { reason: format!("its `node` is of type {found:?}") }),
+        found => Err(Error::NotNir { reason: format!("its `node` is of type {found:?}") }),
     }
 }
 
 /// The edges of a graph.
-fn pairs(source: &Source<'_>, field: Field) -> Result<Vec<(String, String)>, BlueprintError> {
+fn pairs(source: &Source<'_>, field: Field) -> Result<Vec<(String, String)>> {
     let expected = "an array of shape [edges, 2] with node names";
     match field {
         // What Python writes of an empty list.

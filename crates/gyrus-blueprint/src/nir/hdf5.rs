@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use hdf5_pure::{DType, Dataset, File, FileBuilder, GroupBuilder, Layout, VlenStringReadOptions};
 
-use crate::{BlueprintError, MAX_EDGES, MAX_NODES};
+use crate::{Error, MAX_EDGES, MAX_NODES, Result};
 
 /// Groups within groups; each nested graph takes two.
 const MAX_DEPTH: usize = 64;
@@ -78,8 +78,8 @@ impl Field {
 }
 
 /// Reads a whole file.
-pub(super) fn read(bytes: Vec<u8>) -> Result<Tree, BlueprintError> {
-    let not_nir = |error: hdf5_pure::Error| BlueprintError::NotNir { reason: error.to_string() };
+pub(super) fn read(bytes: Vec<u8>) -> Result<Tree> {
+    let not_nir = |error: hdf5_pure::Error| Error::NotNir { reason: error.to_string() };
     let length = bytes.len() as u64;
     let file = File::from_bytes(bytes).map_err(not_nir)?;
     let budget = BUDGET.saturating_add(length.saturating_mul(EXPANSION));
@@ -94,19 +94,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn group(
-        &mut self,
-        group: &hdf5_pure::Group,
-        place: String,
-        depth: usize,
-    ) -> Result<Tree, BlueprintError> {
+    fn group(&mut self, group: &hdf5_pure::Group, place: String, depth: usize) -> Result<Tree> {
         if depth > MAX_DEPTH {
             let problem = format!("groups lie more than {MAX_DEPTH} deep; a group may contain itself");
             // Of a path this long the beginning tells enough.
             let place = place.split('/').take(8).collect::<Vec<_>>().join("/") + "/...";
-            return Err(BlueprintError::NirData { place, problem });
+            return Err(Error::NirData { place, problem });
         }
-        let wrong = |error: hdf5_pure::Error| BlueprintError::NirData {
+        let wrong = |error: hdf5_pure::Error| Error::NirData {
             place: if place.is_empty() { "/".to_owned() } else { place.clone() },
             problem: error.to_string(),
         };
@@ -126,17 +121,17 @@ impl Reader {
         Ok(tree)
     }
 
-    fn count(&mut self, place: &str) -> Result<(), BlueprintError> {
+    fn count(&mut self, place: &str) -> Result<()> {
         self.objects += 1;
         if self.objects > MAX_OBJECTS {
             let problem = format!("the file has more than {MAX_OBJECTS} groups and arrays");
-            return Err(BlueprintError::NirData { place: place.to_owned(), problem });
+            return Err(Error::NirData { place: place.to_owned(), problem });
         }
         Ok(())
     }
 
-    fn field(&mut self, dataset: &Dataset, place: &str) -> Result<Field, BlueprintError> {
-        let refuse = |problem: String| BlueprintError::NirData { place: place.to_owned(), problem };
+    fn field(&mut self, dataset: &Dataset, place: &str) -> Result<Field> {
+        let refuse = |problem: String| Error::NirData { place: place.to_owned(), problem };
         let wrong = |error: hdf5_pure::Error| refuse(error.to_string());
         let extents = dataset.shape().map_err(wrong)?;
         let shape: Option<Vec<usize>> = extents.iter().map(|&extent| usize::try_from(extent).ok()).collect();
@@ -203,7 +198,7 @@ impl Reader {
 }
 
 /// The bytes of a file with these contents.
-pub(super) fn write(tree: Tree) -> Result<Vec<u8>, BlueprintError> {
+pub(super) fn write(tree: Tree) -> Result<Vec<u8>> {
     let mut file = FileBuilder::new();
     for (name, field) in &tree.fields {
         put(file.create_dataset(name), field);
@@ -212,7 +207,7 @@ pub(super) fn write(tree: Tree) -> Result<Vec<u8>, BlueprintError> {
         let group = filled(file.create_group(&name), child);
         file.add_group(group.finish());
     }
-    file.finish().map_err(|error| BlueprintError::NirWrite { reason: error.to_string() })
+    file.finish().map_err(|error| Error::NirWrite { reason: error.to_string() })
 }
 
 fn filled(mut group: GroupBuilder, tree: Tree) -> GroupBuilder {

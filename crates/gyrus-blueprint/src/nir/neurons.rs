@@ -1,7 +1,7 @@
 //! Neurons in NIR's words and back: the names and units of their constants, and what Gyrus says in `metadata`.
 
 use crate::neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
-use crate::{BlueprintError, Node, NodeKind, Shape};
+use crate::{Node, NodeKind, Result, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::source::{Numbers, Source, in_decimal, shifted};
@@ -59,7 +59,7 @@ pub(super) struct Neurons {
 }
 
 /// What a node's or graph's metadata say of time.
-pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>, BlueprintError> {
+pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>> {
     let Some(dt) = source.metadata_numbers("gyrus_dt_ms")? else { return Ok(None) };
     let &[dt_ms] = &dt.values[..] else {
         return Err(source.wrong(
@@ -82,10 +82,7 @@ pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>,
 }
 
 /// Reads a neuron; `None` for other types of node.
-pub(super) fn read(
-    source: &mut Source<'_>,
-    time: Option<Discretization>,
-) -> Result<Option<Neurons>, BlueprintError> {
+pub(super) fn read(source: &mut Source<'_>, time: Option<Discretization>) -> Result<Option<Neurons>> {
     let Some(table) = constants(source.kind) else { return Ok(None) };
     let mut found: Vec<(&Constant, Numbers)> = Vec::new();
     for constant in table {
@@ -174,7 +171,7 @@ pub(super) fn read(
 }
 
 /// The shape of the constants, of which a single number serves all neurons.
-fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<Vec<usize>, BlueprintError> {
+fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<Vec<usize>> {
     let of = |numbers: &Numbers| numbers.shape.clone();
     let many = found.iter().find(|(_, numbers)| numbers.values.len() > 1);
     let Some((_, first)) = many.or_else(|| found.iter().max_by_key(|(_, numbers)| numbers.shape.len()))
@@ -193,7 +190,7 @@ fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<V
 }
 
 /// A membrane that is reset to its threshold or above would never stop.
-fn check_resets(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<(), BlueprintError> {
+fn check_resets(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<()> {
     let get = |name: &str| found.iter().find(|(constant, _)| constant.ours == name).map(|(_, n)| &n.values);
     let (Some(threshold), Some(reset)) = (get("v_threshold"), get("v_reset")) else { return Ok(()) };
     for at in 0..threshold.len().max(reset.len()) {
@@ -216,7 +213,7 @@ pub(super) fn write(
     shape: &Shape,
     parameters: &Parameters,
     time: Discretization,
-) -> Result<Option<(Tree, NeuronModel)>, BlueprintError> {
+) -> Result<Option<(Tree, NeuronModel)>> {
     let kind = node.kind.name();
     let (Some(neuron), Some(table)) = (node.kind.neuron(), constants(kind)) else { return Ok(None) };
     let count = shape.iter().product::<usize>();

@@ -1,7 +1,7 @@
 //! One node of a NIR file as a [`NodeKind`] with its parameters.
 
 use crate::neuron::{Array, Discretization};
-use crate::{BlueprintError, Conv1d, Conv2d, NodeKind, Pool2d, Shape};
+use crate::{Conv1d, Conv2d, Error, NodeKind, Pool2d, Result, Shape};
 
 use super::neurons;
 use super::source::{Source, shifted};
@@ -75,11 +75,7 @@ const MAX_PARTS: usize = 64;
 
 /// Reads a Delay or a Threshold. Ours have one number for all elements. Where a file has several, there is a node for each
 /// number, with a Scale of ones and zeros behind (for a Delay, before) it that picks its elements, which gives the same.
-fn elementwise(
-    source: &mut Source<'_>,
-    field: &'static str,
-    kind: impl Fn(f64) -> NodeKind,
-) -> Result<Read, BlueprintError> {
+fn elementwise(source: &mut Source<'_>, field: &'static str, kind: impl Fn(f64) -> NodeKind) -> Result<Read> {
     let Some(numbers) = source.numbers(field)? else { return Err(source.missing(field, "numbers")) };
     if let Some(value) = numbers.values.iter().find(|&&value| field == "delay" && value < 0.0) {
         return Err(source.wrong(field, format!("{value} s"), "at least 0 s"));
@@ -113,7 +109,7 @@ fn elementwise(
 }
 
 /// Reads a node of any type but NIRGraph.
-pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read, BlueprintError> {
+pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read> {
     let s = &mut source;
     let mut parameters = Vec::new();
     let mut told = None;
@@ -208,7 +204,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             }
             None => {
                 let (node, found) = (s.node.to_owned(), s.kind.to_owned());
-                return Err(BlueprintError::UnknownNirType { node, found, known: TYPES });
+                return Err(Error::UnknownNirType { node, found, known: TYPES });
             }
         },
     };
@@ -216,13 +212,13 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
     Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown })))
 }
 
-fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {
+fn groups(source: &mut Source<'_>) -> Result<usize> {
     let [groups] = source.extents("groups")?;
     Ok(groups)
 }
 
 /// The bias of a convolution, unless Gyrus said that it stands for none.
-fn bias(source: &mut Source<'_>) -> Result<Option<Array>, BlueprintError> {
+fn bias(source: &mut Source<'_>) -> Result<Option<Array>> {
     let bias = source.weights("bias", Some(1), "numbers of shape [outputs]")?;
     let none = source.metadata_text("gyrus_bias")?;
     match none.as_deref() {
@@ -235,7 +231,7 @@ fn bias(source: &mut Source<'_>) -> Result<Option<Array>, BlueprintError> {
 }
 
 /// An axis that may be counted from the end, where the rank is known.
-fn axis(source: &Source<'_>, field: &str, value: i64, rank: Option<usize>) -> Result<usize, BlueprintError> {
+fn axis(source: &Source<'_>, field: &str, value: i64, rank: Option<usize>) -> Result<usize> {
     let counted = match (value, rank) {
         (0.., _) => Some(value),
         (_, Some(rank)) => i64::try_from(rank).ok().and_then(|rank| rank.checked_add(value)),

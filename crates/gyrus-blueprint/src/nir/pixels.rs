@@ -3,7 +3,7 @@
 //! y_c = x_c / deviation_c − mean_c / deviation_c, which NIR knows and which costs channels² products a pixel.
 
 use crate::neuron::{Array, Parameters};
-use crate::{Blueprint, BlueprintError, Node, NodeKind};
+use crate::{Blueprint, Error, Node, NodeKind, Result};
 
 /// Puts the standardisation of each channel between the Input, `[channels, height, width]`, and what it feeds. For inputs
 /// that are spikes (rate or latency codes) there is nothing to standardise.
@@ -15,16 +15,16 @@ pub fn with_standardisation(
     parameters: &Parameters,
     mean: &[f32],
     deviation: &[f32],
-) -> Result<(Blueprint, Parameters), BlueprintError> {
+) -> Result<(Blueprint, Parameters)> {
     let is_input = |node: &Node| matches!(node.kind, NodeKind::Input { .. });
     let input = blueprint.nodes().iter().position(is_input);
     let Some((input, NodeKind::Input { shape })) = input.map(|index| (index, &blueprint.nodes()[index].kind))
     else {
-        return Err(BlueprintError::Missing { kind: "Input" });
+        return Err(Error::Missing { kind: "Input" });
     };
     let channels = mean.len();
     if shape.len() != 3 || shape[0] != channels || deviation.len() != channels {
-        return Err(BlueprintError::WrongRank {
+        return Err(Error::WrongRank {
             node: blueprint.nodes()[input].name.clone(),
             kind: "Input",
             expected: "[channels, height, width] with a mean and a deviation for each channel",
@@ -33,7 +33,7 @@ pub fn with_standardisation(
         });
     }
     if let Some(&got) = deviation.iter().find(|deviation| !(deviation.is_finite() && **deviation > 0.0)) {
-        return Err(BlueprintError::NumberOutOfRange {
+        return Err(Error::NumberOutOfRange {
             node: blueprint.nodes()[input].name.clone(),
             kind: "Input",
             field: "deviation",

@@ -1,7 +1,7 @@
 //! One node of a file, asked for its fields by name; every wrong answer is an error that names node and field.
 
 use crate::neuron::Array;
-use crate::{BlueprintError, Padding};
+use crate::{Error, Padding, Result};
 
 use super::hdf5::{Data, Field, Tree};
 
@@ -20,13 +20,8 @@ pub(super) struct Numbers {
 }
 
 impl Source<'_> {
-    pub(super) fn wrong(
-        &self,
-        field: &str,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> BlueprintError {
-        BlueprintError::NirField {
+    pub(super) fn wrong(&self, field: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
+        Error::NirField {
             node: self.node.to_owned(),
             kind: self.kind.into(),
             field: field.into(),
@@ -35,8 +30,8 @@ impl Source<'_> {
         }
     }
 
-    pub(super) fn missing(&self, field: &str, expected: &'static str) -> BlueprintError {
-        BlueprintError::NirFieldMissing {
+    pub(super) fn missing(&self, field: &str, expected: &'static str) -> Error {
+        Error::NirFieldMissing {
             node: self.node.to_owned(),
             kind: self.kind.to_owned(),
             field: field.to_owned(),
@@ -46,19 +41,19 @@ impl Source<'_> {
 
     /// Finite numbers, if there is such a field. What was written in single precision becomes the double that reads the
     /// same in decimal: 0.1, not 0.10000000149.
-    pub(super) fn numbers(&mut self, field: &str) -> Result<Option<Numbers>, BlueprintError> {
+    pub(super) fn numbers(&mut self, field: &str) -> Result<Option<Numbers>> {
         let Some(Field { shape, data }) = self.tree.fields.remove(field) else { return Ok(None) };
         self.finite(field, shape, data).map(Some)
     }
 
     /// The same, of the node's metadata.
-    pub(super) fn metadata_numbers(&mut self, name: &str) -> Result<Option<Numbers>, BlueprintError> {
+    pub(super) fn metadata_numbers(&mut self, name: &str) -> Result<Option<Numbers>> {
         let found = self.tree.groups.get_mut("metadata").and_then(|metadata| metadata.fields.remove(name));
         let Some(Field { shape, data }) = found else { return Ok(None) };
         self.finite(&format!("metadata/{name}"), shape, data).map(Some)
     }
 
-    fn finite(&self, field: &str, shape: Vec<usize>, data: Data) -> Result<Numbers, BlueprintError> {
+    fn finite(&self, field: &str, shape: Vec<usize>, data: Data) -> Result<Numbers> {
         let values: Vec<f64> = match data {
             Data::Single(values) => values.into_iter().map(in_decimal).collect(),
             Data::Double(values) => values,
@@ -80,7 +75,7 @@ impl Source<'_> {
         field: &str,
         rank: Option<usize>,
         expected: &'static str,
-    ) -> Result<Array, BlueprintError> {
+    ) -> Result<Array> {
         let Some(Field { shape, data }) = self.tree.fields.remove(field) else {
             return Err(self.missing(field, expected));
         };
@@ -102,7 +97,7 @@ impl Source<'_> {
     }
 
     /// Whole numbers, if there is such a field.
-    pub(super) fn wholes(&mut self, field: &str) -> Result<Option<Vec<i64>>, BlueprintError> {
+    pub(super) fn wholes(&mut self, field: &str) -> Result<Option<Vec<i64>>> {
         match self.tree.fields.remove(field) {
             None => Ok(None),
             Some(Field { data: Data::Whole(values), .. }) => Ok(Some(values)),
@@ -111,7 +106,7 @@ impl Source<'_> {
     }
 
     /// One whole number.
-    pub(super) fn whole(&mut self, field: &str) -> Result<Option<i64>, BlueprintError> {
+    pub(super) fn whole(&mut self, field: &str) -> Result<Option<i64>> {
         match self.wholes(field)?.as_deref() {
             None => Ok(None),
             Some(&[value]) => Ok(Some(value)),
@@ -120,7 +115,7 @@ impl Source<'_> {
     }
 
     /// A shape, if there is such a field.
-    pub(super) fn shape(&mut self, field: &str) -> Result<Option<Vec<usize>>, BlueprintError> {
+    pub(super) fn shape(&mut self, field: &str) -> Result<Option<Vec<usize>>> {
         let Some(values) = self.wholes(field)? else { return Ok(None) };
         let shape: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
         let shape =
@@ -129,19 +124,12 @@ impl Source<'_> {
     }
 
     /// A number for each axis; one number stands for all.
-    pub(super) fn extents<const AXES: usize>(
-        &mut self,
-        field: &str,
-    ) -> Result<[usize; AXES], BlueprintError> {
+    pub(super) fn extents<const AXES: usize>(&mut self, field: &str) -> Result<[usize; AXES]> {
         let values = self.shape(field)?.ok_or_else(|| self.missing(field, "a whole number for each axis"))?;
         self.each_axis(field, &values)
     }
 
-    fn each_axis<const AXES: usize>(
-        &self,
-        field: &str,
-        values: &[usize],
-    ) -> Result<[usize; AXES], BlueprintError> {
+    fn each_axis<const AXES: usize>(&self, field: &str, values: &[usize]) -> Result<[usize; AXES]> {
         match *values {
             [all] => Ok([all; AXES]),
             _ => values.try_into().map_err(|_| {
@@ -151,7 +139,7 @@ impl Source<'_> {
     }
 
     /// The padding of a convolution.
-    pub(super) fn padding<const AXES: usize>(&mut self) -> Result<Padding<AXES>, BlueprintError> {
+    pub(super) fn padding<const AXES: usize>(&mut self) -> Result<Padding<AXES>> {
         let field = "padding";
         if matches!(self.tree.fields.get(field), Some(Field { data: Data::Text(_), .. }))
             && let Some(Field { data: Data::Text(texts), .. }) = self.tree.fields.remove(field)
@@ -166,7 +154,7 @@ impl Source<'_> {
     }
 
     /// A text of the node's metadata.
-    pub(super) fn metadata_text(&self, name: &str) -> Result<Option<String>, BlueprintError> {
+    pub(super) fn metadata_text(&self, name: &str) -> Result<Option<String>> {
         let found = self.tree.groups.get("metadata").and_then(|metadata| metadata.fields.get(name));
         match found.map(|field| &field.data) {
             None => Ok(None),

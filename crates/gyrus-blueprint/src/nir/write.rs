@@ -1,7 +1,7 @@
 //! A blueprint and its parameters as a NIR file, and what others will read in it.
 
 use crate::neuron::{Discretization, Integration, NeuronConstant, NeuronModel, Parameters, Reset};
-use crate::{Blueprint, BlueprintError, Conv1d, Conv2d, Node, NodeKind, Padding, Shape};
+use crate::{Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, Padding, Result, Shape};
 
 use super::graph::bypass;
 use super::hdf5::{self, Data, Field, Tree};
@@ -19,7 +19,7 @@ pub fn write_nir(
     blueprint: &Blueprint,
     parameters: &Parameters,
     time: Discretization,
-) -> Result<(Vec<u8>, Vec<String>), BlueprintError> {
+) -> Result<(Vec<u8>, Vec<String>)> {
     let shapes = blueprint.shapes()?;
     let mut writer = Writer { parameters, time, nodes: Tree::default(), notes: Notes::default() };
     let name = |index: usize| blueprint.nodes()[index].name.clone();
@@ -71,14 +71,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn node(&mut self, node: &Node, input: &Shape, output: &Shape) -> Result<(), BlueprintError> {
+    fn node(&mut self, node: &Node, input: &Shape, output: &Shape) -> Result<()> {
         let mut tree = typed(node.kind.name());
         let mut put = |name: &str, field: Field| drop(tree.fields.insert(name.to_owned(), field));
-        let stored = |name: &'static str, shape: Shape| -> Result<Field, BlueprintError> {
+        let stored = |name: &'static str, shape: Shape| -> Result<Field> {
             let array = parameter(self.parameters, node, name, &shape)?;
             match array.values.iter().find(|value| !value.is_finite()) {
                 None => Ok(Field { shape: shape.0, data: Data::Single(array.values.clone()) }),
-                Some(&got) => Err(BlueprintError::NumberOutOfRange {
+                Some(&got) => Err(Error::NumberOutOfRange {
                     node: node.name.clone(),
                     kind: node.kind.name(),
                     field: name,
@@ -205,10 +205,10 @@ impl Writer<'_> {
         self.insert(node, node.name.clone(), tree)
     }
 
-    fn insert(&mut self, node: &Node, name: String, tree: Tree) -> Result<(), BlueprintError> {
+    fn insert(&mut self, node: &Node, name: String, tree: Tree) -> Result<()> {
         // HDF5 reads these two as places.
         if name == "." || name == ".." || self.nodes.groups.contains_key(&name) {
-            return Err(BlueprintError::NoNirForm {
+            return Err(Error::NoNirForm {
                 node: node.name.clone(),
                 kind: node.kind.name(),
                 reason: "its name, or that of a part of it, means something else there; give it another name",
@@ -225,9 +225,9 @@ impl Writer<'_> {
         input: &Shape,
         blueprint: &Blueprint,
         edges: &mut Vec<(String, String)>,
-    ) -> Result<(), BlueprintError> {
+    ) -> Result<()> {
         let &[channels, height, width] = &input[..] else {
-            return Err(BlueprintError::NoNirForm {
+            return Err(Error::NoNirForm {
                 node: node.name.clone(),
                 kind: node.kind.name(),
                 reason: "NIR pools [channels, height, width] only",
@@ -270,8 +270,8 @@ fn no_bias() -> Tree {
 
 const NO_SUCH_KIND: &str = "NIR has no such kind of node";
 
-fn no_form(node: &Node, reason: &'static str) -> BlueprintError {
-    BlueprintError::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
+fn no_form(node: &Node, reason: &'static str) -> Error {
+    Error::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
 }
 
 /// What others would do otherwise, by node.

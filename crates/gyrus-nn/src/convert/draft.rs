@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, Node, NodeKind};
 
-use crate::NetworkError;
+use crate::{Error, Result};
 
 /// A blueprint taken apart, to be changed and put together again.
 pub(super) struct Draft {
@@ -58,7 +58,7 @@ impl Draft {
         name
     }
 
-    pub(super) fn finish(self) -> Result<Blueprint, NetworkError> {
+    pub(super) fn finish(self) -> Result<Blueprint> {
         let places: BTreeMap<usize, usize> =
             self.nodes.keys().enumerate().map(|(place, &key)| (key, place)).collect();
         let edges = self.edges.iter().map(|(from, to)| (places[from], places[to])).collect();
@@ -66,6 +66,6 @@ impl Draft {
     }
 }
 
-pub(super) fn refuse<T>(node: &Node, reason: &'static str) -> Result<T, NetworkError> {
-    Err(NetworkError::NotConvertible { node: node.name.clone(), kind: node.kind.name(), reason })
+pub(super) fn refuse<T>(node: &Node, reason: &'static str) -> Result<T> {
+    Err(Error::NotConvertible { node: node.name.clone(), kind: node.kind.name(), reason })
 }

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes};
 
 use super::draft::{Draft, refuse};
-use crate::NetworkError;
+use crate::Result;
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 use crate::state::State;
 
@@ -54,7 +54,7 @@ pub struct ExactForm {
 ///
 /// # Errors
 /// If a node has no such form, or so many inputs that no sum of them is exact.
-pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<ExactForm, NetworkError> {
+pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<ExactForm> {
     let (blueprint, shrink) = without_uneven_averages(blueprint)?;
     let shapes = blueprint.shapes()?;
     let reach = Reach::new(&blueprint, &shapes, state)?;
@@ -88,9 +88,7 @@ pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<Ex
 }
 
 /// Averages over windows that are no power of two become sums; by the node's name, what one unit of the sum stands for.
-fn without_uneven_averages(
-    blueprint: &Blueprint,
-) -> Result<(Blueprint, BTreeMap<String, f32>), NetworkError> {
+fn without_uneven_averages(blueprint: &Blueprint) -> Result<(Blueprint, BTreeMap<String, f32>)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
     let mut shrink = BTreeMap::new();

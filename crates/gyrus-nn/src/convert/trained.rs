@@ -1,6 +1,6 @@
 //! A spiking network to be trained from the start, in the shape of a dense one.
 
-use gyrus_blueprint::{Blueprint, BlueprintError, Discretization, Integration, NodeKind, Reset};
+use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Reset};
 
 use crate::spiking::{Readout, SpikingSettings};
 
@@ -17,7 +17,7 @@ pub fn spiking_form(
     blueprint: &Blueprint,
     tau_membrane_ms: f64,
     settings: &SpikingSettings,
-) -> Result<Blueprint, BlueprintError> {
+) -> gyrus_blueprint::Result<Blueprint> {
     let Discretization { dt_ms, integration } = settings.time;
     let kept = match integration {
         Integration::Exact => (-dt_ms / tau_membrane_ms).exp(),

@@ -4,7 +4,7 @@ use gyrus_tensor::{Tensor, keep_awake};
 
 use super::Network;
 use super::run::{Mode, Pass};
-use crate::NetworkError;
+use crate::Result;
 
 /// What went through a node in one pass.
 pub struct Observation {
@@ -36,7 +36,7 @@ impl Network {
     ///
     /// # Errors
     /// If a membrane potential is not a finite number.
-    pub fn observe(&self, x: Tensor<2>) -> Result<(Tensor<2>, Vec<Observation>), NetworkError> {
+    pub fn observe(&self, x: Tensor<2>) -> Result<(Tensor<2>, Vec<Observation>)> {
         let folded = self.folded.get_or_init(|| self.fold());
         let mut pass =
             Pass { every_step: true, observations: Some(Vec::new()), ..Pass::new(Mode::Inference) };

@@ -2,16 +2,14 @@
 
 use std::sync::OnceLock;
 
-use gyrus_tensor::{
-    Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake,
-};
+use gyrus_tensor::{Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake};
 
 use super::observe::{Observation, Observed};
 use super::{Network, check_trainable};
-use crate::NetworkError;
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Source, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
+use crate::{Error, Result};
 
 /// Rows of a batch from which on its kernels take long enough to keep all threads awake.
 const MANY_ROWS: usize = 16;
@@ -76,12 +74,7 @@ impl Network {
     ///
     /// # Errors
     /// If a membrane potential is not a finite number, or the network has a node without a gradient.
-    pub fn gradients(
-        &mut self,
-        x: Tensor<2>,
-        noise: u64,
-        loss: Operation,
-    ) -> Result<LossAndGradients, NetworkError> {
+    pub fn gradients(&mut self, x: Tensor<2>, noise: u64, loss: Operation) -> Result<LossAndGradients> {
         check_trainable(&self.blueprint)?;
         let leaves: Vec<Tensor<1>> = self
             .parameters
@@ -105,11 +98,11 @@ impl Network {
         Ok((loss.inner().into_scalar::<f32>(), results))
     }
 
-    pub(super) fn check_potentials(&self, pass: &Pass) -> Result<(), NetworkError> {
+    pub(super) fn check_potentials(&self, pass: &Pass) -> Result<()> {
         for (node, problem) in &pass.problems {
             if let Some(&(step, neuron)) = problem.get() {
                 let node = self.blueprint.nodes()[*node].name.clone();
-                return Err(NetworkError::NotFinite { node, step, neuron });
+                return Err(Error::NotFinite { node, step, neuron });
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKin
 use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
-use crate::NetworkError;
+use crate::Result;
 
 /// A plan on its way.
 pub(crate) struct Lowering<'a> {
@@ -25,7 +25,7 @@ pub(crate) struct Lowering<'a> {
 }
 
 impl Plan {
-    pub(crate) fn new(blueprint: &Blueprint, purpose: Purpose<'_>) -> Result<Self, NetworkError> {
+    pub(crate) fn new(blueprint: &Blueprint, purpose: Purpose<'_>) -> Result<Self> {
         let shapes = blueprint.shapes()?;
         let mut lowering = Lowering {
             blueprint,
@@ -126,13 +126,12 @@ impl Lowering<'_> {
         })
     }
 
-    fn node(&mut self, node: usize) -> Result<(), NetworkError> {
+    fn node(&mut self, node: usize) -> Result<()> {
         let blueprint = self.blueprint;
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         let input = self.shapes.input(node).clone();
         let image = Image::of(&input);
-        let refuse =
-            |reason| Err(NetworkError::NoDenseBody { node: name.clone(), kind: kind.name(), reason });
+        let refuse = |reason| Err(Error::NoDenseBody { node: name.clone(), kind: kind.name(), reason });
         let result = match kind {
             NodeKind::Input { .. } => Source::Input,
             NodeKind::Output if self.purpose.spiking.is_some() => self.readout(node)?,

@@ -5,8 +5,8 @@ use gyrus_tensor::{Operation, Spiking};
 
 use super::lower::Lowering;
 use super::{Form, NeuronPlan, ParameterPlan, Source, Start, Step, Work};
-use crate::NetworkError;
 use crate::spiking::{Encoder, Readout, SpikingSettings};
+use crate::{Error, Result};
 
 impl Lowering<'_> {
     pub(crate) fn form(&self, source: Source) -> Form {
@@ -19,13 +19,13 @@ impl Lowering<'_> {
         }
     }
 
-    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, NetworkError> {
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T> {
         let node = &self.blueprint.nodes()[node];
-        Err(NetworkError::NoSpikingBody { node: node.name.clone(), kind: node.kind.name(), reason })
+        Err(Error::NoSpikingBody { node: node.name.clone(), kind: node.kind.name(), reason })
     }
 
     /// Finds the nodes that feed a neuron's spikes back to it. Training knows no other cycle.
-    pub(crate) fn find_feedback(&mut self) -> Result<(), NetworkError> {
+    pub(crate) fn find_feedback(&mut self) -> Result<()> {
         for (from, to) in self.blueprint.back_edges() {
             let nodes = self.blueprint.nodes();
             let fires = nodes[to].kind.neuron().is_some_and(|neuron| neuron.reset.is_some());
@@ -102,7 +102,7 @@ impl Lowering<'_> {
     }
 
     /// Neurons, thresholds and delays.
-    pub(crate) fn in_time(&mut self, node: usize) -> Result<Source, NetworkError> {
+    pub(crate) fn in_time(&mut self, node: usize) -> Result<Source> {
         let blueprint = self.blueprint;
         let Some(settings) = self.purpose.spiking else { return self.refuse(node, "it works in time") };
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
@@ -189,7 +189,7 @@ impl Lowering<'_> {
     }
 
     /// The network's answer.
-    pub(crate) fn readout(&mut self, node: usize) -> Result<Source, NetworkError> {
+    pub(crate) fn readout(&mut self, node: usize) -> Result<Source> {
         let source = self.incoming_or_spikes(node);
         let form = self.form(source);
         let counts = self

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::encoder::{Encoder, MOST_FRACTION_BITS, MOST_NEURONS};
 use super::readout::Readout;
 use super::surrogate::{SURROGATE_NAMES, surrogate};
-use crate::NetworkError;
+use crate::{Error, Result};
 
 /// The most steps that a sample may be shown for.
 const MOST_STEPS: usize = 100_000;
@@ -36,9 +36,9 @@ impl SpikingSettings {
     ///
     /// # Errors
     /// If not.
-    pub fn check(&self) -> Result<(), NetworkError> {
+    pub fn check(&self) -> Result<()> {
         let wrong = |setting, got: String, expected: &str| {
-            Err(NetworkError::Setting { setting, got, expected: expected.to_owned() })
+            Err(Error::Setting { setting, got, expected: expected.to_owned() })
         };
         if !(1..=MOST_STEPS).contains(&self.steps) {
             return wrong("steps", self.steps.to_string(), "a whole number from 1 to 100,000");
@@ -78,9 +78,9 @@ impl SpikingSettings {
         Ok(())
     }
 
-    pub(crate) fn wrong_surrogate(&self) -> NetworkError {
+    pub(crate) fn wrong_surrogate(&self) -> Error {
         let expected = format!("{}, or one of them with a width as in atan:2", SURROGATE_NAMES.join(", "));
-        NetworkError::Setting { setting: "surrogate", got: self.surrogate.clone(), expected }
+        Error::Setting { setting: "surrogate", got: self.surrogate.clone(), expected }
     }
 }
 

@@ -14,8 +14,8 @@ use gyrus_kernels::transformer::{
 use gyrus_kernels::weights::Matrix;
 
 use super::keep::{Floats, Kept};
-use crate::pool::filled;
 use super::stored::{LowRankLinear, StoredMatrix};
+use crate::pool::filled;
 
 /// An operation of a transformer. The tensors of each are named in brackets.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes, Weights};
 use super::super::draft::{Draft, refuse};
 use super::grid::{EXACT_BITS, INPUT_FRACTION_BITS, Range, WEIGHT_BITS, on_grid};
 use super::reach::{Reach, unit};
-use crate::NetworkError;
 use crate::state::{State, StateTensor};
+use crate::{Error, Result};
 
 /// Bits that the intermediate sums of a fast 3×3 convolution take beyond those of its result. Transformed inputs are sums of
 /// up to 4 inputs, transformed weights are in quarters; with the sizes of all nine products behind an output added up, no
@@ -35,7 +35,7 @@ impl Quantizer<'_> {
         blueprint: &Blueprint,
         shapes: &Shapes,
         state: &State,
-    ) -> Result<Result<(Blueprint, State), usize>, NetworkError> {
+    ) -> Result<Result<(Blueprint, State), usize>> {
         let mut draft = Draft::new(blueprint);
         let mut state = state.clone();
         let count = blueprint.nodes().len();
@@ -169,9 +169,9 @@ impl Quantizer<'_> {
         (factor, bias_factor): (f64, f64),
         input: Range,
         (room, parts): (i32, i32),
-    ) -> Result<Option<Range>, NetworkError> {
+    ) -> Result<Option<Range>> {
         let name = format!("{node}.weight");
-        let missing = NetworkError::MissingTensor { name: name.clone(), expected: Vec::new() };
+        let missing = Error::MissingTensor { name: name.clone(), expected: Vec::new() };
         let weight = state.get(&name).ok_or(missing)?.clone();
         let outputs = weight.shape.first().copied().unwrap_or(0).max(1);
         let bias_name = format!("{node}.bias");

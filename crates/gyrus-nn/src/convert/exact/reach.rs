@@ -3,8 +3,8 @@
 use gyrus_blueprint::{Blueprint, NodeKind, Shapes};
 
 use super::super::draft::refuse;
-use crate::NetworkError;
 use crate::state::State;
+use crate::{Error, Result};
 
 /// What a node's output reaches, and is reached by, without a ReLU between.
 pub(super) struct Reach {
@@ -17,7 +17,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    pub(super) fn new(blueprint: &Blueprint, shapes: &Shapes, state: &State) -> Result<Self, NetworkError> {
+    pub(super) fn new(blueprint: &Blueprint, shapes: &Shapes, state: &State) -> Result<Self> {
         let count = blueprint.nodes().len();
         let mut reach =
             Self { unit: vec![None; count], answers: vec![false; count], weighted: vec![false; count] };
@@ -70,9 +70,9 @@ impl Reach {
     }
 }
 
-pub(super) fn unit(name: &str, levels: usize, state: &State) -> Result<f32, NetworkError> {
+pub(super) fn unit(name: &str, levels: usize, state: &State) -> Result<f32> {
     let name = format!("{name}.threshold");
     let threshold = state.get(&name).and_then(|tensor| tensor.values.first());
-    let threshold = threshold.ok_or(NetworkError::MissingTensor { name, expected: vec![1] })?;
+    let threshold = threshold.ok_or(Error::MissingTensor { name, expected: vec![1] })?;
     Ok(threshold.max(gyrus_tensor::SMALLEST_THRESHOLD) / levels as f32)
 }

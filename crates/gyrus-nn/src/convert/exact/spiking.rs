@@ -5,12 +5,12 @@ use gyrus_tensor::{Tensor, cpu, floats};
 
 use super::super::draft::{Draft, refuse};
 use super::reach::Reach;
-use crate::NetworkError;
+use crate::Result;
 use crate::network::{Network, Observed};
 use crate::state::{State, StateTensor};
 
 /// The spiking network of a quantised one on the grid.
-pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, State), NetworkError> {
+pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, State)> {
     let (blueprint, dense) = quantized;
     let shapes = blueprint.shapes()?;
     let reach = Reach::new(blueprint, &shapes, dense)?;
@@ -86,11 +86,7 @@ fn reaches_neurons(blueprint: &Blueprint, from: usize) -> bool {
 
 /// What enters each ReLU while nothing comes in and no other ReLU says anything: what the biases alone add up to. Shaped
 /// channels-first.
-fn starts(
-    blueprint: &Blueprint,
-    shapes: &Shapes,
-    dense: &State,
-) -> Result<Vec<(usize, Vec<f32>)>, NetworkError> {
+fn starts(blueprint: &Blueprint, shapes: &Shapes, dense: &State) -> Result<Vec<(usize, Vec<f32>)>> {
     let mut silent = dense.clone();
     let mut inputs = 0;
     for (index, node) in blueprint.nodes().iter().enumerate() {
