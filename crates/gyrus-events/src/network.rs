@@ -198,11 +198,11 @@ impl EventNetwork {
 
     fn check(&self, stimulus: Stimulus<'_>, steps: usize) -> Result<()> {
         let words = self.program.inputs.div_ceil(u32::BITS as usize);
-        let (kind, got, one) = match stimulus {
-            Stimulus::Constant(x) => (StimulusKind::Constant, x.len(), Some(self.program.inputs)),
-            Stimulus::Once(x) => (StimulusKind::Once, x.len(), Some(self.program.inputs)),
-            Stimulus::Frames(x) => (StimulusKind::Frames, x.len(), steps.checked_mul(self.program.inputs)),
-            Stimulus::Spikes(bits) => (StimulusKind::Spikes, bits.len(), steps.checked_mul(words)),
+        let kind = stimulus.kind();
+        let (got, one) = match stimulus {
+            Stimulus::Constant(x) | Stimulus::Once(x) => (x.len(), Some(self.program.inputs)),
+            Stimulus::Frames(x) => (x.len(), steps.checked_mul(self.program.inputs)),
+            Stimulus::Spikes(bits) => (bits.len(), steps.checked_mul(words)),
         };
         if kind != self.program.stimulus {
             let (got, expected) = (

@@ -30,6 +30,19 @@ pub enum Stimulus<'a> {
     Spikes(&'a [u32]),
 }
 
+impl Stimulus<'_> {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> StimulusKind {
+        match self {
+            Self::Constant(_) => StimulusKind::Constant,
+            Self::Once(_) => StimulusKind::Once,
+            Self::Frames(_) => StimulusKind::Frames,
+            Self::Spikes(_) => StimulusKind::Spikes,
+        }
+    }
+}
+
 /// The sample's numbers or spikes of one step.
 pub(crate) fn enter(stimulus: Stimulus<'_>, step: usize, inputs: usize, to: &mut Signal) {
     match stimulus {

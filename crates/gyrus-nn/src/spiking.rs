@@ -2,10 +2,12 @@
 
 mod encoder;
 mod readout;
+mod sample;
 mod settings;
 mod surrogate;
 
 pub use encoder::{Encoder, Intensity, rounded};
 pub use readout::Readout;
+pub use sample::EncodedSample;
 pub use settings::SpikingSettings;
 pub use surrogate::{SURROGATE_NAMES, surrogate};
