@@ -1,4 +1,4 @@
-//! Short ways to write the kinds of node that are used most, with the defaults of PyTorch.
+//! Constructors for the most common kinds of node, with PyTorch's defaults.
 
 use crate::node::{default_epsilon, default_momentum};
 use crate::{Conv1d, Conv2d, NodeKind, Padding, Pool2d, Reset};
@@ -40,12 +40,12 @@ impl NodeKind {
         }
     }
 
-    /// [`NodeKind::MaxPool2d`] over square windows that touch and do not overlap.
+    /// [`NodeKind::MaxPool2d`] over square windows side by side.
     pub fn max_pool2d(kernel: usize) -> Self {
         Self::MaxPool2d(Pool2d::square(kernel))
     }
 
-    /// [`NodeKind::AvgPool2d`] over square windows that touch and do not overlap.
+    /// [`NodeKind::AvgPool2d`] over square windows side by side.
     pub fn avg_pool2d(kernel: usize) -> Self {
         Self::AvgPool2d(Pool2d::square(kernel))
     }
@@ -70,12 +70,12 @@ impl NodeKind {
         Self::LayerNorm { epsilon: default_epsilon() }
     }
 
-    /// [`NodeKind::Dropout`] of this share of the elements.
+    /// [`NodeKind::Dropout`] with this probability.
     pub fn dropout(probability: f64) -> Self {
         Self::Dropout { probability }
     }
 
-    /// [`NodeKind::LIF`] with unit resistance and threshold, resting and reset at 0.
+    /// [`NodeKind::LIF`] with unit resistance and threshold, resting potential and reset at 0.
     pub fn lif(tau_membrane_ms: f64) -> Self {
         Self::LIF {
             tau_membrane_ms,
@@ -89,8 +89,8 @@ impl NodeKind {
         }
     }
 
-    /// [`NodeKind::IF`] with unit resistance and this threshold, soft reset and the membrane half-way at the start: what a
-    /// [`NodeKind::QuantizedReLU`] becomes.
+    /// [`NodeKind::IF`] with unit resistance and this threshold, soft reset, and the membrane starting at half the threshold:
+    /// the converted form of a [`NodeKind::QuantizedReLU`].
     pub fn soft_if(v_threshold: f64) -> Self {
         Self::IF {
             resistance: 1.0,

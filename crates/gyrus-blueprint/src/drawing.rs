@@ -1,11 +1,11 @@
-//! A blueprint for the eye: [`svg`] for a page, [`text`] for a terminal.
+//! Drawings of a blueprint: [`svg`] for a page, [`text`] for a terminal.
 
 use std::fmt::Write;
 
 use crate::layout::{BOX_HEIGHT, BOX_WIDTH, Layout};
 use crate::{Blueprint, Conv1d, Conv2d, NodeKind, Padding, Pool2d, Result, Shapes};
 
-/// Text and lines take the page's colour; the kinds' own colours are read on white and on black.
+/// Text and lines take the page's color; the colors of kinds are legible on white and on black.
 const STYLE: &str = "
 .gyrus-blueprint { font-family: system-ui, 'DejaVu Sans', sans-serif; font-size: 11px }
 .gyrus-blueprint text { fill: currentColor; text-anchor: middle }
@@ -22,21 +22,21 @@ const STYLE: &str = "
 .gyrus-neuron { fill: #e0356f; stroke: #e0356f }
 ";
 
-/// Letters of a name that fit into a box.
+/// Characters of a name that fit into a box.
 const NAME_LETTERS: usize = 24;
 /// Radius of the plus sign above a node that adds up its inputs.
 const SUM_RADIUS: usize = 7;
 
-/// Draws the blueprint as a self-contained SVG picture, from the Input at the top to the Output at the bottom:
-/// one box for each node with its name, kind, output shape and number of trained parameters.
+/// Draws the blueprint as a self-contained SVG image, from the Input at the top to the Output at the bottom:
+/// one box per node with its name, kind, output shape and number of trained parameters.
 pub fn svg(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let layout = Layout::new(blueprint, shapes.order());
     let sums: Vec<bool> = blueprint.sources().iter().map(|sources| sources.len() > 1).collect();
-    let mut picture = String::new();
+    let mut image = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
-        picture,
+        image,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"gyrus-blueprint\" role=\"img\" \
          width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
          <defs><marker id=\"gyrus-arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" \
@@ -47,7 +47,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String> {
         title = escaped(&blueprint.name),
     );
     for (edge, &(from, to)) in blueprint.edges().iter().enumerate() {
-        picture.push_str(&edge_path(&layout, edge, from, to, sums[to]));
+        image.push_str(&edge_path(&layout, edge, from, to, sums[to]));
     }
     for (index, node) in blueprint.nodes().iter().enumerate() {
         let (left, top) = layout.boxes[index];
@@ -55,7 +55,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String> {
         if sums[index] {
             let y = top - SUM_RADIUS;
             let _ = writeln!(
-                picture,
+                image,
                 "<path class=\"gyrus-sum\" d=\"M{middle} {y}m-{r} 0a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0\
                  m{inner} 0h{cross}m-{half} -{half}v{cross}\"/>",
                 r = SUM_RADIUS,
@@ -71,7 +71,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String> {
             _ => format!(" · {} parameters", grouped(u128::from(trained))),
         };
         let _ = writeln!(
-            picture,
+            image,
             "<g><title>{full}</title><rect class=\"gyrus-{family}\" x=\"{left}\" y=\"{top}\" \
              width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"8\"/>\
              <text class=\"gyrus-name\" x=\"{middle}\" y=\"{name_y}\">{name}</text>\
@@ -87,8 +87,8 @@ pub fn svg(blueprint: &Blueprint) -> Result<String> {
             shape_y = top + 53,
         );
     }
-    picture.push_str("</svg>\n");
-    Ok(picture)
+    image.push_str("</svg>\n");
+    Ok(image)
 }
 
 fn edge_path(layout: &Layout, edge: usize, from: usize, to: usize, into_sum: bool) -> String {
@@ -115,8 +115,8 @@ fn edge_path(layout: &Layout, edge: usize, from: usize, to: usize, into_sum: boo
     format!("<path class=\"gyrus-edge\" marker-end=\"url(#gyrus-arrow)\" d=\"{path}\"/>\n")
 }
 
-/// The blueprint as a table for the terminal: for each node its kind, output shape, trained parameters and
-/// multiply-accumulates for one sample; what feeds it too, where that is not simply the line above.
+/// The blueprint as a table for the terminal: the kind, output shape, trained parameters and multiply-accumulates
+/// (for one sample) of each node, and its sources unless each node is fed by the line above.
 pub fn text(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let sources = blueprint.sources();
@@ -182,7 +182,7 @@ fn grouped(count: u128) -> String {
     text
 }
 
-/// The colour class of a kind.
+/// The color class of a kind.
 fn family(kind: &NodeKind) -> &'static str {
     match kind {
         NodeKind::Input { .. } | NodeKind::Output => "ends",
@@ -217,7 +217,7 @@ fn family(kind: &NodeKind) -> &'static str {
     }
 }
 
-/// The kind and those of its hyper-parameters that tell one node from another.
+/// The kind, and the hyper-parameters that distinguish one node from another.
 fn described(kind: &NodeKind) -> String {
     let name = kind.name();
     match kind {
@@ -251,7 +251,7 @@ fn described(kind: &NodeKind) -> String {
     }
 }
 
-/// What differs from the usual stride, padding, dilation and groups.
+/// The stride, padding, dilation and groups, where they differ from the usual ones.
 fn extras<const AXES: usize>(
     stride: [usize; AXES],
     usual_stride: [usize; AXES],
@@ -288,7 +288,7 @@ fn shortened(name: &str) -> String {
     if name.chars().count() <= NAME_LETTERS {
         return name.to_owned();
     }
-    // The end tells nodes of one block apart, the beginning the blocks.
+    // The end distinguishes nodes of one block, the beginning distinguishes blocks.
     let half = NAME_LETTERS / 2;
     let letters: Vec<char> = name.chars().collect();
     let (head, tail) = (&letters[..half], &letters[letters.len() - half + 1..]);

@@ -1,17 +1,16 @@
-//! Everything that can be wrong with a blueprint, each with the node it is about, what was found and what would
-//! be right.
+//! Everything that can be wrong with a blueprint. Each error names the node, what was found and what was expected.
 
 use std::path::PathBuf;
 
 use crate::Shape;
 
-/// What this crate's functions return.
+/// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a blueprint was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs)] // The fields are what the texts say.
+#[allow(missing_docs)] // The messages explain the fields.
 pub enum Error {
     #[error("the blueprint has {count} nodes; at most {limit} are accepted")]
     TooManyNodes { count: usize, limit: usize },
@@ -160,7 +159,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The node that has to be changed, where there is one.
+    /// The node to change, if the error is about one.
     pub fn node(&self) -> Option<&str> {
         match self {
             Self::InvalidName { name: node, .. }
@@ -196,7 +195,7 @@ impl Error {
     }
 }
 
-/// The names on a cycle, in the direction of its edges and back to the first; long ones are cut short.
+/// The names on a cycle, along its edges and back to the first; long cycles are shortened.
 fn cycle_text(nodes: &[String]) -> String {
     const SHOWN: usize = 12;
     let mut text: Vec<String> = nodes.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! name = "small"
-//! edges = [["input", "dense"], ["dense", "output"]]   # may be left out: each node then feeds the next
+//! edges = [["input", "dense"], ["dense", "output"]]   # optional: without it each node feeds the next
 //!
 //! [[node]]
 //! name = "input"
@@ -19,9 +19,8 @@
 //! kind = "Output"
 //! ```
 //!
-//! Reading what was written gives an equal blueprint. A file longer than [`MAX_FILE_BYTES`] or with more than
-//! [`MAX_NODES`](crate::MAX_NODES) nodes is refused before it is worked on; a mistake is reported with its line,
-//! column and node.
+//! Reading a written blueprint gives an equal one. Files longer than [`MAX_FILE_BYTES`] or with more than
+//! [`MAX_NODES`](crate::MAX_NODES) nodes are refused before they are parsed; errors name the line, column and node.
 
 use std::fs::File;
 use std::io::Read;
@@ -38,7 +37,7 @@ use crate::{Blueprint, Error, Node, NodeKind, Result};
 
 type IntoBareName<'a> = StrDeserializer<'a, serde::de::value::Error>;
 
-/// The longest blueprint file that is read or written: 4 MiB.
+/// The largest blueprint file to read or write: 4 MiB.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
 impl Blueprint {
@@ -51,7 +50,7 @@ impl Blueprint {
         let announced = file.metadata().map_err(unreadable)?.len();
         check_length(announced).map_err(in_file)?;
         let mut text = String::new();
-        // The limit holds for what has no length of its own, too, such as a pipe.
+        // The limit also holds for files without a known length, such as pipes.
         file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
         Self::from_toml(&text).map_err(in_file)
     }
@@ -127,7 +126,7 @@ impl Blueprint {
             let mut table = toml::Table::new();
             table.insert("name".to_owned(), node.name.clone().into());
             table.insert("kind".to_owned(), node.kind.name().into());
-            // A kind with fields serialises as a table of one entry, the kind's name; one without, as its name.
+            // A kind with fields serializes to a table with one entry named after the kind; a kind without fields, to its name.
             if let toml::Value::Table(tagged) = kind {
                 for (_, fields) in tagged {
                     if let toml::Value::Table(fields) = fields {
@@ -161,7 +160,7 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// The nodes of `[[node]]`, each with the place where it stands.
+/// The nodes of `[[node]]`, each with its position in the file.
 fn read_nodes(text: &str, value: Spanned<DeValue<'_>>) -> Result<(Vec<Node>, Vec<Range<usize>>)> {
     let span = value.span();
     let DeValue::Array(tables) = value.into_inner() else {
@@ -202,14 +201,14 @@ fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node> {
     };
     let kind_span = kind.span();
     let kind: String = read(text, Some(&name), kind)?;
-    // What TOML leaves out of a pool is its kernel, as in PyTorch; a serde default cannot see another field.
+    // A pool's stride defaults to its kernel, as in PyTorch; a serde default cannot see another field.
     if kind.ends_with("Pool2d")
         && !fields.contains_key("stride")
         && let Some(kernel) = fields.get("kernel").cloned()
     {
         fields.insert(Spanned::new(kind_span.clone(), "stride".into()), kernel);
     }
-    // A kind without fields is a bare name to serde, which could not say which field is too much.
+    // To serde, a kind without fields is a bare name, so it could not report which field is unknown.
     let bare: IntoBareName<'_> = kind.as_str().into_deserializer();
     if let (Some((key, _)), Ok(_)) = (fields.iter().next(), NodeKind::deserialize(bare)) {
         let message = format!("`{kind}` has no field `{}`", key.get_ref());
@@ -221,12 +220,12 @@ fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node> {
     Ok(Node { name, kind })
 }
 
-/// Reads one value; a mistake in it is reported where it stands.
+/// Reads one value; errors carry its position.
 fn read<'de, T: Deserialize<'de>>(text: &str, node: Option<&str>, value: Spanned<DeValue<'de>>) -> Result<T> {
     T::deserialize(ValueDeserializer::from(value)).map_err(|error| described(text, node, &error))
 }
 
-/// A mistake that serde found, in the words of a blueprint instead of Rust's.
+/// An error from serde, in the terms of a blueprint instead of Rust's.
 fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> Error {
     let message = error
         .message()
@@ -241,7 +240,7 @@ fn at(text: &str, span: Range<usize>, node: Option<String>, message: String) -> 
     Error::Toml { line, column, node, message }
 }
 
-/// Both counted from 1; the column in characters.
+/// Both count from 1; the column counts characters.
 fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -1,11 +1,11 @@
 //! The geometry of a node: where the elements of an image lie, and which of them a convolution or a pool reads.
 //!
 //! Blueprints speak of shapes as PyTorch does, channels first (`[channels, height, width]`); bodies keep activations channels
-//! last (`[height, width, channels]`). The two meet here, once for all bodies, as plain data: what has one axis
-//! (`[channels, length]`) is an image of height 1, and `[features]` are one pixel. A Flatten is where the difference shows: it
-//! turns an image into features in the blueprint's order, so channels-last elements have to move.
+//! last (`[height, width, channels]`). This module translates between the two, once for all bodies, as plain data:
+//! `[channels, length]` is an image of height 1, and `[features]` are one pixel. The difference shows at a Flatten: it turns an
+//! image into features in the blueprint's order, so channels-last elements have to move.
 //!
-//! All of this expects shapes that [`Blueprint::shapes`](crate::Blueprint::shapes) inferred, and so checked.
+//! All functions expect shapes inferred, and so checked, by [`Blueprint::shapes`](crate::Blueprint::shapes).
 
 use crate::{Conv1d, Conv2d, NodeKind, Padding, Pool2d, Shape};
 
@@ -68,7 +68,7 @@ impl Image {
 /// A convolution over an image. Pairs are `[height, width]`; a [`Conv1d`] has a height of 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvolutionGeometry {
-    /// What it reads.
+    /// The image that it reads.
     pub input: Image,
     /// Number of filters.
     pub outputs: usize,
@@ -80,7 +80,7 @@ pub struct ConvolutionGeometry {
     pub padding: [usize; 4],
     /// Step between the filter's taps.
     pub dilation: [usize; 2],
-    /// Groups of channels that do not see each other.
+    /// Independent groups of channels.
     pub groups: usize,
 }
 
@@ -130,7 +130,7 @@ fn sides<const AXES: usize>(
 /// The windows of a pool over an image. Pairs are `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolGeometry {
-    /// What it reads.
+    /// The image that it reads.
     pub input: Image,
     /// Window extents.
     pub kernel: [usize; 2],
@@ -148,7 +148,7 @@ impl PoolGeometry {
         Self { input, kernel: [input.height, input.width], stride: [1; 2], padding: [0; 4] }
     }
 
-    /// What turns the sum over a window into its mean, padding included.
+    /// Turns the sum over a window into its mean; padding counts as elements.
     #[must_use]
     pub fn mean_factor(&self) -> f32 {
         1.0 / (self.kernel[0] * self.kernel[1]) as f32
@@ -179,11 +179,11 @@ pub enum Flattening {
 }
 
 impl Flattening {
-    /// Why a body refuses a Flatten that [`Flattening::of`] has no answer for.
+    /// Why a body refuses a Flatten for which [`Flattening::of`] returns `None`.
     pub const REFUSAL: &'static str = "flatten all axes, or only those behind the channels";
 
     /// What joining `start_axis..=end_axis` (by default up to the last) does to an image. `None` if it joins channels with
-    /// some of the other axes only: what comes out has no channels-last form.
+    /// only some of the other axes: the result has no channels-last form.
     #[must_use]
     pub fn of(start_axis: usize, end_axis: Option<usize>, input: &Shape) -> Option<Self> {
         let last = input.len() - 1;
@@ -198,22 +198,22 @@ impl Flattening {
     }
 }
 
-/// How a node multiplies its input with a `weight` of which each row belongs to one output.
+/// Multiplication of a node's input with a `weight`, one row per output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weights {
-    /// Every input with every output.
+    /// Connects every input with every output.
     Linear {
-        /// Features that come in.
+        /// Input features.
         inputs: usize,
-        /// Features that go out.
+        /// Output features.
         outputs: usize,
     },
-    /// The same filters at every place.
+    /// Applies the same filters at every position.
     Convolution(ConvolutionGeometry),
 }
 
 impl Weights {
-    /// Rows of the weight: features or channels that go out.
+    /// Rows of the weight: output features or channels.
     #[must_use]
     pub fn outputs(&self) -> usize {
         match self {
@@ -224,7 +224,7 @@ impl Weights {
 }
 
 impl NodeKind {
-    /// How a node of this kind multiplies its input; `None` for kinds without such weights.
+    /// How a node of this kind multiplies its input; `None` for kinds without a weight matrix.
     #[must_use]
     pub fn weights(&self, input: &Shape) -> Option<Weights> {
         match self {

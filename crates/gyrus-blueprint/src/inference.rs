@@ -1,5 +1,5 @@
-//! Shape inference: what enters and leaves every node, which parameters it holds and how much it multiplies,
-//! all from the Input's shape and before anything is allocated. Every product is checked; no activation and no
+//! Shape inference: the input and output shape, the parameters and the number of multiplications of every node, all from
+//! the Input's shape and before anything is allocated. Every product is checked for overflow; no activation and no
 //! parameter may have more than [`MAX_ELEMENTS`] elements.
 //!
 //! Along one axis, a window of k taps, d apart, moved by s over n elements with p zeros around them gives
@@ -28,7 +28,7 @@ pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes> {
         };
         inferred[index] = Some(Rule { node, input: &input }.infer()?);
     }
-    // What a cycle brings back must fit as well.
+    // Signals on edges that close a cycle must fit as well.
     for index in blueprint.back_edges().into_iter().map(|(_, to)| to) {
         sum_of_sources(blueprint, &nodes[index], &sources[index], &inferred)?;
     }
@@ -68,7 +68,7 @@ struct Window<const AXES: usize> {
     dilation: [usize; AXES],
 }
 
-/// The numbers of a convolution that do not depend on the axis.
+/// The hyper-parameters of a convolution that do not depend on the axis.
 struct Filters {
     out_channels: usize,
     groups: usize,
@@ -78,7 +78,7 @@ struct Filters {
 const NO_HINT: &str = "";
 const FLATTEN_HINT: &str = "; a Flatten or GlobalAvgPool before it may be missing";
 
-/// One node and what enters it.
+/// One node and its input shape.
 struct Rule<'a> {
     node: &'a Node,
     input: &'a Shape,
@@ -252,7 +252,7 @@ impl Rule<'_> {
         let channels = self.input[0];
         let output = self.slide(&window, channels)?;
         for (&padding, &kernel) in padding.iter().zip(&kernel) {
-            // A window must not lie in the padding alone: it would have no maximum.
+            // A window that lies in the padding alone would have no maximum.
             if padding > kernel / 2 {
                 return Err(Error::PoolPaddingTooLarge {
                     node: self.node.name.clone(),
@@ -265,7 +265,7 @@ impl Rule<'_> {
         Ok(output)
     }
 
-    /// `[channels, ...]` with the outputs of the window along each axis.
+    /// `[channels, ...]` with the number of windows along each axis.
     fn slide<const AXES: usize>(&self, window: &Window<AXES>, channels: usize) -> Result<Shape> {
         for axis in 0..AXES {
             self.whole("kernel", window.kernel[axis], 1)?;
@@ -334,7 +334,7 @@ impl Rule<'_> {
         Ok(Shape::from(extents))
     }
 
-    /// The constants that live beside the blueprint, after checking all of them.
+    /// The constants that are stored beside the blueprint, after checking all constants.
     fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>> {
         for &(name, value) in &neuron.constants {
             if name.starts_with("tau_") {

@@ -1,10 +1,11 @@
 //! A neural network as plain data.
 //!
 //! A [`Blueprint`] is a directed graph of named [`Node`]s in the vocabulary of NIR, the Neuromorphic
-//! Intermediate Representation, and the few dense nodes that NIR lacks. It is the axonal wiring diagram and
-//! nothing else: no tensors, no weights, no device. It checks itself when it is made, infers every shape before
-//! anything is allocated ([`Blueprint::shapes`]), says which parameters a body must hold
-//! ([`Shapes::parameters`]), round-trips to TOML and draws itself ([`svg`], [`text`]).
+//! Intermediate Representation, plus the few dense nodes that NIR lacks. It is the wiring diagram and nothing else: no
+//! tensors, no weights, no device. It checks itself on construction, infers every shape before anything is allocated
+//! ([`Blueprint::shapes`]), lists the parameters that a body must hold ([`Shapes::parameters`]), gives the geometry of its
+//! convolutions and pools ([`ConvolutionGeometry`]), round-trips to TOML and to NIR files ([`nir`]), and draws itself
+//! ([`svg`], [`text`]).
 //!
 //! ```
 //! use gyrus_blueprint::{Blueprint, NodeKind, Padding};

@@ -1,4 +1,4 @@
-//! What spiking nodes share: their constants, how a spike resets the membrane, and one step of time.
+//! Equations of spiking neurons: their constants, the reset after a spike, and one step of time.
 //!
 //! In every body, a neuron whose incoming current is x does this at each step, in this order:
 //!
@@ -7,7 +7,7 @@
 //! 3. threshold (kinds that fire): z = 1 if u > θ, else 0; the adaptive kind compares with θ + β a
 //! 4. reset: hard v = v_reset, subtract v = u − θ, where z = 1; else v = u. The adaptive kind: a ← ρ a + z
 //!
-//! with every `a b + c` fused (rounded once), in `f32`, so that all bodies give the same bits. Kinds that do not fire give
+//! with every `a b + c` fused (rounded once), in `f32`, so that all bodies give the same bits. Kinds that do not fire output
 //! u. The [`NeuronConstant`]s come from the continuous equations by [`Discretization`]:
 //!
 //! | | exact | Euler |
@@ -18,7 +18,7 @@
 //! | ρ | e^(−dt/τ_a) | 1 − dt/τ_a |
 //! | IF, I | d = 1, g = dt R, c = 0 | the same |
 //!
-//! Exact is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
+//! Exact integration is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
 //! ([`Blueprint::back_edges`](crate::Blueprint::back_edges)).
 
 use std::collections::BTreeMap;
@@ -34,35 +34,35 @@ pub enum Reset {
     /// v ← v_reset, as in NIR.
     #[default]
     Hard,
-    /// v ← v − v_threshold: what exceeds the threshold is not lost ("soft reset").
+    /// v ← v − v_threshold, which keeps what exceeds the threshold ("soft reset").
     Subtract,
-    /// None.
+    /// No reset.
     None,
 }
 
 /// One stored array, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Array {
-    /// As PyTorch shapes it.
+    /// Shape as in PyTorch.
     pub shape: Vec<usize>,
-    /// As many as the shape says.
+    /// As many as the shape has elements.
     pub values: Vec<f32>,
 }
 
-/// The numbers beside a blueprint, by name: `<node>.<parameter>`.
+/// The numbers of a blueprint by name: `<node>.<parameter>`.
 pub type Parameters = BTreeMap<String, Array>;
 
-/// How continuous time becomes steps.
+/// Discretization of continuous time into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discretization {
     /// Length of a step in milliseconds, above 0.
     pub dt_ms: f64,
-    /// How the equations are integrated over a step.
+    /// Integration of the equations over a step.
     pub integration: Integration,
 }
 
 impl Discretization {
-    /// How many steps a delay takes; `None` if that is not a whole number (to a millionth of a step).
+    /// Number of steps of a delay; `None` if that is not a whole number (to a millionth of a step).
     #[must_use]
     pub fn delay_steps(&self, delay_ms: f64) -> Option<usize> {
         let steps = delay_ms / self.dt_ms;
@@ -77,7 +77,7 @@ impl Default for Discretization {
     }
 }
 
-/// How an equation is integrated over a step.
+/// Integration of an equation over a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Integration {
@@ -115,25 +115,26 @@ pub enum NeuronConstant {
 /// Number of [`NeuronConstant`]s.
 pub const NEURON_CONSTANTS: usize = 9;
 
-/// A node's neurons, ready to step: see the [module](self) for what each number does.
+/// A node's neurons, ready to step; the [module](self) gives the equations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NeuronModel {
-    /// Whether there is a synaptic current with a memory of its own.
+    /// Whether the synaptic current has its own dynamics.
     pub synapse: bool,
-    /// Whether it fires; else its potential is its output.
+    /// Whether it fires; otherwise its potential is its output.
     pub fires: bool,
     /// Whether the threshold adapts.
     pub adaptive: bool,
-    /// What a spike does to the membrane.
+    /// Reset of the membrane after a spike.
     pub reset: Reset,
-    /// By [`NeuronConstant`]; one value for all neurons, or one for each. All nine are of the same length.
+    /// Indexed by [`NeuronConstant`]; one value for all neurons, or one per neuron. All nine rows have the same length.
     pub constants: [Vec<f32>; NEURON_CONSTANTS],
-    /// Membrane potential before the first step: v_start for an IF, the resting potential for what leaks. As long as a row.
+    /// Membrane potential before the first step: v_start for an IF, the resting potential for leaky neurons. As long as a
+    /// row of the constants.
     pub v_start: Vec<f32>,
 }
 
 impl NeuronModel {
-    /// The model of a [`NodeKind::Threshold`]: a neuron without memory, whose potential is what comes in.
+    /// The model of a [`NodeKind::Threshold`]: a neuron without memory, whose potential is its input.
     #[must_use]
     pub fn threshold(threshold: f64) -> Self {
         let mut constants = [0.0; NEURON_CONSTANTS];
@@ -157,7 +158,7 @@ impl NeuronModel {
         row[if row.len() == 1 { 0 } else { neuron }]
     }
 
-    /// The model of `node`, which has `neurons` neurons; `None` if its kind is not one of these neurons.
+    /// The model of `node`, which has `neurons` neurons; `None` if its kind has no such equations.
     ///
     /// # Errors
     /// If a constant that should be in `parameters` is missing, of the wrong length, or out of range.
@@ -224,7 +225,7 @@ impl NeuronModel {
             let membrane = decay(value("tau_membrane_ms"));
             let synapse = decay(value("tau_synapse_ms"));
             let v_leak = value("v_leak");
-            // Without a leak the input adds up over time.
+            // Without a leak, the input adds up over time.
             let gain = if v_leak.is_some() { (1.0 - membrane) * resistance } else { dt * resistance };
             let row = [
                 membrane,
@@ -250,14 +251,14 @@ fn out_of_range(node: &Node, field: &'static str, got: f64, expected: &'static s
     Error::NumberOutOfRange { node: node.name.clone(), kind: node.kind.name(), field, got, expected }
 }
 
-/// A spiking node's kind, seen as what all of them share.
+/// What all spiking kinds share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neuron<'a> {
     /// Name and value of each constant of the kind, in the order in which they are stored.
     pub constants: Vec<(&'static str, f64)>,
-    /// What a spike does; `None` for kinds that do not fire.
+    /// Reset after a spike; `None` for kinds that do not fire.
     pub reset: Option<Reset>,
-    /// Constants that each neuron has of its own.
+    /// Constants with one value per neuron.
     pub per_neuron: &'a [String],
     /// Constants that training changes.
     pub learned: &'a [String],
@@ -270,7 +271,7 @@ impl Neuron<'_> {
         self.constants.iter().any(|(constant, _)| *constant == name)
     }
 
-    /// Whether a constant lives beside the blueprint.
+    /// Whether a constant is stored beside the blueprint.
     #[must_use]
     pub fn is_stored(&self, name: &str) -> bool {
         self.per_neuron.iter().chain(self.learned).any(|stored| stored == name)
@@ -278,7 +279,7 @@ impl Neuron<'_> {
 }
 
 impl NodeKind {
-    /// What spiking kinds share; `None` for the others, [`NodeKind::SignedIF`] among them.
+    /// The constants and the reset of a spiking kind; `None` for the others, including [`NodeKind::SignedIF`].
     #[must_use]
     pub fn neuron(&self) -> Option<Neuron<'_>> {
         let of = |constants: &[(&'static str, &f64)], reset: Option<Reset>, per_neuron, learned| {
@@ -425,7 +426,7 @@ impl NodeKind {
         }
     }
 
-    /// Whether its output depends on what came in at earlier steps.
+    /// Whether its output depends on the input of earlier steps.
     #[must_use]
     pub fn has_state(&self) -> bool {
         self.neuron().is_some()

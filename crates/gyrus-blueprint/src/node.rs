@@ -1,9 +1,9 @@
 //! The kinds of node: NIR's primitives, then the dense nodes that NIR lacks.
 //!
-//! A kind carries hyper-parameters only. Weights live beside the blueprint under `<node>.<parameter>`, and the
+//! A kind carries hyper-parameters only. Weights are stored beside the blueprint under `<node>.<parameter>`, and the
 //! number of incoming features or channels is inferred from the graph. Spiking kinds follow NIR's equations
-//! (v membrane potential, I current, S incoming spikes, z outgoing spikes); every neuron of a node starts from
-//! the same constants unless they are listed in `per_neuron`. Times are in milliseconds.
+//! (v membrane potential, I current, S incoming spikes, z outgoing spikes); all neurons of a node
+//! share their constants, except those listed in `per_neuron`. Times are in milliseconds.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,17 +22,17 @@ pub struct Node {
 
 /// What a node computes, with its hyper-parameters.
 ///
-/// In TOML `kind` is the variant's name and the fields stand beside it; pairs `[height, width]` may be written
-/// as one number. Fields with a default may be left out there.
+/// In TOML, `kind` is the variant's name and the fields stand beside it; a pair `[height, width]` may be written
+/// as one number, and fields with a default may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum NodeKind {
-    /// The dendrite of the whole network: where a sample enters.
+    /// Where a sample enters the network.
     Input {
         /// Shape of one sample.
         shape: Shape,
     },
-    /// The axon of the whole network: where its answer leaves. Its shape is inferred.
+    /// Where the network's answer leaves. Its shape is inferred.
     Output,
 
     /// y = W x + b on `[features]`.
@@ -45,7 +45,7 @@ pub enum NodeKind {
         /// Length of y.
         out_features: usize,
     },
-    /// y = s ∘ x, one factor for each element.
+    /// y = s ∘ x, one factor per element.
     Scale,
     /// Cross-correlation over `[channels, length]`.
     Conv1d(Conv1d),
@@ -71,7 +71,7 @@ pub enum NodeKind {
     },
     /// y = 1 where x > threshold, else 0.
     Threshold {
-        /// The threshold itself gives 0.
+        /// An input equal to it gives 0.
         threshold: f64,
     },
     /// Integrator: dv/dt = R I.
@@ -79,10 +79,10 @@ pub enum NodeKind {
         /// R; 1 by default.
         #[serde(default = "unit")]
         resistance: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -97,16 +97,16 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
         /// Membrane potential before the first step; 0 by default.
         #[serde(default)]
         v_start: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -120,10 +120,10 @@ pub enum NodeKind {
         /// Resting potential; 0 by default.
         #[serde(default)]
         v_leak: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -143,13 +143,13 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -168,10 +168,10 @@ pub enum NodeKind {
         /// Weight of the incoming current; 1 by default.
         #[serde(default = "unit")]
         w_in: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -196,13 +196,13 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -227,24 +227,24 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
     /// Integrate and fire with signed spikes, the exact spiking form of [`NodeKind::QuantizedReLU`] ("ST-BIF", You et al.
-    /// 2024, arXiv:2406.03470). With S the sum of all input so far, on top of the stored parameter `start` (one for each
-    /// neuron), and k the net count of its own spikes: fires +1 while k < `levels` and S > (k + ½) threshold, −1 while
-    /// k > 0 and S ≤ (k − ½) threshold; at most one spike a step. Not a NIR primitive.
+    /// 2024, arXiv:2406.03470). Let S be the stored parameter `start` (one per neuron) plus the sum of all input so far,
+    /// and k the net count of the neuron's own spikes. It fires +1 while k < `levels` and S > (k + ½) threshold, and −1 while
+    /// k > 0 and S ≤ (k − ½) threshold; at most one spike per step. Not a NIR primitive.
     SignedIF {
-        /// Most spikes that stand at a time, at least 1.
+        /// Upper bound of the net count, at least 1.
         levels: usize,
-        /// Input that one spike stands for, above 0; 1 by default.
+        /// Input that one spike represents, above 0; 1 by default.
         #[serde(default = "unit")]
         threshold: f64,
     },
@@ -252,7 +252,8 @@ pub enum NodeKind {
     /// max(0, x).
     ReLU,
     /// A ReLU that saturates and has steps (QCFS, Bu et al. 2022, arXiv:2303.04347): y = λ/L · clip(⌈x L/λ − ½⌉, 0, L),
-    /// with one learned threshold λ. What spiking neurons can say in L steps; the straight-through gradient trains it.
+    /// with one learned threshold λ: the values that spiking neurons can represent in L steps. Trained with the
+    /// straight-through gradient.
     QuantizedReLU {
         /// L, at least 1.
         levels: usize,
@@ -269,8 +270,8 @@ pub enum NodeKind {
         #[serde(default)]
         axis: usize,
     },
-    /// Normalises each feature of `[features]`, or each channel of `[channels, ...]`, by its mean and variance
-    /// over the batch and the remaining axes, then scales and shifts it. Running statistics serve inference.
+    /// Normalizes each feature of `[features]`, or each channel of `[channels, ...]`, by its mean and variance
+    /// over the batch and the remaining axes, then scales and shifts it. Inference uses running statistics.
     BatchNorm {
         /// Added to the variance, above 0; 1e-5 by default.
         #[serde(default = "default_epsilon")]
@@ -280,7 +281,7 @@ pub enum NodeKind {
         #[serde(default = "default_momentum")]
         momentum: f64,
     },
-    /// Normalises each sample along its last axis, then scales and shifts each element of that axis.
+    /// Normalizes each sample along its last axis, then scales and shifts each element of that axis.
     LayerNorm {
         /// Added to the variance, above 0; 1e-5 by default.
         #[serde(default = "default_epsilon")]
@@ -288,14 +289,14 @@ pub enum NodeKind {
     },
     /// Maximum over each window of `[channels, height, width]`; padding never wins.
     MaxPool2d(Pool2d),
-    /// The maximum of counts, for spikes: each window passes on by how much the largest sum over time in it grew, so that
-    /// what came out by any step is the maximum of what came in. What a [`NodeKind::MaxPool2d`] of a dense network becomes
-    /// (there, in a spiking body, it is the maximum at each step). Not a NIR primitive.
+    /// The maximum of spike counts: each window outputs the growth of its largest sum over time, so that at any step the
+    /// total output equals the maximum of the total inputs. Conversion turns a dense network's [`NodeKind::MaxPool2d`] into
+    /// this kind (a MaxPool2d in a spiking body is the maximum at each step). Not a NIR primitive.
     CountMaxPool2d(Pool2d),
-    /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. A kind of its own, so that
-    /// one blueprint serves pictures of any size, which an [`NodeKind::AvgPool2d`] over the whole map does not.
+    /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. Unlike an [`NodeKind::AvgPool2d`] over
+    /// the whole map, it fits images of any size.
     GlobalAvgPool,
-    /// While training, sets each element to 0 with this probability and divides the others by 1 − probability.
+    /// In training, sets each element to 0 with this probability and divides the others by 1 − probability.
     Dropout {
         /// From 0 up to, but not including, 1.
         probability: f64,

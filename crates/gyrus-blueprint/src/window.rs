@@ -1,21 +1,19 @@
-//! The windows of convolutions and pools as a blueprint writes them: extents, padding, and how TOML writes both
-//! (one number where all axes agree, else one number for each axis).
+//! Convolutions and pools as a blueprint describes them: extents, padding, and their form in TOML (one number if all axes
+//! agree, otherwise one number per axis).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::NodeKind;
 
-/// How a convolution pads its input with zeros: `"valid"`, `"same"`, a number, or a number for each axis in
-/// TOML.
+/// Zero padding of a convolution's input; in TOML `"valid"`, `"same"`, a number, or a number per axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding<const AXES: usize = 2> {
     /// No padding.
     #[default]
     Valid,
-    /// As much as keeps the extents; needs stride 1. Of an odd total the larger half goes behind the input, as
-    /// in PyTorch.
+    /// Keeps the extents; needs stride 1. If the total is odd, the larger half goes behind the input, as in PyTorch.
     Same,
-    /// So many zeros on each of the two sides of an axis.
+    /// This many zeros on each of the two sides of an axis.
     Explicit([usize; AXES]),
 }
 
@@ -104,7 +102,7 @@ pub struct Conv1d {
     /// Step between the filter's taps; 1 by default.
     #[serde(default = "one")]
     pub dilation: usize,
-    /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+    /// Input and output channels are split into this many independent groups; 1 by default.
     #[serde(default = "one")]
     pub groups: usize,
     /// Whether a bias is added to each output channel; true by default.
@@ -118,7 +116,7 @@ impl Conv1d {
         Self { stride, ..self }
     }
 
-    /// Zeros around the input: a number for each side, or a [`Padding`].
+    /// Zeros around the input: a number per side, or a [`Padding`].
     pub fn padding(self, padding: impl Into<Padding<1>>) -> Self {
         Self { padding: padding.into(), ..self }
     }
@@ -163,7 +161,7 @@ pub struct Conv2d {
     /// Step between the filter's taps; 1 by default.
     #[serde(with = "pair", default = "ones")]
     pub dilation: [usize; 2],
-    /// Input and output channels are split into this many groups that do not see each other; 1 by default.
+    /// Input and output channels are split into this many independent groups; 1 by default.
     #[serde(default = "one")]
     pub groups: usize,
     /// Whether a bias is added to each output channel; true by default.
@@ -177,7 +175,7 @@ impl Conv2d {
         Self { stride: [stride; 2], ..self }
     }
 
-    /// Zeros around the input: a number for each side, or a [`Padding`].
+    /// Zeros around the input: a number per side, or a [`Padding`].
     pub fn padding(self, padding: impl Into<Padding>) -> Self {
         Self { padding: padding.into(), ..self }
     }
@@ -220,7 +218,7 @@ pub struct Pool2d {
 }
 
 impl Pool2d {
-    /// Square windows that touch and do not overlap.
+    /// Square windows side by side, without overlap or padding.
     pub fn square(kernel: usize) -> Self {
         Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
     }
@@ -238,7 +236,7 @@ fn yes() -> bool {
     true
 }
 
-/// A number for each axis; one number stands for all.
+/// A number per axis; a single number stands for all.
 mod extents {
     use serde::{Serialize, Serializer, de};
 

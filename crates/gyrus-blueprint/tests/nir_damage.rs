@@ -147,7 +147,7 @@ fn unknown_fields_are_told() {
         }
     });
     let warnings = read_nir(with_refractory).unwrap().warnings;
-    assert_eq!(warnings, ["`it`: its field `tau_refractory` is none of NIR's and has no effect"]);
+    assert_eq!(warnings, ["`it`: NIR has no field `tau_refractory`, so it is ignored"]);
 }
 
 /// sinabs, Norse and snnTorch write an r of 1 for "each step adds I"; SpikingJelly writes 1 / dt, in seconds.

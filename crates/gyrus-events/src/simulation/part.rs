@@ -3,7 +3,7 @@
 //! A synapse is a weight and an offset into the ring, target plus delay times the ring's width: where its spike goes is one
 //! addition and one mask. The ring has a row for each step up to the longest delay; a row that was used is zeros again.
 
-use gyrus_blueprint::NeuronModel;
+use gyrus_blueprint::{Image, NeuronModel};
 
 use super::connect::{Link, Plan};
 use super::noise::Source;

@@ -3,7 +3,7 @@
 use gyrus_tensor::{Tensor, keep_awake};
 
 use super::Network;
-use super::run::{Mode, Pass};
+use super::run::Pass;
 use crate::Result;
 
 /// What went through a node in one pass.
@@ -38,8 +38,7 @@ impl Network {
     /// If a membrane potential is not a finite number.
     pub fn observe(&self, x: Tensor<2>) -> Result<(Tensor<2>, Vec<Observation>)> {
         let folded = self.folded.get_or_init(|| self.fold());
-        let mut pass =
-            Pass { every_step: true, observations: Some(Vec::new()), ..Pass::new(Mode::Inference) };
+        let mut pass = Pass::observing();
         let answer = keep_awake(|| self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass));
         self.check_potentials(&pass)?;
         Ok((answer, pass.observations.unwrap_or_default()))

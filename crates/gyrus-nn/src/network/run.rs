@@ -21,7 +21,7 @@ pub type LossAndGradients = (f32, Vec<Option<Tensor<1>>>);
 pub(super) struct Pass {
     mode: Mode,
     /// Whether the answer is one row for each step, before the readout.
-    pub(super) every_step: bool,
+    every_step: bool,
     /// What went through weights and neurons, if asked for.
     pub(super) observations: Option<Vec<Observation>>,
     /// Each normalisation's batch statistics and momentum, variance corrected for the count.
@@ -33,6 +33,11 @@ pub(super) struct Pass {
 impl Pass {
     pub(super) fn new(mode: Mode) -> Self {
         Self { mode, every_step: false, observations: None, seen: Vec::new(), problems: Vec::new() }
+    }
+
+    /// Inference that keeps what goes through weights and neurons, and answers for every step.
+    pub(super) fn observing() -> Self {
+        Self { every_step: true, observations: Some(Vec::new()), ..Self::new(Mode::Inference) }
     }
 
     fn observe(&mut self, node: usize, what: Observed, tensor: &Tensor<2>, packed: bool) {

@@ -4,7 +4,7 @@ use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKin
 use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
-use crate::Result;
+use crate::{Error, Result};
 
 /// A plan on its way.
 pub(crate) struct Lowering<'a> {
@@ -17,7 +17,7 @@ pub(crate) struct Lowering<'a> {
     pub(crate) forms: Vec<Form>,
     /// For each node, the Linear or Affine node that feeds its spikes back to it.
     pub(crate) feedback: Vec<Option<usize>>,
-    targets: Vec<Vec<usize>>,
+    pub(super) targets: Vec<Vec<usize>>,
     pub(crate) sources: Vec<Vec<usize>>,
     pub(crate) plan: Plan,
     /// The source of each lowered node's result.
