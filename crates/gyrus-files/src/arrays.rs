@@ -4,20 +4,26 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use crate::NetworkError;
+use crate::{Error, Result};
 
-/// One stored tensor, row-major.
-pub use gyrus_blueprint::Array as StateTensor;
-/// Tensors by name: `<node>.<parameter>`.
-pub use gyrus_blueprint::Parameters as State;
+/// One stored array, row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateTensor {
+    /// As PyTorch shapes it.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub values: Vec<f32>,
+}
+
+/// Arrays by name: `<node>.<parameter>` in a network.
+pub type State = BTreeMap<String, StateTensor>;
 
 /// Writes tensors as a safetensors file with `metadata`. Equal input gives equal bytes.
 ///
 /// # Errors
 /// If a shape and its values disagree.
-pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, NetworkError> {
-    let refused =
-        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = state
         .iter()
         .map(|(name, tensor)| {
@@ -27,7 +33,7 @@ pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Res
     let views = bytes
         .iter()
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
-        .collect::<Result<Vec<_>, _>>()
+        .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(refused)?;
     // A map of one order only would be needed for equal bytes; with several keys the metadata goes in as one.
     let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
@@ -38,16 +44,15 @@ pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Res
 ///
 /// # Errors
 /// If the file is malformed or holds other number types.
-pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>), NetworkError> {
-    let refused =
-        |error: safetensors::SafeTensorError| NetworkError::Safetensors { reason: error.to_string() };
+pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>)> {
+    let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;
     let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
     let file = SafeTensors::deserialize(bytes).map_err(refused)?;
     let mut state = State::new();
     for (name, view) in file.iter() {
         if view.dtype() != Dtype::F32 {
-            return Err(NetworkError::TensorType { name: name.into(), dtype: format!("{:?}", view.dtype()) });
+            return Err(Error::TensorType { name: name.into(), dtype: format!("{:?}", view.dtype()) });
         }
         let (chunks, _) = view.data().as_chunks::<4>();
         let values = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
