@@ -21,8 +21,6 @@
 //! Exact integration is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
 //! ([`Blueprint::back_edges`](crate::Blueprint::back_edges)).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Node, NodeKind, Result};
@@ -40,17 +38,10 @@ pub enum Reset {
     None,
 }
 
-/// One stored array, row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Array {
-    /// Shape as in PyTorch.
-    pub shape: Vec<usize>,
-    /// As many as the shape has elements.
-    pub values: Vec<f32>,
-}
+pub use gyrus_files::StateTensor as Array;
 
 /// The numbers of a blueprint by name: `<node>.<parameter>`.
-pub type Parameters = BTreeMap<String, Array>;
+pub use gyrus_files::State as Parameters;
 
 /// Discretization of continuous time into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ mod config;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gyrus_train::write_atomically;
+use gyrus_files::write_atomically;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -26,7 +26,7 @@ use crate::{Checkpoint, DecoderConfig, Error, Family, Result, Role, safetensors_
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What PEFT puts before the names of a model's modules.
-pub(crate) const PREFIX: &str = "base_model.model.";
+pub const ADAPTER_PREFIX: &str = "base_model.model.";
 /// The highest rank that is believed.
 const MAXIMUM_RANK: usize = 1 << 14;
 
@@ -80,7 +80,8 @@ impl Adapter {
         safetensors_file::parse(path, bytes, &mut tensors)?;
         let mut parts = BTreeMap::new();
         for (name, down) in &tensors {
-            let Some(module) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(".lora_A.weight"))
+            let Some(module) =
+                name.strip_prefix(ADAPTER_PREFIX).and_then(|rest| rest.strip_suffix(".lora_A.weight"))
             else {
                 let other = name.strip_suffix(".lora_B.weight").map(|stem| format!("{stem}.lora_A.weight"));
                 if other.is_some_and(|other| tensors.contains_key(&other)) {
@@ -89,7 +90,7 @@ impl Adapter {
                 let expected = "base_model.model.<module>.lora_A.weight and .lora_B.weight in pairs";
                 return Err(Error::tensor(path, name, "a tensor that would go unused", expected));
             };
-            let other = format!("{PREFIX}{module}.lora_B.weight");
+            let other = format!("{ADAPTER_PREFIX}{module}.lora_B.weight");
             let up = tensors
                 .get(&other)
                 .ok_or_else(|| Error::tensor(path, other, "no such tensor", "one for each lora_A"))?;
@@ -141,8 +142,16 @@ impl Adapter {
         for (module, part) in &self.parts {
             let columns = part.down.len() / part.rank.max(1);
             let rows = part.up.len() / part.rank.max(1);
-            list.push((format!("{PREFIX}{module}.lora_A.weight"), [part.rank, columns], bytes(&part.down)));
-            list.push((format!("{PREFIX}{module}.lora_B.weight"), [rows, part.rank], bytes(&part.up)));
+            list.push((
+                format!("{ADAPTER_PREFIX}{module}.lora_A.weight"),
+                [part.rank, columns],
+                bytes(&part.down),
+            ));
+            list.push((
+                format!("{ADAPTER_PREFIX}{module}.lora_B.weight"),
+                [rows, part.rank],
+                bytes(&part.up),
+            ));
         }
         let views = list.iter().map(|(name, shape, bytes)| {
             Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
@@ -157,13 +166,13 @@ impl Adapter {
     /// # Errors
     /// [`Error::Tensor`] if it does not fit the product.
     pub(crate) fn part(&self, config: &DecoderConfig, parameter: &Parameter) -> Result<Option<AdapterPart>> {
-        let Some(part) = self.parts.get(module(parameter)) else { return Ok(None) };
-        let (outputs, inputs) = outputs_and_inputs(parameter);
+        let Some(part) = self.parts.get(parameter.module()) else { return Ok(None) };
+        let (outputs, inputs) = parameter.outputs_and_inputs();
         if part.down.len() != part.rank * inputs || part.up.len() != outputs * part.rank {
             let columns = part.down.len() / part.rank;
             let got = format!("an adapter of {} outputs and {columns} inputs", part.up.len() / part.rank);
             let expected = format!("{outputs} outputs and {inputs} inputs, as the model has");
-            return Err(Error::tensor(Path::new(WEIGHTS), module(parameter), got, expected));
+            return Err(Error::tensor(Path::new(WEIGHTS), parameter.module(), got, expected));
         }
         let mut part = part.clone();
         if turns(config, parameter) {
@@ -172,13 +181,25 @@ impl Adapter {
         Ok(Some(part))
     }
 
+    /// Rows of `B` for one product, which lie as the model has them, as `transformers` has them.
+    #[must_use]
+    pub fn rows_for_hugging_face(
+        config: &DecoderConfig,
+        parameter: &Parameter,
+        rank: usize,
+        up: &[f32],
+    ) -> Vec<f32> {
+        if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
+    }
+
     /// Fails for a part that no product of the model takes.
     ///
     /// # Errors
     /// [`Error::Tensor`] that names it.
     pub(crate) fn check_all_fit(&self, config: &DecoderConfig) -> Result<()> {
         let parameters = config.parameters();
-        let known: Vec<&str> = parameters.iter().filter(|p| can_be_adapted(p)).map(module).collect();
+        let known: Vec<&str> =
+            parameters.iter().filter(|p| p.can_be_adapted()).map(Parameter::module).collect();
         match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
                 let expected = "an adapter for products within the model's layers";
@@ -194,11 +215,11 @@ impl Adapter {
     /// [`Error::Tensor`] if it does not fit the model.
     pub fn merge(&self, config: &DecoderConfig, checkpoint: &mut Checkpoint) -> Result<()> {
         self.check_all_fit(config)?;
-        for parameter in config.parameters().into_iter().filter(can_be_adapted) {
+        for parameter in config.parameters().into_iter().filter(Parameter::can_be_adapted) {
             let Some(part) = self.part(config, &parameter)? else { continue };
             let tensor = checkpoint.clone().take(&parameter)?;
             let mut weight = tensor.floats();
-            let (outputs, inputs) = outputs_and_inputs(&parameter);
+            let (outputs, inputs) = parameter.outputs_and_inputs();
             for output in 0..outputs {
                 let mut delta = vec![0.0f64; inputs];
                 for (rank, up) in part.up[output * part.rank..][..part.rank].iter().enumerate() {
@@ -217,41 +238,8 @@ impl Adapter {
     }
 }
 
-/// The module that a weight belongs to.
-pub(crate) fn module(parameter: &Parameter) -> &str {
-    parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name)
-}
-
-/// Whether a tensor is the weight of a product within a layer.
-pub(crate) fn can_be_adapted(parameter: &Parameter) -> bool {
-    use Role::{AttentionOutput, Down, Gate, GateUp, Key, Query, QueryKeyValue, Up, Value};
-    !parameter.bias
-        && matches!(
-            parameter.role,
-            Query | Key | Value | QueryKeyValue | AttentionOutput | Gate | Up | GateUp | Down
-        )
-}
-
-/// Outputs and inputs of a product.
-pub(crate) fn outputs_and_inputs(parameter: &Parameter) -> (usize, usize) {
-    match (&parameter.shape[..], parameter.transposed) {
-        (&[outputs, inputs], false) | (&[inputs, outputs], true) => (outputs, inputs),
-        _ => (parameter.shape.iter().product(), 1),
-    }
-}
-
 /// Whether the model was read from a format that pairs neighbours where `transformers` pairs halves.
 fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
     let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
     config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)
-}
-
-/// `B` of a product as `transformers` has its rows.
-pub(crate) fn rows_for_hugging_face(
-    config: &DecoderConfig,
-    parameter: &Parameter,
-    rank: usize,
-    up: &[f32],
-) -> Vec<f32> {
-    if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
 }

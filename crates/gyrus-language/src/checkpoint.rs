@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use gyrus_files::hexadecimal;
 use sha2::{Digest, Sha256};
 
-use crate::adapter::can_be_adapted;
 use crate::parameters::Parameter;
 use crate::tensor::Tensor;
 use crate::{DecoderConfig, Error, Family, Format, Result};
@@ -16,11 +16,6 @@ use crate::{DecoderConfig, Error, Family, Format, Result};
 pub struct Checkpoint {
     path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
-}
-
-/// Bytes of a fingerprint as text.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Checkpoint {
@@ -55,7 +50,10 @@ impl Checkpoint {
     }
 
     /// Takes a tensor out; it must be there, with this shape.
-    pub(crate) fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] where it is not.
+    pub fn take(&mut self, parameter: &Parameter) -> Result<Tensor> {
         self.take_named(&parameter.name, &parameter.shape)
     }
 
@@ -76,7 +74,7 @@ impl Checkpoint {
     /// The same with the products within the layers rounded to `format`, where their rows are whole blocks of it.
     #[must_use]
     pub fn rounded(mut self, config: &DecoderConfig, format: Format) -> Self {
-        for parameter in config.parameters().iter().filter(|parameter| can_be_adapted(parameter)) {
+        for parameter in config.parameters().iter().filter(|parameter| parameter.can_be_adapted()) {
             let rounded = self.tensors.get(&parameter.name).map(|tensor| tensor.to_format(format));
             if let Some(tensor) = rounded.filter(|_| !parameter.transposed) {
                 self.tensors.insert(parameter.name.clone(), tensor);
@@ -93,7 +91,10 @@ impl Checkpoint {
     }
 
     /// Fails if something was not taken that would change the result.
-    pub(crate) fn finish(self, config: &DecoderConfig) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] that names it.
+    pub fn finish(self, config: &DecoderConfig) -> Result<()> {
         let harmless = |name: &str| {
             // Tables that follow from the configuration, which old files hold as well.
             name.ends_with(".rotary_emb.inv_freq")

@@ -78,15 +78,6 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
-    /// A run folder could not be read or written, or a training failed.
-    #[error(transparent)]
-    Train(Box<gyrus_train::TrainError>),
-}
-
-impl From<gyrus_train::TrainError> for Error {
-    fn from(error: gyrus_train::TrainError) -> Self {
-        Self::Train(Box::new(error))
-    }
 }
 
 /// The result of this crate's functions.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use gyrus_train::write_atomically;
+use gyrus_files::write_atomically;
 use serde_json::{Map, Value, json};
 
 use crate::gguf::to_halves;
@@ -176,7 +176,7 @@ const DESCRIPTIONS: [&str; 7] = [
 ///
 /// # Errors
 /// [`Error::Io`] and [`Error::Mismatch`] where those files cannot be read, [`Error::Write`] where one cannot be written.
-pub(crate) fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
+fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
     let path = source.join("config.json");
     let mut config: Value = serde_json::from_slice(&read_small(&path)?)
         .map_err(|error| Error::mismatch(&path, error.to_string(), "JSON"))?;
@@ -201,6 +201,15 @@ pub(crate) fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Resul
     }
     write("config.json", format!("{config:#}\n").as_bytes())?;
     safetensors_file::write(folder, parts.checkpoint.tensors())
+}
+
+/// Writes a model whose weights were changed as a folder of Hugging Face: with the other files of the folder that it came
+/// from, or with files made anew where it came from another format.
+///
+/// # Errors
+/// As [`write_folder`].
+pub fn write_model_folder(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
+    if source.is_dir() { write_beside(parts, source, folder) } else { write_folder(parts, folder) }
 }
 
 /// SentencePiece's byte pairs as a `tokenizer.json`, as `transformers` converts Llama's: each way of joining two tokens

@@ -3,7 +3,7 @@
 //!
 //! [`DecoderConfig`] is the shape of a model as plain data, [`DecoderConfig::parameters`] its tensors under Hugging
 //! Face's names, [`Decoder`] the network, [`generate`] writes with it. The work is done by
-//! `gyrus-kernels` on plain slices, over weights that stay in the mapped file; only [`training`] knows a tensor library.
+//! `gyrus-kernels` on plain slices, over weights that stay in the mapped file.
 
 mod adapter;
 mod cache;
@@ -31,10 +31,9 @@ mod sentence;
 mod sentencepiece;
 mod tensor;
 mod tokenizer;
-pub mod training;
 mod writing;
 
-pub use adapter::{Adapter, AdapterConfig, AdapterPart, DEFAULT_TARGETS};
+pub use adapter::{ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DEFAULT_TARGETS};
 pub use cache::Cache;
 pub use chat::{ChatTemplate, Message};
 pub use checkpoint::Checkpoint;
@@ -46,7 +45,7 @@ pub use constraint::{Constraint, Constraints};
 pub use decoder::{Decoder, Sequence};
 pub use encoder::{Encoder, EncoderConfig, EncoderMemory};
 pub use error::{Error, Result};
-pub use export::write_folder;
+pub use export::{write_folder, write_model_folder};
 pub use generate::{Ending, Request, Written, generate};
 pub use gyrus_kernels::weights::Format;
 pub use model::{Model, Parts};

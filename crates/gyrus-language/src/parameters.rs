@@ -231,6 +231,33 @@ impl DecoderConfig {
     }
 }
 
+impl Parameter {
+    /// The module that it belongs to: the name without `.weight`.
+    #[must_use]
+    pub fn module(&self) -> &str {
+        self.name.strip_suffix(".weight").unwrap_or(&self.name)
+    }
+
+    /// Whether it is the weight of a linear layer within a layer of the model.
+    #[must_use]
+    pub fn can_be_adapted(&self) -> bool {
+        !self.bias
+            && matches!(
+                self.role,
+                Query | Key | Value | QueryKeyValue | AttentionOutput | Gate | Up | GateUp | Down
+            )
+    }
+
+    /// Outputs and inputs of a linear layer's weight.
+    #[must_use]
+    pub fn outputs_and_inputs(&self) -> (usize, usize) {
+        match (&self.shape[..], self.transposed) {
+            (&[outputs, inputs], false) | (&[inputs, outputs], true) => (outputs, inputs),
+            _ => (self.shape.iter().product(), 1),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

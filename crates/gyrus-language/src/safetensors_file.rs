@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use gyrus_train::write_atomically;
+use gyrus_files::write_atomically;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 

@@ -16,8 +16,8 @@ mod exact;
 mod trained;
 
 use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, NodeKind, Shape};
+use gyrus_files::{State, StateTensor};
 
-use crate::state::{State, StateTensor};
 use crate::{Error, Result};
 
 use draft::{Draft, refuse};

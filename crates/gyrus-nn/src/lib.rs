@@ -22,14 +22,13 @@ pub mod neurobench;
 mod neurons;
 mod plan;
 mod spiking;
-mod state;
 pub mod workload;
 
 pub use convert::spiking_form;
 pub use error::{Error, Result};
+pub use gyrus_files::{State, StateTensor, from_safetensors, to_safetensors};
 pub use gyrus_tensor::floats;
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter};
 pub use spiking::{
     EncodedSample, Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate,
 };
-pub use state::{State, StateTensor, from_safetensors, to_safetensors};

@@ -7,6 +7,7 @@ mod run;
 use std::sync::OnceLock;
 
 use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_files::{State, StateTensor};
 use gyrus_tensor::{Device, Tensor, TensorData, floats, kernels_run_on, vector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +15,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Purpose, Start};
 use crate::spiking::SpikingSettings;
-use crate::state::{State, StateTensor};
 use crate::{Error, Result};
 
 use fold::Folded;

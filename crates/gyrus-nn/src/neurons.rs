@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
+use gyrus_files::State;
 use gyrus_tensor::{
     Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
     membranes, vector,
@@ -10,7 +11,6 @@ use gyrus_tensor::{
 
 use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
-use crate::state::State;
 use crate::{Error, Result};
 
 /// What runs a node's neurons.

@@ -11,10 +11,10 @@ mod time;
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::Image;
+use gyrus_files::{State, StateTensor};
 use gyrus_tensor::Operation;
 
 use crate::spiking::SpikingSettings;
-use crate::state::{State, StateTensor};
 use crate::{Error, Result};
 
 /// Where an activation comes from: the step that made it, or the input.

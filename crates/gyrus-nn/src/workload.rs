@@ -8,8 +8,8 @@
 //!   multiply-accumulates (MACs). Dense operations count all connections of all inputs.
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Image, Weights};
+use gyrus_files::State;
 
-use crate::state::State;
 use crate::{Error, Result};
 
 /// The connections of a node with weights.
@@ -167,7 +167,7 @@ mod tests {
     use gyrus_blueprint::NodeKind;
 
     use super::*;
-    use crate::state::StateTensor;
+    use gyrus_files::StateTensor;
 
     fn state(name: &str, shape: &[usize], values: Vec<f32>) -> State {
         State::from([(name.to_owned(), StateTensor { shape: shape.to_vec(), values })])

@@ -14,6 +14,9 @@ pub enum TrainError {
     /// The network could not be built or loaded.
     #[error(transparent)]
     Network(#[from] gyrus_nn::Error),
+    /// The bytes are not a safetensors file of 32-bit floats.
+    #[error(transparent)]
+    Arrays(#[from] gyrus_files::Error),
     /// A name that nothing has.
     #[error("there is no {what} `{name}`; there are {}", known.join(", "))]
     UnknownName {

@@ -23,9 +23,9 @@ use gyrus_blueprint::Blueprint;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{is_temporary, remove_temporaries};
 use crate::record::RunHeader;
 use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics, write_atomically};
+use gyrus_files::{is_temporary, remove_temporaries};
 
 const RECORD: &str = "run.json";
 const BLUEPRINT: &str = "blueprint.toml";

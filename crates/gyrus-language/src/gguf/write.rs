@@ -8,7 +8,7 @@ use gyrus_kernels::weights::quantize;
 
 use super::read::Value;
 use super::{config, format_number, interleaved, tensor_name, vocabulary};
-use gyrus_train::fill_atomically;
+use gyrus_files::fill_atomically;
 
 use crate::model::Parts;
 use crate::parameters::{Parameter, Role};

@@ -25,11 +25,11 @@ mod spiking;
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes};
+use gyrus_files::State;
 
 use super::draft::{Draft, refuse};
 use crate::Result;
 use crate::spiking::{Encoder, Readout, SpikingSettings};
-use crate::state::State;
 
 use grid::{INPUT_FRACTION_BITS, WEIGHT_BITS};
 use quantized::Quantizer;

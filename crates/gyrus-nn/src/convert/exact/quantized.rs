@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes, Weights};
+use gyrus_files::{State, StateTensor};
 
 use super::super::draft::{Draft, refuse};
 use super::grid::{EXACT_BITS, INPUT_FRACTION_BITS, Range, WEIGHT_BITS, on_grid};
 use super::reach::{Reach, unit};
-use crate::state::{State, StateTensor};
 use crate::{Error, Result};
 
 /// Bits that the intermediate sums of a fast 3×3 convolution take beyond those of its result. Transformed inputs are sums of

@@ -1,9 +1,9 @@
 //! What lies between a node and the ReLUs around it.
 
 use gyrus_blueprint::{Blueprint, NodeKind, Shapes};
+use gyrus_files::State;
 
 use super::super::draft::refuse;
-use crate::state::State;
 use crate::{Error, Result};
 
 /// What a node's output reaches, and is reached by, without a ReLU between.

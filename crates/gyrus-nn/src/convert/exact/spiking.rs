@@ -1,13 +1,13 @@
 //! The spiking network of a quantized one on the grid.
 
 use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, Image, NodeKind, Shapes};
+use gyrus_files::{State, StateTensor};
 use gyrus_tensor::{Tensor, cpu, floats};
 
 use super::super::draft::{Draft, refuse};
 use super::reach::Reach;
 use crate::Result;
 use crate::network::{Network, Observed};
-use crate::state::{State, StateTensor};
 
 /// The spiking network of a quantised one on the grid.
 pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, State)> {

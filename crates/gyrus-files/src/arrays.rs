@@ -6,10 +6,17 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::{Error, Result};
 
-/// One stored tensor, row-major.
-pub use gyrus_blueprint::Array as StateTensor;
-/// Tensors by name: `<node>.<parameter>`.
-pub use gyrus_blueprint::Parameters as State;
+/// One stored array, row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateTensor {
+    /// As PyTorch shapes it.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub values: Vec<f32>,
+}
+
+/// Arrays by name: `<node>.<parameter>` in a network.
+pub type State = BTreeMap<String, StateTensor>;
 
 /// Writes tensors as a safetensors file with `metadata`. Equal input gives equal bytes.
 ///
@@ -26,7 +33,7 @@ pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Res
     let views = bytes
         .iter()
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
-        .collect::<Result<Vec<_>, _>>()
+        .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(refused)?;
     // A map of one order only would be needed for equal bytes; with several keys the metadata goes in as one.
     let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();

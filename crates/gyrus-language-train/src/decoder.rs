@@ -10,18 +10,18 @@
 
 use std::sync::Arc;
 
-use gyrus_nn::{State, StateTensor, floats};
+use gyrus_files::{State, StateTensor};
+use gyrus_language::{
+    ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Family, Parameter, Role,
+};
+use gyrus_nn::floats;
 use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::TextBatch;
-use super::build::{Source, build};
-use super::network::{Network, Pass, mixed};
-use crate::adapter::{PREFIX, rows_for_hugging_face};
-use crate::{
-    Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Error, Family, Parameter, Result, Role,
-};
+use crate::build::{Source, build};
+use crate::network::{Network, Pass, mixed};
+use crate::{Error, Result, TextBatch};
 
 /// Standard deviation of fresh weights.
 const DEVIATION: f32 = 0.02;
@@ -83,7 +83,7 @@ impl TrainableDecoder {
     /// the root of their number (Radford et al. 2019), normalisations one.
     ///
     /// # Errors
-    /// [`Error::Request`] for a shape that cannot be trained here.
+    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here.
     pub fn new(config: DecoderConfig, seed: u64, device: &Device) -> Result<Self> {
         let layers = config.layers.len().max(1);
         let residual = DEVIATION / (2.0 * layers as f32).sqrt();
@@ -107,7 +107,7 @@ impl TrainableDecoder {
     /// A decoder with these weights, under Hugging Face's names.
     ///
     /// # Errors
-    /// [`Error::Request`] for a shape that cannot be trained here, or a weight that is missing or has another shape.
+    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, or a weight that is missing or has another shape.
     pub fn with_state(config: DecoderConfig, state: &State, device: &Device) -> Result<Self> {
         let positions = config.maximum_positions;
         Self::trained(config, positions, device, |_, parameter| Ok(found(state, parameter)?.to_vec()))
@@ -116,7 +116,7 @@ impl TrainableDecoder {
     /// A decoder with the weights of a model, all of which are trained, on texts of at most `positions` tokens.
     ///
     /// # Errors
-    /// [`Error::Request`] for a shape that cannot be trained here, [`Error::Tensor`] for a tensor that is missing or has
+    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_language::Error::Tensor`] for a tensor that is missing or has
     /// another shape.
     pub fn with_checkpoint(
         config: DecoderConfig,
@@ -130,7 +130,7 @@ impl TrainableDecoder {
     /// A model that stays as it is, with fresh adapters that are trained on texts of at most `positions` tokens.
     ///
     /// # Errors
-    /// As [`Self::with_checkpoint`], and [`Error::Request`] for adapters of nothing.
+    /// As [`Self::with_checkpoint`], and [`gyrus_language::Error::Request`] for adapters of nothing.
     pub fn with_adapters(
         config: DecoderConfig,
         checkpoint: Checkpoint,
@@ -214,7 +214,7 @@ impl TrainableDecoder {
     /// Takes what [`Self::state`] gave.
     ///
     /// # Errors
-    /// [`Error::Request`] for a tensor that is missing or has another shape; then nothing was taken.
+    /// [`gyrus_language::Error::Request`] for a tensor that is missing or has another shape; then nothing was taken.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
         let mut values = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
@@ -265,13 +265,13 @@ impl TrainableDecoder {
         let mut parts = std::collections::BTreeMap::new();
         for part in self.parameters.iter().flat_map(|parameter| &parameter.parts) {
             let Some(module) =
-                part.name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(".lora_A.weight"))
+                part.name.strip_prefix(ADAPTER_PREFIX).and_then(|name| name.strip_suffix(".lora_A.weight"))
             else {
                 continue;
             };
             let down = state.get(&part.name)?;
-            let up = state.get(&format!("{PREFIX}{module}.lora_B.weight"))?;
-            let up = rows_for_hugging_face(&self.config, part, lora.rank, &up.values);
+            let up = state.get(&format!("{ADAPTER_PREFIX}{module}.lora_B.weight"))?;
+            let up = Adapter::rows_for_hugging_face(&self.config, part, lora.rank, &up.values);
             let scale = config.scale(module, lora.rank);
             let part = AdapterPart { rank: lora.rank, scale, down: down.values.clone(), up };
             parts.insert(module.to_owned(), part);
@@ -402,7 +402,7 @@ fn found<'a>(state: &'a State, parameter: &Parameter) -> Result<&'a [f32]> {
 }
 
 /// A tensor of a file as it is used, `[outputs, inputs]`.
-pub(super) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
+pub(crate) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
     match (parameter.transposed, &parameter.shape[..]) {
         (true, &[inputs, outputs]) => transposed(&values, inputs, outputs),
         _ => values,
@@ -423,7 +423,7 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 }
 
 /// Uniform numbers from 0 to below 1, a function of (seed, index).
-pub(super) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
+pub(crate) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&index.to_le_bytes());

@@ -1,11 +1,11 @@
 //! AdamW over a decoder, with clipped gradients: one fused pass over each parameter.
 
-use gyrus_nn::{State, StateTensor, floats};
+use gyrus_files::{State, StateTensor};
+use gyrus_nn::floats;
 use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, squared_norm};
 
-use super::network::mixed;
-use super::{TextBatch, TrainableDecoder};
-use crate::{Error, Result};
+use crate::network::mixed;
+use crate::{Error, Result, TextBatch, TrainableDecoder};
 
 /// AdamW and its moments. Weight decay applies to matrices only.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl DecoderOptimizer {
     /// Goes on from moments that [`DecoderOptimizer::state`] gave after `step` steps.
     ///
     /// # Errors
-    /// [`Error::Request`] if a moment is missing or has another shape.
+    /// [`gyrus_language::Error::Request`] if a moment is missing or has another shape.
     pub fn load_state(&mut self, decoder: &TrainableDecoder, state: &State, step: u64) -> Result<()> {
         for (parameter, moments) in decoder.parameters().iter().zip(&mut self.moments) {
             for (index, moment) in moments.iter_mut().enumerate() {

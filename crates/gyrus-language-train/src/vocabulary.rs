@@ -3,14 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::{Corpus, Error, Result, TokenStream};
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
-
-use super::{Corpus, TokenStream};
-use crate::{Error, Result};
 
 /// The token between documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -43,7 +41,7 @@ impl Vocabulary {
     /// has a token that separates them as well.
     ///
     /// # Errors
-    /// [`Error::Request`] for a size that cannot be, or too many different characters.
+    /// [`gyrus_language::Error::Request`] for a size that cannot be, or too many different characters.
     pub fn train(corpus: &Corpus, kind: TokenizerKind, size: usize) -> Result<Self> {
         let several = corpus.documents.len() > 1;
         let mut tokenizer = match kind {
@@ -61,7 +59,7 @@ impl Vocabulary {
     /// A vocabulary from the text of its `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that the `tokenizers` library refuses.
+    /// [`gyrus_language::Error::Request`] for a text that the `tokenizers` library refuses.
     pub fn from_json(json: &[u8], kind: TokenizerKind) -> Result<Self> {
         Self::of(HuggingFace::from_bytes(json).map_err(|error| refused(&*error))?, kind)
     }
@@ -99,7 +97,7 @@ impl Vocabulary {
     /// The text of `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Request`] if the `tokenizers` library fails.
+    /// [`gyrus_language::Error::Request`] if the `tokenizers` library fails.
     pub fn to_json(&self) -> Result<String> {
         self.tokenizer.to_string(true).map_err(|error| refused(&*error))
     }
@@ -114,7 +112,7 @@ impl Vocabulary {
     /// the last.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that the vocabulary cannot express.
+    /// [`gyrus_language::Error::Request`] for a text that the vocabulary cannot express.
     pub fn encode(&self, corpus: &Corpus) -> Result<TokenStream> {
         let mut tokens = Vec::new();
         for document in &corpus.documents {

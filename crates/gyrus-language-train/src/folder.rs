@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use gyrus_nn::{State, to_safetensors};
+use crate::{END_OF_TEXT, Error, Result, TokenizerKind, Vocabulary};
+use gyrus_files::{State, to_safetensors};
+use gyrus_language::DecoderConfig;
 use gyrus_train::RunFolder;
 use serde_json::json;
-
-use super::{END_OF_TEXT, TokenizerKind, Vocabulary};
-use crate::{DecoderConfig, Error, Result};
 
 /// The longest `tokenizer.json` that is read back.
 const MAXIMUM_TOKENIZER_BYTES: u64 = 256 << 20;
 const TOKENIZER: &str = "tokenizer.json";
 
 /// Writes all files but the model.
-pub(super) fn write_description(
+pub(crate) fn write_description(
     folder: &RunFolder,
     config: &DecoderConfig,
     vocabulary: &Vocabulary,
@@ -50,19 +49,19 @@ pub(super) fn write_description(
 }
 
 /// Reads the vocabulary of a run again.
-pub(super) fn read_vocabulary(folder: &RunFolder, kind: TokenizerKind) -> Result<Vocabulary> {
+pub(crate) fn read_vocabulary(folder: &RunFolder, kind: TokenizerKind) -> Result<Vocabulary> {
     let bytes = folder.read_file(TOKENIZER, MAXIMUM_TOKENIZER_BYTES)?;
     Vocabulary::from_json(&bytes, kind)
 }
 
 /// Writes `model.safetensors`.
-pub(super) fn write_model(folder: &RunFolder, state: &State) -> Result<()> {
+pub(crate) fn write_model(folder: &RunFolder, state: &State) -> Result<()> {
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = to_safetensors(state, &metadata).map_err(|error| refused(&error))?;
     Ok(folder.write_model(&bytes)?)
 }
 
 /// What a checkpoint cannot be.
-pub(super) fn refused(error: &impl std::fmt::Display) -> Error {
+pub(crate) fn refused(error: &impl std::fmt::Display) -> Error {
     Error::request("the checkpoint", error.to_string(), "one that this run has written")
 }

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use gyrus_nn::{State, from_safetensors, to_safetensors};
+use gyrus_files::{State, from_safetensors, to_safetensors};
 use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
 
-use super::folder::refused;
-use super::{DecoderOptimizer, TextBatch, TextObserver, TextProgress, TrainableDecoder};
-use crate::Result;
+use crate::folder::refused;
+use crate::{DecoderOptimizer, Result, TextBatch, TextObserver, TextProgress, TrainableDecoder};
 
 /// Time between checkpoints between two judgements.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -20,7 +19,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 const JUDGED_TOKENS: usize = 1 << 15;
 
 /// What one kind of training has of its own.
-pub(super) trait Lesson {
+pub(crate) trait Lesson {
     /// What a step learns from; the same for equal steps.
     fn batches(&self, step: u64) -> Vec<TextBatch>;
     /// Batches to judge by, of at most about `tokens` tokens together; none where nothing was kept for it.
@@ -34,18 +33,18 @@ pub(super) trait Lesson {
 }
 
 /// How steps are taken.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// SHA-256 of what is learnt from.
-    pub(super) fingerprint: String,
-    pub(super) seed: u64,
-    pub(super) steps: u64,
-    pub(super) judge_every: u64,
-    pub(super) learning_rate: f64,
-    pub(super) schedule: Schedule,
+    pub(crate) fingerprint: String,
+    pub(crate) seed: u64,
+    pub(crate) steps: u64,
+    pub(crate) judge_every: u64,
+    pub(crate) learning_rate: f64,
+    pub(crate) schedule: Schedule,
 }
 
 /// How a training ended.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Finished {
         chosen_step: u64,
         /// Not a number where nothing was kept to judge by.
@@ -75,7 +74,7 @@ struct LoopState {
     best_loss: Option<f64>,
 }
 
-pub(super) struct Loop<'a, L> {
+pub(crate) struct Loop<'a, L> {
     lesson: L,
     plan: Plan,
     folder: &'a RunFolder,
@@ -86,7 +85,7 @@ pub(super) struct Loop<'a, L> {
 }
 
 impl<'a, L: Lesson> Loop<'a, L> {
-    pub(super) fn new(
+    pub(crate) fn new(
         lesson: L,
         plan: Plan,
         folder: &'a RunFolder,
@@ -98,7 +97,7 @@ impl<'a, L: Lesson> Loop<'a, L> {
     }
 
     /// Runs to the end, or until the observer stops it. `resume` goes on from the checkpoint, if there is one.
-    pub(super) fn run(mut self, resume: bool, observer: &mut dyn TextObserver) -> Result<(Ended, L)> {
+    pub(crate) fn run(mut self, resume: bool, observer: &mut dyn TextObserver) -> Result<(Ended, L)> {
         if resume {
             self.restore()?;
         }
@@ -145,7 +144,7 @@ impl<'a, L: Lesson> Loop<'a, L> {
         let Plan { seed, steps, learning_rate, .. } = self.plan;
         let batches = self.lesson.batches(self.state.step);
         let rate = learning_rate * self.plan.schedule.factor(self.state.step, steps);
-        let stream = super::network::mixed(seed) ^ self.state.step;
+        let stream = crate::network::mixed(seed) ^ self.state.step;
         let (loss, norm) = self.optimizer.learn(&mut self.decoder, &batches, rate as f32, stream);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(TrainError::Diverged {

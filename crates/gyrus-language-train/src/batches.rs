@@ -7,7 +7,7 @@ use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::decoder::Shared;
+use crate::decoder::Shared;
 
 /// Tokens to learn from at once.
 #[derive(Clone, Debug)]

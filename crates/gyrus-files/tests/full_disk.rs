@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gyrus_train::write_atomically;
+use gyrus_files::write_atomically;
 
 const TARGET: &str = "GYRUS_TEST_WRITE_TARGET";
 

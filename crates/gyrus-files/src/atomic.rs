@@ -65,12 +65,16 @@ fn sync_directory(_directory: &Path) -> io::Result<()> {
 }
 
 /// Whether a file name is that of a temporary file of [`write_atomically`].
-pub(crate) fn is_temporary(name: &str) -> bool {
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY_PREFIX) && name.ends_with(TEMPORARY_SUFFIX)
 }
 
 /// Removes what killed writers left in a directory.
-pub(crate) fn remove_temporaries(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Whatever the operating system refuses.
+pub fn remove_temporaries(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(is_temporary) {

@@ -5,18 +5,16 @@
 
 use std::time::Instant;
 
-use gyrus_nn::State;
+use gyrus_files::State;
+use gyrus_language::{Cache, Checkpoint, Decoder, DecoderConfig, Request, Sampling, Tokenizer, generate};
 use gyrus_tensor::Device;
 use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
 
-use super::folder::{read_vocabulary, write_description, write_model};
-use super::steps::{Ended, Lesson, Loop, Plan};
-use super::{
-    Corpus, DecoderOptimizer, TextBatch, TextRecord, TextResults, TextSettings, TokenStream,
-    TrainableDecoder, Vocabulary,
-};
+use crate::folder::{read_vocabulary, write_description, write_model};
+use crate::steps::{Ended, Lesson, Loop, Plan};
 use crate::{
-    Cache, Checkpoint, Decoder, DecoderConfig, Error, Request, Result, Sampling, Tokenizer, generate,
+    Corpus, DecoderOptimizer, Error, Result, TextBatch, TextRecord, TextResults, TextSettings, TokenStream,
+    TrainableDecoder, Vocabulary,
 };
 
 /// Tokens of a sample.
@@ -126,7 +124,7 @@ fn check(settings: &TextSettings) -> Result<Schedule> {
 /// Trains a language model on `corpus` as `record` says, in `folder`.
 ///
 /// # Errors
-/// [`Error::Request`] for settings that cannot be, a corpus that is too short or another one than the run began with, or a
+/// [`gyrus_language::Error::Request`] for settings that cannot be, a corpus that is too short or another one than the run began with, or a
 /// checkpoint that does not fit; [`Error::Train`] if the run folder cannot be written or the loss stops being a number.
 pub fn learn_text(
     corpus: &Corpus,
@@ -210,7 +208,7 @@ impl Lesson for CorpusLesson<'_> {
     /// What the model writes from the beginning of a text, or of a line where there are no documents.
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {
         let tensors = state.iter().map(|(name, tensor)| {
-            (name.clone(), crate::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
+            (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
         });
         let config = decoder.config().clone();
         let begin = config.beginning_of_text;

@@ -3,11 +3,10 @@
 //! An example is never cut in two; one longer than a window loses its end. Each goes into the first of the open windows that
 //! has room. Windows are made once; a pass over them takes them in an order that is a function of (seed, pass).
 
+use crate::{Example, TextBatch};
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-
-use super::{Example, TextBatch};
 
 /// Windows that are filled at the same time.
 const OPEN: usize = 64;
@@ -125,7 +124,7 @@ impl Windows {
 }
 
 /// The numbers below `count` in an order that is a function of (seed, pass): Fisher and Yates.
-pub(super) fn shuffled(count: usize, seed: u64, pass: u64) -> Vec<usize> {
+pub(crate) fn shuffled(count: usize, seed: u64, pass: u64) -> Vec<usize> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&pass.to_le_bytes());

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use gyrus_files::{State, StateTensor};
 use gyrus_language::DecoderConfig;
-use gyrus_language::training::{TextBatch, TrainableDecoder};
-use gyrus_nn::{State, StateTensor};
+use gyrus_language_train::{TextBatch, TrainableDecoder};
 use gyrus_tensor::cpu;
 use serde::Deserialize;
 

@@ -2,18 +2,22 @@
 //! (`tools/golden/decoder_training.py`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../gyrus-language/tests/common/mod.rs"]
 mod common;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, fill, numbers};
-use gyrus_language::training::{Lora, TextBatch, TrainableDecoder};
+use gyrus_files::State;
 use gyrus_language::{Checkpoint, DEFAULT_TARGETS, DecoderConfig, Format};
-use gyrus_nn::State;
+use gyrus_language_train::{Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::{IGNORED, cpu};
 use serde_json::Value;
 
 fn golden() -> (Value, Value) {
     let read = |text: &str| serde_json::from_str(text).unwrap();
-    (read(include_str!("golden/decoder_training.json")), read(include_str!("golden/decoders.json")))
+    (
+        read(include_str!("golden/decoder_training.json")),
+        read(include_str!("../../gyrus-language/tests/golden/decoders.json")),
+    )
 }
 
 /// One text, whose first tokens are not learnt.

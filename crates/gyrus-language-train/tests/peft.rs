@@ -1,15 +1,17 @@
 //! Adapters in PEFT's files: read, written, applied and merged; see `tools/golden/decoder_training.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../gyrus-language/tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
-use gyrus_language::training::{DecoderOptimizer, Lora, TextBatch, TrainableDecoder, write_model_folder};
 use gyrus_language::{
     Adapter, AdapterConfig, Cache, Checkpoint, Decoder, DecoderConfig, Sequence, write_folder,
+    write_model_folder,
 };
+use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::cpu;
 use serde_json::{Value, json};
 
@@ -35,7 +37,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn llama() -> (DecoderConfig, Checkpoint, Vec<u32>) {
-    let decoders = golden(include_str!("golden/decoders.json"));
+    let decoders = golden(include_str!("../../gyrus-language/tests/golden/decoders.json"));
     let tokens = numbers(&decoders["tokens"]).into_iter().map(|token| token as u32).collect();
     let case = &decoders["cases"][0];
     (config(&case["config"]), checkpoint(case), tokens)

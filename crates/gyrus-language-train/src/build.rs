@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use gyrus_language::{ADAPTER_PREFIX, Activation, Checkpoint, DecoderConfig, Format, Parameter, Role};
 use gyrus_tensor::{Device, FeedForwardActivation, StoredLinear, StoredMatrix, Tensor, TensorData};
 
-use super::decoder::Fused;
-use super::network::{Network, Norm, Product, Table, TrainedLayer, Vector, rotations};
-use super::{Lora, decoder};
-use crate::adapter::{PREFIX, can_be_adapted, module, outputs_and_inputs};
-use crate::{Activation, Checkpoint, DecoderConfig, Error, Format, Parameter, Result, Role};
+use crate::decoder::Fused;
+use crate::network::{Network, Norm, Product, Table, TrainedLayer, Vector, rotations};
+use crate::{Error, Lora, Result, decoder};
 
 /// Where the numbers come from.
-pub(super) enum Source<'a> {
+pub(crate) enum Source<'a> {
     /// All are trained; the numbers of a tensor, given its place among the configuration's, in the file's order.
     Trained(&'a mut dyn FnMut(usize, &Parameter) -> Result<Vec<f32>>),
     /// They stay as they are, and adapters are trained.
@@ -31,7 +30,7 @@ struct Builder<'a, 's> {
 }
 
 /// The network, and what of it is trained.
-pub(super) fn build(
+pub(crate) fn build(
     config: &DecoderConfig,
     source: Source<'_>,
     positions: usize,
@@ -147,9 +146,9 @@ impl Builder<'_, '_> {
         let (weights, biases) = (of(false), of(true));
         let number = self.products;
         self.products += 1;
-        let inputs = weights.first().map_or(0, |weight| outputs_and_inputs(weight).1);
+        let inputs = weights.first().map_or(0, |weight| weight.outputs_and_inputs().1);
         if let Source::Trained(_) = self.source {
-            let outputs = weights.iter().map(|weight| outputs_and_inputs(weight).0).sum();
+            let outputs = weights.iter().map(|weight| weight.outputs_and_inputs().0).sum();
             let weight = self.train(weights)?;
             let bias = if biases.is_empty() { None } else { Some(self.train(biases)?) };
             return Ok(Product::Trained { weight, bias, inputs, outputs });
@@ -167,8 +166,11 @@ impl Builder<'_, '_> {
             };
             let tensor = checkpoint.take(weight)?;
             let tensor = if weight.transposed {
-                let (outputs, inputs) = outputs_and_inputs(weight);
-                crate::Tensor::of_floats(vec![outputs, inputs], decoder::turned(weight, tensor.floats()))
+                let (outputs, inputs) = weight.outputs_and_inputs();
+                gyrus_language::Tensor::of_floats(
+                    vec![outputs, inputs],
+                    decoder::turned(weight, tensor.floats()),
+                )
             } else {
                 tensor
             };
@@ -187,7 +189,7 @@ impl Builder<'_, '_> {
         let Source::Frozen { lora, seed, .. } = &self.source else { return 0 };
         let (rank, seed) = (lora.rank, *seed);
         let parameter = |weight: &Parameter, end: &str, shape: Vec<usize>| Parameter {
-            name: format!("{PREFIX}{}.{end}.weight", module(weight)),
+            name: format!("{ADAPTER_PREFIX}{}.{end}.weight", weight.module()),
             shape,
             transposed: false,
             ..weight.clone()
@@ -202,7 +204,7 @@ impl Builder<'_, '_> {
                 .extend(decoder::uniform(seed, place as u64, rank * inputs).map(|u| (2.0 * u - 1.0) * bound));
         }
         for weight in adapted {
-            let outputs = outputs_and_inputs(weight).0;
+            let outputs = weight.outputs_and_inputs().0;
             parts.push(parameter(weight, "lora_B", vec![outputs, rank]));
             numbers.extend(std::iter::repeat_n(0.0, outputs * rank));
         }
@@ -237,9 +239,9 @@ impl Builder<'_, '_> {
 impl Lora {
     /// Whether a weight gets an adapter.
     fn adapts(&self, weight: &Parameter) -> bool {
-        let name = module(weight);
+        let name = weight.module();
         let ends = |target: &String| name == target || name.ends_with(&format!(".{target}"));
-        can_be_adapted(weight) && self.targets.iter().any(ends)
+        weight.can_be_adapted() && self.targets.iter().any(ends)
     }
 
     fn scale(&self) -> f32 {
@@ -247,7 +249,7 @@ impl Lora {
     }
 }
 
-fn stored(tensor: &crate::Tensor) -> Result<StoredMatrix> {
+fn stored(tensor: &gyrus_language::Tensor) -> Result<StoredMatrix> {
     StoredMatrix::new(tensor.format(), tensor.rows(), tensor.columns(), Arc::new(tensor.storage()))
         .map_err(|error| Error::mismatch(Path::new("weights"), error.to_string(), "a matrix"))
 }

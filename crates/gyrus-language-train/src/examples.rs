@@ -12,11 +12,12 @@
 
 use std::path::Path;
 
+use gyrus_language::{ChatTemplate, DecoderConfig, Error as LanguageError, Message, Tokenizer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::corpus::{kind, read_text};
-use crate::{ChatTemplate, DecoderConfig, Error, Message, Result, Tokenizer};
+use crate::corpus::{kind, read_text};
+use crate::{Error, Result};
 
 /// The most examples that are read.
 const MAXIMUM_EXAMPLES: usize = 1 << 26;
@@ -63,10 +64,10 @@ impl Samples {
     /// Reads a `.jsonl` file.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for bytes that are no UTF-8, [`Error::Field`] with the number of a line that is no
-    /// example, [`Error::Mismatch`] for a file without examples.
+    /// [`gyrus_language::Error::Io`], [`gyrus_language::Error::Format`] for bytes that are no UTF-8, [`gyrus_language::Error::Field`] with the number of a line that is no
+    /// example, [`gyrus_language::Error::Mismatch`] for a file without examples.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut left = super::corpus::MAXIMUM_BYTES;
+        let mut left = crate::corpus::MAXIMUM_BYTES;
         Self::parse(path, &read_text(path, &mut left)?)
     }
 
@@ -87,7 +88,7 @@ impl Samples {
                 format!("1 to {MAXIMUM_EXAMPLES} lines with an example each"),
             ));
         }
-        let fingerprint = crate::checkpoint::hexadecimal(&Sha256::digest(text.as_bytes()));
+        let fingerprint = gyrus_files::hexadecimal(&Sha256::digest(text.as_bytes()));
         let name = path.file_stem().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
         Ok(Self { name, lines, fingerprint })
     }
@@ -95,7 +96,7 @@ impl Samples {
     /// The examples in tokens of a model.
     ///
     /// # Errors
-    /// [`Error::Field`] with the number of a line that the model's vocabulary or template refuses.
+    /// [`gyrus_language::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
     pub fn encode(
         &self,
         path: &Path,
@@ -107,7 +108,7 @@ impl Samples {
         let mut examples = Vec::with_capacity(self.lines.len());
         for (line, sample) in &self.lines {
             let encoded = encoder.encode(sample).map_err(|error| match error {
-                Error::Request { what, got, expected } => {
+                Error::Language(LanguageError::Request { what, got, expected }) => {
                     Error::field(path, format!("line {line}: {what}"), got, expected)
                 }
                 other => other,
@@ -282,7 +283,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Piece, PieceKind, SentencePiece};
+    use gyrus_language::{Piece, PieceKind, SentencePiece};
 
     /// A vocabulary of single letters; 1 begins and 2 ends a text.
     fn tokenizer() -> Tokenizer {

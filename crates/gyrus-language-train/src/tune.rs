@@ -6,20 +6,19 @@
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use gyrus_nn::State;
+use gyrus_files::State;
+use gyrus_language::{
+    Cache, Checkpoint, Decoder, Format, Message, Parts, Request, Sampling, generate, write_model_folder,
+};
 use gyrus_tensor::Device;
 use gyrus_train::{RUN_FORMAT_VERSION, RunFolder, RunStatus, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
 
-use super::packing::shuffled;
-use super::steps::{Ended, Lesson, Loop, Plan};
-use super::{
-    DecoderOptimizer, Example, Lora, Sample, Samples, TextBatch, TextBegin, TextObserver, TextTimings,
-    TrainableDecoder, Windows,
-};
+use crate::packing::shuffled;
+use crate::steps::{Ended, Lesson, Loop, Plan};
 use crate::{
-    Cache, Checkpoint, Decoder, Error, Format, Message, Parts, Request, Result, Sampling, generate,
-    write_folder,
+    DecoderOptimizer, Error, Example, Lora, Result, Sample, Samples, TextBatch, TextBegin, TextObserver,
+    TextTimings, TrainableDecoder, Windows,
 };
 
 /// What `kind` says in the `run.json` of such a run.
@@ -204,8 +203,8 @@ struct TuneLesson<'a> {
 /// Tunes the model `parts` on `samples`, which lie at `record.data.path`, as `record` says, in `folder`.
 ///
 /// # Errors
-/// [`Error::Field`] for a line that the model cannot read, [`Error::Request`] for settings that cannot be, examples of which
-/// nothing can be learnt or others than the run began with, or a checkpoint that does not fit; [`Error::Tensor`] for a model
+/// [`gyrus_language::Error::Field`] for a line that the model cannot read, [`gyrus_language::Error::Request`] for settings that cannot be, examples of which
+/// nothing can be learnt or others than the run began with, or a checkpoint that does not fit; [`gyrus_language::Error::Tensor`] for a model
 /// that is damaged; [`Error::Train`] if the run folder cannot be written or the loss stops being a number.
 pub fn tune(
     parts: Parts,
@@ -374,11 +373,11 @@ impl Lesson for TuneLesson<'_> {
 
     fn write(&self, decoder: &TrainableDecoder, state: &State) -> Result<()> {
         match decoder.adapter(state, Some(self.record.settings.base.clone())) {
-            Some(adapter) => adapter.write(self.folder.path()),
+            Some(adapter) => Ok(adapter.write(self.folder.path())?),
             None => {
                 let checkpoint = whole(&self.parts.checkpoint, state);
                 let parts = Parts { checkpoint, ..self.parts.clone() };
-                write_model_folder(&parts, &self.source, self.folder.path())
+                Ok(write_model_folder(&parts, &self.source, self.folder.path())?)
             }
         }
     }
@@ -395,20 +394,7 @@ impl Lesson for TuneLesson<'_> {
 /// The weights of a state as a checkpoint.
 fn whole(origin: &Checkpoint, state: &State) -> Checkpoint {
     let tensors = state.iter().map(|(name, tensor)| {
-        (name.clone(), crate::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
+        (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
     });
     Checkpoint::new(origin.path(), tensors.collect())
-}
-
-/// Writes a model whose weights were changed as a folder of Hugging Face: with the other files of the folder that it came
-/// from, or with files made anew where it came from another format.
-///
-/// # Errors
-/// As [`write_folder`].
-pub fn write_model_folder(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
-    if source.is_dir() {
-        crate::export::write_beside(parts, source, folder)
-    } else {
-        write_folder(parts, folder)
-    }
 }

@@ -1,13 +1,13 @@
 //! Training decoders from texts, and tuning them on examples: what is learnt from, the network with its gradients, the
 //! loop and the run folder that it leaves.
 //!
-//! This is the only part of the crate that knows a tensor library. What it writes are Hugging Face's files, which the
-//! rest of the crate and Python's `transformers` open.
+//! What it writes are Hugging Face's files, which `gyrus-language` and Python's `transformers` open.
 
 mod batches;
 mod build;
 mod corpus;
 mod decoder;
+mod error;
 mod examples;
 mod folder;
 mod learn;
@@ -22,6 +22,7 @@ mod vocabulary;
 pub use batches::{TextBatch, TokenStream};
 pub use corpus::Corpus;
 pub use decoder::{Lora, TrainableDecoder};
+pub use error::{Error, Result};
 pub use examples::{Example, Sample, Samples};
 pub use learn::{TextBegin, TextObserver, TextOutcome, TextProgress, learn_text};
 pub use optimizer::DecoderOptimizer;
@@ -29,6 +30,5 @@ pub use packing::Windows;
 pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings, TextTimings};
 pub use tune::{
     AdapterSettings, TUNING_KIND, TuneData, TuneOutcome, TuneRecord, TuneResults, TuneSettings, tune,
-    write_model_folder,
 };
 pub use vocabulary::{END_OF_TEXT, TokenizerKind, Vocabulary};

@@ -5,31 +5,30 @@
 
 use std::sync::Arc;
 
+use crate::TextBatch;
+use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
     StoredMatrix, Tensor, TensorData, Transformer, apply,
 };
 
-use super::TextBatch;
-use crate::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
-
 /// Numbers of a normalisation or a bias.
 #[derive(Debug)]
-pub(super) enum Vector {
+pub(crate) enum Vector {
     /// A parameter, by its place.
     Trained(usize),
     Frozen(Box<Tensor<1>>),
 }
 
 #[derive(Debug)]
-pub(super) struct Norm {
-    pub(super) weight: Vector,
-    pub(super) bias: Option<Vector>,
+pub(crate) struct Norm {
+    pub(crate) weight: Vector,
+    pub(crate) bias: Option<Vector>,
 }
 
 /// Products of one input, their results beside each other.
 #[derive(Debug)]
-pub(super) enum Product {
+pub(crate) enum Product {
     /// Parameters by their places.
     Trained { weight: usize, bias: Option<usize>, inputs: usize, outputs: usize },
     /// An adapter by its place, and a number of its own for each product.
@@ -38,41 +37,41 @@ pub(super) enum Product {
 
 /// A table of vectors: of tokens, of positions, or the head's.
 #[derive(Debug)]
-pub(super) enum Table {
+pub(crate) enum Table {
     Trained(usize),
-    Frozen(StoredMatrix, crate::Tensor),
+    Frozen(StoredMatrix, gyrus_language::Tensor),
 }
 
 #[derive(Debug)]
-pub(super) struct TrainedLayer {
-    pub(super) before_attention: Option<Norm>,
-    pub(super) query_key_value: Product,
-    pub(super) query_key_normalization: Option<[Vector; 2]>,
-    pub(super) attention_output: Product,
-    pub(super) after_attention: Option<Norm>,
-    pub(super) before_feed_forward: Option<Norm>,
+pub(crate) struct TrainedLayer {
+    pub(crate) before_attention: Option<Norm>,
+    pub(crate) query_key_value: Product,
+    pub(crate) query_key_normalization: Option<[Vector; 2]>,
+    pub(crate) attention_output: Product,
+    pub(crate) after_attention: Option<Norm>,
+    pub(crate) before_feed_forward: Option<Norm>,
     /// Gate and up, or up alone.
-    pub(super) up: Product,
-    pub(super) down: Product,
-    pub(super) after_feed_forward: Option<Norm>,
+    pub(crate) up: Product,
+    pub(crate) down: Product,
+    pub(crate) after_feed_forward: Option<Norm>,
 }
 
 #[derive(Debug)]
-pub(super) struct Network {
-    pub(super) embedding: Table,
-    pub(super) embedding_scale: f32,
-    pub(super) positions: Option<Table>,
-    pub(super) layers: Vec<TrainedLayer>,
-    pub(super) final_normalization: Norm,
+pub(crate) struct Network {
+    pub(crate) embedding: Table,
+    pub(crate) embedding_scale: f32,
+    pub(crate) positions: Option<Table>,
+    pub(crate) layers: Vec<TrainedLayer>,
+    pub(crate) final_normalization: Norm,
     /// None where it is the embedding.
-    pub(super) head: Option<Table>,
+    pub(crate) head: Option<Table>,
     /// Angles for as many positions as are trained, one table for each of the configuration's ways of rotating.
-    pub(super) rotations: Vec<RotationTable>,
-    pub(super) activation: FeedForwardActivation,
+    pub(crate) rotations: Vec<RotationTable>,
+    pub(crate) activation: FeedForwardActivation,
 }
 
 /// The tables of all ways of rotating, for texts of at most `positions` tokens of which the longest has `longest`.
-pub(super) fn rotations(config: &DecoderConfig, positions: usize, longest: usize) -> Vec<RotationTable> {
+pub(crate) fn rotations(config: &DecoderConfig, positions: usize, longest: usize) -> Vec<RotationTable> {
     let tables = config.ropes.iter().map(|rope| {
         let table = RotationTable::new(&rope.inverse_frequencies(longest), positions);
         table.scaled(rope.attention_factor(), rope.interleaved)
@@ -81,17 +80,17 @@ pub(super) fn rotations(config: &DecoderConfig, positions: usize, longest: usize
 }
 
 /// What one pass works on.
-pub(super) struct Pass<'a> {
-    pub(super) config: &'a DecoderConfig,
-    pub(super) network: &'a Network,
+pub(crate) struct Pass<'a> {
+    pub(crate) config: &'a DecoderConfig,
+    pub(crate) network: &'a Network,
     /// The parameters, as leaves where gradients are wanted.
-    pub(super) parameters: &'a [Tensor<1>],
-    pub(super) batch: &'a TextBatch,
-    pub(super) gradients: bool,
+    pub(crate) parameters: &'a [Tensor<1>],
+    pub(crate) batch: &'a TextBatch,
+    pub(crate) gradients: bool,
     /// The share of an adapter's inputs that are dropped, and where the random numbers begin.
-    pub(super) dropout: Option<(f32, u64)>,
+    pub(crate) dropout: Option<(f32, u64)>,
     /// Where the longest text asks for other angles than the network's tables hold.
-    pub(super) stretched: Option<Vec<RotationTable>>,
+    pub(crate) stretched: Option<Vec<RotationTable>>,
 }
 
 fn transformer(
@@ -104,7 +103,7 @@ fn transformer(
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         config: &'a DecoderConfig,
         network: &'a Network,
         parameters: &'a [Tensor<1>],
@@ -121,7 +120,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The loss of the batch, `[1, 1]`.
-    pub(super) fn loss(&self) -> Tensor<2> {
+    pub(crate) fn loss(&self) -> Tensor<2> {
         let mut stream = self.begin();
         for index in 0..self.network.layers.len() {
             stream = self.layer(index, stream);
@@ -159,7 +158,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The stream before the first layer.
-    pub(super) fn begin(&self) -> Tensor<2> {
+    pub(crate) fn begin(&self) -> Tensor<2> {
         let mut stream = self.rows(&self.network.embedding, &self.batch.tokens);
         if self.network.embedding_scale != 1.0 {
             stream = stream * self.network.embedding_scale;
@@ -228,7 +227,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The stream after a layer.
-    pub(super) fn layer(&self, index: usize, stream: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn layer(&self, index: usize, stream: Tensor<2>) -> Tensor<2> {
         let layer = &self.network.layers[index];
         let x = self.norm(layer.before_attention.as_ref(), stream.clone());
         let x = self.attention(index, self.product(&layer.query_key_value, x, None));
@@ -273,7 +272,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The loss, given the stream after the last layer.
-    pub(super) fn end(&self, stream: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn end(&self, stream: Tensor<2>) -> Tensor<2> {
         let mut x = self.norm(Some(&self.network.final_normalization), stream);
         if self.config.logits_divisor != 1.0 {
             x = x * (1.0 / self.config.logits_divisor);
@@ -295,7 +294,7 @@ impl<'a> Pass<'a> {
 }
 
 /// Spreads a number over all 64 bits (the finisher of SplitMix64).
-pub(super) fn mixed(number: u64) -> u64 {
+pub(crate) fn mixed(number: u64) -> u64 {
     let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
-
 /// The most bytes of text that are read: they and their tokens stay in memory.
-pub(super) const MAXIMUM_BYTES: u64 = 4 << 30;
+pub(crate) const MAXIMUM_BYTES: u64 = 4 << 30;
 
 /// Texts, in order.
 #[derive(Clone, Debug)]
@@ -36,8 +35,8 @@ impl Corpus {
     /// Reads a corpus. The `.txt` files of a folder are its texts, in the order of their names.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for bytes that are no UTF-8, [`Error::Field`] for a line that holds no text, and
-    /// [`Error::Mismatch`] for a corpus that is empty or too large.
+    /// [`gyrus_language::Error::Io`], [`gyrus_language::Error::Format`] for bytes that are no UTF-8, [`gyrus_language::Error::Field`] for a line that holds no text, and
+    /// [`gyrus_language::Error::Mismatch`] for a corpus that is empty or too large.
     pub fn read(path: &Path) -> Result<Self> {
         let documents = if path.is_dir() {
             let entries = std::fs::read_dir(path).map_err(|source| Error::io(path, source))?;
@@ -66,7 +65,7 @@ impl Corpus {
             hash.update((document.len() as u64).to_le_bytes());
             hash.update(document.as_bytes());
         }
-        let fingerprint = crate::checkpoint::hexadecimal(&hash.finalize());
+        let fingerprint = gyrus_files::hexadecimal(&hash.finalize());
         let name =
             path.file_stem().map_or_else(|| "corpus".into(), |name| name.to_string_lossy().into_owned());
         Ok(Self { name, documents, fingerprint })
@@ -94,7 +93,7 @@ fn is_text(path: &Path) -> bool {
 }
 
 /// The text of a file, of at most `left` bytes, which become fewer.
-pub(super) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
+pub(crate) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
     *left = left.checked_sub(metadata.len()).ok_or_else(|| {
         let expected = format!("texts of at most {MAXIMUM_BYTES} bytes together");
@@ -125,7 +124,7 @@ fn lines(path: &Path, text: &str) -> Result<Vec<String>> {
     filled.map(document).collect()
 }
 
-pub(super) fn kind(value: &serde_json::Value) -> &'static str {
+pub(crate) fn kind(value: &serde_json::Value) -> &'static str {
     match value {
         serde_json::Value::Null => "null",
         serde_json::Value::Bool(_) => "true or false",
