@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gyrus_language::{ADAPTER_PREFIX, Activation, Checkpoint, DecoderConfig, Format, Parameter, Role};
+use gyrus_formats::{Checkpoint, Format};
+use gyrus_language::{ADAPTER_PREFIX, Activation, DecoderConfig, Parameter, Role};
 use gyrus_tensor::{Device, FeedForwardActivation, StoredLinear, StoredMatrix, Tensor, TensorData};
 
 use crate::decoder::Fused;
@@ -61,7 +62,7 @@ pub(crate) fn build(
     };
     let Builder { source, parameters, .. } = builder;
     if let Source::Frozen { checkpoint, lora, .. } = source {
-        checkpoint.finish(config)?;
+        config.check_all_taken(&checkpoint)?;
         if parameters.is_empty() {
             let expected = "the ends of some names of products, such as q_proj";
             return Err(Error::request("targets", lora.targets.join(","), expected));
@@ -87,7 +88,7 @@ impl Builder<'_, '_> {
         let place = self.places.get(&parameter.name).copied().unwrap_or_default();
         let values = match &mut self.source {
             Source::Trained(values) => values(place, parameter)?,
-            Source::Frozen { checkpoint, .. } => checkpoint.take(parameter)?.floats(),
+            Source::Frozen { checkpoint, .. } => parameter.take_from(checkpoint)?.floats(),
         };
         Ok(decoder::turned(parameter, values))
     }
@@ -132,7 +133,7 @@ impl Builder<'_, '_> {
         match &mut self.source {
             Source::Trained(_) => Ok(Table::Trained(self.train(vec![parameter])?)),
             Source::Frozen { checkpoint, .. } => {
-                let tensor = checkpoint.take(&parameter)?;
+                let tensor = parameter.take_from(checkpoint)?;
                 Ok(Table::Frozen(stored(&tensor)?, tensor))
             }
         }
@@ -164,10 +165,10 @@ impl Builder<'_, '_> {
             let Source::Frozen { checkpoint, lora, .. } = &mut self.source else {
                 return Err(refused("a mixture of sources"));
             };
-            let tensor = checkpoint.take(weight)?;
+            let tensor = weight.take_from(checkpoint)?;
             let tensor = if weight.transposed {
                 let (outputs, inputs) = weight.outputs_and_inputs();
-                gyrus_language::Tensor::of_floats(
+                gyrus_formats::Tensor::of_floats(
                     vec![outputs, inputs],
                     decoder::turned(weight, tensor.floats()),
                 )
@@ -249,7 +250,7 @@ impl Lora {
     }
 }
 
-fn stored(tensor: &gyrus_language::Tensor) -> Result<StoredMatrix> {
+fn stored(tensor: &gyrus_formats::Tensor) -> Result<StoredMatrix> {
     StoredMatrix::new(tensor.format(), tensor.rows(), tensor.columns(), Arc::new(tensor.storage()))
         .map_err(|error| Error::mismatch(Path::new("weights"), error.to_string(), "a matrix"))
 }

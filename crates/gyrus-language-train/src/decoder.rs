@@ -11,8 +11,9 @@
 use std::sync::Arc;
 
 use gyrus_files::{State, StateTensor};
+use gyrus_formats::Checkpoint;
 use gyrus_language::{
-    ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Family, Parameter, Role,
+    ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DecoderConfig, Family, Parameter, Role,
 };
 use gyrus_nn::floats;
 use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
@@ -116,7 +117,7 @@ impl TrainableDecoder {
     /// A decoder with the weights of a model, all of which are trained, on texts of at most `positions` tokens.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_language::Error::Tensor`] for a tensor that is missing or has
+    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_formats::Error::Tensor`] for a tensor that is missing or has
     /// another shape.
     pub fn with_checkpoint(
         config: DecoderConfig,

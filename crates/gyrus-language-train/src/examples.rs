@@ -64,8 +64,8 @@ impl Samples {
     /// Reads a `.jsonl` file.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Io`], [`gyrus_language::Error::Format`] for bytes that are no UTF-8, [`gyrus_language::Error::Field`] with the number of a line that is no
-    /// example, [`gyrus_language::Error::Mismatch`] for a file without examples.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are no UTF-8, [`gyrus_formats::Error::Field`] with the number of a line that is no
+    /// example, [`gyrus_formats::Error::Mismatch`] for a file without examples.
     pub fn read(path: &Path) -> Result<Self> {
         let mut left = crate::corpus::MAXIMUM_BYTES;
         Self::parse(path, &read_text(path, &mut left)?)
@@ -96,7 +96,7 @@ impl Samples {
     /// The examples in tokens of a model.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
+    /// [`gyrus_formats::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
     pub fn encode(
         &self,
         path: &Path,

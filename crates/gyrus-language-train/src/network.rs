@@ -39,7 +39,7 @@ pub(crate) enum Product {
 #[derive(Debug)]
 pub(crate) enum Table {
     Trained(usize),
-    Frozen(StoredMatrix, gyrus_language::Tensor),
+    Frozen(StoredMatrix, gyrus_formats::Tensor),
 }
 
 #[derive(Debug)]

@@ -7,7 +7,8 @@ mod common;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, fill, numbers};
 use gyrus_files::State;
-use gyrus_language::{Checkpoint, DEFAULT_TARGETS, DecoderConfig, Format};
+use gyrus_formats::{Checkpoint, Format};
+use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};
 use gyrus_language_train::{Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::{IGNORED, cpu};
 use serde_json::Value;
@@ -119,7 +120,7 @@ fn stored_weights_are_trained_over_as_their_floats_are() {
     for format in [Format::BF16, Format::Q8_0, Format::Q4_0] {
         let stored = checkpoint(of).rounded(&config, format);
         let floats = stored.tensors().iter().map(|(name, tensor)| {
-            (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape().to_vec(), tensor.floats()))
+            (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape().to_vec(), tensor.floats()))
         });
         let floats = Checkpoint::new(stored.path(), floats.collect());
         assert!(stored.tensors().values().any(|tensor| tensor.format() == format));

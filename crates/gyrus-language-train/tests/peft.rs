@@ -7,9 +7,9 @@ mod common;
 use std::path::Path;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
+use gyrus_formats::Checkpoint;
 use gyrus_language::{
-    Adapter, AdapterConfig, Cache, Checkpoint, Decoder, DecoderConfig, Sequence, write_folder,
-    write_model_folder,
+    Adapter, AdapterConfig, Cache, Decoder, DecoderConfig, Sequence, write_folder, write_model_folder,
 };
 use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::cpu;

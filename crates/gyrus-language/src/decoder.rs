@@ -10,8 +10,8 @@ mod load;
 // What is observed goes through in one pass.
 const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::Tensor;
+use gyrus_formats::{Checkpoint, Tensor};
+
 use crate::{Adapter, AdapterPart, Cache, DecoderConfig, Error, Observation, Result};
 
 /// A model with its weights.
@@ -75,7 +75,7 @@ impl Decoder {
     /// The decoder that `checkpoint` holds.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
+    /// [`gyrus_formats::Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
     pub fn new(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Self> {
         load::load(config, checkpoint, None)
     }
@@ -83,7 +83,7 @@ impl Decoder {
     /// The same with what a low-rank adapter adds to its products.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`Error::Tensor`] for an adapter that does not fit.
+    /// As [`Self::new`], and [`gyrus_formats::Error::Tensor`] for an adapter that does not fit.
     pub fn with_adapter(config: DecoderConfig, checkpoint: Checkpoint, adapter: &Adapter) -> Result<Self> {
         load::load(config, checkpoint, Some(adapter))
     }

@@ -13,6 +13,7 @@
 
 use std::path::Path;
 
+use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_kernels::attention_maps::encoder_attention_maps;
 use gyrus_kernels::elementwise::{self, add};
 use gyrus_kernels::encoding::{EncoderAttention, encoder_attention};
@@ -20,8 +21,6 @@ use gyrus_kernels::matmul::{linear_packed, pack, packed_len};
 use gyrus_kernels::normalization::layer_norm;
 use serde::Deserialize;
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::Tensor;
 use crate::{Error, Observation, Result};
 
 /// The shape of an encoder.
@@ -84,9 +83,9 @@ impl EncoderConfig {
     /// Reads Hugging Face's `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Field`] for a kind of model that this is not, or what it does not compute.
+    /// [`gyrus_formats::Error::Io`]; [`gyrus_formats::Error::Field`] for a kind of model that this is not, or what it does not compute.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
-        let text = crate::model::read_small(path)?;
+        let text = crate::small::read_small(path)?;
         let fields: Fields = serde_json::from_slice(&text)
             .map_err(|error| Error::mismatch(path, error.to_string(), "the config.json of an encoder"))?;
         let wrong = |field: &str, got: String, expected: &str| Err(Error::field(path, field, got, expected));
@@ -221,7 +220,7 @@ impl Encoder {
     /// An encoder of stored tensors under Hugging Face's names, with or without the name of the outermost module.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for one that is missing or of another shape.
+    /// [`gyrus_formats::Error::Tensor`] for one that is missing or of another shape.
     pub fn new(config: EncoderConfig, mut checkpoint: Checkpoint) -> Result<Self> {
         let prefix = ["", "bert.", "roberta."]
             .into_iter()
@@ -368,7 +367,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let name = format!("{}{name}", self.prefix);
-        self.checkpoint.take_named(&name, shape)
+        Ok(self.checkpoint.take(&name, shape)?)
     }
 
     fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use gyrus_files::write_atomically;
+use gyrus_formats::{Tensor, safetensors};
 use serde_json::{Map, Value, json};
 
-use crate::gguf::to_halves;
-use crate::model::{Parts, read_small};
+use crate::model::Parts;
+use crate::rope::to_halves;
 use crate::sentencepiece::{PieceKind, SentencePiece};
-use crate::tensor::Tensor;
-use crate::{Biases, DecoderConfig, Error, Family, Layer, Result, Role, Stretch, safetensors_file};
+use crate::small::read_small;
+use crate::{Biases, DecoderConfig, Error, Family, Layer, Result, Role, Stretch};
 
 impl DecoderConfig {
     /// This decoder as a `config.json` of `transformers`: for the families Llama, Qwen2 and Qwen3. Positions are
@@ -103,7 +104,7 @@ impl DecoderConfig {
 /// Writes a model into `folder`, which must exist; its numbers become 32-bit floats.
 ///
 /// # Errors
-/// [`Error::Request`] for a decoder that `transformers` has no class for, [`Error::Write`] where a file cannot be
+/// [`Error::Request`] for a decoder that `transformers` has no class for, [`gyrus_formats::Error::Write`] where a file cannot be
 /// written.
 pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
     let config = parts.config.to_hugging_face()?;
@@ -157,7 +158,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         let path = folder.join(name);
         write_atomically(&path, format!("{value:#}\n").as_bytes()).map_err(Error::write(&path))?;
     }
-    safetensors_file::write(folder, &tensors)
+    safetensors::write(folder, &tensors)
 }
 
 /// Files that describe a model beside its weights.
@@ -175,7 +176,7 @@ const DESCRIPTIONS: [&str; 7] = [
 /// describe it there.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Mismatch`] where those files cannot be read, [`Error::Write`] where one cannot be written.
+/// [`gyrus_formats::Error::Io`] and [`gyrus_formats::Error::Mismatch`] where those files cannot be read, [`gyrus_formats::Error::Write`] where one cannot be written.
 fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
     let path = source.join("config.json");
     let mut config: Value = serde_json::from_slice(&read_small(&path)?)
@@ -200,7 +201,7 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
         }
     }
     write("config.json", format!("{config:#}\n").as_bytes())?;
-    safetensors_file::write(folder, parts.checkpoint.tensors())
+    safetensors::write(folder, parts.checkpoint.tensors())
 }
 
 /// Writes a model whose weights were changed as a folder of Hugging Face: with the other files of the folder that it came

@@ -1,30 +1,21 @@
-//! GGUF files, as llama.cpp has them: metadata, vocabulary and tensors in one file, mapped.
+//! Models in GGUF files, as llama.cpp has them: the shape of the decoder and its vocabulary from the metadata, and back.
 //!
-//! ```text
-//! "GGUF", u32 version, u64 tensors, u64 entries
-//! entries: key, u32 type, value          tensors: name, u32 extents, u64 each (fastest first), u32 type, u64 offset
-//! padding to the alignment, then the tensors' bytes
-//! ```
-//!
-//! All numbers are little-endian; texts are a u64 length and bytes. Nothing is reserved for a count that the rest of the
-//! file could not hold. Names are translated to Hugging Face's; queries and keys of a Llama stay in the neighbouring
-//! pairs in which the format has them.
+//! Names of tensors are translated to Hugging Face's; queries and keys of a Llama stay in the neighbouring pairs in which
+//! the format has them. The container is `gyrus-formats`'.
 
 mod config;
-mod read;
 mod vocabulary;
 mod write;
 
 use std::path::Path;
 
-use crate::checkpoint::Checkpoint;
-use crate::model::Parts;
-use crate::tensor::Bytes;
-use crate::{DecoderConfig, Family, Format, Result, Role, Sampling};
+use gyrus_formats::gguf::Gguf;
+use gyrus_formats::{Bytes, Checkpoint};
 
-pub use read::{Gguf, Value};
+use crate::model::Parts;
+use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
+
 pub use write::write;
-pub(crate) use write::{to_halves, to_neighbours};
 
 /// The architectures that are read and written, and their families.
 const ARCHITECTURES: &[(&str, Family)] =
@@ -38,7 +29,7 @@ pub(crate) fn open(path: &Path) -> Result<Parts> {
 /// Reads a model from a file's bytes; `path` is for messages.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) for damaged files, [`Error::Field`](crate::Error::Field) for an architecture,
+/// [`gyrus_formats::Error::Format`] for damaged files, [`gyrus_formats::Error::Field`] for an architecture,
 /// an entry or a vocabulary that is not supported.
 pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     let mut file = Gguf::parse(path, bytes)?;
@@ -91,17 +82,9 @@ fn tensor_name(role: Role, layer: Option<usize>, bias: bool) -> String {
     }
 }
 
-/// The number of a format in these files.
-fn format_number(format: Format) -> u32 {
-    match format {
-        Format::F32 => 0,
-        Format::F16 => 1,
-        Format::Q4_0 => 2,
-        Format::Q8_0 => 8,
-        Format::Q4_K => 12,
-        Format::Q6_K => 14,
-        Format::BF16 => 30,
-    }
+/// An error that names an entry of a file.
+fn refused(file: &Gguf, key: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
+    file.error(key, got, expected).into()
 }
 
 /// Whether queries and keys are rotated in neighbouring pairs in these files.

@@ -8,7 +8,6 @@
 mod adapter;
 mod cache;
 mod chat;
-mod checkpoint;
 mod config;
 mod constraint;
 mod decoder;
@@ -22,21 +21,19 @@ pub mod llama2c;
 mod model;
 mod observation;
 mod parameters;
-pub mod pytorch;
 mod rope;
-pub mod safetensors_file;
 mod sampling;
 pub mod see;
 mod sentence;
 mod sentencepiece;
-mod tensor;
+mod small;
 mod tokenizer;
+mod weights;
 mod writing;
 
 pub use adapter::{ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DEFAULT_TARGETS};
 pub use cache::Cache;
 pub use chat::{ChatTemplate, Message};
-pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
@@ -47,7 +44,6 @@ pub use encoder::{Encoder, EncoderConfig, EncoderMemory};
 pub use error::{Error, Result};
 pub use export::{write_folder, write_model_folder};
 pub use generate::{Ending, Request, Written, generate};
-pub use gyrus_kernels::weights::Format;
 pub use model::{Model, Parts};
 pub use observation::{LONGEST_OBSERVED, Observation};
 pub use parameters::{Parameter, Role};
@@ -55,6 +51,5 @@ pub use rope::{Rope, Stretch};
 pub use sampling::Sampling;
 pub use sentence::{SentenceEncoder, SentencePooling};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
-pub use tensor::{Bytes, Tensor};
 pub use tokenizer::{TextStream, Tokenizer};
 pub use writing::Choice;

@@ -11,11 +11,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::Format;
-use crate::checkpoint::Checkpoint;
+use gyrus_formats::{Bytes, Checkpoint, Format, Tensor};
+
 use crate::parameters::Role;
 use crate::sentencepiece::{Piece, SentencePiece};
-use crate::tensor::{Bytes, Tensor};
 use crate::{DecoderConfig, Error, Result};
 
 /// The begin of newer versions of the format ("ak42").
@@ -27,7 +26,7 @@ const MAXIMUM_TOKEN_BYTES: usize = 1 << 12;
 /// Reads a model; the weights stay in the mapped file.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] where the header is impossible or the file has another length than it says.
+/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] where the header is impossible or the file has another length than it says.
 pub fn read(path: &Path) -> Result<(DecoderConfig, Checkpoint)> {
     parse(path, &Bytes::map(path)?)
 }
@@ -137,7 +136,7 @@ impl Reader<'_> {
 /// Reads llama2.c's `tokenizer.bin`: the longest token's length, then score, length and bytes of each token.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] where the file ends early, goes on, or has a token that is too long.
+/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] where the file ends early, goes on, or has a token that is too long.
 pub fn tokenizer(path: &Path, tokens: usize) -> Result<SentencePiece> {
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     parse_tokenizer(path, &bytes, tokens)

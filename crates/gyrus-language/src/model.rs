@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use gyrus_formats::{Checkpoint, pytorch, safetensors};
 use serde_json::Value;
 
+use crate::small::{read_json, read_small};
 use crate::{
-    Adapter, ChatTemplate, Checkpoint, Constraints, Decoder, DecoderConfig, Error, Result, Sampling,
-    Tokenizer, gguf, llama2c, pytorch, safetensors_file,
+    Adapter, ChatTemplate, Constraints, Decoder, DecoderConfig, Error, Result, Sampling, Tokenizer, gguf,
+    llama2c,
 };
-
-/// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
-const MAXIMUM_JSON_BYTES: u64 = 1 << 28;
 
 /// A decoder with its tokenizer.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ impl Parts {
     /// vocabulary (`tokenizer.bin` or `tok*.bin`) beside it.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for what is none of these; otherwise as the readers of the formats.
+    /// [`gyrus_formats::Error::Mismatch`] for what is none of these; otherwise as the readers of the formats.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
         if metadata.is_dir() {
@@ -118,7 +117,7 @@ impl Parts {
         let checkpoint = if !safe && pickled.is_file() {
             pytorch::read(&pickled)?
         } else {
-            safetensors_file::read_folder(folder)?
+            safetensors::read_folder(folder)?
         };
         Ok(Self { config, checkpoint, tokenizer, recommended, chat_template })
     }
@@ -149,24 +148,6 @@ impl Parts {
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
         compiled(self.chat_template.as_deref(), &self.tokenizer, &self.config)
     }
-}
-
-/// A file of JSON or text, of a size that can be one.
-pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::metadata(path).map_err(|source| Error::io(path, source))?.len();
-    if bytes > MAXIMUM_JSON_BYTES {
-        let expected = format!("at most {MAXIMUM_JSON_BYTES}");
-        return Err(Error::mismatch(path, format!("{bytes} bytes"), expected));
-    }
-    std::fs::read(path).map_err(|source| Error::io(path, source))
-}
-
-fn read_json(path: &Path) -> Result<Option<Value>> {
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let value = serde_json::from_slice(&read_small(path)?);
-    value.map(Some).map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))
 }
 
 /// What `generation_config.json` recommends; the tokens that end a text are added to the configuration's.

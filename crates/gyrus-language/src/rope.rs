@@ -171,3 +171,42 @@ impl Rope {
         }
     }
 }
+
+/// Rows `i` and `i + half` of each head become the neighbours `2i` and `2i + 1`.
+pub(crate) fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+    let half = head_width / 2;
+    rows.chunks_exact(head_width * columns)
+        .flat_map(|head| {
+            (0..head_width).flat_map(move |row| {
+                let from = row / 2 + row % 2 * half;
+                head[from * columns..][..columns].iter().copied()
+            })
+        })
+        .collect()
+}
+
+/// The inverse of [`to_neighbours`].
+pub(crate) fn to_halves(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+    let half = head_width / 2;
+    rows.chunks_exact(head_width * columns)
+        .flat_map(|head| {
+            (0..head_width).flat_map(move |row| {
+                let from = if row < half { 2 * row } else { 2 * (row - half) + 1 };
+                head[from * columns..][..columns].iter().copied()
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_become_neighbours_and_again_halves() {
+        let rows: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        let turned = to_neighbours(&rows, 4, 2);
+        assert_eq!(turned[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
+        assert_eq!(to_halves(&turned, 4, 2), rows);
+    }
+}

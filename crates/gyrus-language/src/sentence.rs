@@ -6,14 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
+use gyrus_formats::safetensors;
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokenizers::{TruncationParams, TruncationStrategy};
 
 use crate::encoder::{Encoder, EncoderConfig, EncoderMemory};
-use crate::model::read_small;
-use crate::{Error, Result, safetensors_file};
+use crate::small::read_small;
+use crate::{Error, Result};
 
 /// Tokens that go through the encoder together: enough to keep the products busy, few enough for the nearest caches.
 const TOKENS: usize = 256;
@@ -139,7 +140,7 @@ impl SentenceEncoder {
             }
         }
         let config = EncoderConfig::from_hugging_face(&transformer.join("config.json"))?;
-        let encoder = Encoder::new(config, safetensors_file::read_folder(&transformer)?)?;
+        let encoder = Encoder::new(config, safetensors::read_folder(&transformer)?)?;
         let fields: TransformerFields =
             read_if_there(&transformer.join("sentence_bert_config.json"), "settings of the encoder")?;
         let package: PackageFields =
@@ -183,7 +184,7 @@ impl SentenceEncoder {
     /// Whether a folder holds an encoder rather than a decoder.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a `config.json` that is no JSON.
+    /// [`gyrus_formats::Error::Mismatch`] for a `config.json` that is no JSON.
     pub fn is_in(folder: &Path) -> Result<bool> {
         let config = folder.join("config.json");
         if !config.is_file() {

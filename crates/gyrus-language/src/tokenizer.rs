@@ -25,7 +25,7 @@ impl Tokenizer {
     /// Reads Hugging Face's `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a file that the `tokenizers` library refuses.
+    /// [`gyrus_formats::Error::Mismatch`] for a file that the `tokenizers` library refuses.
     pub fn of_hugging_face(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)

@@ -6,7 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{Random, parts};
-use gyrus_language::{Bytes, Cache, Format, Parts, Sequence, gguf, llama2c};
+use gyrus_formats::{Bytes, Format};
+use gyrus_language::{Cache, Parts, Sequence, gguf, llama2c};
 
 /// What was read is used, too: one token is read and its text decoded.
 fn use_it(parts: Parts) {

@@ -6,7 +6,8 @@ mod common;
 use std::fs;
 
 use common::{greedy, real_data};
-use gyrus_language::{Cache, Format, Model, Parts, Sequence, gguf, write_folder};
+use gyrus_formats::Format;
+use gyrus_language::{Cache, Model, Parts, Sequence, gguf, write_folder};
 
 #[test]
 fn llama2c_tells_the_expected_story() {

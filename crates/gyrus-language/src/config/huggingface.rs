@@ -113,7 +113,7 @@ impl DecoderConfig {
     /// The decoder that a `config.json` describes; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for what is no JSON object, [`Error::Field`] for a model type that is not supported, a
+    /// [`gyrus_formats::Error::Mismatch`] for what is no JSON object, [`gyrus_formats::Error::Field`] for a model type that is not supported, a
     /// value that cannot be right, or a field that Gyrus does not know.
     pub fn from_hugging_face(path: &Path, json: &[u8]) -> Result<Self> {
         let value: Value =

@@ -1,7 +1,8 @@
 //! The shape of a decoder from a file's metadata, and back.
 
-use super::read::{Gguf, Value};
-use super::{ARCHITECTURES, interleaved};
+use gyrus_formats::gguf::{Gguf, Value};
+
+use super::{ARCHITECTURES, interleaved, refused};
 use crate::{DecoderConfig, Error, Family, Layer, QueryKeyNormalization, Result, Rope, Stretch};
 
 /// Entries of an architecture that say nothing which is not known already.
@@ -12,14 +13,15 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     let name = file.text("general.architecture")?.unwrap_or_default();
     let Some(&(name, family)) = ARCHITECTURES.iter().find(|(known, _)| *known == name) else {
         let names: Vec<&str> = ARCHITECTURES.iter().map(|(name, _)| *name).collect();
-        return Err(file.error(
+        return Err(refused(
+            file,
             "general.architecture",
             format!("'{name}'"),
             format!("one of {}", names.join(", ")),
         ));
     };
     if file.count("split.count")?.is_some_and(|count| count > 1) {
-        return Err(file.error("split.count", "a part of a model", "a whole one: join the parts first"));
+        return Err(refused(file, "split.count", "a part of a model", "a whole one: join the parts first"));
     }
     let prefix = format!("{name}.");
     let key = |key: &str| format!("{prefix}{key}");
@@ -29,7 +31,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
         let key = key(name);
         file.count(&key)?
             .filter(|&count| count > 0)
-            .ok_or_else(|| file.error(&key, "nothing", "a whole number above 0"))
+            .ok_or_else(|| refused(file, &key, "nothing", "a whole number above 0"))
     };
     let width = extent("embedding_length")?;
     let layers = extent("block_count")?;
@@ -38,7 +40,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     let positions = extent("context_length")?;
     if layers > 1 << 10 || heads > 1 << 14 {
         let got = format!("{layers} layers of {heads} heads");
-        return Err(file.error(&key("block_count"), got, "at most 1024 layers of 16384 heads"));
+        return Err(refused(file, &key("block_count"), got, "at most 1024 layers of 16384 heads"));
     }
     let embedding = file.tensors.get("token_embd.weight");
     let embedding = embedding.ok_or_else(|| {
@@ -56,15 +58,15 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     let key_value_heads = optional("attention.head_count_kv")?.unwrap_or(heads);
     if key_value_heads == 0 || !heads.is_multiple_of(key_value_heads) {
         let expected = format!("a divisor of the {heads} query heads");
-        return Err(file.error(&key("attention.head_count_kv"), key_value_heads.to_string(), expected));
+        return Err(refused(file, &key("attention.head_count_kv"), key_value_heads.to_string(), expected));
     }
     let head_width = optional("attention.key_length")?.unwrap_or(width / heads);
     if head_width == 0 || optional("attention.value_length")?.is_some_and(|value| value != head_width) {
         let expected = "keys and values of the same length above 0";
-        return Err(file.error(&key("attention.value_length"), "another length than keys", expected));
+        return Err(refused(file, &key("attention.value_length"), "another length than keys", expected));
     }
     if optional("expert_count")?.is_some_and(|experts| experts > 0) {
-        return Err(file.error(&key("expert_count"), "a mixture of experts", "a dense model"));
+        return Err(refused(file, &key("expert_count"), "a mixture of experts", "a dense model"));
     }
     let theta = file.number(&key("rope.freq_base"))?.unwrap_or(10_000.0);
     let mut config =
@@ -78,7 +80,8 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     let dimensions = optional("rope.dimension_count")?.unwrap_or(head_width);
     if theta <= 0.0 || dimensions == 0 || !dimensions.is_multiple_of(2) || dimensions > head_width {
         let got = format!("{dimensions} of {head_width} elements, base {theta}");
-        return Err(file.error(
+        return Err(refused(
+            file,
             &key("rope.dimension_count"),
             got,
             "an even part of a head, and a base above 0",
@@ -109,7 +112,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
         .keys()
         .find(|entry| entry.strip_prefix(&prefix).is_some_and(|rest| !known.contains(&rest)));
     match unknown {
-        Some(entry) => Err(file.error(entry, "an entry", "only entries that Gyrus knows the meaning of")),
+        Some(entry) => Err(refused(file, entry, "an entry", "only entries that Gyrus knows the meaning of")),
         None => Ok(config),
     }
 }
@@ -143,7 +146,7 @@ fn stretch(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Re
             let original = file.count(&key("original_context_length"))?.filter(|&original| original > 0);
             Ok(usual_yarn(factor, original.unwrap_or(positions)))
         }
-        Some(other) => Err(file.error(&key("type"), format!("'{other}'"), "none, linear or yarn")),
+        Some(other) => Err(refused(file, &key("type"), format!("'{other}'"), "none, linear or yarn")),
     }
 }
 

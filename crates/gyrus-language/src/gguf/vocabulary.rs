@@ -1,8 +1,9 @@
 //! The vocabulary of a file: SentencePiece's (`llama`), or byte-level pairs (`gpt2`).
 
+use gyrus_formats::gguf::{Gguf, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::read::{Gguf, Value};
+use super::refused;
 use crate::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
@@ -26,10 +27,10 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 
 pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.tokens";
-    let tokens = file.texts(key)?.ok_or_else(|| file.error(key, "nothing", "the texts of the tokens"))?;
+    let tokens = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "the texts of the tokens"))?;
     if tokens.len() > config.vocabulary {
         let expected = format!("at most the embedding's {}", config.vocabulary);
-        return Err(file.error(key, format!("{} tokens", tokens.len()), expected));
+        return Err(refused(file, key, format!("{} tokens", tokens.len()), expected));
     }
     let key = "tokenizer.ggml.token_type";
     let kinds = match file.numbers(key)? {
@@ -37,7 +38,7 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
         Some(kinds) if kinds.len() == tokens.len() => kinds.iter().map(|&kind| kind as u8).collect(),
         Some(kinds) => {
             let expected = format!("one for each of the {} tokens", tokens.len());
-            return Err(file.error(key, format!("{} kinds", kinds.len()), expected));
+            return Err(refused(file, key, format!("{} kinds", kinds.len()), expected));
         }
     };
     match file.text("tokenizer.ggml.model")? {
@@ -45,7 +46,7 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
         Some("gpt2") => byte_pairs(file, config, tokens, &kinds),
         other => {
             let got = format!("'{}'", other.unwrap_or_default());
-            Err(file.error("tokenizer.ggml.model", got, "llama or gpt2"))
+            Err(refused(file, "tokenizer.ggml.model", got, "llama or gpt2"))
         }
     }
 }
@@ -60,7 +61,7 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
     let key = "tokenizer.ggml.scores";
     let scores = file.numbers(key)?.filter(|scores| scores.len() == tokens.len());
     let scores = scores.ok_or_else(|| {
-        file.error(key, "another number of scores", format!("one for each of the {} tokens", tokens.len()))
+        refused(file, key, "another number of scores", format!("one for each of the {} tokens", tokens.len()))
     })?;
     let pieces = tokens.iter().zip(kinds).zip(scores).map(|((text, &kind), &score)| {
         let kind = match (kind, byte_of(text.as_bytes())) {
@@ -81,7 +82,7 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
 
 fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u8]) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.merges";
-    let merges = file.texts(key)?.ok_or_else(|| file.error(key, "nothing", "pairs to join"))?;
+    let merges = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "pairs to join"))?;
     let cut = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
     let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
     let before = match (cut, CUTS.iter().find(|(name, _)| *name == cut)) {
@@ -94,7 +95,7 @@ fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u
         _ => {
             let names: Vec<&str> = CUTS.iter().map(|(name, _)| *name).collect();
             let expected = format!("gpt-2, smollm, {}", names.join(", "));
-            return Err(file.error("tokenizer.ggml.pre", format!("'{cut}'"), expected));
+            return Err(refused(file, "tokenizer.ggml.pre", format!("'{cut}'"), expected));
         }
     };
     let mut texts = Map::new();

@@ -1,28 +1,23 @@
 //! Writing a model as one file. Matrices take the format that is asked for, where their rows are whole blocks of it, and
 //! 16-bit floats elsewhere; normalisations and biases stay 32-bit floats.
 
-use std::io::Write;
 use std::path::Path;
 
+use gyrus_formats::gguf::{self, ALIGNMENT, Description, Value};
+use gyrus_formats::{Format, Tensor};
 use gyrus_kernels::weights::quantize;
 
-use super::read::Value;
-use super::{config, format_number, interleaved, tensor_name, vocabulary};
-use gyrus_files::fill_atomically;
-
+use super::{config, interleaved, tensor_name, vocabulary};
 use crate::model::Parts;
 use crate::parameters::{Parameter, Role};
-use crate::tensor::Tensor;
-use crate::{DecoderConfig, Error, Format, Result, Stretch};
-
-/// Where tensors begin.
-const ALIGNMENT: usize = 32;
+use crate::rope::to_neighbours;
+use crate::{DecoderConfig, Error, Result, Stretch};
 
 /// Writes a model to `path`, its matrices in `format`.
 ///
 /// # Errors
-/// [`Error::Mismatch`] for a model that the format cannot express, [`Error::Tensor`] for a tensor that is missing,
-/// [`Error::Write`] where the file cannot be written.
+/// [`gyrus_formats::Error::Mismatch`] for a model that the format cannot express, [`gyrus_formats::Error::Tensor`] for a tensor that is missing,
+/// [`gyrus_formats::Error::Write`] where the file cannot be written.
 pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     let Parts { config, tokenizer, chat_template, .. } = parts;
     let refuse = |what: String| Error::mismatch(parts.checkpoint.path(), what, "what GGUF can express");
@@ -39,18 +34,8 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
         entries.push(("tokenizer.chat_template".to_owned(), Value::Text(template.clone())));
     }
     let stored = stored(parts, format)?;
-    let head = head(&entries, &stored);
-    fill_atomically(path, |file| {
-        let mut file = std::io::BufWriter::with_capacity(1 << 20, file);
-        file.write_all(&head)?;
-        for stored in &stored {
-            let bytes = stored.bytes(config);
-            file.write_all(&bytes)?;
-            file.write_all(&vec![0; padding(bytes.len())])?;
-        }
-        file.flush()
-    })
-    .map_err(Error::write(path))
+    let descriptions: Vec<Description> = stored.iter().map(Stored::description).collect();
+    Ok(gguf::write(path, &entries, &descriptions, |place| stored[place].bytes(config))?)
 }
 
 /// A tensor on its way into the file.
@@ -62,8 +47,8 @@ struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    fn size(&self) -> usize {
-        self.tensor.rows() * self.format.row_bytes(self.tensor.columns()).unwrap_or(0)
+    fn description(&self) -> Description {
+        Description { name: self.name.clone(), shape: self.tensor.shape().to_vec(), format: self.format }
     }
 
     fn bytes(&self, config: &DecoderConfig) -> Vec<u8> {
@@ -85,32 +70,6 @@ impl Stored<'_> {
 fn turns(parameter: &Parameter, config: &DecoderConfig) -> bool {
     let from_halves = config.ropes.first().is_some_and(|rope| !rope.interleaved);
     interleaved(config) && from_halves && matches!(parameter.role, Role::Query | Role::Key)
-}
-
-/// Rows `i` and `i + half` of each head become the neighbours `2i` and `2i + 1`.
-pub(crate) fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
-    let half = head_width / 2;
-    rows.chunks_exact(head_width * columns)
-        .flat_map(|head| {
-            (0..head_width).flat_map(move |row| {
-                let from = row / 2 + row % 2 * half;
-                head[from * columns..][..columns].iter().copied()
-            })
-        })
-        .collect()
-}
-
-/// The inverse of [`to_neighbours`].
-pub(crate) fn to_halves(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
-    let half = head_width / 2;
-    rows.chunks_exact(head_width * columns)
-        .flat_map(|head| {
-            (0..head_width).flat_map(move |row| {
-                let from = if row < half { 2 * row } else { 2 * (row - half) + 1 };
-                head[from * columns..][..columns].iter().copied()
-            })
-        })
-        .collect()
 }
 
 fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
@@ -158,93 +117,5 @@ fn divisors(config: &DecoderConfig) -> Option<Vec<f32>> {
         }
         Stretch::LongRope { short, .. } => Some(short.iter().map(|&divisor| divisor as f32).collect()),
         _ => None,
-    }
-}
-
-fn padding(length: usize) -> usize {
-    length.next_multiple_of(ALIGNMENT) - length
-}
-
-/// Everything before the first tensor's numbers.
-fn head(entries: &[(String, Value)], tensors: &[Stored<'_>]) -> Vec<u8> {
-    let mut head = Vec::from(*b"GGUF");
-    head.extend(3u32.to_le_bytes());
-    head.extend((tensors.len() as u64).to_le_bytes());
-    head.extend((entries.len() as u64).to_le_bytes());
-    for (key, value) in entries {
-        put_text(&mut head, key);
-        put_value(&mut head, key, value);
-    }
-    let mut offset = 0u64;
-    for stored in tensors {
-        put_text(&mut head, &stored.name);
-        let shape = stored.tensor.shape();
-        head.extend((shape.len() as u32).to_le_bytes());
-        shape.iter().rev().for_each(|&extent| head.extend((extent as u64).to_le_bytes()));
-        head.extend(format_number(stored.format).to_le_bytes());
-        head.extend(offset.to_le_bytes());
-        offset += (stored.size() + padding(stored.size())) as u64;
-    }
-    head.resize(head.len() + padding(head.len()), 0);
-    head
-}
-
-fn put_text(to: &mut Vec<u8>, text: &str) {
-    to.extend((text.len() as u64).to_le_bytes());
-    to.extend(text.as_bytes());
-}
-
-/// The types that other readers expect: unsigned numbers of 32 bits, floats of 32 bits, kinds of tokens as signed.
-fn put_value(to: &mut Vec<u8>, key: &str, value: &Value) {
-    let kind = |to: &mut Vec<u8>, kind: u32| to.extend(kind.to_le_bytes());
-    match value {
-        Value::Integer(number) => {
-            kind(to, 4);
-            to.extend((*number as u32).to_le_bytes());
-        }
-        Value::Number(number) => {
-            kind(to, 6);
-            to.extend((*number as f32).to_le_bytes());
-        }
-        Value::Flag(flag) => {
-            kind(to, 7);
-            to.push(u8::from(*flag));
-        }
-        Value::Text(text) => {
-            kind(to, 8);
-            put_text(to, text);
-        }
-        Value::Texts(texts) => {
-            kind(to, 9);
-            kind(to, 8);
-            to.extend((texts.len() as u64).to_le_bytes());
-            texts.iter().for_each(|text| put_text(to, text));
-        }
-        Value::Numbers(numbers) => {
-            let whole = key.ends_with("token_type");
-            kind(to, 9);
-            kind(to, if whole { 5 } else { 6 });
-            to.extend((numbers.len() as u64).to_le_bytes());
-            for number in numbers {
-                if whole {
-                    to.extend((*number as i32).to_le_bytes());
-                } else {
-                    to.extend((*number as f32).to_le_bytes());
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_become_neighbours_and_again_halves() {
-        let rows: Vec<f32> = (0..16).map(|i| i as f32).collect();
-        let turned = to_neighbours(&rows, 4, 2);
-        assert_eq!(turned[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
-        assert_eq!(to_halves(&turned, 4, 2), rows);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use gyrus_language::{Checkpoint, DecoderConfig, Tensor};
+use gyrus_formats::{Checkpoint, Tensor};
+use gyrus_language::DecoderConfig;
 use serde_json::Value;
 
 /// CRC-32 as zip files have it.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::format_number;
-use crate::tensor::{Bytes, Tensor};
-use crate::{Error, Format, Result};
+use crate::{Bytes, Error, Format, Result, Tensor};
 
 /// The most extents of a tensor.
 const MAXIMUM_EXTENTS: u32 = 4;
@@ -32,7 +31,8 @@ pub enum Value {
 /// A file's metadata and tensors.
 #[derive(Clone, Debug)]
 pub struct Gguf {
-    pub(super) path: PathBuf,
+    /// The file, for messages.
+    pub path: PathBuf,
     /// The metadata.
     pub entries: BTreeMap<String, Value>,
     /// The tensors under the file's names.
@@ -98,7 +98,9 @@ impl Gguf {
         Ok(Self { path: path.to_owned(), entries, tensors: named })
     }
 
-    pub(super) fn error(&self, key: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
+    /// An error that names an entry of this file.
+    #[must_use]
+    pub fn error(&self, key: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
         Error::field(&self.path, key, got, expected)
     }
 
@@ -107,7 +109,11 @@ impl Gguf {
         self.error(key, got, expected)
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
+    /// A text, where the file has this entry.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
@@ -115,7 +121,11 @@ impl Gguf {
         }
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
+    /// A finite number.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Number(number)) if number.is_finite() => Ok(Some(*number)),
@@ -125,7 +135,10 @@ impl Gguf {
     }
 
     /// A whole number from 0 to 2²⁴.
-    pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn count(&self, key: &str) -> Result<Option<usize>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Integer(number @ 0..=0x100_0000)) => Ok(Some(*number as usize)),
@@ -133,7 +146,11 @@ impl Gguf {
         }
     }
 
-    pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool> {
+    /// A truth value, or `default`.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.entries.get(key) {
             None => Ok(default),
             Some(Value::Flag(flag)) => Ok(*flag),
@@ -141,7 +158,11 @@ impl Gguf {
         }
     }
 
-    pub(super) fn texts(&self, key: &str) -> Result<Option<&[String]>> {
+    /// A list of texts.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn texts(&self, key: &str) -> Result<Option<&[String]>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Texts(texts)) => Ok(Some(texts)),
@@ -149,7 +170,11 @@ impl Gguf {
         }
     }
 
-    pub(super) fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
+    /// A list of numbers.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where it is something else.
+    pub fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Numbers(numbers)) => Ok(Some(numbers)),

@@ -1,12 +1,13 @@
 //! PyTorch's files, made by `tools/golden/pytorch_files.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
+#[path = "common/random.rs"]
+mod random;
 
 use std::path::{Path, PathBuf};
 
-use common::Random;
-use gyrus_language::pytorch::{parse, read};
+use gyrus_formats::pytorch::{parse, read};
+use random::Random;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

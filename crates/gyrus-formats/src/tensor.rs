@@ -1,95 +1,11 @@
 //! A stored tensor: its numbers stay in the file's format, in memory of our own or in the mapped file, and are read by
 //! the kernels as they are. Cost of keeping one: nothing but what is stored.
 
-use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
 
 use gyrus_kernels::weights::{self, Format, Matrix};
-use memmap2::Mmap;
 
-use crate::{Error, Result};
-
-/// A part of a mapped file, or memory of our own.
-#[derive(Clone)]
-pub struct Bytes {
-    source: Arc<Source>,
-    range: Range<usize>,
-}
-
-enum Source {
-    Mapped(Mmap),
-    Floats(Vec<f32>),
-    Bytes(Vec<u8>),
-}
-
-impl Bytes {
-    /// A whole file, mapped into memory: pages are read when they are first used.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the file cannot be opened or mapped.
-    pub fn map(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        if !file.metadata().map_err(|source| Error::io(path, source))?.is_file() {
-            return Err(Error::mismatch(path, "something that is no file", "a file"));
-        }
-        // SAFETY: the mapping is read only and lives as long as the numbers do. Who overwrites a model in place while
-        // it is in use gets other numbers, or a bus error where the file was made shorter; writers replace files
-        // instead, as all of ours do.
-        #[allow(unsafe_code)]
-        let mapped = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, source))?;
-        let range = 0..mapped.len();
-        Ok(Self { source: Arc::new(Source::Mapped(mapped)), range })
-    }
-
-    /// The bytes in `range`, counted within these; nothing where it exceeds them.
-    #[must_use]
-    pub fn part(&self, range: Range<usize>) -> Option<Self> {
-        if range.start > range.end || range.end > self.range.len() {
-            return None;
-        }
-        let range = self.range.start + range.start..self.range.start + range.end;
-        Some(Self { source: self.source.clone(), range })
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        let all = match &*self.source {
-            Source::Mapped(mapped) => mapped,
-            Source::Floats(floats) => bytemuck::cast_slice(floats),
-            Source::Bytes(bytes) => bytes,
-        };
-        &all[self.range.clone()]
-    }
-}
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
-impl From<Vec<f32>> for Bytes {
-    fn from(floats: Vec<f32>) -> Self {
-        let range = 0..floats.len() * size_of::<f32>();
-        Self { source: Arc::new(Source::Floats(floats)), range }
-    }
-}
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        let range = 0..bytes.len();
-        Self { source: Arc::new(Source::Bytes(bytes)), range }
-    }
-}
-
-impl std::fmt::Debug for Bytes {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} bytes", self.range.len())
-    }
-}
+use crate::Bytes;
 
 /// A stored tensor, row-major.
 #[derive(Clone, Debug)]
@@ -208,8 +124,7 @@ impl Tensor {
     pub fn row_range(&self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows(), "rows within the tensor");
         let length = self.bytes().len() / self.rows().max(1);
-        let range = self.bytes.range.start + rows.start * length..self.bytes.range.start + rows.end * length;
-        let bytes = Bytes { source: self.bytes.source.clone(), range };
+        let bytes = self.bytes.within(rows.start * length..rows.end * length);
         Self { format: self.format, shape: vec![rows.len(), self.columns()], bytes }
     }
 
@@ -228,7 +143,7 @@ impl Tensor {
     ///
     /// # Panics
     /// As [`Self::product`], and if there are fewer rows.
-    pub(crate) fn product_by_rows(&self, x: &[f32], y: &mut [f32], many: usize) {
+    pub fn product_by_rows(&self, x: &[f32], y: &mut [f32], many: usize) {
         let Some(matrix) = self.matrix() else { return };
         let (of_many, of_few) = x.split_at(many * self.columns());
         let (to_many, to_few) = y.split_at_mut(many * self.rows());

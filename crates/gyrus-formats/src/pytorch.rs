@@ -11,9 +11,7 @@ use std::path::Path;
 
 use pickle::{Machine, Node};
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::{Bytes, Tensor};
-use crate::{Error, Format, Result};
+use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
 
 /// The largest pickle that is believed: names and shapes of a hundred thousand tensors.
 const MAXIMUM_PICKLE_BYTES: u64 = 1 << 26;

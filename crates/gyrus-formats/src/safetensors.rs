@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use gyrus_files::write_atomically;
-use safetensors::{Dtype, SafeTensors};
+use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
+use gyrus_files::{State, StateTensor, to_safetensors, write_atomically};
 use serde_json::Value;
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::{Bytes, Tensor};
-use crate::{Error, Format, Result};
+use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
 
 /// Reads the weights in a folder as Hugging Face keeps them.
 ///
@@ -39,10 +37,13 @@ fn read_file(path: &Path, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> 
 }
 
 /// Adds the tensors of a file's bytes; `path` is for messages.
-pub(crate) fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
-    let damaged = |error: safetensors::SafeTensorError| {
-        Error::format(path, 0, error.to_string(), "a whole safetensors file")
-    };
+///
+/// # Errors
+/// [`Error::Format`] for damaged files, [`Error::Tensor`] for number types that no weights have, and for a tensor that is
+/// there already.
+pub fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    let damaged =
+        |error: SafeTensorError| Error::format(path, 0, error.to_string(), "a whole safetensors file");
     let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice()).map_err(damaged)?;
     // The header follows eight bytes of its length.
     let start = header + 8;
@@ -98,27 +99,25 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
 /// Writes tensors as `model.safetensors` in `folder`, as floats of 32 bits.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be written.
+/// [`Error::Write`] where it cannot be written.
 pub fn write(folder: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let path = folder.join("model.safetensors");
-    let damaged = |error: safetensors::SafeTensorError| {
-        Error::mismatch(&path, error.to_string(), "tensors that safetensors can hold")
-    };
-    let floats: Vec<(&String, &Tensor, Vec<u8>)> = tensors
+    let state: State = tensors
         .iter()
         .map(|(name, tensor)| {
-            (name, tensor, tensor.floats().into_iter().flat_map(f32::to_le_bytes).collect())
+            let (shape, values) = (tensor.shape().to_vec(), tensor.floats());
+            (name.clone(), StateTensor { shape, values })
         })
         .collect();
-    let views = floats
-        .iter()
-        .map(|(name, tensor, bytes)| {
-            Ok((*name, safetensors::tensor::TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?))
-        })
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(damaged)?;
-    // What `transformers` writes, and asks for.
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
-    write_atomically(&path, &bytes).map_err(Error::write(&path))
+    write_floats(&folder.join("model.safetensors"), &state)
+}
+
+/// Writes arrays of floats as a safetensors file, with the metadata that `transformers` writes and asks for.
+///
+/// # Errors
+/// [`Error::Write`] where it cannot be written.
+pub fn write_floats(path: &Path, state: &State) -> Result<()> {
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = to_safetensors(state, &metadata)
+        .map_err(|error| Error::mismatch(path, error.to_string(), "tensors that safetensors can hold"))?;
+    write_atomically(path, &bytes).map_err(Error::write(path))
 }
