@@ -16,8 +16,8 @@ use gyrus_formats::{Bytes, Checkpoint, Tensor, safetensors};
 
 pub use config::{AdapterConfig, DEFAULT_TARGETS};
 
-use crate::parameters::Parameter;
-use crate::rope::{to_halves, to_neighbours};
+use crate::config::Parameter;
+use crate::config::rope::{to_halves, to_neighbours};
 use crate::small::read_small;
 use crate::{DecoderConfig, Error, Family, Result, Role};
 

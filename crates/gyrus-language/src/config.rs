@@ -15,9 +15,14 @@
 
 mod fields;
 mod huggingface;
+mod parameters;
+pub(crate) mod rope;
 mod rope_fields;
+mod weights;
+mod written;
 
-use crate::rope::Rope;
+pub use parameters::{Parameter, Role};
+pub use rope::{Rope, Stretch};
 
 /// A family of published models; it decides the names of the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

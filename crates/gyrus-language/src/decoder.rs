@@ -4,15 +4,17 @@
 //! attention over what it sees. Weights stay as they are stored. Several texts are advanced in one pass, so that
 //! weights are read once for all of them; what a text needs between passes is its [`Cache`].
 
+mod cache;
 mod forward;
 mod load;
 
 // What is observed goes through in one pass.
 const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
 
+pub use cache::Cache;
 use gyrus_formats::{Checkpoint, Tensor};
 
-use crate::{Adapter, AdapterPart, Cache, DecoderConfig, Error, Observation, Result};
+use crate::{Adapter, AdapterPart, DecoderConfig, Error, Observation, Result};
 
 /// A model with its weights.
 #[derive(Clone, Debug)]

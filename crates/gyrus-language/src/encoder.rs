@@ -11,6 +11,8 @@
 //! operations a token beside the embeddings, and `4 * width` for each pair of tokens of a text in each layer. The weights
 //! are held in the order in which the kernels want them, in 32-bit floats.
 
+mod sentence;
+
 use std::path::Path;
 
 use gyrus_formats::{Checkpoint, Tensor};
@@ -19,6 +21,7 @@ use gyrus_kernels::elementwise::{self, add};
 use gyrus_kernels::encoding::{EncoderAttention, encoder_attention};
 use gyrus_kernels::matmul::{linear_packed, pack, packed_len};
 use gyrus_kernels::normalization::layer_norm;
+pub use sentence::{SentenceEncoder, SentencePooling};
 use serde::Deserialize;
 
 use crate::{Error, Observation, Result};

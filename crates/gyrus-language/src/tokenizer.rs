@@ -1,8 +1,15 @@
 //! Text to tokens and back, for every vocabulary that a model may come with.
 
+mod chat;
+pub(crate) mod sentencepiece;
+mod written;
+
 use std::path::Path;
 
-use crate::sentencepiece::SentencePiece;
+pub use chat::{ChatTemplate, Message};
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub(crate) use written::tokenizer_json;
+
 use crate::{Error, Result};
 
 /// A vocabulary and its rules.
@@ -288,7 +295,6 @@ fn decode(tokenizer: &tokenizers::Tokenizer, tokens: &[u32]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sentencepiece::{Piece, PieceKind};
 
     #[test]
     fn characters_of_several_bytes_come_out_whole() {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::rope_fields::ropes;
+use super::rope_fields::{ropes, without_rope};
 use super::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
@@ -345,19 +345,6 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
             _ => Err(fields.error("layer_types", kind.to_string(), "full_attention or sliding_attention")),
         })
         .collect()
-}
-
-/// SmolLM3: which layers do not rotate.
-pub(super) fn without_rope(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
-    let interval = fields.count_or("no_rope_layer_interval", 4)?;
-    let Some(list) = fields.array("no_rope_layers")? else {
-        return Ok((0..layers).map(|layer| (layer + 1).is_multiple_of(interval)).collect());
-    };
-    let flags: Option<Vec<bool>> = list.iter().map(|flag| flag.as_u64().map(|flag| flag == 0)).collect();
-    flags.filter(|flags| flags.len() >= layers).ok_or_else(|| {
-        let got = format!("{} values", list.len());
-        fields.error("no_rope_layers", got, format!("0 or 1 for each of the {layers} layers"))
-    })
 }
 
 fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {

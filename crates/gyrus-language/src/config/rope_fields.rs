@@ -4,9 +4,21 @@ use serde_json::{Map, Value};
 
 use super::Family;
 use super::fields::Fields;
-use super::huggingface::without_rope;
 use crate::Result;
-use crate::rope::{Rope, Stretch};
+use crate::config::rope::{Rope, Stretch};
+
+/// SmolLM3: which layers do not rotate.
+pub(super) fn without_rope(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
+    let interval = fields.count_or("no_rope_layer_interval", 4)?;
+    let Some(list) = fields.array("no_rope_layers")? else {
+        return Ok((0..layers).map(|layer| (layer + 1).is_multiple_of(interval)).collect());
+    };
+    let flags: Option<Vec<bool>> = list.iter().map(|flag| flag.as_u64().map(|flag| flag == 0)).collect();
+    flags.filter(|flags| flags.len() >= layers).ok_or_else(|| {
+        let got = format!("{} values", list.len());
+        fields.error("no_rope_layers", got, format!("0 or 1 for each of the {layers} layers"))
+    })
+}
 
 /// Which way of rotating a layer takes.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use gyrus_formats::{Checkpoint, Format, Tensor};
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer};
-use crate::parameters::Role;
+use crate::config::Role;
 use crate::{Adapter, AdapterPart, DecoderConfig, Normalization, Result};
 
 pub(super) fn load(

@@ -1,9 +1,9 @@
 //! One text on its way: the choice of each token, the text that it adds, and what ends it. Whoever has the logits, for one
 //! text or for many, goes through here.
 
-use crate::generate::{Ending, Request};
+use super::{Constraint, Ending, Request};
 use crate::tokenizer::TextStream;
-use crate::{Constraint, DecoderConfig, Error, Result, Tokenizer};
+use crate::{DecoderConfig, Result, Tokenizer};
 
 /// A token that was chosen, and the most probable ones at its place, by the model's own probabilities.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,17 +128,6 @@ impl<'a> Writing<'a> {
             self.output.release();
         }
         self.ending = Some(ending);
-    }
-}
-
-impl Request {
-    /// Fails for what cannot be meant.
-    pub(crate) fn check(&self) -> Result<()> {
-        self.sampling.check()?;
-        if let Some(empty) = self.stop.iter().find(|stop| stop.is_empty()) {
-            return Err(Error::request("stop text", format!("'{empty}'"), "at least one character"));
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use gyrus_formats::gguf::{Gguf, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::refused;
-use crate::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
+use crate::tokenizer::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
 /// Kinds of tokens in these files.

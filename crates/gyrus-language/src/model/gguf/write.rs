@@ -8,9 +8,9 @@ use gyrus_formats::{Format, Tensor};
 use gyrus_kernels::weights::quantize;
 
 use super::{config, interleaved, tensor_name, vocabulary};
+use crate::config::rope::to_neighbours;
+use crate::config::{Parameter, Role};
 use crate::model::Parts;
-use crate::parameters::{Parameter, Role};
-use crate::rope::to_neighbours;
 use crate::{DecoderConfig, Error, Result, Stretch};
 
 /// Writes a model to `path`, its matrices in `format`.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokenizers::{TruncationParams, TruncationStrategy};
 
-use crate::encoder::{Encoder, EncoderConfig, EncoderMemory};
+use super::{Encoder, EncoderConfig, EncoderMemory};
 use crate::small::read_small;
 use crate::{Error, Result};
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint};
 
-use crate::model::Parts;
+use super::Parts;
 use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
 
 pub use write::write;

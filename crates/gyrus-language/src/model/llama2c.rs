@@ -13,8 +13,8 @@ use std::path::Path;
 
 use gyrus_formats::{Bytes, Checkpoint, Format, Tensor};
 
-use crate::parameters::Role;
-use crate::sentencepiece::{Piece, SentencePiece};
+use crate::config::Role;
+use crate::tokenizer::sentencepiece::{Piece, SentencePiece};
 use crate::{DecoderConfig, Error, Result};
 
 /// The begin of newer versions of the format ("ak42").

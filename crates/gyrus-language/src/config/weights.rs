@@ -3,7 +3,7 @@
 
 use gyrus_formats::{Checkpoint, Format, Tensor};
 
-use crate::parameters::Parameter;
+use crate::config::Parameter;
 use crate::{DecoderConfig, Error, Family, Result};
 
 impl Parameter {
