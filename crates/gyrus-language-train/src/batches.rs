@@ -3,11 +3,14 @@
 //! Where a corpus is many documents, each begins with the token that ends texts; within a window they are texts of their
 //! own, which do not see each other, and each predicts its own end.
 
+use std::sync::Arc;
+
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::decoder::Shared;
+/// Shared so that no copy of a batch is made for each operation.
+pub(crate) type Shared<T> = Arc<[T]>;
 
 /// Tokens to learn from at once.
 #[derive(Clone, Debug)]

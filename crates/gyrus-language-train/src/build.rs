@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gyrus_formats::{Checkpoint, Format};
-use gyrus_language::{ADAPTER_PREFIX, Activation, DecoderConfig, Parameter, Role};
+use gyrus_language::{ADAPTER_PREFIX, DecoderConfig, Parameter, Role};
 use gyrus_tensor::{Device, FeedForwardActivation, StoredLinear, StoredMatrix, Tensor, TensorData};
 
-use crate::decoder::Fused;
+use crate::fused::{Fused, turned};
 use crate::network::{Network, Norm, Product, Table, TrainedLayer, Vector, rotations};
-use crate::{Error, Lora, Result, decoder};
+use crate::random::uniform;
+use crate::{Error, Lora, Result};
 
 /// Where the numbers come from.
 pub(crate) enum Source<'a> {
@@ -90,7 +91,7 @@ impl Builder<'_, '_> {
             Source::Trained(values) => values(place, parameter)?,
             Source::Frozen { checkpoint, .. } => parameter.take_from(checkpoint)?.floats(),
         };
-        Ok(decoder::turned(parameter, values))
+        Ok(turned(parameter, values))
     }
 
     /// Adds a parameter of these tensors, and gives its place.
@@ -168,10 +169,7 @@ impl Builder<'_, '_> {
             let tensor = weight.take_from(checkpoint)?;
             let tensor = if weight.transposed {
                 let (outputs, inputs) = weight.outputs_and_inputs();
-                gyrus_formats::Tensor::of_floats(
-                    vec![outputs, inputs],
-                    decoder::turned(weight, tensor.floats()),
-                )
+                gyrus_formats::Tensor::of_floats(vec![outputs, inputs], turned(weight, tensor.floats()))
             } else {
                 tensor
             };
@@ -201,8 +199,7 @@ impl Builder<'_, '_> {
             parts.push(parameter(weight, "lora_A", vec![rank, inputs]));
             let place = self.places.get(&weight.name).copied().unwrap_or_default();
             let bound = 1.0 / (inputs as f32).sqrt();
-            numbers
-                .extend(decoder::uniform(seed, place as u64, rank * inputs).map(|u| (2.0 * u - 1.0) * bound));
+            numbers.extend(uniform(seed, place as u64, rank * inputs).map(|u| (2.0 * u - 1.0) * bound));
         }
         for weight in adapted {
             let outputs = weight.outputs_and_inputs().0;
@@ -237,19 +234,6 @@ impl Builder<'_, '_> {
     }
 }
 
-impl Lora {
-    /// Whether a weight gets an adapter.
-    fn adapts(&self, weight: &Parameter) -> bool {
-        let name = weight.module();
-        let ends = |target: &String| name == target || name.ends_with(&format!(".{target}"));
-        weight.can_be_adapted() && self.targets.iter().any(ends)
-    }
-
-    fn scale(&self) -> f32 {
-        (self.alpha / self.rank as f64) as f32
-    }
-}
-
 fn stored(tensor: &gyrus_formats::Tensor) -> Result<StoredMatrix> {
     StoredMatrix::new(tensor.format(), tensor.rows(), tensor.columns(), Arc::new(tensor.storage()))
         .map_err(|error| Error::mismatch(Path::new("weights"), error.to_string(), "a matrix"))
@@ -272,9 +256,5 @@ fn check(config: &DecoderConfig) -> Result<FeedForwardActivation> {
     if config.layers.iter().any(|layer| layer.rope.is_some_and(|rope| rope >= config.ropes.len())) {
         return Err(refused("a way of rotating that is missing"));
     }
-    Ok(match config.activation {
-        Activation::Silu => FeedForwardActivation::Silu,
-        Activation::Gelu => FeedForwardActivation::Gelu,
-        Activation::GeluTanh => FeedForwardActivation::GeluTanh,
-    })
+    Ok(config.activation.into())
 }

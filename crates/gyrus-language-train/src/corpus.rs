@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
 use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
 
 /// The most bytes of text that are read: they and their tokens stay in memory.
 pub(crate) const MAXIMUM_BYTES: u64 = 4 << 30;

@@ -17,56 +17,18 @@ use gyrus_language::{
 };
 use gyrus_nn::floats;
 use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::build::{Source, build};
-use crate::network::{Network, Pass, mixed};
-use crate::{Error, Result, TextBatch};
+use crate::fused::{Fused, turned, turned_back};
+use crate::network::{Network, Pass};
+use crate::random::{mixed, normal};
+use crate::{Error, Lora, Result, TextBatch};
 
 /// Standard deviation of fresh weights.
 const DEVIATION: f32 = 0.02;
 
 /// The most numbers that are trained: with gradients and moments, 32 GiB.
 const MAXIMUM_PARAMETERS: usize = 1 << 31;
-
-/// A parameter of one or more tensors that lie one after the other.
-#[derive(Debug)]
-pub(crate) struct Fused {
-    /// The tensors, in order.
-    pub(crate) parts: Vec<Parameter>,
-    /// All numbers.
-    pub(crate) value: Tensor<1>,
-}
-
-impl Fused {
-    /// The name of the first tensor.
-    pub(crate) fn name(&self) -> &str {
-        &self.parts[0].name
-    }
-
-    pub(crate) fn elements(&self) -> usize {
-        self.parts.iter().map(|part| part.shape.iter().product::<usize>()).sum()
-    }
-
-    /// Whether weight decay applies: to matrices only.
-    pub(crate) fn decays(&self) -> bool {
-        self.parts[0].shape.len() > 1
-    }
-}
-
-/// Low-rank adapters to be trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lora {
-    /// Rows of `A` and columns of `B`.
-    pub rank: usize,
-    /// The adapter's product is scaled by `alpha / rank`.
-    pub alpha: f64,
-    /// The products that are adapted, by the end of their names, such as `q_proj`.
-    pub targets: Vec<String>,
-    /// Share of the adapter's inputs that are dropped in training.
-    pub dropout: f32,
-}
 
 /// A decoder with parameters that can be trained.
 #[derive(Debug)]
@@ -401,51 +363,3 @@ fn found<'a>(state: &'a State, parameter: &Parameter) -> Result<&'a [f32]> {
     })?;
     Ok(&found.values)
 }
-
-/// A tensor of a file as it is used, `[outputs, inputs]`.
-pub(crate) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
-    match (parameter.transposed, &parameter.shape[..]) {
-        (true, &[inputs, outputs]) => transposed(&values, inputs, outputs),
-        _ => values,
-    }
-}
-
-/// The inverse of [`turned`].
-fn turned_back(parameter: &Parameter, values: &[f32]) -> Vec<f32> {
-    match (parameter.transposed, &parameter.shape[..]) {
-        (true, &[inputs, outputs]) => transposed(values, outputs, inputs),
-        _ => values.to_vec(),
-    }
-}
-
-/// `[rows, columns]` as `[columns, rows]`.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
-}
-
-/// Uniform numbers from 0 to below 1, a function of (seed, index).
-pub(crate) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&index.to_le_bytes());
-    key[16] = 2;
-    let mut random = ChaCha8Rng::from_seed(key);
-    (0..count).map(move |_| (random.next_u32() >> 8) as f32 / (1 << 24) as f32)
-}
-
-/// Standard normal numbers by Box and Muller, a function of (seed, index).
-fn normal(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&index.to_le_bytes());
-    let mut random = ChaCha8Rng::from_seed(key);
-    (0..count).map(move |_| {
-        let mut unit = || (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-        // 1 - unit() lies in (0, 1], so that the logarithm is finite.
-        let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
-        radius * (std::f32::consts::TAU * unit()).cos()
-    })
-}
-
-/// Shared so that no copy of a batch is made for each operation.
-pub(crate) type Shared<T> = Arc<[T]>;

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::TextBatch;
 use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
     StoredMatrix, Tensor, TensorData, Transformer, apply,
 };
+
+use crate::TextBatch;
+use crate::random::mixed;
 
 /// Numbers of a normalisation or a bias.
 #[derive(Debug)]
@@ -291,12 +293,4 @@ impl<'a> Pass<'a> {
         };
         transformer(loss, x, weight, None)
     }
-}
-
-/// Spreads a number over all 64 bits (the finisher of SplitMix64).
-pub(crate) fn mixed(number: u64) -> u64 {
-    let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -3,10 +3,11 @@
 //! An example is never cut in two; one longer than a window loses its end. Each goes into the first of the open windows that
 //! has room. Windows are made once; a pass over them takes them in an order that is a function of (seed, pass).
 
-use crate::{Example, TextBatch};
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::{Example, TextBatch};
 
 /// Windows that are filled at the same time.
 const OPEN: usize = 64;

@@ -21,6 +21,7 @@ mod rope_fields;
 mod weights;
 mod written;
 
+use gyrus_kernels::decoding::FeedForwardActivation;
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, Stretch};
 
@@ -99,6 +100,16 @@ pub enum Activation {
     Gelu,
     /// GELU by its tanh approximation.
     GeluTanh,
+}
+
+impl From<Activation> for FeedForwardActivation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::Gelu => Self::Gelu,
+            Activation::GeluTanh => Self::GeluTanh,
+        }
+    }
 }
 
 /// Which products have a bias.

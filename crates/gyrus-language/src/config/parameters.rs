@@ -2,8 +2,6 @@
 //!
 //! Every reader brings its tensors under these names, so that the decoder, training and writers know one list.
 
-use crate::config::{DecoderConfig, Family, Normalization, NormalizationPlace, QueryKeyNormalization};
-
 /// What a tensor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -52,6 +50,8 @@ use Role::{
     FinalNormalization, Gate, GateUp, Head, Key, KeyNormalization, PositionEmbedding, Query, QueryKeyValue,
     QueryNormalization, Up, Value,
 };
+
+use crate::config::{DecoderConfig, Family, Normalization, NormalizationPlace, QueryKeyNormalization};
 
 /// The roles within a layer, in the order in which they are used.
 const LAYER: [Role; 15] = [

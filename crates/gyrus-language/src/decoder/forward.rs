@@ -11,7 +11,7 @@ use gyrus_kernels::normalization::layer_norm;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
 use crate::observation::Observation;
-use crate::{Activation, AdapterPart, Normalization, QueryKeyNormalization};
+use crate::{AdapterPart, Normalization, QueryKeyNormalization};
 
 /// Rows that go through all layers together: enough to be limited by arithmetic, few enough to stay small.
 pub(super) const ROWS: usize = 512;
@@ -198,11 +198,7 @@ impl Decoder {
         self.add(layer.after_attention.as_ref(), result, normalized, x);
 
         let input = self.normalized(layer.before_feed_forward.as_ref(), x, normalized);
-        let f = match self.config.activation {
-            Activation::Silu => FeedForwardActivation::Silu,
-            Activation::Gelu => FeedForwardActivation::Gelu,
-            Activation::GeluTanh => FeedForwardActivation::GeluTanh,
-        };
+        let f = FeedForwardActivation::from(self.config.activation);
         layer.up.product(input, up, rows);
         let inner = match &layer.gate {
             Some(linear) => {
