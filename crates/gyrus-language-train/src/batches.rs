@@ -17,7 +17,7 @@ pub(crate) type Shared<T> = Arc<[T]>;
 pub struct TextBatch {
     /// One after the other, those of all texts.
     pub tokens: Shared<u32>,
-    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learnt.
+    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learned.
     pub targets: Shared<u32>,
     /// The place after the last token of each text.
     pub ends: Shared<usize>,
@@ -36,7 +36,7 @@ impl TextBatch {
         self.tokens.is_empty()
     }
 
-    /// Tokens whose successor is learnt.
+    /// Tokens whose successor is learned.
     #[must_use]
     pub fn counted(&self) -> usize {
         self.targets.iter().filter(|&&target| target != IGNORED).count()

@@ -49,7 +49,7 @@ pub(crate) fn build(
     };
     let layers = (0..config.layers.len()).map(|layer| builder.layer(layer)).collect::<Result<_>>()?;
     let final_normalization = builder.norm(Role::FinalNormalization, None)?;
-    let final_normalization = final_normalization.ok_or_else(|| refused("no last normalisation"))?;
+    let final_normalization = final_normalization.ok_or_else(|| refused("no last normalization"))?;
     let head = if config.tied { None } else { Some(builder.table(Role::Head)?) };
     let embedding_scale = match &embedding {
         // What a model was trained with: the factor was a number of the weights' own format.

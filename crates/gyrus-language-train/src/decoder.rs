@@ -43,7 +43,7 @@ pub struct TrainableDecoder {
 
 impl TrainableDecoder {
     /// A decoder with fresh weights: normal with a deviation of 0.02, those that add to the stream smaller by
-    /// the root of their number (Radford et al. 2019), normalisations one.
+    /// the root of their number (Radford et al. 2019), normalizations one.
     ///
     /// # Errors
     /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here.

@@ -1,4 +1,4 @@
-//! The one error type of this crate: what is wrong with a model or with what is learnt from, and what goes wrong around a
+//! The one error type of this crate: what is wrong with a model or with what is learned from, and what goes wrong around a
 //! training.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Training decoders from texts, and tuning them on examples: what is learnt from, the network with its gradients, the
+//! Training decoders from texts, and tuning them on examples: what is learned from, the network with its gradients, the
 //! loop and the run folder that it leaves.
 //!
 //! What it writes are Hugging Face's files, which `gyrus-language` and Python's `transformers` open.

@@ -14,7 +14,7 @@ use gyrus_tensor::{
 use crate::TextBatch;
 use crate::random::mixed;
 
-/// Numbers of a normalisation or a bias.
+/// Numbers of a normalization or a bias.
 #[derive(Debug)]
 pub(crate) enum Vector {
     /// A parameter, by its place.
@@ -215,7 +215,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Adds `product(x)` to the stream, normalised and scaled where the model asks for it.
+    /// Adds `product(x)` to the stream, normalized and scaled where the model asks for it.
     fn add(&self, product: &Product, x: Tensor<2>, after: Option<&Norm>, stream: Tensor<2>) -> Tensor<2> {
         let scale = self.config.residual_scale;
         if after.is_none() && scale == 1.0 {

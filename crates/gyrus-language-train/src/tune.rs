@@ -252,7 +252,7 @@ pub fn tune(
     }
     record.data.cut_examples = (train.cut + validation.cut) as u64;
     record.data.dropped_examples = (train.dropped + validation.dropped) as u64;
-    record.data.learnt_tokens = train.learnt as u64;
+    record.data.learnt_tokens = train.learned as u64;
     record.data.read_tokens = train.tokens as u64;
     record.data.windows = train.len() as u64;
     let a_pass = train.steps(settings.batch_size, settings.accumulation);

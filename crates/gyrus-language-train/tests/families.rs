@@ -21,7 +21,7 @@ fn golden() -> (Value, Value) {
     )
 }
 
-/// One text, whose first tokens are not learnt.
+/// One text, whose first tokens are not learned.
 fn batch(golden: &Value, decoders: &Value) -> TextBatch {
     let tokens: Vec<u32> = numbers(&decoders["tokens"]).into_iter().map(|token| token as u32).collect();
     let read_only = golden["read_only"].as_u64().unwrap() as usize;

@@ -17,7 +17,7 @@ use gyrus_formats::{Bytes, Checkpoint, Tensor, safetensors};
 pub use config::{AdapterConfig, DEFAULT_TARGETS};
 
 use crate::config::Parameter;
-use crate::config::rope::{to_halves, to_neighbours};
+use crate::config::rope::{to_halves, to_neighbors};
 use crate::small::read_small;
 use crate::{DecoderConfig, Error, Family, Result, Role};
 
@@ -162,7 +162,7 @@ impl Adapter {
         }
         let mut part = part.clone();
         if turns(config, parameter) {
-            part.up = to_neighbours(&part.up, config.head_width, part.rank);
+            part.up = to_neighbors(&part.up, config.head_width, part.rank);
         }
         Ok(Some(part))
     }
@@ -224,7 +224,7 @@ impl Adapter {
     }
 }
 
-/// Whether the model was read from a format that pairs neighbours where `transformers` pairs halves.
+/// Whether the model was read from a format that pairs neighbors where `transformers` pairs halves.
 fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
     let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
     config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)

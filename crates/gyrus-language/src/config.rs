@@ -9,7 +9,7 @@
 //! logits = softcap(head(normalization(x)) / logits_divisor)
 //! ```
 //!
-//! where `before` and `after` are normalisations or nothing ([`NormalizationPlace`]). Hugging Face's `config.json` is
+//! where `before` and `after` are normalizations or nothing ([`NormalizationPlace`]). Hugging Face's `config.json` is
 //! read by [`DecoderConfig::from_hugging_face`], which refuses what it does not know instead of computing something
 //! else; [`DecoderConfig::parameters`] says which tensors such a model has, under Hugging Face's names.
 
@@ -58,7 +58,7 @@ pub enum Family {
     Gpt2,
 }
 
-/// How rows are normalised.
+/// How rows are normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
     /// `w * x / sqrt(mean(x²) + epsilon)` (Zhang and Sennrich 2019).
@@ -69,7 +69,7 @@ pub enum Normalization {
     Layer,
 }
 
-/// Where attention and feed-forward part are normalised.
+/// Where attention and feed-forward part are normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormalizationPlace {
     /// Their input.
@@ -80,7 +80,7 @@ pub enum NormalizationPlace {
     Both,
 }
 
-/// Root-mean-square normalisation of queries and keys.
+/// Root-mean-square normalization of queries and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryKeyNormalization {
     /// Of each head, before the rotation.
@@ -155,13 +155,13 @@ pub struct DecoderConfig {
     pub gated: bool,
     /// `f` in the feed-forward part.
     pub activation: Activation,
-    /// How rows are normalised.
+    /// How rows are normalized.
     pub normalization: Normalization,
-    /// The small number under the root of every normalisation.
+    /// The small number under the root of every normalization.
     pub normalization_epsilon: f32,
-    /// Where they are normalised.
+    /// Where they are normalized.
     pub normalization_place: NormalizationPlace,
-    /// Whether and how queries and keys are normalised; with `normalization`'s weights, by root mean square.
+    /// Whether and how queries and keys are normalized; with `normalization`'s weights, by root mean square.
     pub query_key_normalization: Option<QueryKeyNormalization>,
     /// Which products have a bias.
     pub biases: Biases,

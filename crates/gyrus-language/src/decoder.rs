@@ -47,7 +47,7 @@ struct DecoderLayer {
     after_feed_forward: Option<Normalizer>,
 }
 
-/// A normalisation with its numbers; the bias is LayerNorm's.
+/// A normalization with its numbers; the bias is LayerNorm's.
 #[derive(Clone, Debug)]
 struct Normalizer {
     weight: Vec<f32>,
@@ -124,7 +124,7 @@ impl Decoder {
     }
 
     /// The logits, `[rows, vocabulary]`, that rows of the stream, `[rows, width]`, would become after the last layer: final
-    /// normalisation and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
+    /// normalization and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
     ///
     /// # Panics
     /// If `stream` is no whole number of rows.

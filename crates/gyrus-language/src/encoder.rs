@@ -2,9 +2,9 @@
 //! text sees every other, and each becomes a vector.
 //!
 //! ```text
-//! x = normalise(word(token) + position(place) + type(0))
-//! each layer:  x = normalise(x + output(attention(x)))
-//!              x = normalise(x + down(gelu(up(x))))
+//! x = normalize(word(token) + position(place) + type(0))
+//! each layer:  x = normalize(x + output(attention(x)))
+//!              x = normalize(x + down(gelu(up(x))))
 //! ```
 //!
 //! Texts lie one behind the other, without padding, so that the work is that of their tokens. Cost: `2 * parameters`
@@ -325,10 +325,10 @@ impl Encoder {
                 row.iter_mut().zip(place).for_each(|(x, place)| *x += place);
             }
         }
-        let normalise = |norm: &Norm, x: &[f32], y: &mut [f32]| {
+        let normalize = |norm: &Norm, x: &[f32], y: &mut [f32]| {
             layer_norm(x, &norm.weight, &norm.bias, config.epsilon, y);
         };
-        normalise(&self.norm, sum, &mut x);
+        normalize(&self.norm, sum, &mut x);
         let head_width = width / config.heads;
         let attention =
             EncoderAttention { heads: config.heads, head_width, scale: 1.0 / (head_width as f32).sqrt() };
@@ -344,13 +344,13 @@ impl Encoder {
             }
             layer.attention_output.run(blended, sum);
             add(&x, sum, blended);
-            normalise(&layer.attention_norm, blended, &mut x);
+            normalize(&layer.attention_norm, blended, &mut x);
             let hidden = &mut wide[..tokens * config.feed_forward];
             layer.up.run(&x, hidden);
             elementwise::activation_in_place(config.activation, hidden);
             layer.down.run(hidden, sum);
             add(&x, sum, blended);
-            normalise(&layer.norm, blended, &mut x);
+            normalize(&layer.norm, blended, &mut x);
             if let Some(observation) = &mut observation {
                 observation.add_stream(&x);
             }
@@ -390,7 +390,7 @@ impl Reader<'_> {
         Ok(Product { packed, bias, inputs })
     }
 
-    /// A normalisation, also under the names of the first published models.
+    /// A normalization, also under the names of the first published models.
     fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
         let old = format!("{}{name}.gamma", self.prefix);
         let names = match self.checkpoint.tensors().contains_key(&old) {

@@ -39,7 +39,7 @@ fn llama2c_bytes() -> Vec<u8> {
 #[test]
 fn the_whole_files_are_read() {
     let read = gguf::parse(Path::new("x.gguf"), &gguf_bytes().into()).unwrap();
-    // Positions are rotated in neighbouring pairs there, else nothing differs.
+    // Positions are rotated in neighboring pairs there, else nothing differs.
     let mut expected = parts().config;
     expected.ropes[0].interleaved = true;
     assert_eq!(read.config, expected);

@@ -9,7 +9,7 @@ pub enum Role {
     Embedding,
     /// `[maximum_positions, width]`
     PositionEmbedding,
-    /// Normalises the attention's input: `[width]`.
+    /// Normalizes the attention's input: `[width]`.
     BeforeAttention,
     /// `[heads * head_width, width]`
     Query,
@@ -19,15 +19,15 @@ pub enum Role {
     Value,
     /// Query, key and value below each other in one tensor.
     QueryKeyValue,
-    /// Normalises queries.
+    /// Normalizes queries.
     QueryNormalization,
-    /// Normalises keys.
+    /// Normalizes keys.
     KeyNormalization,
     /// `[width, heads * head_width]`
     AttentionOutput,
-    /// Normalises the attention's output: `[width]`.
+    /// Normalizes the attention's output: `[width]`.
     AfterAttention,
-    /// Normalises the feed-forward part's input: `[width]`.
+    /// Normalizes the feed-forward part's input: `[width]`.
     BeforeFeedForward,
     /// `[feed_forward, width]`
     Gate,
@@ -37,9 +37,9 @@ pub enum Role {
     GateUp,
     /// `[width, feed_forward]`
     Down,
-    /// Normalises the feed-forward part's output: `[width]`.
+    /// Normalizes the feed-forward part's output: `[width]`.
     AfterFeedForward,
-    /// Normalises the stream at its end: `[width]`.
+    /// Normalizes the stream at its end: `[width]`.
     FinalNormalization,
     /// `[vocabulary, width]`
     Head,
@@ -156,7 +156,7 @@ impl DecoderConfig {
         }
     }
 
-    /// Outputs and inputs of a product; no inputs for a normalisation.
+    /// Outputs and inputs of a product; no inputs for a normalization.
     fn extent(&self, role: Role) -> (usize, usize) {
         let (queries, keys) = (self.query_width(), self.key_value_width());
         let whole = self.query_key_normalization == Some(QueryKeyNormalization::WholeBeforeRotation);
@@ -218,7 +218,7 @@ impl DecoderConfig {
             (QueryNormalization, _) => "self_attn.q_norm",
             (KeyNormalization, _) => "self_attn.k_norm",
             (AttentionOutput, _) => "self_attn.o_proj",
-            // Where the attention's output is normalised, this is its name; elsewhere the same name means the
+            // Where the attention's output is normalized, this is its name; elsewhere the same name means the
             // feed-forward part's input.
             (AfterAttention | BeforeFeedForward, _) => "post_attention_layernorm",
             (Gate, _) => "mlp.gate_proj",

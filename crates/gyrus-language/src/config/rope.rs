@@ -75,7 +75,7 @@ pub struct Rope {
     pub theta: f64,
     /// Leading elements of each head that are rotated; even.
     pub dimensions: usize,
-    /// Whether a pair is two neighbours (`2i`, `2i + 1`) rather than `i` and `i + dimensions / 2`.
+    /// Whether a pair is two neighbors (`2i`, `2i + 1`) rather than `i` and `i + dimensions / 2`.
     pub interleaved: bool,
     /// How it is stretched over longer texts.
     pub stretch: Stretch,
@@ -172,8 +172,8 @@ impl Rope {
     }
 }
 
-/// Rows `i` and `i + half` of each head become the neighbours `2i` and `2i + 1`.
-pub(crate) fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+/// Rows `i` and `i + half` of each head become the neighbors `2i` and `2i + 1`.
+pub(crate) fn to_neighbors(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
     let half = head_width / 2;
     rows.chunks_exact(head_width * columns)
         .flat_map(|head| {
@@ -185,7 +185,7 @@ pub(crate) fn to_neighbours(rows: &[f32], head_width: usize, columns: usize) -> 
         .collect()
 }
 
-/// The inverse of [`to_neighbours`].
+/// The inverse of [`to_neighbors`].
 pub(crate) fn to_halves(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
     let half = head_width / 2;
     rows.chunks_exact(head_width * columns)
@@ -203,9 +203,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_become_neighbours_and_again_halves() {
+    fn halves_become_neighbors_and_again_halves() {
         let rows: Vec<f32> = (0..16).map(|i| i as f32).collect();
-        let turned = to_neighbours(&rows, 4, 2);
+        let turned = to_neighbors(&rows, 4, 2);
         assert_eq!(turned[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
         assert_eq!(to_halves(&turned, 4, 2), rows);
     }

@@ -226,7 +226,7 @@ impl Decoder {
         }
     }
 
-    /// Normalises and rotates queries and keys.
+    /// Normalizes and rotates queries and keys.
     fn position(
         &self,
         index: usize,
@@ -262,7 +262,7 @@ impl Decoder {
         }
     }
 
-    /// `x`, or its normalised rows in `buffer`.
+    /// `x`, or its normalized rows in `buffer`.
     fn normalized<'a>(
         &self,
         normalizer: Option<&Normalizer>,
@@ -275,7 +275,7 @@ impl Decoder {
         buffer
     }
 
-    /// Adds a part's result to the stream, normalised first where there is a normalisation.
+    /// Adds a part's result to the stream, normalized first where there is a normalization.
     fn add(&self, normalizer: Option<&Normalizer>, result: &[f32], buffer: &mut Vec<f32>, x: &mut [f32]) {
         let result = self.normalized(normalizer, result, buffer);
         let scale = self.config.residual_scale;

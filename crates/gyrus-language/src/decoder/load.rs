@@ -67,7 +67,7 @@ impl Loader<'_> {
         Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))?, adapter })
     }
 
-    /// The numbers of a normalisation, with Gemma's one added.
+    /// The numbers of a normalization, with Gemma's one added.
     fn normalization(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
         let Some(tensor) = self.weight(role, layer)? else { return Ok(None) };
         let mut weight = tensor.floats();

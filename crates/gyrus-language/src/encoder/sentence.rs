@@ -41,7 +41,7 @@ pub struct SentenceEncoder {
     prompt: String,
     lower_case: bool,
     pooling: Vec<SentencePooling>,
-    normalised: bool,
+    normalized: bool,
     longest_text: usize,
 }
 
@@ -124,7 +124,7 @@ impl SentenceEncoder {
             false => Vec::new(),
         };
         let mut transformer = folder.to_owned();
-        let (mut pooling, mut normalised) = (None, false);
+        let (mut pooling, mut normalized) = (None, false);
         for (index, module) in modules.iter().enumerate() {
             let field = format!("{index}.type");
             let place = inside(folder, &module.path).ok_or_else(|| {
@@ -133,7 +133,7 @@ impl SentenceEncoder {
             match (index, module.kind.rsplit('.').next().unwrap_or("")) {
                 (0, "Transformer") => transformer = place,
                 (1, "Pooling") => pooling = Some(read_pooling(&place.join("config.json"))?),
-                (2.., "Normalize") => normalised = true,
+                (2.., "Normalize") => normalized = true,
                 (0, _) => return Err(Error::field(&modules_path, field, &module.kind, "a Transformer")),
                 (1, _) => return Err(Error::field(&modules_path, field, &module.kind, "a Pooling")),
                 _ => return Err(Error::field(&modules_path, field, &module.kind, "a Normalize, or nothing")),
@@ -176,7 +176,7 @@ impl SentenceEncoder {
             prompt,
             lower_case: fields.do_lower_case,
             pooling: pooling.unwrap_or_else(|| vec![SentencePooling::Mean]),
-            normalised,
+            normalized,
             longest_text,
         })
     }
@@ -297,7 +297,7 @@ impl SentenceEncoder {
             for pooling in &self.pooling {
                 pooling.pool(rows, width, &mut embeddings);
             }
-            if self.normalised {
+            if self.normalized {
                 let embedding = &mut embeddings[start..];
                 let length = embedding.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
                 embedding.iter_mut().for_each(|x| *x /= length);

@@ -76,8 +76,8 @@ impl Sampling {
     /// # Errors
     /// [`Error::Request`] where no logit is a number: the weights are damaged or the arithmetic overflowed.
     pub fn choose(&self, logits: &mut [f32], text: &[u32], step: u64) -> Result<u32> {
-        self.penalise_repetition(logits, text);
-        self.penalise_written(logits, &text[text.len().saturating_sub(step as usize)..]);
+        self.penalize_repetition(logits, text);
+        self.penalize_written(logits, &text[text.len().saturating_sub(step as usize)..]);
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         let candidates = || (0..).zip(logits.iter().copied()).filter(|(_, logit)| !logit.is_nan());
         let best = candidates().min_by(better).filter(|best| best.1.is_finite());
@@ -131,7 +131,7 @@ impl Sampling {
         Ok(kept.iter().rev().find(|(_, weight)| *weight > 0.0).map_or(best_token, |(token, _)| *token))
     }
 
-    fn penalise_repetition(&self, logits: &mut [f32], text: &[u32]) {
+    fn penalize_repetition(&self, logits: &mut [f32], text: &[u32]) {
         if self.repetition_penalty == 1.0 {
             return;
         }
@@ -146,7 +146,7 @@ impl Sampling {
         }
     }
 
-    fn penalise_written(&self, logits: &mut [f32], written: &[u32]) {
+    fn penalize_written(&self, logits: &mut [f32], written: &[u32]) {
         if self.presence_penalty == 0.0 && self.frequency_penalty == 0.0 {
             return;
         }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_the_text_are_penalised_once() {
+    fn tokens_of_the_text_are_penalized_once() {
         let greedy = Sampling { temperature: 0.0, repetition_penalty: 2.0, ..Sampling::default() };
         assert_eq!(greedy.choose(&mut [1.0, 1.5, -3.0], &[1, 1], 0).unwrap(), 0);
         assert_eq!(greedy.choose(&mut [-1.0, -1.5, -3.0], &[0], 0).unwrap(), 1);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_were_written_are_penalised_by_presence_and_by_count() {
+    fn tokens_that_were_written_are_penalized_by_presence_and_by_count() {
         let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
         let presence = Sampling { presence_penalty: 1.0, ..greedy };
         assert_eq!(presence.choose(&mut [2.0, 1.5], &[0], 0).unwrap(), 0, "the prompt does not count");

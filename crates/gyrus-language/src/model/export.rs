@@ -99,7 +99,7 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
             config[name] = value;
         }
     }
-    // What the numbers were quantised by before is done.
+    // What the numbers were quantized by before is done.
     if let Some(fields) = config.as_object_mut() {
         fields.remove("quantization_config");
     }

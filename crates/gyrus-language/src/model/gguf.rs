@@ -1,6 +1,6 @@
 //! Models in GGUF files, as llama.cpp has them: the shape of the decoder and its vocabulary from the metadata, and back.
 //!
-//! Names of tensors are translated to Hugging Face's; queries and keys of a Llama stay in the neighbouring pairs in which
+//! Names of tensors are translated to Hugging Face's; queries and keys of a Llama stay in the neighboring pairs in which
 //! the format has them. The container is `gyrus-formats`'.
 
 mod config;
@@ -87,7 +87,7 @@ fn refused(file: &Gguf, key: &str, got: impl Into<String>, expected: impl Into<S
     file.error(key, got, expected).into()
 }
 
-/// Whether queries and keys are rotated in neighbouring pairs in these files.
+/// Whether queries and keys are rotated in neighboring pairs in these files.
 fn interleaved(config: &DecoderConfig) -> bool {
     config.family == Family::Llama
 }

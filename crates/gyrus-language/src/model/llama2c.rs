@@ -6,7 +6,7 @@
 //! f32: final norm, two tables of rotation angles that follow from the header (skipped), the head if of its own
 //! ```
 //!
-//! Queries and keys are rotated in neighbouring pairs. The vocabulary lies in a file of its own; see [`tokenizer`].
+//! Queries and keys are rotated in neighboring pairs. The vocabulary lies in a file of its own; see [`tokenizer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;

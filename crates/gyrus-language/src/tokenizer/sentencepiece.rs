@@ -1,6 +1,6 @@
 //! SentencePiece's byte-pair tokens (Kudo and Richardson 2018), as Llama 2, Gemma 1 and llama2.c have them.
 //!
-//! A text is cut into characters (those without a token of their own into bytes), then the neighbours whose union is
+//! A text is cut into characters (those without a token of their own into bytes), then the neighbors whose union is
 //! the token with the highest score are joined, the leftmost of equals first, until none are left. A heap of candidates
 //! makes that `O(n log n)`.
 
@@ -61,13 +61,13 @@ pub struct SentencePiece {
     unknown: u32,
 }
 
-/// Two neighbours that could be joined.
+/// Two neighbors that could be joined.
 #[derive(PartialEq)]
 struct Candidate {
     score: f32,
     left: usize,
     right: usize,
-    /// The bytes of both together: neighbours that were joined meanwhile are longer.
+    /// The bytes of both together: neighbors that were joined meanwhile are longer.
     length: usize,
 }
 

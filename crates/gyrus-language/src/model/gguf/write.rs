@@ -1,5 +1,5 @@
 //! Writing a model as one file. Matrices take the format that is asked for, where their rows are whole blocks of it, and
-//! 16-bit floats elsewhere; normalisations and biases stay 32-bit floats.
+//! 16-bit floats elsewhere; normalizations and biases stay 32-bit floats.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use gyrus_formats::{Format, Tensor};
 use gyrus_kernels::weights::quantize;
 
 use super::{config, interleaved, tensor_name, vocabulary};
-use crate::config::rope::to_neighbours;
+use crate::config::rope::to_neighbors;
 use crate::config::{Parameter, Role};
 use crate::model::Parts;
 use crate::{DecoderConfig, Error, Result, Stretch};
@@ -59,14 +59,14 @@ impl Stored<'_> {
         let mut floats = self.tensor.floats();
         if turned {
             let bias = self.tensor.shape().len() == 1;
-            floats = to_neighbours(&floats, config.head_width, if bias { 1 } else { self.tensor.columns() });
+            floats = to_neighbors(&floats, config.head_width, if bias { 1 } else { self.tensor.columns() });
         }
         // The format was chosen so that rows are whole blocks.
         quantize(self.format, &floats, self.tensor.columns()).unwrap_or_default()
     }
 }
 
-/// Whether rows must be brought into neighbouring pairs.
+/// Whether rows must be brought into neighboring pairs.
 fn turns(parameter: &Parameter, config: &DecoderConfig) -> bool {
     let from_halves = config.ropes.first().is_some_and(|rope| !rope.interleaved);
     interleaved(config) && from_halves && matches!(parameter.role, Role::Query | Role::Key)
