@@ -1,4 +1,4 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use std::path::PathBuf;
 
@@ -14,14 +14,14 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// A file is longer than it may be.
+    /// A file exceeds its size limit.
     #[error("{} is {bytes} bytes long; at most {limit} are accepted", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// How long it is.
+        /// Its length.
         bytes: u64,
-        /// How long it may be.
+        /// The limit.
         limit: u64,
     },
     /// The bytes are not a safetensors file.
@@ -30,7 +30,7 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
-    /// A tensor of a number type that is not read.
+    /// A tensor has an unsupported number type.
     #[error("tensor `{name}` holds {dtype} numbers; only F32 is read")]
     TensorType {
         /// The tensor's name.

@@ -1,7 +1,7 @@
-//! Files: replaced as a whole or not at all, read within a bound, and arrays of numbers by name.
+//! Files: atomic replacement, bounded reads, and named arrays as safetensors.
 //!
-//! [`write_atomically`] replaces a file so that a crash at any instant leaves the old content or the new one.
-//! [`read_bounded`] reads a file of at most so many bytes.
+//! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
+//! [`read_bounded`] reads a file up to a size limit.
 //! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
 //! safetensors file and back. This crate depends on nothing else of Gyrus.
 //!

@@ -1,4 +1,4 @@
-//! Reading whole files within a bound, so that no file of a stranger fills the memory.
+//! Reading whole files up to a limit, so that an untrusted file cannot fill the memory.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The bytes of a file of at most `limit` bytes. Memory is bounded by what the file really holds.
+/// Reads a file of at most `limit` bytes. Memory use is bounded by the actual length of the file.
 ///
 /// # Errors
-/// [`Error::Io`] where it is not a file or cannot be read, [`Error::TooLarge`] where it is longer.
+/// [`Error::Io`] if it is not a file or cannot be read, [`Error::TooLarge`] if it is longer.
 pub fn read_bounded(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let unreadable = |source| Error::Io { path: path.to_owned(), source };
     let too_large = |bytes| Error::TooLarge { path: path.to_owned(), bytes, limit };
-    // Asked before it is opened: opening a pipe would wait for its writer.
+    // Check before opening: opening a pipe would wait for its writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(unreadable(io::Error::other("not a file")));

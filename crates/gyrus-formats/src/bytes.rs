@@ -1,4 +1,4 @@
-//! Bytes of a file that is mapped into memory, or of memory of our own, shared by all that read parts of them.
+//! Shared bytes: a file mapped into memory, or a buffer in memory. Parts of them are cheap to take and keep the whole alive.
 
 use std::fs::File;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use memmap2::Mmap;
 
 use crate::{Error, Result};
 
-/// A part of a mapped file, or memory of our own.
+/// A range of a mapped file or of a buffer in memory.
 #[derive(Clone)]
 pub struct Bytes {
     source: Arc<Source>,
@@ -23,17 +23,17 @@ enum Source {
 }
 
 impl Bytes {
-    /// A whole file, mapped into memory: pages are read when they are first used.
+    /// Maps a whole file into memory; pages are read when they are first used.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be opened or mapped.
+    /// [`Error::Io`] if the file cannot be opened or mapped, [`Error::Mismatch`] if the path is not a file.
     pub fn map(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
         if !file.metadata().map_err(|source| Error::io(path, source))?.is_file() {
-            return Err(Error::mismatch(path, "something that is no file", "a file"));
+            return Err(Error::mismatch(path, "something that is not a file", "a file"));
         }
-        // SAFETY: the mapping is read only and lives as long as the numbers do. Who overwrites a model in place while
-        // it is in use gets other numbers, or a bus error where the file was made shorter; writers replace files
+        // SAFETY: the mapping is read-only and lives as long as the bytes do. Overwriting the file in place while it is
+        // mapped changes the bytes under us (or raises a bus error if the file shrinks); writers should replace files
         // instead, as all of ours do.
         #[allow(unsafe_code)]
         let mapped = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, source))?;
@@ -41,7 +41,7 @@ impl Bytes {
         Ok(Self { source: Arc::new(Source::Mapped(mapped)), range })
     }
 
-    /// The bytes in `range`, counted within these; nothing where it exceeds them.
+    /// The bytes in `range`, relative to these; `None` if the range exceeds them.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Option<Self> {
         if range.start > range.end || range.end > self.range.len() {
@@ -50,7 +50,7 @@ impl Bytes {
         Some(self.within(range))
     }
 
-    /// The bytes in `range`, which is known to lie within these.
+    /// The bytes in `range`, which must lie within these.
     pub(crate) fn within(&self, range: Range<usize>) -> Self {
         let range = self.range.start + range.start..self.range.start + range.end;
         Self { source: self.source.clone(), range }

@@ -1,4 +1,4 @@
-//! The tensors of a file or folder by name, each taken out by who knows its shape.
+//! The tensors of a model file or folder, by name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result, Tensor};
 
-/// Tensors by name, and where they come from.
+/// Tensors by name, and the file they come from.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -34,22 +34,22 @@ impl Checkpoint {
         &self.tensors
     }
 
-    /// SHA-256 over names, formats, shapes and weights, in hexadecimal. Reads all of them.
+    /// SHA-256 over names, formats, shapes and weights, in hexadecimal. Reads every byte.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         for (name, tensor) in &self.tensors {
-            // The description ends in a character that is in no name, so that parts cannot be taken for others.
+            // The description ends in a character that no name contains, so that different tensors never hash alike.
             hash.update(format!("{name:?} {} {:?}\0", tensor.format().name(), tensor.shape()));
             hash.update(tensor.bytes());
         }
         hexadecimal(&hash.finalize())
     }
 
-    /// Takes a tensor out; it must be there, with this shape.
+    /// Removes and returns a tensor, which must be present and have this shape.
     ///
     /// # Errors
-    /// [`Error::Tensor`] where it is not.
+    /// [`Error::Tensor`] if it is missing or has another shape.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let found = self.tensors.remove(name);
         let tensor =
@@ -61,7 +61,7 @@ impl Checkpoint {
         Ok(tensor)
     }
 
-    /// Puts a tensor in the place of the one with this name, or beside the others.
+    /// Adds a tensor, or replaces the one of this name.
     pub fn insert(&mut self, name: &str, tensor: Tensor) {
         self.tensors.insert(name.to_owned(), tensor);
     }

@@ -1,12 +1,12 @@
-//! The one error type of this crate: each variant says where, what was found and what would be right.
+//! The error type of this crate. Each variant says where the problem is, what was found and what was expected.
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong while a model's files are read or written.
+/// What can go wrong while reading or writing a model's files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused to open, map, read or write something.
+    /// The operating system refused to open, map or read a file.
     #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file or folder.
@@ -22,50 +22,50 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// The bytes of a file are not what its format demands.
+    /// The bytes of a file do not follow its format.
     #[error("{}, byte {offset}: got {got}, expected {expected}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// Offset of the first wrong byte.
         offset: u64,
-        /// What stands there.
+        /// What was found there.
         got: String,
-        /// What should stand there.
+        /// What was expected there.
         expected: String,
     },
-    /// A field of a configuration has a value that cannot be right or that Gyrus cannot compute.
+    /// A field of a configuration has an invalid value, or one that Gyrus does not support.
     #[error("{}, field '{field}': got {got}, expected {expected}", path.display())]
     Field {
         /// The file.
         path: PathBuf,
-        /// The field; parts of nested ones are joined by dots.
+        /// The field; names of nested fields are joined by dots.
         field: String,
-        /// What stands there.
+        /// What was found there.
         got: String,
-        /// What would be right.
+        /// What was expected.
         expected: String,
     },
-    /// A tensor is missing, left over, or of another shape than the configuration says.
+    /// A tensor is missing, unused, or has another shape than the configuration says.
     #[error("{}, tensor '{name}': got {got}, expected {expected}", path.display())]
     Tensor {
         /// The file or folder.
         path: PathBuf,
-        /// The tensor's name as Hugging Face has it.
+        /// The tensor's name.
         name: String,
         /// What was found.
         got: String,
-        /// What the configuration says.
+        /// What was expected.
         expected: String,
     },
-    /// A file or a combination of files that no model is kept in.
+    /// A file, or a combination of files, that is not a model.
     #[error("{}: got {got}, expected {expected}", path.display())]
     Mismatch {
         /// The file or folder.
         path: PathBuf,
         /// What was found.
         got: String,
-        /// What would fit.
+        /// What was expected.
         expected: String,
     },
 }

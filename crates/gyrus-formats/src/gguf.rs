@@ -1,4 +1,4 @@
-//! The container of GGUF files, as llama.cpp has them: metadata and tensors in one file, mapped, whatever they mean.
+//! The container of GGUF files, the format of llama.cpp: metadata and tensors in one mapped file, whatever they mean.
 //!
 //! ```text
 //! "GGUF", u32 version, u64 tensors, u64 entries
@@ -6,8 +6,8 @@
 //! padding to the alignment, then the tensors' bytes
 //! ```
 //!
-//! All numbers are little-endian; texts are a u64 length and bytes. Nothing is reserved for a count that the rest of the
-//! file could not hold.
+//! All numbers are little-endian; strings are a u64 length and bytes. No memory is reserved for a count that the rest of
+//! the file could not hold.
 
 mod read;
 mod write;

@@ -18,7 +18,7 @@
 //! let mut checkpoint = safetensors::read_folder(&folder)?;
 //! let weight = checkpoint.take("layer.weight", &[2, 3])?;
 //! let mut output = [0.0; 2];
-//! weight.product(&[1.0, 1.0, 2.0], &mut output);
+//! weight.linear(&[1.0, 1.0, 2.0], &mut output);
 //! assert_eq!(output, [2.0, 2.0]);
 //! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
-//! PyTorch's own files (`.bin`, `.ckpt`, `.pt`): a zip archive of a pickle and raw numbers, mapped.
+//! PyTorch's own files (`.bin`, `.ckpt`, `.pt`): a zip archive of a pickle and raw numbers, mapped into memory.
 //!
-//! A pickle is a program, and running one of a stranger is running a stranger's program. Nothing is run here: the reader
-//! knows dictionaries, lists, numbers, texts and tensors, and refuses every other name that a pickle calls.
+//! A pickle is a program, and running an untrusted one runs untrusted code. This reader runs nothing: it knows
+//! dictionaries, lists, numbers, strings and tensors, and refuses every other name that a pickle calls.
 
 mod pickle;
 
@@ -13,14 +13,14 @@ use pickle::{Machine, Node};
 
 use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
 
-/// The largest pickle that is believed: names and shapes of a hundred thousand tensors.
+/// The largest pickle that is accepted: names and shapes of a hundred thousand tensors.
 const MAXIMUM_PICKLE_BYTES: u64 = 1 << 26;
 
-/// Reads the tensors of a file; those of an inner dictionary named `state_dict` where there is one.
+/// Reads the tensors of a file, or those of its inner dictionary `state_dict` if it has one.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] for what is no archive of PyTorch's or holds more than data; [`Error::Tensor`] for
-/// tensors that are no floats or do not lie in one piece.
+/// [`Error::Io`]; [`Error::Mismatch`] for a file that is not a PyTorch archive or holds more than data; [`Error::Tensor`]
+/// for tensors that are not floats or not contiguous.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     parse(path, &Bytes::map(path)?)
 }
@@ -36,7 +36,7 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
     })?;
     let folder = name.trim_end_matches("data.pkl");
     if entries.get(&format!("{folder}byteorder")).is_some_and(|order| order.as_slice() != b"little") {
-        return Err(Error::mismatch(path, "numbers that are not little-endian", "little-endian ones"));
+        return Err(Error::mismatch(path, "big-endian numbers", "little-endian numbers"));
     }
     if program.as_slice().len() as u64 > MAXIMUM_PICKLE_BYTES {
         let got = format!("a pickle of {} bytes", program.as_slice().len());
@@ -61,7 +61,7 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
     Ok(Checkpoint::new(path, tensors))
 }
 
-/// The archive's parts, which must not be compressed.
+/// The entries of the archive, which must not be compressed.
 fn entries(path: &Path, bytes: &Bytes) -> Result<BTreeMap<String, Bytes>> {
     let wrong = |error: zip::result::ZipError| {
         Error::mismatch(path, error.to_string(), "an archive that torch.save made")
@@ -72,7 +72,7 @@ fn entries(path: &Path, bytes: &Bytes) -> Result<BTreeMap<String, Bytes>> {
         let file = archive.by_index_raw(index).map_err(wrong)?;
         let name = file.name().map_err(wrong)?.into_owned();
         if file.compression() != zip::CompressionMethod::Stored {
-            let expected = "parts as torch.save writes them, not compressed";
+            let expected = "uncompressed entries, as torch.save writes them";
             return Err(Error::mismatch(path, format!("'{name}' compressed"), expected));
         }
         let start = file.data_start().and_then(|start| usize::try_from(start).ok());
@@ -100,12 +100,12 @@ fn locate(
         "BFloat16Storage" => Format::BF16,
         other => return Err(Error::tensor(path, name, format!("a {other}"), "floats of 32 or 16 bits")),
     };
-    // From the last extent backwards each stride is the product of those behind it.
+    // In a contiguous tensor, each stride is the product of the dimensions after it.
     let mut product = 1usize;
     for (&extent, &stride) in shape.iter().zip(strides).rev() {
         if stride != product && extent > 1 || shape.len() != strides.len() {
             let got = format!("strides {strides:?} of shape {shape:?}");
-            return Err(Error::tensor(path, name, got, "numbers that lie in one piece"));
+            return Err(Error::tensor(path, name, got, "a contiguous tensor (one piece)"));
         }
         product = product.saturating_mul(extent);
     }

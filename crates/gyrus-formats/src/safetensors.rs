@@ -1,4 +1,4 @@
-//! Weights in safetensors files, mapped: one `model.safetensors`, or several with `model.safetensors.index.json`.
+//! safetensors files, mapped into memory: one `model.safetensors`, or shards listed in `model.safetensors.index.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
 
-/// Reads the weights in a folder as Hugging Face keeps them.
+/// Reads the weights in a folder with Hugging Face's layout.
 ///
 /// # Errors
-/// [`Error::Mismatch`] where there are none, [`Error::Format`] for damaged files, [`Error::Tensor`] for number types
-/// that no weights have.
+/// [`Error::Mismatch`] if there are none, [`Error::Format`] for damaged files, [`Error::Tensor`] for unsupported number
+/// types.
 pub fn read_folder(folder: &Path) -> Result<Checkpoint> {
     let single = folder.join("model.safetensors");
     let index = folder.join("model.safetensors.index.json");
@@ -39,20 +39,20 @@ fn read_file(path: &Path, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> 
 /// Adds the tensors of a file's bytes; `path` is for messages.
 ///
 /// # Errors
-/// [`Error::Format`] for damaged files, [`Error::Tensor`] for number types that no weights have, and for a tensor that is
-/// there already.
+/// [`Error::Format`] for damaged files, [`Error::Tensor`] for unsupported number types and for a name that is already
+/// taken.
 pub fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let damaged =
         |error: SafeTensorError| Error::format(path, 0, error.to_string(), "a whole safetensors file");
     let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice()).map_err(damaged)?;
-    // The header follows eight bytes of its length.
+    // Eight bytes with the header's length come before the header.
     let start = header + 8;
     for (name, info) in metadata.tensors() {
         let format = match info.dtype {
             Dtype::F32 => Format::F32,
             Dtype::F16 => Format::F16,
             Dtype::BF16 => Format::BF16,
-            // Buffers that count from 0, which old files of encoders hold.
+            // A buffer 0, 1, 2, ... in old encoder files; not a weight.
             Dtype::I64 if name.ends_with("embeddings.position_ids") => continue,
             other => {
                 let got = format!("numbers of type {other:?}");
@@ -74,7 +74,7 @@ pub fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>)
     Ok(())
 }
 
-/// The files that an index names.
+/// The files that an index lists.
 fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let json = std::fs::read(index).map_err(|source| Error::io(index, source))?;
     let value: Value =
@@ -83,7 +83,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     let map = map.ok_or_else(|| Error::field(index, "weight_map", "nothing", "a file for each tensor"))?;
     let mut files = BTreeSet::new();
     for (tensor, file) in map {
-        // Names of strangers must not lead out of the folder.
+        // Untrusted names must not lead out of the folder.
         let name = file.as_str().filter(|name| {
             name.ends_with(".safetensors") && !name.contains(['/', '\\']) && !name.starts_with('.')
         });
@@ -96,10 +96,10 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// Writes tensors as `model.safetensors` in `folder`, as floats of 32 bits.
+/// Writes tensors as 32-bit floats to `model.safetensors` in `folder`.
 ///
 /// # Errors
-/// [`Error::Write`] where it cannot be written.
+/// [`Error::Write`] if the file cannot be written.
 pub fn write(folder: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let state: State = tensors
         .iter()
@@ -111,10 +111,10 @@ pub fn write(folder: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     write_floats(&folder.join("model.safetensors"), &state)
 }
 
-/// Writes arrays of floats as a safetensors file, with the metadata that `transformers` writes and asks for.
+/// Writes arrays of floats as a safetensors file, with the metadata that `transformers` expects.
 ///
 /// # Errors
-/// [`Error::Write`] where it cannot be written.
+/// [`Error::Write`] if the file cannot be written.
 pub fn write_floats(path: &Path, state: &State) -> Result<()> {
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = to_safetensors(state, &metadata)

@@ -1,5 +1,5 @@
-//! A stored tensor: its numbers stay in the file's format, in memory of our own or in the mapped file, and are read by
-//! the kernels as they are. Cost of keeping one: nothing but what is stored.
+//! A stored tensor: its numbers stay in the file's format, mapped or in memory, and the kernels read them as they are.
+//! Keeping one costs nothing beyond the stored bytes.
 
 use std::ops::Range;
 
@@ -16,15 +16,15 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor over stored numbers; nothing where there are more or fewer bytes than the shape says, or a row is no
-    /// whole number of blocks.
+    /// A tensor over stored numbers; `None` if the number of bytes does not match the shape, or a row is not a whole
+    /// number of blocks.
     #[must_use]
     pub fn new(format: Format, shape: Vec<usize>, bytes: Bytes) -> Option<Self> {
         let columns = shape.last().copied().unwrap_or(1);
         let rows =
             shape.iter().rev().skip(1).try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
         Matrix::new(format, rows, columns, bytes.as_slice()).ok()?;
-        // Kernels read floats in place, which must lie on their boundaries.
+        // Kernels read floats in place, so these must be aligned.
         let misplaced =
             format == Format::F32 && bytemuck::try_cast_slice::<u8, f32>(bytes.as_slice()).is_err();
         let bytes = if misplaced {
@@ -39,14 +39,14 @@ impl Tensor {
     /// A tensor of floats.
     ///
     /// # Panics
-    /// If there are more or fewer than the shape says.
+    /// If their number does not match the shape.
     #[must_use]
     pub fn of_floats(shape: Vec<usize>, floats: Vec<f32>) -> Self {
-        assert_eq!(shape.iter().product::<usize>(), floats.len(), "as many floats as the shape says");
+        assert_eq!(shape.iter().product::<usize>(), floats.len(), "as many floats as the shape has elements");
         Self { format: Format::F32, shape, bytes: floats.into() }
     }
 
-    /// How its numbers are stored.
+    /// The format of its numbers.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
@@ -58,7 +58,7 @@ impl Tensor {
         &self.shape
     }
 
-    /// Its bytes, as they are stored.
+    /// Its bytes, as stored.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
@@ -70,7 +70,7 @@ impl Tensor {
         self.bytes.clone()
     }
 
-    /// The same numbers in another format; itself where a row is no whole number of that format's blocks.
+    /// The same numbers in another format; unchanged if a row is not a whole number of that format's blocks.
     #[must_use]
     pub fn to_format(&self, format: Format) -> Self {
         let columns = self.columns();
@@ -79,19 +79,19 @@ impl Tensor {
         tensor.unwrap_or_else(|| self.clone())
     }
 
-    /// Numbers in a row: the last extent.
+    /// Length of a row: the last dimension.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Rows of all leading extents together.
+    /// Number of rows: the product of all other dimensions.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.shape.iter().rev().skip(1).product()
     }
 
-    /// All its numbers.
+    /// All its numbers as 32-bit floats.
     #[must_use]
     pub fn floats(&self) -> Vec<f32> {
         let mut floats = vec![0.0; self.rows() * self.columns()];
@@ -101,25 +101,25 @@ impl Tensor {
         floats
     }
 
-    /// Writes row `row` into `to`.
+    /// Writes row `row` into `to` as 32-bit floats.
     ///
     /// # Panics
-    /// If there is no such row, or `to` is not as long as one.
+    /// If there is no such row, or `to` has another length than a row.
     pub fn row(&self, row: usize, to: &mut [f32]) {
         if let Some(matrix) = self.matrix() {
             weights::dequantize_row(&matrix, row, to);
         }
     }
 
-    /// What the kernels take; there always is one, because the shape was checked when the tensor was made.
+    /// What the kernels take; always `Some`, because the shape was checked when the tensor was made.
     fn matrix(&self) -> Option<Matrix<'_>> {
         Matrix::new(self.format, self.rows(), self.columns(), self.bytes()).ok()
     }
 
-    /// Some of its rows, over the same memory.
+    /// Some of its rows, sharing the same memory.
     ///
     /// # Panics
-    /// If it has fewer rows.
+    /// If the range exceeds its rows.
     #[must_use]
     pub fn row_range(&self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows(), "rows within the tensor");
@@ -128,22 +128,23 @@ impl Tensor {
         Self { format: self.format, shape: vec![rows.len(), self.columns()], bytes }
     }
 
-    /// `y = x wᵀ` with these numbers as `w`, `[outputs, inputs]`: `x` is `[rows, inputs]`, `y` `[rows, outputs]`.
+    /// The linear layer `y = x wᵀ` with this tensor as `w`, `[outputs, inputs]`: `x` is `[rows, inputs]`, `y`
+    /// `[rows, outputs]`.
     ///
     /// # Panics
-    /// If a slice is not as long as its shape says.
-    pub fn product(&self, x: &[f32], y: &mut [f32]) {
+    /// If the length of a slice does not match its shape.
+    pub fn linear(&self, x: &[f32], y: &mut [f32]) {
         if let Some(matrix) = self.matrix() {
             weights::product(&matrix, x, y);
         }
     }
 
-    /// [`Self::product`], of whose rows the first `many` go the way of many inputs and the others the way of a few: a row
-    /// then has the same bits whatever rows are beside it.
+    /// [`Self::linear`], computing the first `many` rows with the kernel for many rows and the others with the kernel for a
+    /// few: the bits of a row then do not depend on the rows beside it.
     ///
     /// # Panics
-    /// As [`Self::product`], and if there are fewer rows.
-    pub fn product_by_rows(&self, x: &[f32], y: &mut [f32], many: usize) {
+    /// As [`Self::linear`], and if there are fewer than `many` rows.
+    pub fn linear_by_rows(&self, x: &[f32], y: &mut [f32], many: usize) {
         let Some(matrix) = self.matrix() else { return };
         let (of_many, of_few) = x.split_at(many * self.columns());
         let (to_many, to_few) = y.split_at_mut(many * self.rows());

@@ -8,8 +8,6 @@
 //! `width * 5 + queries * 2 + keys * 2 + feed_forward * 3` floats of each token and layer for the gradients.
 //! [`TrainableDecoder::recompute_layers`] keeps `width` of them instead and computes each layer twice.
 
-use std::sync::Arc;
-
 use gyrus_files::{State, StateTensor};
 use gyrus_formats::Checkpoint;
 use gyrus_language::{
@@ -87,7 +85,9 @@ impl TrainableDecoder {
         positions: usize,
         device: &Device,
     ) -> Result<Self> {
-        Self::trained(config, positions, device, |_, parameter| Ok(checkpoint.take(parameter)?.floats()))
+        Self::trained(config, positions, device, |_, parameter| {
+            Ok(parameter.take_from(&mut checkpoint)?.floats())
+        })
     }
 
     /// A model that stays as it is, with fresh adapters that are trained on texts of at most `positions` tokens.
@@ -288,8 +288,7 @@ impl TrainableDecoder {
     fn recomputed(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
         let values: Vec<Tensor<1>> =
             self.parameters.iter().map(|parameter| parameter.value.clone()).collect();
-        let plain =
-            Pass { parameters: &values, gradients: false, stretched: pass.stretched.clone(), ..*pass };
+        let plain = Pass { parameters: &values, gradients: false, scaled: pass.scaled.clone(), ..*pass };
         let mut streams = vec![plain.begin()];
         for index in 0..self.network.layers.len() {
             let last = streams[index].clone();

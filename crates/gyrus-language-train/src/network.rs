@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
+use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, RopeScaling};
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
     StoredMatrix, Tensor, TensorData, Transformer, apply,
@@ -92,7 +92,7 @@ pub(crate) struct Pass<'a> {
     /// The share of an adapter's inputs that are dropped, and where the random numbers begin.
     pub(crate) dropout: Option<(f32, u64)>,
     /// Where the longest text asks for other angles than the network's tables hold.
-    pub(crate) stretched: Option<Vec<RotationTable>>,
+    pub(crate) scaled: Option<Vec<RotationTable>>,
 }
 
 fn transformer(
@@ -111,14 +111,13 @@ impl<'a> Pass<'a> {
         parameters: &'a [Tensor<1>],
         batch: &'a TextBatch,
     ) -> Self {
-        let stretched = config.ropes.iter().any(|rope| match rope.stretch {
-            Stretch::Dynamic { original_positions, .. } | Stretch::LongRope { original_positions, .. } => {
-                batch.longest() > original_positions
-            }
+        let scaled = config.ropes.iter().any(|rope| match rope.scaling {
+            RopeScaling::Dynamic { original_positions, .. }
+            | RopeScaling::LongRope { original_positions, .. } => batch.longest() > original_positions,
             _ => false,
         });
-        let stretched = stretched.then(|| rotations(config, batch.longest(), batch.longest()));
-        Self { config, network, parameters, batch, gradients: false, dropout: None, stretched }
+        let scaled = scaled.then(|| rotations(config, batch.longest(), batch.longest()));
+        Self { config, network, parameters, batch, gradients: false, dropout: None, scaled }
     }
 
     /// The loss of the batch, `[1, 1]`.
@@ -253,7 +252,7 @@ impl<'a> Pass<'a> {
             softcap: config.attention_softcap,
             window: config.layers[index].window,
         };
-        let tables = self.stretched.as_ref().unwrap_or(&self.network.rotations);
+        let tables = self.scaled.as_ref().unwrap_or(&self.network.rotations);
         let mut rotation = config.layers[index].rope.map(|rope| tables[rope].clone());
         let ends = self.batch.ends.clone();
         if let Some([query, key]) = &layer.query_key_normalization {

@@ -118,7 +118,7 @@ fn stored_weights_are_trained_over_as_their_floats_are() {
     let of = &decoders["cases"][0];
     let config = config(&of["config"]);
     for format in [Format::BF16, Format::Q8_0, Format::Q4_0] {
-        let stored = checkpoint(of).rounded(&config, format);
+        let stored = config.rounded(checkpoint(of), format);
         let floats = stored.tensors().iter().map(|(name, tensor)| {
             (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape().to_vec(), tensor.floats()))
         });

@@ -17,7 +17,7 @@ use gyrus_formats::{Bytes, Checkpoint, Tensor, safetensors};
 pub use config::{AdapterConfig, DEFAULT_TARGETS};
 
 use crate::config::Parameter;
-use crate::config::rope::{to_halves, to_neighbors};
+use crate::config::rope::{halved_rows, interleaved_rows};
 use crate::small::read_small;
 use crate::{DecoderConfig, Error, Family, Result, Role};
 
@@ -162,7 +162,7 @@ impl Adapter {
         }
         let mut part = part.clone();
         if turns(config, parameter) {
-            part.up = to_neighbors(&part.up, config.head_width, part.rank);
+            part.up = interleaved_rows(&part.up, config.head_width, part.rank);
         }
         Ok(Some(part))
     }
@@ -175,7 +175,7 @@ impl Adapter {
         rank: usize,
         up: &[f32],
     ) -> Vec<f32> {
-        if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
+        if turns(config, parameter) { halved_rows(up, config.head_width, rank) } else { up.to_vec() }
     }
 
     /// Fails for a part that no product of the model takes.

@@ -21,7 +21,7 @@ mod tokenizer;
 pub use adapter::{ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DEFAULT_TARGETS};
 pub use config::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace, Parameter,
-    QueryKeyNormalization, Role, Rope, Stretch,
+    QueryKeyNormalization, Role, Rope, RopeScaling,
 };
 pub use decoder::{Cache, Decoder, Sequence};
 pub use encoder::{Encoder, EncoderConfig, EncoderMemory, SentenceEncoder, SentencePooling};

@@ -1,5 +1,6 @@
 //! Text to tokens and back, for every vocabulary that a model may come with.
 
+pub(crate) mod bytes;
 mod chat;
 pub(crate) mod sentencepiece;
 mod written;
@@ -122,20 +123,6 @@ impl Tokenizer {
                 Some(String::from_utf8_lossy(&piece.text).trim().to_owned())
             }
         }
-    }
-
-    /// The bytes that each token adds to a text; for marks, their names.
-    ///
-    /// # Errors
-    /// [`Error::Request`] for a vocabulary whose tokens have no known bytes.
-    pub fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
-        let mut tokens = crate::constraint::bytes_of_tokens(self)?;
-        for token in &mut tokens {
-            if token.first() == Some(&llguidance::toktrie::TokTrie::SPECIAL_TOKEN_MARKER) {
-                token.remove(0);
-            }
-        }
-        Ok(tokens)
     }
 
     /// Whether a blank is put before each text.

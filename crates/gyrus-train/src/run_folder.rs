@@ -15,17 +15,17 @@
 //!
 //! `metrics.jsonl` is appended to; every other file is replaced atomically.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::Blueprint;
+use gyrus_files::{is_temporary, read_bounded, remove_temporaries, write_atomically};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::record::RunHeader;
-use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics, write_atomically};
-use gyrus_files::{is_temporary, read_bounded, remove_temporaries};
+use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics};
 
 const RECORD: &str = "run.json";
 const BLUEPRINT: &str = "blueprint.toml";

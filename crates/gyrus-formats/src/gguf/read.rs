@@ -1,4 +1,4 @@
-//! The container: entries and tensors, whatever they mean.
+//! Reading a GGUF file into its metadata and tensors.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::format_number;
 use crate::{Bytes, Error, Format, Result, Tensor};
 
-/// The most extents of a tensor.
+/// The most dimensions of a tensor.
 const MAXIMUM_EXTENTS: u32 = 4;
 /// The longest key or tensor name.
 const MAXIMUM_NAME_BYTES: usize = 1 << 10;
@@ -18,13 +18,13 @@ pub enum Value {
     Integer(i128),
     /// Any floating-point number.
     Number(f64),
-    /// A truth value.
+    /// A boolean.
     Flag(bool),
-    /// A text; bytes that are no UTF-8 are replaced.
+    /// A string; bytes that are not UTF-8 are replaced.
     Text(String),
-    /// A list of texts.
+    /// A list of strings.
     Texts(Vec<String>),
-    /// A list of numbers or truth values.
+    /// A list of numbers or booleans.
     Numbers(Vec<f64>),
 }
 
@@ -43,7 +43,7 @@ impl Gguf {
     /// Reads a file's bytes; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Format`] where the bytes are no GGUF file of version 2 or 3, or hold numbers in an unknown format.
+    /// [`Error::Format`] if the bytes are not a GGUF file of version 2 or 3, or hold numbers in an unknown format.
     pub fn parse(path: &Path, bytes: &Bytes) -> Result<Self> {
         let mut reader = Reader { path, all: bytes.as_slice(), offset: 0 };
         if reader.take(4)? != b"GGUF" {
@@ -58,7 +58,7 @@ impl Gguf {
                 "version 2 or 3, little-endian",
             ));
         }
-        // A tensor takes at least its name's length, a number of extents, a type and an offset; an entry a key's
+        // A tensor takes at least its name's length, a number of dimensions, a type and an offset; an entry takes a key's
         // length, a type and a byte.
         let tensors = reader.count(24, "tensors")?;
         let count = reader.count(13, "entries")?;
@@ -109,22 +109,22 @@ impl Gguf {
         self.error(key, got, expected)
     }
 
-    /// A text, where the file has this entry.
+    /// A string, if the file has this entry.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn text(&self, key: &str) -> Result<Option<&str>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(self.wrong(key, other, "a text")),
+            Some(other) => Err(self.wrong(key, other, "a string")),
         }
     }
 
-    /// A finite number.
+    /// A finite number, if the file has this entry.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
         match self.entries.get(key) {
             None => Ok(None),
@@ -134,46 +134,46 @@ impl Gguf {
         }
     }
 
-    /// A whole number from 0 to 2²⁴.
+    /// An integer from 0 to 2²⁴, if the file has this entry.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn count(&self, key: &str) -> Result<Option<usize>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Integer(number @ 0..=0x100_0000)) => Ok(Some(*number as usize)),
-            Some(other) => Err(self.wrong(key, other, "a whole number from 0 to 16777216")),
+            Some(other) => Err(self.wrong(key, other, "an integer from 0 to 16777216")),
         }
     }
 
-    /// A truth value, or `default`.
+    /// A boolean, or `default`.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.entries.get(key) {
             None => Ok(default),
             Some(Value::Flag(flag)) => Ok(*flag),
-            Some(other) => Err(self.wrong(key, other, "a truth value")),
+            Some(other) => Err(self.wrong(key, other, "a boolean")),
         }
     }
 
-    /// A list of texts.
+    /// A list of strings, if the file has this entry.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn texts(&self, key: &str) -> Result<Option<&[String]>> {
         match self.entries.get(key) {
             None => Ok(None),
             Some(Value::Texts(texts)) => Ok(Some(texts)),
-            Some(other) => Err(self.wrong(key, other, "a list of texts")),
+            Some(other) => Err(self.wrong(key, other, "a list of strings")),
         }
     }
 
-    /// A list of numbers.
+    /// A list of numbers, if the file has this entry.
     ///
     /// # Errors
-    /// [`Error::Field`] where it is something else.
+    /// [`Error::Field`] if it has another type.
     pub fn numbers(&self, key: &str) -> Result<Option<&[f64]>> {
         match self.entries.get(key) {
             None => Ok(None),
@@ -183,14 +183,14 @@ impl Gguf {
     }
 }
 
-/// What stands of a tensor before its numbers.
+/// The description of a tensor, which comes before all numbers.
 struct Info {
     name: String,
     shape: Vec<usize>,
     kind: u32,
-    /// Within the part of the file that holds numbers.
+    /// Within the data section of the file.
     offset: u64,
-    /// Where this stands.
+    /// Where the description begins in the file.
     place: usize,
 }
 
@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A count of things of which each takes at least `least` bytes.
+    /// A count of items, each of which takes at least `least` bytes.
     fn count(&mut self, least: usize, what: &str) -> Result<usize> {
         let place = self.offset;
         let count = self.u64()?;
@@ -268,7 +268,7 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<String> {
-        let length = self.count(1, "bytes of a text")?;
+        let length = self.count(1, "bytes of a string")?;
         Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
 
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
             8 | 10..=12 => 8,
             _ => {
                 let got = format!("a list of type {kind}");
-                return Err(Error::format(self.path, place as u64, got, "numbers, truth values or texts"));
+                return Err(Error::format(self.path, place as u64, got, "numbers, booleans or strings"));
             }
         };
         let count = self.count(least, "values")?;
@@ -338,10 +338,10 @@ impl<'a> Reader<'a> {
         let name = self.name()?;
         let extents = self.u32()?;
         if extents > MAXIMUM_EXTENTS {
-            let got = format!("'{name}' with {extents} extents");
+            let got = format!("'{name}' with {extents} dimensions");
             return Err(Error::format(self.path, place as u64, got, format!("at most {MAXIMUM_EXTENTS}")));
         }
-        // The fastest comes first.
+        // The fastest-varying dimension comes first.
         let mut shape = Vec::new();
         for _ in 0..extents {
             let extent = self.u64()?;
@@ -349,7 +349,7 @@ impl<'a> Reader<'a> {
                 Error::format(
                     self.path,
                     place as u64,
-                    format!("the extent {extent}"),
+                    format!("the dimension {extent}"),
                     "one that fits in memory",
                 )
             })?;

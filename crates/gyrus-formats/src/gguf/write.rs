@@ -1,4 +1,4 @@
-//! Writing a file of entries and tensors, whose numbers are made one tensor after the other.
+//! Writing metadata and tensors as a GGUF file, one tensor at a time.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,32 +9,32 @@ use super::format_number;
 use super::read::Value;
 use crate::{Error, Format, Result};
 
-/// Where tensors begin: each at a multiple of this. A file says so under `general.alignment`.
+/// Each tensor begins at a multiple of this many bytes; `general.alignment` must say so.
 pub const ALIGNMENT: usize = 32;
 
-/// What a file says of a tensor before its numbers.
+/// The description of a tensor, which comes before all numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Its name.
     pub name: String,
-    /// Its extents, the fastest last.
+    /// Its dimensions, the fastest-varying last.
     pub shape: Vec<usize>,
-    /// How its numbers are stored; a row is a whole number of the format's blocks.
+    /// The format of its numbers; a row must be a whole number of the format's blocks.
     pub format: Format,
 }
 
 impl Description {
-    /// Bytes of its numbers.
+    /// The size of its numbers in bytes.
     fn size(&self) -> usize {
         let rows: usize = self.shape.iter().rev().skip(1).product();
         rows * self.format.row_bytes(self.shape.last().copied().unwrap_or(1)).unwrap_or(0)
     }
 }
 
-/// Writes a file as a whole or not at all: `bytes` gives the numbers of a tensor, by its place, in its format.
+/// Writes a GGUF file, completely or not at all. `bytes(index)` returns the numbers of the tensor at `index`, in its format.
 ///
 /// # Errors
-/// [`Error::Write`] where it cannot be written.
+/// [`Error::Write`] if the file cannot be written.
 pub fn write(
     path: &Path,
     entries: &[(String, Value)],
@@ -59,7 +59,7 @@ fn padding(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT) - length
 }
 
-/// Everything before the first tensor's numbers.
+/// Everything before the numbers of the first tensor.
 fn head(entries: &[(String, Value)], tensors: &[Description]) -> Vec<u8> {
     let mut head = Vec::from(*b"GGUF");
     head.extend(3u32.to_le_bytes());
@@ -88,7 +88,7 @@ fn put_text(to: &mut Vec<u8>, text: &str) {
     to.extend(text.as_bytes());
 }
 
-/// The types that other readers expect: unsigned numbers of 32 bits, floats of 32 bits, kinds of tokens as signed.
+/// Uses the types that other readers expect: unsigned 32-bit integers, 32-bit floats, and signed integers for token types.
 fn put_value(to: &mut Vec<u8>, key: &str, value: &Value) {
     let kind = |to: &mut Vec<u8>, kind: u32| to.extend(kind.to_le_bytes());
     match value {

@@ -1,20 +1,20 @@
-//! A pickle machine that can make data and nothing else.
+//! A pickle machine that builds data and does nothing else.
 //!
-//! Values are places in one list, so that nothing is nested in memory and the list is never longer than the program:
-//! each step makes at most one.
+//! Values are indices into one list, so nothing is nested in memory, and the list is never longer than the program: each
+//! step adds at most one value.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// A value's place.
+/// The index of a value.
 pub(super) type Place = usize;
 
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    /// None, a truth value or a floating-point number: nothing that tensors need.
+    /// None, a boolean or a floating-point number: nothing that tensors need.
     Other,
     Integer(i64),
     Text(String),
@@ -23,7 +23,7 @@ pub(super) enum Node {
     Dictionary(Vec<(Place, Place)>),
     /// A name that may be called.
     Name(String),
-    /// Raw numbers: their kind, and the name of the part that holds them.
+    /// Raw numbers: their kind, and the name of the archive entry that holds them.
     Storage {
         kind: String,
         data: String,
@@ -36,7 +36,7 @@ pub(super) enum Node {
     },
 }
 
-/// What a program has made.
+/// The state of a running pickle.
 pub(super) struct Machine<'a> {
     path: &'a Path,
     program: &'a [u8],
@@ -88,7 +88,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The entries of the dictionary that the program ended with; none if it is something else.
+    /// The entries of the dictionary that the program returned; empty if it returned something else.
     pub(super) fn root(&self) -> &[(Place, Place)] {
         self.stack.last().and_then(|&place| self.entries(place)).unwrap_or_default()
     }
@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
     }
 
     fn pop(&mut self) -> Result<Place> {
-        // What lies before a mark belongs to another list.
+        // Values before a mark belong to another list.
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err(self.error("a missing value", "a whole pickle"));
@@ -141,7 +141,8 @@ impl<'a> Machine<'a> {
 
     /// The values since the last mark.
     fn since_mark(&mut self) -> Result<Vec<Place>> {
-        let mark = self.marks.pop().ok_or_else(|| self.error("a list without a begin", "a whole pickle"))?;
+        let mark =
+            self.marks.pop().ok_or_else(|| self.error("a list without a beginning", "a whole pickle"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -155,7 +156,7 @@ impl<'a> Machine<'a> {
     /// Puts values into the list or dictionary at the top.
     fn put(&mut self, values: &[Place]) -> Result<()> {
         let top = self.stack.last().copied();
-        let top = top.ok_or_else(|| self.error("values for nothing", "a list or dictionary"))?;
+        let top = top.ok_or_else(|| self.error("values added to nothing", "a list or dictionary"))?;
         match &mut self.nodes[top] {
             Node::Sequence(list) => list.extend(values),
             Node::Dictionary(entries) => {
@@ -165,7 +166,7 @@ impl<'a> Machine<'a> {
                 }
                 entries.extend(pairs.iter().map(|[key, value]| (*key, *value)));
             }
-            _ => return Err(self.error("values for neither", "a list or dictionary")),
+            _ => return Err(self.error("values added to something else", "a list or dictionary")),
         }
         Ok(())
     }
@@ -184,10 +185,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// One step; false at the end.
+    /// Runs one opcode; false at the end.
     fn step(&mut self) -> Result<bool> {
         match self.take(1)?[0] {
-            // Protocol and frames say nothing about values.
+            // The protocol version and frames do not affect values.
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
             b'.' => return Ok(false),
@@ -273,14 +274,14 @@ impl<'a> Machine<'a> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let both =
                     self.text(module).zip(self.text(name)).map(|(module, name)| format!("{module}.{name}"));
-                let name = both.ok_or_else(|| self.error("a name that is no text", "a name"))?;
+                let name = both.ok_or_else(|| self.error("a name that is not a string", "a name"))?;
                 self.name(name)?;
             }
             b'Q' => self.persistent()?,
             b'R' => self.call()?,
-            // Attributes of a dictionary, such as the versions of a model's modules.
+            // Attributes of a dictionary, such as the versions of a model's modules, are dropped.
             b'b' => drop(self.pop()?),
-            code => return Err(self.error(format!("the step {code:#04x}"), "steps that make data")),
+            code => return Err(self.error(format!("the opcode {code:#04x}"), "an opcode that builds data")),
         }
         Ok(true)
     }
@@ -291,7 +292,7 @@ impl<'a> Machine<'a> {
             return Err(self.error(format!("an integer of {length} bytes"), "at most 8"));
         }
         let bytes = self.take(length)?;
-        // Two's complement: the last byte's sign goes on.
+        // Two's complement: extend the sign of the last byte.
         let fill = if bytes.last().is_some_and(|&byte| byte >= 0x80) { 0xFF } else { 0 };
         let mut all = [fill; 8];
         all[..length].copy_from_slice(bytes);
@@ -305,7 +306,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Only names of data may be called; any other is where a stranger's program would begin.
+    /// Only names that build data may be called; any other could run code.
     fn name(&mut self, name: String) -> Result<()> {
         let known = matches!(
             name.as_str(),
@@ -318,7 +319,7 @@ impl<'a> Machine<'a> {
         });
         if !known {
             let expected =
-                "only tensors, dictionaries, lists, numbers and texts: other pickles are never run";
+                "only tensors, dictionaries, lists, numbers and strings: other pickles are never run";
             return Err(self.error(format!("the name '{name}'"), expected));
         }
         self.push(Node::Name(name));
@@ -356,7 +357,7 @@ impl<'a> Machine<'a> {
             Some(Node::Storage { kind: kind.trim_start_matches("torch.").to_owned(), data: data.to_owned() })
         });
         let storage =
-            storage.ok_or_else(|| self.error("another kind of outer value", "numbers of a tensor"))?;
+            storage.ok_or_else(|| self.error("another kind of persistent value", "numbers of a tensor"))?;
         self.push(storage);
         Ok(())
     }
@@ -376,7 +377,7 @@ impl<'a> Machine<'a> {
                 self.push(Node::Tensor { storage: *storage, offset, shape, strides });
             }
             ("torch._utils._rebuild_parameter" | "torch.Size", [value, ..]) => self.stack.push(*value),
-            // Called with pairs by no file of PyTorch's; they are set afterwards.
+            // PyTorch never passes pairs here; it sets them afterwards.
             ("collections.OrderedDict", []) => self.push(Node::Dictionary(Vec::new())),
             _ => return Err(wrong(self, &name)),
         }

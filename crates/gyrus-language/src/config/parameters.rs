@@ -1,15 +1,15 @@
-//! The tensors of a decoder: what each is for, its shape, and its name in Hugging Face's files.
+//! The tensors of a decoder: the role of each, its shape, and its name in Hugging Face's files.
 //!
-//! Every reader brings its tensors under these names, so that the decoder, training and writers know one list.
+//! Every reader uses these names, so that the decoder, training and writers share one list.
 
-/// What a tensor is for.
+/// The role of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// `[vocabulary, width]`
     Embedding,
     /// `[maximum_positions, width]`
     PositionEmbedding,
-    /// Normalizes the attention's input: `[width]`.
+    /// Normalizes the input of attention: `[width]`.
     BeforeAttention,
     /// `[heads * head_width, width]`
     Query,
@@ -17,7 +17,7 @@ pub enum Role {
     Key,
     /// `[key_value_heads * head_width, width]`
     Value,
-    /// Query, key and value below each other in one tensor.
+    /// Query, key and value stacked in one tensor.
     QueryKeyValue,
     /// Normalizes queries.
     QueryNormalization,
@@ -25,21 +25,21 @@ pub enum Role {
     KeyNormalization,
     /// `[width, heads * head_width]`
     AttentionOutput,
-    /// Normalizes the attention's output: `[width]`.
+    /// Normalizes the output of attention: `[width]`.
     AfterAttention,
-    /// Normalizes the feed-forward part's input: `[width]`.
+    /// Normalizes the input of the feed-forward block: `[width]`.
     BeforeFeedForward,
     /// `[feed_forward, width]`
     Gate,
     /// `[feed_forward, width]`
     Up,
-    /// Gate and up below each other in one tensor.
+    /// Gate and up stacked in one tensor.
     GateUp,
     /// `[width, feed_forward]`
     Down,
-    /// Normalizes the feed-forward part's output: `[width]`.
+    /// Normalizes the output of the feed-forward block: `[width]`.
     AfterFeedForward,
-    /// Normalizes the stream at its end: `[width]`.
+    /// Normalizes the residual stream after the last layer: `[width]`.
     FinalNormalization,
     /// `[vocabulary, width]`
     Head,
@@ -53,7 +53,7 @@ use Role::{
 
 use crate::config::{DecoderConfig, Family, Normalization, NormalizationPlace, QueryKeyNormalization};
 
-/// The roles within a layer, in the order in which they are used.
+/// The roles within a layer, in order of use.
 const LAYER: [Role; 15] = [
     BeforeAttention,
     Query,
@@ -75,22 +75,22 @@ const LAYER: [Role; 15] = [
 /// One tensor of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// The layer that it belongs to; none for what stands around the layers.
+    /// Its layer; `None` for tensors outside the layers.
     pub layer: Option<usize>,
-    /// Whether it is the bias of its role rather than the weight.
+    /// Whether it is the bias rather than the weight of its role.
     pub bias: bool,
     /// Its name in Hugging Face's files.
     pub name: String,
     /// Its shape in Hugging Face's files: `[outputs, inputs]`, but `[inputs, outputs]` where `transposed`.
     pub shape: Vec<usize>,
-    /// Whether it lies in the files transposed (GPT-2's products).
+    /// Whether it is stored transposed (GPT-2's linear layers).
     pub transposed: bool,
 }
 
 impl DecoderConfig {
-    /// All tensors, in the order in which they are used. A tied head is not among them.
+    /// All tensors, in order of use, without a tied head.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
         let before = [Embedding, PositionEmbedding].map(|role| (role, None));
@@ -105,17 +105,17 @@ impl DecoderConfig {
             .collect()
     }
 
-    /// The weight or bias of one role, where this decoder has it.
+    /// The weight or bias of a role, if this decoder has it.
     #[must_use]
     pub fn parameter(&self, role: Role, layer: Option<usize>, bias: bool) -> Option<Parameter> {
         if !self.has(role) || bias && !self.has_bias(role) {
             return None;
         }
         let (outputs, inputs) = self.extent(role);
-        let product = inputs > 0;
+        let matrix = inputs > 0;
         let transposed =
-            self.family == Family::Gpt2 && product && !matches!(role, Embedding | PositionEmbedding | Head);
-        let shape = match (product && !bias, transposed) {
+            self.family == Family::Gpt2 && matrix && !matches!(role, Embedding | PositionEmbedding | Head);
+        let shape = match (matrix && !bias, transposed) {
             (false, _) => vec![outputs],
             (true, false) => vec![outputs, inputs],
             (true, true) => vec![inputs, outputs],
@@ -156,7 +156,7 @@ impl DecoderConfig {
         }
     }
 
-    /// Outputs and inputs of a product; no inputs for a normalization.
+    /// Outputs and inputs of a weight matrix; no inputs for a normalization.
     fn extent(&self, role: Role) -> (usize, usize) {
         let (queries, keys) = (self.query_width(), self.key_value_width());
         let whole = self.query_key_normalization == Some(QueryKeyNormalization::WholeBeforeRotation);
@@ -218,8 +218,8 @@ impl DecoderConfig {
             (QueryNormalization, _) => "self_attn.q_norm",
             (KeyNormalization, _) => "self_attn.k_norm",
             (AttentionOutput, _) => "self_attn.o_proj",
-            // Where the attention's output is normalized, this is its name; elsewhere the same name means the
-            // feed-forward part's input.
+            // If the output of attention is normalized, this is its name; otherwise the same name means the input of the
+            // feed-forward block.
             (AfterAttention | BeforeFeedForward, _) => "post_attention_layernorm",
             (Gate, _) => "mlp.gate_proj",
             (Up, _) => "mlp.up_proj",
@@ -232,13 +232,13 @@ impl DecoderConfig {
 }
 
 impl Parameter {
-    /// The module that it belongs to: the name without `.weight`.
+    /// Its module: the name without `.weight`.
     #[must_use]
     pub fn module(&self) -> &str {
         self.name.strip_suffix(".weight").unwrap_or(&self.name)
     }
 
-    /// Whether it is the weight of a linear layer within a layer of the model.
+    /// Whether it is the weight of a linear layer inside a decoder layer, which adapters may change.
     #[must_use]
     pub fn can_be_adapted(&self) -> bool {
         !self.bias
@@ -248,7 +248,7 @@ impl Parameter {
             )
     }
 
-    /// Outputs and inputs of a linear layer's weight.
+    /// Outputs and inputs of a weight matrix.
     #[must_use]
     pub fn outputs_and_inputs(&self) -> (usize, usize) {
         match (&self.shape[..], self.transposed) {

@@ -1,27 +1,27 @@
-//! Rotary position embedding: pairs of a head's elements are turned by an angle that grows with the position.
+//! Rotary position embedding: pairs of a head's elements are rotated by an angle that grows with the position.
 //!
 //! `angle = position * inverse_frequency[pair]`, `inverse_frequency[i] = theta^(-2i / dimensions)` (Su et al. 2021),
-//! and the published ways of stretching it over longer texts: linear (Chen et al. 2023), dynamic "NTK" (bloc97 2023),
-//! YaRN (Peng et al. 2023), Llama 3's, and LongRoPE (Ding et al. 2024). Numbers as `transformers` computes them.
+//! and the published ways of scaling it to longer sequences: linear (Chen et al. 2023), dynamic "NTK" (bloc97 2023), YaRN
+//! (Peng et al. 2023), Llama 3's, and LongRoPE (Ding et al. 2024). The numbers are those of `transformers`.
 //! Cost: one sine and cosine for each pair and position, shared by all heads and layers of one kind.
 
 use std::f64::consts::TAU;
 
-/// How frequencies are stretched over texts longer than the model was first trained on.
+/// How frequencies are scaled for sequences longer than those of the first training.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Stretch {
-    /// Not at all.
+pub enum RopeScaling {
+    /// No scaling.
     None,
     /// All frequencies are divided by `factor`.
     Linear {
-        /// How many times longer.
+        /// How many times longer sequences become.
         factor: f64,
     },
-    /// `theta` grows with the length of the text once that exceeds `original_positions`.
+    /// `theta` grows with the length of the sequence once that exceeds `original_positions`.
     Dynamic {
         /// How strongly.
         factor: f64,
-        /// The length that needs no stretching.
+        /// The length up to which there is no scaling.
         original_positions: usize,
     },
     /// `theta * alpha^(dimensions / (dimensions - 2))`, whatever the length (HunYuan).
@@ -29,66 +29,66 @@ pub enum Stretch {
         /// How strongly.
         alpha: f64,
     },
-    /// High frequencies stay, low ones are divided by `factor`, those between are blended.
+    /// High frequencies stay, low ones are divided by `factor`, those in between are interpolated.
     Yarn {
-        /// How many times longer.
+        /// How many times longer sequences become.
         factor: f64,
-        /// The length of the texts of the first training.
+        /// The sequence length of the first training.
         original_positions: usize,
-        /// Rotations over that length above which a frequency stays.
+        /// Frequencies with more rotations than this over that length stay.
         beta_fast: f64,
-        /// Rotations over that length below which it is divided.
+        /// Frequencies with fewer rotations than this over that length are divided.
         beta_slow: f64,
-        /// Whether the bounds between are whole numbers.
+        /// Whether the interpolation bounds are rounded to integers.
         truncate: bool,
         /// Factor of the rotated queries and keys.
         attention_factor: f64,
     },
-    /// Llama 3.1's: like YaRN, blended by wavelength.
+    /// Llama 3.1: like YaRN, interpolated by wavelength.
     Llama3 {
-        /// How many times longer.
+        /// How many times longer sequences become.
         factor: f64,
         /// Wavelengths above `original_positions / low` are divided by `factor`.
         low: f64,
         /// Wavelengths below `original_positions / high` stay.
         high: f64,
-        /// The length of the texts of the first training.
+        /// The sequence length of the first training.
         original_positions: usize,
     },
-    /// A factor of its own for each frequency, one list for short and one for long texts.
+    /// One divisor for each frequency, with separate lists for short and long sequences.
     LongRope {
-        /// Divisors for texts up to `original_positions`.
+        /// Divisors for sequences up to `original_positions`.
         short: Vec<f64>,
-        /// Divisors for longer ones.
+        /// Divisors for longer sequences.
         long: Vec<f64>,
-        /// The length of the texts of the first training.
+        /// The sequence length of the first training.
         original_positions: usize,
         /// Factor of the rotated queries and keys.
         attention_factor: f64,
     },
 }
 
-/// One way of rotating queries and keys.
+/// A rotary position embedding of queries and keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// The base of the wavelengths.
+    /// The base of the frequencies.
     pub theta: f64,
-    /// Leading elements of each head that are rotated; even.
+    /// How many leading elements of each head are rotated; even.
     pub dimensions: usize,
-    /// Whether a pair is two neighbors (`2i`, `2i + 1`) rather than `i` and `i + dimensions / 2`.
+    /// Whether a pair is interleaved (`2i`, `2i + 1`) rather than split in halves (`i`, `i + dimensions / 2`).
     pub interleaved: bool,
-    /// How it is stretched over longer texts.
-    pub stretch: Stretch,
+    /// Scaling to longer sequences.
+    pub scaling: RopeScaling,
 }
 
 impl Rope {
-    /// Rotation of all of `dimensions` elements, `i` with `i + dimensions / 2`, without stretching.
+    /// Rotation of `dimensions` elements, `i` paired with `i + dimensions / 2`, without scaling.
     #[must_use]
     pub fn plain(theta: f64, dimensions: usize) -> Self {
-        Self { theta, dimensions, interleaved: false, stretch: Stretch::None }
+        Self { theta, dimensions, interleaved: false, scaling: RopeScaling::None }
     }
 
-    /// The angle of each pair for one step of position, in a text of `length` tokens: `[dimensions / 2]`, in radians.
+    /// The angle of each pair per position in a sequence of `length` tokens: `[dimensions / 2]`, in radians.
     #[must_use]
     pub fn inverse_frequencies(&self, length: usize) -> Vec<f32> {
         let dimensions = self.dimensions as f64;
@@ -97,16 +97,16 @@ impl Rope {
         };
         // A head of two elements would divide by zero.
         let exponent = dimensions / (dimensions - 2.0).max(1.0);
-        let frequencies = match &self.stretch {
-            Stretch::None => powers(self.theta),
-            Stretch::Linear { factor } => powers(self.theta).into_iter().map(|f| f / factor).collect(),
-            Stretch::Dynamic { factor, original_positions } => {
+        let frequencies = match &self.scaling {
+            RopeScaling::None => powers(self.theta),
+            RopeScaling::Linear { factor } => powers(self.theta).into_iter().map(|f| f / factor).collect(),
+            RopeScaling::Dynamic { factor, original_positions } => {
                 let original = *original_positions as f64;
                 let longer = (length as f64).max(original) / original;
                 powers(self.theta * (factor * longer - (factor - 1.0)).powf(exponent))
             }
-            Stretch::Alpha { alpha } => powers(self.theta * alpha.powf(exponent)),
-            Stretch::Yarn { factor, original_positions, beta_fast, beta_slow, truncate, .. } => {
+            RopeScaling::Alpha { alpha } => powers(self.theta * alpha.powf(exponent)),
+            RopeScaling::Yarn { factor, original_positions, beta_fast, beta_slow, truncate, .. } => {
                 let bound = |rotations: f64| {
                     dimensions * (*original_positions as f64 / (rotations * TAU)).ln()
                         / (2.0 * self.theta.ln())
@@ -126,7 +126,7 @@ impl Rope {
                 };
                 powers(self.theta).into_iter().enumerate().map(blend).collect()
             }
-            Stretch::Llama3 { factor, low, high, original_positions } => {
+            RopeScaling::Llama3 { factor, low, high, original_positions } => {
                 let original = *original_positions as f64;
                 let blend = |f: f64| {
                     let wavelength = TAU / f;
@@ -135,13 +135,13 @@ impl Rope {
                     } else if wavelength > original / low {
                         f / factor
                     } else {
-                        let stay = (original / wavelength - low) / (high - low);
-                        (1.0 - stay) * f / factor + stay * f
+                        let kept = (original / wavelength - low) / (high - low);
+                        (1.0 - kept) * f / factor + kept * f
                     }
                 };
                 powers(self.theta).into_iter().map(blend).collect()
             }
-            Stretch::LongRope { short, long, original_positions, .. } => {
+            RopeScaling::LongRope { short, long, original_positions, .. } => {
                 let divisors = if length > *original_positions { long } else { short };
                 powers(self.theta).into_iter().zip(divisors).map(|(f, divisor)| f / divisor).collect()
             }
@@ -149,13 +149,12 @@ impl Rope {
         frequencies.into_iter().map(|f| f as f32).collect()
     }
 
-    /// The length up to which angles do not depend on the length of the text; none where they never do.
+    /// The length up to which angles do not depend on the length of the sequence; `None` if they never do.
     #[must_use]
     pub fn steady_length(&self) -> Option<usize> {
-        match self.stretch {
-            Stretch::Dynamic { original_positions, .. } | Stretch::LongRope { original_positions, .. } => {
-                Some(original_positions)
-            }
+        match self.scaling {
+            RopeScaling::Dynamic { original_positions, .. }
+            | RopeScaling::LongRope { original_positions, .. } => Some(original_positions),
             _ => None,
         }
     }
@@ -163,8 +162,8 @@ impl Rope {
     /// Factor of the rotated queries and keys.
     #[must_use]
     pub fn attention_factor(&self) -> f32 {
-        match self.stretch {
-            Stretch::Yarn { attention_factor, .. } | Stretch::LongRope { attention_factor, .. } => {
+        match self.scaling {
+            RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => {
                 attention_factor as f32
             }
             _ => 1.0,
@@ -172,8 +171,8 @@ impl Rope {
     }
 }
 
-/// Rows `i` and `i + half` of each head become the neighbors `2i` and `2i + 1`.
-pub(crate) fn to_neighbors(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+/// Interleaves the rows of each head: rows `i` and `i + half` become rows `2i` and `2i + 1`.
+pub(crate) fn interleaved_rows(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
     let half = head_width / 2;
     rows.chunks_exact(head_width * columns)
         .flat_map(|head| {
@@ -185,8 +184,8 @@ pub(crate) fn to_neighbors(rows: &[f32], head_width: usize, columns: usize) -> V
         .collect()
 }
 
-/// The inverse of [`to_neighbors`].
-pub(crate) fn to_halves(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
+/// The inverse of [`interleaved_rows`].
+pub(crate) fn halved_rows(rows: &[f32], head_width: usize, columns: usize) -> Vec<f32> {
     let half = head_width / 2;
     rows.chunks_exact(head_width * columns)
         .flat_map(|head| {
@@ -203,10 +202,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_become_neighbors_and_again_halves() {
+    fn interleaving_and_halving_are_inverse() {
         let rows: Vec<f32> = (0..16).map(|i| i as f32).collect();
-        let turned = to_neighbors(&rows, 4, 2);
-        assert_eq!(turned[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
-        assert_eq!(to_halves(&turned, 4, 2), rows);
+        let interleaved = interleaved_rows(&rows, 4, 2);
+        assert_eq!(interleaved[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
+        assert_eq!(halved_rows(&interleaved, 4, 2), rows);
     }
 }

@@ -1,16 +1,16 @@
-//! A decoder's shape as the `config.json` of Python's `transformers`.
+//! Writes a decoder's shape as the `config.json` of Python's `transformers`.
 
 use serde_json::{Value, json};
 
-use super::{Biases, DecoderConfig, Family, Layer, Stretch};
+use super::{Biases, DecoderConfig, Family, Layer, RopeScaling};
 use crate::{Error, Result};
 
 impl DecoderConfig {
-    /// This decoder as a `config.json` of `transformers`: for the families Llama, Qwen2 and Qwen3. Positions are
-    /// rotated in halves there, whatever [`crate::Rope::interleaved`] says.
+    /// This decoder as a `config.json` of `transformers`, for the families Llama, Qwen2 and Qwen3. `transformers` rotates
+    /// halves, whatever [`crate::Rope::interleaved`] says.
     ///
     /// # Errors
-    /// [`Error::Request`] for a decoder that such a file cannot express.
+    /// [`Error::Request`] if such a file cannot express the decoder.
     pub fn to_hugging_face(&self) -> Result<Value> {
         let refuse =
             |got: String| Error::request("decoder", got, "one that Llama, Qwen2 or Qwen3 can express");
@@ -25,7 +25,7 @@ impl DecoderConfig {
             _ => Biases { query_key_value: self.biases.attention_output, ..self.biases },
         };
         let plain = Layer { window: None, rope: Some(0) };
-        let usual = biases == self.biases
+        let expressible = biases == self.biases
             && self.layers.iter().all(|layer| *layer == plain)
             && self.ropes.len() == 1
             && self.embedding_scale == 1.0
@@ -33,28 +33,28 @@ impl DecoderConfig {
             && self.logits_divisor == 1.0
             && self.attention_softcap.is_none()
             && self.logits_softcap.is_none();
-        if !usual {
+        if !expressible {
             return Err(refuse(format!("a {:?} with parts of other families", self.family)));
         }
         let rope = &self.ropes[0];
         let mut parameters = json!({"rope_theta": rope.theta, "rope_type": "default"});
-        match &rope.stretch {
-            Stretch::None => {}
-            Stretch::Linear { factor } => {
+        match &rope.scaling {
+            RopeScaling::None => {}
+            RopeScaling::Linear { factor } => {
                 parameters["rope_type"] = json!("linear");
                 parameters["factor"] = json!(factor);
             }
-            Stretch::Llama3 { factor, low, high, original_positions } => {
+            RopeScaling::Llama3 { factor, low, high, original_positions } => {
                 parameters["rope_type"] = json!("llama3");
                 parameters["factor"] = json!(factor);
                 parameters["low_freq_factor"] = json!(low);
                 parameters["high_freq_factor"] = json!(high);
                 parameters["original_max_position_embeddings"] = json!(original_positions);
             }
-            other => return Err(refuse(format!("positions stretched by {other:?}"))),
+            other => return Err(refuse(format!("RoPE scaling {other:?}"))),
         }
         if rope.dimensions != self.head_width {
-            return Err(refuse("heads of which a part is rotated".to_owned()));
+            return Err(refuse("partially rotated heads".to_owned()));
         }
         let ends = match &self.end_of_text[..] {
             [] => Value::Null,
@@ -73,7 +73,7 @@ impl DecoderConfig {
             "head_dim": self.head_width,
             "hidden_act": "silu",
             "max_position_embeddings": self.maximum_positions,
-            // Eight digits tell any two 32-bit floats apart, and "1e-5" stays that.
+            // The shortest digits that round-trip a 32-bit float, so "1e-5" stays as it is.
             "rms_norm_eps": format!("{:e}", self.normalization_epsilon).parse::<f64>().unwrap_or_default(),
             "rope_theta": rope.theta,
             "rope_parameters": parameters,

@@ -11,7 +11,8 @@ use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
-use crate::{DecoderConfig, Error, PieceKind, Result, Tokenizer};
+use crate::tokenizer::bytes::bytes_of_tokens;
+use crate::{DecoderConfig, Error, Result, Tokenizer};
 
 /// A vocabulary prepared for constraints: make it once for each model.
 pub struct Constraints {
@@ -113,20 +114,4 @@ fn failed(error: &impl ToString) -> Error {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
-}
-
-/// The bytes of each token; marks begin with a byte that no text has.
-pub(crate) fn bytes_of_tokens(tokenizer: &Tokenizer) -> Result<Vec<Vec<u8>>> {
-    if let Some(vocabulary) = tokenizer.as_sentencepiece() {
-        let bytes = (0..).zip(vocabulary.pieces()).map(|(token, piece)| match piece.kind {
-            PieceKind::Control => [&[TokTrie::SPECIAL_TOKEN_MARKER], piece.text.trim_ascii()].concat(),
-            _ => vocabulary.bytes(token).to_vec(),
-        });
-        return Ok(bytes.collect());
-    }
-    let unknown = |reason: String| Error::request("vocabulary", reason, "bytes for each token");
-    let json =
-        serde_json::to_value(tokenizer.as_hugging_face()).map_err(|error| unknown(error.to_string()))?;
-    llguidance::token_bytes_from_tokenizer_json(&json)
-        .map_err(|error| unknown(first_line(&error.to_string())))
 }

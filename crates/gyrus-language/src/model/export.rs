@@ -9,7 +9,7 @@ use gyrus_formats::{Tensor, safetensors};
 use serde_json::{Value, json};
 
 use super::Parts;
-use crate::config::rope::to_halves;
+use crate::config::rope::halved_rows;
 use crate::small::read_small;
 use crate::tokenizer::tokenizer_json;
 use crate::{Error, Result, Role};
@@ -30,7 +30,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         let turned = parts.config.ropes[0].interleaved && matches!(parameter.role, Role::Query | Role::Key);
         let tensor = if turned {
             let columns = if parameter.bias { 1 } else { tensor.columns() };
-            let floats = to_halves(&tensor.floats(), parts.config.head_width, columns);
+            let floats = halved_rows(&tensor.floats(), parts.config.head_width, columns);
             Tensor::of_floats(tensor.shape().to_vec(), floats)
         } else {
             tensor.clone()
@@ -71,7 +71,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         let path = folder.join(name);
         write_atomically(&path, format!("{value:#}\n").as_bytes()).map_err(Error::write(&path))?;
     }
-    safetensors::write(folder, &tensors)
+    Ok(safetensors::write(folder, &tensors)?)
 }
 
 /// Files that describe a model beside its weights.
@@ -114,7 +114,7 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
         }
     }
     write("config.json", format!("{config:#}\n").as_bytes())?;
-    safetensors::write(folder, parts.checkpoint.tensors())
+    Ok(safetensors::write(folder, parts.checkpoint.tensors())?)
 }
 
 /// Writes a model whose weights were changed as a folder of Hugging Face: with the other files of the folder that it came

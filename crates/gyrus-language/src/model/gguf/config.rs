@@ -3,7 +3,7 @@
 use gyrus_formats::gguf::{Gguf, Value};
 
 use super::{ARCHITECTURES, interleaved, refused};
-use crate::{DecoderConfig, Error, Family, Layer, QueryKeyNormalization, Result, Rope, Stretch};
+use crate::{DecoderConfig, Error, Family, Layer, QueryKeyNormalization, Result, Rope, RopeScaling};
 
 /// Entries of an architecture that say nothing which is not known already.
 const INERT: &[&str] = &["vocab_size", "rope.scaling.finetuned", "rope.scale_linear", "attention.causal"];
@@ -87,8 +87,8 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
             "an even part of a head, and a base above 0",
         ));
     }
-    let stretch = stretch(file, &prefix, dimensions, positions)?;
-    config.ropes = vec![Rope { theta, dimensions, interleaved: interleaved(&config), stretch }];
+    let scaling = scaling(file, &prefix, dimensions, positions)?;
+    config.ropes = vec![Rope { theta, dimensions, interleaved: interleaved(&config), scaling }];
     config.layers = vec![Layer { window: None, rope: Some(0) }; layers];
     if family == Family::Qwen3 {
         config.query_key_normalization = Some(QueryKeyNormalization::HeadBeforeRotation);
@@ -117,7 +117,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     }
 }
 
-fn stretch(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Result<Stretch> {
+fn scaling(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Result<RopeScaling> {
     let key = |name: &str| format!("{prefix}rope.scaling.{name}");
     let factor = file.number(&key("factor"))?.filter(|&factor| factor > 0.0).unwrap_or(1.0);
     // Llama 3's way is a tensor of divisors here.
@@ -132,7 +132,7 @@ fn stretch(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Re
             let got = format!("the shape {:?}", tensor.shape());
             return Err(Error::tensor(&file.path, "rope_freqs.weight", got, expected));
         }
-        return Ok(Stretch::LongRope {
+        return Ok(RopeScaling::LongRope {
             long: divisors.clone(),
             short: divisors,
             original_positions: positions,
@@ -140,19 +140,19 @@ fn stretch(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Re
         });
     }
     match file.text(&key("type"))? {
-        None | Some("none") => Ok(Stretch::None),
-        Some("linear") => Ok(Stretch::Linear { factor }),
+        None | Some("none") => Ok(RopeScaling::None),
+        Some("linear") => Ok(RopeScaling::Linear { factor }),
         Some("yarn") => {
             let original = file.count(&key("original_context_length"))?.filter(|&original| original > 0);
-            Ok(usual_yarn(factor, original.unwrap_or(positions)))
+            Ok(default_yarn(factor, original.unwrap_or(positions)))
         }
         Some(other) => Err(refused(file, &key("type"), format!("'{other}'"), "none, linear or yarn")),
     }
 }
 
 /// YaRN with the numbers of its paper.
-fn usual_yarn(factor: f64, original_positions: usize) -> Stretch {
-    Stretch::Yarn {
+fn default_yarn(factor: f64, original_positions: usize) -> RopeScaling {
+    RopeScaling::Yarn {
         factor,
         original_positions,
         beta_fast: 32.0,
@@ -190,22 +190,22 @@ pub(super) fn entries(config: &DecoderConfig) -> std::result::Result<Vec<(String
         ("rope.freq_base", number(rope.theta)),
         ("vocab_size", integer(config.vocabulary)),
     ];
-    match &rope.stretch {
-        Stretch::None | Stretch::Llama3 { .. } => {}
-        Stretch::LongRope { short, long, attention_factor, .. }
+    match &rope.scaling {
+        RopeScaling::None | RopeScaling::Llama3 { .. } => {}
+        RopeScaling::LongRope { short, long, attention_factor, .. }
             if short == long && *attention_factor == 1.0 => {}
-        Stretch::Linear { factor } => {
+        RopeScaling::Linear { factor } => {
             entries.push(("rope.scaling.type", Value::Text("linear".to_owned())));
             entries.push(("rope.scaling.factor", number(*factor)));
         }
-        yarn @ Stretch::Yarn { factor, original_positions, .. }
-            if *yarn == usual_yarn(*factor, *original_positions) =>
+        yarn @ RopeScaling::Yarn { factor, original_positions, .. }
+            if *yarn == default_yarn(*factor, *original_positions) =>
         {
             entries.push(("rope.scaling.type", Value::Text("yarn".to_owned())));
             entries.push(("rope.scaling.factor", number(*factor)));
             entries.push(("rope.scaling.original_context_length", integer(*original_positions)));
         }
-        other => return Err(format!("positions stretched by {other:?}")),
+        other => return Err(format!("RoPE scaling {other:?}")),
     }
     Ok(entries.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect())
 }

@@ -8,10 +8,10 @@ use gyrus_formats::{Format, Tensor};
 use gyrus_kernels::weights::quantize;
 
 use super::{config, interleaved, tensor_name, vocabulary};
-use crate::config::rope::to_neighbors;
+use crate::config::rope::interleaved_rows;
 use crate::config::{Parameter, Role};
 use crate::model::Parts;
-use crate::{DecoderConfig, Error, Result, Stretch};
+use crate::{DecoderConfig, Error, Result, RopeScaling};
 
 /// Writes a model to `path`, its matrices in `format`.
 ///
@@ -59,7 +59,8 @@ impl Stored<'_> {
         let mut floats = self.tensor.floats();
         if turned {
             let bias = self.tensor.shape().len() == 1;
-            floats = to_neighbors(&floats, config.head_width, if bias { 1 } else { self.tensor.columns() });
+            floats =
+                interleaved_rows(&floats, config.head_width, if bias { 1 } else { self.tensor.columns() });
         }
         // The format was chosen so that rows are whole blocks.
         quantize(self.format, &floats, self.tensor.columns()).unwrap_or_default()
@@ -110,12 +111,12 @@ fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
 /// What plain frequencies are divided by, where that is how positions are stretched.
 fn divisors(config: &DecoderConfig) -> Option<Vec<f32>> {
     let rope = config.ropes.first()?;
-    match &rope.stretch {
-        Stretch::Llama3 { .. } => {
+    match &rope.scaling {
+        RopeScaling::Llama3 { .. } => {
             let plain = crate::Rope::plain(rope.theta, rope.dimensions).inverse_frequencies(0);
             Some(plain.into_iter().zip(rope.inverse_frequencies(0)).map(|(plain, own)| plain / own).collect())
         }
-        Stretch::LongRope { short, .. } => Some(short.iter().map(|&divisor| divisor as f32).collect()),
+        RopeScaling::LongRope { short, .. } => Some(short.iter().map(|&divisor| divisor as f32).collect()),
         _ => None,
     }
 }
