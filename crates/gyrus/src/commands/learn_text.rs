@@ -8,8 +8,8 @@ use gyrus_language::training::{
     Corpus, TUNING_KIND, TextBegin, TextObserver, TextOutcome, TextProgress, TextRecord, TextSettings,
     TokenizerKind, learn_text,
 };
+use gyrus_report::{LanguageReport, grouped, render_language};
 use gyrus_tensor::device;
-use gyrus_train::report::{LanguageReport, grouped, render_language};
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
 use serde_json::json;
 

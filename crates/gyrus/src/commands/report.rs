@@ -2,7 +2,7 @@
 
 use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Frames, Targets, Task};
-use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
+use gyrus_report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
 use crate::failure::Failure;

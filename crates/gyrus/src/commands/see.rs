@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gyrus_language::see::{Candidate, Look, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
+use gyrus_report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
 use gyrus_tensor::with_threads;
-use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
 use gyrus_train::write_atomically;
 use serde_json::{Value, json};
 

@@ -15,8 +15,8 @@ use gyrus_nn::convert::{
 use gyrus_nn::neurobench::{NeuroBenchMetrics, neurobench_metrics};
 use gyrus_nn::workload::footprint;
 use gyrus_nn::{Network, SpikingSettings, State, from_safetensors, to_safetensors};
+use gyrus_report::Activity;
 use gyrus_tensor::{cpu, filled_tensor, with_threads};
-use gyrus_train::report::Activity;
 use gyrus_train::{
     Conversion, ExactRecord, Existing, OverTime, Results, RunFolder, RunRecord, RunStatus, Settings,
     TrainError, accounts, activity, agreement, calibrate, evaluate, evaluate_over_time, split_validation,

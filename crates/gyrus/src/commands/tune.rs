@@ -9,8 +9,8 @@ use gyrus_language::training::{
     write_model_folder,
 };
 use gyrus_language::{Adapter, DEFAULT_TARGETS, Parts};
+use gyrus_report::{LanguageReport, render_language};
 use gyrus_tensor::{device, with_threads};
-use gyrus_train::report::{LanguageReport, render_language};
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
 use serde_json::json;
 

@@ -14,11 +14,11 @@ use image::ImageEncoder as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::html::{escaped, is_direction_override, shortened};
-use super::{STYLE, begin_page_with, end_page, section};
+use crate::html::{escaped, is_direction_override, shortened};
+use crate::{STYLE, begin_page_with, end_page, section};
 
-const SCRIPT: &str = include_str!("look.js");
-const OWN_STYLE: &str = include_str!("look.css");
+const SCRIPT: &str = include_str!("inspection.js");
+const OWN_STYLE: &str = include_str!("inspection.css");
 /// Letters of a token that are shown.
 const LETTERS: usize = 40;
 /// Bits of surprise at which a token has the full colour.

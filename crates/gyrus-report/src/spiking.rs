@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::chart::{Line, LineChart, line_chart};
-use super::html::{compact, escaped, grouped, number, percent, percent_tick};
-use super::scale::Scale;
-use crate::{AfterSteps, Conversion, LayerActivity};
+use crate::chart::{Line, LineChart, line_chart};
+use crate::html::{compact, escaped, grouped, number, percent, percent_tick};
+use crate::scale::Scale;
+use gyrus_train::{AfterSteps, Conversion, LayerActivity};
 
 /// The most layers whose neurons are drawn; of more, those at equal distances.
 const LAYERS: usize = 8;
@@ -19,7 +19,7 @@ const AXIS: f64 = 34.0;
 const GAP: f64 = 18.0;
 
 /// The curves over the number of steps, and their table.
-pub(super) fn conversion(conversion: &Conversion) -> String {
+pub(crate) fn conversion(conversion: &Conversion) -> String {
     let after = &conversion.after;
     let constant = |value: f64| after.iter().map(|row| (row.steps as f64, value)).collect::<Vec<_>>();
     let over = |of: &dyn Fn(&AfterSteps) -> f64| -> Vec<(f64, f64)> {
@@ -35,7 +35,7 @@ pub(super) fn conversion(conversion: &Conversion) -> String {
     let shares = accuracy.iter().flat_map(|line| &line.points).map(|point| point.1);
     let scale = Scale::for_shares(shares);
     html.push_str(&chart("Test accuracy", accuracy, scale, percent_tick));
-    type Accounting = fn(&crate::energy::Energy) -> f64;
+    type Accounting = fn(&gyrus_train::energy::Energy) -> f64;
     let accountings: [(&str, Accounting); 2] = [
         ("Energy in nJ, operations only", |energy| energy.operations_pj),
         ("Energy in nJ, with memory traffic", |energy| energy.with_memory_pj),
@@ -139,7 +139,7 @@ fn table(conversion: &Conversion) -> String {
 }
 
 /// Spikes and potentials of each layer.
-pub(super) fn activity(layers: &[LayerActivity]) -> String {
+pub(crate) fn activity(layers: &[LayerActivity]) -> String {
     let count = layers.len().min(LAYERS);
     let shown = (0..count).map(|place| &layers[place * layers.len() / count]);
     let drawings: String = shown.map(layer).collect();

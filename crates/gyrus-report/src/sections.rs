@@ -7,11 +7,11 @@ use gyrus_blueprint::{Blueprint, Shapes};
 use gyrus_data::{Augment, Preprocessing, Task};
 use image::ImageEncoder as _;
 
-use super::chart::{Line, LineChart, line_chart, scatter};
-use super::html::{compact, duration, escaped, grouped, number, percent, percent_tick};
-use super::scale::Scale;
-use super::{Mistake, Picture, ReportData};
-use crate::{MetricsRow, RunRecord, SkippedFiles};
+use crate::chart::{Line, LineChart, line_chart, scatter};
+use crate::html::{compact, duration, escaped, grouped, number, percent, percent_tick};
+use crate::scale::Scale;
+use crate::{Mistake, Picture, ReportData};
+use gyrus_train::{MetricsRow, RunRecord, SkippedFiles};
 
 /// Rows of the list of skipped files.
 const SKIPPED_SHOWN: usize = 50;
@@ -20,7 +20,7 @@ const MISTAKES_SHOWN: usize = 48;
 /// Two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-pub(super) fn header(data: &ReportData<'_>) -> String {
+pub(crate) fn header(data: &ReportData<'_>) -> String {
     let record = data.record;
     let task = match &record.task {
         Task::Classification { classes } => format!("{} classes", grouped(classes.len() as u128)),
@@ -38,7 +38,7 @@ pub(super) fn header(data: &ReportData<'_>) -> String {
 }
 
 /// The result in large letters, and the numbers that put it in proportion.
-pub(super) fn headline(data: &ReportData<'_>) -> String {
+pub(crate) fn headline(data: &ReportData<'_>) -> String {
     let record = data.record;
     let test = record.results.as_ref().and_then(|results| results.test.as_ref());
     let (value, label, detail) = match (test, &record.task) {
@@ -103,7 +103,7 @@ fn wilson(share: f64, count: u64) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-pub(super) fn curves(data: &ReportData<'_>) -> String {
+pub(crate) fn curves(data: &ReportData<'_>) -> String {
     let rows = data.metrics;
     let chosen_epoch = data.record.results.as_ref().map(|results| f64::from(results.chosen_epoch));
     let series = |value: fn(&MetricsRow) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -157,7 +157,7 @@ pub(super) fn curves(data: &ReportData<'_>) -> String {
     format!("<div class=\"charts\">{drawn}{table}</div>")
 }
 
-pub(super) fn regression(points: &[(f32, f32)], target: &str) -> String {
+pub(crate) fn regression(points: &[(f32, f32)], target: &str) -> String {
     if points.is_empty() {
         return String::new();
     }
@@ -181,7 +181,7 @@ pub(super) fn regression(points: &[(f32, f32)], target: &str) -> String {
     )
 }
 
-pub(super) fn mistakes(mistakes: &[Mistake]) -> String {
+pub(crate) fn mistakes(mistakes: &[Mistake]) -> String {
     if mistakes.is_empty() {
         return String::new();
     }
@@ -230,7 +230,7 @@ fn data_uri(picture: &Picture) -> Option<String> {
     Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
 }
 
-pub(super) fn blueprint(blueprint: &Blueprint) -> String {
+pub(crate) fn blueprint(blueprint: &Blueprint) -> String {
     // A blueprint that exists has passed its checks; what it says otherwise is shown instead of a drawing.
     let (drawing, shapes) = match (gyrus_blueprint::svg(blueprint), blueprint.shapes()) {
         (Ok(drawing), Ok(shapes)) => (drawing, shapes),
@@ -265,7 +265,7 @@ pub(super) fn blueprint(blueprint: &Blueprint) -> String {
     html
 }
 
-pub(super) fn provenance(record: &RunRecord) -> String {
+pub(crate) fn provenance(record: &RunRecord) -> String {
     let settings = &record.settings;
     let data = &record.data;
     let input = match &record.preprocessing {
@@ -388,7 +388,7 @@ fn augmentation(augment: &Augment) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-pub(super) fn skipped(skipped: &SkippedFiles) -> String {
+pub(crate) fn skipped(skipped: &SkippedFiles) -> String {
     if skipped.count == 0 {
         return String::new();
     }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::chart::{Line, LineChart, line_chart};
-use super::html::escaped;
-use super::scale::Scale;
-use super::{begin_page, end_page, section};
-use crate::{MetricsRow, RunStatus};
+use crate::chart::{Line, LineChart, line_chart};
+use crate::html::escaped;
+use crate::scale::Scale;
+use crate::{begin_page, end_page, section};
+use gyrus_train::{MetricsRow, RunStatus};
 
 /// What the page of a language model shows.
 #[derive(Debug, Clone)]

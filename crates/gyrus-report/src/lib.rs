@@ -6,10 +6,10 @@
 mod chart;
 mod confusion;
 mod html;
+mod inspection;
 mod language;
-mod look;
-mod parts;
 mod scale;
+mod sections;
 mod spiking;
 
 use gyrus_blueprint::Blueprint;
@@ -17,13 +17,13 @@ use gyrus_data::Task;
 
 pub use confusion::Confusion;
 pub use html::grouped;
+pub use inspection::{LookLens, LookPattern, LookReport, LookToken, render_look};
 pub use language::{LanguageReport, render_language};
-pub use look::{LookLens, LookPattern, LookReport, LookToken, render_look};
 
-use crate::{LayerActivity, MetricsRow, RunRecord};
+use gyrus_train::{LayerActivity, MetricsRow, RunRecord};
 use html::escaped;
 
-const STYLE: &str = include_str!("report/style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// What a report shows.
 #[derive(Debug, Clone)]
@@ -87,8 +87,8 @@ pub fn render(data: &ReportData<'_>) -> String {
     let record = data.record;
     let title = format!("{} · {}", record.data.name, data.blueprint.name);
     let mut page = begin_page(&title);
-    page.push_str(&parts::header(data));
-    page.push_str(&parts::headline(data));
+    page.push_str(&sections::header(data));
+    page.push_str(&sections::headline(data));
     if let Some(conversion) = &record.conversion {
         section(
             &mut page,
@@ -106,7 +106,7 @@ pub fn render(data: &ReportData<'_>) -> String {
         Some(_) => "Fine-tuning",
         None => "Learning",
     };
-    section(&mut page, "curves", learning, &parts::curves(data));
+    section(&mut page, "curves", learning, &sections::curves(data));
     if let Some(confusion) = &data.confusion {
         section(&mut page, "confusion", "Which classes it confuses", &confusion::table(confusion));
     }
@@ -116,13 +116,13 @@ pub fn render(data: &ReportData<'_>) -> String {
             Task::Classification { .. } => ("", false),
         };
         if is_regression {
-            section(&mut page, "scatter", "Predicted against true", &parts::regression(points, target));
+            section(&mut page, "scatter", "Predicted against true", &sections::regression(points, target));
         }
     }
-    section(&mut page, "mistakes", "Worst mistakes", &parts::mistakes(&data.mistakes));
-    section(&mut page, "blueprint", "Blueprint", &parts::blueprint(data.blueprint));
-    section(&mut page, "provenance", "Settings and provenance", &parts::provenance(record));
-    section(&mut page, "skipped", "Files left out", &parts::skipped(&record.skipped));
+    section(&mut page, "mistakes", "Worst mistakes", &sections::mistakes(&data.mistakes));
+    section(&mut page, "blueprint", "Blueprint", &sections::blueprint(data.blueprint));
+    section(&mut page, "provenance", "Settings and provenance", &sections::provenance(record));
+    section(&mut page, "skipped", "Files left out", &sections::skipped(&record.skipped));
     end_page(page)
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
 use gyrus_data::{Dataset, Features, Skipped, Task, digits};
+use gyrus_report::{Activity, Confusion, Mistake, Picture, ReportData, render};
 use gyrus_train::energy::{Comparison, Energy};
-use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render};
 use gyrus_train::{
     AfterSteps, Agreement, Conversion, ExactRecord, LayerActivity, MetricsRow, PartMetrics, Results,
     RunRecord, RunStatus, Settings, Timings,

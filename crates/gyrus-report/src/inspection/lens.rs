@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::super::chart::{Line, LineChart, line_chart};
-use super::super::html::{escaped, percent};
-use super::super::scale::Scale;
 use super::{LookReport, share, visible};
+use crate::chart::{Line, LineChart, line_chart};
+use crate::html::{escaped, percent};
+use crate::scale::Scale;
 
-pub(super) fn lens(report: &LookReport<'_>) -> String {
+pub(crate) fn lens(report: &LookReport<'_>) -> String {
     let layers = report.layers_and_heads.0;
     let mut html = String::from(
         "<p class=\"intro\">The logit lens: the stream after each layer goes through the model's head as if it were the last. \
