@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::html::{escaped, number};
+use gyrus_blueprint::escaped;
+
+use crate::html::number;
 use crate::scale::Scale;
 
 const WIDTH: f64 = 440.0;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::html::{escaped, grouped, percent, shortened};
+use gyrus_blueprint::escaped;
+
+use crate::html::{grouped, percent, shortened};
 
 /// More classes than this do not fit on a page; the worst of them are shown.
 const MOST_CLASSES: usize = 30;

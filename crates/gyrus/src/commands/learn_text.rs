@@ -8,12 +8,13 @@ use gyrus_language::training::{
     Corpus, TUNING_KIND, TextBegin, TextObserver, TextOutcome, TextProgress, TextRecord, TextSettings,
     TokenizerKind, learn_text,
 };
-use gyrus_report::{LanguageReport, grouped, render_language};
+use gyrus_report::{LanguageReport, grouped};
 use gyrus_tensor::device;
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
 use serde_json::json;
 
 use super::learn::{Arguments, quoted};
+use super::page_data;
 use crate::failure::Failure;
 use crate::progress::Watcher;
 use crate::say::{note, say};
@@ -244,10 +245,10 @@ fn report(record: &TextRecord, metrics: &[MetricsRow]) -> String {
         TokenizerKind::Characters => "characters".to_owned(),
         TokenizerKind::BytePairs => format!("{} byte pairs", settings.vocabulary),
     };
-    render_language(&LanguageReport {
+    LanguageReport {
         name: &data.name,
         created: &record.created,
-        status: record.status,
+        status: record.status.name(),
         headline: (headline, "validation loss, nats a character"),
         detail: result.map_or_else(String::new, |results| {
             let choices = results.validation_loss_per_character.exp();
@@ -264,7 +265,7 @@ fn report(record: &TextRecord, metrics: &[MetricsRow]) -> String {
                 result.map_or_else(String::new, |r| format!("{} of {}", r.chosen_step, settings.steps)),
             ),
         ],
-        metrics,
+        curve: page_data::curve(metrics, |row| row.step as f64),
         sample: result.map_or("", |results| &results.sample),
         settings: vec![
             ("corpus", data.path.clone()),
@@ -279,7 +280,8 @@ fn report(record: &TextRecord, metrics: &[MetricsRow]) -> String {
             ("device", settings.device.clone()),
             ("Gyrus", record.gyrus_version.clone()),
         ],
-    })
+    }
+    .to_html()
 }
 
 fn conclude(arguments: &Arguments, record: &TextRecord, folder: &RunFolder) -> Result<(), Failure> {

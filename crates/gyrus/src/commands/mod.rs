@@ -7,6 +7,7 @@ mod fit;
 pub(crate) mod inspect;
 pub(crate) mod learn;
 mod learn_text;
+mod page_data;
 pub(crate) mod predict;
 mod predict_nir;
 pub(crate) mod quantize;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gyrus_language::see::{Candidate, Look, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
-use gyrus_report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
+use gyrus_report::{HeadPattern, InspectedToken, InspectionReport, LensCell, grouped};
 use gyrus_tensor::with_threads;
 use gyrus_train::write_atomically;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ fn summary(look: &Look) -> Result<(), Failure> {
     }
     let habits: Vec<String> = habits(look)
         .into_iter()
-        .map(|LookPattern { description, heads }| {
+        .map(|HeadPattern { description, heads }| {
             let heads: Vec<String> =
                 heads.iter().map(|(layer, head, score)| format!("{layer}.{head} ({score:.2})")).collect();
             format!("  {description:<40} {}", heads.join(", "))
@@ -176,13 +176,13 @@ fn after_the_text(predictions: &Predictions) -> Result<(), Failure> {
 }
 
 /// The patterns that some heads follow, and those that do it best.
-fn habits(look: &Look) -> Vec<LookPattern<'static>> {
+fn habits(look: &Look) -> Vec<HeadPattern<'static>> {
     let heads = look.observation.heads();
     let named = look.patterns.iter().map(|pattern| {
         let best = pattern.ranking().into_iter().take(HEADS);
         let best = best.map(|index| (index / heads, index % heads, pattern.scores[index]));
         let heads = best.filter(|(_, _, score)| *score >= HABIT).collect();
-        LookPattern { description: pattern.pattern.description(), heads }
+        HeadPattern { description: pattern.pattern.description(), heads }
     });
     named.filter(|pattern| !pattern.heads.is_empty()).collect()
 }
@@ -209,10 +209,10 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
         let text = |token| predictions.map_or("", |predictions| predictions.text(token));
         candidates.iter().map(|best| (text(best.token), best.probability)).collect()
     };
-    let lens = |predictions: &'a Predictions, place: usize| -> Vec<LookLens<'a>> {
+    let lens = |predictions: &'a Predictions, place: usize| -> Vec<LensCell<'a>> {
         let cells = predictions.lens.iter().map(|layer| &layer[place]);
         cells
-            .map(|cell| LookLens {
+            .map(|cell| LensCell {
                 top: pairs(&cell.top),
                 answer_probability: cell.answer_probability,
                 next_rank: cell.next_rank,
@@ -221,7 +221,7 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
     };
     let tokens = look.texts.iter().zip(&look.marks).enumerate().map(|(index, (text, is_mark))| {
         let place = predictions.map(|predictions| &predictions.places[index]);
-        LookToken {
+        InspectedToken {
             text,
             is_mark: *is_mark,
             surprise: place.and_then(|place| Some((place.surprisal_bits?, place.probability?, place.rank?))),
@@ -229,7 +229,7 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
             lens: predictions.map_or_else(Vec::new, |predictions| lens(predictions, index)),
         }
     });
-    render_look(&LookReport {
+    InspectionReport {
         name: &kind.name,
         kind: &format!("{} · {heads}", kind.family),
         headline,
@@ -243,7 +243,8 @@ fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
             ("model", arguments.model.display().to_string()),
             ("Gyrus", env!("CARGO_PKG_VERSION").to_owned()),
         ],
-    })
+    }
+    .to_html()
 }
 
 fn as_json(arguments: &Arguments, text: &str, look: &Look) -> Value {

@@ -28,7 +28,7 @@ use self::tuning::Tuning;
 use super::export_nir::NirFile;
 use super::fit::check_fit;
 use super::learn::{quoted, reload, threads};
-use super::report;
+use super::{page_data, report};
 use crate::failure::Failure;
 use crate::say::{note, say};
 
@@ -458,5 +458,6 @@ fn example<'a>(dataset: &'a Dataset, network: &Network) -> Result<Option<Activit
     let Some(label) = classes.first().and_then(|class| names.get(*class as usize)) else { return Ok(None) };
     let mut input = Vec::new();
     fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
-    Ok(Some(Activity { label, layers: activity(network, &input)? }))
+    let layers = activity(network, &input)?.into_iter().map(page_data::layer).collect();
+    Ok(Some(Activity { label, layers }))
 }

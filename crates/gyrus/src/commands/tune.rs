@@ -9,12 +9,13 @@ use gyrus_language::training::{
     write_model_folder,
 };
 use gyrus_language::{Adapter, DEFAULT_TARGETS, Parts};
-use gyrus_report::{LanguageReport, render_language};
+use gyrus_report::LanguageReport;
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
 use serde_json::json;
 
 use super::learn::{fraction, positive, quoted, threads};
+use super::page_data;
 use crate::failure::Failure;
 use crate::progress::Watcher;
 use crate::say::{note, say};
@@ -281,10 +282,10 @@ fn report(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
         }
         None => "none: all weights".to_owned(),
     };
-    render_language(&LanguageReport {
+    LanguageReport {
         name: &data.name,
         created: &record.created,
-        status: record.status,
+        status: record.status.name(),
         headline: (headline, "validation loss, nats a learnt token"),
         detail: loss.map_or_else(String::new, |loss| {
             let choices = loss.exp();
@@ -303,7 +304,7 @@ fn report(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
                 result.map_or_else(String::new, |r| format!("{} of {}", r.chosen_step, settings.steps)),
             ),
         ],
-        metrics,
+        curve: page_data::curve(metrics, |row| row.step as f64),
         sample: result.map_or("", |results| &results.sample),
         settings: vec![
             ("model", settings.base.clone()),
@@ -319,7 +320,8 @@ fn report(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
             ("device", settings.device.clone()),
             ("Gyrus", record.gyrus_version.clone()),
         ],
-    })
+    }
+    .to_html()
 }
 
 fn conclude(arguments: &Arguments, record: &TuneRecord, folder: &RunFolder) -> Result<(), Failure> {
