@@ -49,10 +49,22 @@ impl From<gyrus_blueprint::BlueprintError> for Failure {
 
 impl From<gyrus_language::Error> for Failure {
     fn from(error: gyrus_language::Error) -> Self {
+        Self::caller(error)
+    }
+}
+
+impl From<gyrus_language_train::Error> for Failure {
+    fn from(error: gyrus_language_train::Error) -> Self {
         match error {
-            gyrus_language::Error::Train(error) => (*error).into(),
+            gyrus_language_train::Error::Train(error) => (*error).into(),
             error => Self::caller(error),
         }
+    }
+}
+
+impl From<gyrus_files::Error> for Failure {
+    fn from(error: gyrus_files::Error) -> Self {
+        Self::caller(error)
     }
 }
 

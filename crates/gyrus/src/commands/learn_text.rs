@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use gyrus_language::training::{
+use gyrus_language_train::{
     Corpus, TUNING_KIND, TextBegin, TextObserver, TextOutcome, TextProgress, TextRecord, TextSettings,
     TokenizerKind, learn_text,
 };

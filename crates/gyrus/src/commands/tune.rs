@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use gyrus_language::training::{
+use gyrus_language::{Adapter, DEFAULT_TARGETS, Parts, write_model_folder};
+use gyrus_language_train::{
     AdapterSettings, Samples, TUNING_KIND, TextBegin, TuneOutcome, TuneRecord, TuneSettings, tune,
-    write_model_folder,
 };
-use gyrus_language::{Adapter, DEFAULT_TARGETS, Parts};
 use gyrus_report::LanguageReport;
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{Existing, MetricsRow, RunFolder, RunStatus};
