@@ -92,7 +92,7 @@ pub enum Plan {
         /// The blueprint's name.
         blueprint: String,
         /// Trained parameters.
-        parameters: usize,
+        parameters: u64,
     },
     /// A language model learns from a corpus.
     Corpus {
@@ -138,7 +138,9 @@ impl fmt::Display for Plan {
             Self::Tuning { data, examples, rank: Some(rank) } => {
                 write!(f, "{data}: {examples} examples; adapters of rank {rank}")
             }
-            Self::Tuning { data, examples, rank: None } => write!(f, "{data}: {examples} examples; all weights"),
+            Self::Tuning { data, examples, rank: None } => {
+                write!(f, "{data}: {examples} examples; all weights")
+            }
         }
     }
 }

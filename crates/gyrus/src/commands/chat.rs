@@ -85,9 +85,9 @@ fn read_line() -> Result<Option<String>, Failure> {
     let mut input = io::Read::take(io::stdin().lock(), MAXIMUM_LINE_BYTES);
     match input.read_line(&mut line).map_err(failed)? {
         0 => Ok(None),
-        read if read as u64 == MAXIMUM_LINE_BYTES => Err(Failure::Input(format!(
-            "a line on standard input is longer than {MAXIMUM_LINE_BYTES} bytes"
-        ))),
+        read if read as u64 == MAXIMUM_LINE_BYTES => {
+            Err(Failure::Input(format!("a line on standard input is longer than {MAXIMUM_LINE_BYTES} bytes")))
+        }
         _ => Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned())),
     }
 }

@@ -54,6 +54,13 @@ impl GenerationArguments {
 }
 
 /// One line on how long it took.
-pub(crate) fn speed(prompt_tokens: usize, prompt_seconds: f64, tokens: usize, tokens_per_second: f64) -> String {
-    format!("read {prompt_tokens} tokens in {prompt_seconds:.2} s; wrote {tokens} at {tokens_per_second:.1} tokens/s")
+pub(crate) fn speed(
+    prompt_tokens: usize,
+    prompt_seconds: f64,
+    tokens: usize,
+    tokens_per_second: f64,
+) -> String {
+    format!(
+        "read {prompt_tokens} tokens in {prompt_seconds:.2} s; wrote {tokens} at {tokens_per_second:.1} tokens/s"
+    )
 }

@@ -1,8 +1,8 @@
 //! `gyrus learn` on a corpus: options of a language model, and what is printed of one.
 
 use clap::Args;
-use gyrus::verbs::quoted;
 use gyrus::language::training::TokenizerKind;
+use gyrus::verbs::quoted;
 use gyrus::{LearnLanguage, LearnLanguageReport};
 
 use crate::exit::Failure;

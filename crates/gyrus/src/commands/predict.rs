@@ -59,12 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let NirArguments { steps, dt, integration, encoder } = &arguments.nir;
-    let nir = NirOptions {
-        steps: *steps,
-        dt_ms: *dt,
-        integration: integration.clone(),
-        encoder: encoder.clone(),
-    };
+    let nir =
+        NirOptions { steps: *steps, dt_ms: *dt, integration: integration.clone(), encoder: encoder.clone() };
     let predictor =
         Predict { nir, device: arguments.device.clone(), ..Predict::new(&arguments.run) }.open()?;
     predictor.warnings().iter().for_each(|warning| note(format_args!("note: {warning}")));

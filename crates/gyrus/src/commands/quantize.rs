@@ -41,9 +41,13 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { overwrite, threads, .. } = *arguments;
-    let report =
-        Quantize { format: arguments.to, overwrite, threads, ..Quantize::new(&arguments.model, &arguments.out) }
-            .run()?;
+    let report = Quantize {
+        format: arguments.to,
+        overwrite,
+        threads,
+        ..Quantize::new(&arguments.model, &arguments.out)
+    }
+    .run()?;
     if arguments.json {
         return say_json(&report);
     }

@@ -125,16 +125,18 @@ impl Embed {
     pub fn run(&self) -> Result<EmbedReport> {
         with_threads(self.threads, || {
             let mut embeddings = Vec::new();
-            let (encoder, lines, seconds) =
-                self.embed(&mut |_, vectors| {
-                    embeddings.extend_from_slice(vectors);
-                    true
-                })?;
+            let (encoder, lines, seconds) = self.embed(&mut |_, vectors| {
+                embeddings.extend_from_slice(vectors);
+                true
+            })?;
             let width = encoder.width();
             let closest = match &self.query {
                 Some(query) => {
                     let found = closest(&encoder.embed(&[query])?, &embeddings, self.top);
-                    let named = |(similarity, index): (f32, usize)| Closest { similarity, line: lines[index].clone() };
+                    let named = |(similarity, index): (f32, usize)| Closest {
+                        similarity,
+                        line: lines[index].clone(),
+                    };
                     Some(found.into_iter().map(named).collect())
                 }
                 None => None,
@@ -252,8 +254,8 @@ fn closest(query: &[f32], embeddings: &[f32], top: usize) -> Vec<(f32, usize)> {
 
 fn write(path: &Path, embeddings: &[f32], width: usize) -> Result<()> {
     let bytes: Vec<u8> = embeddings.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, vec![embeddings.len() / width, width], &bytes)
-        .map_err(Error::failed)?;
+    let view =
+        TensorView::new(Dtype::F32, vec![embeddings.len() / width, width], &bytes).map_err(Error::failed)?;
     let file = safetensors::serialize([("embeddings", view)], None).map_err(Error::failed)?;
     write_atomically(path, &file).map_err(Error::io("write", path))
 }

@@ -50,9 +50,9 @@ pub struct InspectedNetwork {
     /// From and to, by name.
     pub edges: Vec<[String; 2]>,
     /// Numbers that training changes by gradients.
-    pub trained_parameters: usize,
+    pub trained_parameters: u64,
     /// Numbers that training only collects, as batch normalization does.
-    pub stored_statistics: usize,
+    pub stored_statistics: u64,
     /// For one sample, or one step of it; what is beyond 64 bits is cut to them.
     pub multiply_accumulates: u64,
     /// The graph itself.
@@ -80,7 +80,7 @@ pub struct InspectedNode {
     #[serde(serialize_with = "serialized::map")]
     pub parameters: Vec<(String, InspectedParameter)>,
     /// For one sample.
-    pub multiply_accumulates: u128,
+    pub multiply_accumulates: u64,
 }
 
 /// A parameter of a node.
@@ -278,7 +278,8 @@ fn of_safetensors(path: &Path) -> Result<InspectedSafetensors> {
         tensors.insert(name, tensor);
     }
     // What was validated has as many bytes as its shape says, so the product fits.
-    let elements = |tensor: &InspectedTensor| tensor.shape.iter().map(|&extent| extent as u64).product::<u64>();
+    let elements =
+        |tensor: &InspectedTensor| tensor.shape.iter().map(|&extent| extent as u64).product::<u64>();
     Ok(InspectedSafetensors {
         format: "safetensors",
         path: path.to_owned(),

@@ -36,12 +36,12 @@ pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use model::{open_model, resolve_model};
 pub use predict::{
-    Answer, NirOptions, Predict, PredictReport, Prediction, PredictingNetwork, Predictor, ranking,
+    Answer, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor, ranking,
 };
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
-pub use see::{ExpectedToken, Expectation, Habit, LensLayer, See, SeeReport, SeenToken};
+pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
 pub use serve::{Serve, Serving, ServingMemory};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};

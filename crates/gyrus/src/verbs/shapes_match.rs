@@ -8,10 +8,7 @@ use crate::{Error, Result};
 
 /// The shape of what a network gets of one example, as blueprints write it: `[channels, height, width]` or `[columns]`; in
 /// time, of one step of it.
-pub(crate) fn input_shape(
-    preprocessing: &Preprocessing,
-    spiking: Option<&SpikingSettings>,
-) -> Result<Shape> {
+pub(crate) fn input_shape(preprocessing: &Preprocessing, spiking: Option<&SpikingSettings>) -> Result<Shape> {
     let shape = match preprocessing {
         Preprocessing::Image { height, width, channels, .. } => vec![*channels, *height, *width],
         table @ Preprocessing::Table { .. } => table.shape(),

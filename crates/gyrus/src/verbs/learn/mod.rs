@@ -14,7 +14,8 @@ use gyrus_data::{Augment, Dataset, Preprocessing};
 use gyrus_nn::{SpikingSettings, spiking_form};
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{
-    Begin, Existing, Outcome, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs, split_validation,
+    Begin, Existing, Outcome, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
+    split_validation,
 };
 
 use super::learn_language::LearnLanguage;
@@ -188,8 +189,7 @@ impl Learn {
             target: self.target.as_deref(),
             image_size: self.image_size,
         };
-        let frames =
-            |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
+        let frames = |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
         let (dataset, path) = source.load(&frames)?;
         // The run may be resumed from elsewhere.
         let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
@@ -262,8 +262,7 @@ impl Learn {
     }
 
     fn augmentation(&self, preprocessing: &Preprocessing, usual: &str) -> Result<Augment> {
-        let augment: Augment =
-            self.augment.as_deref().unwrap_or(usual).parse().map_err(Error::request)?;
+        let augment: Augment = self.augment.as_deref().unwrap_or(usual).parse().map_err(Error::request)?;
         match preprocessing {
             Preprocessing::Image { height, width, .. } => Ok(augment.scaled_to(*height.min(width))),
             Preprocessing::Table { .. } => Ok(augment),

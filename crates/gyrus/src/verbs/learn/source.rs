@@ -8,10 +8,7 @@ use gyrus_train::RunRecord;
 use crate::{Error, Result};
 
 /// The data that a run learnt from, from where it was read or from `directory`, and the file or folder it was read from.
-pub(crate) fn reload(
-    record: &RunRecord,
-    directory: Option<&Path>,
-) -> Result<(Dataset, Option<PathBuf>)> {
+pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Dataset, Option<PathBuf>)> {
     let (size, events) = match &record.preprocessing {
         Preprocessing::Image { height, .. } => (Some(*height), None),
         Preprocessing::Table { .. } => (None, None),

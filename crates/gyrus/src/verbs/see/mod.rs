@@ -191,11 +191,12 @@ impl See {
     fn report(&self, look: Look) -> SeeReport {
         let seen = &look.observation;
         let predictions = look.predictions.as_ref();
-        let tokens = look.tokens.iter().zip(&look.texts).enumerate().map(|(place, (&token, text))| SeenToken {
-            token,
-            text: text.clone(),
-            expectation: predictions.map(|predictions| expectation(predictions, place)),
-        });
+        let tokens =
+            look.tokens.iter().zip(&look.texts).enumerate().map(|(place, (&token, text))| SeenToken {
+                token,
+                text: text.clone(),
+                expectation: predictions.map(|predictions| expectation(predictions, place)),
+            });
         let rows = |scores: &[f64]| scores.chunks(seen.heads()).map(<[f64]>::to_vec).collect();
         let patterns = look.patterns.iter();
         SeeReport {

@@ -132,7 +132,8 @@ impl Spike {
             check_folder(file)?;
         }
         let dense = open(self)?;
-        let levels = self.levels.unwrap_or(if self.exact { Self::EXACT_LEVELS } else { Self::LEVELS }) as usize;
+        let levels =
+            self.levels.unwrap_or(if self.exact { Self::EXACT_LEVELS } else { Self::LEVELS }) as usize;
         let mut blueprint = quantized_form(&dense.blueprint, levels)?;
         if self.nir.is_some() {
             let maxima = blueprint;
@@ -158,7 +159,8 @@ impl Spike {
         let converted = (&spiking.blueprint, &mut spiking.state);
         tuning.through_time((self, &dense), converted, &spiking.settings, (epochs, &folder), observer)?;
         let device = cpu();
-        let network = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
+        let network =
+            Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
 
         let judging = Instant::now();
         let test = &dense.dataset.test;
@@ -190,7 +192,8 @@ impl Spike {
         let record = leave(&dense, tuning, &spiking, &network, conversion, &folder, (start, judging))?;
         let (mut nir, mut nir_warnings) = (None, None);
         if let Some(file) = &self.nir {
-            let written = NirFile::new((&spiking.blueprint, &spiking.state), &spiking.settings, preprocessing)?;
+            let written =
+                NirFile::new((&spiking.blueprint, &spiking.state), &spiking.settings, preprocessing)?;
             written.write(file)?;
             (nir, nir_warnings) = (Some(file.clone()), Some(written.warnings));
         }
@@ -315,8 +318,7 @@ fn leave(
     folder.write_model(&to_safetensors(&spiking.state, &Default::default())?)?;
     record.status = RunStatus::Finished;
     let activity = example(dataset, network)?;
-    folder
-        .finish(&record, &report::render(dataset, &spiking.blueprint, &record, &folder, &test, activity)?)?;
+    folder.finish(&record, &render(dataset, &spiking.blueprint, &record, &folder, &test, activity)?)?;
     Ok(record)
 }
 

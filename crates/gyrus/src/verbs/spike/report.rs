@@ -126,8 +126,10 @@ impl SpikeReport {
         folder: &RunFolder,
         (test_examples, neurons, steps): (u64, u64, usize),
     ) -> Result<Self> {
-        let conversion =
-            record.conversion.as_ref().ok_or_else(|| Error::failed("the run does not say where it came from"))?;
+        let conversion = record
+            .conversion
+            .as_ref()
+            .ok_or_else(|| Error::failed("the run does not say where it came from"))?;
         Ok(Self {
             run: folder.path().to_owned(),
             from,
