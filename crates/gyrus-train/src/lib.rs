@@ -7,7 +7,6 @@
 
 mod activity;
 mod agreement;
-mod atomic;
 mod calibrate;
 mod conversion;
 pub mod energy;
@@ -24,11 +23,11 @@ mod schedule;
 
 pub use activity::{LayerActivity, activity};
 pub use agreement::{Agreement, agreement};
-pub use atomic::{fill_atomically, write_atomically};
 pub use calibrate::calibrate;
 pub use conversion::{AfterSteps, Conversion, ExactRecord, accounts};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate};
+pub use gyrus_files::{fill_atomically, write_atomically};
 pub use learn::{
     Begin, Observer, Outcome, Progress, check, learn, loss_operation, outputs, split_validation,
 };

@@ -56,9 +56,18 @@ pub enum Error {
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(#[from] gyrus_train::TrainError),
+    /// From `gyrus-files`.
+    #[error(transparent)]
+    Files(#[from] gyrus_files::Error),
+    /// From `gyrus-formats`.
+    #[error(transparent)]
+    Formats(#[from] gyrus_formats::Error),
     /// From `gyrus-language`.
     #[error(transparent)]
     Language(#[from] gyrus_language::Error),
+    /// From `gyrus-language-train`.
+    #[error(transparent)]
+    LanguageTrain(#[from] gyrus_language_train::Error),
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
@@ -95,14 +104,20 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Request(_) | Self::Blueprint(_) => Fault::Caller,
+            Self::Request(_) | Self::Blueprint(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
             Self::Interrupted { .. } => Fault::Interruption,
             Self::Data(error) => of_data(error),
             Self::Device(error) => of_device(error),
             Self::Network(_) => Fault::Caller,
             Self::Train(error) => of_training(error),
+            Self::Formats(error) => of_formats(error),
             Self::Language(error) => of_language(error),
+            Self::LanguageTrain(error) => match error {
+                gyrus_language_train::Error::Train(error) => of_training(error),
+                gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
             Self::Serve(error) => match error {
                 gyrus_serve::Error::Model(error) => of_language(error),
                 gyrus_serve::Error::System(_) => Fault::Failure,
@@ -137,9 +152,16 @@ fn of_training(error: &gyrus_train::TrainError) -> Fault {
     }
 }
 
+fn of_formats(error: &gyrus_formats::Error) -> Fault {
+    match error {
+        gyrus_formats::Error::Write { .. } => Fault::Failure,
+        _ => Fault::Caller,
+    }
+}
+
 fn of_language(error: &gyrus_language::Error) -> Fault {
     match error {
-        gyrus_language::Error::Train(error) => of_training(error),
+        gyrus_language::Error::Formats(error) => of_formats(error),
         _ => Fault::Caller,
     }
 }

@@ -1,7 +1,7 @@
 //! `gyrus learn` on a corpus: options of a language model, and what is printed of one.
 
 use clap::Args;
-use gyrus::language::training::TokenizerKind;
+use gyrus::language_train::TokenizerKind;
 use gyrus::verbs::quoted;
 use gyrus::{LearnLanguage, LearnLanguageReport};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::Quantize;
-use gyrus::language::Format;
+use gyrus::formats::Format;
 
 use super::values::threads;
 use crate::exit::Failure;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use gyrus::language::see::Predictions;
+use gyrus::language::inspection::Predictions;
 use gyrus::verbs::Habit;
 use gyrus::{See, SeeReport};
 

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_language::{Format, Parts, gguf};
+use gyrus_formats::Format;
+use gyrus_language::{Parts, gguf};
 use gyrus_tensor::with_threads;
 use serde::{Serialize, Serializer};
 

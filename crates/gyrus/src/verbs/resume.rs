@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use gyrus_language::training::TUNING_KIND;
+use gyrus_language_train::TUNING_KIND;
 use gyrus_train::RunFolder;
 
 use super::learn::LearnReport;

@@ -1,6 +1,6 @@
 //! The observer of a verb as the observer of a training loop.
 
-use gyrus_language::training::{TextObserver, TextProgress};
+use gyrus_language_train::{TextObserver, TextProgress};
 use gyrus_train::{MetricsRow, Progress};
 
 use crate::observer::{Observer, Step};

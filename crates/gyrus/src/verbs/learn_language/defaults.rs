@@ -1,6 +1,6 @@
 //! Language models for corpora of different sizes.
 
-use gyrus_language::training::{Corpus, TokenizerKind};
+use gyrus_language_train::{Corpus, TokenizerKind};
 
 /// Up to so many bytes a corpus is learned character by character, where nothing else is said.
 const CHARACTERS_UP_TO: usize = 4 << 20;

@@ -6,7 +6,7 @@ mod page;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gyrus_language::training::{
+use gyrus_language_train::{
     Corpus, TextBegin, TextOutcome, TextRecord, TextSettings, TokenizerKind, learn_text,
 };
 use gyrus_tensor::{device, with_threads};

@@ -1,6 +1,6 @@
 //! The page of a language model that learned from a corpus.
 
-use gyrus_language::training::{TextRecord, TokenizerKind};
+use gyrus_language_train::{TextRecord, TokenizerKind};
 use gyrus_train::MetricsRow;
 use gyrus_train::report::{LanguageReport, grouped, render_language};
 

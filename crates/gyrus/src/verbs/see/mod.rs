@@ -4,7 +4,7 @@ mod page;
 
 use std::path::{Path, PathBuf};
 
-use gyrus_language::see::{Candidate, LensCell, Look, Predictions};
+use gyrus_language::inspection::{Candidate, LensCell, Look, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
 use gyrus_tensor::with_threads;
 use gyrus_train::write_atomically;

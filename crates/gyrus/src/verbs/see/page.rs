@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gyrus_language::see::{Candidate, Look, Predictions};
+use gyrus_language::inspection::{Candidate, Look, Predictions};
 use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
 
 use super::{Habit, Kind, habits};

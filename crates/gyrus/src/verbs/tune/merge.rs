@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use gyrus_language::training::write_model_folder;
-use gyrus_language::{Adapter, Parts};
+use gyrus_language::{Adapter, Parts, write_model_folder};
 use gyrus_tensor::with_threads;
 use serde::Serialize;
 

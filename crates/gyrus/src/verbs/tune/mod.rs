@@ -6,10 +6,10 @@ mod page;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gyrus_language::training::{
+use gyrus_language::{DEFAULT_TARGETS, Parts};
+use gyrus_language_train::{
     AdapterSettings, Samples, TextBegin, TuneOutcome, TuneRecord, TuneSettings, tune,
 };
-use gyrus_language::{DEFAULT_TARGETS, Parts};
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{Existing, RunFolder, RunStatus};
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! The page of a language model that was tuned.
 
-use gyrus_language::training::TuneRecord;
+use gyrus_language_train::TuneRecord;
 use gyrus_train::MetricsRow;
 use gyrus_train::report::{LanguageReport, render_language};
 
