@@ -5,11 +5,12 @@ use gyrus_data::{Dataset, Features, Frames, Targets, Task};
 use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
-use crate::failure::Failure;
+use crate::Result;
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
 
+/// The page.
 pub(crate) fn render(
     dataset: &Dataset,
     blueprint: &Blueprint,
@@ -17,7 +18,7 @@ pub(crate) fn render(
     folder: &RunFolder,
     test: &Evaluation,
     activity: Option<Activity<'_>>,
-) -> Result<String, Failure> {
+) -> Result<String> {
     let metrics = folder.read_metrics()?;
     let mut data = ReportData {
         record,
