@@ -4,19 +4,19 @@ use gyrus_data::{Dataset, Preprocessing, Task};
 
 /// How to learn a kind of data, where the caller says nothing else.
 #[derive(Clone, Debug)]
-pub(crate) struct Recipe {
-    pub(crate) blueprint: &'static str,
-    pub(crate) epochs: u32,
-    pub(crate) batch_size: usize,
-    pub(crate) learning_rate: f64,
-    pub(crate) optimizer: &'static str,
-    pub(crate) schedule: &'static str,
-    pub(crate) augment: &'static str,
-    pub(crate) weight_decay: f64,
-    pub(crate) label_smoothing: f64,
+pub(super) struct Defaults {
+    pub(super) blueprint: &'static str,
+    pub(super) epochs: u32,
+    pub(super) batch_size: usize,
+    pub(super) learning_rate: f64,
+    pub(super) optimizer: &'static str,
+    pub(super) schedule: &'static str,
+    pub(super) augment: &'static str,
+    pub(super) weight_decay: f64,
+    pub(super) label_smoothing: f64,
 }
 
-const DIGITS: Recipe = Recipe {
+const DIGITS: Defaults = Defaults {
     blueprint: "digits-cnn",
     epochs: 40,
     batch_size: 32,
@@ -28,7 +28,7 @@ const DIGITS: Recipe = Recipe {
     label_smoothing: 0.05,
 };
 
-const MNIST: Recipe = Recipe {
+const MNIST: Defaults = Defaults {
     blueprint: "mnist-cnn",
     epochs: 10,
     batch_size: 64,
@@ -40,7 +40,7 @@ const MNIST: Recipe = Recipe {
     label_smoothing: 0.0,
 };
 
-const CIFAR: Recipe = Recipe {
+const CIFAR: Defaults = Defaults {
     blueprint: "resnet20",
     epochs: 30,
     batch_size: 64,
@@ -52,7 +52,7 @@ const CIFAR: Recipe = Recipe {
     label_smoothing: 0.0,
 };
 
-const TABLE: Recipe = Recipe {
+const TABLE: Defaults = Defaults {
     blueprint: "table-mlp",
     epochs: 60,
     batch_size: 32,
@@ -64,9 +64,9 @@ const TABLE: Recipe = Recipe {
     label_smoothing: 0.0,
 };
 
-impl Recipe {
-    /// The recipe for a data set: by its name where it is a known one, else by its kind and size.
-    pub(crate) fn for_dataset(dataset: &Dataset) -> Self {
+impl Defaults {
+    /// The defaults for a data set: by its name where it is a known one, else by its kind and size.
+    pub(super) fn for_dataset(dataset: &Dataset) -> Self {
         match (dataset.name.as_str(), &dataset.preprocessing) {
             ("digits", _) => DIGITS,
             ("mnist", _) => MNIST,

@@ -1,71 +1,62 @@
-//! `gyrus predict net.nir`: what a NIR network says of pictures.
+//! What the network of a NIR file answers for pictures.
 //!
 //! The network's Input decides how a picture is brought to size: `[channels, height, width]` with 1 or 3 channels, or
 //! `[n]` with n a square for a grey one. Pixels are numbers from 0 to 1 (a network that learned from standardised pixels
 //! brings the standardisation as a node). They enter as a current that is the same at each step, or as spikes. The answer
 //! is the number of spikes of each output, or its mean potential where the last node does not fire.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
 use gyrus_blueprint::{Blueprint, Discretization, Integration, NirNetwork, Node, NodeKind, load_nir};
 use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings, floats};
 use gyrus_tensor::{device, filled_tensor};
-use serde_json::{Value, json};
 
-use super::predict;
-use crate::failure::Failure;
-use crate::say::{note, say};
-
-/// Steps for which a picture is shown.
-const STEPS: u32 = 32;
+use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
+use crate::verbs::names::unknown;
+use crate::{Error, Result};
 
 /// What a NIR file leaves open.
-#[derive(Args)]
-pub(crate) struct NirArguments {
-    /// Of a NIR network: steps for which a picture is shown [default: 32]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    steps: Option<u32>,
-    /// Of a NIR network: length of a step in milliseconds [default: what the file says]
-    #[arg(long, value_name = "MS")]
-    dt: Option<f64>,
-    /// Of a NIR network: exact | euler [default: what the file says, or euler]
-    #[arg(long)]
-    integration: Option<String>,
-    /// Of a NIR network: how pixels become currents or spikes: direct | rate | latency [default: direct]
-    #[arg(long)]
-    encoder: Option<String>,
+#[derive(Clone, Debug, Default)]
+pub struct NirOptions {
+    /// Steps for which a picture is shown: [`NirOptions::STEPS`] if nothing is said.
+    pub steps: Option<u32>,
+    /// Length of a step in milliseconds, if not what the file says.
+    pub dt_ms: Option<f64>,
+    /// exact | euler, if not what the file says, or euler.
+    pub integration: Option<String>,
+    /// How pixels become currents or spikes: direct (if nothing is said) | rate | latency.
+    pub encoder: Option<String>,
 }
 
-impl NirArguments {
-    /// The first of these options that was given.
-    pub(crate) fn given(&self) -> Option<&'static str> {
+impl NirOptions {
+    /// Steps for which a picture is shown where nothing else is said.
+    pub const STEPS: u32 = 32;
+
+    /// The first of these options that was given, as the program calls it.
+    pub(super) fn given(&self) -> Option<&'static str> {
         let given = [
             ("--steps", self.steps.is_some()),
-            ("--dt", self.dt.is_some()),
+            ("--dt", self.dt_ms.is_some()),
             ("--integration", self.integration.is_some()),
             ("--encoder", self.encoder.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
-    fn settings(&self, network: &NirNetwork, file: &Path) -> Result<SpikingSettings, Failure> {
-        let unknown = |what: &str, got: &str, known: &str| {
-            Failure::Caller(format!("there is no {what} `{got}`; expected {known}"))
-        };
+    fn settings(&self, network: &NirNetwork, file: &Path) -> Result<SpikingSettings> {
         let integration = match self.integration.as_deref() {
             None => network.time.map_or(Integration::Euler, |time| time.integration),
             Some("exact") => Integration::Exact,
             Some("euler") => Integration::Euler,
             Some(other) => return Err(unknown("integration", other, "exact or euler")),
         };
-        let dt_ms = match self.dt.or(network.time.map(|time| time.dt_ms)) {
+        let dt_ms = match self.dt_ms.or(network.time.map(|time| time.dt_ms)) {
             Some(dt_ms) => dt_ms,
             None => match timed(network) {
                 None => 1.0,
                 Some(node) => {
-                    return Err(Failure::Caller(format!(
+                    return Err(Error::Request(format!(
                         "{}: node `{node}` depends on the time step, but the file does not say it; give it \
                          in milliseconds as in --dt 1 (Norse's default) or --dt 0.1 (snnTorch's)",
                         file.display()
@@ -82,47 +73,51 @@ impl NirArguments {
         };
         let readout = if fires(&network.blueprint) { Readout::Counts } else { Readout::Membrane };
         let time = Discretization { dt_ms, integration };
-        let steps = self.steps.unwrap_or(STEPS) as usize;
+        let steps = self.steps.unwrap_or(Self::STEPS) as usize;
         let settings = SpikingSettings { steps, time, encoder, readout, ..SpikingSettings::default() };
         settings.check()?;
         Ok(settings)
     }
 }
 
-pub(crate) fn run(arguments: &predict::Arguments) -> Result<(), Failure> {
-    let file = &arguments.run;
-    let nir = load_nir(file)?;
-    for warning in &nir.warnings {
-        note(format_args!("note: {warning}"));
+/// A NIR network that is open.
+pub(super) struct NirPredictor {
+    file: PathBuf,
+    settings: SpikingSettings,
+    preprocessing: Preprocessing,
+    network: Network,
+    warnings: Vec<String>,
+}
+
+impl NirPredictor {
+    pub(super) fn open(verb: &Predict) -> Result<Self> {
+        let file = &verb.network;
+        let nir = load_nir(file)?;
+        let settings = verb.nir.settings(&nir, file)?;
+        let nir = nir.with_step(settings.time)?;
+        let preprocessing = pixels(&nir.blueprint, file)?;
+        let device = device(&verb.device)?;
+        let network = Network::with_state(&nir.blueprint, Some(&settings), &nir.parameters, &device)?;
+        Ok(Self { file: file.clone(), settings, preprocessing, network, warnings: nir.warnings })
     }
-    let settings = arguments.nir.settings(&nir, file)?;
-    let nir = nir.with_step(settings.time)?;
-    let preprocessing = pixels(&nir.blueprint, file)?;
-    let network =
-        Network::with_state(&nir.blueprint, Some(&settings), &nir.parameters, &device(&arguments.device)?)?;
-    let mut all = Vec::new();
-    for picture in &arguments.files {
-        let pixels = preprocessing.normalise(&preprocessing.decode_file(picture)?);
+
+    pub(super) fn network(&self) -> PredictingNetwork {
+        let SpikingSettings { steps, time, readout, .. } = self.settings;
+        PredictingNetwork::Nir { network: self.file.clone(), steps, time, readout }
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    pub(super) fn predict(&self, picture: &Path) -> Result<Prediction> {
+        let pixels = self.preprocessing.normalise(&self.preprocessing.decode_file(picture)?);
         let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
-        let (each_step, _) = network.observe(x)?;
-        let outputs = read_out(&floats(each_step), &settings);
-        if arguments.json {
-            all.push(json!({"file": picture, "class": ranked(&outputs).first(), "outputs": outputs}));
-        } else {
-            say(format!("{}: {}", picture.display(), as_text(&outputs, settings.readout, arguments.top)))?;
-        }
+        let (each_step, _) = self.network.observe(x)?;
+        let outputs = read_out(&floats(each_step), &self.settings);
+        let answer = Answer::Outputs { class: ranking(&outputs).first().copied(), outputs };
+        Ok(Prediction { file: picture.to_owned(), row: None, answer })
     }
-    if arguments.json {
-        let object: Value = json!({
-            "network": file,
-            "steps": settings.steps,
-            "time": settings.time,
-            "readout": settings.readout,
-            "predictions": all,
-        });
-        say(object)?;
-    }
-    Ok(())
 }
 
 /// One number for each output, of those at each step.
@@ -137,23 +132,8 @@ fn read_out(each_step: &[f32], settings: &SpikingSettings) -> Vec<f32> {
     sums
 }
 
-/// Classes by falling answer; of equal ones the first wins.
-fn ranked(outputs: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..outputs.len()).collect();
-    order.sort_by(|&a, &b| outputs[b].total_cmp(&outputs[a]).then(a.cmp(&b)));
-    order
-}
-
-fn as_text(outputs: &[f32], readout: Readout, top: usize) -> String {
-    let shown = ranked(outputs).into_iter().take(top.max(1)).map(|class| match readout {
-        Readout::Membrane => format!("class {class} ({:.3})", outputs[class]),
-        _ => format!("class {class} ({} spikes)", outputs[class]),
-    });
-    shown.collect::<Vec<_>>().join("   ")
-}
-
 /// How a picture becomes the network's input.
-fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing, Failure> {
+fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
     let shape = blueprint.nodes().iter().find_map(|node| match &node.kind {
         NodeKind::Input { shape } => Some(shape),
         _ => None,
@@ -163,7 +143,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing, Failure> 
         [channels @ (1 | 3), height, width] => (channels, height, width),
         [elements] if elements.isqrt().pow(2) == elements => (1, elements.isqrt(), elements.isqrt()),
         _ => {
-            return Err(Failure::Caller(format!(
+            return Err(Error::Request(format!(
                 "{}: the network takes {extents:?}, to which no picture can be brought; expected [channels, height, width] \
                  with 1 or 3 channels, or [n] with n a square",
                 file.display()

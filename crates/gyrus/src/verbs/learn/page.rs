@@ -5,12 +5,13 @@ use gyrus_data::{Dataset, Features, Frames, Targets, Task};
 use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
-use super::page_data;
-use crate::failure::Failure;
+use crate::Result;
+use crate::verbs::page_data;
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
 
+/// The page.
 pub(crate) fn render(
     dataset: &Dataset,
     blueprint: &Blueprint,
@@ -18,7 +19,7 @@ pub(crate) fn render(
     folder: &RunFolder,
     test: &Evaluation,
     activity: Option<Activity<'_>>,
-) -> Result<String, Failure> {
+) -> Result<String> {
     let metrics = folder.read_metrics()?;
     let mut page = NetworkReport {
         name: &record.data.name,

@@ -1,80 +1,90 @@
-//! What the command line says of time: `learn --spiking` and its options.
+//! How a network that learns lives in time.
 
-use clap::Args;
 use gyrus_blueprint::{Discretization, Integration};
 use gyrus_data::{EventOptions, Preprocessing};
 use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 
-use crate::failure::Failure;
+use crate::Result;
+use crate::verbs::names::unknown;
 
 /// Within which nearly all standardised numbers of a table lie.
 const USUAL_RANGE: (f32, f32) = (-2.5, 2.5);
 
 /// Options of a network that lives in time.
-#[derive(Args)]
-pub(crate) struct TimeArguments {
-    /// Train a spiking network, through time; ReLUs of a dense blueprint become leaky integrate-and-fire neurons
-    #[arg(long)]
-    pub(crate) spiking: bool,
-    /// Steps for which each example is shown, or frames that a recording is cut into [default: 4; 10 for recordings of
-    /// event cameras, 100 for a cochlea's]
-    #[arg(long, requires = "spiking", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    steps: Option<u32>,
-    /// Length of a step in milliseconds
-    #[arg(long, default_value_t = 1.0, requires = "spiking", value_name = "MS")]
-    dt: f64,
-    /// Membrane time constant of the neurons that ReLUs become, in milliseconds
-    #[arg(long, default_value_t = 2.0, requires = "spiking", value_name = "MS")]
-    pub(crate) tau: f64,
-    /// How equations are integrated: exact | euler
-    #[arg(long, default_value = "exact", requires = "spiking")]
-    integration: String,
-    /// How numbers become currents or spikes: direct | rate | latency | population; for recordings of events: spikes |
-    /// counts [default: direct, or spikes]
-    #[arg(long, requires = "spiking")]
-    encoder: Option<String>,
-    /// Neurons that stand for each number in the population code
-    #[arg(long, default_value_t = 8, requires = "spiking", value_name = "NEURONS", value_parser = clap::value_parser!(u32).range(3..=1024))]
-    population: u32,
-    /// What the answer is: membrane | counts | first-spike
-    #[arg(long, default_value = "membrane", requires = "spiking")]
-    readout: String,
-    /// Derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in atan:2
-    #[arg(long, default_value = "atan", requires = "spiking")]
-    surrogate: String,
-    /// Gradients flow through resets as well
-    #[arg(long, requires = "spiking")]
-    attach_reset: bool,
-    /// Truncate back-propagation through time to this many steps
-    #[arg(long, requires = "spiking", value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
-    truncate: Option<u32>,
+#[derive(Clone, Debug)]
+pub struct SpikingOptions {
+    /// Steps for which each example is shown, or frames that a recording is cut into; if nothing is said,
+    /// [`SpikingOptions::STEPS`], 10 for recordings of event cameras and 100 for a cochlea's.
+    pub steps: Option<u32>,
+    /// Length of a step in milliseconds.
+    pub dt_ms: f64,
+    /// Membrane time constant of the neurons that ReLUs become, in milliseconds.
+    pub tau_ms: f64,
+    /// How equations are integrated: exact | euler.
+    pub integration: String,
+    /// How numbers become currents or spikes: direct (if nothing is said) | rate | latency | population; for recordings of
+    /// events: spikes (if nothing is said) | counts.
+    pub encoder: Option<String>,
+    /// Neurons that stand for each number in the population code.
+    pub population: u32,
+    /// What the answer is: membrane | counts | first-spike.
+    pub readout: String,
+    /// Derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in
+    /// `atan:2`.
+    pub surrogate: String,
+    /// Gradients flow through resets as well.
+    pub attach_reset: bool,
+    /// Truncate back-propagation through time to this many steps.
+    pub truncate: Option<u32>,
 }
 
-fn unknown(what: &str, got: &str, known: &str) -> Failure {
-    Failure::Caller(format!("there is no {what} `{got}`; expected {known}"))
-}
-
-impl TimeArguments {
-    /// How recordings of events become frames, if the network shall spike; `steps` is what is usual for them and `side` the
-    /// longer side of a frame in pixels.
-    pub(crate) fn events(&self, steps: usize, side: Option<usize>) -> Result<Option<EventOptions>, Failure> {
-        if !self.spiking {
-            return Ok(None);
+impl Default for SpikingOptions {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            dt_ms: Self::DT_MS,
+            tau_ms: Self::TAU_MS,
+            integration: Self::INTEGRATION.to_owned(),
+            encoder: None,
+            population: Self::POPULATION,
+            readout: Self::READOUT.to_owned(),
+            surrogate: Self::SURROGATE.to_owned(),
+            attach_reset: false,
+            truncate: None,
         }
+    }
+}
+
+impl SpikingOptions {
+    /// Steps for which an example is shown that does not come in time.
+    pub const STEPS: usize = 4;
+    /// Default of [`Self::dt_ms`].
+    pub const DT_MS: f64 = 1.0;
+    /// Default of [`Self::tau_ms`].
+    pub const TAU_MS: f64 = 2.0;
+    /// Default of [`Self::integration`].
+    pub const INTEGRATION: &str = "exact";
+    /// Default of [`Self::population`].
+    pub const POPULATION: u32 = 8;
+    /// Default of [`Self::readout`].
+    pub const READOUT: &str = "membrane";
+    /// Default of [`Self::surrogate`].
+    pub const SURROGATE: &str = "atan";
+
+    /// How recordings of events become frames; `steps` is what is usual for them and `side` the longer side of a frame in
+    /// pixels.
+    pub(super) fn events(&self, steps: usize, side: Option<usize>) -> Result<EventOptions> {
         let binary = match self.encoder.as_deref() {
             None | Some("spikes") => true,
             Some("counts") => false,
             Some(other) => return Err(unknown("encoder for events", other, "spikes or counts")),
         };
         let steps = self.steps.map_or(steps, |steps| steps as usize);
-        Ok(Some(EventOptions { steps, binary, side }))
+        Ok(EventOptions { steps, binary, side })
     }
 
-    /// The settings for data of this kind, if the network shall spike.
-    pub(crate) fn settings(&self, preprocessing: &Preprocessing) -> Result<Option<SpikingSettings>, Failure> {
-        if !self.spiking {
-            return Ok(None);
-        }
+    /// The settings for data of this kind.
+    pub(super) fn settings(&self, preprocessing: &Preprocessing) -> Result<SpikingSettings> {
         let intensity = || match preprocessing {
             Preprocessing::Image { mean, deviation, .. } => {
                 Intensity::Pixels { mean: mean.clone(), deviation: deviation.clone() }
@@ -105,7 +115,7 @@ impl TimeArguments {
                     }
                     other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
                 };
-                (encoder, self.steps.map_or(4, |steps| steps as usize))
+                (encoder, self.steps.map_or(Self::STEPS, |steps| steps as usize))
             }
         };
         let readout = match self.readout.as_str() {
@@ -121,14 +131,14 @@ impl TimeArguments {
         };
         let settings = SpikingSettings {
             steps,
-            time: Discretization { dt_ms: self.dt, integration },
+            time: Discretization { dt_ms: self.dt_ms, integration },
             encoder,
             readout,
             surrogate: self.surrogate.clone(),
             detach_reset: !self.attach_reset,
             truncate: self.truncate.map(|steps| steps as usize),
         };
-        settings.check().map_err(Failure::caller)?;
-        Ok(Some(settings))
+        settings.check()?;
+        Ok(settings)
     }
 }

@@ -13,10 +13,11 @@ use gyrus_train::{
     Begin, Existing, MetricsRow, Outcome, RunFolder, RunRecord, Settings, check, learn, split_validation,
 };
 
-use super::{Arguments, Dense};
-use crate::commands::learn::quoted;
-use crate::failure::Failure;
-use crate::progress::Watcher;
+use super::{Dense, Spike};
+use crate::observer::Observer;
+use crate::verbs::quoted::quoted;
+use crate::verbs::watch::Watched;
+use crate::{Error, Result};
 
 /// The learning rate of fine-tuning, as a share of that of the training.
 const LEARNING_RATE: f64 = 0.2;
@@ -43,12 +44,12 @@ impl Tuning {
     /// Trains on with quantised activations.
     pub(super) fn quantized(
         &mut self,
-        (arguments, dense): (&Arguments, &Dense),
+        (verb, dense): (&Spike, &Dense),
         (blueprint, state): (&Blueprint, &mut State),
-        epochs: u32,
-        folder: &RunFolder,
-    ) -> Result<(), Failure> {
-        self.seconds = self.part((arguments, dense), (blueprint, state), None, epochs, folder)?;
+        (epochs, folder): (u32, &RunFolder),
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.seconds = self.part((verb, dense), (blueprint, state), None, (epochs, folder), observer)?;
         self.epochs = epochs;
         Ok(())
     }
@@ -56,16 +57,16 @@ impl Tuning {
     /// Trains on through time: a third of the epochs over 8 steps, the others over 4.
     pub(super) fn through_time(
         &mut self,
-        (arguments, dense): (&Arguments, &Dense),
+        (verb, dense): (&Spike, &Dense),
         (blueprint, state): (&Blueprint, &mut State),
         settings: &SpikingSettings,
-        epochs: u32,
-        folder: &RunFolder,
-    ) -> Result<(), Failure> {
+        (epochs, folder): (u32, &RunFolder),
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         for (steps, epochs) in [(MANY_STEPS, epochs / 3), (FEW_STEPS, epochs - epochs / 3)] {
             let settings = SpikingSettings { steps, ..settings.clone() };
             self.time_seconds +=
-                self.part((arguments, dense), (blueprint, state), Some(settings), epochs, folder)?;
+                self.part((verb, dense), (blueprint, state), Some(settings), (epochs, folder), observer)?;
             self.time_epochs += epochs;
         }
         Ok(())
@@ -74,23 +75,23 @@ impl Tuning {
     /// Trains on as an ordinary run in the folder of the spiking one; gives the seconds that it took.
     fn part(
         &mut self,
-        (arguments, dense): (&Arguments, &Dense),
+        (verb, dense): (&Spike, &Dense),
         (blueprint, state): (&Blueprint, &mut State),
         spiking: Option<SpikingSettings>,
-        epochs: u32,
-        folder: &RunFolder,
-    ) -> Result<f64, Failure> {
+        (epochs, folder): (u32, &RunFolder),
+        observer: &mut dyn Observer,
+    ) -> Result<f64> {
         if epochs == 0 {
             return Ok(0.0);
         }
         let dataset = &dense.dataset;
         let validation = split_validation(&dataset.train).1.len();
         let settings = Settings {
-            seed: arguments.seed,
+            seed: verb.seed,
             epochs,
             learning_rate: dense.record.settings.learning_rate * LEARNING_RATE,
             schedule: "cosine".into(),
-            threads: arguments.threads,
+            threads: verb.threads,
             device: "cpu".into(),
             spiking,
             ..dense.record.settings.clone()
@@ -102,9 +103,9 @@ impl Tuning {
         let folder = RunFolder::create(folder.path(), Existing::Replace)?;
         folder.write_record(&record)?;
         folder.write_blueprint(blueprint)?;
-        let mut watcher = Watcher::new();
-        let outcome = learn(dataset, blueprint, record, &folder, &cpu(), Begin::State(state), &mut watcher);
-        watcher.finish();
+        let begin = Begin::State(state);
+        let outcome = learn(dataset, blueprint, record, &folder, &cpu(), begin, &mut Watched(observer));
+        observer.trained();
         match outcome? {
             Outcome::Interrupted { step, steps } => {
                 let place = quoted(folder.path());
@@ -112,10 +113,13 @@ impl Tuning {
                     true => "which leaves a spiking run".to_owned(),
                     false => format!("then gyrus spike {place}"),
                 };
-                Err(Failure::Interrupted(format!(
-                    "stopped after step {step} of {steps} of the fine-tuning, everything is saved; go on with: gyrus \
-                     learn --resume {place}, {then}"
-                )))
+                Err(Error::Interrupted {
+                    run: folder.path().to_owned(),
+                    step,
+                    steps,
+                    part: " of the fine-tuning",
+                    next: format!("gyrus learn --resume {place}, {then}"),
+                })
             }
             Outcome::Finished { record, .. } => {
                 *state = from_safetensors(&folder.read_model()?)?.0;

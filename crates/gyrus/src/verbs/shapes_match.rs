@@ -4,14 +4,11 @@ use gyrus_blueprint::{Blueprint, NodeKind, Shape};
 use gyrus_data::{Preprocessing, Task};
 use gyrus_nn::SpikingSettings;
 
-use crate::failure::Failure;
+use crate::{Error, Result};
 
 /// The shape of what a network gets of one example, as blueprints write it: `[channels, height, width]` or `[columns]`; in
 /// time, of one step of it.
-pub(crate) fn input_shape(
-    preprocessing: &Preprocessing,
-    spiking: Option<&SpikingSettings>,
-) -> Result<Shape, Failure> {
+pub(crate) fn input_shape(preprocessing: &Preprocessing, spiking: Option<&SpikingSettings>) -> Result<Shape> {
     let shape = match preprocessing {
         Preprocessing::Image { height, width, channels, .. } => vec![*channels, *height, *width],
         table @ Preprocessing::Table { .. } => table.shape(),
@@ -25,7 +22,7 @@ pub(crate) fn input_shape(
         Some(settings) => settings.encoder.input_shape(&shape),
         None => Some(shape),
     };
-    let too_large = || Failure::Caller("the encoder makes more of an example than can be counted".into());
+    let too_large = || Error::request("the encoder makes more of an example than can be counted");
     coded.map(Shape).ok_or_else(too_large)
 }
 
@@ -36,7 +33,7 @@ pub(crate) fn check_fit(
     (preprocessing, spiking): (&Preprocessing, Option<&SpikingSettings>),
     task: &Task,
     data: &str,
-) -> Result<(), Failure> {
+) -> Result<()> {
     let shapes = blueprint.shapes()?;
     let find = |wanted: fn(&NodeKind) -> bool| {
         let node = blueprint.nodes().iter().position(|node| wanted(&node.kind));
@@ -51,7 +48,7 @@ pub(crate) fn check_fit(
     let needed = input_shape(preprocessing, spiking)?;
     for (what, got, needed) in [("takes", input, needed), ("gives", output, Shape(vec![outputs]))] {
         if got != needed {
-            return Err(Failure::Caller(format!(
+            return Err(Error::Request(format!(
                 "{file}: the blueprint {what} {got}, but {data} needs {needed}"
             )));
         }
