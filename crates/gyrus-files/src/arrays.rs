@@ -1,49 +1,71 @@
-//! The numbers of a network by name, in memory and as a safetensors file.
+//! Named arrays of 32-bit floats, such as the parameters of a network, in memory and as a safetensors file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, SafeTensors, View, serialize};
 
 use crate::{Error, Result};
 
-/// One stored array, row-major.
+/// A row-major array.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateTensor {
-    /// As PyTorch shapes it.
+    /// Its shape, as in PyTorch.
     pub shape: Vec<usize>,
-    /// As many as the shape says.
+    /// As many values as the shape has elements.
     pub values: Vec<f32>,
 }
 
-/// Arrays by name: `<node>.<parameter>` in a network.
+/// Arrays by name; in a network, names are `<node>.<parameter>`.
 pub type State = BTreeMap<String, StateTensor>;
 
-/// Writes tensors as a safetensors file with `metadata`. Equal input gives equal bytes.
+/// An array to be written; its bytes are made only when needed.
+struct Written<'a>(&'a StateTensor);
+
+impl View for Written<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(&self.0.values[..])
+    }
+}
+
+/// The bytes of a safetensors file with these arrays and `metadata`. Equal input gives equal bytes.
 ///
 /// # Errors
-/// If a shape and its values disagree.
+/// [`Error::Safetensors`] if a shape does not match the number of values.
 pub fn to_safetensors(state: &State, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
-    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = state
-        .iter()
-        .map(|(name, tensor)| {
-            (name, &tensor.shape, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        })
-        .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(refused)?;
-    // A map of one order only would be needed for equal bytes; with several keys the metadata goes in as one.
+    let count = |shape: &[usize]| shape.iter().try_fold(1usize, |all, &extent| all.checked_mul(extent));
+    let wrong = state.iter().find(|(_, tensor)| count(&tensor.shape) != Some(tensor.values.len()));
+    if let Some((name, StateTensor { shape, values })) = wrong {
+        let reason = format!("`{name}` has {} values for the shape {shape:?}", values.len());
+        return Err(Error::Safetensors { reason });
+    }
+    let views = state.iter().map(|(name, tensor)| (name, Written(tensor)));
+    // The writer sorts tensors, not metadata: with one key at most, equal input gives equal bytes.
     let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
     serialize(views, (!metadata.is_empty()).then_some(metadata)).map_err(refused)
 }
 
-/// Reads a safetensors file of F32 tensors, and its metadata.
+fn refused(error: SafeTensorError) -> Error {
+    Error::Safetensors { reason: error.to_string() }
+}
+
+/// Reads the arrays and the metadata from the bytes of a safetensors file of F32 tensors.
 ///
 /// # Errors
-/// If the file is malformed or holds other number types.
+/// [`Error::Safetensors`] if the file is malformed, [`Error::TensorType`] if it holds other number types.
 pub fn from_safetensors(bytes: &[u8]) -> Result<(State, BTreeMap<String, String>)> {
     let refused = |error: safetensors::SafeTensorError| Error::Safetensors { reason: error.to_string() };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;

@@ -1,8 +1,8 @@
-//! Replacing a file so that a reader, or the next start after a crash, finds the old content or the new one,
-//! never a part.
+//! Atomic file replacement: a reader, or a restart after a crash, finds either the old content or the new, never part of
+//! it.
 //!
-//! The bytes go to a temporary file beside the target, are flushed to the disk, and the temporary file is renamed
-//! over the target; a last flush of the directory makes the rename itself survive a power cut.
+//! The bytes go to a temporary file beside the target and are flushed to disk, then the temporary file is renamed over the
+//! target. Flushing the directory makes the rename itself survive a power cut.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,21 +11,21 @@ use std::path::Path;
 const TEMPORARY_PREFIX: &str = ".gyrus-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Writes `bytes` to the file at `path`, new or replaced as a whole, and returns once they are on the disk.
+/// Writes `bytes` to the file at `path`, creating or replacing it atomically, and returns once they are on disk.
 ///
-/// A new file gets the usual permissions of the process (its umask).
+/// A new file gets the default permissions of the process (its umask).
 ///
 /// # Errors
-/// Whatever the operating system refuses. The old file is then untouched and no temporary file is left; only a
-/// process that is killed leaves one behind.
+/// Whatever the operating system refuses. The old file is then unchanged and the temporary file is removed; only a killed
+/// process leaves one behind.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
     fill_atomically(path, |file| file.write_all(bytes))
 }
 
-/// [`write_atomically`] of what `fill` writes, for files that are too large to be in memory as well.
+/// [`write_atomically`] for files too large to hold in memory: `fill` writes the content.
 ///
 /// # Errors
-/// As there.
+/// As [`write_atomically`].
 pub fn fill_atomically(
     path: impl AsRef<Path>,
     fill: impl FnOnce(&mut fs::File) -> io::Result<()>,
@@ -38,7 +38,7 @@ pub fn fill_atomically(
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
-    // A temporary file is private unless asked otherwise; what is renamed over the target should not be.
+    // Temporary files are private by default; the final file should not be.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.tempfile_in(directory)?;
@@ -51,7 +51,7 @@ pub fn fill_atomically(
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match fs::File::open(directory)?.sync_all() {
-        // Some network file systems cannot flush a directory; the file is in its place all the same.
+        // Some network file systems cannot flush a directory; the file has been renamed anyway.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
@@ -64,13 +64,13 @@ fn sync_directory(_directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a file name is that of a temporary file of [`write_atomically`].
+/// Whether a file name belongs to a temporary file of [`write_atomically`].
 #[must_use]
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY_PREFIX) && name.ends_with(TEMPORARY_SUFFIX)
 }
 
-/// Removes what killed writers left in a directory.
+/// Removes the temporary files that killed writers left in a directory.
 ///
 /// # Errors
 /// Whatever the operating system refuses.

@@ -1,6 +1,6 @@
-//! Bytes as text: two lower-case hexadecimal digits each, as fingerprints are written.
+//! Bytes as lowercase hexadecimal digits, for fingerprints.
 
-/// Bytes in hexadecimal.
+/// Two lowercase hexadecimal digits for each byte.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,6 +1,7 @@
-//! Files: replaced as a whole or not at all, and arrays of numbers by name.
+//! Files: atomic replacement, bounded reads, and named arrays as safetensors.
 //!
-//! [`write_atomically`] replaces a file so that a crash at any instant leaves the old content or the new one.
+//! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
+//! [`read_bounded`] reads a file up to a size limit.
 //! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
 //! safetensors file and back. This crate depends on nothing else of Gyrus.
 //!
@@ -22,8 +23,10 @@ mod arrays;
 mod atomic;
 mod error;
 mod hexadecimal;
+mod read;
 
 pub use arrays::{State, StateTensor, from_safetensors, to_safetensors};
 pub use atomic::{fill_atomically, is_temporary, remove_temporaries, write_atomically};
 pub use error::{Error, Result};
 pub use hexadecimal::hexadecimal;
+pub use read::read_bounded;

@@ -3,18 +3,21 @@
 //! Where a corpus is many documents, each begins with the token that ends texts; within a window they are texts of their
 //! own, which do not see each other, and each predicts its own end.
 
+use std::sync::Arc;
+
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::decoder::Shared;
+/// Shared so that no copy of a batch is made for each operation.
+pub(crate) type Shared<T> = Arc<[T]>;
 
 /// Tokens to learn from at once.
 #[derive(Clone, Debug)]
 pub struct TextBatch {
     /// One after the other, those of all texts.
     pub tokens: Shared<u32>,
-    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learnt.
+    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learned.
     pub targets: Shared<u32>,
     /// The place after the last token of each text.
     pub ends: Shared<usize>,
@@ -33,7 +36,7 @@ impl TextBatch {
         self.tokens.is_empty()
     }
 
-    /// Tokens whose successor is learnt.
+    /// Tokens whose successor is learned.
     #[must_use]
     pub fn counted(&self) -> usize {
         self.targets.iter().filter(|&&target| target != IGNORED).count()

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gyrus_language::{ADAPTER_PREFIX, Activation, Checkpoint, DecoderConfig, Format, Parameter, Role};
+use gyrus_formats::{Checkpoint, Format};
+use gyrus_language::{ADAPTER_PREFIX, DecoderConfig, Parameter, Role};
 use gyrus_tensor::{Device, FeedForwardActivation, StoredLinear, StoredMatrix, Tensor, TensorData};
 
-use crate::decoder::Fused;
+use crate::fused::{Fused, turned};
 use crate::network::{Network, Norm, Product, Table, TrainedLayer, Vector, rotations};
-use crate::{Error, Lora, Result, decoder};
+use crate::random::uniform;
+use crate::{Error, Lora, Result};
 
 /// Where the numbers come from.
 pub(crate) enum Source<'a> {
@@ -47,7 +49,7 @@ pub(crate) fn build(
     };
     let layers = (0..config.layers.len()).map(|layer| builder.layer(layer)).collect::<Result<_>>()?;
     let final_normalization = builder.norm(Role::FinalNormalization, None)?;
-    let final_normalization = final_normalization.ok_or_else(|| refused("no last normalisation"))?;
+    let final_normalization = final_normalization.ok_or_else(|| refused("no last normalization"))?;
     let head = if config.tied { None } else { Some(builder.table(Role::Head)?) };
     let embedding_scale = match &embedding {
         // What a model was trained with: the factor was a number of the weights' own format.
@@ -61,7 +63,7 @@ pub(crate) fn build(
     };
     let Builder { source, parameters, .. } = builder;
     if let Source::Frozen { checkpoint, lora, .. } = source {
-        checkpoint.finish(config)?;
+        config.check_all_taken(&checkpoint)?;
         if parameters.is_empty() {
             let expected = "the ends of some names of products, such as q_proj";
             return Err(Error::request("targets", lora.targets.join(","), expected));
@@ -87,9 +89,9 @@ impl Builder<'_, '_> {
         let place = self.places.get(&parameter.name).copied().unwrap_or_default();
         let values = match &mut self.source {
             Source::Trained(values) => values(place, parameter)?,
-            Source::Frozen { checkpoint, .. } => checkpoint.take(parameter)?.floats(),
+            Source::Frozen { checkpoint, .. } => parameter.take_from(checkpoint)?.floats(),
         };
-        Ok(decoder::turned(parameter, values))
+        Ok(turned(parameter, values))
     }
 
     /// Adds a parameter of these tensors, and gives its place.
@@ -132,7 +134,7 @@ impl Builder<'_, '_> {
         match &mut self.source {
             Source::Trained(_) => Ok(Table::Trained(self.train(vec![parameter])?)),
             Source::Frozen { checkpoint, .. } => {
-                let tensor = checkpoint.take(&parameter)?;
+                let tensor = parameter.take_from(checkpoint)?;
                 Ok(Table::Frozen(stored(&tensor)?, tensor))
             }
         }
@@ -164,13 +166,10 @@ impl Builder<'_, '_> {
             let Source::Frozen { checkpoint, lora, .. } = &mut self.source else {
                 return Err(refused("a mixture of sources"));
             };
-            let tensor = checkpoint.take(weight)?;
+            let tensor = weight.take_from(checkpoint)?;
             let tensor = if weight.transposed {
                 let (outputs, inputs) = weight.outputs_and_inputs();
-                gyrus_language::Tensor::of_floats(
-                    vec![outputs, inputs],
-                    decoder::turned(weight, tensor.floats()),
-                )
+                gyrus_formats::Tensor::of_floats(vec![outputs, inputs], turned(weight, tensor.floats()))
             } else {
                 tensor
             };
@@ -200,8 +199,7 @@ impl Builder<'_, '_> {
             parts.push(parameter(weight, "lora_A", vec![rank, inputs]));
             let place = self.places.get(&weight.name).copied().unwrap_or_default();
             let bound = 1.0 / (inputs as f32).sqrt();
-            numbers
-                .extend(decoder::uniform(seed, place as u64, rank * inputs).map(|u| (2.0 * u - 1.0) * bound));
+            numbers.extend(uniform(seed, place as u64, rank * inputs).map(|u| (2.0 * u - 1.0) * bound));
         }
         for weight in adapted {
             let outputs = weight.outputs_and_inputs().0;
@@ -236,20 +234,7 @@ impl Builder<'_, '_> {
     }
 }
 
-impl Lora {
-    /// Whether a weight gets an adapter.
-    fn adapts(&self, weight: &Parameter) -> bool {
-        let name = weight.module();
-        let ends = |target: &String| name == target || name.ends_with(&format!(".{target}"));
-        weight.can_be_adapted() && self.targets.iter().any(ends)
-    }
-
-    fn scale(&self) -> f32 {
-        (self.alpha / self.rank as f64) as f32
-    }
-}
-
-fn stored(tensor: &gyrus_language::Tensor) -> Result<StoredMatrix> {
+fn stored(tensor: &gyrus_formats::Tensor) -> Result<StoredMatrix> {
     StoredMatrix::new(tensor.format(), tensor.rows(), tensor.columns(), Arc::new(tensor.storage()))
         .map_err(|error| Error::mismatch(Path::new("weights"), error.to_string(), "a matrix"))
 }
@@ -271,9 +256,5 @@ fn check(config: &DecoderConfig) -> Result<FeedForwardActivation> {
     if config.layers.iter().any(|layer| layer.rope.is_some_and(|rope| rope >= config.ropes.len())) {
         return Err(refused("a way of rotating that is missing"));
     }
-    Ok(match config.activation {
-        Activation::Silu => FeedForwardActivation::Silu,
-        Activation::Gelu => FeedForwardActivation::Gelu,
-        Activation::GeluTanh => FeedForwardActivation::GeluTanh,
-    })
+    Ok(config.activation.into())
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
 use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
 
 /// The most bytes of text that are read: they and their tokens stay in memory.
 pub(crate) const MAXIMUM_BYTES: u64 = 4 << 30;
@@ -35,8 +36,8 @@ impl Corpus {
     /// Reads a corpus. The `.txt` files of a folder are its texts, in the order of their names.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Io`], [`gyrus_language::Error::Format`] for bytes that are no UTF-8, [`gyrus_language::Error::Field`] for a line that holds no text, and
-    /// [`gyrus_language::Error::Mismatch`] for a corpus that is empty or too large.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are no UTF-8, [`gyrus_formats::Error::Field`] for a line that holds no text, and
+    /// [`gyrus_formats::Error::Mismatch`] for a corpus that is empty or too large.
     pub fn read(path: &Path) -> Result<Self> {
         let documents = if path.is_dir() {
             let entries = std::fs::read_dir(path).map_err(|source| Error::io(path, source))?;

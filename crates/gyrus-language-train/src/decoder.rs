@@ -8,64 +8,25 @@
 //! `width * 5 + queries * 2 + keys * 2 + feed_forward * 3` floats of each token and layer for the gradients.
 //! [`TrainableDecoder::recompute_layers`] keeps `width` of them instead and computes each layer twice.
 
-use std::sync::Arc;
-
 use gyrus_files::{State, StateTensor};
+use gyrus_formats::Checkpoint;
 use gyrus_language::{
-    ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Family, Parameter, Role,
+    ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DecoderConfig, Family, Parameter, Role,
 };
 use gyrus_nn::floats;
 use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::build::{Source, build};
-use crate::network::{Network, Pass, mixed};
-use crate::{Error, Result, TextBatch};
+use crate::fused::{Fused, turned, turned_back};
+use crate::network::{Network, Pass};
+use crate::random::{mixed, normal};
+use crate::{Error, Lora, Result, TextBatch};
 
 /// Standard deviation of fresh weights.
 const DEVIATION: f32 = 0.02;
 
 /// The most numbers that are trained: with gradients and moments, 32 GiB.
 const MAXIMUM_PARAMETERS: usize = 1 << 31;
-
-/// A parameter of one or more tensors that lie one after the other.
-#[derive(Debug)]
-pub(crate) struct Fused {
-    /// The tensors, in order.
-    pub(crate) parts: Vec<Parameter>,
-    /// All numbers.
-    pub(crate) value: Tensor<1>,
-}
-
-impl Fused {
-    /// The name of the first tensor.
-    pub(crate) fn name(&self) -> &str {
-        &self.parts[0].name
-    }
-
-    pub(crate) fn elements(&self) -> usize {
-        self.parts.iter().map(|part| part.shape.iter().product::<usize>()).sum()
-    }
-
-    /// Whether weight decay applies: to matrices only.
-    pub(crate) fn decays(&self) -> bool {
-        self.parts[0].shape.len() > 1
-    }
-}
-
-/// Low-rank adapters to be trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lora {
-    /// Rows of `A` and columns of `B`.
-    pub rank: usize,
-    /// The adapter's product is scaled by `alpha / rank`.
-    pub alpha: f64,
-    /// The products that are adapted, by the end of their names, such as `q_proj`.
-    pub targets: Vec<String>,
-    /// Share of the adapter's inputs that are dropped in training.
-    pub dropout: f32,
-}
 
 /// A decoder with parameters that can be trained.
 #[derive(Debug)]
@@ -80,7 +41,7 @@ pub struct TrainableDecoder {
 
 impl TrainableDecoder {
     /// A decoder with fresh weights: normal with a deviation of 0.02, those that add to the stream smaller by
-    /// the root of their number (Radford et al. 2019), normalisations one.
+    /// the root of their number (Radford et al. 2019), normalizations one.
     ///
     /// # Errors
     /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here.
@@ -116,7 +77,7 @@ impl TrainableDecoder {
     /// A decoder with the weights of a model, all of which are trained, on texts of at most `positions` tokens.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_language::Error::Tensor`] for a tensor that is missing or has
+    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_formats::Error::Tensor`] for a tensor that is missing or has
     /// another shape.
     pub fn with_checkpoint(
         config: DecoderConfig,
@@ -124,7 +85,9 @@ impl TrainableDecoder {
         positions: usize,
         device: &Device,
     ) -> Result<Self> {
-        Self::trained(config, positions, device, |_, parameter| Ok(checkpoint.take(parameter)?.floats()))
+        Self::trained(config, positions, device, |_, parameter| {
+            Ok(parameter.take_from(&mut checkpoint)?.floats())
+        })
     }
 
     /// A model that stays as it is, with fresh adapters that are trained on texts of at most `positions` tokens.
@@ -325,8 +288,7 @@ impl TrainableDecoder {
     fn recomputed(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
         let values: Vec<Tensor<1>> =
             self.parameters.iter().map(|parameter| parameter.value.clone()).collect();
-        let plain =
-            Pass { parameters: &values, gradients: false, stretched: pass.stretched.clone(), ..*pass };
+        let plain = Pass { parameters: &values, gradients: false, scaled: pass.scaled.clone(), ..*pass };
         let mut streams = vec![plain.begin()];
         for index in 0..self.network.layers.len() {
             let last = streams[index].clone();
@@ -400,51 +362,3 @@ fn found<'a>(state: &'a State, parameter: &Parameter) -> Result<&'a [f32]> {
     })?;
     Ok(&found.values)
 }
-
-/// A tensor of a file as it is used, `[outputs, inputs]`.
-pub(crate) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
-    match (parameter.transposed, &parameter.shape[..]) {
-        (true, &[inputs, outputs]) => transposed(&values, inputs, outputs),
-        _ => values,
-    }
-}
-
-/// The inverse of [`turned`].
-fn turned_back(parameter: &Parameter, values: &[f32]) -> Vec<f32> {
-    match (parameter.transposed, &parameter.shape[..]) {
-        (true, &[inputs, outputs]) => transposed(values, outputs, inputs),
-        _ => values.to_vec(),
-    }
-}
-
-/// `[rows, columns]` as `[columns, rows]`.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
-}
-
-/// Uniform numbers from 0 to below 1, a function of (seed, index).
-pub(crate) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&index.to_le_bytes());
-    key[16] = 2;
-    let mut random = ChaCha8Rng::from_seed(key);
-    (0..count).map(move |_| (random.next_u32() >> 8) as f32 / (1 << 24) as f32)
-}
-
-/// Standard normal numbers by Box and Muller, a function of (seed, index).
-fn normal(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&index.to_le_bytes());
-    let mut random = ChaCha8Rng::from_seed(key);
-    (0..count).map(move |_| {
-        let mut unit = || (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-        // 1 - unit() lies in (0, 1], so that the logarithm is finite.
-        let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
-        radius * (std::f32::consts::TAU * unit()).cos()
-    })
-}
-
-/// Shared so that no copy of a batch is made for each operation.
-pub(crate) type Shared<T> = Arc<[T]>;

@@ -1,8 +1,9 @@
-//! The one error type of this crate: what is wrong with a model or with what is learnt from, and what goes wrong around a
+//! The one error type of this crate: what is wrong with a model or with what is learned from, and what goes wrong around a
 //! training.
 
 use std::path::Path;
 
+use gyrus_formats::Error as FormatsError;
 use gyrus_language::Error as LanguageError;
 
 /// What can go wrong while a language model is trained.
@@ -28,7 +29,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        LanguageError::Io { path: path.to_owned(), source }.into()
+        LanguageError::from(FormatsError::io(path, source)).into()
     }
 
     pub(crate) fn format(
@@ -37,8 +38,7 @@ impl Error {
         got: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        let (path, got, expected) = (path.to_owned(), got.into(), expected.into());
-        LanguageError::Format { path, offset, got, expected }.into()
+        LanguageError::from(FormatsError::format(path, offset, got, expected)).into()
     }
 
     pub(crate) fn field(
@@ -47,13 +47,11 @@ impl Error {
         got: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        let (path, field) = (path.to_owned(), field.into());
-        LanguageError::Field { path, field, got: got.into(), expected: expected.into() }.into()
+        LanguageError::from(FormatsError::field(path, field, got, expected)).into()
     }
 
     pub(crate) fn mismatch(path: &Path, got: impl Into<String>, expected: impl Into<String>) -> Self {
-        let (path, got, expected) = (path.to_owned(), got.into(), expected.into());
-        LanguageError::Mismatch { path, got, expected }.into()
+        LanguageError::from(FormatsError::mismatch(path, got, expected)).into()
     }
 
     pub(crate) fn request(what: &'static str, got: impl Into<String>, expected: impl Into<String>) -> Self {

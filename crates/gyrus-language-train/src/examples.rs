@@ -1,12 +1,12 @@
 //! Examples to tune a model with: a `.jsonl` file, one example in each line.
 //!
-//! | line | what is learnt |
+//! | line | what is learned |
 //! |---|---|
 //! | `{"prompt": "...", "completion": "..."}` | the completion and the end of the text |
 //! | `{"messages": [{"role": "user", "content": "..."}, ...]}` | each answer of the assistant and its end |
 //! | `{"text": "..."}` | all of it |
 //!
-//! Messages become text by the model's own chat template, as they do when it is talked with. Each token is either learnt or
+//! Messages become text by the model's own chat template, as they do when it is talked with. Each token is either learned or
 //! only read. A conversation whose template shows earlier answers in another way later on (without their thoughts, say)
 //! becomes an example for each answer.
 
@@ -27,26 +27,26 @@ const MAXIMUM_MESSAGES: usize = 1 << 12;
 /// A line, as it stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// A text that is learnt whole.
+    /// A text that is learned whole.
     Text(String),
     /// What stands there, and how it goes on.
     Completion {
         /// What is only read.
         prompt: String,
-        /// What is learnt.
+        /// What is learned.
         completion: String,
     },
     /// A conversation.
     Messages(Vec<Message>),
 }
 
-/// Tokens, and which of them are learnt.
+/// Tokens, and which of them are learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// The tokens of a text.
     pub tokens: Vec<u32>,
-    /// Whether each is to be learnt from those before it.
-    pub learnt: Vec<bool>,
+    /// Whether each is to be learned from those before it.
+    pub learned: Vec<bool>,
 }
 
 /// The lines of a file.
@@ -64,8 +64,8 @@ impl Samples {
     /// Reads a `.jsonl` file.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Io`], [`gyrus_language::Error::Format`] for bytes that are no UTF-8, [`gyrus_language::Error::Field`] with the number of a line that is no
-    /// example, [`gyrus_language::Error::Mismatch`] for a file without examples.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are no UTF-8, [`gyrus_formats::Error::Field`] with the number of a line that is no
+    /// example, [`gyrus_formats::Error::Mismatch`] for a file without examples.
     pub fn read(path: &Path) -> Result<Self> {
         let mut left = crate::corpus::MAXIMUM_BYTES;
         Self::parse(path, &read_text(path, &mut left)?)
@@ -96,7 +96,7 @@ impl Samples {
     /// The examples in tokens of a model.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
+    /// [`gyrus_formats::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
     pub fn encode(
         &self,
         path: &Path,
@@ -196,17 +196,17 @@ impl Encoder<'_> {
         match sample {
             Sample::Text(text) => {
                 let tokens = self.ended(self.tokenizer.encode(text, true)?);
-                let learnt = vec![true; tokens.len()];
-                Ok(vec![Example { tokens, learnt }])
+                let learned = vec![true; tokens.len()];
+                Ok(vec![Example { tokens, learned }])
             }
             Sample::Completion { prompt, completion } => {
                 let before = self.tokenizer.encode(prompt, true)?;
                 let tokens = self.tokenizer.encode(&format!("{prompt}{completion}"), true)?;
-                // Where a token reaches over the border, it belongs to what is learnt.
+                // Where a token reaches over the border, it belongs to what is learned.
                 let first = shared(&before, &tokens);
                 let tokens = self.ended(tokens);
-                let learnt = (0..tokens.len()).map(|place| place >= first).collect();
-                Ok(vec![Example { tokens, learnt }])
+                let learned = (0..tokens.len()).map(|place| place >= first).collect();
+                Ok(vec![Example { tokens, learned }])
             }
             Sample::Messages(messages) => self.conversation(messages),
         }
@@ -242,27 +242,27 @@ impl Encoder<'_> {
         }
         if answers.iter().all(|(_, after)| whole.starts_with(after.as_str())) {
             let tokens = self.tokenizer.encode_chat(&whole)?;
-            let mut learnt = vec![false; tokens.len()];
+            let mut learned = vec![false; tokens.len()];
             for (before, after) in &answers {
-                self.mark(&tokens, before, after, &mut learnt)?;
+                self.mark(&tokens, before, after, &mut learned)?;
             }
-            return Ok(vec![Example { tokens, learnt }]);
+            return Ok(vec![Example { tokens, learned }]);
         }
         let example = |(before, after): &(String, String)| {
             let tokens = self.tokenizer.encode_chat(after)?;
-            let mut learnt = vec![false; tokens.len()];
-            self.mark(&tokens, before, after, &mut learnt)?;
-            Ok(Example { tokens, learnt })
+            let mut learned = vec![false; tokens.len()];
+            self.mark(&tokens, before, after, &mut learned)?;
+            Ok(Example { tokens, learned })
         };
         answers.iter().map(example).collect()
     }
 
     /// Marks the tokens of the text `after` that `before` does not have, up to the one that ends the answer.
-    fn mark(&self, tokens: &[u32], before: &str, after: &str, learnt: &mut [bool]) -> Result<()> {
+    fn mark(&self, tokens: &[u32], before: &str, after: &str, learned: &mut [bool]) -> Result<()> {
         let first = shared(&self.tokenizer.encode_chat(before)?, tokens);
         let behind = shared(&self.tokenizer.encode_chat(after)?, tokens);
         for place in first..behind {
-            learnt[place] = true;
+            learned[place] = true;
             if self.config.end_of_text.contains(&tokens[place]) {
                 break;
             }
@@ -298,7 +298,7 @@ mod tests {
         DecoderConfig { end_of_text: vec![2], ..DecoderConfig::llama(99, 8, 1, (1, 1), 8, 1e4) }
     }
 
-    fn learnt(template: Option<&str>, line: &str) -> Result<Vec<(String, String)>> {
+    fn learned(template: Option<&str>, line: &str) -> Result<Vec<(String, String)>> {
         let samples = Samples::parse(Path::new("x.jsonl"), line)?;
         let template = template.map(|template| ChatTemplate::new(template, "<s>", "</s>").unwrap());
         let tokenizer = tokenizer();
@@ -313,7 +313,7 @@ mod tests {
         Ok(examples
             .iter()
             .map(|example| {
-                let kept = example.tokens.iter().zip(&example.learnt).filter(|(_, learnt)| **learnt);
+                let kept = example.tokens.iter().zip(&example.learned).filter(|(_, learned)| **learned);
                 (text(example.tokens.clone()), text(kept.map(|(token, _)| *token).collect()))
             })
             .collect())
@@ -325,13 +325,13 @@ mod tests {
                          {"role":"user","content":"c"},{"role":"assistant","content":"d"},{"role":"user","content":"e"}]}"#;
 
     #[test]
-    fn only_answers_and_their_ends_are_learnt() {
+    fn only_answers_and_their_ends_are_learned() {
         let line = r#"{"prompt": "ab", "completion": "cd"}"#;
-        assert_eq!(learnt(None, line).unwrap(), [("<s>abcd</s>".into(), "cd</s>".into())]);
-        assert_eq!(learnt(None, r#"{"text": "ab"}"#).unwrap()[0].1, "<s>ab</s>");
+        assert_eq!(learned(None, line).unwrap(), [("<s>abcd</s>".into(), "cd</s>".into())]);
+        assert_eq!(learned(None, r#"{"text": "ab"}"#).unwrap()[0].1, "<s>ab</s>");
         let talk = TALK.replace('\n', " ");
         let whole = "user:a</s>;assistant:b</s>;user:c</s>;assistant:d</s>;";
-        assert_eq!(learnt(Some(PLAIN), &talk).unwrap(), [(whole.into(), "b</s>d</s>".into())]);
+        assert_eq!(learned(Some(PLAIN), &talk).unwrap(), [(whole.into(), "b</s>d</s>".into())]);
     }
 
     #[test]
@@ -342,7 +342,7 @@ mod tests {
                         {% if add_generation_prompt %}assistant:{% endif %}";
         let talk = TALK.replace('\n', " ");
         assert_eq!(
-            learnt(Some(template), &talk).unwrap(),
+            learned(Some(template), &talk).unwrap(),
             [
                 ("user:a</s>assistant:!b</s>".into(), "!b</s>".into()),
                 ("user:a</s>assistant:b</s>user:c</s>assistant:!d</s>".into(), "!d</s>".into()),
@@ -365,9 +365,9 @@ mod tests {
             (r#"{"messages": [{"role": "assistant", "content": "a"}]}"#, "without a chat template"),
             (r#"{"text": ""}"#, "an empty text"),
         ] {
-            let said = learnt(None, &format!("{good}\n{line}\n")).unwrap_err().to_string();
+            let said = learned(None, &format!("{good}\n{line}\n")).unwrap_err().to_string();
             assert!(said.contains(part) && said.contains("line 2"), "{said}");
         }
-        assert!(learnt(None, "\n\n").unwrap_err().to_string().contains("0 examples"));
+        assert!(learned(None, "\n\n").unwrap_err().to_string().contains("0 examples"));
     }
 }

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{END_OF_TEXT, Error, Result, TokenizerKind, Vocabulary};
 use gyrus_files::{State, to_safetensors};
 use gyrus_language::DecoderConfig;
 use gyrus_train::RunFolder;
 use serde_json::json;
+
+use crate::{END_OF_TEXT, Error, Result, TokenizerKind, Vocabulary};
 
 /// The longest `tokenizer.json` that is read back.
 const MAXIMUM_TOKENIZER_BYTES: u64 = 256 << 20;

@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use gyrus_files::State;
-use gyrus_language::{Cache, Checkpoint, Decoder, DecoderConfig, Request, Sampling, Tokenizer, generate};
+use gyrus_formats::Checkpoint;
+use gyrus_language::{Cache, Decoder, DecoderConfig, Request, Sampling, Tokenizer, generate};
 use gyrus_tensor::Device;
 use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
 
@@ -208,7 +209,7 @@ impl Lesson for CorpusLesson<'_> {
     /// What the model writes from the beginning of a text, or of a line where there are no documents.
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {
         let tensors = state.iter().map(|(name, tensor)| {
-            (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
+            (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
         });
         let config = decoder.config().clone();
         let begin = config.beginning_of_text;

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::TextBatch;
-use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, Stretch};
+use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, RopeScaling};
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
     StoredMatrix, Tensor, TensorData, Transformer, apply,
 };
 
-/// Numbers of a normalisation or a bias.
+use crate::TextBatch;
+use crate::random::mixed;
+
+/// Numbers of a normalization or a bias.
 #[derive(Debug)]
 pub(crate) enum Vector {
     /// A parameter, by its place.
@@ -39,7 +41,7 @@ pub(crate) enum Product {
 #[derive(Debug)]
 pub(crate) enum Table {
     Trained(usize),
-    Frozen(StoredMatrix, gyrus_language::Tensor),
+    Frozen(StoredMatrix, gyrus_formats::Tensor),
 }
 
 #[derive(Debug)]
@@ -90,7 +92,7 @@ pub(crate) struct Pass<'a> {
     /// The share of an adapter's inputs that are dropped, and where the random numbers begin.
     pub(crate) dropout: Option<(f32, u64)>,
     /// Where the longest text asks for other angles than the network's tables hold.
-    pub(crate) stretched: Option<Vec<RotationTable>>,
+    pub(crate) scaled: Option<Vec<RotationTable>>,
 }
 
 fn transformer(
@@ -109,14 +111,13 @@ impl<'a> Pass<'a> {
         parameters: &'a [Tensor<1>],
         batch: &'a TextBatch,
     ) -> Self {
-        let stretched = config.ropes.iter().any(|rope| match rope.stretch {
-            Stretch::Dynamic { original_positions, .. } | Stretch::LongRope { original_positions, .. } => {
-                batch.longest() > original_positions
-            }
+        let scaled = config.ropes.iter().any(|rope| match rope.scaling {
+            RopeScaling::Dynamic { original_positions, .. }
+            | RopeScaling::LongRope { original_positions, .. } => batch.longest() > original_positions,
             _ => false,
         });
-        let stretched = stretched.then(|| rotations(config, batch.longest(), batch.longest()));
-        Self { config, network, parameters, batch, gradients: false, dropout: None, stretched }
+        let scaled = scaled.then(|| rotations(config, batch.longest(), batch.longest()));
+        Self { config, network, parameters, batch, gradients: false, dropout: None, scaled }
     }
 
     /// The loss of the batch, `[1, 1]`.
@@ -213,7 +214,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Adds `product(x)` to the stream, normalised and scaled where the model asks for it.
+    /// Adds `product(x)` to the stream, normalized and scaled where the model asks for it.
     fn add(&self, product: &Product, x: Tensor<2>, after: Option<&Norm>, stream: Tensor<2>) -> Tensor<2> {
         let scale = self.config.residual_scale;
         if after.is_none() && scale == 1.0 {
@@ -251,7 +252,7 @@ impl<'a> Pass<'a> {
             softcap: config.attention_softcap,
             window: config.layers[index].window,
         };
-        let tables = self.stretched.as_ref().unwrap_or(&self.network.rotations);
+        let tables = self.scaled.as_ref().unwrap_or(&self.network.rotations);
         let mut rotation = config.layers[index].rope.map(|rope| tables[rope].clone());
         let ends = self.batch.ends.clone();
         if let Some([query, key]) = &layer.query_key_normalization {
@@ -291,12 +292,4 @@ impl<'a> Pass<'a> {
         };
         transformer(loss, x, weight, None)
     }
-}
-
-/// Spreads a number over all 64 bits (the finisher of SplitMix64).
-pub(crate) fn mixed(number: u64) -> u64 {
-    let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

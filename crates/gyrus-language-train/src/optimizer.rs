@@ -4,7 +4,7 @@ use gyrus_files::{State, StateTensor};
 use gyrus_nn::floats;
 use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, squared_norm};
 
-use crate::network::mixed;
+use crate::random::mixed;
 use crate::{Error, Result, TextBatch, TrainableDecoder};
 
 /// AdamW and its moments. Weight decay applies to matrices only.

@@ -3,10 +3,11 @@
 //! An example is never cut in two; one longer than a window loses its end. Each goes into the first of the open windows that
 //! has room. Windows are made once; a pass over them takes them in an order that is a function of (seed, pass).
 
-use crate::{Example, TextBatch};
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::{Example, TextBatch};
 
 /// Windows that are filled at the same time.
 const OPEN: usize = 64;
@@ -20,8 +21,8 @@ pub struct Windows {
     pub cut: usize,
     /// Examples of which nothing was left to learn.
     pub dropped: usize,
-    /// Tokens that are learnt.
-    pub learnt: usize,
+    /// Tokens that are learned.
+    pub learned: usize,
     /// Tokens that are read.
     pub tokens: usize,
 }
@@ -30,23 +31,23 @@ impl Windows {
     /// Packs examples into windows of at most `context` tokens.
     #[must_use]
     pub fn pack(examples: Vec<Example>, context: usize) -> Self {
-        let mut all = Self { windows: Vec::new(), cut: 0, dropped: 0, learnt: 0, tokens: 0 };
+        let mut all = Self { windows: Vec::new(), cut: 0, dropped: 0, learned: 0, tokens: 0 };
         // Room that is left, and the window.
         let mut open: Vec<(usize, Vec<Example>)> = Vec::new();
         for mut example in examples {
-            // The last token is learnt, but not read.
+            // The last token is learned, but not read.
             if example.tokens.len() > context + 1 {
                 example.tokens.truncate(context + 1);
-                example.learnt.truncate(context + 1);
+                example.learned.truncate(context + 1);
                 all.cut += 1;
             }
-            let learnt = example.learnt.iter().skip(1).filter(|learnt| **learnt).count();
-            if learnt == 0 {
+            let learned = example.learned.iter().skip(1).filter(|learned| **learned).count();
+            if learned == 0 {
                 all.dropped += 1;
                 continue;
             }
             let needed = example.tokens.len() - 1;
-            all.learnt += learnt;
+            all.learned += learned;
             all.tokens += needed;
             match open.iter_mut().find(|(room, _)| *room >= needed) {
                 Some((room, window)) => {
@@ -115,8 +116,8 @@ impl Windows {
         for example in windows.iter().flat_map(|&window| &self.windows[window]) {
             let count = example.tokens.len() - 1;
             tokens.extend_from_slice(&example.tokens[..count]);
-            let next = example.tokens.iter().zip(&example.learnt).skip(1);
-            targets.extend(next.map(|(&token, &learnt)| if learnt { token } else { IGNORED }));
+            let next = example.tokens.iter().zip(&example.learned).skip(1);
+            targets.extend(next.map(|(&token, &learned)| if learned { token } else { IGNORED }));
             ends.push(tokens.len());
         }
         TextBatch { tokens: tokens.into(), targets: targets.into(), ends: ends.into() }
@@ -142,13 +143,13 @@ pub(crate) fn shuffled(count: usize, seed: u64, pass: u64) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn example(tokens: &[u32], first_learnt: usize) -> Example {
-        let learnt = (0..tokens.len()).map(|place| place >= first_learnt).collect();
-        Example { tokens: tokens.to_vec(), learnt }
+    fn example(tokens: &[u32], first_learned: usize) -> Example {
+        let learned = (0..tokens.len()).map(|place| place >= first_learned).collect();
+        Example { tokens: tokens.to_vec(), learned }
     }
 
     #[test]
-    fn examples_lie_beside_each_other_and_prompts_are_not_learnt() {
+    fn examples_lie_beside_each_other_and_prompts_are_not_learned() {
         let examples = vec![
             example(&[1, 2, 3, 4], 2),
             example(&[5, 6, 7, 8, 9, 10], 4),
@@ -165,7 +166,7 @@ mod tests {
         let no = IGNORED;
         assert_eq!(batch.targets[..], [no, 3, 4, 12, no, no, no, 9, 10, 14, 15, 16, 17, 18]);
         assert_eq!(batch.ends[..], [3, 4, 9, 14]);
-        assert_eq!((batch.counted(), windows.learnt, windows.tokens, batch.longest()), (10, 10, 14, 5));
+        assert_eq!((batch.counted(), windows.learned, windows.tokens, batch.longest()), (10, 10, 14, 5));
     }
 
     #[test]

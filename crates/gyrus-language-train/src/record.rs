@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
-use crate::{Corpus, TokenizerKind};
 use gyrus_train::{RUN_FORMAT_VERSION, RunStatus};
 use serde::{Deserialize, Serialize};
+
+use crate::{Corpus, TokenizerKind};
 
 /// What `kind` says in the `run.json` of such a run.
 pub const TEXT_RUN_KIND: &str = "language";

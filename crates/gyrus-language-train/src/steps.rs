@@ -144,7 +144,7 @@ impl<'a, L: Lesson> Loop<'a, L> {
         let Plan { seed, steps, learning_rate, .. } = self.plan;
         let batches = self.lesson.batches(self.state.step);
         let rate = learning_rate * self.plan.schedule.factor(self.state.step, steps);
-        let stream = crate::network::mixed(seed) ^ self.state.step;
+        let stream = crate::random::mixed(seed) ^ self.state.step;
         let (loss, norm) = self.optimizer.learn(&mut self.decoder, &batches, rate as f32, stream);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(TrainError::Diverged {

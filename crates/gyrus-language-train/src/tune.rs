@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use gyrus_files::State;
-use gyrus_language::{
-    Cache, Checkpoint, Decoder, Format, Message, Parts, Request, Sampling, generate, write_model_folder,
-};
+use gyrus_formats::{Checkpoint, Format};
+use gyrus_language::{Cache, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder};
 use gyrus_tensor::Device;
 use gyrus_train::{RUN_FORMAT_VERSION, RunFolder, RunStatus, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
@@ -203,8 +202,8 @@ struct TuneLesson<'a> {
 /// Tunes the model `parts` on `samples`, which lie at `record.data.path`, as `record` says, in `folder`.
 ///
 /// # Errors
-/// [`gyrus_language::Error::Field`] for a line that the model cannot read, [`gyrus_language::Error::Request`] for settings that cannot be, examples of which
-/// nothing can be learnt or others than the run began with, or a checkpoint that does not fit; [`gyrus_language::Error::Tensor`] for a model
+/// [`gyrus_formats::Error::Field`] for a line that the model cannot read, [`gyrus_language::Error::Request`] for settings that cannot be, examples of which
+/// nothing can be learnt or others than the run began with, or a checkpoint that does not fit; [`gyrus_formats::Error::Tensor`] for a model
 /// that is damaged; [`Error::Train`] if the run folder cannot be written or the loss stops being a number.
 pub fn tune(
     parts: Parts,
@@ -253,7 +252,7 @@ pub fn tune(
     }
     record.data.cut_examples = (train.cut + validation.cut) as u64;
     record.data.dropped_examples = (train.dropped + validation.dropped) as u64;
-    record.data.learnt_tokens = train.learnt as u64;
+    record.data.learnt_tokens = train.learned as u64;
     record.data.read_tokens = train.tokens as u64;
     record.data.windows = train.len() as u64;
     let a_pass = train.steps(settings.batch_size, settings.accumulation);
@@ -296,7 +295,7 @@ fn decoder(parts: &Parts, settings: &TuneSettings, device: &Device) -> Result<Tr
             if let Some(name) = &settings.base_format {
                 let format = Format::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name));
                 let format = format.ok_or_else(|| Error::request("base format", name, "q8_0 or q4_0"))?;
-                checkpoint = checkpoint.rounded(&config, format);
+                checkpoint = config.rounded(checkpoint, format);
             }
             let lora = Lora {
                 rank: adapters.rank,
@@ -394,7 +393,7 @@ impl Lesson for TuneLesson<'_> {
 /// The weights of a state as a checkpoint.
 fn whole(origin: &Checkpoint, state: &State) -> Checkpoint {
     let tensors = state.iter().map(|(name, tensor)| {
-        (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
+        (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))
     });
     Checkpoint::new(origin.path(), tensors.collect())
 }

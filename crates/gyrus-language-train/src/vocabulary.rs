@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{Corpus, Error, Result, TokenStream};
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
+
+use crate::{Corpus, Error, Result, TokenStream};
 
 /// The token between documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";

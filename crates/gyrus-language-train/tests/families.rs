@@ -7,7 +7,8 @@ mod common;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, fill, numbers};
 use gyrus_files::State;
-use gyrus_language::{Checkpoint, DEFAULT_TARGETS, DecoderConfig, Format};
+use gyrus_formats::{Checkpoint, Format};
+use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};
 use gyrus_language_train::{Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::{IGNORED, cpu};
 use serde_json::Value;
@@ -20,7 +21,7 @@ fn golden() -> (Value, Value) {
     )
 }
 
-/// One text, whose first tokens are not learnt.
+/// One text, whose first tokens are not learned.
 fn batch(golden: &Value, decoders: &Value) -> TextBatch {
     let tokens: Vec<u32> = numbers(&decoders["tokens"]).into_iter().map(|token| token as u32).collect();
     let read_only = golden["read_only"].as_u64().unwrap() as usize;
@@ -117,9 +118,9 @@ fn stored_weights_are_trained_over_as_their_floats_are() {
     let of = &decoders["cases"][0];
     let config = config(&of["config"]);
     for format in [Format::BF16, Format::Q8_0, Format::Q4_0] {
-        let stored = checkpoint(of).rounded(&config, format);
+        let stored = config.rounded(checkpoint(of), format);
         let floats = stored.tensors().iter().map(|(name, tensor)| {
-            (name.clone(), gyrus_language::Tensor::of_floats(tensor.shape().to_vec(), tensor.floats()))
+            (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape().to_vec(), tensor.floats()))
         });
         let floats = Checkpoint::new(stored.path(), floats.collect());
         assert!(stored.tensors().values().any(|tensor| tensor.format() == format));

@@ -7,9 +7,9 @@ mod common;
 use std::path::Path;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
+use gyrus_formats::Checkpoint;
 use gyrus_language::{
-    Adapter, AdapterConfig, Cache, Checkpoint, Decoder, DecoderConfig, Sequence, write_folder,
-    write_model_folder,
+    Adapter, AdapterConfig, Cache, Decoder, DecoderConfig, Sequence, write_folder, write_model_folder,
 };
 use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::cpu;
@@ -72,7 +72,7 @@ fn what_is_written_is_what_was_read_and_what_was_trained() {
     assert_eq!(again.parts, adapter.parts);
     assert_eq!(again.config, adapter.config);
 
-    // A trained one, on a model whose heads pair neighbours: its rows lie as `transformers` has them.
+    // A trained one, on a model whose heads pair neighbors: its rows lie as `transformers` has them.
     let (config, checkpoint, tokens) = llama();
     let lora = Lora { rank: 4, alpha: 8.0, targets: vec!["q_proj".into(), "k_proj".into()], dropout: 0.0 };
     let tuned = |config: &DecoderConfig, checkpoint: Checkpoint| {
@@ -89,17 +89,17 @@ fn what_is_written_is_what_was_read_and_what_was_trained() {
         decoder.load_state(&state).unwrap();
         decoder.adapter(&state, None).unwrap()
     };
-    let mut neighbours = config.clone();
-    neighbours.ropes[0].interleaved = true;
-    let adapter = tuned(&neighbours, checkpoint.clone());
-    let own = Decoder::with_adapter(neighbours.clone(), checkpoint.clone(), &adapter).unwrap();
+    let mut neighbors = config.clone();
+    neighbors.ropes[0].interleaved = true;
+    let adapter = tuned(&neighbors, checkpoint.clone());
+    let own = Decoder::with_adapter(neighbors.clone(), checkpoint.clone(), &adapter).unwrap();
     let merged = |config: &DecoderConfig| {
         let mut checkpoint = checkpoint.clone();
         adapter.merge(config, &mut checkpoint).unwrap();
         logits(&Decoder::new(config.clone(), checkpoint).unwrap(), &tokens)
     };
-    assert!(largest_difference(&logits(&own, &tokens), &merged(&neighbours)) < 1e-4);
-    assert_ne!(merged(&config), merged(&neighbours));
+    assert!(largest_difference(&logits(&own, &tokens), &merged(&neighbors)) < 1e-4);
+    assert_ne!(merged(&config), merged(&neighbors));
     let halves = tuned(&config, checkpoint.clone());
     let name = "model.layers.0.self_attn.q_proj";
     assert_ne!(halves.parts[name].up, adapter.parts[name].up);

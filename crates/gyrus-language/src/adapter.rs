@@ -1,36 +1,34 @@
-//! Low-rank adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//! Low-rank adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
 //!
-//! An adapter changes products of a model: `W x` becomes `W x + scale * B (A x)`, `A` `[rank, inputs]`, `B` `[outputs, rank]`
-//! (LoRA, Hu et al. 2021), with `scale = alpha / rank`, or `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023). Tensors are
-//! named `base_model.model.<module>.lora_A.weight`, modules as Hugging Face's `transformers` names them. Rows of `B` lie as
-//! there, so that an adapter fits a model whichever format that was read from. What PEFT offers beyond this and would
-//! change the result is refused by name.
+//! An adapter changes linear layers of a model: `W x` becomes `W x + scale * B (A x)`, with `A` `[rank, inputs]` and `B`
+//! `[outputs, rank]` (LoRA, Hu et al. 2021), and `scale = alpha / rank` or `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023).
+//! Tensors are named `base_model.model.<module>.lora_A.weight`, with the module names of Hugging Face's `transformers`. Rows
+//! of `B` are ordered as in `transformers`, so an adapter fits a model read from any format. Other PEFT features that would
+//! change the result are refused by name.
 
 mod config;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gyrus_files::write_atomically;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use gyrus_files::{State, StateTensor, write_atomically};
+use gyrus_formats::{Bytes, Checkpoint, Tensor, safetensors};
 
 pub use config::{AdapterConfig, DEFAULT_TARGETS};
 
-use crate::gguf::{to_halves, to_neighbours};
-use crate::model::read_small;
-use crate::parameters::Parameter;
-use crate::tensor::{Bytes, Tensor};
-use crate::{Checkpoint, DecoderConfig, Error, Family, Result, Role, safetensors_file};
+use crate::config::Parameter;
+use crate::config::rope::{halved_rows, interleaved_rows};
+use crate::small::read_small;
+use crate::{DecoderConfig, Error, Family, Result, Role};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
-/// What PEFT puts before the names of a model's modules.
+/// The prefix that PEFT adds to the names of a model's modules.
 pub const ADAPTER_PREFIX: &str = "base_model.model.";
-/// The highest rank that is believed.
+/// The highest rank that is accepted.
 const MAXIMUM_RANK: usize = 1 << 14;
 
-/// What is added to one product.
+/// The adapter of one linear layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterPart {
     /// Rows of `A` and columns of `B`.
@@ -48,22 +46,23 @@ pub struct AdapterPart {
 pub struct Adapter {
     /// How it was made.
     pub config: AdapterConfig,
-    /// What is added, by the name of the module, such as `model.layers.0.self_attn.q_proj`.
+    /// The adapted linear layers by module name, such as `model.layers.0.self_attn.q_proj`.
     pub parts: BTreeMap<String, AdapterPart>,
 }
 
 impl Adapter {
-    /// Whether a folder holds an adapter.
+    /// Whether a folder contains an adapter.
     #[must_use]
     pub fn is_at(folder: &Path) -> bool {
         folder.join(CONFIG).is_file()
     }
 
-    /// Reads an adapter's folder.
+    /// Reads an adapter from its folder.
     ///
     /// # Errors
-    /// [`Error::Field`] for what PEFT offers and Gyrus does not compute, [`Error::Tensor`] for tensors that are no pair of
-    /// `A` and `B`, [`Error::Mismatch`] and [`Error::Format`] for damaged files.
+    /// [`gyrus_formats::Error::Field`] for PEFT features that Gyrus does not support, [`gyrus_formats::Error::Tensor`] for
+    /// tensors that are not a pair of `A` and `B`, [`gyrus_formats::Error::Mismatch`] and [`gyrus_formats::Error::Format`]
+    /// for damaged files.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         let config = AdapterConfig::parse(&path, &read_small(&path)?)?;
@@ -77,7 +76,7 @@ impl Adapter {
     /// As [`Self::open`].
     pub fn parse(config: AdapterConfig, path: &Path, bytes: &Bytes) -> Result<Self> {
         let mut tensors = BTreeMap::new();
-        safetensors_file::parse(path, bytes, &mut tensors)?;
+        safetensors::parse(path, bytes, &mut tensors)?;
         let mut parts = BTreeMap::new();
         for (name, down) in &tensors {
             let Some(module) =
@@ -104,7 +103,7 @@ impl Adapter {
                     path,
                     name,
                     got,
-                    format!("one rank up to {MAXIMUM_RANK}, and no 0"),
+                    format!("one rank up to {MAXIMUM_RANK}, and no dimension of 0"),
                 ));
             }
             let scale = config.scale(module, rank);
@@ -115,7 +114,7 @@ impl Adapter {
             return Err(Error::mismatch(
                 path,
                 "no tensors",
-                "a pair of tensors for each product that is adapted",
+                "a pair of tensors for each adapted linear layer",
             ));
         }
         Ok(Self { config, parts })
@@ -124,47 +123,35 @@ impl Adapter {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` into `folder`, which must exist.
     ///
     /// # Errors
-    /// [`Error::Write`] where a file cannot be written.
+    /// [`gyrus_formats::Error::Write`] if a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(WEIGHTS);
-        write_atomically(&path, &self.to_safetensors(&path)?).map_err(Error::write(&path))?;
+        safetensors::write_floats(&path, &self.arrays())?;
         let path = folder.join(CONFIG);
         let text = format!("{:#}\n", self.config.to_json());
         write_atomically(&path, text.as_bytes()).map_err(Error::write(&path))
     }
 
-    fn to_safetensors(&self, path: &Path) -> Result<Vec<u8>> {
-        let damaged = |error: safetensors::SafeTensorError| {
-            Error::mismatch(path, error.to_string(), "tensors that safetensors can hold")
-        };
-        let bytes = |floats: &[f32]| floats.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<u8>>();
-        let mut list = Vec::new();
+    /// `A` and `B` of all linear layers, under PEFT's names.
+    fn arrays(&self) -> State {
+        let mut arrays = State::new();
         for (module, part) in &self.parts {
             let columns = part.down.len() / part.rank.max(1);
             let rows = part.up.len() / part.rank.max(1);
-            list.push((
-                format!("{ADAPTER_PREFIX}{module}.lora_A.weight"),
-                [part.rank, columns],
-                bytes(&part.down),
-            ));
-            list.push((
-                format!("{ADAPTER_PREFIX}{module}.lora_B.weight"),
-                [rows, part.rank],
-                bytes(&part.up),
-            ));
+            let mut put = |name: &str, shape: [usize; 2], values: &[f32]| {
+                let tensor = StateTensor { shape: shape.to_vec(), values: values.to_vec() };
+                arrays.insert(format!("{ADAPTER_PREFIX}{module}.{name}.weight"), tensor);
+            };
+            put("lora_A", [part.rank, columns], &part.down);
+            put("lora_B", [rows, part.rank], &part.up);
         }
-        let views = list.iter().map(|(name, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
-        });
-        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(damaged)?;
-        let metadata = [("format".to_owned(), "pt".to_owned())].into();
-        safetensors::serialize(views, Some(metadata)).map_err(damaged)
+        arrays
     }
 
-    /// The adapter of one product, its rows in the order that the model has them; none where it has none.
+    /// The adapter of one linear layer, with rows in the model's order; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it does not fit the product.
+    /// [`gyrus_formats::Error::Tensor`] if it does not fit the linear layer.
     pub(crate) fn part(&self, config: &DecoderConfig, parameter: &Parameter) -> Result<Option<AdapterPart>> {
         let Some(part) = self.parts.get(parameter.module()) else { return Ok(None) };
         let (outputs, inputs) = parameter.outputs_and_inputs();
@@ -175,13 +162,13 @@ impl Adapter {
             return Err(Error::tensor(Path::new(WEIGHTS), parameter.module(), got, expected));
         }
         let mut part = part.clone();
-        if turns(config, parameter) {
-            part.up = to_neighbours(&part.up, config.head_width, part.rank);
+        if is_reordered(config, parameter) {
+            part.up = interleaved_rows(&part.up, config.head_width, part.rank);
         }
         Ok(Some(part))
     }
 
-    /// Rows of `B` for one product, which lie as the model has them, as `transformers` has them.
+    /// Rows of `B` of one linear layer, reordered from the model's order to that of `transformers`.
     #[must_use]
     pub fn rows_for_hugging_face(
         config: &DecoderConfig,
@@ -189,35 +176,35 @@ impl Adapter {
         rank: usize,
         up: &[f32],
     ) -> Vec<f32> {
-        if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
+        if is_reordered(config, parameter) { halved_rows(up, config.head_width, rank) } else { up.to_vec() }
     }
 
-    /// Fails for a part that no product of the model takes.
+    /// Fails if the model lacks a linear layer that is adapted.
     ///
     /// # Errors
-    /// [`Error::Tensor`] that names it.
+    /// [`gyrus_formats::Error::Tensor`] that names it.
     pub(crate) fn check_all_fit(&self, config: &DecoderConfig) -> Result<()> {
         let parameters = config.parameters();
         let known: Vec<&str> =
             parameters.iter().filter(|p| p.can_be_adapted()).map(Parameter::module).collect();
         match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
-                let expected = "an adapter for products within the model's layers";
-                Err(Error::tensor(Path::new(WEIGHTS), name, "no such product in the model", expected))
+                let expected = "an adapter for linear layers of this model";
+                Err(Error::tensor(Path::new(WEIGHTS), name, "no such linear layer in the model", expected))
             }
             None => Ok(()),
         }
     }
 
-    /// Adds the adapter to the weights of a model, which become floats where it does.
+    /// Adds the adapter to the weights of a model; the changed weights become 32-bit floats.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it does not fit the model.
+    /// [`gyrus_formats::Error::Tensor`] if it does not fit the model.
     pub fn merge(&self, config: &DecoderConfig, checkpoint: &mut Checkpoint) -> Result<()> {
         self.check_all_fit(config)?;
         for parameter in config.parameters().into_iter().filter(Parameter::can_be_adapted) {
             let Some(part) = self.part(config, &parameter)? else { continue };
-            let tensor = checkpoint.clone().take(&parameter)?;
+            let tensor = parameter.take_from(&mut checkpoint.clone())?;
             let mut weight = tensor.floats();
             let (outputs, inputs) = parameter.outputs_and_inputs();
             for output in 0..outputs {
@@ -232,14 +219,14 @@ impl Adapter {
                     weight[place] = (f64::from(weight[place]) + f64::from(part.scale) * delta) as f32;
                 }
             }
-            checkpoint.replace(&parameter.name, Tensor::of_floats(parameter.shape.clone(), weight));
+            parameter.replace_in(checkpoint, Tensor::of_floats(parameter.shape.clone(), weight));
         }
         Ok(())
     }
 }
 
-/// Whether the model was read from a format that pairs neighbours where `transformers` pairs halves.
-fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
+/// Whether the model's rows are interleaved where `transformers` has halves, because of the format it was read from.
+fn is_reordered(config: &DecoderConfig, parameter: &Parameter) -> bool {
     let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
     config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)
 }

@@ -160,7 +160,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
                 let _ = sender.send(result);
             }
         }),
-        listens: Box::new(move || {
+        is_listening: Box::new(move || {
             asked.lock().is_ok_and(|sender| sender.as_ref().is_some_and(|sender| !sender.is_closed()))
         }),
     };
@@ -211,7 +211,9 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
 }
 
 pub(crate) async fn metrics(State(service): Shared) -> Result<Response, ApiError> {
-    let text = service.metrics.text(&service).map_err(|error| ApiError::server(error.to_string()))?;
+    let engine = service.writer.as_ref().map(|writer| &writer.engine);
+    let counts = engine.map(|engine| (engine.options().slots, engine.statistics()));
+    let text = service.metrics.text(counts).map_err(|error| ApiError::server(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

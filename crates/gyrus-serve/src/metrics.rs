@@ -11,8 +11,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::service::Service;
-
 /// Which request it was, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -35,7 +33,7 @@ struct EngineMetrics {
     slots: Gauge,
     running: Gauge,
     waiting: Gauge,
-    kept_bytes: Gauge,
+    prefix_cache_bytes: Gauge,
     read: Counter,
     reused: Counter,
     written: Counter,
@@ -72,7 +70,7 @@ impl Metrics {
             (
                 "kept_prompts_bytes",
                 "Memory of prompts that are kept for others that begin alike",
-                &engine.kept_bytes,
+                &engine.prefix_cache_bytes,
             ),
         ];
         for (name, help, gauge) in gauges {
@@ -103,10 +101,10 @@ impl Metrics {
         self.first_token_seconds.observe(took.as_secs_f64());
     }
 
-    /// The text that is told.
-    pub(crate) fn text(&self, service: &Service) -> Result<String, fmt::Error> {
-        if let Some(writer) = &service.writer {
-            self.engine.update(writer.engine.options().slots, &writer.engine.statistics());
+    /// The text that is reported, with the slots and the counts of the engine that writes, where there is one.
+    pub(crate) fn text(&self, engine: Option<(usize, Statistics)>) -> Result<String, fmt::Error> {
+        if let Some((slots, statistics)) = engine {
+            self.engine.update(slots, &statistics);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -122,7 +120,7 @@ impl EngineMetrics {
         gauge(&self.slots, slots as u64);
         gauge(&self.running, statistics.running);
         gauge(&self.waiting, statistics.waiting);
-        gauge(&self.kept_bytes, statistics.kept_bytes);
+        gauge(&self.prefix_cache_bytes, statistics.prefix_cache_bytes);
         let counter = |counter: &Counter, value: u64| {
             // Numbers of the engine only grow; two who ask at once may come out of order.
             counter.inner().fetch_max(value, std::sync::atomic::Ordering::Relaxed);

@@ -1,0 +1,14 @@
+//! Text generation: sampling one token after another from a model's logits until something ends the text.
+
+mod constraint;
+mod generate;
+mod request;
+mod sampling;
+mod sequence;
+
+pub use constraint::{Constraint, Constraints};
+pub use generate::{Written, generate};
+pub use request::{Ending, Request};
+pub use sampling::Sampling;
+pub use sequence::Choice;
+pub(crate) use sequence::GeneratedSequence;

@@ -1,0 +1,90 @@
+//! A model, and its parts before they become a network.
+
+use gyrus_formats::Checkpoint;
+
+use crate::{Adapter, ChatTemplate, Constraints, Decoder, DecoderConfig, Result, Sampling, Tokenizer};
+
+/// A decoder with its tokenizer.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The network.
+    pub decoder: Decoder,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The sampling that its makers recommend.
+    pub recommended: Sampling,
+    /// The chat template, if there is one.
+    pub chat_template: Option<String>,
+}
+
+/// The content of a model file or folder before it becomes a network; converters start from here.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The shape of the decoder.
+    pub config: DecoderConfig,
+    /// Its weights.
+    pub checkpoint: Checkpoint,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The sampling that its makers recommend.
+    pub recommended: Sampling,
+    /// The chat template, if there is one.
+    pub chat_template: Option<String>,
+}
+
+impl Model {
+    /// This model's vocabulary, prepared for JSON schema constraints.
+    ///
+    /// # Errors
+    /// As [`Constraints::new`].
+    pub fn constraints(&self) -> Result<Constraints> {
+        Constraints::new(&self.tokenizer, self.decoder.config())
+    }
+
+    /// The compiled chat template; `None` if the model has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        compiled(self.chat_template.as_deref(), &self.tokenizer, self.decoder.config())
+    }
+}
+
+fn compiled(
+    template: Option<&str>,
+    tokenizer: &Tokenizer,
+    config: &DecoderConfig,
+) -> Result<Option<ChatTemplate>> {
+    let text = |token: Option<u32>| token.and_then(|token| tokenizer.text(token)).unwrap_or_default();
+    let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
+    template.map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
+}
+
+impl Parts {
+    /// Builds the model.
+    ///
+    /// # Errors
+    /// As [`Decoder::new`].
+    pub fn build(self) -> Result<Model> {
+        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
+    }
+
+    /// Builds the model with an adapter.
+    ///
+    /// # Errors
+    /// As [`Decoder::with_adapter`].
+    pub fn build_with(self, adapter: &Adapter) -> Result<Model> {
+        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        let decoder = Decoder::with_adapter(config, checkpoint, adapter)?;
+        Ok(Model { decoder, tokenizer, recommended, chat_template })
+    }
+
+    /// The compiled chat template; `None` if the model has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        compiled(self.chat_template.as_deref(), &self.tokenizer, &self.config)
+    }
+}
