@@ -2,7 +2,7 @@
 
 use gyrus::{Inspect, InspectReport, Learn, Quiet};
 
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = Learn::new("digits").epochs(1).out(folder.path().join("run")).run(&mut Quiet)?;
     if let InspectReport::Run(run) = Inspect::new(&run.run).run()? {

@@ -16,7 +16,7 @@ impl Observer for Printer {
     }
 }
 
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = Learn::new("digits").epochs(5).out(folder.path().join("run")).run(&mut Printer)?;
     println!("test accuracy: {:.1} %", 100.0 * run.test_accuracy.unwrap_or_default());

@@ -4,7 +4,7 @@ use gyrus::data::{Features, digits};
 use gyrus::verbs::Answer;
 use gyrus::{Learn, Predict, Quiet};
 
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = Learn::new("digits").epochs(5).out(folder.path().join("run")).run(&mut Quiet)?;
 

@@ -2,7 +2,7 @@
 
 use gyrus::{Learn, Quiet, Spike};
 
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let dense = Learn::new("digits").epochs(5).out(folder.path().join("dense")).run(&mut Quiet)?;
     let spike = Spike { steps: vec![1, 4, 16], ..Spike::new(&dense.run) };

@@ -2,12 +2,13 @@
 
 use gyrus::{LearnLanguage, Quiet, Write};
 
-pub fn main() -> anyhow::Result<()> {
+pub(crate) fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let corpus = folder.path().join("corpus.txt");
     std::fs::write(&corpus, "the cat sat on the mat. the dog sat on the log. ".repeat(200))?;
 
-    let small = LearnLanguage { layers: Some(1), width: Some(32), context: 32, ..LearnLanguage::new(&corpus) };
+    let small =
+        LearnLanguage { layers: Some(1), width: Some(32), context: 32, ..LearnLanguage::new(&corpus) };
     let model = small.steps(100).out(folder.path().join("model")).run(&mut Quiet)?;
     println!("validation loss: {:.3} nats per token", model.validation_loss);
 

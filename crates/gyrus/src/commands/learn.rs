@@ -82,11 +82,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Go on with an unfinished run
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "data", "target", "picture_size", "blueprint", "epochs", "batch_size", "learning_rate", "optimizer",
-        "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite", "spiking",
-        "tokenizer", "vocabulary", "layers", "width", "heads", "key_value_heads", "context", "train_steps", "accumulate",
-    ])]
+    #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else
     #[arg(long)]

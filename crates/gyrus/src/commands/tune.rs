@@ -93,18 +93,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Go on with an unfinished run
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "data", "output", "full", "rank", "alpha", "dropout", "target", "base_format", "epochs", "steps",
-        "learning_rate", "schedule", "weight_decay", "batch_size", "accumulate", "context", "validation", "judgements",
-        "checkpoint_activations", "seed", "device", "overwrite", "merge",
-    ])]
+    #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// Instead of tuning, write the model with this adapter's changes in its weights
-    #[arg(long, value_name = "ADAPTER", conflicts_with_all = [
-        "data", "full", "rank", "alpha", "dropout", "target", "base_format", "epochs", "steps", "learning_rate",
-        "schedule", "weight_decay", "batch_size", "accumulate", "context", "validation", "judgements",
-        "checkpoint_activations", "seed", "device",
-    ])]
+    #[arg(long, value_name = "ADAPTER")]
     merge: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else
     #[arg(long)]
