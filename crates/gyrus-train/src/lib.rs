@@ -1,8 +1,7 @@
 //! Learning: what a training leaves behind, and how it is shown.
 //!
 //! A [`RunFolder`] holds everything that the other verbs need: the blueprint, the trained model, the
-//! [`RunRecord`] with settings and results, one [`MetricsRow`] per epoch and a report for the eye
-//! ([`report::render`]). Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
+//! [`RunRecord`] with settings and results, one [`MetricsRow`] per epoch and a report for the eye. Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
 //! leaves the last good state.
 
 mod activity;
@@ -17,7 +16,6 @@ mod metrics;
 mod optimizer;
 mod over_time;
 mod record;
-pub mod report;
 mod run_folder;
 mod schedule;
 

@@ -39,6 +39,7 @@ pub use gyrus_kernels as kernels;
 pub use gyrus_language as language;
 pub use gyrus_language_train as language_train;
 pub use gyrus_nn as nn;
+pub use gyrus_report as report;
 pub use gyrus_serve as serve;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;

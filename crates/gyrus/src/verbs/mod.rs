@@ -12,6 +12,7 @@ mod learn;
 mod learn_language;
 mod model;
 mod names;
+mod page_data;
 mod predict;
 mod quantize;
 mod quoted;

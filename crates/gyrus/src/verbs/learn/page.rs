@@ -2,10 +2,11 @@
 
 use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Frames, Targets, Task};
-use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render as render_page};
+use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture};
 use gyrus_train::{Evaluation, RunFolder, RunRecord};
 
 use crate::Result;
+use crate::verbs::page_data;
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
@@ -20,28 +21,43 @@ pub(crate) fn render(
     activity: Option<Activity<'_>>,
 ) -> Result<String> {
     let metrics = folder.read_metrics()?;
-    let mut data = ReportData {
-        record,
+    let mut page = NetworkReport {
+        name: &record.data.name,
+        created: &record.created,
+        status: record.status.name(),
+        task: match &record.task {
+            Task::Classification { classes } => gyrus_report::Task::Classification { classes: classes.len() },
+            Task::Regression { target, .. } => gyrus_report::Task::Regression { target },
+        },
         blueprint,
-        metrics: &metrics,
+        train_examples: record.data.train_examples,
+        train_seconds: record.timings.train_seconds,
+        epochs: record.settings.epochs,
+        chosen_epoch: record.results.as_ref().map(|results| results.chosen_epoch),
+        quality: page_data::quality(record),
+        curve: page_data::curve(&metrics, |row| f64::from(row.epoch)),
         confusion: None,
         mistakes: Vec::new(),
-        activity,
         regression: None,
+        conversion: record.conversion.as_ref().map(page_data::conversion),
+        activity,
+        provenance: page_data::provenance(record),
+        notes: &record.notes,
+        skipped: page_data::skipped(record),
     };
     match (&dataset.test.targets, &dataset.task) {
         (Targets::Classes(truth), Task::Classification { classes }) => {
             let (counts, mistakes) = judge(dataset, truth, classes, &test.answers);
-            data.confusion = Some(Confusion { classes, counts });
-            data.mistakes = mistakes;
+            page.confusion = Some(Confusion { classes, counts });
+            page.mistakes = mistakes;
         }
         (Targets::Values(truth), Task::Regression { mean, deviation, .. }) => {
             let unit = |value: &f32| value * deviation + mean;
-            data.regression = Some(truth.iter().map(unit).zip(test.answers.iter().map(unit)).collect());
+            page.regression = Some(truth.iter().map(unit).zip(test.answers.iter().map(unit)).collect());
         }
         _ => {}
     }
-    Ok(render_page(&data))
+    Ok(page.to_html())
 }
 
 /// The confusion counts, and the mistakes that the network was surest of.

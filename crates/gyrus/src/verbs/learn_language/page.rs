@@ -1,8 +1,10 @@
 //! The page of a language model that learned from a corpus.
 
 use gyrus_language_train::{TextRecord, TokenizerKind};
+use gyrus_report::{LanguageReport, grouped};
 use gyrus_train::MetricsRow;
-use gyrus_train::report::{LanguageReport, grouped, render_language};
+
+use crate::verbs::page_data;
 
 /// The page.
 pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
@@ -14,10 +16,10 @@ pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
         TokenizerKind::Characters => "characters".to_owned(),
         TokenizerKind::BytePairs => format!("{} byte pairs", settings.vocabulary),
     };
-    render_language(&LanguageReport {
+    LanguageReport {
         name: &data.name,
         created: &record.created,
-        status: record.status,
+        status: record.status.name(),
         headline: (headline, "validation loss, nats a character"),
         detail: result.map_or_else(String::new, |results| {
             let choices = results.validation_loss_per_character.exp();
@@ -34,7 +36,7 @@ pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
                 result.map_or_else(String::new, |r| format!("{} of {}", r.chosen_step, settings.steps)),
             ),
         ],
-        metrics,
+        curve: page_data::curve(metrics, |row| row.step as f64),
         sample: result.map_or("", |results| &results.sample),
         settings: vec![
             ("corpus", data.path.clone()),
@@ -49,5 +51,6 @@ pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
             ("device", settings.device.clone()),
             ("Gyrus", record.gyrus_version.clone()),
         ],
-    })
+    }
+    .to_html()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gyrus_language::inspection::{Candidate, Look, Predictions};
-use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
+use gyrus_report::{HeadPattern, InspectedToken, InspectionReport, LensCell, grouped};
 
 use super::{Habit, Kind, habits};
 
@@ -30,10 +30,10 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
         let text = |token| predictions.map_or("", |predictions| predictions.text(token));
         candidates.iter().map(|best| (text(best.token), best.probability)).collect()
     };
-    let lens = |predictions: &'a Predictions, place: usize| -> Vec<LookLens<'a>> {
+    let lens = |predictions: &'a Predictions, place: usize| -> Vec<LensCell<'a>> {
         let cells = predictions.lens.iter().map(|layer| &layer[place]);
         cells
-            .map(|cell| LookLens {
+            .map(|cell| LensCell {
                 top: pairs(&cell.top),
                 answer_probability: cell.answer_probability,
                 next_rank: cell.next_rank,
@@ -42,7 +42,7 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
     };
     let tokens = look.texts.iter().zip(&look.marks).enumerate().map(|(index, (text, is_mark))| {
         let place = predictions.map(|predictions| &predictions.places[index]);
-        LookToken {
+        InspectedToken {
             text,
             is_mark: *is_mark,
             surprise: place.and_then(|place| Some((place.surprisal_bits?, place.probability?, place.rank?))),
@@ -51,8 +51,8 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
         }
     });
     let patterns = habits(look).into_iter();
-    let patterns = patterns.map(|Habit { description, heads }| LookPattern { description, heads });
-    render_look(&LookReport {
+    let patterns = patterns.map(|Habit { description, heads }| HeadPattern { description, heads });
+    InspectionReport {
         name: &kind.name,
         kind: &format!("{} · {heads}", kind.family),
         headline,
@@ -66,5 +66,6 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
             ("model", model.display().to_string()),
             ("Gyrus", env!("CARGO_PKG_VERSION").to_owned()),
         ],
-    })
+    }
+    .to_html()
 }

@@ -13,8 +13,8 @@ use gyrus_nn::convert::{average_pooled_form, quantized_form};
 use gyrus_nn::neurobench::{NeuroBenchMetrics, neurobench_metrics};
 use gyrus_nn::workload::footprint;
 use gyrus_nn::{Network, State, from_safetensors, to_safetensors};
+use gyrus_report::Activity;
 use gyrus_tensor::{cpu, filled_tensor, with_threads};
-use gyrus_train::report::Activity;
 use gyrus_train::{
     Conversion, ExactRecord, Existing, OverTime, Results, RunFolder, RunRecord, RunStatus, Settings,
     TrainError, accounts, activity, agreement, evaluate, evaluate_over_time, split_validation,
@@ -24,6 +24,7 @@ use self::forms::{Spiking, calibrated, spiking, time_epochs};
 use self::tuning::Tuning;
 use super::export_nir::{NirFile, check_folder, finished};
 use super::learn::{reload, render};
+use super::page_data;
 use super::quoted::quoted;
 use super::shapes_match::check_fit;
 use crate::observer::{Note, Observer};
@@ -332,5 +333,6 @@ fn example<'a>(dataset: &'a Dataset, network: &Network) -> Result<Option<Activit
     let Some(label) = classes.first().and_then(|class| names.get(*class as usize)) else { return Ok(None) };
     let mut input = Vec::new();
     fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
-    Ok(Some(Activity { label, layers: activity(network, &input)? }))
+    let layers = activity(network, &input)?.into_iter().map(page_data::layer).collect();
+    Ok(Some(Activity { label, layers }))
 }

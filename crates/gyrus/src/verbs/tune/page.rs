@@ -1,8 +1,10 @@
 //! The page of a language model that was tuned.
 
 use gyrus_language_train::TuneRecord;
+use gyrus_report::LanguageReport;
 use gyrus_train::MetricsRow;
-use gyrus_train::report::{LanguageReport, render_language};
+
+use crate::verbs::page_data;
 
 /// The page.
 pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
@@ -16,10 +18,10 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
         }
         None => "none: all weights".to_owned(),
     };
-    render_language(&LanguageReport {
+    LanguageReport {
         name: &data.name,
         created: &record.created,
-        status: record.status,
+        status: record.status.name(),
         headline: (headline, "validation loss, nats a learnt token"),
         detail: loss.map_or_else(String::new, |loss| {
             let choices = loss.exp();
@@ -38,7 +40,7 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
                 result.map_or_else(String::new, |r| format!("{} of {}", r.chosen_step, settings.steps)),
             ),
         ],
-        metrics,
+        curve: page_data::curve(metrics, |row| row.step as f64),
         sample: result.map_or("", |results| &results.sample),
         settings: vec![
             ("model", settings.base.clone()),
@@ -54,5 +56,6 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
             ("device", settings.device.clone()),
             ("Gyrus", record.gyrus_version.clone()),
         ],
-    })
+    }
+    .to_html()
 }

@@ -1,10 +1,10 @@
 //! Axes: which numbers to write beside them, and where a value comes to lie.
 
-use super::html::number;
+use crate::html::number;
 
 /// An axis from a lowest to a highest value, linear or logarithmic.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     low: f64,
     high: f64,
     is_logarithmic: bool,
@@ -18,7 +18,7 @@ const MOST_TICKS: usize = 9;
 
 impl Scale {
     /// A linear axis that holds all finite `values` and ends at round numbers, with about `count` ticks.
-    pub(super) fn linear(values: impl Iterator<Item = f64>, count: usize) -> Self {
+    pub(crate) fn linear(values: impl Iterator<Item = f64>, count: usize) -> Self {
         let (mut low, mut high) = extent(values).unwrap_or((0.0, 1.0));
         if high - low <= 1e-12 * high.abs().max(low.abs()).max(1e-300) {
             let room = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
@@ -32,7 +32,7 @@ impl Scale {
     }
 
     /// A logarithmic axis where all values are positive and far apart, else a linear one that begins at 0.
-    pub(super) fn for_loss(values: impl Iterator<Item = f64> + Clone) -> Self {
+    pub(crate) fn for_loss(values: impl Iterator<Item = f64> + Clone) -> Self {
         match extent(values.clone()) {
             Some((low, high)) if low > 0.0 && high / low >= LOGARITHMIC_FROM => Self::logarithmic(low, high),
             Some((low, _)) if low < 0.0 => Self::linear(values, 5),
@@ -41,7 +41,7 @@ impl Scale {
     }
 
     /// Shares of 0 to 1: as much of the axis as the values need.
-    pub(super) fn for_shares(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn for_shares(values: impl Iterator<Item = f64>) -> Self {
         let scale = Self::linear(values, 5);
         let ticks: Vec<f64> =
             scale.ticks.into_iter().filter(|tick| (-1e-9..=1.0 + 1e-9).contains(tick)).collect();
@@ -49,7 +49,7 @@ impl Scale {
     }
 
     /// Whole numbers from `first` to `last`.
-    pub(super) fn whole(first: f64, last: f64, count: usize) -> Self {
+    pub(crate) fn whole(first: f64, last: f64, count: usize) -> Self {
         let step = round_step(((last - first) / count.max(1) as f64).max(1.0)).ceil();
         let start = (first / step).ceil() * step;
         let mut ticks: Vec<f64> =
@@ -62,7 +62,7 @@ impl Scale {
     }
 
     /// A logarithmic axis with ticks at just these rising numbers above 0.
-    pub(super) fn at(values: &[f64]) -> Self {
+    pub(crate) fn at(values: &[f64]) -> Self {
         match values {
             [first, .., last] if first < last => {
                 Self { low: *first, high: *last, is_logarithmic: true, ticks: values.to_vec() }
@@ -91,22 +91,22 @@ impl Scale {
         Self { low, high, is_logarithmic: true, ticks }
     }
 
-    pub(super) fn is_logarithmic(&self) -> bool {
+    pub(crate) fn is_logarithmic(&self) -> bool {
         self.is_logarithmic
     }
 
-    pub(super) fn ticks(&self) -> &[f64] {
+    pub(crate) fn ticks(&self) -> &[f64] {
         &self.ticks
     }
 
     /// The place of a value: 0 at the low end, 1 at the high end.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         let on = |value: f64| if self.is_logarithmic { value.log10() } else { value };
         (on(value) - on(self.low)) / (on(self.high) - on(self.low))
     }
 
     /// The text of a tick.
-    pub(super) fn label(tick: f64) -> String {
+    pub(crate) fn label(tick: f64) -> String {
         if tick.abs() >= 1e4 || (tick != 0.0 && tick.abs() < 1e-4) {
             let text = format!("{tick:.2e}");
             let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));

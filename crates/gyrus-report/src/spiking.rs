@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::chart::{Line, LineChart, line_chart};
-use super::html::{compact, escaped, grouped, number, percent, percent_tick};
-use super::scale::Scale;
-use crate::{AfterSteps, Conversion, LayerActivity};
+use gyrus_blueprint::escaped;
+
+use crate::chart::{Line, LineChart, line_chart};
+use crate::html::{compact, grouped, number, percent, percent_tick};
+use crate::scale::Scale;
 
 /// The most layers whose neurons are drawn; of more, those at equal distances.
 const LAYERS: usize = 8;
@@ -18,11 +19,82 @@ const POTENTIALS: f64 = 90.0;
 const AXIS: f64 = 34.0;
 const GAP: f64 = 18.0;
 
+/// A spiking network beside the dense one that it was converted from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversionReport {
+    /// Test accuracy of the dense network, 0 to 1.
+    pub dense_accuracy: f64,
+    /// Test accuracy of the dense network with quantized activations, 0 to 1.
+    pub quantized_accuracy: f64,
+    /// After each number of steps.
+    pub after: Vec<StepsRow>,
+    /// For the exact conversion: how it compares with the quantized network.
+    pub exact: Option<ExactReport>,
+}
+
+/// A spiking network after some steps: means over the test examples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepsRow {
+    /// Steps so far.
+    pub steps: usize,
+    /// Share of the test examples that was classified correctly.
+    pub accuracy: f64,
+    /// Spikes per neuron.
+    pub spikes_per_neuron: f64,
+    /// Synaptic operations that only add.
+    pub accumulates: f64,
+    /// Synaptic operations that multiply.
+    pub multiply_accumulates: f64,
+    /// Energy of the spiking network.
+    pub spiking: Energy,
+    /// Energy of the dense network.
+    pub dense: Energy,
+    /// Energy of the dense network with quantized activations.
+    pub quantized: Energy,
+}
+
+/// Energy of one answer, in picojoules.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Energy {
+    /// Operations only.
+    pub operations_pj: f64,
+    /// Memory traffic included.
+    pub with_memory_pj: f64,
+}
+
+/// How the exact conversion compares with its quantized network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactReport {
+    /// Test examples that were compared.
+    pub examples: u64,
+    /// Examples for which some number of the answer differs in any bit.
+    pub differing_answers: u64,
+    /// The last step at which anything fired for any of these examples.
+    pub settled_after: usize,
+    /// Steps that are enough for any input.
+    pub enough_steps: usize,
+}
+
+/// Some neurons of one layer over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerActivity {
+    /// Name of the node.
+    pub node: String,
+    /// Neurons in all.
+    pub neurons: usize,
+    /// Neurons that fired.
+    pub active: usize,
+    /// Spikes of each shown neuron at each step: −1, 0 or 1.
+    pub spikes: Vec<Vec<i8>>,
+    /// The potential of the first of them at each step before its reset, in units of the threshold.
+    pub potentials: Vec<Vec<f32>>,
+}
+
 /// The curves over the number of steps, and their table.
-pub(super) fn conversion(conversion: &Conversion) -> String {
+pub(crate) fn conversion(conversion: &ConversionReport) -> String {
     let after = &conversion.after;
     let constant = |value: f64| after.iter().map(|row| (row.steps as f64, value)).collect::<Vec<_>>();
-    let over = |of: &dyn Fn(&AfterSteps) -> f64| -> Vec<(f64, f64)> {
+    let over = |of: &dyn Fn(&StepsRow) -> f64| -> Vec<(f64, f64)> {
         after.iter().map(|row| (row.steps as f64, of(row))).collect()
     };
     let nanojoules = |picojoules: f64| picojoules / 1000.0;
@@ -35,24 +107,20 @@ pub(super) fn conversion(conversion: &Conversion) -> String {
     let shares = accuracy.iter().flat_map(|line| &line.points).map(|point| point.1);
     let scale = Scale::for_shares(shares);
     html.push_str(&chart("Test accuracy", accuracy, scale, percent_tick));
-    type Accounting = fn(&crate::energy::Energy) -> f64;
+    type Accounting = fn(&Energy) -> f64;
     let accountings: [(&str, Accounting); 2] = [
         ("Energy in nJ, operations only", |energy| energy.operations_pj),
         ("Energy in nJ, with memory traffic", |energy| energy.with_memory_pj),
     ];
     for (title, of) in accountings {
         let lines = vec![
-            Line {
-                name: "spiking",
-                class: "spiking",
-                points: over(&|row| nanojoules(of(&row.energy.spiking))),
-            },
+            Line { name: "spiking", class: "spiking", points: over(&|row| nanojoules(of(&row.spiking))) },
             Line {
                 name: "quantised",
                 class: "quantized",
-                points: over(&|row| nanojoules(of(&row.energy.quantized))),
+                points: over(&|row| nanojoules(of(&row.quantized))),
             },
-            Line { name: "dense", class: "dense", points: over(&|row| nanojoules(of(&row.energy.dense))) },
+            Line { name: "dense", class: "dense", points: over(&|row| nanojoules(of(&row.dense))) },
         ];
         let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1).collect::<Vec<_>>();
         let scale = Scale::for_loss(values.into_iter());
@@ -84,7 +152,7 @@ fn chart(title: &str, lines: Vec<Line<'_>>, scale: Scale, write: fn(f64) -> Stri
     })
 }
 
-fn table(conversion: &Conversion) -> String {
+fn table(conversion: &ConversionReport) -> String {
     let mut html = String::from(
         "<div class=\"scroll spiking-table\"><table class=\"nodes\"><thead><tr><th class=\"number\">steps</th>\
          <th class=\"number\">accuracy</th><th class=\"number\">beside dense</th><th class=\"number\">spikes a neuron</th>\
@@ -94,7 +162,6 @@ fn table(conversion: &Conversion) -> String {
     );
     for row in &conversion.after {
         let points = (row.accuracy - conversion.dense_accuracy) * 100.0;
-        let energy = &row.energy;
         let _ = write!(
             html,
             "<tr><th scope=\"row\" class=\"number\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td>\
@@ -106,9 +173,9 @@ fn table(conversion: &Conversion) -> String {
             number(row.spikes_per_neuron),
             compact(row.accumulates.round() as u128),
             compact(row.multiply_accumulates.round() as u128),
-            number(energy.spiking.operations_pj / 1000.0),
-            number(energy.spiking.with_memory_pj / 1000.0),
-            percent(energy.spiking.with_memory_pj / energy.quantized.with_memory_pj, 0),
+            number(row.spiking.operations_pj / 1000.0),
+            number(row.spiking.with_memory_pj / 1000.0),
+            percent(row.spiking.with_memory_pj / row.quantized.with_memory_pj, 0),
         );
     }
     html.push_str("</tbody></table></div>");
@@ -119,18 +186,17 @@ fn table(conversion: &Conversion) -> String {
              with memory traffic. The last column is the energy with memory traffic beside that of the same network with \
              activations quantised to as many bits as the spikes can say. Energies are computed for 45 nm silicon, not \
              measured.</p>",
-            number(row.energy.dense.operations_pj / 1000.0),
-            number(row.energy.dense.with_memory_pj / 1000.0),
+            number(row.dense.operations_pj / 1000.0),
+            number(row.dense.with_memory_pj / 1000.0),
         );
     }
     if let Some(exact) = &conversion.exact {
-        let agreement = exact.agreement;
         let _ = write!(
             html,
             "<p class=\"note\">Signed spikes: of {} answers, {} differ from those of the quantised network in any bit. \
              Nothing fired after step {} for these examples; {} steps are enough for any input.</p>",
-            grouped(u128::from(agreement.examples)),
-            grouped(u128::from(agreement.differing_answers)),
+            grouped(u128::from(exact.examples)),
+            grouped(u128::from(exact.differing_answers)),
             exact.settled_after,
             exact.enough_steps,
         );
@@ -139,7 +205,7 @@ fn table(conversion: &Conversion) -> String {
 }
 
 /// Spikes and potentials of each layer.
-pub(super) fn activity(layers: &[LayerActivity]) -> String {
+pub(crate) fn activity(layers: &[LayerActivity]) -> String {
     let count = layers.len().min(LAYERS);
     let shown = (0..count).map(|place| &layers[place * layers.len() / count]);
     let drawings: String = shown.map(layer).collect();

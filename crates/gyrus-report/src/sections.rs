@@ -1,17 +1,15 @@
-//! The sections of the page, from top to bottom.
+//! The sections of a network's page, from top to bottom.
 
 use std::fmt::Write;
 
 use base64::Engine as _;
-use gyrus_blueprint::{Blueprint, Shapes};
-use gyrus_data::{Augment, Preprocessing, Task};
+use gyrus_blueprint::{Blueprint, Shapes, escaped};
 use image::ImageEncoder as _;
 
-use super::chart::{Line, LineChart, line_chart, scatter};
-use super::html::{compact, duration, escaped, grouped, number, percent, percent_tick};
-use super::scale::Scale;
-use super::{Mistake, Picture, ReportData};
-use crate::{MetricsRow, RunRecord, SkippedFiles};
+use crate::chart::scatter;
+use crate::curves::curves;
+use crate::html::{compact, duration, grouped, number, percent};
+use crate::{Mistake, NetworkReport, Part, Picture, Skipped, Task, page};
 
 /// Rows of the list of skipped files.
 const SKIPPED_SHOWN: usize = 50;
@@ -20,28 +18,9 @@ const MISTAKES_SHOWN: usize = 48;
 /// Two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-pub(super) fn header(data: &ReportData<'_>) -> String {
-    let record = data.record;
-    let task = match &record.task {
-        Task::Classification { classes } => format!("{} classes", grouped(classes.len() as u128)),
-        Task::Regression { target, .. } => format!("predicting {}", escaped(target)),
-    };
-    let day = record.created.replace('T', " ").replace('Z', " UTC");
-    let status = record.status.name();
-    format!(
-        "<header><p class=\"overline\">Gyrus run <span class=\"status {status}\">{status}</span></p>\n\
-         <h1>{}</h1>\n<p class=\"lead\">{} · {task} · {}</p></header>\n",
-        escaped(&record.data.name),
-        escaped(&data.blueprint.name),
-        escaped(&day),
-    )
-}
-
 /// The result in large letters, and the numbers that put it in proportion.
-pub(super) fn headline(data: &ReportData<'_>) -> String {
-    let record = data.record;
-    let test = record.results.as_ref().and_then(|results| results.test.as_ref());
-    let (value, label, detail) = match (test, &record.task) {
+pub(crate) fn headline(report: &NetworkReport<'_>) -> String {
+    let (value, label, detail) = match (report.quality_on(Part::Test), report.task) {
         (Some(test), Task::Classification { .. }) if test.accuracy.is_some() => {
             let accuracy = test.accuracy.unwrap_or(f64::NAN);
             let (low, high) = wilson(accuracy, test.examples);
@@ -53,26 +32,24 @@ pub(super) fn headline(data: &ReportData<'_>) -> String {
             );
             (percent(accuracy, 2), "test accuracy", detail)
         }
-        (Some(test), Task::Regression { target, .. }) => {
+        (Some(test), Task::Regression { target }) => {
             let error = test.mean_absolute_error.map_or("–".to_owned(), number);
             let detail = format!("{} · n = {}", escaped(target), grouped(u128::from(test.examples)));
             (error, "mean absolute test error", detail)
         }
         _ => {
-            let epochs = data.metrics.len();
-            let detail = format!("{epochs} of {} epochs so far", record.settings.epochs);
-            ("–".to_owned(), "not tested yet", detail)
+            let epochs = report.curve.len();
+            ("–".to_owned(), "not tested yet", format!("{epochs} of {} epochs so far", report.epochs))
         }
     };
-    let shapes = data.blueprint.shapes().ok();
+    let shapes = report.blueprint.shapes().ok();
     let trained = shapes.as_ref().map_or(0, Shapes::trainable_parameters);
     let products = shapes.as_ref().map_or(0, Shapes::multiply_accumulates);
-    let examples = &record.data;
-    let epochs = match &record.results {
-        Some(results) => format!("{} <small>of {}</small>", results.chosen_epoch, record.settings.epochs),
-        None => format!("{} <small>of {}</small>", data.metrics.len(), record.settings.epochs),
+    let epochs = match report.chosen_epoch {
+        Some(chosen) => format!("{chosen} <small>of {}</small>", report.epochs),
+        None => format!("{} <small>of {}</small>", report.curve.len(), report.epochs),
     };
-    let skipped = record.skipped.count;
+    let skipped = report.skipped.count;
     let files = if skipped == 1 { "file" } else { "files" };
     let left_out = format!("{} <small>{files}</small>", grouped(u128::from(skipped)));
     let mut html = format!(
@@ -80,11 +57,11 @@ pub(super) fn headline(data: &ReportData<'_>) -> String {
          <p class=\"detail\">{detail}</p></div>\n<dl class=\"facts\">"
     );
     let facts = [
-        ("examples to learn from", compact(u128::from(examples.train_examples))),
+        ("examples to learn from", compact(u128::from(report.train_examples))),
         ("parameters", compact(u128::from(trained))),
         ("operations per example", format!("{} <small>MACs</small>", compact(products))),
-        ("training time", duration(record.timings.train_seconds)),
-        (if record.results.is_some() { "chosen epoch" } else { "epochs" }, epochs),
+        ("training time", duration(report.train_seconds)),
+        (if report.chosen_epoch.is_some() { "chosen epoch" } else { "epochs" }, epochs),
         ("left out", left_out),
     ];
     for (label, value) in facts.iter().filter(|fact| fact.0 != "left out" || skipped > 0) {
@@ -103,61 +80,17 @@ fn wilson(share: f64, count: u64) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-pub(super) fn curves(data: &ReportData<'_>) -> String {
-    let rows = data.metrics;
-    let chosen_epoch = data.record.results.as_ref().map(|results| f64::from(results.chosen_epoch));
-    let series = |value: fn(&MetricsRow) -> Option<f64>| -> Vec<(f64, f64)> {
-        rows.iter().filter_map(|row| value(row).map(|value| (f64::from(row.epoch), value))).collect()
-    };
-    let pair = |train, validation| {
-        let mut lines = vec![
-            Line { name: "training", class: "train", points: series(train) },
-            Line { name: "validation", class: "validation", points: series(validation) },
-        ];
-        lines.retain(|line| !line.points.is_empty());
-        lines
-    };
-    let values = |lines: &[Line<'_>]| -> Vec<f64> {
-        lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)).collect()
-    };
-    let losses = pair(|row| Some(row.train_loss), |row| Some(row.validation_loss));
-    let accuracies = pair(|row| row.train_accuracy, |row| row.validation_accuracy);
-    let rates =
-        vec![Line { name: "learning rate", class: "rate", points: series(|row| Some(row.learning_rate)) }];
-    let scales = [
-        Scale::for_loss(values(&losses).into_iter()),
-        Scale::for_shares(values(&accuracies).into_iter()),
-        Scale::linear(values(&rates).into_iter().chain([0.0]), 5),
-    ];
-    let [loss_scale, share_scale, rate_scale] = scales;
-    let charts = [
-        ("Loss", losses, loss_scale, chosen_epoch, Scale::label as fn(f64) -> String),
-        ("Accuracy", accuracies, share_scale, chosen_epoch, percent_tick),
-        ("Learning rate", rates, rate_scale, None, Scale::label),
-    ];
-    let drawn: String = charts
-        .into_iter()
-        .map(|(title, lines, scale, chosen_epoch, write)| {
-            line_chart(&LineChart {
-                across: None,
-                unit: "epoch",
-                axis: "epoch",
-                title,
-                lines,
-                scale,
-                chosen_epoch,
-                write,
-            })
-        })
-        .collect();
-    let table = parts_of_data(data.record);
+/// The curves, and how good the kept weights are on each part of the data.
+pub(crate) fn learning(report: &NetworkReport<'_>) -> String {
+    let drawn = curves(&report.curve, "epoch", "Loss", report.chosen_epoch.map(f64::from));
+    let table = parts_of_data(report);
     if drawn.is_empty() && table.is_empty() {
         return String::new();
     }
     format!("<div class=\"charts\">{drawn}{table}</div>")
 }
 
-pub(super) fn regression(points: &[(f32, f32)], target: &str) -> String {
+pub(crate) fn regression(points: &[(f32, f32)], target: &str) -> String {
     if points.is_empty() {
         return String::new();
     }
@@ -181,7 +114,7 @@ pub(super) fn regression(points: &[(f32, f32)], target: &str) -> String {
     )
 }
 
-pub(super) fn mistakes(mistakes: &[Mistake]) -> String {
+pub(crate) fn mistakes(mistakes: &[Mistake]) -> String {
     if mistakes.is_empty() {
         return String::new();
     }
@@ -230,7 +163,7 @@ fn data_uri(picture: &Picture) -> Option<String> {
     Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
 }
 
-pub(super) fn blueprint(blueprint: &Blueprint) -> String {
+pub(crate) fn blueprint(blueprint: &Blueprint) -> String {
     // A blueprint that exists has passed its checks; what it says otherwise is shown instead of a drawing.
     let (drawing, shapes) = match (gyrus_blueprint::svg(blueprint), blueprint.shapes()) {
         (Ok(drawing), Ok(shapes)) => (drawing, shapes),
@@ -265,101 +198,41 @@ pub(super) fn blueprint(blueprint: &Blueprint) -> String {
     html
 }
 
-pub(super) fn provenance(record: &RunRecord) -> String {
-    let settings = &record.settings;
-    let data = &record.data;
-    let input = match &record.preprocessing {
-        Preprocessing::Image { height, width, channels, .. } => {
-            let colour = if *channels == 1 { "grey" } else { "colour" };
-            format!("{height} × {width} pixels, {colour}")
-        }
-        Preprocessing::Events { steps, height, width, polarity, .. } => {
-            let polarity = if *polarity { ", darker and brighter" } else { "" };
-            format!("{steps} frames of {height} × {width} counts of events{polarity}")
-        }
-        Preprocessing::Table { columns, .. } => {
-            format!(
-                "{} columns, {} numbers",
-                columns.len(),
-                record.preprocessing.shape().iter().sum::<usize>()
-            )
-        }
-    };
-    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
-    let learning = [
-        ("seed", settings.seed.to_string()),
-        ("epochs", settings.epochs.to_string()),
-        ("batch size", settings.batch_size.to_string()),
-        ("optimiser", settings.optimizer.clone()),
-        ("learning rate", number(settings.learning_rate)),
-        ("schedule", settings.schedule.clone()),
-        ("weight decay", number(settings.weight_decay)),
-        ("label smoothing", number(settings.label_smoothing)),
-        ("augmentation", augmentation(&settings.augment)),
-    ];
-    let origin = [
-        ("data", data.name.clone()),
-        ("read from", optional(&data.path)),
-        ("target", optional(&data.target)),
-        (
-            "examples",
-            format!(
-                "{} training, {} validation, {} test",
-                grouped(u128::from(data.train_examples)),
-                grouped(u128::from(data.validation_examples)),
-                grouped(u128::from(data.test_examples))
-            ),
-        ),
-        ("network input", input),
-        ("data fingerprint", data.fingerprint.clone()),
-    ];
-    let machine = [
-        ("Gyrus", format!("{} (run format {})", record.gyrus_version, record.format_version)),
-        ("begun", record.created.clone()),
-        ("device", settings.device.clone()),
-        ("threads", settings.threads.to_string()),
-        ("reading the data", duration(record.timings.data_seconds)),
-        ("training", duration(record.timings.train_seconds)),
-        ("testing", duration(record.timings.test_seconds)),
-        ("in all", duration(record.timings.total_seconds)),
-    ];
-    let mut html = String::from("<div class=\"provenance\">");
-    for (title, rows) in [("Learning", &learning[..]), ("Data", &origin), ("Machine", &machine)] {
-        let _ = write!(html, "<div><h3>{title}</h3><dl>");
-        for (label, value) in rows.iter().filter(|row| !row.1.is_empty()) {
-            let _ = write!(html, "<dt>{label}</dt><dd>{}</dd>", escaped(value));
-        }
-        html.push_str("</dl></div>");
-    }
-    html.push_str("</div>");
-    for note in &record.notes {
+pub(crate) fn provenance(report: &NetworkReport<'_>) -> String {
+    let mut html = page::provenance(&report.provenance);
+    for note in report.notes {
         let _ = write!(html, "<p class=\"note\">{}</p>", escaped(note));
     }
     html
 }
 
 /// How good the kept weights are on each part of the data.
-fn parts_of_data(record: &RunRecord) -> String {
-    let Some(results) = &record.results else { return String::new() };
-    let parts = [("training", &results.train), ("validation", &results.validation), ("test", &results.test)];
-    let is_regression = matches!(record.task, Task::Regression { .. });
+fn parts_of_data(report: &NetworkReport<'_>) -> String {
+    if report.quality.is_empty() {
+        return String::new();
+    }
+    let is_regression = matches!(report.task, Task::Regression { .. });
     let quality = if is_regression { "mean absolute error" } else { "accuracy" };
     let mut html = format!(
         "<div class=\"results\"><p><b>Chosen epoch</b> without augmentation</p><table class=\"nodes\"><thead><tr><th>examples</th><th class=\"number\">number</th>\
          <th class=\"number\">loss</th><th class=\"number\">{quality}</th></tr></thead><tbody>"
     );
-    for (name, part) in parts {
-        let Some(part) = part else { continue };
+    for (part, values) in &report.quality {
+        let name = match part {
+            Part::Training => "training",
+            Part::Validation => "validation",
+            Part::Test => "test",
+        };
         let quality = match is_regression {
-            true => part.mean_absolute_error.map(number),
-            false => part.accuracy.map(|accuracy| percent(accuracy, 2)),
+            true => values.mean_absolute_error.map(number),
+            false => values.accuracy.map(|accuracy| percent(accuracy, 2)),
         };
         let _ = write!(
             html,
             "<tr><th scope=\"row\">{name}</th><td class=\"number\">{}</td><td class=\"number\">{}</td>\
              <td class=\"number\">{}</td></tr>",
-            grouped(u128::from(part.examples)),
-            number(part.loss),
+            grouped(u128::from(values.examples)),
+            number(values.loss),
             quality.unwrap_or_else(|| "–".to_owned()),
         );
     }
@@ -367,28 +240,7 @@ fn parts_of_data(record: &RunRecord) -> String {
     html
 }
 
-/// What is switched on, in words.
-fn augmentation(augment: &Augment) -> String {
-    let amounts = [
-        ("shift", augment.shift_pixels, " px"),
-        ("rotate", augment.rotate_degrees, "°"),
-        ("scale", augment.scale * 100.0, " %"),
-        ("shear", augment.shear_degrees, "°"),
-        ("erase", augment.erase_fraction * 100.0, " %"),
-        ("noise", augment.noise, ""),
-    ];
-    let mut words: Vec<String> = amounts
-        .iter()
-        .filter(|(_, amount, _)| *amount != 0.0)
-        .map(|(name, amount, unit)| format!("{name} {}{unit}", number(f64::from(*amount))))
-        .collect();
-    if augment.flip_horizontal {
-        words.push("mirror".to_owned());
-    }
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
-}
-
-pub(super) fn skipped(skipped: &SkippedFiles) -> String {
+pub(crate) fn skipped(skipped: &Skipped<'_>) -> String {
     if skipped.count == 0 {
         return String::new();
     }
@@ -396,13 +248,8 @@ pub(super) fn skipped(skipped: &SkippedFiles) -> String {
     let mut html = String::from(
         "<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>file</th><th>why</th></tr></thead><tbody>",
     );
-    for file in &skipped.files[..shown] {
-        let _ = write!(
-            html,
-            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
-            escaped(&file.path),
-            escaped(&file.reason)
-        );
+    for (file, reason) in &skipped.files[..shown] {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escaped(file), escaped(reason));
     }
     html.push_str("</tbody></table></div>");
     let others = skipped.count.saturating_sub(shown as u64);

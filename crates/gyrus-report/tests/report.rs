@@ -7,50 +7,69 @@ use std::fs;
 use std::path::Path;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
-use gyrus_data::{Dataset, Features, Skipped, Task, digits};
-use gyrus_train::energy::{Comparison, Energy};
-use gyrus_train::report::{Activity, Confusion, Mistake, Picture, ReportData, render};
-use gyrus_train::{
-    AfterSteps, Agreement, Conversion, ExactRecord, LayerActivity, MetricsRow, PartMetrics, Results,
-    RunRecord, RunStatus, Settings, Timings,
+use gyrus_report::{
+    Activity, Confusion, ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, Mistake,
+    NetworkReport, Part, Picture, Quality, Skipped, StepsRow, Task, duration,
 };
 
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'&\u{202e}\u{0}";
+const FINGERPRINT: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-fn settings() -> Settings {
-    Settings {
-        seed: 0,
+fn provenance() -> Vec<(&'static str, Facts<'static>)> {
+    vec![
+        (
+            "Learning",
+            vec![("schedule", "one-cycle".into()), ("augmentation", "shift 1 px, rotate 12°".into())],
+        ),
+        ("Data", vec![("data fingerprint", FINGERPRINT.into())]),
+        ("Machine", vec![("device", "cpu".into()), ("training", duration(14.2))]),
+    ]
+}
+
+/// A run of 40 epochs that has only begun.
+fn begun<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint) -> NetworkReport<'a> {
+    NetworkReport {
+        name,
+        created: "2026-01-31T12:00:00Z",
+        status: "running",
+        task,
+        blueprint,
+        train_examples: 1293,
+        train_seconds: 0.0,
         epochs: 40,
-        batch_size: 32,
-        learning_rate: 0.003,
-        optimizer: "adamw".into(),
-        schedule: "one-cycle".into(),
-        augment: "digits".parse().unwrap(),
-        weight_decay: 0.01,
-        label_smoothing: 0.05,
-        threads: 2,
-        device: "cpu".into(),
-        spiking: None,
+        chosen_epoch: None,
+        quality: Vec::new(),
+        curve: Vec::new(),
+        confusion: None,
+        mistakes: Vec::new(),
+        regression: None,
+        conversion: None,
+        activity: None,
+        provenance: provenance(),
+        notes: &[],
+        skipped: Skipped::default(),
     }
 }
 
-/// A finished run on a data set.
-fn finished(dataset: &Dataset, test: PartMetrics) -> RunRecord {
-    RunRecord {
-        status: RunStatus::Finished,
-        results: Some(Results {
-            chosen_epoch: 33,
-            train: Some(PartMetrics { examples: 1293, loss: 0.0041, ..test.clone() }),
-            validation: Some(PartMetrics { examples: 144, loss: 0.0352, ..test.clone() }),
-            test: Some(test),
-        }),
-        timings: Timings { data_seconds: 0.02, train_seconds: 14.2, test_seconds: 0.05, total_seconds: 14.6 },
-        ..RunRecord::new(dataset, None, 144, settings())
+/// A finished run, with its quality on the test examples.
+fn finished<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint, test: Quality) -> NetworkReport<'a> {
+    NetworkReport {
+        status: "finished",
+        train_seconds: 14.2,
+        chosen_epoch: Some(33),
+        quality: vec![
+            (Part::Training, Quality { examples: 1293, loss: 0.0041, ..test }),
+            (Part::Validation, Quality { examples: 144, loss: 0.0352, ..test }),
+            (Part::Test, test),
+        ],
+        curve: curve(matches!(task, Task::Classification { .. })),
+        ..begun(name, task, blueprint)
     }
 }
 
 /// Forty epochs that look like learning.
-fn metrics(is_classification: bool) -> Vec<MetricsRow> {
+fn curve(is_classification: bool) -> Vec<CurvePoint> {
     (1..=40)
         .map(|epoch| {
             let progress = f64::from(epoch) / 40.0;
@@ -58,23 +77,21 @@ fn metrics(is_classification: bool) -> Vec<MetricsRow> {
             let validation_loss = 0.035 + 1.9 * (-9.0 * progress).exp() * (1.0 + wobble) + 0.004 * wobble;
             let share = |loss: f64| is_classification.then_some(1.0 - loss * 0.35);
             let train_loss = 0.004 + 2.2 * (-8.0 * progress).exp();
-            MetricsRow {
-                epoch,
-                step: u64::from(epoch) * 41,
+            CurvePoint {
+                at: f64::from(epoch),
                 learning_rate: 0.003 * (progress * std::f64::consts::PI).sin(),
                 train_loss,
                 train_accuracy: share(train_loss),
                 validation_loss,
                 validation_accuracy: share(validation_loss),
-                seconds: 0.35,
             }
         })
         .collect()
 }
 
 /// Writes the page for the eye, checks what holds for every page, and gives it back.
-fn page(name: &str, data: &ReportData<'_>) -> String {
-    let html = render(data);
+fn page(name: &str, report: &NetworkReport<'_>) -> String {
+    let html = report.to_html();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}.html"));
     fs::write(&path, &html).unwrap();
     let rest = html.replace("http://www.w3.org/2000/svg", "");
@@ -97,18 +114,17 @@ fn assert_holds(html: &str, parts: &[&str]) {
     }
 }
 
-fn digit_mistakes(dataset: &Dataset) -> Vec<Mistake> {
-    let Features::Images(images) = &dataset.test.features else { panic!("digits are pictures") };
+fn digit_mistakes() -> Vec<Mistake> {
     (0..12)
-        .map(|index| Mistake {
+        .map(|index: usize| Mistake {
             label: (index % 10).to_string(),
             predicted: ((index + 5) % 10).to_string(),
             probability: 0.99 - index as f32 * 0.04,
             picture: Some(Picture {
-                pixels: images.get(index * 7).unwrap().to_vec(),
-                height: images.height,
-                width: images.width,
-                channels: images.channels,
+                pixels: (0..64).map(|pixel| (pixel * (index + 3) % 256) as u8).collect(),
+                height: 8,
+                width: 8,
+                channels: 1,
             }),
             text: None,
         })
@@ -117,29 +133,24 @@ fn digit_mistakes(dataset: &Dataset) -> Vec<Mistake> {
 
 #[test]
 fn a_classification_shows_every_part() {
-    let mut dataset = digits();
-    dataset.skipped = vec![Skipped { path: "scans/0017.png".into(), reason: "it ends at byte 3".into() }];
-    dataset.notes = vec!["The split is fixed: 80 % of each class to learn from.".into()];
-    let Task::Classification { classes } = dataset.task.clone() else { panic!("digits are classes") };
+    let classes = DIGITS.map(str::to_owned);
     let test =
-        PartMetrics { examples: 360, loss: 0.0312, accuracy: Some(356.0 / 360.0), mean_absolute_error: None };
-    let record = finished(&dataset, test);
+        Quality { examples: 360, loss: 0.0312, accuracy: Some(356.0 / 360.0), mean_absolute_error: None };
     let mut counts = vec![vec![0; 10]; 10];
     (0..10).for_each(|class| counts[class][class] = 36);
     for (truth, predicted) in [(8, 1), (9, 3), (5, 9), (8, 3)] {
         counts[truth][truth] -= 1;
         counts[truth][predicted] += 1;
     }
+    let blueprint = preset("digits-cnn", [1, 8, 8], 10).unwrap();
     let html = page(
         "digits",
-        &ReportData {
-            record: &record,
-            blueprint: &preset("digits-cnn", [1, 8, 8], 10).unwrap(),
-            metrics: &metrics(true),
+        &NetworkReport {
             confusion: Some(Confusion { classes: &classes, counts }),
-            mistakes: digit_mistakes(&dataset),
-            activity: None,
-            regression: None,
+            mistakes: digit_mistakes(),
+            notes: &["The split is fixed: 80 % of each class to learn from.".to_owned()],
+            skipped: Skipped { count: 1, files: vec![("scans/0017.png", "it ends at byte 3")] },
+            ..finished("digits", Task::Classification { classes: 10 }, &blueprint, test)
         },
     );
     assert_holds(
@@ -163,7 +174,7 @@ fn a_classification_shows_every_part() {
             "output shape",
             "one-cycle",
             "rotate 12°",
-            &record.data.fingerprint,
+            FINGERPRINT,
             "scans/0017.png",
             "it ends at byte 3",
             "The split is fixed",
@@ -176,16 +187,8 @@ fn a_classification_shows_every_part() {
 
 #[test]
 fn names_and_files_are_text_whatever_they_say() {
-    let mut dataset = digits();
-    dataset.name = HOSTILE.into();
-    dataset.notes = vec![HOSTILE.into()];
-    dataset.skipped = vec![Skipped { path: HOSTILE.into(), reason: HOSTILE.into() }];
     let classes: Vec<String> = (0..34).map(|class| format!("{HOSTILE}{class}")).collect();
-    dataset.task = Task::Classification { classes: classes.clone() };
-    let test = PartMetrics { examples: 10, loss: f64::NAN, accuracy: Some(0.5), mean_absolute_error: None };
-    let mut record = finished(&dataset, test);
-    record.data.path = Some(HOSTILE.into());
-    record.settings.device = HOSTILE.into();
+    let test = Quality { examples: 10, loss: f64::NAN, accuracy: Some(0.5), mean_absolute_error: None };
     let named = Blueprint::builder("</svg><script>alert(\"1\")</script>")
         .input([4])
         .node("<b>\"'&", NodeKind::affine(34))
@@ -199,17 +202,21 @@ fn names_and_files_are_text_whatever_they_say() {
         picture: None,
         text: Some(HOSTILE.into()),
     };
-    let diverged = MetricsRow { train_loss: f64::NAN, ..metrics(true)[3].clone() };
+    let diverged = CurvePoint { train_loss: f64::NAN, ..curve(true)[3] };
+    let mut provenance = provenance();
+    provenance.push((HOSTILE, vec![("read from", HOSTILE.into()), (HOSTILE, HOSTILE.into())]));
     let html = page(
         "hostile",
-        &ReportData {
-            record: &record,
-            blueprint: &named,
-            metrics: &[metrics(true)[0].clone(), diverged],
+        &NetworkReport {
+            created: HOSTILE,
+            status: HOSTILE,
+            curve: vec![curve(true)[0], diverged],
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: vec![mistake; 3],
-            activity: None,
-            regression: None,
+            provenance,
+            notes: &[HOSTILE.to_owned()],
+            skipped: Skipped { count: 1, files: vec![(HOSTILE, HOSTILE)] },
+            ..finished(HOSTILE, Task::Classification { classes: 34 }, &named, test)
         },
     );
     assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)"));
@@ -221,10 +228,7 @@ fn names_and_files_are_text_whatever_they_say() {
 
 #[test]
 fn a_regression_shows_its_scatter() {
-    let mut dataset = digits();
-    dataset.name = "houses.csv".into();
-    dataset.task = Task::Regression { target: "price <k€>".into(), mean: 200.0, deviation: 50.0 };
-    let test = PartMetrics { examples: 300, loss: 0.12, accuracy: None, mean_absolute_error: Some(8.25) };
+    let test = Quality { examples: 300, loss: 0.12, accuracy: None, mean_absolute_error: Some(8.25) };
     let points: Vec<(f32, f32)> = (0..300)
         .map(|index| {
             let truth = 80.0 + (index * 37 % 300) as f32;
@@ -245,16 +249,13 @@ fn a_regression_shows_its_scatter() {
             )),
         })
         .collect();
+    let blueprint = preset("table-mlp", [12], 1).unwrap();
     let html = page(
         "houses",
-        &ReportData {
-            record: &finished(&dataset, test),
-            blueprint: &preset("table-mlp", [12], 1).unwrap(),
-            metrics: &metrics(false),
-            confusion: None,
+        &NetworkReport {
             mistakes,
-            activity: None,
             regression: Some(points),
+            ..finished("houses.csv", Task::Regression { target: "price <k€>" }, &blueprint, test)
         },
     );
     assert_holds(
@@ -278,56 +279,36 @@ fn a_regression_shows_its_scatter() {
 
 #[test]
 fn a_run_that_has_only_begun_has_a_page_too() {
-    let record = RunRecord::new(&digits(), None, 144, settings());
     let blueprint = preset("resnet20", [1, 32, 32], 10).unwrap();
-    let data = ReportData {
-        record: &record,
-        blueprint: &blueprint,
-        metrics: &[],
-        confusion: None,
-        mistakes: vec![],
-        activity: None,
-        regression: None,
-    };
-    let html = page("begun", &data);
+    let report = begun("digits", Task::Classification { classes: 10 }, &blueprint);
+    let html = page("begun", &report);
     assert_holds(&html, &["not tested yet", "running", "0 of 40 epochs so far"]);
     assert!(!html.contains("id=\"curves\"") && !html.contains("id=\"mistakes\""));
-    let one = page("one-epoch", &ReportData { metrics: &metrics(true)[..1], ..data });
+    let one = page("one-epoch", &NetworkReport { curve: curve(true)[..1].to_vec(), ..report });
     assert_holds(&one, &["aria-label=\"Loss by epoch\"", "1 of 40 epochs so far"]);
 }
 
 #[test]
 fn a_converted_run_shows_its_curves_spikes_and_potentials() {
-    let dataset = digits();
     let test =
-        PartMetrics { examples: 360, loss: 0.0312, accuracy: Some(356.0 / 360.0), mean_absolute_error: None };
-    let mut record = finished(&dataset, test);
+        Quality { examples: 360, loss: 0.0312, accuracy: Some(356.0 / 360.0), mean_absolute_error: None };
     let energy = |operations_pj: f64| Energy { operations_pj, with_memory_pj: 9.0 * operations_pj };
-    let after = [1usize, 2, 4, 8].map(|steps| AfterSteps {
+    let after = [1usize, 2, 4, 8].map(|steps| StepsRow {
         steps,
         accuracy: 1.0 - 0.1 / steps as f64,
         spikes_per_neuron: 0.15 * steps as f64,
         accumulates: 30_000.0 * steps as f64,
         multiply_accumulates: 15_500.0,
-        energy: Comparison {
-            spiking: energy(40_000.0 * steps as f64),
-            dense: energy(900_000.0),
-            quantized: energy(200_000.0),
-        },
+        spiking: energy(40_000.0 * steps as f64),
+        dense: energy(900_000.0),
+        quantized: energy(200_000.0),
     });
-    let agreement = Agreement { examples: 360, differing_answers: 0, differing_classes: 0 };
-    record.conversion = Some(Conversion {
-        from: HOSTILE.into(),
-        levels: 8,
-        fine_tuning_epochs: 20,
-        fine_tuning_seconds: 7.0,
-        through_time_epochs: 6,
-        through_time_seconds: 9.0,
+    let conversion = ConversionReport {
         dense_accuracy: 0.9972,
         quantized_accuracy: 0.9944,
         after: after.to_vec(),
-        exact: Some(ExactRecord { agreement, settled_after: 11, enough_steps: 24 }),
-    });
+        exact: Some(ExactReport { examples: 360, differing_answers: 0, settled_after: 11, enough_steps: 24 }),
+    };
     let layer = |node: &str, neurons: usize| LayerActivity {
         node: node.into(),
         neurons,
@@ -340,16 +321,13 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
             .collect(),
     };
     let layers = vec![layer("relu1", 2048), layer(HOSTILE, 4096), layer("relu3", 1024)];
+    let blueprint = preset("digits-cnn", [1, 8, 8], 10).unwrap();
     let html = page(
         "spiking",
-        &ReportData {
-            record: &record,
-            blueprint: &preset("digits-cnn", [1, 8, 8], 10).unwrap(),
-            metrics: &metrics(true),
-            confusion: None,
-            mistakes: vec![],
+        &NetworkReport {
+            conversion: Some(conversion),
             activity: Some(Activity { label: HOSTILE, layers }),
-            regression: None,
+            ..finished("digits", Task::Classification { classes: 10 }, &blueprint, test)
         },
     );
     assert_holds(

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::html::{escaped, grouped, percent, shortened};
+use gyrus_blueprint::escaped;
+
+use crate::html::{grouped, percent, shortened};
 
 /// More classes than this do not fit on a page; the worst of them are shown.
 const MOST_CLASSES: usize = 30;
@@ -60,7 +62,7 @@ impl Confusion<'_> {
 }
 
 /// The matrix as a table: rows are true classes, columns predicted ones.
-pub(super) fn table(confusion: &Confusion<'_>) -> String {
+pub(crate) fn table(confusion: &Confusion<'_>) -> String {
     let classes = confusion.shown();
     let is_cut = classes.len() < confusion.classes.len();
     let mut html = String::new();

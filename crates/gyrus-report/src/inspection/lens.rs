@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use super::super::chart::{Line, LineChart, line_chart};
-use super::super::html::{escaped, percent};
-use super::super::scale::Scale;
-use super::{LookReport, share, visible};
+use super::{InspectionReport, share, visible};
+use gyrus_blueprint::escaped;
 
-pub(super) fn lens(report: &LookReport<'_>) -> String {
+use crate::chart::{Line, LineChart, line_chart};
+use crate::html::percent;
+use crate::scale::Scale;
+
+pub(crate) fn lens(report: &InspectionReport<'_>) -> String {
     let layers = report.layers_and_heads.0;
     let mut html = String::from(
         "<p class=\"intro\">The logit lens: the stream after each layer goes through the model's head as if it were the last. \
@@ -47,7 +49,7 @@ pub(super) fn lens(report: &LookReport<'_>) -> String {
 }
 
 /// How the answer grows from layer to layer.
-fn lens_charts(report: &LookReport<'_>, layers: usize) -> String {
+fn lens_charts(report: &InspectionReport<'_>, layers: usize) -> String {
     let cells = |layer: usize| report.tokens.iter().filter_map(move |token| token.lens.get(layer));
     let over_layers = |value: &dyn Fn(usize) -> Option<f64>| -> Vec<(f64, f64)> {
         (0..=layers).filter_map(|layer| Some((layer as f64, value(layer)?))).collect()

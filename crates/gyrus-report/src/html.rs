@@ -1,29 +1,7 @@
-//! Text and numbers for a page: everything that came from outside goes through [`escaped`].
-
-/// Text for HTML and SVG, inside of elements and of double-quoted attributes, without control characters.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ if letter.is_control() || is_direction_override(letter) => safe.push('\u{fffd}'),
-            _ => safe.push(letter),
-        }
-    }
-    safe
-}
-
-/// Characters that turn the text after them around.
-pub(super) fn is_direction_override(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+//! Numbers and texts as a page shows them.
 
 /// The first letters of a long text and an ellipsis; not yet escaped.
-pub(super) fn shortened(text: &str, letters: usize) -> String {
+pub(crate) fn shortened(text: &str, letters: usize) -> String {
     match text.char_indices().nth(letters) {
         None => text.to_owned(),
         Some(_) => text.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
@@ -45,7 +23,7 @@ pub fn grouped(count: u128) -> String {
 }
 
 /// `1`, `1.2 k`, `34.5 M`: about three digits.
-pub(super) fn compact(count: u128) -> String {
+pub(crate) fn compact(count: u128) -> String {
     let value = count as f64;
     let (scale, unit) = match count {
         0..10_000 => return grouped(count),
@@ -58,7 +36,8 @@ pub(super) fn compact(count: u128) -> String {
 }
 
 /// A number with about four significant digits.
-pub(super) fn number(value: f64) -> String {
+#[must_use]
+pub fn number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         "not a number".to_owned()
@@ -74,17 +53,18 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A share of 0 to 1 as `98.89 %`.
-pub(super) fn percent(share: f64, digits: usize) -> String {
+pub(crate) fn percent(share: f64, digits: usize) -> String {
     if share.is_finite() { format!("{:.digits$} %", share * 100.0) } else { "–".to_owned() }
 }
 
 /// A share of 0 to 1 beside an axis: `99.35 %`, with as many digits as it has.
-pub(super) fn percent_tick(share: f64) -> String {
+pub(crate) fn percent_tick(share: f64) -> String {
     format!("{} %", number((share * 1e8).round() / 1e6))
 }
 
 /// `0.35 s`, `12.3 s`, `4 min 12 s`, `2 h 05 min`.
-pub(super) fn duration(seconds: f64) -> String {
+#[must_use]
+pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "–".to_owned();
     }
@@ -102,9 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markup_and_invisible_letters_are_disarmed() {
-        assert_eq!(escaped("<a b=\"c\" d='e'>&"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
-        assert_eq!(escaped("a\u{0}b\u{202e}c"), "a\u{fffd}b\u{fffd}c");
+    fn long_texts_are_shortened_by_letters() {
         assert_eq!(shortened("äöüß", 4), "äöüß");
         assert_eq!(shortened("äöüßx", 4), "äöü…");
     }

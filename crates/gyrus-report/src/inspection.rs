@@ -10,22 +10,23 @@ use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gyrus_blueprint::{escaped, is_direction_override};
 use image::ImageEncoder as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::html::{escaped, is_direction_override, shortened};
-use super::{STYLE, begin_page_with, end_page, section};
+use crate::html::shortened;
+use crate::page::{Facts, STYLE, begin_page_with, end_page, facts, provenance, section};
 
-const SCRIPT: &str = include_str!("look.js");
-const OWN_STYLE: &str = include_str!("look.css");
+const SCRIPT: &str = include_str!("inspection.js");
+const OWN_STYLE: &str = include_str!("inspection.css");
 /// Letters of a token that are shown.
 const LETTERS: usize = 40;
 /// Bits of surprise at which a token has the full colour.
 const SURPRISING_BITS: f64 = 12.0;
 
 /// What the page shows.
-pub struct LookReport<'a> {
+pub struct InspectionReport<'a> {
     /// The name of the model.
     pub name: &'a str,
     /// What kind of model it is.
@@ -33,9 +34,9 @@ pub struct LookReport<'a> {
     /// The result in large letters, and what it is.
     pub headline: (String, &'a str),
     /// Other numbers, with their names first.
-    pub facts: Vec<(&'a str, String)>,
+    pub facts: Facts<'a>,
     /// The text.
-    pub tokens: Vec<LookToken<'a>>,
+    pub tokens: Vec<InspectedToken<'a>>,
     /// Whether the model predicts what follows: a decoder.
     pub predicts: bool,
     /// Layers, and heads of each.
@@ -43,14 +44,14 @@ pub struct LookReport<'a> {
     /// What a head looks at: of layer and head, `[tokens, tokens]` probabilities.
     pub map: &'a dyn Fn(usize, usize) -> &'a [f32],
     /// Patterns and the heads that follow them best.
-    pub patterns: Vec<LookPattern<'a>>,
+    pub patterns: Vec<HeadPattern<'a>>,
     /// Settings, with their names first.
-    pub settings: Vec<(&'a str, String)>,
+    pub settings: Facts<'a>,
 }
 
 /// A token of the text. What only decoders have is empty for an encoder.
 #[derive(Debug, Clone, Default)]
-pub struct LookToken<'a> {
+pub struct InspectedToken<'a> {
     /// How it is written.
     pub text: &'a str,
     /// Whether it is a mark rather than text.
@@ -60,12 +61,12 @@ pub struct LookToken<'a> {
     /// What is expected after it, with probabilities.
     pub next: Vec<(&'a str, f64)>,
     /// The stream after 0, 1, 2, ... layers through the head.
-    pub lens: Vec<LookLens<'a>>,
+    pub lens: Vec<LensCell<'a>>,
 }
 
 /// One place of the stream through the head.
 #[derive(Debug, Clone)]
-pub struct LookLens<'a> {
+pub struct LensCell<'a> {
     /// The most probable tokens.
     pub top: Vec<(&'a str, f64)>,
     /// The probability of what is the most probable after the last layer.
@@ -76,51 +77,47 @@ pub struct LookLens<'a> {
 
 /// A pattern and the heads that follow it best.
 #[derive(Debug, Clone)]
-pub struct LookPattern<'a> {
+pub struct HeadPattern<'a> {
     /// What such heads do.
     pub description: &'a str,
     /// Layer, head and share of attention, best first.
     pub heads: Vec<(usize, usize, f64)>,
 }
 
-/// The whole page.
-#[must_use]
-pub fn render_look(report: &LookReport<'_>) -> String {
-    let hash = STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
-    let title = format!("{} · gyrus see", report.name);
-    let mut page = begin_page_with(&title, &format!("; script-src 'sha256-{hash}'"), &[STYLE, OWN_STYLE]);
-    let _ = write!(
-        page,
-        "<header><p class=\"overline\">Gyrus see</p>\n<h1>{}</h1>\n<p class=\"lead\">{}</p></header>\n\
-         <section class=\"headline\"><div class=\"hero\"><p class=\"value\">{}</p><p class=\"label\">{}</p></div>\n\
-         <dl class=\"facts\">",
-        escaped(report.name),
-        escaped(report.kind),
-        escaped(&report.headline.0),
-        escaped(report.headline.1),
-    );
-    for (label, value) in &report.facts {
-        let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", escaped(label), escaped(value));
+impl InspectionReport<'_> {
+    /// The whole page.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        let hash = STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+        let title = format!("{} · gyrus see", self.name);
+        let policy = format!("; script-src 'sha256-{hash}'");
+        let mut page = begin_page_with(&title, &policy, &[STYLE, OWN_STYLE]);
+        let _ = write!(
+            page,
+            "<header><p class=\"overline\">Gyrus see</p>\n<h1>{}</h1>\n<p class=\"lead\">{}</p></header>\n\
+             <section class=\"headline\"><div class=\"hero\"><p class=\"value\">{}</p><p class=\"label\">{}</p></div>\n\
+             {}</section>\n",
+            escaped(self.name),
+            escaped(self.kind),
+            escaped(&self.headline.0),
+            escaped(self.headline.1),
+            facts(&self.facts),
+        );
+        section(&mut page, "text", "What it read", &text(self));
+        section(&mut page, "attention", "What its heads look at", &attention(self));
+        if self.predicts {
+            section(&mut page, "lens", "What it would say after each layer", &lens::lens(self));
+        }
+        let settings = provenance(&[("", self.settings.clone())]);
+        section(&mut page, "provenance", "Provenance", &settings);
+        // In JSON, only strings contain this character, which could end the element.
+        let data = data(self).to_string().replace('<', "\\u003c");
+        let _ = write!(
+            page,
+            "<script type=\"application/json\" id=\"data\">{data}</script>\n<script>{SCRIPT}</script>\n"
+        );
+        end_page(page)
     }
-    page.push_str("</dl></section>\n");
-    section(&mut page, "text", "What it read", &text(report));
-    section(&mut page, "attention", "What its heads look at", &attention(report));
-    if report.predicts {
-        section(&mut page, "lens", "What it would say after each layer", &lens::lens(report));
-    }
-    let mut settings = "<div class=\"provenance\"><div><dl>".to_owned();
-    for (label, value) in &report.settings {
-        let _ = write!(settings, "<dt>{}</dt><dd>{}</dd>", escaped(label), escaped(value));
-    }
-    settings.push_str("</dl></div></div>");
-    section(&mut page, "provenance", "Provenance", &settings);
-    // Nothing in JSON but a string holds this letter, which could end the element.
-    let data = data(report).to_string().replace('<', "\\u003c");
-    let _ = write!(
-        page,
-        "<script type=\"application/json\" id=\"data\">{data}</script>\n<script>{SCRIPT}</script>\n"
-    );
-    end_page(page)
 }
 
 /// A token so that it can be seen: blanks alone and line ends by signs, nothing that turns the text around.
@@ -139,7 +136,7 @@ fn visible(text: &str) -> String {
     shortened(&text.chars().map(letter).collect::<String>(), LETTERS)
 }
 
-fn text(report: &LookReport<'_>) -> String {
+fn text(report: &InspectionReport<'_>) -> String {
     let mut tokens =
         String::from("<div class=\"tokens\" role=\"group\" aria-label=\"the tokens of the text\">");
     for (index, token) in report.tokens.iter().enumerate() {
@@ -185,7 +182,7 @@ fn text(report: &LookReport<'_>) -> String {
     )
 }
 
-fn attention(report: &LookReport<'_>) -> String {
+fn attention(report: &InspectionReport<'_>) -> String {
     let (layers, heads) = report.layers_and_heads;
     let reach = if report.predicts { "itself and those before it" } else { "all tokens of the text" };
     let mut html = format!(
@@ -271,7 +268,7 @@ fn share(probability: f64) -> String {
 }
 
 /// What the script works with: texts once each, and numbers with few digits.
-fn data(report: &LookReport<'_>) -> Value {
+fn data(report: &InspectionReport<'_>) -> Value {
     let (mut texts, mut places) = (Vec::new(), BTreeMap::new());
     let mut index = |text: &str| {
         let text = visible(text);
@@ -322,15 +319,15 @@ mod tests {
     /// The page of a text of such tokens in a model of one layer and two heads.
     fn page(tokens: &[&str]) -> String {
         let map = vec![1.0 / tokens.len() as f32; tokens.len() * tokens.len()];
-        let lens = |text| LookLens { top: vec![(text, 0.75)], answer_probability: 0.5, next_rank: Some(2) };
-        let token = |text| LookToken {
+        let lens = |text| LensCell { top: vec![(text, 0.75)], answer_probability: 0.5, next_rank: Some(2) };
+        let token = |text| InspectedToken {
             text,
             is_mark: false,
             surprise: Some((3.0, 0.125, 4)),
             next: vec![(text, 0.75)],
             lens: vec![lens(text), lens(text)],
         };
-        render_look(&LookReport {
+        InspectionReport {
             name: tokens[0],
             kind: tokens[0],
             headline: (tokens[0].to_owned(), "perplexity"),
@@ -342,9 +339,10 @@ mod tests {
                 // A page's maps live as long as its data.
                 Box::leak(map.clone().into_boxed_slice())
             },
-            patterns: vec![LookPattern { description: "look at the token before", heads: vec![(0, 1, 0.5)] }],
+            patterns: vec![HeadPattern { description: "look at the token before", heads: vec![(0, 1, 0.5)] }],
             settings: vec![("model", tokens[0].to_owned())],
-        })
+        }
+        .to_html()
     }
 
     #[test]

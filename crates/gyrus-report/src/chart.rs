@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use super::html::{escaped, number};
-use super::scale::Scale;
+use gyrus_blueprint::escaped;
+
+use crate::html::number;
+use crate::scale::Scale;
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 250.0;
@@ -18,30 +20,30 @@ const HOVERED: usize = 400;
 const SCATTERED: usize = 2000;
 
 /// One line of a [`line_chart`].
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
     /// The class of the style sheet that gives the colour.
-    pub(super) class: &'a str,
+    pub(crate) class: &'a str,
     /// Epoch and value, by rising epoch.
-    pub(super) points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// What a [`line_chart`] shows beside its lines.
-pub(super) struct LineChart<'a> {
+pub(crate) struct LineChart<'a> {
     /// The horizontal axis; whole numbers where there is none.
-    pub(super) across: Option<Scale>,
+    pub(crate) across: Option<Scale>,
     /// One of what the axis counts, and its title.
-    pub(super) unit: &'a str,
-    pub(super) axis: &'a str,
-    pub(super) title: &'a str,
-    pub(super) lines: Vec<Line<'a>>,
-    pub(super) scale: Scale,
-    pub(super) chosen_epoch: Option<f64>,
-    pub(super) write: fn(f64) -> String,
+    pub(crate) unit: &'a str,
+    pub(crate) axis: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) lines: Vec<Line<'a>>,
+    pub(crate) scale: Scale,
+    pub(crate) chosen_epoch: Option<f64>,
+    pub(crate) write: fn(f64) -> String,
 }
 
 /// Lines over epochs or steps; the empty text where there is no point to draw.
-pub(super) fn line_chart(chart: &LineChart<'_>) -> String {
+pub(crate) fn line_chart(chart: &LineChart<'_>) -> String {
     let epochs = || chart.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
     let (first, last) = epochs()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), epoch| (low.min(epoch), high.max(epoch)));
@@ -177,7 +179,7 @@ fn axis_title(svg: &mut String, title: &str) {
 }
 
 /// Predicted against true values, both on one scale, with the line on which a perfect network would lie.
-pub(super) fn scatter(points: &[(f32, f32)], unit: &str) -> String {
+pub(crate) fn scatter(points: &[(f32, f32)], unit: &str) -> String {
     const SIDE: f64 = 440.0;
     const EDGE: f64 = 58.0;
     let values = points.iter().flat_map(|(truth, predicted)| [f64::from(*truth), f64::from(*predicted)]);
