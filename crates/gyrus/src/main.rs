@@ -13,9 +13,9 @@ use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Brain-inspired deep learning in one program.
+/// Train, run and inspect dense, spiking and language models
 #[derive(Parser)]
-#[command(name = "gyrus", version, about, max_term_width = 100)]
+#[command(name = "gyrus", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,7 +42,7 @@ fn command() -> clap::Command {
         .mut_subcommand("learn", |learn| only_with(learn, "resume", &["data_directory", "threads", "json"]))
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
-            only_with(tune, "merge", &["model", "output", "overwrite", "threads", "json"])
+            only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
         })
 }
 
