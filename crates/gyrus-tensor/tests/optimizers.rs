@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::DType;
+use burn_tensor::DType;
 use gyrus_tensor::{AdamW, Device, Sgd, Tensor, TensorData, adamw_step, cpu, device, sgd_step};
 use serde_json::Value;
 
