@@ -365,7 +365,9 @@ fn the_token_goes_to_the_hub_and_to_nobody_else() {
         std::fs::write(home.path().join("token"), "stored\n").unwrap();
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", NAME]).env("GYRUS_TEST_CHILD", "1");
-        for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"] {
+        for name in
+            ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"]
+        {
             child.env_remove(name);
         }
         child.env("HF_ENDPOINT", format!("{}/", server.address)).env("HF_HOME", home.path());

@@ -1,6 +1,6 @@
 //! Optimiser steps: kernel against composition, and both against PyTorch over several steps.
 //!
-//! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `tools/golden/optimizer.py`.
+//! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `golden/optimizer.py`.
 
 #![allow(clippy::unwrap_used)]
 
