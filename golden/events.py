@@ -1,7 +1,7 @@
 """Small files of events in formats of which no recording is at hand, and what is in them.
 
 Written from the formats' specifications (AEDAT 2.0 and 3.1), by h5py (SHD, with the structure of the published files) and
-by iniVation's dv-processing (AEDAT 4.0), for `crates/gyrus-data/tests/events.rs`.
+by iniVation's dv-processing (AEDAT 4.0), for `crates/gyrus-data/tests/recordings.rs`.
 """
 
 import json

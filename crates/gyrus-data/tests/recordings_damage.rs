@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use gyrus_data::events::{Format, cochlea, from_bytes, recognise};
+use gyrus_data::recordings::{Format, cochlea, from_bytes, recognise};
 use proptest::prelude::*;
 
 fn golden(name: &str) -> Vec<u8> {

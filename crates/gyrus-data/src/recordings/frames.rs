@@ -157,7 +157,7 @@ pub fn frames(events: &Events, slicing: Slicing, grid: Grid, path: &Path) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Format;
+    use crate::recordings::Format;
 
     fn events() -> Events {
         Events {

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_data::events::frames::{Grid, Slicing, frames};
-use gyrus_data::events::{Events, Format, cochlea, read};
+use gyrus_data::recordings::frames::{Grid, Slicing, frames};
+use gyrus_data::recordings::{Events, Format, cochlea, read};
 use gyrus_data::{EventOptions, Features, Preprocessing, Targets, event_folder, event_recordings};
 use serde_json::Value;
 
