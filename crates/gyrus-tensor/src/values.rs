@@ -1,6 +1,6 @@
 //! Between tensors and vectors of floats.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn_tensor::{Device, Tensor, TensorData};
 
 /// A tensor of these numbers, `[elements]`.
 pub fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {

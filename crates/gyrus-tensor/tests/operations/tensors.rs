@@ -1,6 +1,6 @@
 //! What tensors may be: views, the same one twice, other number types.
 
-use burn::tensor::DType;
+use burn_tensor::DType;
 use gyrus_tensor::{Activation, Operation, Tensor, TensorData, apply, composed, cpu, kernels_run_on};
 
 use crate::case::{close, enter, floats, quarters, test_device};
