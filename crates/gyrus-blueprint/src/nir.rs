@@ -50,7 +50,7 @@ use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 pub use pixels::with_standardisation;
 pub use write::write_nir;
 
-use nodes::{Leaf, Told};
+use nodes::{Leaf, GivenShape};
 
 /// The largest NIR file to read: 4 GiB.
 pub const MAX_NIR_BYTES: u64 = 4 << 30;
@@ -138,10 +138,10 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
     let flat = graph::flatten(root)?;
     let mut nodes = Vec::with_capacity(flat.leaves.len());
     let mut parameters = Parameters::new();
-    let mut told = HashMap::new();
+    let mut given = HashMap::new();
     let mut warnings = Vec::new();
     let mut each_step = Vec::new();
-    for Leaf { name, kind, parameters: arrays, told: shape, each_step: adds, unknown } in flat.leaves {
+    for Leaf { name, kind, parameters: arrays, given: shape, each_step: adds, unknown } in flat.leaves {
         if adds {
             each_step.push(name.clone());
         }
@@ -152,14 +152,14 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
             parameters.insert(format!("{name}.{parameter}"), array);
         }
         if let Some(shape) = shape {
-            told.insert(name.clone(), shape);
+            given.insert(name.clone(), shape);
         }
         nodes.push(Node { name, kind });
     }
     let edges = crate::builder::resolve(&nodes, &flat.edges)?;
     let name = flat.name.unwrap_or_else(|| "nir".to_owned());
     let blueprint = in_working_order(&Blueprint::new(name, nodes, edges)?)?;
-    check_shapes(&blueprint, &parameters, &told)?;
+    check_shapes(&blueprint, &parameters, &given)?;
     warnings.extend(unclear(&blueprint, &parameters, flat.time, &each_step));
     Ok(NirNetwork { blueprint, parameters, time: flat.time, version, each_step, warnings })
 }
@@ -177,10 +177,10 @@ fn in_working_order(blueprint: &Blueprint) -> Result<Blueprint> {
 }
 
 /// Compares the shapes in the file with those inferred from the Input's.
-fn check_shapes(blueprint: &Blueprint, parameters: &Parameters, told: &HashMap<String, Told>) -> Result<()> {
+fn check_shapes(blueprint: &Blueprint, parameters: &Parameters, given: &HashMap<String, GivenShape>) -> Result<()> {
     let shapes = blueprint.shapes()?;
     for (index, node) in blueprint.nodes().iter().enumerate() {
-        if let Some(Told { field, shape, skip, broadcasts }) = told.get(&node.name) {
+        if let Some(GivenShape { field, shape, skip, broadcasts }) = given.get(&node.name) {
             let entering = shapes.input(index).get(*skip..).unwrap_or_default();
             let one = *broadcasts && shape.iter().product::<usize>() == 1;
             if shape != entering && !one {
@@ -246,7 +246,7 @@ fn unclear(
     }
     let mut warnings = Vec::new();
     if !rates.is_empty() {
-        warnings.push(format!("{}: r is taken as per second; NIR does not say its unit", list(&rates)));
+        warnings.push(format!("{}: r is read as per second; NIR defines no unit for it", list(&rates)));
     }
     if !resting.is_empty() {
         warnings.push(starts_at_rest(&resting));

@@ -112,7 +112,7 @@ fn wrong_fields_are_named() {
         refused(chain("LIF", &|group| {
             group.create_dataset("tau").with_f64_data(&[0.02; 3]);
         })),
-        "node `it` (LIF): its `v_threshold` is missing; expected one number for each neuron"
+        "node `it` (LIF): its `v_threshold` is missing; expected one number per neuron"
     );
     let delay = |group: &mut GroupBuilder| {
         group.create_dataset("delay").with_f64_data(&[0.1, -1.0, 0.1]);
@@ -172,7 +172,7 @@ fn what_r_of_an_integrator_means() {
     assert_eq!(resistance(&each_step.with_step(time).unwrap()), 4.0);
     let per_second = read(4000.0);
     assert_eq!(resistance(&per_second), 4.0);
-    assert_eq!(per_second.warnings, ["`it`: r is taken as per second; NIR does not say its unit"]);
+    assert_eq!(per_second.warnings, ["`it`: r is read as per second; NIR defines no unit for it"]);
     assert_eq!(resistance(&per_second.with_step(time).unwrap()), 4.0);
 }
 

@@ -229,21 +229,21 @@ fn warnings_say_what_others_would_compute_otherwise() {
     assert_eq!(
         pictures,
         [
-            "`soft`, `lif`: reset by subtraction, which NIR cannot say; elsewhere a spike sets the membrane to v_reset",
-            "`cuba`: not reset by spikes, which NIR cannot say; elsewhere a spike sets the membrane to v_reset",
-            "`soft`: the membrane starts at v_start, elsewhere at 0",
+            "`soft`, `lif`: reset by subtraction, which NIR cannot express; other libraries set the membrane to v_reset at a spike",
+            "`cuba`: not reset by spikes, which NIR cannot express; other libraries set the membrane to v_reset at a spike",
+            "`soft`: the membrane starts at v_start, in other libraries at 0",
             "`lif`: the membrane starts at v_leak, not at 0 as in most other libraries",
-            "NIR stores no time step: elsewhere the network has to be run with steps of 1 ms",
+            "NIR stores no time step: run the network with steps of 1 ms in other libraries",
             "neurons are integrated exactly here and by Euler's rule in most other libraries, where the membrane of \
              `lif` keeps 0.0000 of itself in a step instead of 0.3679",
         ]
     );
-    let step = "NIR stores no time step: elsewhere the network has to be run with steps of 0.5 ms";
-    let adds = "r is written as what a step of 0.5 ms adds; NIR does not say its unit";
+    let step = "NIR stores no time step: run the network with steps of 0.5 ms in other libraries";
+    let adds = "r is written as the gain of a step of 0.5 ms; NIR defines no unit for it";
     let rests = "`b`: the membrane starts at v_leak, not at 0 as in most other libraries";
     assert_eq!(signals, [rests, step, &format!("`a`: {adds}")]);
-    let starts = "`if`: the membrane starts at v_start, elsewhere at 0";
-    let back = "`back`: its bias acts from the first step on, elsewhere (in Norse) from the second on";
+    let starts = "`if`: the membrane starts at v_start, in other libraries at 0";
+    let back = "`back`: its bias acts from the first step on, in Norse from the second step on";
     assert_eq!(recurrent, [starts, step, &format!("`if`: {adds}"), back]);
     let shapes = "`same`, `grouped`, `flat`: the Python package nir 1.0.8 mistakes the shapes of grouped convolutions and \
                   of kernels that are not square, and reads the file with type_check=False only";
@@ -299,7 +299,7 @@ fn kinds_that_nir_lacks_are_named() {
     };
     assert_eq!(
         error(&adaptive),
-        "node `alif` (AdaptiveLIF) has no form in NIR: NIR has no threshold that adapts"
+        "node `alif` (AdaptiveLIF) has no form in NIR: NIR has no adaptive threshold"
     );
     let kinds = [
         NodeKind::ReLU,

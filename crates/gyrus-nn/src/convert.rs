@@ -1,15 +1,15 @@
-//! From a dense network to spiking ones.
+//! Conversion of dense networks to spiking ones.
 //!
-//! 1. [`quantized_form`]: every ReLU becomes a [`NodeKind::QuantizedReLU`], whose levels spikes can say. It is trained (or
+//! 1. [`quantized_form`]: every ReLU becomes a [`NodeKind::QuantizedReLU`], whose levels spikes can represent. It is trained (or
 //!    fine-tuned) as a dense network.
-//! 2. [`folded_form`]: batch norms become part of the weights before them, dropouts vanish.
-//! 3. [`integrate_and_fire_form`] (Bu et al. 2022, arXiv:2303.04347): each quantised ReLU with threshold λ becomes an
-//!    integrate-and-fire node with that threshold, soft reset and half of it at the start; a spike stands for λ, which is
-//!    multiplied into the weights behind it. Over T steps the mean output approaches the quantised network's.
+//! 2. [`folded_form`]: batch norms are folded into the weights before them, dropouts vanish.
+//! 3. [`integrate_and_fire_form`] (Bu et al. 2022, arXiv:2303.04347): each quantized ReLU with threshold λ becomes an
+//!    integrate-and-fire node with that threshold and a soft reset, starting at half the threshold; a spike represents λ,
+//!    which is multiplied into the weights behind it. Over T steps the mean output approaches that of the quantized network.
+//! 4. Or [`exact_form`]: signed spikes, whose answer equals that of the quantized network bit for bit.
 //!
-//! 4. Or [`exact_form`]: signed spikes, whose answer equals that of the quantised network bit for bit.
-//!
-//! Whatever has no spiking form is an error that names the node.
+//! [`spiking_form`] instead gives a spiking network to be trained from the start. A node without a spiking form is an error
+//! that names it.
 
 mod draft;
 mod exact;
@@ -68,7 +68,7 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
             | NodeKind::Tanh
             | NodeKind::Softmax { .. }
             | NodeKind::LayerNorm { .. } => {
-                return refuse(node, "only ReLU activations, weights, pools and batch norms become spiking");
+                return refuse(node, "only ReLU activations, weights, pools and batch norms have a spiking form");
             }
         }
     }
@@ -76,15 +76,15 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
         true => Ok(Blueprint::new(blueprint.name.clone(), nodes, blueprint.edges().to_vec())?),
         false => refuse(
             &blueprint.nodes()[blueprint.nodes().len() - 1],
-            "the network has no ReLU, so nothing in it would spike",
+            "the network has no ReLU, so nothing would spike",
         ),
     }
 }
 
-/// The same blueprint with averages in place of maxima, which other tools and NIR files know for spikes; to be trained on.
+/// The same blueprint with averages instead of maxima, which other tools and NIR files support for spikes; to be fine-tuned.
 ///
 /// # Errors
-/// If the result is no valid blueprint.
+/// If the result is not a valid blueprint.
 pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint> {
     let mut nodes = blueprint.nodes().to_vec();
     for node in &mut nodes {
@@ -95,10 +95,10 @@ pub fn average_pooled_form(blueprint: &Blueprint) -> Result<Blueprint> {
     Ok(Blueprint::new(blueprint.name.clone(), nodes, blueprint.edges().to_vec())?)
 }
 
-/// The same network without batch norms and dropouts: each norm becomes part of the weights before it.
+/// The same network without batch norms and dropouts: each norm is folded into the weights before it.
 ///
 /// # Errors
-/// If a norm does not follow weights that feed nothing else, or a number is missing.
+/// If a norm does not directly follow weights that feed only this norm, or a parameter is missing.
 pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
@@ -110,13 +110,13 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
             (NodeKind::BatchNorm { epsilon, .. }, _) => {
                 let source = match sources[..] {
                     [source] if draft.targets(source) == [index] => source,
-                    _ => return refuse(node, "a batch norm is folded into weights that feed it alone"),
+                    _ => return refuse(node, "a batch norm can only be folded into weights that feed nothing else"),
                 };
                 let weights = blueprint.nodes()[source].kind.weights(shapes.input(source));
                 let Some(channels) = weights.map(|weights| weights.outputs()) else {
                     return refuse(
                         node,
-                        "a batch norm is folded into the weights before it, and there are none",
+                        "there are no weights before this batch norm to fold it into",
                     );
                 };
                 let before = draft.nodes[&source].name.clone();
@@ -159,17 +159,17 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
     Ok((draft.finish()?, state))
 }
 
-/// The spiking network of a quantised one (see the [module](self)): integrate-and-fire neurons, to be run for any number of
-/// steps with the input as a constant current and the mean output as the answer.
+/// The spiking form of a quantized network (see the [module](self)): integrate-and-fire neurons. It runs for any number of
+/// steps with the input as a constant current, and its answer is the mean output.
 ///
 /// # Errors
-/// If a node has no spiking form (batch norms must be [folded](folded_form), ReLUs [quantised](quantized_form)), or a
-/// number is missing.
+/// If a node has no spiking form (batch norms must be [folded](folded_form), ReLUs [quantized](quantized_form)), or a
+/// parameter is missing.
 pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, State)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
     let mut state = state.clone();
-    // What one unit of a node's output stands for in the dense network.
+    // The value in the dense network that one unit of a node's output represents.
     let mut worth: Vec<f32> = vec![1.0; blueprint.nodes().len()];
     for &index in shapes.order() {
         let node = &blueprint.nodes()[index];
@@ -181,7 +181,7 @@ pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(
             }
             _ => 1.0,
         };
-        // Whether the node can take its input in units of `common`; else each edge gets a factor.
+        // Whether the node can take its input in units of `common`; otherwise each edge gets a factor.
         let absorbs = match &node.kind {
             NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d(_) | NodeKind::Conv2d(_) => {
                 let name = format!("{}.weight", node.name);

@@ -1,7 +1,8 @@
-//! Neurons and layers: a blueprint made trainable.
+//! Trainable networks: the dense and the clocked spiking body of a blueprint.
 //!
-//! A [`Network`] is the dense body of a [`Blueprint`](gyrus_blueprint::Blueprint): it lowers the graph to fused operations,
-//! holds the parameters by name, trains through [`Network::gradients`] and answers through [`Network::infer`].
+//! A [`Network`] lowers a [`Blueprint`](gyrus_blueprint::Blueprint) to fused operations, holds its parameters by name, trains
+//! through [`Network::gradients`] and answers through [`Network::infer`]. With [`SpikingSettings`] it is a spiking network,
+//! which runs for several time steps. [`convert`] turns trained dense networks into spiking ones.
 //!
 //! ```
 //! use gyrus_blueprint::preset;

@@ -1,4 +1,4 @@
-//! A blueprint made trainable: its numbers on a device, as a dense network or as one in time.
+//! A trainable network: a blueprint with its parameters on a device, dense or spiking.
 
 mod fold;
 mod observe;
@@ -25,23 +25,24 @@ pub use run::{LossAndGradients, Mode};
 pub struct Parameter {
     /// `<node>.<parameter>`
     pub name: String,
-    /// As PyTorch shapes it.
+    /// Shape as in PyTorch.
     pub shape: Vec<usize>,
     /// Flat, row-major.
     pub value: Tensor<1>,
 }
 
 impl Parameter {
-    /// Whether weight decay applies: to weights of products, not to biases, normalisations and constants of neurons.
+    /// Whether weight decay applies: to weight matrices, filters and scales, but not to biases, normalizations and constants
+    /// of neurons.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1 && (self.name.ends_with(".weight") || self.name.ends_with(".scale"))
     }
 }
 
-/// A blueprint with numbers, on a device, ready to train or answer: as a dense network, or with [`SpikingSettings`] as one
-/// that lives in time.
+/// A blueprint with its parameters on a device, ready to train or to answer: a dense network or, with [`SpikingSettings`], a
+/// spiking one.
 ///
-/// Activations are `[batch, elements]`; pictures go in channels-last (`[height, width, channels]` within a row).
+/// Activations are `[batch, elements]`; images are channels-last (`[height, width, channels]` within a row).
 pub struct Network {
     blueprint: Blueprint,
     plan: Plan,
@@ -52,10 +53,10 @@ pub struct Network {
     spiking: Option<SpikingSettings>,
     /// Stored constants of neurons that training does not change.
     constants: State,
-    /// For each of the plan's neurons.
+    /// One entry for each node of neurons in the plan.
     neurons: Vec<Neurons>,
     device: Device,
-    /// Made at the first answer after the numbers changed.
+    /// Computed at the first answer after the parameters changed.
     folded: OnceLock<Folded>,
 }
 
@@ -69,11 +70,11 @@ impl Network {
         Self::with(blueprint, None, seed, device)
     }
 
-    /// A network with fresh parameters that lives in time, if there are settings for that.
+    /// A network with fresh parameters: spiking if there are settings, otherwise dense.
     ///
     /// # Errors
-    /// If the blueprint is not valid, has a node without such a body, or a setting is wrong; and, in time, if the device is
-    /// not the CPU.
+    /// If the blueprint is not valid, has a node without such a body, or a setting is wrong; for a spiking network also if the
+    /// device is not the CPU.
     pub fn with(
         blueprint: &Blueprint,
         spiking: Option<&SpikingSettings>,
@@ -92,11 +93,11 @@ impl Network {
             let count: usize = parameter.shape.iter().product();
             let values = match parameter.start {
                 Start::Constant(value) => vec![value; count],
-                Start::Normal(deviation) => {
+                Start::Normal(std) => {
                     let mut random = ChaCha8Rng::seed_from_u64(seed);
-                    // One stream a parameter: adding a node leaves the others' numbers alone.
+                    // One random stream per parameter: adding a node does not change the others' numbers.
                     random.set_stream(index as u64);
-                    (0..count).map(|_| normal(&mut random) * deviation).collect()
+                    (0..count).map(|_| normal(&mut random) * std).collect()
                 }
             };
             parameters.push(Parameter {
@@ -136,7 +137,7 @@ impl Network {
         Self::with_state(blueprint, None, state, device)
     }
 
-    /// A network with stored parameters that lives in time, if there are settings for that.
+    /// A network with stored parameters: spiking if there are settings, otherwise dense.
     ///
     /// # Errors
     /// As [`Network::with`], and if the tensors are not exactly those that the blueprint needs.
@@ -146,17 +147,17 @@ impl Network {
         state: &State,
         device: &Device,
     ) -> Result<Self> {
-        // A blueprint may announce more than the memory holds; what is stored cannot.
+        // A blueprint may announce more parameters than fit into memory; stored tensors cannot.
         Plan::new(blueprint, Purpose { spiking, training: true })?.check(state)?;
         let mut network = Self::with(blueprint, spiking, 0, device)?;
         network.load_state(state)?;
         Ok(network)
     }
 
-    /// Whether there can be a network for this blueprint to be trained on this machine.
+    /// Checks that a network for this blueprint can be trained on this machine.
     ///
     /// # Errors
-    /// If the blueprint is not valid, has a node without a body or without a gradient, or needs more memory than the system gives.
+    /// If the blueprint is not valid, has a node without a body or without a gradient, or needs more memory than the system provides.
     pub fn check(blueprint: &Blueprint, spiking: Option<&SpikingSettings>) -> Result<()> {
         if let Some(settings) = spiking {
             settings.check()?;
@@ -170,14 +171,14 @@ impl Network {
         asked.map_err(|_| Error::TooLarge { parameters })
     }
 
-    /// The neurons of a plan, with the constants that are stored now.
+    /// The neurons of a plan, with the current stored constants.
     fn neurons_of(&self, plan: &Plan) -> Result<Vec<Neurons>> {
         let Some(settings) = &self.spiking else { return Ok(Vec::new()) };
         let stored = self.state();
         plan.neurons.iter().map(|plan| Neurons::new(&self.blueprint, plan, &stored, settings)).collect()
     }
 
-    /// The blueprint that this is a body of.
+    /// Its blueprint.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -187,7 +188,7 @@ impl Network {
         &self.parameters
     }
 
-    /// Where the numbers are.
+    /// The device of its parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -197,14 +198,14 @@ impl Network {
         self.parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum()
     }
 
-    /// How it lives in time, if it does.
+    /// Its settings, if it is a spiking network.
     pub fn spiking(&self) -> Option<&SpikingSettings> {
         self.spiking.as_ref()
     }
 
     /// Replaces each parameter's value by `update(index, parameter, value)`.
     ///
-    /// The value is handed over whole, so that an optimiser can work in its memory.
+    /// `update` owns the value, so that an optimizer can work in its memory.
     pub fn update(&mut self, mut update: impl FnMut(usize, &Parameter, Tensor<1>) -> Tensor<1>) {
         self.folded = OnceLock::new();
         let nothing = Tensor::<1>::empty([0], &self.device);
@@ -215,7 +216,7 @@ impl Network {
         if let Some(settings) = &self.spiking {
             let learned: Vec<_> = self.plan.neurons.iter().flat_map(|plan| &plan.learned).collect();
             for &&(name, index) in &learned {
-                // A time constant below a step, or a threshold below the reset, would be no neuron any more.
+                // A time constant below a step, or a threshold below the reset, is not a valid neuron.
                 let least = match name {
                     name if name.starts_with("tau_") => settings.time.dt_ms as f32,
                     "v_threshold" => 1e-2,
@@ -227,7 +228,7 @@ impl Network {
         }
     }
 
-    /// All numbers by name: parameters, and the running statistics of normalisations.
+    /// All numbers by name: parameters, and the running statistics of normalizations.
     pub fn state(&self) -> State {
         let mut state = self.constants.clone();
         for parameter in &self.parameters {
@@ -245,7 +246,7 @@ impl Network {
         state
     }
 
-    /// Replaces all numbers.
+    /// Replaces all parameters and statistics.
     ///
     /// # Errors
     /// If the tensors are not exactly those that the blueprint needs; the network is then unchanged.
@@ -268,7 +269,7 @@ impl Network {
     }
 }
 
-/// Refuses what a conversion makes and training has no gradient for.
+/// Refuses nodes that only a conversion creates and that have no gradient.
 fn check_trainable(blueprint: &Blueprint) -> Result<()> {
     let made = |kind: &NodeKind| matches!(kind, NodeKind::SignedIF { .. });
     match blueprint.nodes().iter().find(|node| made(&node.kind)) {

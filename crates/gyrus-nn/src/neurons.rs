@@ -1,4 +1,5 @@
-//! A node's neurons as the plan runs them: their constants as a tensor, computed from what training changes where it does.
+//! A node's neurons as the plan runs them: their constants as a tensor, computed from the learned parameters if there are
+//! any. ([`gyrus_blueprint::neuron`] has the equations; `gyrus_kernels::neuron` steps them.)
 
 use std::sync::Arc;
 
@@ -13,20 +14,20 @@ use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
 use crate::{Error, Result};
 
-/// What runs a node's neurons.
+/// The neurons of a node, ready to run.
 pub(crate) enum Neurons {
-    /// Those of the common equations.
+    /// Neurons of the common equations.
     Point(Box<PointNeurons>),
-    /// Those with signed spikes.
+    /// Neurons with signed spikes.
     Signed(SignedNeuron),
 }
 
 /// Neurons of the common equations.
 pub(crate) struct PointNeurons {
     neuron: Neuron,
-    /// Nine rows of one value, or of one a neuron in the order of the activations.
+    /// Nine rows of one value, or of one value per neuron in the order of the activations.
     constants: Tensor<1>,
-    /// How the constants follow from parameters, where training changes some.
+    /// The equations of the constants, if training changes some of them.
     learned: Option<Equations>,
 }
 
@@ -69,7 +70,7 @@ impl Neurons {
                 Some(model) => model,
                 None => {
                     let (node, kind) = (node.name.clone(), node.kind.name());
-                    return Err(Error::NoSpikingBody { node, kind, reason: "it is no neuron" });
+                    return Err(Error::NoSpikingBody { node, kind, reason: "it is not a neuron" });
                 }
             },
         };
@@ -119,8 +120,7 @@ impl Neurons {
         matches!(self, Self::Point(point) if point.neuron.kind.fires)
     }
 
-    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come; empty for signed spikes,
-    /// whose membranes are integers.
+    /// The membranes after each step, `[steps · batch, neurons]`, for these input currents; empty for signed spikes.
     pub(crate) fn membranes(&self, x: Tensor<2>, plan: &NeuronPlan, values: &[Tensor<1>]) -> Vec<f32> {
         let Self::Point(point) = self else { return Vec::new() };
         let mut parameters = vec![point.constants.clone()];
@@ -159,7 +159,7 @@ impl Neurons {
 }
 
 impl Equations {
-    /// The nine rows, as [`NeuronModel`] computes them, of tensors that remember where they come from.
+    /// The nine rows of [`NeuronModel`], computed with autodiff.
     fn constants(&self, plan: &NeuronPlan, values: &[Tensor<1>]) -> Tensor<1> {
         let learned = |name: &str| {
             plan.learned.iter().find(|(learned, _)| *learned == name).map(|&(_, index)| values[index].clone())
@@ -208,7 +208,7 @@ impl Equations {
     }
 }
 
-/// One number as part of a recorded computation.
+/// A single number as a tensor of autodiff.
 fn lone(value: f64) -> Tensor<1> {
     let device: Device = gyrus_tensor::cpu();
     Tensor::from_inner(vector(vec![value as f32], &device))

@@ -1,4 +1,4 @@
-//! A blueprint lowered to operations: which run in which order, on what, fused where one kernel does the work of two.
+//! Plans: a blueprint lowered to operations in order, with their inputs, fused where one kernel does the work of two.
 //!
 //! Shapes in a blueprint are channels-first (`[channels, height, width]`); activations here are `[batch, elements]` with
 //! channels last ([`gyrus_blueprint::Image`]).
@@ -17,20 +17,20 @@ use gyrus_tensor::Operation;
 use crate::spiking::SpikingSettings;
 use crate::{Error, Result};
 
-/// Where an activation comes from: the step that made it, or the input.
+/// Source of an activation: a step, or the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Input,
     Step(usize),
 }
 
-/// What a step does.
+/// The work of a step.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
     /// An operation with its parameters, indices into the plan's.
     Run { operation: Operation, parameters: Vec<usize> },
-    /// Normalisation with the batch's statistics in training, running ones otherwise; `affine` is gamma and beta.
-    Normalise {
+    /// Normalization with the batch's statistics in training, with running statistics otherwise; `affine` is gamma and beta.
+    Normalize {
         channels: usize,
         affine: [usize; 2],
         statistics: usize,
@@ -38,26 +38,26 @@ pub(crate) enum Work {
         momentum: f32,
         relu: bool,
     },
-    /// One factor an element; the parameter is channels-first.
+    /// One factor per element; the parameter is channels-first.
     Scale { parameter: usize, pixels: usize },
     /// Zeroes elements at random in training.
     Dropout { probability: f32 },
-    /// The input as it is.
+    /// Passes the input on unchanged.
     Pass,
     /// Neurons over all steps; an index into the plan's.
     Neurons(usize),
-    /// The same rows again at every step; or, where input comes once, zeros at all steps but the first.
+    /// Repeats the rows at every step or, if the input comes once, appends zeros for all later steps.
     Repeat,
-    /// From a row for each step to the network's answer.
+    /// Turns one row per step into the network's answer.
     Readout,
 }
 
-/// How an activation lies in memory.
+/// Memory layout of an activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {
-    /// Rows for every step, `[steps · batch, ...]`, rather than one for all.
+    /// Whether there are rows for every step, `[steps · batch, ...]`, instead of one for all.
     pub(crate) timed: bool,
-    /// Spikes, packed.
+    /// Whether it holds packed spikes.
     pub(crate) spikes: bool,
 }
 
@@ -73,29 +73,29 @@ pub(crate) struct NeuronPlan {
     pub(crate) constant_input: bool,
     /// Constants that training changes: name, and index into the plan's parameters.
     pub(crate) learned: Vec<(&'static str, usize)>,
-    /// The node that feeds the spikes back, if there is one.
+    /// The node that feeds the spikes back, if any.
     pub(crate) feedback_node: Option<usize>,
-    /// Whether only the number of its spikes is of interest.
+    /// Whether only the number of its spikes is needed.
     pub(crate) counted: bool,
     /// Feedback: weight and perhaps bias, indices into the plan's parameters.
     pub(crate) feedback: Vec<usize>,
 }
 
-/// What a plan is for.
+/// Purpose of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purpose<'a> {
-    /// Of a network in time.
+    /// Settings of a spiking network.
     pub(crate) spiking: Option<&'a SpikingSettings>,
     pub(crate) training: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// Index of the blueprint's node that it belongs to.
+    /// Index of its node in the blueprint.
     pub(crate) node: usize,
     pub(crate) work: Work,
     pub(crate) source: Source,
-    /// The other term of a sum, or the residual of a normalisation.
+    /// The other term of a sum, or the residual of a normalization.
     pub(crate) second: Option<Source>,
 }
 
@@ -107,15 +107,15 @@ pub(crate) struct ParameterPlan {
     pub(crate) start: Start,
 }
 
-/// How a parameter starts.
+/// Initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Start {
-    /// Normal with this deviation: He et al. 2015, for inputs of a unit's fan-in.
+    /// Normal with this standard deviation (He et al. 2015, from a unit's fan-in).
     Normal(f32),
     Constant(f32),
 }
 
-/// Running statistics of a normalisation: `[2, channels]`, mean and variance.
+/// Running statistics of a normalization: `[2, channels]`, mean and variance.
 #[derive(Clone, Debug)]
 pub(crate) struct StatisticsPlan {
     pub(crate) node: String,
@@ -123,7 +123,7 @@ pub(crate) struct StatisticsPlan {
 }
 
 impl StatisticsPlan {
-    /// The names under which mean and variance are stored, as PyTorch has them.
+    /// The names of the stored mean and variance, as in PyTorch.
     pub(crate) fn names(&self) -> [String; 2] {
         ["running_mean", "running_var"].map(|name| format!("{}.{name}", self.node))
     }
@@ -135,7 +135,7 @@ pub(crate) struct Plan {
     pub(crate) parameters: Vec<ParameterPlan>,
     pub(crate) statistics: Vec<StatisticsPlan>,
     pub(crate) neurons: Vec<NeuronPlan>,
-    /// Stored numbers that are no parameters and no statistics: name, shape and first value.
+    /// Stored numbers that are neither parameters nor statistics: name, shape and initial value.
     pub(crate) constants: Vec<(String, Vec<usize>, f32)>,
     /// How often each step's result is used; the last step's once.
     pub(crate) uses: Vec<usize>,
@@ -144,7 +144,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether the stored tensors are exactly those that the blueprint needs.
+    /// Checks that the stored tensors are exactly those of the blueprint.
     pub(crate) fn check(&self, state: &State) -> Result<()> {
         let own = self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone()));
         let running =

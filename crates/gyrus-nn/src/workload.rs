@@ -1,10 +1,10 @@
-//! What a network costs, as NeuroBench 2.3 defines it (Yik et al. 2025, Nature Communications 16:1545), and what each of
-//! its inputs sets in motion.
+//! Costs of a network as NeuroBench 2.3 defines them (Yik et al. 2025, Nature Communications 16:1545), and the number of
+//! connections of each input.
 //!
 //! - Footprint: bytes of all stored numbers. Connection sparsity: share of zeros among the weights of affine maps and
-//!   convolutions, biases left out.
-//! - Synaptic operations of one sample: for every input of a weight node that is not zero, its connections with a weight
-//!   that is not zero (padding left out). They are accumulates (ACs) where all inputs of the node are −1, 0 or 1, else
+//!   convolutions, without biases.
+//! - Synaptic operations of one sample: for every nonzero input of a node with weights, its connections with nonzero weights
+//!   (without padding). They are accumulates (ACs) if all inputs of the node are −1, 0 or 1, otherwise
 //!   multiply-accumulates (MACs). Dense operations count all connections of all inputs.
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Image, Weights};
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub struct Connections {
     /// Index in the blueprint.
     pub node: usize,
-    /// For each element of its input, channels-last: connections whose weight is not zero.
+    /// For each element of its input, channels-last: connections with nonzero weights.
     pub effective: Vec<u32>,
     /// All connections of all elements together.
     pub dense: u64,
@@ -37,18 +37,18 @@ impl Connections {
         sum
     }
 
-    /// Synaptic operations of one row of numbers: those of what is not zero.
+    /// Synaptic operations of one row of numbers: those of nonzero numbers.
     pub fn of_values(&self, values: &[f32]) -> u64 {
         values.iter().zip(&self.effective).filter(|(x, _)| **x != 0.0).map(|(_, n)| u64::from(*n)).sum()
     }
 }
 
-/// Numbers of a network that do not depend on what it is shown.
+/// Costs of a network that do not depend on its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Footprint {
     /// Bytes of all stored numbers.
     pub bytes: u64,
-    /// How many stored numbers training changes.
+    /// Number of trained parameters.
     pub parameters: u64,
     /// Share of zeros among the weights.
     pub connection_sparsity: f64,
@@ -92,7 +92,7 @@ fn taps(
     })
 }
 
-/// For each input, the connections whose weight is not zero; and all connections together.
+/// For each input, its connections with nonzero weights; and the number of all connections.
 fn convolution_connections(
     convolution: &ConvolutionGeometry,
     output: Image,
@@ -102,7 +102,7 @@ fn convolution_connections(
     let [_, columns_of_kernel] = convolution.kernel;
     let kernel = convolution.kernel[0] * columns_of_kernel;
     let (group_in, group_out) = (channels / convolution.groups, convolution.outputs / convolution.groups);
-    // Weights that are not zero, over the outputs, for each input channel and tap.
+    // Nonzero weights over the outputs, for each input channel and tap.
     let mut present = vec![0u32; channels * kernel];
     for (index, weight) in weight.iter().enumerate() {
         let (output, rest) = (index / (group_in * kernel), index % (group_in * kernel));
@@ -190,7 +190,7 @@ mod tests {
         assert!((footprint.connection_sparsity - 3.0 / 9.0).abs() < 1e-12);
     }
 
-    /// Against counting every product of the convolution.
+    /// Compared with a count of every multiplication of the convolution.
     #[test]
     fn a_convolution_counts_what_it_multiplies() {
         for (stride, padding, dilation, groups) in [(1, 1, 1, 1), (2, 0, 1, 2), (3, 2, 2, 1), (2, 1, 1, 4)] {
@@ -202,7 +202,7 @@ mod tests {
             let state = state("c.weight", &[8, 4 / groups, 3, 3], weight.clone());
             let got = &connections(&blueprint, &state).unwrap()[0];
             let shapes = blueprint.shapes().unwrap();
-            let [_, rows, columns] = shapes.output(1)[..] else { panic!("a picture") };
+            let [_, rows, columns] = shapes.output(1)[..] else { panic!("an image") };
             let mut expected = vec![0u32; 9 * 7 * 4];
             let mut dense = 0u64;
             for (output, row, column) in

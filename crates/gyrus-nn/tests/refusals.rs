@@ -43,7 +43,7 @@ fn a_state_that_does_not_fit_is_refused() {
                 let tensor = StateTensor { shape: vec![1], values: vec![0.0] };
                 state.insert("other.weight".into(), tensor);
             }),
-            "the stored model has a tensor `other.weight` that the blueprint does not know",
+            "the stored model has a tensor `other.weight`, which the blueprint does not have",
         ),
         (
             refused(network, |state| {
@@ -85,10 +85,10 @@ fn nodes_without_a_dense_body_are_named() {
         let blueprint = Blueprint::builder("odd").input(shape).node("cell", kind).build().unwrap();
         Network::new(&blueprint, 0, &cpu()).err().expect("the node is refused").to_string()
     };
-    assert_eq!(refuse(&[4], NodeKind::lif(20.0)), "node `cell` (LIF) has no dense body: it works in time");
+    assert_eq!(refuse(&[4], NodeKind::lif(20.0)), "node `cell` (LIF) has no dense body: it needs a spiking network");
     assert_eq!(
         refuse(&[4], NodeKind::Threshold { threshold: 0.5 }),
-        "node `cell` (Threshold) has no dense body: it works in time"
+        "node `cell` (Threshold) has no dense body: it needs a spiking network"
     );
     assert!(refuse(&[4, 3, 3], NodeKind::layer_norm()).contains("`cell` (LayerNorm)"));
     assert!(refuse(&[4, 3, 3], NodeKind::Softmax { axis: 1 }).contains("`cell` (Softmax)"));

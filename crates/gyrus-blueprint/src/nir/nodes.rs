@@ -6,7 +6,7 @@ use crate::{Conv1d, Conv2d, Error, NodeKind, Pool2d, Result, Shape};
 use super::neurons;
 use super::source::{Source, shifted};
 
-/// All types of node, nested graphs aside.
+/// All types of node, including nested graphs.
 pub(super) const TYPES: &[&str] = &[
     "Input",
     "Output",
@@ -29,52 +29,52 @@ pub(super) const TYPES: &[&str] = &[
     "NIRGraph",
 ];
 
-/// What was read of a node.
+/// One node read from a file.
 #[derive(Debug)]
 pub(super) struct Leaf {
     /// Its full name in the flattened graph.
     pub(super) name: String,
     pub(super) kind: NodeKind,
-    /// By name, without the node's.
+    /// By parameter name, without the node's name.
     pub(super) parameters: Vec<(String, Array)>,
-    /// What the file says of the shape that enters, to be held against what is inferred.
-    pub(super) told: Option<Told>,
-    /// Whether it is an I or IF whose r is what each step adds, however long.
+    /// Input shape in the file, to be compared with the inferred one.
+    pub(super) given: Option<GivenShape>,
+    /// Whether it is an I or IF whose r is the gain of one step, whatever its length.
     pub(super) each_step: bool,
     /// Fields that no version of NIR has for this type.
     pub(super) unknown: Vec<String>,
 }
 
 impl Leaf {
-    /// A node without numbers.
+    /// A node without parameters.
     pub(super) fn of(name: String, kind: NodeKind) -> Self {
-        Self { name, kind, parameters: Vec::new(), told: None, each_step: false, unknown: Vec::new() }
+        Self { name, kind, parameters: Vec::new(), given: None, each_step: false, unknown: Vec::new() }
     }
 }
 
-/// A shape that a field tells.
+/// A shape given by a field.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct GivenShape {
     pub(super) field: &'static str,
     pub(super) shape: Vec<usize>,
-    /// Leading axes of the input that the field does not tell.
+    /// Number of leading axes of the input that the field leaves out.
     pub(super) skip: usize,
-    /// Whether one number stands for any shape.
+    /// Whether a single number fits any shape.
     pub(super) broadcasts: bool,
 }
 
-/// What one node of a file becomes.
+/// The nodes that one node of a file becomes.
 pub(super) enum Read {
     One(Box<Leaf>),
-    /// Pairs of nodes side by side, each a first that feeds a second: all firsts get the input, all seconds add up.
+    /// Parallel pairs of nodes: each first node receives the input and feeds its second node; the second nodes add up.
     Parts(Vec<[Leaf; 2]>),
 }
 
-/// A delay or threshold that differs between elements becomes this many nodes at most.
+/// Most nodes for a delay or threshold that differs between elements.
 const MAX_PARTS: usize = 64;
 
-/// Reads a Delay or a Threshold. Ours have one number for all elements. Where a file has several, there is a node for each
-/// number, with a Scale of ones and zeros behind (for a Delay, before) it that picks its elements, which gives the same.
+/// Reads a Delay or a Threshold. Gyrus has one number for all elements. A file with several numbers gives one node per
+/// number, with a Scale of ones and zeros behind it (before it, for a Delay) that selects its elements.
 fn elementwise(source: &mut Source<'_>, field: &'static str, kind: impl Fn(f64) -> NodeKind) -> Result<Read> {
     let Some(numbers) = source.numbers(field)? else { return Err(source.missing(field, "numbers")) };
     if let Some(value) = numbers.values.iter().find(|&&value| field == "delay" && value < 0.0) {
@@ -95,8 +95,8 @@ fn elementwise(source: &mut Source<'_>, field: &'static str, kind: impl Fn(f64) 
         }
     }
     if let [value] = distinct[..] {
-        let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
-        return Ok(Read::One(Box::new(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) })));
+        let given = Some(GivenShape { field, shape: numbers.shape, skip: 0, broadcasts: true });
+        return Ok(Read::One(Box::new(Leaf { given, ..Leaf::of(source.node.to_owned(), kind(value)) })));
     }
     let parts = distinct.iter().enumerate().map(|(part, &value)| {
         let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
@@ -112,9 +112,9 @@ fn elementwise(source: &mut Source<'_>, field: &'static str, kind: impl Fn(f64) 
 pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read> {
     let s = &mut source;
     let mut parameters = Vec::new();
-    let mut told = None;
+    let mut given = None;
     let mut each_step = false;
-    let mut tell = |field, shape, skip, broadcasts| told = Some(Told { field, shape, skip, broadcasts });
+    let mut keep_shape = |field, shape, skip, broadcasts| given = Some(GivenShape { field, shape, skip, broadcasts });
     let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
     let kind = match s.kind {
         "Input" => {
@@ -123,7 +123,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         }
         "Output" => {
             if let Some(shape) = s.shape("shape")? {
-                tell("shape", shape, 0, false);
+                keep_shape("shape", shape, 0, false);
             }
             NodeKind::Output
         }
@@ -139,7 +139,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             }
         }
         "Scale" => {
-            keep("scale", s.weights("scale", None, "one number for each element")?);
+            keep("scale", s.weights("scale", None, "one number per element")?);
             NodeKind::Scale
         }
         "Conv1d" => {
@@ -152,7 +152,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             keep("weight", weight);
             let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
             if let Some(length) = s.shape("input_shape")? {
-                tell("input_shape", length, 1, false);
+                keep_shape("input_shape", length, 1, false);
             }
             Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
@@ -165,7 +165,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             keep("weight", weight);
             let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
             if let Some(extents) = s.shape("input_shape")? {
-                tell("input_shape", extents, 1, false);
+                keep_shape("input_shape", extents, 1, false);
             }
             Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
@@ -187,7 +187,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
                 end_axis: (end != -1).then(|| axis(s, "end_dim", end, rank)).transpose()?,
             };
             if let Some(shape) = shape {
-                tell("input_type", shape, 0, false);
+                keep_shape("input_type", shape, 0, false);
             }
             kind
         }
@@ -199,7 +199,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             Some(read) => {
                 parameters = read.parameters;
                 each_step = read.each_step;
-                told = Some(Told { field: "r", shape: read.shape, skip: 0, broadcasts: true });
+                given = Some(GivenShape { field: "r", shape: read.shape, skip: 0, broadcasts: true });
                 read.kind
             }
             None => {
@@ -209,7 +209,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         },
     };
     let unknown = source.tree.fields.into_keys().collect();
-    Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown })))
+    Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, given, each_step, unknown })))
 }
 
 fn groups(source: &mut Source<'_>) -> Result<usize> {
@@ -217,7 +217,7 @@ fn groups(source: &mut Source<'_>) -> Result<usize> {
     Ok(groups)
 }
 
-/// The bias of a convolution, unless Gyrus said that it stands for none.
+/// The bias of a convolution, unless the metadata say that there is none.
 fn bias(source: &mut Source<'_>) -> Result<Option<Array>> {
     let bias = source.weights("bias", Some(1), "numbers of shape [outputs]")?;
     let none = source.metadata_text("gyrus_bias")?;

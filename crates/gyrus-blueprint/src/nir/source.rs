@@ -1,11 +1,11 @@
-//! One node of a file, asked for its fields by name; every wrong answer is an error that names node and field.
+//! Access to the fields of one node of a file, by name; every error names the node and the field.
 
 use crate::neuron::Array;
 use crate::{Error, Padding, Result};
 
 use super::hdf5::{Data, Field, Tree};
 
-/// A node that is being read. Arrays are taken out of it, not copied.
+/// A node being read. Arrays are moved out of it, not copied.
 pub(super) struct Source<'a> {
     pub(super) node: &'a str,
     pub(super) kind: &'a str,
@@ -39,14 +39,14 @@ impl Source<'_> {
         }
     }
 
-    /// Finite numbers, if there is such a field. What was written in single precision becomes the double that reads the
-    /// same in decimal: 0.1, not 0.10000000149.
+    /// Finite numbers, if the field exists. A single-precision number becomes the double with the same decimal form: 0.1,
+    /// not 0.10000000149.
     pub(super) fn numbers(&mut self, field: &str) -> Result<Option<Numbers>> {
         let Some(Field { shape, data }) = self.tree.fields.remove(field) else { return Ok(None) };
         self.finite(field, shape, data).map(Some)
     }
 
-    /// The same, of the node's metadata.
+    /// Finite numbers of the node's metadata.
     pub(super) fn metadata_numbers(&mut self, name: &str) -> Result<Option<Numbers>> {
         let found = self.tree.groups.get_mut("metadata").and_then(|metadata| metadata.fields.remove(name));
         let Some(Field { shape, data }) = found else { return Ok(None) };
@@ -69,7 +69,7 @@ impl Source<'_> {
         }
     }
 
-    /// An array of weights in single precision, of a rank.
+    /// An array of single-precision weights, perhaps of a given rank.
     pub(super) fn weights(
         &mut self,
         field: &str,
@@ -96,12 +96,12 @@ impl Source<'_> {
         }
     }
 
-    /// Whole numbers, if there is such a field.
+    /// Whole numbers, if the field exists.
     pub(super) fn wholes(&mut self, field: &str) -> Result<Option<Vec<i64>>> {
         match self.tree.fields.remove(field) {
             None => Ok(None),
             Some(Field { data: Data::Whole(values), .. }) => Ok(Some(values)),
-            Some(_) => Err(self.wrong(field, "no whole number", "whole numbers")),
+            Some(_) => Err(self.wrong(field, "not a whole number", "whole numbers")),
         }
     }
 
@@ -114,7 +114,7 @@ impl Source<'_> {
         }
     }
 
-    /// A shape, if there is such a field.
+    /// A shape, if the field exists.
     pub(super) fn shape(&mut self, field: &str) -> Result<Option<Vec<usize>>> {
         let Some(values) = self.wholes(field)? else { return Ok(None) };
         let shape: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
@@ -123,9 +123,9 @@ impl Source<'_> {
         Ok(Some(shape))
     }
 
-    /// A number for each axis; one number stands for all.
+    /// A number per axis; a single number applies to all.
     pub(super) fn extents<const AXES: usize>(&mut self, field: &str) -> Result<[usize; AXES]> {
-        let values = self.shape(field)?.ok_or_else(|| self.missing(field, "a whole number for each axis"))?;
+        let values = self.shape(field)?.ok_or_else(|| self.missing(field, "a whole number per axis"))?;
         self.each_axis(field, &values)
     }
 
@@ -153,13 +153,13 @@ impl Source<'_> {
         self.extents(field).map(Padding::Explicit)
     }
 
-    /// A text of the node's metadata.
+    /// A string of the node's metadata.
     pub(super) fn metadata_text(&self, name: &str) -> Result<Option<String>> {
         let found = self.tree.groups.get("metadata").and_then(|metadata| metadata.fields.get(name));
         match found.map(|field| &field.data) {
             None => Ok(None),
             Some(Data::Text(texts)) if texts.len() == 1 => Ok(Some(texts[0].clone())),
-            Some(_) => Err(self.wrong(&format!("metadata/{name}"), "no text", "one text")),
+            Some(_) => Err(self.wrong(&format!("metadata/{name}"), "not a string", "one string")),
         }
     }
 }
@@ -168,13 +168,13 @@ fn at_text(value: f64, at: usize) -> String {
     format!("{value} at index {at}")
 }
 
-/// The double that reads as this single does in decimal.
+/// The double with the same decimal form as this single.
 pub(super) fn in_decimal(value: f32) -> f64 {
-    // What `Display` writes of a float always parses.
+    // The `Display` form of a float always parses.
     value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }
 
-/// The number times 10^`powers`, by moving its decimal point, so that 2.5 ms are 0.0025 s and back without rounding.
+/// The number times 10^`powers`, computed by moving its decimal point: 2.5 ms become 0.0025 s, and back, without rounding.
 pub(super) fn shifted(value: f64, powers: i32) -> f64 {
     let text = format!("{value:e}");
     let moved = text.split_once('e').and_then(|(digits, exponent)| {

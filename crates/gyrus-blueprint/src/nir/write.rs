@@ -1,4 +1,4 @@
-//! A blueprint and its parameters as a NIR file, and what others will read in it.
+//! Writes a blueprint and its parameters as a NIR file, and lists where other importers would differ.
 
 use crate::neuron::{Discretization, Integration, NeuronConstant, NeuronModel, Parameters, Reset};
 use crate::{Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, Padding, Result, Shape};
@@ -7,14 +7,14 @@ use super::graph::bypass;
 use super::hdf5::{self, Data, Field, Tree};
 use super::{list, neurons, parameter, starts_at_rest};
 
-/// The version of the Python package whose layout is written.
+/// Version of the Python package whose layout this writes.
 const LAYOUT: &str = "1.0.8";
 
-/// The bytes of a NIR file, and one sentence for each way in which an importer that knows nothing of Gyrus' metadata
-/// would compute something else. `parameters` must hold all that [`Blueprint::shapes`] names; `time` goes into metadata.
+/// The bytes of a NIR file, and one warning for each way in which an importer without Gyrus's metadata would compute
+/// something else. `parameters` must hold every parameter of [`Blueprint::shapes`]; `time` goes into the metadata.
 ///
 /// # Errors
-/// If a node has no form in NIR, or a parameter is missing, of another shape or out of range. The node is named.
+/// If a node has no form in NIR, or a parameter is missing, of another shape or out of range. Errors name the node.
 pub fn write_nir(
     blueprint: &Blueprint,
     parameters: &Parameters,
@@ -177,12 +177,12 @@ impl Writer<'_> {
                 self.notes.neuron(node, &model);
             }
             NodeKind::AdaptiveLIF { .. } => {
-                return Err(no_form(node, "NIR has no threshold that adapts"));
+                return Err(no_form(node, "NIR has no adaptive threshold"));
             }
-            NodeKind::SignedIF { .. } => return Err(no_form(node, "NIR has no spikes with a sign")),
+            NodeKind::SignedIF { .. } => return Err(no_form(node, "NIR has no signed spikes")),
             NodeKind::BatchNorm { .. } => {
                 let reason =
-                    "NIR has no normalisation; convert the run, which folds it into the weights before it";
+                    "NIR has no normalization; convert the run, which folds it into the weights before it";
                 return Err(no_form(node, reason));
             }
             NodeKind::MaxPool2d(_) | NodeKind::CountMaxPool2d(_) => {
@@ -190,10 +190,10 @@ impl Writer<'_> {
                 return Err(no_form(node, reason));
             }
             NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
-                let reason = "NIR has no activations but spikes; convert the run first";
+                let reason = "NIR has no activations other than spikes; convert the run first";
                 return Err(no_form(node, reason));
             }
-            // Dropouts and global averages are written by the caller: neither is one node there.
+            // The caller writes dropouts and global averages, which are not single nodes in NIR.
             NodeKind::Dropout { .. }
             | NodeKind::GlobalAvgPool
             | NodeKind::GELU
@@ -206,19 +206,19 @@ impl Writer<'_> {
     }
 
     fn insert(&mut self, node: &Node, name: String, tree: Tree) -> Result<()> {
-        // HDF5 reads these two as places.
+        // HDF5 reads these two as paths.
         if name == "." || name == ".." || self.nodes.groups.contains_key(&name) {
             return Err(Error::NoNirForm {
                 node: node.name.clone(),
                 kind: node.kind.name(),
-                reason: "its name, or that of a part of it, means something else there; give it another name",
+                reason: "its name, or the name of one of its parts, has another meaning there; rename it",
             });
         }
         self.nodes.groups.insert(name, tree);
         Ok(())
     }
 
-    /// The mean over all of a picture: an AvgPool2d as large as the picture, and a Flatten.
+    /// The mean over an image: an AvgPool2d as large as the image, and a Flatten.
     fn global_pool(
         &mut self,
         node: &Node,
@@ -274,7 +274,7 @@ fn no_form(node: &Node, reason: &'static str) -> Error {
     Error::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
 }
 
-/// What others would do otherwise, by node.
+/// Differences to other importers, by node.
 #[derive(Default)]
 struct Notes {
     timed: bool,
@@ -322,22 +322,22 @@ impl Notes {
         };
         say(
             &self.subtract,
-            "reset by subtraction, which NIR cannot say; elsewhere a spike sets the membrane to v_reset"
+            "reset by subtraction, which NIR cannot express; other libraries set the membrane to v_reset at a spike"
                 .to_owned(),
         );
         say(
             &self.no_reset,
-            "not reset by spikes, which NIR cannot say; elsewhere a spike sets the membrane to v_reset"
+            "not reset by spikes, which NIR cannot express; other libraries set the membrane to v_reset at a spike"
                 .to_owned(),
         );
-        say(&self.starts, "the membrane starts at v_start, elsewhere at 0".to_owned());
+        say(&self.starts, "the membrane starts at v_start, in other libraries at 0".to_owned());
         if !self.rests.is_empty() {
             let rests: Vec<&str> = self.rests.iter().map(String::as_str).collect();
             warnings.push(starts_at_rest(&rests));
         }
         if self.timed {
             warnings.push(format!(
-                "NIR stores no time step: elsewhere the network has to be run with steps of {dt} ms"
+                "NIR stores no time step: run the network with steps of {dt} ms in other libraries"
             ));
         }
         if let Some((node, exact, euler)) =
@@ -349,16 +349,16 @@ impl Notes {
             ));
         }
         if !self.adds_up.is_empty() && dt != 1.0 {
-            let text = format!("r is written as what a step of {dt} ms adds; NIR does not say its unit");
+            let text = format!("r is written as the gain of a step of {dt} ms; NIR defines no unit for it");
             warnings.push(format!("{}: {text}", names(&self.adds_up)));
         }
         if !self.late.is_empty() {
-            let text = "its bias acts from the first step on, elsewhere (in Norse) from the second on";
+            let text = "its bias acts from the first step on, in Norse from the second step on";
             warnings.push(format!("{}: {text}", names(&self.late)));
         }
         if !self.dropped.is_empty() {
             warnings
-                .push(format!("{}: left out, as dropout does nothing after training", names(&self.dropped)));
+                .push(format!("{}: left out, since dropout does nothing after training", names(&self.dropped)));
         }
         if !self.mistyped.is_empty() {
             warnings.push(format!(

@@ -1,4 +1,4 @@
-//! A blueprint taken apart, to be changed and put together again.
+//! Drafts: blueprints open to changes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use gyrus_blueprint::{Blueprint, Node, NodeKind};
 
 use crate::{Error, Result};
 
-/// A blueprint taken apart, to be changed and put together again.
+/// The parts of a blueprint, which can be changed and assembled again.
 pub(super) struct Draft {
     name: String,
     pub(super) nodes: BTreeMap<usize, Node>,
@@ -32,14 +32,14 @@ impl Draft {
         self.edges.iter().filter(|edge| edge.0 == node).map(|edge| edge.1).collect()
     }
 
-    /// Takes out a node with one source; its targets are fed by that source.
+    /// Removes a node with one source; that source then feeds its targets.
     pub(super) fn remove(&mut self, node: usize, source: usize) {
         self.edges.retain(|edge| edge.1 != node);
         self.edges.iter_mut().filter(|edge| edge.0 == node).for_each(|edge| edge.0 = source);
         self.nodes.remove(&node);
     }
 
-    /// Puts a node on an edge.
+    /// Inserts a node on an edge.
     pub(super) fn insert(&mut self, (from, to): (usize, usize), name: String, kind: NodeKind) {
         let new = self.next;
         self.next += 1;
@@ -48,7 +48,7 @@ impl Draft {
         self.edges.push((from, new));
     }
 
-    /// A free name for a node between two others.
+    /// An unused name for a node between two others.
     pub(super) fn between(&self, from: usize, to: usize) -> String {
         let name_of = |node: usize| self.nodes.get(&node).map_or("", |node| node.name.as_str());
         let mut name = format!("{}.to.{}", name_of(from), name_of(to));

@@ -1,21 +1,21 @@
-//! The spiking network that answers exactly as its quantised network does.
+//! The spiking network that gives exactly the answer of its quantized network.
 //!
-//! Two things make floating-point sums of the two networks differ: rounding, which depends on the order of additions, and
-//! the time at which spikes arrive. Both are removed.
+//! Floating-point sums of the two networks could differ for two reasons: rounding, which depends on the order of additions,
+//! and the time at which spikes arrive. This conversion removes both.
 //!
-//! - **No rounding.** Every quantised ReLU gets the unit 1 (its threshold goes into the weights around it), so that what it
-//!   says are whole numbers from 0 to L. The weights of a node become multiples of 2^−m, whole numbers of at most 12 bits
+//! - **No rounding.** Every quantized ReLU gets the unit 1 (its threshold is moved into the weights around it), so that its
+//!   outputs are whole numbers from 0 to L. The weights of a node become multiples of 2^−m, whole numbers of at most 12 bits
 //!   times one power of two, and so do biases and the input ([`Encoder::Once`](crate::Encoder)). m is chosen such that the
-//!   largest sum that can occur, `max |input| · Σ |weight| + |bias|`, is below 2^23 of such multiples, with room for the
-//!   intermediate sums of the fast 3×3 convolutions. `f32` holds every whole number up to 2^24: all products and sums are
-//!   exact, and their order does not matter. Windows of an average that are no power of two become sums, their division
-//!   part of the weights behind.
-//! - **Time.** The input and the biases come once, at the first step ([`NodeKind::SignedIF`] starts with the bias). A
-//!   signed neuron moves its count by one a step towards the level that its sum so far asks for, upwards or downwards. The
-//!   sums of the first layer stay from the first step on, so its counts are right after L steps; then the sums of the
-//!   second layer stay, whose counts are right L steps later, and so on: after L steps for each layer of the longest path
-//!   every count equals the level of the quantised network, and nothing fires any more. The answer is the sum over all steps
-//!   of what the last node says. (You et al. 2024, arXiv:2406.03470, have the neuron; the bound and the arithmetic are ours.)
+//!   largest possible sum, `max |input| · Σ |weight| + |bias|`, is below 2^23 of these multiples, with room for the
+//!   intermediate sums of the fast 3×3 convolutions. `f32` represents every whole number up to 2^24: all products and sums
+//!   are exact, and their order does not matter. Averages over windows whose size is not a power of two become sums, with
+//!   the division moved into the weights behind.
+//! - **Time.** The input and the biases arrive once, at the first step ([`NodeKind::SignedIF`] starts with the bias). At each
+//!   step a signed neuron moves its count by one, up or down, towards the level of its sum so far. The sums of the first
+//!   layer are constant from the first step on, so its counts are final after L steps; then the sums of the second layer are
+//!   constant, whose counts are final L steps later, and so on: after L steps for each layer of the longest path every count
+//!   equals the level of the quantized network, and nothing fires any more. The answer is the sum over all steps of the last
+//!   node's output. (The neuron is that of You et al. 2024, arXiv:2406.03470; the bound and the arithmetic are ours.)
 
 mod grid;
 mod quantized;
@@ -35,25 +35,25 @@ use grid::{INPUT_FRACTION_BITS, WEIGHT_BITS};
 use quantized::Quantizer;
 use reach::Reach;
 
-/// A quantised network and the spiking one that answers as it does.
+/// A quantized network and the spiking network with the same answers.
 #[derive(Clone, Debug)]
 pub struct ExactForm {
-    /// A dense network; the same answers from inputs [`rounded`](crate::rounded) as the encoder says.
+    /// The dense network; it gives the same answers for inputs [`rounded`](crate::rounded) like the encoder's.
     pub quantized: (Blueprint, State),
     /// The spiking network.
     pub spiking: (Blueprint, State),
-    /// How it lives in time: as many steps as are enough, brought to a power of two.
+    /// Settings of the spiking network: enough steps, rounded up to a power of two.
     pub settings: SpikingSettings,
-    /// Steps after which nothing fires any more, for any input.
+    /// Number of steps after which nothing fires any more, for any input.
     pub enough_steps: usize,
     /// The grid of the input.
     pub fraction_bits: u32,
 }
 
-/// The exact spiking form of a folded, quantised network whose inputs lie within ±`limit`; what lies beyond is cut.
+/// The exact spiking form of a folded, quantised network whose inputs lie within ±`limit`; inputs beyond are clipped.
 ///
 /// # Errors
-/// If a node has no such form, or so many inputs that no sum of them is exact.
+/// If a node has no such form, or too many inputs for exact sums.
 pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<ExactForm> {
     let (blueprint, shrink) = without_uneven_averages(blueprint)?;
     let shapes = blueprint.shapes()?;
@@ -87,7 +87,8 @@ pub fn exact_form(blueprint: &Blueprint, state: &State, limit: f32) -> Result<Ex
     refuse(node, "its sums are too large to be exact in 32-bit numbers; try fewer levels")
 }
 
-/// Averages over windows that are no power of two become sums; by the node's name, what one unit of the sum stands for.
+/// Turns averages over windows whose size is not a power of two into sums; with the value of one unit of each sum, by the
+/// node's name.
 fn without_uneven_averages(blueprint: &Blueprint) -> Result<(Blueprint, BTreeMap<String, f32>)> {
     let shapes = blueprint.shapes()?;
     let mut draft = Draft::new(blueprint);
@@ -100,7 +101,7 @@ fn without_uneven_averages(blueprint: &Blueprint) -> Result<(Blueprint, BTreeMap
                     Pool2d { kernel: [height, width], stride: [height, width], padding: [0, 0] }
                 }
                 [_, length] if length.is_power_of_two() => continue,
-                _ => return refuse(node, "an exact mean over a length needs a power of two"),
+                _ => return refuse(node, "an exact mean over a length needs a length that is a power of two"),
             },
             _ => continue,
         };
@@ -122,7 +123,7 @@ fn without_uneven_averages(blueprint: &Blueprint) -> Result<(Blueprint, BTreeMap
     Ok((draft.finish()?, shrink))
 }
 
-/// The most levels on a path, summed up.
+/// The largest total of levels on any path.
 fn longest_path(blueprint: &Blueprint, shapes: &Shapes) -> usize {
     let sources = blueprint.sources();
     let mut longest = vec![0; blueprint.nodes().len()];

@@ -1,18 +1,18 @@
-//! A spiking network to be trained from the start, in the shape of a dense one.
+//! The spiking form of a dense blueprint, to be trained from the start.
 
 use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Reset};
 
 use crate::spiking::{Readout, SpikingSettings};
 
-/// The spiking form of a dense blueprint, to be trained as such: each ReLU becomes a leaky integrate-and-fire node of
-/// `tau_membrane_ms` with soft reset and unit threshold; with [`Readout::Counts`] or [`Readout::FirstSpike`] the answer
-/// becomes spikes too. Blueprints with neurons stay as they are.
+/// The spiking form of a dense blueprint, to be trained: each ReLU becomes a leaky integrate-and-fire node with
+/// `tau_membrane_ms`, a soft reset and a threshold of 1. For [`Readout::Counts`] and [`Readout::FirstSpike`], neurons are
+/// added before the Output. Blueprints with neurons stay unchanged.
 ///
-/// The resistance is such that the membrane takes in a step's current whole (a gain of 1, as snnTorch has it): a single
-/// spike must be able to make the next neuron fire, or sparse codes leave deep layers silent.
+/// The resistance makes the gain of a step 1, as in snnTorch: a single spike must be able to make the next neuron fire, or
+/// sparse codes leave deep layers silent.
 ///
 /// # Errors
-/// If the result is no valid blueprint.
+/// If the result is not a valid blueprint.
 pub fn spiking_form(
     blueprint: &Blueprint,
     tau_membrane_ms: f64,

@@ -1,5 +1,4 @@
-//! A network made ready to answer: normalizations become part of the products before them, and weights are arranged as the
-//! kernels read them.
+//! Prepares a network for inference: folds normalizations into the weights before them, and packs weights for the kernels.
 
 use gyrus_tensor::{Tensor, floats, vector};
 
@@ -7,8 +6,8 @@ use super::Network;
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Purpose, Work};
 
-/// The plan and parameters for inference, with normalisations folded into the products before them and weights
-/// arranged as the kernels read them.
+/// Plan and parameters for inference: normalizations are folded into the weights before them, and weights are packed for the
+/// kernels.
 pub(super) struct Folded {
     pub(super) plan: Plan,
     pub(super) values: Vec<Tensor<1>>,
@@ -19,7 +18,7 @@ impl Network {
     pub(super) fn fold(&self) -> Folded {
         let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
         let purpose = Purpose { spiking: self.spiking.as_ref(), training: false };
-        // What could be trained can be lowered for inference too, with the same parameters.
+        // A blueprint that was lowered for training can be lowered for inference too, with the same parameters.
         let plan = Plan::new(&self.blueprint, purpose).unwrap_or_else(|_| self.plan.clone());
         let neurons = self.neurons_of(&plan).unwrap_or_default();
         let mut plan = plan.folded(|_, parameters, folding| {

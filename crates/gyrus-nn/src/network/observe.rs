@@ -1,4 +1,4 @@
-//! What goes through a network in time: its weights' inputs, its neurons' currents, spikes and membranes.
+//! Signals inside a network: inputs of weights; currents, spikes and membranes of neurons.
 
 use gyrus_tensor::{Tensor, keep_awake};
 
@@ -6,33 +6,33 @@ use super::Network;
 use super::run::Pass;
 use crate::Result;
 
-/// What went through a node in one pass.
+/// A signal at a node during one pass.
 pub struct Observation {
     /// Index in the blueprint.
     pub node: usize,
-    /// What it is.
+    /// Which signal.
     pub what: Observed,
-    /// `[rows, elements]`, or packed spikes `[rows, words]`; rows are time-major, one for each step and sample, or one for
-    /// each sample where nothing changes over time.
+    /// `[rows, elements]`, or packed spikes `[rows, words]`; rows are time-major, one per step and sample, or one per
+    /// sample if nothing changes over time.
     pub tensor: Tensor<2>,
-    /// Whether they are packed spikes.
+    /// Whether the tensor holds packed spikes.
     pub packed: bool,
 }
 
-/// Which of a node's signals was observed.
+/// Which of a node's signals an [`Observation`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
-    /// What enters weights.
+    /// The input of weights.
     WeightInput,
-    /// The current that enters neurons, or what enters a quantised ReLU.
+    /// The input current of neurons, or the input of a quantized ReLU.
     Current,
-    /// The spikes or potentials that leave neurons.
+    /// The spikes or potentials of neurons.
     NeuronOutput,
 }
 
 impl Network {
-    /// What a network in time says at every step, `[steps · batch, outputs]` and time-major (of a dense network, its
-    /// answer), and what went through its weights and neurons on the way.
+    /// The output at every step, `[steps · batch, outputs]` and time-major (for a dense network, its answer), and the signals
+    /// at weights and neurons.
     ///
     /// # Errors
     /// If a membrane potential is not a finite number.
@@ -44,8 +44,8 @@ impl Network {
         Ok((answer, pass.observations.unwrap_or_default()))
     }
 
-    /// The membranes of a node's neurons after each step, computed again from the current that [`Network::observe`] saw:
-    /// `[steps · batch, neurons]`, time-major and channels-last. Empty if the observation is no current.
+    /// The membranes of a node's neurons after each step, recomputed from a current of [`Network::observe`]:
+    /// `[steps · batch, neurons]`, time-major and channels-last. Empty if the observation is not a current.
     pub fn membranes(&self, current: &Observation) -> Vec<f32> {
         let folded = self.folded.get_or_init(|| self.fold());
         let index = folded.plan.neurons.iter().position(|plan| plan.node == current.node);

@@ -11,20 +11,20 @@ use crate::plan::{Plan, Source, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 use crate::{Error, Result};
 
-/// Rows of a batch from which on its kernels take long enough to keep all threads awake.
+/// Smallest batch whose kernels take long enough to keep all threads awake.
 const MANY_ROWS: usize = 16;
 
 /// A loss, and the gradient of each parameter in order.
 pub type LossAndGradients = (f32, Vec<Option<Tensor<1>>>);
 
-/// One pass over the plan, and what it leaves beside its result.
+/// Options of one pass over the plan, and what it collects besides its result.
 pub(super) struct Pass {
     mode: Mode,
-    /// Whether the answer is one row for each step, before the readout.
+    /// Whether the answer is one row per step, before the readout.
     every_step: bool,
-    /// What went through weights and neurons, if asked for.
+    /// Signals at weights and neurons, if requested.
     pub(super) observations: Option<Vec<Observation>>,
-    /// Each normalisation's batch statistics and momentum, variance corrected for the count.
+    /// Batch statistics and momentum of each normalization; the variance is unbiased.
     seen: Vec<(usize, Tensor<2>, f32)>,
     /// For each node of neurons, whether its potentials stayed finite.
     problems: Vec<(usize, Problem)>,
@@ -35,7 +35,7 @@ impl Pass {
         Self { mode, every_step: false, observations: None, seen: Vec::new(), problems: Vec::new() }
     }
 
-    /// Inference that keeps what goes through weights and neurons, and answers for every step.
+    /// Inference that records signals at weights and neurons, and answers for every step.
     pub(super) fn observing() -> Self {
         Self { every_step: true, observations: Some(Vec::new()), ..Self::new(Mode::Inference) }
     }
@@ -47,12 +47,12 @@ impl Pass {
     }
 }
 
-/// How a forward pass behaves.
+/// Mode of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics, and dropout drawn from this number: the same number gives the same masks.
+    /// Batch statistics and dropout.
     Training {
-        /// Different for each step.
+        /// Seed of dropout masks and random spikes; different for each step.
         noise: u64,
     },
     /// Running statistics, no dropout.
@@ -68,7 +68,7 @@ impl Network {
             let mut pass = Pass::new(Mode::Inference);
             self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass)
         };
-        // A few rows take less time than waking the other threads.
+        // A few rows take less time than waking up the other threads.
         if rows < MANY_ROWS { run() } else { keep_awake(run) }
     }
 
@@ -113,7 +113,7 @@ impl Network {
         Ok(())
     }
 
-    /// The input of the plan, as the encoder codes it; part of autodiff in training.
+    /// The encoded input of the plan; part of autodiff in training.
     fn encoded(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let x = match &self.spiking {
             None | Some(SpikingSettings { encoder: Encoder::Direct, .. }) => x,
@@ -157,7 +157,7 @@ impl Network {
         let mut uses = plan.uses.clone();
         let mut input = (Some(x), plan.input_uses);
         for (index, step) in plan.steps.iter().enumerate() {
-            // The last use takes the tensor itself, so that its memory is free as early as possible.
+            // The last use takes the tensor itself, which frees its memory as early as possible.
             let mut take = |source: Source| {
                 let (slot, uses) = match source {
                     Source::Input => (&mut input.0, &mut input.1),
@@ -187,7 +187,7 @@ impl Network {
                     let parameters = parameters.iter().map(|&p| values[p].clone()).collect();
                     apply(operation.clone(), x, parameters, second)
                 }
-                Work::Normalise { channels, affine, statistics, epsilon, momentum, relu } => {
+                Work::Normalize { channels, affine, statistics, epsilon, momentum, relu } => {
                     let own = mode != Mode::Inference;
                     let used = if own {
                         let operation = Operation::Statistics { channels: *channels };
@@ -217,7 +217,7 @@ impl Network {
                         let elements = x.dims()[1];
                         let stream = noise.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64);
                         let mask = dropout_mask(batch, elements, *probability, stream, &self.device);
-                        // What is dropped stays so for all steps of a sample.
+                        // An element is dropped for all steps of a sample.
                         let mask = if rows > batch { mask.repeat_dim(0, rows / batch) } else { mask };
                         let mask = if x.is_autodiff() { Tensor::from_inner(mask) } else { mask };
                         apply(Operation::Multiply, x, Vec::new(), Some(mask))
@@ -239,7 +239,7 @@ impl Network {
                     let result = neurons[*index].run(x, plan, values, problem);
                     pass.observe(step.node, Observed::NeuronOutput, &result, neurons[*index].packs());
                     if let (Some(feedback), Some(_)) = (plan.feedback_node, &pass.observations) {
-                        // It enters the weights of the feedback a step later.
+                        // The spikes enter the feedback's weights one step later.
                         let delay = Operation::Spiking(Spiking::Delay { steps, by: 1 });
                         let late = apply(delay, result.clone(), Vec::new(), None);
                         pass.observe(feedback, Observed::WeightInput, &late, true);
@@ -249,13 +249,13 @@ impl Network {
                 Work::Readout if pass.every_step => x,
                 Work::Readout => self.read_out(x, steps),
             };
-            // A folded plan has steps that nothing uses; their memory is free at once.
+            // A folded plan has unused steps; free their memory immediately.
             results.push((uses[index] > 0).then_some(result));
         }
         results.pop().flatten().or(input.0).expect("a blueprint has an output")
     }
 
-    /// Whether input comes at the first step only.
+    /// Whether the input comes at the first step only.
     fn comes_once(&self) -> bool {
         self.spiking.as_ref().is_some_and(|settings| matches!(settings.encoder, Encoder::Once { .. }))
     }
@@ -266,7 +266,7 @@ impl Network {
         let flat = [rows / steps, outputs];
         match self.spiking.as_ref().map(|settings| settings.readout) {
             Some(Readout::Sum) => {
-                // One step after the other: sums that are exact stay within the bounds of what was said so far.
+                // Add step after step, so that partial sums of exact numbers stay exact.
                 let steps = x.chunk(steps, 0).into_iter();
                 steps.reduce(|sum, step| sum + step).unwrap_or_else(|| Tensor::zeros(flat, &self.device))
             }
@@ -279,7 +279,7 @@ impl Network {
     }
 }
 
-/// Variance over the count less one, which running statistics keep, from that over the count.
+/// Statistics with the unbiased variance (divided by count − 1), which running statistics keep, from the biased one.
 fn unbiased(statistics: &Tensor<2>, count: usize) -> Tensor<2> {
     let correction = count as f32 / (count.max(2) - 1) as f32;
     let mean = statistics.clone().narrow(0, 0, 1);

@@ -4,7 +4,7 @@ use gyrus_tensor::{Operation, Spiking};
 
 use super::{Plan, Source, Step, Work};
 
-/// A normalisation that becomes part of a product: indices as in [`Work::Normalise`].
+/// A normalization to fold into the weights before it; indices as in [`Work::Normalize`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Folding {
     pub(crate) affine: [usize; 2],
@@ -13,12 +13,12 @@ pub(crate) struct Folding {
 }
 
 impl Plan {
-    /// The same answers with fewer steps, for inference: normalisations become part of the product before them, where
-    /// it feeds nothing else, and dropouts vanish. `fold` is told which product's
-    /// parameters change by which normalisation, and returns the indices of the new ones.
+    /// A plan with the same answers and fewer steps, for inference: a normalization is folded into the linear layer or
+    /// convolution before it, if that feeds nothing else, and dropouts vanish. `fold` receives an operation, its parameters
+    /// and the normalization, and returns the indices of the new parameters.
     pub(crate) fn folded(&self, mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>) -> Self {
         let mut plan = Self { steps: Vec::new(), ..self.clone() };
-        // Where each old step's result now comes from.
+        // New source of each old step's result.
         let mut moved: Vec<Source> = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
             let at = |source: Source| match source {
@@ -32,7 +32,7 @@ impl Plan {
                 continue;
             }
             let mut step = Step { source, second, ..step.clone() };
-            if let (Work::Normalise { affine, statistics, epsilon, relu, .. }, Source::Step(before)) =
+            if let (Work::Normalize { affine, statistics, epsilon, relu, .. }, Source::Step(before)) =
                 (&step.work, source)
                 && self.feeds_only(index)
                 && let Work::Run { operation, parameters } = &plan.steps[before].work
@@ -58,7 +58,7 @@ impl Plan {
                     step.source = plan.steps[before].source;
                     step.node = plan.steps[before].node;
                     step.work = Work::Run { operation, parameters };
-                    // The product runs where the normalisation did, so that the residual is there already.
+                    // Run the operation in place of the normalization, when the residual is available.
                     plan.steps[before].work = Work::Pass;
                 }
             }
@@ -69,7 +69,7 @@ impl Plan {
         plan
     }
 
-    /// Whether the step right before step `index` is an operation, and its result goes to that step alone.
+    /// Whether the source of step `index` is an operation that feeds only this step.
     fn feeds_only(&self, index: usize) -> bool {
         let Source::Step(before) = self.steps[index].source else { return false };
         self.uses[before] == 1 && matches!(self.steps[before].work, Work::Run { .. })

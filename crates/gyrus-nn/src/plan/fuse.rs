@@ -1,4 +1,4 @@
-//! What is fused while a plan is made: a ReLU into the step before it, a residual into a normalization.
+//! Fusion during lowering: a ReLU into the step before it, a residual into a normalization.
 
 use gyrus_tensor::Operation;
 
@@ -6,7 +6,7 @@ use super::lower::Lowering;
 use super::{Source, Work};
 
 impl Lowering<'_> {
-    /// The step behind `node`'s only source, if that source feeds nothing else: fusing into it changes nothing else.
+    /// The step of `source`, if that node feeds only `node`, so that fusing into the step affects no other node.
     fn fusible(&self, node: usize, source: usize) -> Option<usize> {
         match (self.targets[source] == [node], self.results[source]) {
             (true, Some(Source::Step(step))) => Some(step),
@@ -14,17 +14,17 @@ impl Lowering<'_> {
         }
     }
 
-    /// Lets the step before a ReLU do its work, if it can.
+    /// Fuses a ReLU into the step before it, if possible.
     pub(super) fn fuse_relu(&mut self, node: usize) -> Option<Source> {
         let sources = self.sources[node].clone();
         match sources[..] {
             [source] => {
                 let step = self.fusible(node, source)?;
-                // Another node's step, such as a sum, may stand there: fuse only with the source's own.
+                // The result may come from another node's step, such as a sum: fuse only into the source's own step.
                 match &mut self.plan.steps[step].work {
                     Work::Run { operation: Operation::Linear { relu, .. }, .. }
                     | Work::Run { operation: Operation::Convolution { relu, .. }, .. }
-                    | Work::Normalise { relu, .. } => {
+                    | Work::Normalize { relu, .. } => {
                         if *relu {
                             return None;
                         }
@@ -35,10 +35,10 @@ impl Lowering<'_> {
                 }
             }
             [a, b] => {
-                // A residual edge: the normalisation that comes later in the order adds the other branch.
+                // A residual edge: the normalization that comes later in the order adds the other branch.
                 let steps = [(a, b), (b, a)].map(|(norm, skip)| {
                     let step = self.fusible(node, norm)?;
-                    let is_norm = matches!(self.plan.steps[step].work, Work::Normalise { relu: false, .. });
+                    let is_norm = matches!(self.plan.steps[step].work, Work::Normalize { relu: false, .. });
                     let after = match self.results[skip]? {
                         Source::Input => true,
                         Source::Step(other) => other < step,
@@ -48,7 +48,7 @@ impl Lowering<'_> {
                 });
                 let (step, skip) = steps.into_iter().flatten().next()?;
                 self.plan.steps[step].second = self.results[skip];
-                if let Work::Normalise { relu, .. } = &mut self.plan.steps[step].work {
+                if let Work::Normalize { relu, .. } = &mut self.plan.steps[step].work {
                     *relu = true;
                 }
                 Some(Source::Step(step))

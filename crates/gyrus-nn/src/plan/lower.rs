@@ -6,14 +6,14 @@ use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
 use crate::{Error, Result};
 
-/// A plan on its way.
+/// A plan under construction.
 pub(crate) struct Lowering<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) shapes: &'a Shapes,
     pub(crate) purpose: Purpose<'a>,
-    /// The node that is being lowered.
+    /// The node being lowered.
     current: usize,
-    /// Of each step's result.
+    /// Form of each step's result.
     pub(crate) forms: Vec<Form>,
     /// For each node, the Linear or Affine node that feeds its spikes back to it.
     pub(crate) feedback: Vec<Option<usize>>,
@@ -55,7 +55,7 @@ impl Plan {
 impl Lowering<'_> {
     pub(crate) fn push(&mut self, work: Work, source: Source, second: Option<Source>) -> Source {
         let timed = self.form(source).timed || second.is_some_and(|second| self.form(second).timed);
-        // What passes stays as it is; all other work gives floats unless its caller says otherwise.
+        // `Pass` keeps the form; all other work gives floats unless its caller changes that.
         let spikes = matches!(work, Work::Pass) && self.form(source).spikes;
         self.forms.push(Form { timed, spikes });
         self.plan.steps.push(Step { node: self.current, work, source, second });
@@ -66,13 +66,13 @@ impl Lowering<'_> {
         self.push(Work::Run { operation, parameters }, source, None)
     }
 
-    /// The sum of all activations that come into `node`, as floats.
+    /// The sum of all inputs of `node`, as floats.
     pub(crate) fn incoming(&mut self, node: usize) -> Source {
         let source = self.incoming_or_spikes(node);
         self.as_floats(source, node)
     }
 
-    /// The sum of all activations that come into `node`; a single one of spikes stays packed.
+    /// The sum of all inputs of `node`; a single input of spikes stays packed.
     pub(crate) fn incoming_or_spikes(&mut self, node: usize) -> Source {
         let feedback = self.feedback[node];
         let sources = self.sources[node].iter().filter(|&&source| Some(source) != feedback);
@@ -103,7 +103,7 @@ impl Lowering<'_> {
                     Start::Normal((gain / fan_in.max(1) as f32).sqrt())
                 }
                 "weight" | "scale" => Start::Constant(1.0),
-                // Batch norm brings most of a unit's input below this.
+                // After a batch norm, most of a unit's input lies below this.
                 "threshold" => Start::Constant(3.0),
                 _ => Start::Constant(0.0),
             };
@@ -117,7 +117,7 @@ impl Lowering<'_> {
         indices
     }
 
-    /// Whether a ReLU or GELU follows, through normalisations: the weights then start wider.
+    /// Whether a ReLU or GELU follows, perhaps after normalizations: the weights then start with a larger std.
     fn rectified(&self, node: usize) -> bool {
         self.targets[node].iter().any(|&target| match self.blueprint.nodes()[target].kind {
             NodeKind::ReLU | NodeKind::QuantizedReLU { .. } | NodeKind::GELU => true,
@@ -138,7 +138,7 @@ impl Lowering<'_> {
             NodeKind::Output => {
                 let source = self.incoming(node);
                 match source {
-                    // The output is the last step, whatever the order of the graph.
+                    // The output must be the last step, whatever the order of the graph.
                     Source::Step(step) if step + 1 == self.plan.steps.len() => source,
                     _ => self.push(Work::Pass, source, None),
                 }
@@ -175,7 +175,7 @@ impl Lowering<'_> {
             }
             NodeKind::CountMaxPool2d(pool) => {
                 let shape = windows_of(pool.geometry(&input));
-                let Some(settings) = self.purpose.spiking else { return refuse("it works in time") };
+                let Some(settings) = self.purpose.spiking else { return refuse("it needs a spiking network") };
                 let steps = settings.steps;
                 self.on_spikes(node, Operation::Spiking(Spiking::CountMaxPool { shape, steps }))
             }
@@ -209,13 +209,13 @@ impl Lowering<'_> {
                 self.run(Operation::Softmax { columns: image.channels }, Vec::new(), source)
             }
             NodeKind::Softmax { .. } => {
-                return refuse("a softmax goes over axis 0, the features or channels");
+                return refuse("a softmax must go over axis 0, the features or channels");
             }
             NodeKind::BatchNorm { epsilon, momentum } => {
                 let source = self.incoming(node);
                 let affine = self.parameters(node, 1, false);
                 self.plan.statistics.push(StatisticsPlan { node: name.clone(), channels: image.channels });
-                let work = Work::Normalise {
+                let work = Work::Normalize {
                     channels: image.channels,
                     affine: [affine[0], affine[1]],
                     statistics: self.plan.statistics.len() - 1,
@@ -227,7 +227,7 @@ impl Lowering<'_> {
             }
             NodeKind::LayerNorm { epsilon } => {
                 if input.len() > 1 {
-                    return refuse("layer normalisation goes over `[features]`; flatten or pool first");
+                    return refuse("layer normalization takes `[features]`; flatten or pool first");
                 }
                 let source = self.incoming(node);
                 let parameters = self.parameters(node, 1, false);
@@ -257,7 +257,7 @@ impl Lowering<'_> {
             | NodeKind::AdaptiveLIF { .. }
             | NodeKind::SignedIF { .. } => {
                 if self.purpose.spiking.is_none() {
-                    return refuse("it works in time");
+                    return refuse("it needs a spiking network");
                 }
                 self.in_time(node)?
             }

@@ -1,22 +1,22 @@
-//! Encoders: from the numbers of a sample to currents or spikes at each step.
+//! Encoders: turn the numbers of a sample into currents or spikes at each step.
 
 use serde::{Deserialize, Serialize};
 
 /// The finest grid of [`Encoder::Once`].
 pub(super) const MOST_FRACTION_BITS: u32 = 20;
-/// The most neurons that may stand for a number.
+/// Most neurons per number.
 pub(super) const MOST_NEURONS: usize = 1024;
-/// The weakest response of a population's neuron that makes it fire, after Bohte et al. 2002.
+/// Weakest response at which a neuron of a population fires, after Bohte et al. 2002.
 const WEAKEST_RESPONSE: f32 = 0.1;
 
-/// How the numbers of a sample enter the network at each step.
+/// Turns the numbers of a sample into the network's input at each step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Encoder {
     /// The numbers themselves, as a current that is the same at every step.
     Direct,
-    /// The numbers themselves, cut to ±`limit` and rounded to multiples of 2^−`fraction_bits`, at the first step only. What
-    /// follows the Input without neurons between them runs at that step alone.
+    /// The numbers themselves, clipped to ±`limit` and rounded to multiples of 2^−`fraction_bits`, at the first step only.
+    /// Nodes that follow the Input without neurons in between run at that step only.
     Once {
         /// At most 20.
         fraction_bits: u32,
@@ -25,52 +25,52 @@ pub enum Encoder {
     },
     /// A spike with probability p at each step, p the [intensity](Intensity) of the number.
     Rate {
-        /// From a number to an intensity.
+        /// Turns a number into an intensity.
         intensity: Intensity,
     },
-    /// One spike, the earlier the higher the intensity p: at step ⌊(1 − p) (steps − 1) + ½⌋; none where p < 0.01.
+    /// One spike, earlier for a higher intensity p: at step ⌊(1 − p) (steps − 1) + ½⌋; none where p < 0.01.
     Latency {
-        /// From a number to an intensity.
+        /// Turns a number into an intensity.
         intensity: Intensity,
     },
     /// Each number x becomes `neurons` neurons with Gaussian tuning curves (Bohte et al. 2002, "Unsupervised clustering with
     /// spiking neurons by sparse temporal coding and multilayer RBF networks"): with the spacing
-    /// s = (high − low) / (neurons − 2), neuron i of 0, 1, … responds by r = e^(−(x − c)² / (2σ²)), c = low + (i − ½) s,
-    /// σ = ⅔ s. It fires once, the earlier the stronger: at step ⌊(1 − r) (steps − 1) + ½⌋; not where r < 0.1. Numbers
-    /// beyond the range count as its end. Element e's neurons are the elements e · neurons + i.
+    /// s = (high − low) / (neurons − 2), neuron i of 0, 1, … responds with r = e^(−(x − c)² / (2σ²)), c = low + (i − ½) s,
+    /// σ = ⅔ s. It fires once, earlier for a stronger response: at step ⌊(1 − r) (steps − 1) + ½⌋; never if r < 0.1.
+    /// Numbers are clipped to the range. The neurons of element e are the elements e · neurons + i.
     Population {
         /// 3 to 1024.
         neurons: usize,
-        /// Least number, as the network gets it (standardised).
+        /// Smallest number, as the network receives it (standardized).
         low: f32,
-        /// Greatest number.
+        /// Largest number.
         high: f32,
     },
-    /// The sample is `[steps, elements]`; a spike where a number rose by more than `threshold` since the step before
+    /// The sample is `[steps, elements]`; a spike where a number rose by more than `threshold` since the previous step
     /// (at the first step, from 0).
     Delta {
         /// Above 0.
         threshold: f32,
     },
-    /// The sample is `[steps, elements]`, one row of numbers for each step.
+    /// The sample is `[steps, elements]`, one row of numbers per step.
     Frames {
-        /// Whether they are spikes: what is not zero is one.
+        /// Whether nonzero numbers are spikes.
         binary: bool,
     },
 }
 
-/// From the network's numbers back to 0 … 1.
+/// Turns the network's input numbers back into intensities from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "kebab-case")]
 pub enum Intensity {
-    /// Pixels, channels-last, that were standardised by these: p = clip(x · deviation + mean, 0, 1).
+    /// Standardized pixels, channels-last: p = clip(x · std + mean, 0, 1).
     Pixels {
-        /// One a channel.
+        /// One per channel.
         mean: Vec<f32>,
-        /// One a channel.
+        /// One per channel.
         deviation: Vec<f32>,
     },
-    /// Standardised numbers of any kind: p = 1 / (1 + e^−x).
+    /// Standardized numbers of any kind: p = 1 / (1 + e^−x).
     Logistic,
 }
 
@@ -88,25 +88,25 @@ impl Intensity {
 }
 
 impl Encoder {
-    /// Whether a sample brings a row of numbers for each step.
+    /// Whether a sample consists of one row of numbers per step.
     #[must_use]
     pub fn takes_frames(&self) -> bool {
         matches!(self, Self::Delta { .. } | Self::Frames { .. })
     }
 
-    /// Whether what it makes are spikes.
+    /// Whether its output is spikes.
     #[must_use]
     pub fn spikes(&self) -> bool {
         !matches!(self, Self::Direct | Self::Once { .. } | Self::Frames { binary: false })
     }
 
-    /// Whether a sample becomes one row, whatever the number of steps.
+    /// Whether a sample becomes a single row, whatever the number of steps.
     pub(crate) fn gives_one_row(&self) -> bool {
         matches!(self, Self::Direct | Self::Once { .. })
     }
 
-    /// What the network is shown at each step where a sample has this shape: the same, or for a population more of the
-    /// first axis, which is the last in memory. `None` if that is more than can be counted.
+    /// Shape of the network's input at each step for samples of this shape: the same, except that a population code
+    /// multiplies the first axis, which is the last in memory. `None` on overflow.
     #[must_use]
     pub fn input_shape(&self, sample: &[usize]) -> Option<Vec<usize>> {
         let mut shape = sample.to_vec();
@@ -125,9 +125,8 @@ impl Encoder {
         }
     }
 
-    /// The rows of one step of a batch whose samples lie in `x`, `[batch, elements]` (or `[batch, steps, elements]` for
-    /// [frames](Self::takes_frames)), one sample at a time. Random spikes depend on
-    /// `noise`, or without it on the sample itself, so that a sample gets the same spikes in any batch.
+    /// The row of one step for the sample `x`, `[elements]` (or `[steps, elements]` for [frames](Self::takes_frames)). Random
+    /// spikes depend on `noise` or, without it, on the sample itself, so that a sample gets the same spikes in any batch.
     pub(crate) fn row(&self, x: &[f32], steps: usize, step: usize, noise: Option<u64>, to: &mut [f32]) {
         match self {
             Self::Direct => to.copy_from_slice(x),
@@ -137,12 +136,12 @@ impl Encoder {
             Self::Rate { intensity } => {
                 let seed = noise.unwrap_or_else(|| content(x));
                 let spike = |element: usize, p: f32| {
-                    // Much of a picture is black, and never fires.
+                    // Black pixels, of which images have many, never fire.
                     if p <= 0.0 {
                         return 0.0;
                     }
                     let draw = mixed(seed ^ mixed((step as u64) << 32 | element as u64));
-                    // 24 bits are what f32 holds between 0 and 1.
+                    // f32 has 24 bits between 0 and 1.
                     let uniform = (draw >> 40) as f32 / (1u64 << 24) as f32;
                     f32::from(uniform < p)
                 };
@@ -167,9 +166,9 @@ impl Encoder {
                 let spacing = (high - low) / (*neurons as f32 - 2.0);
                 for (to, &x) in to.chunks_exact_mut(*neurons).zip(x) {
                     for (index, to) in to.iter_mut().enumerate() {
-                        let centre = low + (index as f32 - 0.5) * spacing;
-                        let deviations = (x.clamp(*low, *high) - centre) / (spacing / 1.5);
-                        let response = (-0.5 * deviations * deviations).exp();
+                        let center = low + (index as f32 - 0.5) * spacing;
+                        let distance = (x.clamp(*low, *high) - center) / (spacing / 1.5);
+                        let response = (-0.5 * distance * distance).exp();
                         let at = ((1.0 - response) * (steps - 1) as f32 + 0.5) as usize;
                         *to = f32::from(response >= WEAKEST_RESPONSE && at == step);
                     }
@@ -194,7 +193,7 @@ pub fn rounded(x: f32, fraction_bits: u32, limit: f32) -> f32 {
     (x.clamp(-limit, limit) * scale).round() / scale
 }
 
-/// A number that depends on every bit of the sample.
+/// A hash of every bit of the sample.
 fn content(x: &[f32]) -> u64 {
     x.iter().fold(x.len() as u64, |hash, x| mixed(hash ^ u64::from(x.to_bits())))
 }
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_say_what_they_should() {
+    fn codes_give_the_expected_spikes() {
         let pixels = || Intensity::Pixels { mean: vec![0.5], deviation: vec![0.5] };
         // Intensities 0, 0.5 and 1.
         let x = [-1.0, 0.0, 1.0];
@@ -235,7 +234,7 @@ mod tests {
         assert_eq!((mean(0), mean(2)), (0.0, 1.0));
         assert!((mean(1) - 0.5).abs() < 0.03, "{}", mean(1));
         let once = Encoder::Once { fraction_bits: 2, limit: 0.8 };
-        // Cut to 0.8, then to the nearest quarter.
+        // Clipped to 0.8, then rounded to the nearest quarter.
         assert_eq!(rows(&once, &[-3.0, 0.1, 0.4], 1, 3, None), [[-0.75, 0.0, 0.5]]);
         let frames = [0.0, 0.3, 0.5, 0.3, 0.4, 0.9];
         let delta = rows(&Encoder::Delta { threshold: 0.2 }, &frames, 3, 2, None);
@@ -243,10 +242,10 @@ mod tests {
         assert_eq!(rows(&Encoder::Frames { binary: false }, &frames, 3, 2, None)[2], [0.4, 0.9]);
     }
 
-    /// As Bohte et al. 2002 draw it: neurons whose centres lie nearer fire earlier, and a few of them only.
+    /// As in Bohte et al. 2002: only a few neurons fire, and those with closer centers fire earlier.
     #[test]
-    fn a_population_tells_numbers_by_who_fires_when() {
-        // Centres at −1, 1, 3, 5, 7; deviations of 4/3.
+    fn a_population_encodes_numbers_by_the_times_of_its_spikes() {
+        // Centers at −1, 1, 3, 5, 7; σ = 4/3.
         let encoder = Encoder::Population { neurons: 5, low: 0.0, high: 6.0 };
         let times = |x: f32| -> Vec<Option<usize>> {
             let rows = rows(&encoder, &[x, 3.0], 11, 10, None);
@@ -255,7 +254,7 @@ mod tests {
                 assert!(fired.len() <= 1, "each fires at most once");
                 fired.first().copied()
             };
-            // What stands for the other number does not change.
+            // The neurons of the other number do not change.
             assert_eq!((5..10).map(of).collect::<Vec<_>>(), [None, Some(7), Some(0), Some(7), None]);
             (0..5).map(of).collect()
         };
@@ -263,7 +262,7 @@ mod tests {
         assert_eq!(times(1.0), [Some(7), Some(0), Some(7), None, None]);
         // One away r = 0.755: step ⌊2.45 + ½⌋ = 2; three away r = 0.08: none.
         assert_eq!(times(2.0), [None, Some(2), Some(2), None, None]);
-        // Beyond the range counts as its end.
+        // Numbers are clipped to the range.
         assert_eq!((times(-9.0), times(60.0)), (times(0.0), times(6.0)));
         assert_eq!(times(0.0), [Some(2), Some(2), None, None, None]);
 

@@ -1,8 +1,8 @@
-//! Readouts: from what the last node says over time to an answer.
+//! Readouts: turn the last node's output over time into an answer.
 
 use serde::{Deserialize, Serialize};
 
-/// What the answer of a spiking network is, one number for each output.
+/// Answer of a spiking network, one number per output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Readout {

@@ -1,7 +1,7 @@
-//! Samples for bodies without tensors: what an encoder makes of one sample, and the answer in what the network put out.
+//! Encoding and readout of single samples, for bodies without tensors.
 //!
-//! The clocked body does the same for batches of tensors; with these two functions, a network that was trained there runs
-//! event by event (`gyrus-events`), on the same spikes.
+//! The clocked body does the same for batches of tensors. With these two functions, a network trained there runs event by
+//! event (`gyrus-events`), on the same spikes.
 
 use super::encoder::Encoder;
 use super::readout::Readout;
@@ -21,7 +21,7 @@ pub enum EncodedSample {
 }
 
 impl SpikingSettings {
-    /// What the encoder makes of a sample: `[elements]`, channels-last, or `[steps, elements]` where the
+    /// Encodes a sample: `[elements]`, channels-last, or `[steps, elements]` if the
     /// [encoder takes frames](Encoder::takes_frames). Random spikes depend on the sample alone, as in the clocked body's
     /// answers.
     #[must_use]
@@ -54,12 +54,11 @@ impl SpikingSettings {
         }
     }
 
-    /// The answer of a network whose Output said `said`, `[steps, outputs]`: one number for each output, as the
-    /// [readout](Readout) takes it.
+    /// The answer, one number per output, from the Output node's values `output`, `[steps, outputs]`.
     #[must_use]
-    pub fn read_out(&self, said: &[f32], outputs: usize) -> Vec<f32> {
+    pub fn read_out(&self, output: &[f32], outputs: usize) -> Vec<f32> {
         let mut answer = vec![0.0; outputs];
-        let rows = said.chunks_exact(outputs.max(1));
+        let rows = output.chunks_exact(outputs.max(1));
         let steps = rows.len();
         match self.readout {
             Readout::Sum | Readout::Counts | Readout::Membrane => {
@@ -69,8 +68,8 @@ impl SpikingSettings {
                 }
             }
             Readout::FirstSpike => {
-                for (output, answer) in answer.iter_mut().enumerate() {
-                    let first = rows.clone().position(|row| row[output] != 0.0);
+                for (index, answer) in answer.iter_mut().enumerate() {
+                    let first = rows.clone().position(|row| row[index] != 0.0);
                     *answer = -(first.unwrap_or(steps) as f32);
                 }
             }

@@ -1,4 +1,4 @@
-//! All settings together, and which of them make sense.
+//! All settings together, and their checks.
 
 use gyrus_blueprint::Discretization;
 use serde::{Deserialize, Serialize};
@@ -8,34 +8,34 @@ use super::readout::Readout;
 use super::surrogate::{SURROGATE_NAMES, surrogate};
 use crate::{Error, Result};
 
-/// The most steps that a sample may be shown for.
+/// Most steps per sample.
 const MOST_STEPS: usize = 100_000;
 
-/// Everything about time that a blueprint leaves open.
+/// Everything about time that a blueprint does not specify.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpikingSettings {
-    /// Steps for which a sample is shown, at least 1.
+    /// Steps per sample, at least 1.
     pub steps: usize,
     /// Length of a step and how equations are integrated over it.
     pub time: Discretization,
-    /// How numbers become currents or spikes.
+    /// Turns numbers into currents or spikes.
     pub encoder: Encoder,
-    /// What the network's answer is.
+    /// Turns the network's output over time into its answer.
     pub readout: Readout,
-    /// Derivative of a spike in training, as [`surrogate`] names it.
+    /// Derivative of a spike in training, by its name for [`surrogate`].
     pub surrogate: String,
-    /// Whether gradients stop at the reset of a membrane (Zenke and Vogels 2021); true in most libraries.
+    /// Whether gradients stop at the reset of a membrane (Zenke and Vogels 2021); most libraries do so.
     pub detach_reset: bool,
     /// Truncated back-propagation: gradients do not pass multiples of this many steps.
     pub truncate: Option<usize>,
 }
 
 impl SpikingSettings {
-    /// Whether every setting has a sense.
+    /// Checks every setting.
     ///
     /// # Errors
-    /// If not.
+    /// If a setting is out of range or unknown.
     pub fn check(&self) -> Result<()> {
         let wrong = |setting, got: String, expected: &str| {
             Err(Error::Setting { setting, got, expected: expected.to_owned() })

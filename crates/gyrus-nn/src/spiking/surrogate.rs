@@ -6,7 +6,7 @@ use gyrus_tensor::Surrogate;
 pub const SURROGATE_NAMES: [&str; 6] =
     ["atan", "fast-sigmoid", "triangular", "gaussian", "multi-gaussian", "boxcar"];
 
-/// The surrogate of this name with the parameters that its paper uses, or with another width: `NAME:NUMBER`.
+/// The surrogate of this name with the parameters of its paper, or with another width: `NAME:NUMBER`.
 #[must_use]
 pub fn surrogate(name: &str) -> Option<Surrogate> {
     let (name, number) = match name.split_once(':') {

@@ -1,13 +1,13 @@
 //! Numbers that `f32` holds exactly: multiples of a power of two within a bound.
 
-/// Whole numbers up to this many bits are exact in `f32`, with one bit to spare.
+/// Whole numbers with up to this many bits are exact in `f32`, with one bit to spare.
 pub(super) const EXACT_BITS: i32 = 23;
 /// The input is rounded to multiples of 2^−8.
 pub(super) const INPUT_FRACTION_BITS: u32 = 8;
-/// Bits of a weight, sign left out: at most these, fewer where sums would grow too large.
+/// Bits of a weight without its sign: as many as possible, fewer if sums would grow too large.
 pub(super) const WEIGHT_BITS: std::ops::RangeInclusive<i32> = 5..=12;
 
-/// Numbers that are exact: multiples of 2^−`fraction` of at most `bound`.
+/// A range of exact numbers: multiples of 2^−`fraction`, at most `bound` in magnitude.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     pub(super) bound: f64,
@@ -15,7 +15,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// Bits of the largest, as a whole number.
+    /// Bits of the largest number, counted in multiples.
     pub(super) fn bits(self) -> i32 {
         self.bound.max(f64::MIN_POSITIVE).log2().ceil() as i32 + self.fraction
     }

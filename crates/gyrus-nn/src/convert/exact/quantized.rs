@@ -1,4 +1,4 @@
-//! A quantized network brought to the grid.
+//! Rounds a quantized network to the grid.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use super::grid::{EXACT_BITS, INPUT_FRACTION_BITS, Range, WEIGHT_BITS, on_grid};
 use super::reach::{Reach, unit};
 use crate::{Error, Result};
 
-/// Bits that the intermediate sums of a fast 3×3 convolution take beyond those of its result. Transformed inputs are sums of
-/// up to 4 inputs, transformed weights are in quarters; with the sizes of all nine products behind an output added up, no
-/// weight counts more than 64 quarters.
+/// Additional bits of the intermediate sums of a fast 3×3 convolution, beyond those of its result. Transformed inputs are
+/// sums of up to 4 inputs, transformed weights are in quarters; adding up the magnitudes of all nine products behind an
+/// output, no weight counts more than 64 quarters.
 const WINOGRAD_BITS: i32 = 6;
-/// Input channels from which on a 3×3 convolution may be done that way.
+/// Fewest input channels of a 3×3 convolution that may be computed that way.
 const WINOGRAD_CHANNELS: usize = 32;
 
-/// Brings a network to the grid.
+/// Rounds a network to the grid.
 pub(super) struct Quantizer<'a> {
-    /// Of a weight.
+    /// Bits of a weight.
     pub(super) bits: i32,
-    /// The answer's biases come in as many parts.
+    /// Number of parts in which biases of the answer arrive.
     pub(super) steps: usize,
     pub(super) limit: f32,
     pub(super) reach: &'a Reach,
@@ -29,7 +29,7 @@ pub(super) struct Quantizer<'a> {
 }
 
 impl Quantizer<'_> {
-    /// The quantised network on the grid, or the index of a node whose sums are too large for it.
+    /// The quantized network on the grid, or the index of a node whose sums are too large for it.
     pub(super) fn quantized(
         &self,
         blueprint: &Blueprint,
@@ -39,7 +39,7 @@ impl Quantizer<'_> {
         let mut draft = Draft::new(blueprint);
         let mut state = state.clone();
         let count = blueprint.nodes().len();
-        // What one unit of a node's output stands for in the network that is converted.
+        // The value in the original network that one unit of a node's output represents.
         let mut worth = vec![1.0f64; count];
         let mut ranges = vec![Range { bound: 0.0, fraction: 0 }; count];
         for &index in shapes.order() {
@@ -50,7 +50,7 @@ impl Quantizer<'_> {
                 NodeKind::QuantizedReLU { levels } => f64::from(unit(&node.name, *levels, &state)?),
                 NodeKind::Output => 1.0,
                 _ if weights.is_some() => sources.first().map_or(1.0, |&source| worth[source]),
-                // A sum with weighted terms is in the unit that these have already.
+                // A sum with weighted terms has the unit of these terms.
                 _ => {
                     let weighted = sources.iter().find(|&&source| self.reach.weighted[source]);
                     weighted.or(sources.first()).map_or(1.0, |&source| worth[source])
@@ -113,7 +113,7 @@ impl Quantizer<'_> {
                     {
                         room -= WINOGRAD_BITS;
                     }
-                    // A bias of the answer comes in so many parts that each has fewer bits.
+                    // A bias of the answer arrives in parts, each of which has fewer bits.
                     let parts =
                         if self.reach.answers[index] { self.steps.trailing_zeros() as i32 } else { 0 };
                     match self.weights(
@@ -152,7 +152,7 @@ impl Quantizer<'_> {
                 | NodeKind::Softmax { .. }
                 | NodeKind::LayerNorm { .. } => return refuse(node, "it has no spiking form"),
             };
-            // What is summed up within the node, such as a window.
+            // Sums within the node, such as those over a window.
             if ranges[index].bits() > EXACT_BITS {
                 return Ok(Err(index));
             }
@@ -160,8 +160,8 @@ impl Quantizer<'_> {
         Ok(Ok((draft.finish()?, state)))
     }
 
-    /// Brings a node's weights and bias to the grid (the bias to one `parts` bits coarser); the range of its output, if
-    /// that fits into `room` bits.
+    /// Rounds a node's weights and bias to the grid (the bias to one that is `parts` bits coarser); returns the range of its
+    /// output if that fits into `room` bits.
     fn weights(
         &self,
         node: &str,
@@ -202,7 +202,7 @@ impl Quantizer<'_> {
             let rows = values.chunks_exact(row).map(|row| row.iter().map(|w| f64::from(w.abs())).sum());
             let bound = rows.fold(0.0, f64::max) * input.bound + largest_bias;
             let range = Range { bound, fraction: fraction + input.fraction };
-            // Rounding may have added to a sum that had just fitted.
+            // Rounding may have increased a sum that just fitted.
             if range.bits() <= room {
                 break (values, range);
             }

@@ -1,4 +1,4 @@
-//! What lies between a node and the ReLUs around it.
+//! The ReLUs, weights and answers around each node.
 
 use gyrus_blueprint::{Blueprint, NodeKind, Shapes};
 use gyrus_files::State;
@@ -6,9 +6,9 @@ use gyrus_files::State;
 use super::super::draft::refuse;
 use crate::{Error, Result};
 
-/// What a node's output reaches, and is reached by, without a ReLU between.
+/// For each node, what its output reaches, and what reaches it, without a ReLU in between.
 pub(super) struct Reach {
-    /// The unit of a ReLU that it reaches without weights between.
+    /// The unit of a ReLU that it reaches without weights in between.
     pub(super) unit: Vec<Option<f32>>,
     /// Whether it reaches the Output.
     pub(super) answers: Vec<bool>,
@@ -32,7 +32,7 @@ impl Reach {
                         reach.answers[index] = true;
                         None
                     }
-                    // Weights take whatever comes in.
+                    // Weights accept any unit.
                     _ if has_weights(target) => {
                         reach.answers[index] |= reach.answers[target];
                         None
@@ -42,7 +42,7 @@ impl Reach {
                         reach.unit[target]
                     }
                 };
-                // ReLUs of other units get a factor on their edge.
+                // ReLUs with other units get a factor on their edge.
                 reach.unit[index] = reach.unit[index].or(unit);
             }
         }
@@ -55,14 +55,14 @@ impl Reach {
             };
             reach.weighted[index] = own;
             let weighted = |source: &usize| reach.weighted[*source];
-            // The maximum of sums over time is that of the whole sums only if what biases add is the same in a window.
+            // The maximum of sums over time equals the maximum of the final sums only if the biases are the same within a window.
             let uniform = |source: &usize| {
                 !reach.weighted[*source] || (has_weights(*source) && !sources[*source].iter().any(weighted))
             };
             if matches!(node.kind, NodeKind::MaxPool2d(_)) && !sources[index].iter().all(uniform) {
                 return refuse(
                     node,
-                    "a maximum of weighted sums is exact right behind one node with weights only",
+                    "a maximum of weighted sums is exact only directly behind a single node with weights",
                 );
             }
         }

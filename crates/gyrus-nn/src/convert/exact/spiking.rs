@@ -1,4 +1,4 @@
-//! The spiking network of a quantized one on the grid.
+//! The spiking form of a quantized network on the grid.
 
 use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, Image, NodeKind, Shapes};
 use gyrus_files::{State, StateTensor};
@@ -9,7 +9,7 @@ use super::reach::Reach;
 use crate::Result;
 use crate::network::{Network, Observed};
 
-/// The spiking network of a quantised one on the grid.
+/// The spiking form of a quantized network on the grid.
 pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Result<(Blueprint, State)> {
     let (blueprint, dense) = quantized;
     let shapes = blueprint.shapes()?;
@@ -32,12 +32,12 @@ pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Resu
             kind if kind.weights(shapes.input(index)).is_some() => {
                 let name = format!("{}.bias", node.name);
                 let Some(bias) = state.get_mut(&name) else { continue };
-                // Of a unit that is not 1, or of neurons: a bias is part of where they start.
+                // A bias in front of neurons becomes part of their start.
                 match (reaches_neurons(blueprint, index), reach.answers[index]) {
                     (true, true) => {
                         return refuse(
                             node,
-                            "it feeds neurons and the answer without neurons between, so its bias has no exact place",
+                            "it feeds both neurons and the answer directly, so its bias has no exact place",
                         );
                     }
                     (true, false) => {
@@ -50,7 +50,7 @@ pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Resu
                             _ => {}
                         }
                     }
-                    // One part a step.
+                    // One part per step.
                     (false, _) if in_time[index] => bias.values.iter_mut().for_each(|b| *b /= steps as f32),
                     (false, _) => {}
                 }
@@ -66,7 +66,7 @@ pub(super) fn of_quantized(quantized: &(Blueprint, State), steps: usize) -> Resu
     Ok((draft.finish()?, state))
 }
 
-/// Whether a ReLU is reached without another between.
+/// Whether it reaches a ReLU.
 fn reaches_neurons(blueprint: &Blueprint, from: usize) -> bool {
     let targets = blueprint.targets();
     let mut open = vec![from];
@@ -84,15 +84,14 @@ fn reaches_neurons(blueprint: &Blueprint, from: usize) -> bool {
     false
 }
 
-/// What enters each ReLU while nothing comes in and no other ReLU says anything: what the biases alone add up to. Shaped
-/// channels-first.
+/// The input of each ReLU from the biases alone, while the network's input and all other ReLUs are zero. Channels-first.
 fn starts(blueprint: &Blueprint, shapes: &Shapes, dense: &State) -> Result<Vec<(usize, Vec<f32>)>> {
     let mut silent = dense.clone();
     let mut inputs = 0;
     for (index, node) in blueprint.nodes().iter().enumerate() {
         match &node.kind {
             NodeKind::QuantizedReLU { .. } => {
-                // No sum reaches half of such a unit.
+                // No sum reaches half of such a large unit.
                 let value = StateTensor { shape: vec![1], values: vec![1e30] };
                 silent.insert(format!("{}.threshold", node.name), value);
             }
