@@ -1,4 +1,4 @@
-//! Our side of the training of language models: the decoders of `bench/peers/torch_works.py`, built with Gyrus.
+//! Our side of training language models: the decoders of `bench/peers/torch_works.py`, built with Gyrus.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use gyrus_train::Optimizer;
 
 use crate::timing::{Timed, timed, values};
 
-/// Tokens of the vocabulary, as small models with byte pairs have.
+/// Vocabulary size of a small byte-pair model.
 const VOCABULARY: usize = 8192;
 
-/// A decoder and a batch that it learns again and again.
+/// A decoder and the one batch that every step trains on.
 pub(crate) struct Training {
     decoder: TrainableDecoder,
     optimizer: Optimizer,
@@ -22,10 +22,10 @@ pub(crate) struct Training {
     threads: usize,
 }
 
-/// Sets up the work `name`.
+/// Sets up the workload `name`.
 ///
 /// # Errors
-/// When there is no such work on our side.
+/// If Gyrus does not implement this workload.
 pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
     if name == "lora-135m-train" {
         return adapters(threads);
@@ -33,7 +33,7 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
     let (layers, width, heads, feed_forward, windows, context) = match name {
         "decoder-256-train" => (6, 256, 8, 688, 8, 128),
         "decoder-512-train" => (8, 512, 8, 1376, 4, 512),
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     };
     let config = DecoderConfig {
         maximum_positions: context,
@@ -45,14 +45,14 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
     Ok(Training { decoder, optimizer, batch, threads })
 }
 
-/// Windows of tokens of no meaning.
+/// Windows of random tokens.
 fn batch(vocabulary: usize, windows: usize, context: usize) -> TextBatch {
     let count = windows * context + 1;
     let tokens = values(count).map(|value| ((value + 1.0) * 0.4999 * vocabulary as f32) as u32).collect();
     TokenStream::new(tokens, None).random_batch(windows, context, 0, 0)
 }
 
-/// Adapters of rank 16 on all products of a model of SmolLM2-135M's shape.
+/// Adapters of rank 16 on every linear layer of a model of SmolLM2-135M's shape.
 fn adapters(threads: usize) -> Result<Training> {
     let (vocabulary, windows, context) = (49_152, 4, 256);
     let config = DecoderConfig {
