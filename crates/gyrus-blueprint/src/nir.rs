@@ -47,10 +47,10 @@ use std::path::Path;
 use crate::neuron::{Array, Discretization, Parameters};
 use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 
-pub use pixels::with_standardisation;
+pub use pixels::with_standardization;
 pub use write::write_nir;
 
-use nodes::{Leaf, GivenShape};
+use nodes::{GivenShape, Leaf};
 
 /// The largest NIR file to read: 4 GiB.
 pub const MAX_NIR_BYTES: u64 = 4 << 30;
@@ -177,7 +177,11 @@ fn in_working_order(blueprint: &Blueprint) -> Result<Blueprint> {
 }
 
 /// Compares the shapes in the file with those inferred from the Input's.
-fn check_shapes(blueprint: &Blueprint, parameters: &Parameters, given: &HashMap<String, GivenShape>) -> Result<()> {
+fn check_shapes(
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+    given: &HashMap<String, GivenShape>,
+) -> Result<()> {
     let shapes = blueprint.shapes()?;
     for (index, node) in blueprint.nodes().iter().enumerate() {
         if let Some(GivenShape { field, shape, skip, broadcasts }) = given.get(&node.name) {

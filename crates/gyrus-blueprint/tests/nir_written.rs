@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use gyrus_blueprint::{
     Array, Blueprint, Conv2d, Discretization, Error, Integration, Node, NodeKind, Padding, Parameters,
-    Pool2d, read_nir, with_standardisation, write_nir,
+    Pool2d, read_nir, with_standardization, write_nir,
 };
 use in_nir::in_nir;
 use proptest::prelude::*;
@@ -199,20 +199,20 @@ fn leave(
 }
 
 #[test]
-fn standardisation_becomes_a_node() {
+fn standardization_becomes_a_node() {
     let builder = Blueprint::builder("x").input([3, 4, 4]).node("flat", NodeKind::flatten());
     let blueprint = builder.node("fc", NodeKind::linear(2)).build().unwrap();
     let (mean, deviation) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
     let stored = parameters(&blueprint);
-    let (with, parameters) = with_standardisation(&blueprint, &stored, &mean, &deviation).unwrap();
+    let (with, parameters) = with_standardization(&blueprint, &stored, &mean, &deviation).unwrap();
     let names: Vec<&str> = with.nodes().iter().map(|node| node.name.as_str()).collect();
-    assert_eq!(names, ["input", "standardise", "flat", "fc", "output"]);
+    assert_eq!(names, ["input", "standardize", "flat", "fc", "output"]);
     assert_eq!(with.edges(), [(0, 1), (1, 2), (2, 3), (3, 4)]);
-    assert_eq!(parameters["standardise.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
-    assert_eq!(parameters["standardise.bias"].values, [-1.0, -1.0, -0.25]);
+    assert_eq!(parameters["standardize.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
+    assert_eq!(parameters["standardize.bias"].values, [-1.0, -1.0, -0.25]);
     assert_eq!(parameters["fc.weight"], stored["fc.weight"]);
     let error = |mean: &[f32], deviation: &[f32]| {
-        with_standardisation(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
+        with_standardization(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
     };
     assert!(error(&[0.5], &[0.5]).contains("[channels, height, width] with a mean"));
     assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("deviation is 0"));

@@ -68,7 +68,10 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
             | NodeKind::Tanh
             | NodeKind::Softmax { .. }
             | NodeKind::LayerNorm { .. } => {
-                return refuse(node, "only ReLU activations, weights, pools and batch norms have a spiking form");
+                return refuse(
+                    node,
+                    "only ReLU activations, weights, pools and batch norms have a spiking form",
+                );
             }
         }
     }
@@ -110,14 +113,16 @@ pub fn folded_form(blueprint: &Blueprint, state: &State) -> Result<(Blueprint, S
             (NodeKind::BatchNorm { epsilon, .. }, _) => {
                 let source = match sources[..] {
                     [source] if draft.targets(source) == [index] => source,
-                    _ => return refuse(node, "a batch norm can only be folded into weights that feed nothing else"),
+                    _ => {
+                        return refuse(
+                            node,
+                            "a batch norm can only be folded into weights that feed nothing else",
+                        );
+                    }
                 };
                 let weights = blueprint.nodes()[source].kind.weights(shapes.input(source));
                 let Some(channels) = weights.map(|weights| weights.outputs()) else {
-                    return refuse(
-                        node,
-                        "there are no weights before this batch norm to fold it into",
-                    );
+                    return refuse(node, "there are no weights before this batch norm to fold it into");
                 };
                 let before = draft.nodes[&source].name.clone();
                 let mut take = |name: &str| {

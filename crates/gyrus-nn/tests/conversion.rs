@@ -47,7 +47,7 @@ fn many_kinds() -> Blueprint {
         .unwrap()
 }
 
-/// A folded, quantised network with random numbers, norms that do something, and thresholds that cut a little.
+/// A folded, quantized network with random numbers, norms that do something, and thresholds that cut a little.
 fn quantized(blueprint: &Blueprint, levels: usize) -> (Blueprint, State) {
     let quantized = quantized_form(blueprint, levels).unwrap();
     let mut state = Network::new(&quantized, 3, &cpu()).unwrap().state();
@@ -82,8 +82,8 @@ fn folding_changes_no_answer() {
 }
 
 #[test]
-fn the_spiking_network_approaches_the_quantised_one() {
-    // So many levels that the quantised network is almost continuous, as spikes are over many steps.
+fn the_spiking_network_approaches_the_quantized_one() {
+    // So many levels that the quantized network is almost continuous, as spikes are over many steps.
     let (blueprint, state) = quantized(&many_kinds(), 256);
     let x = tensor(&values(6 * 288, 5), 6);
     let expected = floats(Network::from_state(&blueprint, &state, &cpu()).unwrap().infer(x.clone()));
@@ -128,7 +128,7 @@ fn exact_answers(blueprint: &Blueprint, levels: usize, rows: usize) -> (Vec<f32>
 }
 
 #[test]
-fn the_exact_form_answers_as_the_quantised_network_bit_for_bit() {
+fn the_exact_form_answers_as_the_quantized_network_bit_for_bit() {
     for (blueprint, levels, rows) in [
         (many_kinds(), 4, 40),
         (many_kinds(), 7, 10),

@@ -85,7 +85,10 @@ fn nodes_without_a_dense_body_are_named() {
         let blueprint = Blueprint::builder("odd").input(shape).node("cell", kind).build().unwrap();
         Network::new(&blueprint, 0, &cpu()).err().expect("the node is refused").to_string()
     };
-    assert_eq!(refuse(&[4], NodeKind::lif(20.0)), "node `cell` (LIF) has no dense body: it needs a spiking network");
+    assert_eq!(
+        refuse(&[4], NodeKind::lif(20.0)),
+        "node `cell` (LIF) has no dense body: it needs a spiking network"
+    );
     assert_eq!(
         refuse(&[4], NodeKind::Threshold { threshold: 0.5 }),
         "node `cell` (Threshold) has no dense body: it needs a spiking network"

@@ -114,7 +114,8 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
     let mut parameters = Vec::new();
     let mut given = None;
     let mut each_step = false;
-    let mut keep_shape = |field, shape, skip, broadcasts| given = Some(GivenShape { field, shape, skip, broadcasts });
+    let mut keep_shape =
+        |field, shape, skip, broadcasts| given = Some(GivenShape { field, shape, skip, broadcasts });
     let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
     let kind = match s.kind {
         "Input" => {
@@ -209,7 +210,14 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         },
     };
     let unknown = source.tree.fields.into_keys().collect();
-    Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, given, each_step, unknown })))
+    Ok(Read::One(Box::new(Leaf {
+        name: source.node.to_owned(),
+        kind,
+        parameters,
+        given,
+        each_step,
+        unknown,
+    })))
 }
 
 fn groups(source: &mut Source<'_>) -> Result<usize> {

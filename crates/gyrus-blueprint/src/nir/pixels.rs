@@ -45,8 +45,7 @@ pub fn with_standardization(
     while blueprint.index_of(&name).is_some() {
         name.push('_');
     }
-    let diagonal =
-        |at: usize| if at % channels == at / channels { 1.0 / std[at / channels] } else { 0.0 };
+    let diagonal = |at: usize| if at % channels == at / channels { 1.0 / std[at / channels] } else { 0.0 };
     let weight = (0..channels * channels).map(diagonal).collect();
     let bias = mean.iter().zip(std).map(|(mean, std)| -mean / std).collect();
     let mut parameters = parameters.clone();

@@ -357,8 +357,10 @@ impl Notes {
             warnings.push(format!("{}: {text}", names(&self.late)));
         }
         if !self.dropped.is_empty() {
-            warnings
-                .push(format!("{}: left out, since dropout does nothing after training", names(&self.dropped)));
+            warnings.push(format!(
+                "{}: left out, since dropout does nothing after training",
+                names(&self.dropped)
+            ));
         }
         if !self.mistyped.is_empty() {
             warnings.push(format!(

@@ -50,7 +50,7 @@ pub struct ExactForm {
     pub fraction_bits: u32,
 }
 
-/// The exact spiking form of a folded, quantised network whose inputs lie within ±`limit`; inputs beyond are clipped.
+/// The exact spiking form of folded, quantized network whose inputs lie within ±`limit`; inputs beyond are clipped.
 ///
 /// # Errors
 /// If a node has no such form, or too many inputs for exact sums.
@@ -101,7 +101,9 @@ fn without_uneven_averages(blueprint: &Blueprint) -> Result<(Blueprint, BTreeMap
                     Pool2d { kernel: [height, width], stride: [height, width], padding: [0, 0] }
                 }
                 [_, length] if length.is_power_of_two() => continue,
-                _ => return refuse(node, "an exact mean over a length needs a length that is a power of two"),
+                _ => {
+                    return refuse(node, "an exact mean over a length needs a length that is a power of two");
+                }
             },
             _ => continue,
         };

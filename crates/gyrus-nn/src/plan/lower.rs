@@ -175,7 +175,9 @@ impl Lowering<'_> {
             }
             NodeKind::CountMaxPool2d(pool) => {
                 let shape = windows_of(pool.geometry(&input));
-                let Some(settings) = self.purpose.spiking else { return refuse("it needs a spiking network") };
+                let Some(settings) = self.purpose.spiking else {
+                    return refuse("it needs a spiking network");
+                };
                 let steps = settings.steps;
                 self.on_spikes(node, Operation::Spiking(Spiking::CountMaxPool { shape, steps }))
             }

@@ -104,7 +104,9 @@ impl Lowering<'_> {
     /// Neurons, thresholds and delays.
     pub(crate) fn in_time(&mut self, node: usize) -> Result<Source> {
         let blueprint = self.blueprint;
-        let Some(settings) = self.purpose.spiking else { return self.refuse(node, "it needs a spiking network") };
+        let Some(settings) = self.purpose.spiking else {
+            return self.refuse(node, "it needs a spiking network");
+        };
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         if let NodeKind::Delay { delay_ms } = kind {
             let Some(by) = settings.time.delay_steps(*delay_ms) else {
