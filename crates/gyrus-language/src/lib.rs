@@ -48,7 +48,7 @@ pub use encoder::{Encoder, EncoderConfig, EncoderMemory};
 pub use error::{Error, Result};
 pub use export::write_folder;
 pub use generate::{Ending, Request, Written, generate};
-pub use gyrus_kernels::weights::Format;
+pub use gyrus_kernels::stored::Format;
 pub use model::{Model, Parts};
 pub use observation::{LONGEST_OBSERVED, Observation};
 pub use parameters::{Parameter, Role};

@@ -74,8 +74,14 @@ impl From<gyrus_nn::NetworkError> for Failure {
 
 impl From<gyrus_tensor::DeviceError> for Failure {
     fn from(error: gyrus_tensor::DeviceError) -> Self {
+        Self::caller(error)
+    }
+}
+
+impl From<gyrus_kernels::Error> for Failure {
+    fn from(error: gyrus_kernels::Error) -> Self {
         match error {
-            gyrus_tensor::DeviceError::Threads { .. } => Self::failed(error),
+            gyrus_kernels::Error::Threads { .. } => Self::failed(error),
             error => Self::caller(error),
         }
     }

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use gyrus_kernels::weights::quantize;
+use gyrus_kernels::stored::quantize;
 
 use super::read::Value;
 use super::{config, format_number, interleaved, tensor_name, vocabulary};

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 
 use gyrus_nn::{State, StateTensor, floats};
-use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
+use gyrus_tensor::{Device, Tensor, TensorData, keep_awake, splitmix64};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::TextBatch;
 use super::build::{Source, build};
-use super::network::{Network, Pass, mixed};
+use super::network::{Network, Pass};
 use crate::adapter::{PREFIX, rows_for_hugging_face};
 use crate::{
     Adapter, AdapterConfig, AdapterPart, Checkpoint, DecoderConfig, Error, Family, Parameter, Result, Role,
@@ -299,7 +299,7 @@ impl TrainableDecoder {
         let mut pass = Pass::new(&self.config, &self.network, &leaves, batch);
         pass.gradients = true;
         let dropout = self.lora.as_ref().map_or(0.0, |lora| lora.dropout);
-        pass.dropout = (dropout > 0.0).then(|| (dropout, mixed(stream)));
+        pass.dropout = (dropout > 0.0).then(|| (dropout, splitmix64(stream)));
         let (loss, gradients) = keep_awake(|| match self.recompute {
             false => self.kept(&pass),
             true => self.recomputed(&pass),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
-    StoredMatrix, Tensor, TensorData, Transformer, apply,
+    StoredMatrix, Tensor, TensorData, Transformer, apply, splitmix64,
 };
 
 use super::TextBatch;
@@ -206,7 +206,8 @@ impl<'a> Pass<'a> {
             }
             Product::Frozen { parts, adapter, number } => {
                 let dropout = self.dropout.filter(|_| adapter.is_some());
-                let dropout = dropout.map(|(share, stream)| (share, mixed(stream ^ mixed(*number))));
+                let dropout =
+                    dropout.map(|(share, stream)| (share, splitmix64(stream ^ splitmix64(*number))));
                 let linear = LowRankLinear { parts: parts.clone(), dropout };
                 let adapter = adapter.iter().map(parameter).collect();
                 transformer(Transformer::LowRank(linear), x, adapter, residual)
@@ -292,12 +293,4 @@ impl<'a> Pass<'a> {
         };
         transformer(loss, x, weight, None)
     }
-}
-
-/// Spreads a number over all 64 bits (the finisher of SplitMix64).
-pub(super) fn mixed(number: u64) -> u64 {
-    let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

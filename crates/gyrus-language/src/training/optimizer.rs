@@ -1,9 +1,8 @@
 //! AdamW over a decoder, with clipped gradients: one fused pass over each parameter.
 
 use gyrus_nn::{State, StateTensor, floats};
-use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, squared_norm};
+use gyrus_tensor::{AdamW, Tensor, TensorData, adamw_step, splitmix64, squared_norm};
 
-use super::network::mixed;
 use super::{TextBatch, TrainableDecoder};
 use crate::{Error, Result};
 
@@ -47,7 +46,7 @@ impl DecoderOptimizer {
         let mut sum: Option<Vec<Tensor<1>>> = None;
         let mut loss = 0.0;
         for (index, (batch, &count)) in batches.iter().zip(&counts).enumerate() {
-            let (part, gradients) = decoder.gradients(batch, mixed(stream).wrapping_add(index as u64));
+            let (part, gradients) = decoder.gradients(batch, splitmix64(stream).wrapping_add(index as u64));
             let share = count as f64 / all;
             loss += f64::from(part) * share;
             // Equal shares are taken at the end, as one factor.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gyrus_nn::{State, from_safetensors, to_safetensors};
+use gyrus_tensor::splitmix64;
 use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +146,7 @@ impl<'a, L: Lesson> Loop<'a, L> {
         let Plan { seed, steps, learning_rate, .. } = self.plan;
         let batches = self.lesson.batches(self.state.step);
         let rate = learning_rate * self.plan.schedule.factor(self.state.step, steps);
-        let stream = super::network::mixed(seed) ^ self.state.step;
+        let stream = splitmix64(seed) ^ self.state.step;
         let (loss, norm) = self.optimizer.learn(&mut self.decoder, &batches, rate as f32, stream);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(TrainError::Diverged {
