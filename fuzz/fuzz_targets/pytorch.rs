@@ -5,7 +5,7 @@
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(checkpoint) = gyrus_language::pytorch::parse(Path::new("fuzz.bin"), &bytes.to_vec().into()) else { return };
+    let Ok(checkpoint) = gyrus_formats::pytorch::parse(Path::new("fuzz.bin"), &bytes.to_vec().into()) else { return };
     for tensor in checkpoint.tensors().values() {
         assert_eq!(tensor.floats().len(), tensor.rows() * tensor.columns());
     }

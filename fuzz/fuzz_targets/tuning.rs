@@ -5,10 +5,9 @@
 
 use std::path::Path;
 
-use gyrus_language::training::{Samples, Windows};
-use gyrus_language::{
-    Adapter, AdapterConfig, Bytes, ChatTemplate, DecoderConfig, Piece, PieceKind, SentencePiece, Tokenizer,
-};
+use gyrus_formats::{Bytes};
+use gyrus_language::{Adapter, AdapterConfig, ChatTemplate, DecoderConfig, Piece, PieceKind, SentencePiece, Tokenizer};
+use gyrus_language_train::{Samples, Windows};
 
 const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
 

@@ -1,4 +1,4 @@
-"""Writes crates/gyrus-language/tests/golden/decoder_gradients.json: one training step of two small Llamas in
+"""Writes crates/gyrus-language-train/tests/golden/decoder_gradients.json: one training step of two small Llamas in
 `transformers`, with all gradients.
 
 Run anywhere with `pip install -r tools/golden/requirements.txt`, then `python tools/golden/decoder_gradients.py`.
@@ -67,7 +67,7 @@ def main() -> None:
         made_by=made_by("decoder_gradients.py", "torch", "transformers"),
         cases=[case(name, shape) for name, shape in SHAPES.items()],
     )
-    write("decoder_gradients.json", golden, crate="gyrus-language")
+    write("decoder_gradients.json", golden, crate="gyrus-language-train")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes crates/gyrus-language/tests/golden/decoder_training.json and the folder peft beside it: gradients of decoders of
+"""Writes crates/gyrus-language-train/tests/golden/decoder_training.json and the folder peft beside it: gradients of decoders of
 every family, whole and through PEFT's adapters, and an adapter as PEFT saves it.
 
 Run anywhere with `pip install -r tools/golden/requirements.txt`, then `python tools/golden/decoder_training.py`.
@@ -25,7 +25,7 @@ TARGETS = [
     "q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj",
     "c_attn", "c_proj", "c_fc",
 ]  # fmt: skip
-FOLDER = Path(__file__).parents[2] / "crates/gyrus-language/tests/golden/peft"
+FOLDER = Path(__file__).parents[2] / "crates/gyrus-language-train/tests/golden/peft"
 
 
 def model(fields: dict):
@@ -105,7 +105,7 @@ def main() -> None:
         ],
         saved=saved_adapter(dict(cases())["llama"]),
     )
-    write("decoder_training.json", golden, crate="gyrus-language")
+    write("decoder_training.json", golden, crate="gyrus-language-train")
 
 
 if __name__ == "__main__":

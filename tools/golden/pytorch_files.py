@@ -1,4 +1,4 @@
-"""Writes crates/gyrus-language/tests/golden/pytorch.bin and evil.bin: what torch.save makes, and a pickle that runs code.
+"""Writes crates/gyrus-formats/tests/golden/pytorch.bin and evil.bin: what torch.save makes, and a pickle that runs code.
 
 Run anywhere with `pip install -r tools/golden/requirements.txt`, then `python tools/golden/pytorch_files.py`.
 """
@@ -15,7 +15,7 @@ class Evil:
 
 
 def main() -> None:
-    folder = pathlib.Path(__file__).parents[2] / "crates/gyrus-language/tests/golden"
+    folder = pathlib.Path(__file__).parents[2] / "crates/gyrus-formats/tests/golden"
     base = torch.arange(24.0) / 8
     state = collections.OrderedDict(
         matrix=base.reshape(4, 6),

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use gyrus_language::training::{DecoderOptimizer, Lora, TextBatch, TokenStream, TrainableDecoder};
-use gyrus_language::{Checkpoint, DEFAULT_TARGETS, DecoderConfig, Tensor};
+use gyrus_formats::{Checkpoint, Tensor};
+use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};
+use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TokenStream, TrainableDecoder};
 use gyrus_tensor::cpu;
 
 use crate::ours::values;

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use gyrus_language::{Bytes, Cache, Model, Sequence};
+use gyrus_formats::Bytes;
+use gyrus_language::{Cache, Model, Sequence};
 use gyrus_tensor::with_threads;
 use rayon::prelude::*;
 

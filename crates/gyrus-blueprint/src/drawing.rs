@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::layout::{BOX_HEIGHT, BOX_WIDTH, Layout};
+use crate::markup::escaped;
 use crate::{Blueprint, BlueprintError, NodeKind, Padding, Shapes};
 
 /// Text and lines take the page's colour; the kinds' own colours are read on white and on black.
@@ -293,21 +294,4 @@ fn shortened(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     let (head, tail) = (&letters[..half], &letters[letters.len() - half + 1..]);
     head.iter().chain(&['…']).chain(tail).collect()
-}
-
-/// Text for XML, without the characters that XML 1.0 does not allow.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => {}
-            _ if letter.is_control() => {}
-            _ => safe.push(letter),
-        }
-    }
-    safe
 }

@@ -21,8 +21,6 @@
 //! Exact is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
 //! ([`Blueprint::back_edges`](crate::Blueprint::back_edges)).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{BlueprintError, Node, NodeKind};
@@ -40,17 +38,9 @@ pub enum Reset {
     None,
 }
 
-/// One stored array, row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Array {
-    /// As PyTorch shapes it.
-    pub shape: Vec<usize>,
-    /// As many as the shape says.
-    pub values: Vec<f32>,
-}
-
 /// The numbers beside a blueprint, by name: `<node>.<parameter>`.
-pub type Parameters = BTreeMap<String, Array>;
+pub use gyrus_files::State as Parameters;
+pub use gyrus_files::StateTensor as Array;
 
 /// How continuous time becomes steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

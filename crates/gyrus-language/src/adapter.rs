@@ -11,22 +11,20 @@ mod config;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gyrus_train::write_atomically;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use gyrus_files::{State, StateTensor, write_atomically};
+use gyrus_formats::{Bytes, Checkpoint, Tensor, safetensors};
 
 pub use config::{AdapterConfig, DEFAULT_TARGETS};
 
-use crate::gguf::{to_halves, to_neighbours};
-use crate::model::read_small;
-use crate::parameters::Parameter;
-use crate::tensor::{Bytes, Tensor};
-use crate::{Checkpoint, DecoderConfig, Error, Family, Result, Role, safetensors_file};
+use crate::config::Parameter;
+use crate::config::rope::{halved_rows, interleaved_rows};
+use crate::small::read_small;
+use crate::{DecoderConfig, Error, Family, Result, Role};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What PEFT puts before the names of a model's modules.
-pub(crate) const PREFIX: &str = "base_model.model.";
+pub const ADAPTER_PREFIX: &str = "base_model.model.";
 /// The highest rank that is believed.
 const MAXIMUM_RANK: usize = 1 << 14;
 
@@ -62,8 +60,8 @@ impl Adapter {
     /// Reads an adapter's folder.
     ///
     /// # Errors
-    /// [`Error::Field`] for what PEFT offers and Gyrus does not compute, [`Error::Tensor`] for tensors that are no pair of
-    /// `A` and `B`, [`Error::Mismatch`] and [`Error::Format`] for damaged files.
+    /// [`gyrus_formats::Error::Field`] for what PEFT offers and Gyrus does not compute, [`gyrus_formats::Error::Tensor`] for tensors that are no pair of
+    /// `A` and `B`, [`gyrus_formats::Error::Mismatch`] and [`gyrus_formats::Error::Format`] for damaged files.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         let config = AdapterConfig::parse(&path, &read_small(&path)?)?;
@@ -77,10 +75,11 @@ impl Adapter {
     /// As [`Self::open`].
     pub fn parse(config: AdapterConfig, path: &Path, bytes: &Bytes) -> Result<Self> {
         let mut tensors = BTreeMap::new();
-        safetensors_file::parse(path, bytes, &mut tensors)?;
+        safetensors::parse(path, bytes, &mut tensors)?;
         let mut parts = BTreeMap::new();
         for (name, down) in &tensors {
-            let Some(module) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(".lora_A.weight"))
+            let Some(module) =
+                name.strip_prefix(ADAPTER_PREFIX).and_then(|rest| rest.strip_suffix(".lora_A.weight"))
             else {
                 let other = name.strip_suffix(".lora_B.weight").map(|stem| format!("{stem}.lora_A.weight"));
                 if other.is_some_and(|other| tensors.contains_key(&other)) {
@@ -89,7 +88,7 @@ impl Adapter {
                 let expected = "base_model.model.<module>.lora_A.weight and .lora_B.weight in pairs";
                 return Err(Error::tensor(path, name, "a tensor that would go unused", expected));
             };
-            let other = format!("{PREFIX}{module}.lora_B.weight");
+            let other = format!("{ADAPTER_PREFIX}{module}.lora_B.weight");
             let up = tensors
                 .get(&other)
                 .ok_or_else(|| Error::tensor(path, other, "no such tensor", "one for each lora_A"))?;
@@ -123,62 +122,70 @@ impl Adapter {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` into `folder`, which must exist.
     ///
     /// # Errors
-    /// [`Error::Write`] where a file cannot be written.
+    /// [`gyrus_formats::Error::Write`] where a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(WEIGHTS);
-        write_atomically(&path, &self.to_safetensors(&path)?).map_err(Error::write(&path))?;
+        safetensors::write_floats(&path, &self.arrays())?;
         let path = folder.join(CONFIG);
         let text = format!("{:#}\n", self.config.to_json());
         write_atomically(&path, text.as_bytes()).map_err(Error::write(&path))
     }
 
-    fn to_safetensors(&self, path: &Path) -> Result<Vec<u8>> {
-        let damaged = |error: safetensors::SafeTensorError| {
-            Error::mismatch(path, error.to_string(), "tensors that safetensors can hold")
-        };
-        let bytes = |floats: &[f32]| floats.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<u8>>();
-        let mut list = Vec::new();
+    /// `A` and `B` of all parts, under the names of PEFT.
+    fn arrays(&self) -> State {
+        let mut arrays = State::new();
         for (module, part) in &self.parts {
             let columns = part.down.len() / part.rank.max(1);
             let rows = part.up.len() / part.rank.max(1);
-            list.push((format!("{PREFIX}{module}.lora_A.weight"), [part.rank, columns], bytes(&part.down)));
-            list.push((format!("{PREFIX}{module}.lora_B.weight"), [rows, part.rank], bytes(&part.up)));
+            let mut put = |name: &str, shape: [usize; 2], values: &[f32]| {
+                let tensor = StateTensor { shape: shape.to_vec(), values: values.to_vec() };
+                arrays.insert(format!("{ADAPTER_PREFIX}{module}.{name}.weight"), tensor);
+            };
+            put("lora_A", [part.rank, columns], &part.down);
+            put("lora_B", [rows, part.rank], &part.up);
         }
-        let views = list.iter().map(|(name, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
-        });
-        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(damaged)?;
-        let metadata = [("format".to_owned(), "pt".to_owned())].into();
-        safetensors::serialize(views, Some(metadata)).map_err(damaged)
+        arrays
     }
 
     /// The adapter of one product, its rows in the order that the model has them; none where it has none.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it does not fit the product.
+    /// [`gyrus_formats::Error::Tensor`] if it does not fit the product.
     pub(crate) fn part(&self, config: &DecoderConfig, parameter: &Parameter) -> Result<Option<AdapterPart>> {
-        let Some(part) = self.parts.get(module(parameter)) else { return Ok(None) };
-        let (outputs, inputs) = outputs_and_inputs(parameter);
+        let Some(part) = self.parts.get(parameter.module()) else { return Ok(None) };
+        let (outputs, inputs) = parameter.outputs_and_inputs();
         if part.down.len() != part.rank * inputs || part.up.len() != outputs * part.rank {
             let columns = part.down.len() / part.rank;
             let got = format!("an adapter of {} outputs and {columns} inputs", part.up.len() / part.rank);
             let expected = format!("{outputs} outputs and {inputs} inputs, as the model has");
-            return Err(Error::tensor(Path::new(WEIGHTS), module(parameter), got, expected));
+            return Err(Error::tensor(Path::new(WEIGHTS), parameter.module(), got, expected));
         }
         let mut part = part.clone();
         if turns(config, parameter) {
-            part.up = to_neighbours(&part.up, config.head_width, part.rank);
+            part.up = interleaved_rows(&part.up, config.head_width, part.rank);
         }
         Ok(Some(part))
+    }
+
+    /// Rows of `B` for one product, which lie as the model has them, as `transformers` has them.
+    #[must_use]
+    pub fn rows_for_hugging_face(
+        config: &DecoderConfig,
+        parameter: &Parameter,
+        rank: usize,
+        up: &[f32],
+    ) -> Vec<f32> {
+        if turns(config, parameter) { halved_rows(up, config.head_width, rank) } else { up.to_vec() }
     }
 
     /// Fails for a part that no product of the model takes.
     ///
     /// # Errors
-    /// [`Error::Tensor`] that names it.
+    /// [`gyrus_formats::Error::Tensor`] that names it.
     pub(crate) fn check_all_fit(&self, config: &DecoderConfig) -> Result<()> {
         let parameters = config.parameters();
-        let known: Vec<&str> = parameters.iter().filter(|p| can_be_adapted(p)).map(module).collect();
+        let known: Vec<&str> =
+            parameters.iter().filter(|p| p.can_be_adapted()).map(Parameter::module).collect();
         match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
                 let expected = "an adapter for products within the model's layers";
@@ -191,14 +198,14 @@ impl Adapter {
     /// Adds the adapter to the weights of a model, which become floats where it does.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it does not fit the model.
+    /// [`gyrus_formats::Error::Tensor`] if it does not fit the model.
     pub fn merge(&self, config: &DecoderConfig, checkpoint: &mut Checkpoint) -> Result<()> {
         self.check_all_fit(config)?;
-        for parameter in config.parameters().into_iter().filter(can_be_adapted) {
+        for parameter in config.parameters().into_iter().filter(Parameter::can_be_adapted) {
             let Some(part) = self.part(config, &parameter)? else { continue };
-            let tensor = checkpoint.clone().take(&parameter)?;
+            let tensor = parameter.take_from(&mut checkpoint.clone())?;
             let mut weight = tensor.floats();
-            let (outputs, inputs) = outputs_and_inputs(&parameter);
+            let (outputs, inputs) = parameter.outputs_and_inputs();
             for output in 0..outputs {
                 let mut delta = vec![0.0f64; inputs];
                 for (rank, up) in part.up[output * part.rank..][..part.rank].iter().enumerate() {
@@ -211,47 +218,14 @@ impl Adapter {
                     weight[place] = (f64::from(weight[place]) + f64::from(part.scale) * delta) as f32;
                 }
             }
-            checkpoint.replace(&parameter.name, Tensor::of_floats(parameter.shape.clone(), weight));
+            parameter.replace_in(checkpoint, Tensor::of_floats(parameter.shape.clone(), weight));
         }
         Ok(())
     }
 }
 
-/// The module that a weight belongs to.
-pub(crate) fn module(parameter: &Parameter) -> &str {
-    parameter.name.strip_suffix(".weight").unwrap_or(&parameter.name)
-}
-
-/// Whether a tensor is the weight of a product within a layer.
-pub(crate) fn can_be_adapted(parameter: &Parameter) -> bool {
-    use Role::{AttentionOutput, Down, Gate, GateUp, Key, Query, QueryKeyValue, Up, Value};
-    !parameter.bias
-        && matches!(
-            parameter.role,
-            Query | Key | Value | QueryKeyValue | AttentionOutput | Gate | Up | GateUp | Down
-        )
-}
-
-/// Outputs and inputs of a product.
-pub(crate) fn outputs_and_inputs(parameter: &Parameter) -> (usize, usize) {
-    match (&parameter.shape[..], parameter.transposed) {
-        (&[outputs, inputs], false) | (&[inputs, outputs], true) => (outputs, inputs),
-        _ => (parameter.shape.iter().product(), 1),
-    }
-}
-
-/// Whether the model was read from a format that pairs neighbours where `transformers` pairs halves.
+/// Whether the model was read from a format that pairs neighbors where `transformers` pairs halves.
 fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
     let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
     config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)
-}
-
-/// `B` of a product as `transformers` has its rows.
-pub(crate) fn rows_for_hugging_face(
-    config: &DecoderConfig,
-    parameter: &Parameter,
-    rank: usize,
-    up: &[f32],
-) -> Vec<f32> {
-    if turns(config, parameter) { to_halves(up, config.head_width, rank) } else { up.to_vec() }
 }

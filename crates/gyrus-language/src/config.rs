@@ -1,6 +1,6 @@
-//! The shape of a decoder: everything in which the families of language models differ, as plain data.
+//! The shape of a decoder as plain data: everything in which the families of language models differ.
 //!
-//! A decoder is a chain of layers over a stream `x` of `[tokens, width]`:
+//! A decoder is a chain of layers that update a residual stream `x`, `[tokens, width]`:
 //!
 //! ```text
 //! x = embedding(tokens) * embedding_scale (+ position embedding)
@@ -9,17 +9,23 @@
 //! logits = softcap(head(normalization(x)) / logits_divisor)
 //! ```
 //!
-//! where `before` and `after` are normalisations or nothing ([`NormalizationPlace`]). Hugging Face's `config.json` is
-//! read by [`DecoderConfig::from_hugging_face`], which refuses what it does not know instead of computing something
-//! else; [`DecoderConfig::parameters`] says which tensors such a model has, under Hugging Face's names.
+//! where `before` and `after` are normalizations or the identity ([`NormalizationPlace`]).
+//! [`DecoderConfig::from_hugging_face`] reads Hugging Face's `config.json` and refuses what it does not know instead of
+//! computing something else; [`DecoderConfig::parameters`] lists the tensors of such a model under Hugging Face's names.
 
 mod fields;
 mod huggingface;
+mod parameters;
+pub(crate) mod rope;
 mod rope_fields;
+mod weights;
+mod written;
 
-use crate::rope::Rope;
+use gyrus_kernels::token::activation::FeedForwardActivation;
+pub use parameters::{Parameter, Role};
+pub use rope::{Rope, RopeScaling};
 
-/// A family of published models; it decides the names of the tensors.
+/// A family of published models; it determines the names of the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Llama 2 and 3, SmolLM 1 and 2, TinyLlama, Yi, llama2.c.
@@ -40,7 +46,7 @@ pub enum Family {
     Gemma,
     /// Gemma 2.
     Gemma2,
-    /// Gemma 3, its text part.
+    /// Gemma 3 (text only).
     Gemma3,
     /// Phi-3, Phi-3.5 and Phi-4 (mini).
     Phi3,
@@ -52,78 +58,88 @@ pub enum Family {
     Gpt2,
 }
 
-/// How rows are normalised.
+/// The kind of normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
     /// `w * x / sqrt(mean(x²) + epsilon)` (Zhang and Sennrich 2019).
     Rms,
-    /// `(1 + w) * x / sqrt(mean(x²) + epsilon)`, as Gemma has it.
+    /// `(1 + w) * x / sqrt(mean(x²) + epsilon)`, as in Gemma.
     RmsPlusOne,
     /// `w * (x - mean) / sqrt(variance + epsilon) + b`.
     Layer,
 }
 
-/// Where attention and feed-forward part are normalised.
+/// Where attention and feed-forward blocks are normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormalizationPlace {
     /// Their input.
     Before,
-    /// Their output, before it is added.
+    /// Their output, before it is added to the residual stream.
     After,
     /// Both.
     Both,
 }
 
-/// Root-mean-square normalisation of queries and keys.
+/// Root-mean-square normalization of queries and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryKeyNormalization {
-    /// Of each head, before the rotation.
+    /// Each head, before the rotation.
     HeadBeforeRotation,
-    /// Of each head, after the rotation.
+    /// Each head, after the rotation.
     HeadAfterRotation,
-    /// Of all heads together, before the rotation.
+    /// All heads together, before the rotation.
     WholeBeforeRotation,
 }
 
-/// The nonlinearity of the feed-forward part.
+/// The nonlinearity of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x / (1 + exp(-x))`
     Silu,
-    /// GELU, exact.
+    /// Exact GELU.
     Gelu,
-    /// GELU by its tanh approximation.
+    /// GELU, tanh approximation.
     GeluTanh,
 }
 
-/// Which products have a bias.
+impl From<Activation> for FeedForwardActivation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Silu => Self::Silu,
+            Activation::Gelu => Self::Gelu,
+            Activation::GeluTanh => Self::GeluTanh,
+        }
+    }
+}
+
+/// Which linear layers have a bias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Biases {
     /// Queries, keys and values.
     pub query_key_value: bool,
-    /// The attention's output.
+    /// The attention output.
     pub attention_output: bool,
-    /// All of the feed-forward part.
+    /// All linear layers of the feed-forward block.
     pub feed_forward: bool,
 }
 
-/// In what one layer differs from another.
+/// What differs between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// How many positions a token sees, itself included; all where there is none.
+    /// How many positions a token attends to, itself included; `None` means all.
     pub window: Option<usize>,
-    /// The index in [`DecoderConfig::ropes`] of how positions are marked; not at all where there is none.
+    /// The index in [`DecoderConfig::ropes`] of the rotary embedding; `None` means no rotation.
     pub rope: Option<usize>,
 }
 
-/// The shape of a decoder. See the module for how the parts go together.
+/// The shape of a decoder. The module's documentation has the equations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecoderConfig {
-    /// The family, for the names of its tensors.
+    /// The family, which determines the names of the tensors.
     pub family: Family,
-    /// Tokens in the vocabulary.
+    /// Size of the vocabulary.
     pub vocabulary: usize,
-    /// Elements of the stream for each token.
+    /// Width of the residual stream.
     pub width: usize,
     /// The layers.
     pub layers: Vec<Layer>,
@@ -131,31 +147,31 @@ pub struct DecoderConfig {
     pub heads: usize,
     /// Key and value heads; each serves `heads / key_value_heads` query heads.
     pub key_value_heads: usize,
-    /// Elements of one head.
+    /// Width of one head.
     pub head_width: usize,
-    /// Elements between the two halves of the feed-forward part.
+    /// Inner width of the feed-forward block.
     pub feed_forward: usize,
-    /// Whether the feed-forward part is `down(f(gate(x)) * up(x))` rather than `down(f(up(x)))`.
+    /// Whether the feed-forward block is `down(f(gate(x)) * up(x))` rather than `down(f(up(x)))`.
     pub gated: bool,
-    /// `f` in the feed-forward part.
+    /// `f` in the feed-forward block.
     pub activation: Activation,
-    /// How rows are normalised.
+    /// The kind of normalization.
     pub normalization: Normalization,
-    /// The small number under the root of every normalisation.
+    /// The epsilon under the square root of every normalization.
     pub normalization_epsilon: f32,
-    /// Where they are normalised.
+    /// Where the blocks are normalized.
     pub normalization_place: NormalizationPlace,
-    /// Whether and how queries and keys are normalised; with `normalization`'s weights, by root mean square.
+    /// Whether and how queries and keys are normalized, by root mean square.
     pub query_key_normalization: Option<QueryKeyNormalization>,
-    /// Which products have a bias.
+    /// Which linear layers have a bias.
     pub biases: Biases,
-    /// The ways of rotating queries and keys that layers choose from.
+    /// The rotary embeddings that layers choose from.
     pub ropes: Vec<Rope>,
-    /// Whether a learned vector for each position is added to the embedding (GPT-2).
+    /// Whether a learned position embedding is added to the token embedding (GPT-2).
     pub learned_positions: bool,
-    /// Positions that the model was made for; learned positions end there.
+    /// Positions that the model was built for; learned positions end there.
     pub maximum_positions: usize,
-    /// Factor of the scores `query · key`.
+    /// Factor of the attention scores `query · key`.
     pub attention_scale: f32,
     /// `c` in `c * tanh(score / c)`.
     pub attention_softcap: Option<f32>,
@@ -163,11 +179,11 @@ pub struct DecoderConfig {
     pub logits_softcap: Option<f32>,
     /// Factor of the embedding.
     pub embedding_scale: f32,
-    /// Factor of what attention and feed-forward part add to the stream.
+    /// Factor of what attention and feed-forward blocks add to the residual stream.
     pub residual_scale: f32,
-    /// What logits are divided by.
+    /// Divisor of the logits.
     pub logits_divisor: f32,
-    /// Whether the head is the embedding.
+    /// Whether the head shares the embedding's weights.
     pub tied: bool,
     /// The token that a text begins with.
     pub beginning_of_text: Option<u32>,
@@ -176,8 +192,8 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
-    /// A Llama of this shape, with full attention, plain rotation at `theta` and no token that ends a text: change
-    /// what shall differ.
+    /// A Llama of this shape with full attention, plain rotary embedding with base `theta` and no end-of-text token; change
+    /// fields as needed.
     #[must_use]
     pub fn llama(
         vocabulary: usize,
@@ -219,13 +235,13 @@ impl DecoderConfig {
         }
     }
 
-    /// Elements of all query heads.
+    /// Width of all query heads together.
     #[must_use]
     pub fn query_width(&self) -> usize {
         self.heads * self.head_width
     }
 
-    /// Elements of all key heads, and of all value heads.
+    /// Width of all key heads together; the value heads have the same.
     #[must_use]
     pub fn key_value_width(&self) -> usize {
         self.key_value_heads * self.head_width

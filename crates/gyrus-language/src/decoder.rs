@@ -4,15 +4,17 @@
 //! attention over what it sees. Weights stay as they are stored. Several texts are advanced in one pass, so that
 //! weights are read once for all of them; what a text needs between passes is its [`Cache`].
 
+mod cache;
 mod forward;
 mod load;
 
 // What is observed goes through in one pass.
 const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::Tensor;
-use crate::{Adapter, AdapterPart, Cache, DecoderConfig, Error, Observation, Result};
+pub use cache::Cache;
+use gyrus_formats::{Checkpoint, Tensor};
+
+use crate::{Adapter, AdapterPart, DecoderConfig, Error, Observation, Result};
 
 /// A model with its weights.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ struct DecoderLayer {
     after_feed_forward: Option<Normalizer>,
 }
 
-/// A normalisation with its numbers; the bias is LayerNorm's.
+/// A normalization with its numbers; the bias is LayerNorm's.
 #[derive(Clone, Debug)]
 struct Normalizer {
     weight: Vec<f32>,
@@ -75,7 +77,7 @@ impl Decoder {
     /// The decoder that `checkpoint` holds.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
+    /// [`gyrus_formats::Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
     pub fn new(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Self> {
         load::load(config, checkpoint, None)
     }
@@ -83,7 +85,7 @@ impl Decoder {
     /// The same with what a low-rank adapter adds to its products.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`Error::Tensor`] for an adapter that does not fit.
+    /// As [`Self::new`], and [`gyrus_formats::Error::Tensor`] for an adapter that does not fit.
     pub fn with_adapter(config: DecoderConfig, checkpoint: Checkpoint, adapter: &Adapter) -> Result<Self> {
         load::load(config, checkpoint, Some(adapter))
     }
@@ -122,7 +124,7 @@ impl Decoder {
     }
 
     /// The logits, `[rows, vocabulary]`, that rows of the stream, `[rows, width]`, would become after the last layer: final
-    /// normalisation and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
+    /// normalization and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
     ///
     /// # Panics
     /// If `stream` is no whole number of rows.

@@ -2,26 +2,28 @@
 //! text sees every other, and each becomes a vector.
 //!
 //! ```text
-//! x = normalise(word(token) + position(place) + type(0))
-//! each layer:  x = normalise(x + output(attention(x)))
-//!              x = normalise(x + down(gelu(up(x))))
+//! x = normalize(word(token) + position(place) + type(0))
+//! each layer:  x = normalize(x + output(attention(x)))
+//!              x = normalize(x + down(gelu(up(x))))
 //! ```
 //!
 //! Texts lie one behind the other, without padding, so that the work is that of their tokens. Cost: `2 * parameters`
 //! operations a token beside the embeddings, and `4 * width` for each pair of tokens of a text in each layer. The weights
 //! are held in the order in which the kernels want them, in 32-bit floats.
 
+mod sentence;
+
 use std::path::Path;
 
+use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_kernels::attention::encoder::{EncoderAttention, encoder_attention};
 use gyrus_kernels::attention::maps::encoder_attention_maps;
 use gyrus_kernels::dense::elementwise::{self, add};
 use gyrus_kernels::dense::linear::{linear_packed, pack, packed_len};
 use gyrus_kernels::normalization::layer::layer_norm;
+pub use sentence::{SentenceEncoder, SentencePooling};
 use serde::Deserialize;
 
-use crate::checkpoint::Checkpoint;
-use crate::tensor::Tensor;
 use crate::{Error, Observation, Result};
 
 /// The shape of an encoder.
@@ -84,9 +86,9 @@ impl EncoderConfig {
     /// Reads Hugging Face's `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Field`] for a kind of model that this is not, or what it does not compute.
+    /// [`gyrus_formats::Error::Io`]; [`gyrus_formats::Error::Field`] for a kind of model that this is not, or what it does not compute.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
-        let text = crate::model::read_small(path)?;
+        let text = crate::small::read_small(path)?;
         let fields: Fields = serde_json::from_slice(&text)
             .map_err(|error| Error::mismatch(path, error.to_string(), "the config.json of an encoder"))?;
         let wrong = |field: &str, got: String, expected: &str| Err(Error::field(path, field, got, expected));
@@ -221,7 +223,7 @@ impl Encoder {
     /// An encoder of stored tensors under Hugging Face's names, with or without the name of the outermost module.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for one that is missing or of another shape.
+    /// [`gyrus_formats::Error::Tensor`] for one that is missing or of another shape.
     pub fn new(config: EncoderConfig, mut checkpoint: Checkpoint) -> Result<Self> {
         let prefix = ["", "bert.", "roberta."]
             .into_iter()
@@ -323,10 +325,10 @@ impl Encoder {
                 row.iter_mut().zip(place).for_each(|(x, place)| *x += place);
             }
         }
-        let normalise = |norm: &Norm, x: &[f32], y: &mut [f32]| {
+        let normalize = |norm: &Norm, x: &[f32], y: &mut [f32]| {
             layer_norm(x, &norm.weight, &norm.bias, config.epsilon, y);
         };
-        normalise(&self.norm, sum, &mut x);
+        normalize(&self.norm, sum, &mut x);
         let head_width = width / config.heads;
         let attention =
             EncoderAttention { heads: config.heads, head_width, scale: 1.0 / (head_width as f32).sqrt() };
@@ -342,13 +344,13 @@ impl Encoder {
             }
             layer.attention_output.run(blended, sum);
             add(&x, sum, blended);
-            normalise(&layer.attention_norm, blended, &mut x);
+            normalize(&layer.attention_norm, blended, &mut x);
             let hidden = &mut wide[..tokens * config.feed_forward];
             layer.up.run(&x, hidden);
             elementwise::activation_in_place(config.activation, hidden);
             layer.down.run(hidden, sum);
             add(&x, sum, blended);
-            normalise(&layer.norm, blended, &mut x);
+            normalize(&layer.norm, blended, &mut x);
             if let Some(observation) = &mut observation {
                 observation.add_stream(&x);
             }
@@ -368,7 +370,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let name = format!("{}{name}", self.prefix);
-        self.checkpoint.take_named(&name, shape)
+        Ok(self.checkpoint.take(&name, shape)?)
     }
 
     fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
@@ -388,7 +390,7 @@ impl Reader<'_> {
         Ok(Product { packed, bias, inputs })
     }
 
-    /// A normalisation, also under the names of the first published models.
+    /// A normalization, also under the names of the first published models.
     fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
         let old = format!("{}{name}.gamma", self.prefix);
         let names = match self.checkpoint.tensors().contains_key(&old) {

@@ -22,8 +22,8 @@ use gyrus_tensor::with_threads;
 pub use sentences::{Embedded, SentenceEngine, SentenceJob};
 use worker::Worker;
 
-use crate::generate::{Ending, Request};
-use crate::writing::Choice;
+use crate::generation::Choice;
+use crate::generation::{Ending, Request};
 use crate::{Error, Model, Result};
 
 /// How much an engine does at once, and how much memory it takes for it.

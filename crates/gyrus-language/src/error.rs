@@ -1,73 +1,16 @@
 //! The one error type of this crate: each variant says where, what was found and what would be right.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use gyrus_formats::Error as FormatsError;
 
 /// What can go wrong while a language model is read or asked to write.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused to open, map, read or write something.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// The bytes of a file are not what its format demands.
-    #[error("{}, byte {offset}: got {got}, expected {expected}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Offset of the first wrong byte.
-        offset: u64,
-        /// What stands there.
-        got: String,
-        /// What should stand there.
-        expected: String,
-    },
-    /// A field of a configuration has a value that cannot be right or that Gyrus cannot compute.
-    #[error("{}, field '{field}': got {got}, expected {expected}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// The field; parts of nested ones are joined by dots.
-        field: String,
-        /// What stands there.
-        got: String,
-        /// What would be right.
-        expected: String,
-    },
-    /// A tensor is missing, left over, or of another shape than the configuration says.
-    #[error("{}, tensor '{name}': got {got}, expected {expected}", path.display())]
-    Tensor {
-        /// The file or folder.
-        path: PathBuf,
-        /// The tensor's name as Hugging Face has it.
-        name: String,
-        /// What was found.
-        got: String,
-        /// What the configuration says.
-        expected: String,
-    },
-    /// A file or a combination of files that no model is kept in.
-    #[error("{}: got {got}, expected {expected}", path.display())]
-    Mismatch {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was found.
-        got: String,
-        /// What would fit.
-        expected: String,
-    },
+    /// A file of a model cannot be read or written, or holds something that cannot be right.
+    #[error(transparent)]
+    Formats(#[from] FormatsError),
     /// What the caller asks of a model does not suit it.
     #[error("{what}: got {got}, expected {expected}")]
     Request {
@@ -78,15 +21,6 @@ pub enum Error {
         /// What would be right.
         expected: String,
     },
-    /// A run folder could not be read or written, or a training failed.
-    #[error(transparent)]
-    Train(Box<gyrus_train::TrainError>),
-}
-
-impl From<gyrus_train::TrainError> for Error {
-    fn from(error: gyrus_train::TrainError) -> Self {
-        Self::Train(Box::new(error))
-    }
 }
 
 /// The result of this crate's functions.
@@ -94,12 +28,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+        FormatsError::io(path, source).into()
     }
 
     /// What a refused replacement of a file becomes.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        |source| Self::Write { path: path.to_owned(), source }
+        |source| FormatsError::write(path)(source).into()
     }
 
     pub(crate) fn format(
@@ -108,7 +42,7 @@ impl Error {
         got: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Format { path: path.to_owned(), offset, got: got.into(), expected: expected.into() }
+        FormatsError::format(path, offset, got, expected).into()
     }
 
     pub(crate) fn field(
@@ -117,7 +51,7 @@ impl Error {
         got: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Field { path: path.to_owned(), field: field.into(), got: got.into(), expected: expected.into() }
+        FormatsError::field(path, field, got, expected).into()
     }
 
     pub(crate) fn tensor(
@@ -126,11 +60,11 @@ impl Error {
         got: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Tensor { path: path.to_owned(), name: name.into(), got: got.into(), expected: expected.into() }
+        FormatsError::tensor(path, name, got, expected).into()
     }
 
     pub(crate) fn mismatch(path: &Path, got: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self::Mismatch { path: path.to_owned(), got: got.into(), expected: expected.into() }
+        FormatsError::mismatch(path, got, expected).into()
     }
 
     pub(crate) fn request(what: &'static str, got: impl Into<String>, expected: impl Into<String>) -> Self {

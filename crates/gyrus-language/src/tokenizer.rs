@@ -1,8 +1,16 @@
 //! Text to tokens and back, for every vocabulary that a model may come with.
 
+pub(crate) mod bytes;
+mod chat;
+pub(crate) mod sentencepiece;
+mod written;
+
 use std::path::Path;
 
-use crate::sentencepiece::SentencePiece;
+pub use chat::{ChatTemplate, Message};
+pub use sentencepiece::{Piece, PieceKind, SentencePiece};
+pub(crate) use written::tokenizer_json;
+
 use crate::{Error, Result};
 
 /// A vocabulary and its rules.
@@ -25,7 +33,7 @@ impl Tokenizer {
     /// Reads Hugging Face's `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a file that the `tokenizers` library refuses.
+    /// [`gyrus_formats::Error::Mismatch`] for a file that the `tokenizers` library refuses.
     pub fn of_hugging_face(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
@@ -115,20 +123,6 @@ impl Tokenizer {
                 Some(String::from_utf8_lossy(&piece.text).trim().to_owned())
             }
         }
-    }
-
-    /// The bytes that each token adds to a text; for marks, their names.
-    ///
-    /// # Errors
-    /// [`Error::Request`] for a vocabulary whose tokens have no known bytes.
-    pub fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
-        let mut tokens = crate::constraint::bytes_of_tokens(self)?;
-        for token in &mut tokens {
-            if token.first() == Some(&llguidance::toktrie::TokTrie::SPECIAL_TOKEN_MARKER) {
-                token.remove(0);
-            }
-        }
-        Ok(tokens)
     }
 
     /// Whether a blank is put before each text.
@@ -288,7 +282,6 @@ fn decode(tokenizer: &tokenizers::Tokenizer, tokens: &[u32]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sentencepiece::{Piece, PieceKind};
 
     #[test]
     fn characters_of_several_bytes_come_out_whole() {

@@ -180,9 +180,9 @@ fn what_cannot_be_shown_is_refused_before_memory_is_taken() {
     let tensors = config.parameters().into_iter().map(|parameter| {
         let count = parameter.shape.iter().product();
         let values = (0..count).map(|_| (random.next() % 1000) as f32 / 5000.0 - 0.1).collect();
-        (parameter.name, gyrus_language::Tensor::of_floats(parameter.shape, values))
+        (parameter.name, gyrus_formats::Tensor::of_floats(parameter.shape, values))
     });
-    let checkpoint = gyrus_language::Checkpoint::new(Path::new("memory"), tensors.collect());
+    let checkpoint = gyrus_formats::Checkpoint::new(Path::new("memory"), tensors.collect());
     let large = Decoder::new(config, checkpoint).unwrap();
     let said = large.observe(&[3; 65]).unwrap_err().to_string();
     assert!(said.contains("got 65, expected at most 64 for the maps of 8192 heads"), "{said}");

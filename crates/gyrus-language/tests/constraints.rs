@@ -62,7 +62,7 @@ fn schemas_that_cannot_be_followed_are_refused() {
     let Some(data) = real_data("stories260K") else { return };
     let model = Model::open(&data.join("stories260K.bin")).unwrap();
     let constraints = model.constraints().unwrap();
-    for schema in [json!({"type": "colour"}), json!({"$ref": "https://example.org/schema.json"}), json!(3)] {
+    for schema in [json!({"type": "color"}), json!({"$ref": "https://example.org/schema.json"}), json!(3)] {
         let said = constraints.json_schema(&schema).unwrap_err().to_string();
         assert!(said.starts_with("JSON schema: got") && !said.contains('\n'), "{said}");
     }

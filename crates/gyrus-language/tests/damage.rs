@@ -6,7 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{Random, parts};
-use gyrus_language::{Bytes, Cache, Format, Parts, Sequence, gguf, llama2c};
+use gyrus_formats::{Bytes, Format};
+use gyrus_language::{Cache, Parts, Sequence, gguf, llama2c};
 
 /// What was read is used, too: one token is read and its text decoded.
 fn use_it(parts: Parts) {
@@ -38,7 +39,7 @@ fn llama2c_bytes() -> Vec<u8> {
 #[test]
 fn the_whole_files_are_read() {
     let read = gguf::parse(Path::new("x.gguf"), &gguf_bytes().into()).unwrap();
-    // Positions are rotated in neighbouring pairs there, else nothing differs.
+    // Positions are rotated in neighboring pairs there, else nothing differs.
     let mut expected = parts().config;
     expected.ropes[0].interleaved = true;
     assert_eq!(read.config, expected);

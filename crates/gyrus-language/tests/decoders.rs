@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
-use gyrus_language::{
-    Cache, Checkpoint, Decoder, DecoderConfig, Format, Parts, Sequence, Tensor, gguf, write_folder,
-};
+use gyrus_formats::{Checkpoint, Format, Tensor};
+use gyrus_language::{Cache, Decoder, DecoderConfig, Parts, Sequence, gguf, write_folder};
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("golden/decoders.json");

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use common::formula::{encoder_checkpoint, numbers};
-use gyrus_language::{Checkpoint, Encoder, EncoderConfig, EncoderMemory};
+use gyrus_formats::Checkpoint;
+use gyrus_language::{Encoder, EncoderConfig, EncoderMemory};
 use serde_json::{Value, json};
 
 const GOLDEN: &str = include_str!("golden/encoders.json");

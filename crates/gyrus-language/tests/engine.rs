@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use common::{Random, parts};
+use gyrus_formats::Format;
 use gyrus_language::engine::{Engine, EngineOptions, Event, Failure, Job, Listener, Refusal, Summary};
-use gyrus_language::{Cache, Ending, Format, Model, Parts, Request, Sampling, Sequence, generate, gguf};
+use gyrus_language::{Cache, Ending, Model, Parts, Request, Sampling, Sequence, generate, gguf};
 
 const OPTIONS: EngineOptions =
     EngineOptions { slots: 3, queue: 64, context: 400, kept_bytes: 1 << 20, threads: 2 };

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use gyrus_language::{Activation, DecoderConfig, QueryKeyNormalization, Stretch};
+use gyrus_language::{Activation, DecoderConfig, QueryKeyNormalization, RopeScaling};
 
 fn read(json: &str) -> DecoderConfig {
     DecoderConfig::from_hugging_face(Path::new("config.json"), json.as_bytes()).unwrap()
@@ -28,8 +28,8 @@ fn llama_3_2_1b() {
     );
     assert_eq!(parameters(&config), 1_235_814_400);
     assert_eq!(config.end_of_text, [128_001, 128_008, 128_009]);
-    let stretch = Stretch::Llama3 { factor: 32.0, low: 1.0, high: 4.0, original_positions: 8192 };
-    assert_eq!(config.ropes[0].stretch, stretch);
+    let scaling = RopeScaling::Llama3 { factor: 32.0, low: 1.0, high: 4.0, original_positions: 8192 };
+    assert_eq!(config.ropes[0].scaling, scaling);
 }
 
 #[test]

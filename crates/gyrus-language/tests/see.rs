@@ -6,8 +6,9 @@ mod common;
 use std::path::Path;
 
 use common::{Random, parts, real_data};
+use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::see::{Look, Pattern};
-use gyrus_language::{Cache, Checkpoint, Model, Sequence, Tensor};
+use gyrus_language::{Cache, Model, Sequence};
 
 /// All logits of the ordinary pass.
 fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {

@@ -6,7 +6,8 @@ mod common;
 use std::fs;
 
 use common::{greedy, real_data};
-use gyrus_language::{Cache, Format, Model, Parts, Sequence, gguf, write_folder};
+use gyrus_formats::Format;
+use gyrus_language::{Cache, Model, Parts, Sequence, gguf, write_folder};
 
 #[test]
 fn llama2c_tells_the_expected_story() {
@@ -99,7 +100,7 @@ fn converted_to_hugging_face_and_to_gguf_it_tells_the_same_story() {
 
     // From either, in every format.
     let again = Parts::open(&converted).unwrap();
-    assert!(again.config.ropes[0] != parts.config.ropes[0], "rotated in halves, no longer in neighbours");
+    assert!(again.config.ropes[0] != parts.config.ropes[0], "rotated in halves, no longer in neighbors");
     let path = folder.path().join("stories.gguf");
     gguf::write(&parts, &path, Format::F32).unwrap();
     assert_eq!(greedy(&Model::open(&path).unwrap(), "", 200).0.trim_end(), expected.trim_end());

@@ -3,7 +3,8 @@
 
 mod common;
 
-use gyrus_language::{DecoderConfig, Format, Parts, Tensor, Tokenizer, gguf};
+use gyrus_formats::{Format, Tensor};
+use gyrus_language::{DecoderConfig, Parts, Tokenizer, gguf};
 use serde_json::{Value, json};
 
 const QWEN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -58,7 +59,7 @@ fn parts(before: Value) -> Parts {
         let count = parameter.shape.iter().product();
         (parameter.name, Tensor::of_floats(parameter.shape, vec![0.5; count]))
     });
-    let checkpoint = gyrus_language::Checkpoint::new(&path, tensors.collect());
+    let checkpoint = gyrus_formats::Checkpoint::new(&path, tensors.collect());
     let tokenizer = Tokenizer::of_hugging_face(&path).unwrap();
     Parts { config, checkpoint, tokenizer, chat_template: None, ..common::parts() }
 }

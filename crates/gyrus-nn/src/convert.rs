@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use gyrus_blueprint::{Blueprint, Node, NodeKind, Shape};
 
 use crate::NetworkError;
-use crate::state::{State, StateTensor};
+use gyrus_files::{State, StateTensor};
 
 pub use exact::{ExactForm, exact_form};
 

@@ -105,18 +105,4 @@ pub enum NetworkError {
         /// The shape needed.
         expected: Vec<usize>,
     },
-    /// The bytes are not a safetensors file.
-    #[error("not a valid safetensors file: {reason}")]
-    Safetensors {
-        /// What the parser said.
-        reason: String,
-    },
-    /// A tensor of a number type that is not read.
-    #[error("tensor `{name}` holds {dtype} numbers; only F32 is read")]
-    TensorType {
-        /// `<node>.<parameter>`
-        name: String,
-        /// The type found.
-        dtype: String,
-    },
 }

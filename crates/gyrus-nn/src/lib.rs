@@ -23,12 +23,11 @@ mod neurons;
 mod plan;
 mod plan_in_time;
 mod spiking;
-mod state;
 pub mod workload;
 
 pub use error::NetworkError;
+pub use gyrus_files::{State, StateTensor, from_safetensors, to_safetensors};
 pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
 pub use spiking::{
     Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, spiking_form, surrogate,
 };
-pub use state::{State, StateTensor, from_safetensors, to_safetensors};

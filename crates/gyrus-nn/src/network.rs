@@ -14,7 +14,7 @@ use crate::NetworkError;
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Purpose, Source, Start, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
-use crate::state::{State, StateTensor};
+use gyrus_files::{State, StateTensor};
 
 /// Rows of a batch from which on its kernels take long enough to keep all threads awake.
 const MANY_ROWS: usize = 16;

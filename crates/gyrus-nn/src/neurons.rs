@@ -12,7 +12,7 @@ use crate::NetworkError;
 use crate::network::vector;
 use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
-use crate::state::State;
+use gyrus_files::State;
 
 /// What runs a node's neurons.
 pub(crate) enum Neurons {

@@ -10,7 +10,7 @@ use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
 
 use crate::NetworkError;
 use crate::spiking::SpikingSettings;
-use crate::state::{State, StateTensor};
+use gyrus_files::{State, StateTensor};
 
 /// Where an activation comes from: the step that made it, or the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

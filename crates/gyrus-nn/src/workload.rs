@@ -11,7 +11,7 @@ use gyrus_blueprint::{Blueprint, NodeKind, Shape};
 
 use crate::NetworkError;
 use crate::plan::{before_and_behind, picture};
-use crate::state::State;
+use gyrus_files::State;
 
 /// The connections of a node with weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,7 +207,7 @@ pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connectio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::StateTensor;
+    use gyrus_files::StateTensor;
 
     fn state(name: &str, shape: &[usize], values: Vec<f32>) -> State {
         State::from([(name.to_owned(), StateTensor { shape: shape.to_vec(), values })])

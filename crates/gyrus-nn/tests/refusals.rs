@@ -76,7 +76,7 @@ fn files_that_are_not_f32_safetensors_are_refused() {
 
     let wrong = State::from([("a".to_string(), StateTensor { shape: vec![2], values: vec![0.0; 3] })]);
     let error = to_safetensors(&wrong, &BTreeMap::new()).unwrap_err();
-    assert!(matches!(error, NetworkError::Safetensors { .. }), "{error}");
+    assert!(matches!(error, gyrus_files::Error::Safetensors { .. }), "{error}");
 }
 
 #[test]

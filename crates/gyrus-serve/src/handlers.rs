@@ -211,7 +211,9 @@ pub(crate) async fn health(State(service): Shared) -> Result<Response, ApiError>
 }
 
 pub(crate) async fn metrics(State(service): Shared) -> Result<Response, ApiError> {
-    let text = service.metrics.text(&service).map_err(|error| ApiError::server(error.to_string()))?;
+    let engine = service.writer.as_ref().map(|writer| &writer.engine);
+    let counts = engine.map(|engine| (engine.options().slots, engine.statistics()));
+    let text = service.metrics.text(counts).map_err(|error| ApiError::server(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

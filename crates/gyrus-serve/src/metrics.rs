@@ -11,8 +11,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::service::Service;
-
 /// Which request it was, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -103,10 +101,10 @@ impl Metrics {
         self.first_token_seconds.observe(took.as_secs_f64());
     }
 
-    /// The text that is told.
-    pub(crate) fn text(&self, service: &Service) -> Result<String, fmt::Error> {
-        if let Some(writer) = &service.writer {
-            self.engine.update(writer.engine.options().slots, &writer.engine.statistics());
+    /// The text that is reported, with the slots and the counts of the engine that writes, where there is one.
+    pub(crate) fn text(&self, engine: Option<(usize, Statistics)>) -> Result<String, fmt::Error> {
+        if let Some((slots, statistics)) = engine {
+            self.engine.update(slots, &statistics);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

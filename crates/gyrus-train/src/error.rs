@@ -16,6 +16,9 @@ pub enum TrainError {
     /// The network could not be built or loaded.
     #[error(transparent)]
     Network(#[from] gyrus_nn::NetworkError),
+    /// The bytes are not a safetensors file of 32-bit floats.
+    #[error(transparent)]
+    Arrays(gyrus_files::Error),
     /// A name that nothing has.
     #[error("there is no {what} `{name}`; there are {}", known.join(", "))]
     UnknownName {
@@ -86,6 +89,16 @@ pub enum TrainError {
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
+}
+
+impl From<gyrus_files::Error> for TrainError {
+    fn from(error: gyrus_files::Error) -> Self {
+        match error {
+            gyrus_files::Error::Io { path, source } => Self::Io { action: "read", path, source },
+            gyrus_files::Error::TooLarge { path, bytes, limit } => Self::TooLarge { path, bytes, limit },
+            other => Self::Arrays(other),
+        }
+    }
 }
 
 impl TrainError {

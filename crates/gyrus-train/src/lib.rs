@@ -1,13 +1,11 @@
 //! Learning: what a training leaves behind, and how it is shown.
 //!
 //! A [`RunFolder`] holds everything that the other verbs need: the blueprint, the trained model, the
-//! [`RunRecord`] with settings and results, one [`MetricsRow`] per epoch and a report for the eye
-//! ([`report::render`]). Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
+//! [`RunRecord`] with settings and results, one [`MetricsRow`] per epoch and a report for the eye. Every file is replaced atomically ([`write_atomically`]), so that a crash at any instant
 //! leaves the last good state.
 
 mod activity;
 mod agreement;
-mod atomic;
 mod calibrate;
 mod conversion;
 pub mod energy;
@@ -18,17 +16,16 @@ mod metrics;
 mod optimizer;
 mod over_time;
 mod record;
-pub mod report;
 mod run_folder;
 mod schedule;
 
 pub use activity::{LayerActivity, activity};
 pub use agreement::{Agreement, agreement};
-pub use atomic::{fill_atomically, write_atomically};
 pub use calibrate::calibrate;
 pub use conversion::{AfterSteps, Conversion, ExactRecord, accounts};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate};
+pub use gyrus_files::{fill_atomically, write_atomically};
 pub use learn::{
     Begin, Observer, Outcome, Progress, check, learn, loss_operation, outputs, split_validation,
 };

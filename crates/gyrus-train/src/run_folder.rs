@@ -15,17 +15,17 @@
 //!
 //! `metrics.jsonl` is appended to; every other file is replaced atomically.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::Blueprint;
+use gyrus_files::{is_temporary, read_bounded, remove_temporaries, write_atomically};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{is_temporary, remove_temporaries};
 use crate::record::RunHeader;
-use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics, write_atomically};
+use crate::{MetricsRow, RunRecord, RunStatus, TrainError, metrics};
 
 const RECORD: &str = "run.json";
 const BLUEPRINT: &str = "blueprint.toml";
@@ -373,28 +373,8 @@ impl RunFolder {
         }
     }
 
-    /// Reads a whole file; memory is bounded by what the file really holds.
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, TrainError> {
-        let path = self.file(name);
-        let unreadable = || TrainError::io("read", &path);
-        // Asked before it is opened: opening a pipe would wait for its writer.
-        let metadata = fs::metadata(&path).map_err(unreadable())?;
-        if !metadata.is_file() {
-            return Err(unreadable()(io::Error::other("not a file")));
-        }
-        let too_large = |bytes| TrainError::TooLarge { path: path.clone(), bytes, limit };
-        if metadata.len() > limit {
-            return Err(too_large(metadata.len()));
-        }
-        let mut bytes = Vec::new();
-        let length = usize::try_from(metadata.len()).map_err(|_| too_large(metadata.len()))?;
-        bytes.try_reserve_exact(length).map_err(|error| unreadable()(error.into()))?;
-        let file = File::open(&path).map_err(unreadable())?;
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable())?;
-        if bytes.len() as u64 > limit {
-            return Err(too_large(bytes.len() as u64));
-        }
-        Ok(bytes)
+        Ok(read_bounded(self.file(name), limit)?)
     }
 
     /// Some file that is not ours. Temporary files of a killed writer do not count.

@@ -1,15 +1,13 @@
 //! The program `gyrus`: a thin shell over the library.
 
 mod commands;
-mod failure;
+mod exit;
+mod output;
 mod progress;
-mod say;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use failure::Failure;
 
 /// Large temporaries otherwise cost page faults at every step.
 #[global_allocator]
@@ -56,12 +54,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say::note(format_args!("gyrus: {failure}"));
-            ExitCode::from(match failure {
-                Failure::Caller(_) => 2,
-                Failure::Failed(_) => 1,
-                Failure::Interrupted(_) => 130,
-            })
+            output::note(format_args!("gyrus: {failure}"));
+            ExitCode::from(failure.code())
         }
     }
 }

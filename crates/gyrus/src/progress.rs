@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gyrus_train::{MetricsRow, Observer, Progress};
+use gyrus::train::MetricsRow;
+use gyrus::{Note, Observer, Plan, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on the terminal; nothing when standard error is not one.
+use crate::output::{note, say};
+
+/// Notes on standard error, and there a bar, where it is a terminal.
 pub(crate) struct Watcher {
-    bar: ProgressBar,
-    pub(crate) validation: String,
+    bar: Option<ProgressBar>,
+    validation: String,
+    plan: bool,
     stop: Arc<AtomicBool>,
 }
 
 impl Watcher {
-    /// Ctrl-C asks the training to save and stop; a second one ends the program at once.
+    /// Ctrl-C asks the training to save and stop; a second one ends the program immediately.
     pub(crate) fn new() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
@@ -24,59 +28,73 @@ impl Watcher {
                 std::process::exit(130);
             }
         });
-        let bar = ProgressBar::new(0);
-        let style = "{bar:30.cyan/blue} {percent:>3} %  {msg}  [{elapsed} < {eta}]";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
-        Self { bar, validation: String::new(), stop }
+        Self { bar: None, validation: String::new(), plan: false, stop }
     }
 
-    /// Removes the bar.
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    /// Shows that `step` of `steps` is done, with a message that ends with what validation said.
-    pub(crate) fn at(&self, step: u64, steps: u64, message: impl FnOnce() -> String) {
-        if self.bar.length() != Some(steps) {
-            self.bar.set_length(steps);
-            // A resumed run must not count what was done before as speed.
-            self.bar.set_position(step - 1);
-            self.bar.reset_eta();
-        }
-        self.bar.set_position(step);
-        if step.is_multiple_of(8) {
-            self.bar.set_message(format!("{}{}", message(), self.validation));
-        }
-    }
-
-    /// Prints a line above the bar, where there is one.
-    pub(crate) fn print(&self, text: impl std::fmt::Display) {
-        self.bar.println(text.to_string());
-    }
-
-    /// Whether Ctrl-C was pressed.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+    /// Prints on standard output what a training will do.
+    pub(crate) fn show_plan(&mut self) {
+        self.plan = true;
     }
 }
 
+fn bar(step: &Step) -> ProgressBar {
+    let bar = ProgressBar::new(step.steps);
+    let style = "{bar:30.cyan/blue} {percent:>3} %  {msg}  [{elapsed} < {eta}]";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    // A resumed run must not count what was done before as speed.
+    bar.set_position(step.step - 1);
+    bar.reset_eta();
+    bar
+}
+
 impl Observer for Watcher {
-    fn step(&mut self, progress: &Progress) {
-        self.at(progress.step, progress.steps, || {
-            format!("epoch {}, loss {:.4}", progress.epoch, progress.loss)
-        });
+    fn note(&mut self, text: &Note<'_>) {
+        note(text);
     }
 
-    fn epoch(&mut self, row: &MetricsRow, _epochs: u32) {
+    fn plan(&mut self, plan: &Plan) {
+        if self.plan {
+            // Who does not read this may still want the run.
+            let _ = say(plan);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let bar = self.bar.get_or_insert_with(|| bar(step));
+        bar.set_position(step.step);
+        if step.step.is_multiple_of(8) {
+            let what = match (step.epoch, step.tokens_per_second) {
+                (Some(epoch), _) => format!("epoch {epoch}, loss {:.4}", step.loss),
+                (None, Some(speed)) => format!("loss {:.3}, {speed:.0} tokens/s", step.loss),
+                (None, None) => format!("loss {:.4}", step.loss),
+            };
+            bar.set_message(format!("{what}{}", self.validation));
+        }
+    }
+
+    fn evaluated(&mut self, row: &MetricsRow, sample: Option<&str>) {
         self.validation = match row.validation_accuracy {
             Some(accuracy) => format!(", validation {:.2} %", accuracy * 100.0),
             None => format!(", validation loss {:.4}", row.validation_loss),
         };
+        if let (Some(sample), Some(bar)) = (sample, &self.bar) {
+            let lines: Vec<&str> = sample.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
+            let text = lines.join(" / ");
+            let shown: String = text.chars().filter(|letter| !letter.is_control()).take(100).collect();
+            bar.println(format!("step {}: validation loss {:.4}   {shown}", row.step, row.validation_loss));
+        }
+    }
+
+    fn trained(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.validation.clear();
     }
 
     fn wants_to_stop(&mut self) -> bool {
-        self.is_stopped()
+        self.stop.load(Ordering::SeqCst)
     }
 }

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use common::{Random, failed, gyrus, json, names, real_data, refused, stderr, stdout, succeeded, usage};
-use gyrus::language::{
-    Checkpoint, DecoderConfig, Parts, Piece, PieceKind, Sampling, SentencePiece, Tensor, Tokenizer,
-};
+use gyrus::formats::{Checkpoint, Tensor};
+use gyrus::language::{DecoderConfig, Parts, Piece, PieceKind, Sampling, SentencePiece, Tokenizer};
 use serde_json::{Value, json};
 
 fn see(arguments: &[&str]) -> Output {
@@ -91,7 +90,7 @@ fn encoder(folder: &Path) -> String {
     }
     let mut random = Random(4);
     let tensors = shapes.into_iter().map(|(name, shape)| (name, drawn(shape, &mut random)));
-    gyrus::language::safetensors_file::write(folder, &tensors.collect()).unwrap();
+    gyrus::formats::safetensors::write(folder, &tensors.collect()).unwrap();
     let mut words: serde_json::Map<String, Value> = ["[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "<b>"]
         .iter()
         .enumerate()

@@ -70,7 +70,7 @@ impl AdapterConfig {
     /// Reads the bytes of an `adapter_config.json`; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for what is no JSON, [`Error::Field`] for a field that is wrong or that Gyrus does not compute.
+    /// [`gyrus_formats::Error::Mismatch`] for what is no JSON, [`gyrus_formats::Error::Field`] for a field that is wrong or that Gyrus does not compute.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))?;

@@ -1,4 +1,4 @@
-//! The fields of a JSON object, read one by one; what nobody has asked for in the end is not supported.
+//! Reads the fields of a JSON object and records which were read; a field that was never read is unsupported.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// The largest extent that is believed: above every published model.
+/// The largest size that is accepted: above every published model.
 const LIMIT: usize = 1 << 24;
 
 pub(super) struct Fields<'a> {
@@ -31,13 +31,13 @@ impl<'a> Fields<'a> {
         Error::field(self.path, format!("{}{field}", self.prefix), got, expected)
     }
 
-    /// The value of a field; none if it is missing or null.
+    /// The value of a field; `None` if it is missing or null.
     pub(super) fn value(&self, field: &str) -> Option<&'a Value> {
         self.asked.borrow_mut().insert(field.to_owned());
         self.map.get(field).filter(|value| !value.is_null())
     }
 
-    /// Whether the field is there, even as null.
+    /// Whether the field exists, even as null.
     pub(super) fn has(&self, field: &str) -> bool {
         self.map.contains_key(field)
     }
@@ -54,18 +54,18 @@ impl<'a> Fields<'a> {
         self.error(field, "nothing", expected)
     }
 
-    /// An extent from 1 to [`LIMIT`].
+    /// A size from 1 to [`LIMIT`].
     pub(super) fn optional_count(&self, field: &str) -> Result<Option<usize>> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
         match count.filter(|count| (1..=LIMIT).contains(count)) {
             Some(count) => Ok(Some(count)),
-            None => Err(self.wrong(field, value, "a whole number from 1 to 16777216")),
+            None => Err(self.wrong(field, value, "an integer from 1 to 16777216")),
         }
     }
 
     pub(super) fn count(&self, field: &str) -> Result<usize> {
-        self.optional_count(field)?.ok_or_else(|| self.missing(field, "a whole number"))
+        self.optional_count(field)?.ok_or_else(|| self.missing(field, "an integer"))
     }
 
     pub(super) fn count_or(&self, field: &str, default: usize) -> Result<usize> {
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         Ok(self.optional_number(field)?.unwrap_or(default))
     }
 
-    /// A number above zero.
+    /// A positive number.
     pub(super) fn positive(&self, field: &str, default: Option<f64>) -> Result<f64> {
         let number = self.optional_number(field)?.or(default);
         let number = number.ok_or_else(|| self.missing(field, "a number"))?;
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn text(&self, field: &str) -> Result<Option<&'a str>> {
         let Some(value) = self.value(field) else { return Ok(None) };
-        value.as_str().map(Some).ok_or_else(|| self.wrong(field, value, "a text"))
+        value.as_str().map(Some).ok_or_else(|| self.wrong(field, value, "a string"))
     }
 
     pub(super) fn object(&self, field: &str) -> Result<Option<&'a Map<String, Value>>> {
@@ -111,7 +111,7 @@ impl<'a> Fields<'a> {
         value.as_array().map(Some).ok_or_else(|| self.wrong(field, value, "a list"))
     }
 
-    /// A list of numbers above zero, of this length.
+    /// A list of positive numbers of this length.
     pub(super) fn numbers(&self, field: &str, length: usize) -> Result<Vec<f64>> {
         let list = self.array(field)?.ok_or_else(|| self.missing(field, "a list of numbers"))?;
         let numbers: Option<Vec<f64>> =
@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A token, or a list of them.
+    /// A token or a list of tokens.
     pub(super) fn tokens(&self, field: &str) -> Result<Vec<u32>> {
         let Some(value) = self.value(field) else { return Ok(Vec::new()) };
         let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
@@ -129,19 +129,19 @@ impl<'a> Fields<'a> {
         tokens.collect::<Option<_>>().ok_or_else(|| self.wrong(field, value, "a token or a list of tokens"))
     }
 
-    /// Fails unless a flag is off: what it asks for is not supported.
+    /// Fails unless these fields are off; what they enable is not supported.
     pub(super) fn refuse(&self, fields: &[&str]) -> Result<()> {
         for field in fields {
             if let Some(value) = self.value(field)
                 && *value != Value::Bool(false)
             {
-                return Err(self.wrong(field, value, "false or nothing, as Gyrus does not support it"));
+                return Err(self.wrong(field, value, "false or nothing, because Gyrus does not support it"));
             }
         }
         Ok(())
     }
 
-    /// Fails if there is a field that nobody has asked for, that is not in `inert`, and that is not off.
+    /// Fails if there is a field that was not read, is not in `inert` and is not off.
     pub(super) fn finish(&self, inert: &[&str]) -> Result<()> {
         let asked = self.asked.borrow();
         let off = |value: &Value| value.is_null() || *value == Value::Bool(false);
@@ -150,9 +150,7 @@ impl<'a> Fields<'a> {
             .iter()
             .find(|(name, value)| !asked.contains(*name) && !inert.contains(&name.as_str()) && !off(value));
         match unknown {
-            Some((name, value)) => {
-                Err(self.wrong(name, value, "only fields that Gyrus knows the meaning of"))
-            }
+            Some((name, value)) => Err(self.wrong(name, value, "only fields that Gyrus knows")),
             None => Ok(()),
         }
     }

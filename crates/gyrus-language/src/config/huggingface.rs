@@ -1,21 +1,21 @@
-//! Hugging Face's `config.json`, in the dialect of `transformers` 5 (`rope_parameters`, `dtype`) and the older one
+//! Hugging Face's `config.json`, in the style of `transformers` 5 (`rope_parameters`, `dtype`) and the older one
 //! (`rope_theta`, `rope_scaling`, `torch_dtype`). Defaults are those of `transformers`' configuration classes.
 //!
-//! A field that is not known is refused unless it is off, because it might change the result.
+//! An unknown field is refused unless it is off, because it might change the result.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::rope_fields::ropes;
+use super::rope_fields::{ropes, without_rope};
 use super::{
     Activation, Biases, DecoderConfig, Family, Layer, Normalization, NormalizationPlace,
     QueryKeyNormalization,
 };
 use crate::{Error, Result};
 
-/// Fields that are about training, files or other programs, and change no logit.
+/// Fields about training, files or other programs, which do not change the logits.
 const INERT: &[&str] = &[
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -110,16 +110,16 @@ impl Family {
 }
 
 impl DecoderConfig {
-    /// The decoder that a `config.json` describes; `path` is for messages.
+    /// Parses a `config.json`; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for what is no JSON object, [`Error::Field`] for a model type that is not supported, a
-    /// value that cannot be right, or a field that Gyrus does not know.
+    /// [`gyrus_formats::Error::Mismatch`] if it is not a JSON object, [`gyrus_formats::Error::Field`] for an unsupported
+    /// model type, an invalid value or an unknown field.
     pub fn from_hugging_face(path: &Path, json: &[u8]) -> Result<Self> {
         let value: Value =
             serde_json::from_slice(json).map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))?;
         let map =
-            value.as_object().ok_or_else(|| Error::mismatch(path, "no JSON object", "a JSON object"))?;
+            value.as_object().ok_or_else(|| Error::mismatch(path, "something else", "a JSON object"))?;
         let fields = Fields::new(path, "", map);
         let family = family(&fields)?;
         if family == Family::Gpt2 { gpt2(&fields) } else { rotary(&fields, family) }
@@ -143,7 +143,7 @@ fn activation(fields: &Fields<'_>, field: &str, default: &str) -> Result<Activat
     }
 }
 
-/// The number of layers, for each of which there will be memory.
+/// The number of layers, bounded because memory is allocated for each.
 fn layers(fields: &Fields<'_>, field: &str) -> Result<usize> {
     let layers = fields.count(field)?;
     if layers > MAXIMUM_LAYERS {
@@ -153,11 +153,11 @@ fn layers(fields: &Fields<'_>, field: &str) -> Result<usize> {
 }
 
 fn token(fields: &Fields<'_>, field: &str, vocabulary: usize) -> Result<Option<u32>> {
-    // Some files name one token beyond the vocabulary for "none".
+    // Some files use a token beyond the vocabulary to mean "none".
     Ok(fields.tokens(field)?.first().copied().filter(|&token| (token as usize) < vocabulary))
 }
 
-/// Everything but GPT-2.
+/// Every family but GPT-2.
 fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
     use Family::{
         Gemma, Gemma2, Gemma3, Glm4, Granite, HunYuanDense, Mistral, Olmo2, Phi3, Qwen2, Qwen3, SmolLm3,
@@ -193,7 +193,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
         _ => false,
     };
     let activation = match family {
-        // Gemma was published with "gelu", and meant the approximation.
+        // Gemma was published with "gelu" but uses the approximation.
         Gemma => {
             let field =
                 if fields.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
@@ -222,7 +222,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
         "use_cla",
     ])?;
     if family == HunYuanDense && !fields.flag("use_qk_norm", true)? {
-        return Err(fields.error("use_qk_norm", "false", "true, as every published HunYuan has it"));
+        return Err(fields.error("use_qk_norm", "false", "true, as in every published HunYuan"));
     }
     let softcap = |field: &str, default: f64| -> Result<Option<f32>> {
         let absent = (!fields.has(field)).then_some(default).filter(|_| family == Gemma2);
@@ -230,7 +230,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
     };
     let (attention_softcap, logits_softcap) = match family {
         Gemma2 => (softcap("attn_logit_softcapping", 50.0)?, softcap("final_logit_softcapping", 30.0)?),
-        // `transformers` computes Gemma 3 without the first, whatever the file says.
+        // `transformers` ignores the first for Gemma 3.
         Gemma3 => {
             fields.refuse(&["attn_logit_softcapping"])?;
             (None, softcap("final_logit_softcapping", 0.0)?)
@@ -294,7 +294,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
     Ok(config)
 }
 
-/// For each layer how many positions it sees, and whether it is of the sliding kind.
+/// The attention window of each layer, and whether the layer is of the sliding kind.
 fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Option<usize>, bool)>> {
     use Family::{Gemma2, Gemma3, Mistral, Phi3, Qwen2, Qwen3, SmolLm3};
     let all = |window: Option<usize>| vec![(window, false); layers];
@@ -305,7 +305,7 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
         }
         _ => return Ok(all(None)),
     };
-    // Whether layers slide where the file does not list them.
+    // Which layers slide if the file does not list them.
     let slides: Box<dyn Fn(usize) -> bool> = match family {
         Mistral | Phi3 => return Ok(all(window)),
         Gemma2 => Box::new(|layer| (layer + 1) % 2 != 0),
@@ -314,7 +314,7 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
             Box::new(move |layer| !(layer + 1).is_multiple_of(pattern))
         }
         SmolLm3 => {
-            // Stands in its files, and `transformers` does not use it.
+            // Present in its files but unused by `transformers`.
             fields.value("max_window_layers");
             let used = fields.flag("use_sliding_window", false)? && window.is_some();
             let without = without_rope(fields, layers)?;
@@ -345,19 +345,6 @@ fn windows(fields: &Fields<'_>, family: Family, layers: usize) -> Result<Vec<(Op
             _ => Err(fields.error("layer_types", kind.to_string(), "full_attention or sliding_attention")),
         })
         .collect()
-}
-
-/// SmolLM3: which layers do not rotate.
-pub(super) fn without_rope(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
-    let interval = fields.count_or("no_rope_layer_interval", 4)?;
-    let Some(list) = fields.array("no_rope_layers")? else {
-        return Ok((0..layers).map(|layer| (layer + 1).is_multiple_of(interval)).collect());
-    };
-    let flags: Option<Vec<bool>> = list.iter().map(|flag| flag.as_u64().map(|flag| flag == 0)).collect();
-    flags.filter(|flags| flags.len() >= layers).ok_or_else(|| {
-        let got = format!("{} values", list.len());
-        fields.error("no_rope_layers", got, format!("0 or 1 for each of the {layers} layers"))
-    })
 }
 
 fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {
@@ -395,7 +382,7 @@ fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {
     Ok(config)
 }
 
-/// Fails for extents that do not go together, or that no memory holds.
+/// Fails for sizes that do not fit together, or that would not fit in memory.
 fn check(fields: &Fields<'_>, config: &DecoderConfig) -> Result<()> {
     let DecoderConfig { width, heads, key_value_heads, head_width, .. } = *config;
     let limits = [

@@ -1,14 +1,26 @@
-//! The rotation of positions in `config.json`: one for all layers, or one for each kind of layer.
+//! The rotary embeddings in `config.json`: one for all layers, or one for each kind of layer.
 
 use serde_json::{Map, Value};
 
 use super::Family;
 use super::fields::Fields;
-use super::huggingface::without_rope;
 use crate::Result;
-use crate::rope::{Rope, Stretch};
+use crate::config::rope::{Rope, RopeScaling};
 
-/// Which way of rotating a layer takes.
+/// SmolLM3: which layers do not rotate.
+pub(super) fn without_rope(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
+    let interval = fields.count_or("no_rope_layer_interval", 4)?;
+    let Some(list) = fields.array("no_rope_layers")? else {
+        return Ok((0..layers).map(|layer| (layer + 1).is_multiple_of(interval)).collect());
+    };
+    let flags: Option<Vec<bool>> = list.iter().map(|flag| flag.as_u64().map(|flag| flag == 0)).collect();
+    flags.filter(|flags| flags.len() >= layers).ok_or_else(|| {
+        let got = format!("{} values", list.len());
+        fields.error("no_rope_layers", got, format!("0 or 1 for each of the {layers} layers"))
+    })
+}
+
+/// Which rotary embedding a layer uses.
 #[derive(Clone, Copy)]
 pub(super) struct RopeOfLayer {
     full: usize,
@@ -21,7 +33,7 @@ impl RopeOfLayer {
     }
 }
 
-/// The ways of rotating, and for each layer which it takes.
+/// The rotary embeddings, and which of them each layer uses.
 pub(super) fn ropes(
     fields: &Fields<'_>,
     family: Family,
@@ -95,7 +107,7 @@ impl Common {
             (Some(kind), _) | (None, Some(kind)) => kind,
             (None, None) => "default",
         };
-        // Phi-3 was published with two other names of the same.
+        // Phi-3 was published with two other names for this.
         let kind =
             if self.family == Family::Phi3 && matches!(kind, "su" | "yarn") { "longrope" } else { kind };
         let original = |fields: &Fields<'_>| -> Result<usize> {
@@ -103,11 +115,13 @@ impl Common {
             Ok(self.original_positions.or(given).unwrap_or(self.maximum_positions))
         };
         let factor = |fields: &Fields<'_>| fields.positive("factor", None);
-        let stretch = match kind {
-            "default" => Stretch::None,
-            "linear" => Stretch::Linear { factor: factor(fields)? },
+        let scaling = match kind {
+            "default" => RopeScaling::None,
+            "linear" => RopeScaling::Linear { factor: factor(fields)? },
             "dynamic" => match fields.optional_number("alpha")?.filter(|&alpha| alpha != 0.0) {
-                Some(alpha) if self.family == Family::HunYuanDense && alpha > 0.0 => Stretch::Alpha { alpha },
+                Some(alpha) if self.family == Family::HunYuanDense && alpha > 0.0 => {
+                    RopeScaling::Alpha { alpha }
+                }
                 Some(alpha) => {
                     return Err(fields.error(
                         "alpha",
@@ -115,12 +129,13 @@ impl Common {
                         "a number above 0, in a HunYuan model",
                     ));
                 }
-                None => {
-                    Stretch::Dynamic { factor: factor(fields)?, original_positions: self.maximum_positions }
-                }
+                None => RopeScaling::Dynamic {
+                    factor: factor(fields)?,
+                    original_positions: self.maximum_positions,
+                },
             },
             "yarn" => self.yarn(fields, original(fields)?)?,
-            "llama3" => Stretch::Llama3 {
+            "llama3" => RopeScaling::Llama3 {
                 factor: factor(fields)?,
                 low: fields.positive("low_freq_factor", None)?,
                 high: fields.positive("high_freq_factor", None)?,
@@ -130,16 +145,16 @@ impl Common {
                 let original_positions = original(fields)?;
                 let longer = self.maximum_positions as f64 / original_positions as f64;
                 let factor = fields.positive("factor", Some(longer))?;
-                let usual = if factor <= 1.0 {
+                let default = if factor <= 1.0 {
                     1.0
                 } else {
                     (1.0 + factor.ln() / (original_positions as f64).ln()).sqrt()
                 };
-                Stretch::LongRope {
+                RopeScaling::LongRope {
                     short: fields.numbers("short_factor", dimensions / 2)?,
                     long: fields.numbers("long_factor", dimensions / 2)?,
                     original_positions,
-                    attention_factor: fields.positive("attention_factor", Some(usual))?,
+                    attention_factor: fields.positive("attention_factor", Some(default))?,
                 }
             }
             other => {
@@ -147,30 +162,30 @@ impl Common {
                 return Err(fields.error("rope_type", format!("'{other}'"), expected));
             }
         };
-        // These stand beside kinds that do not use them in published files.
+        // Published files have these beside kinds that do not use them.
         let unused = ["factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"];
         let unused = ["original_max_position_embeddings", "alpha"].iter().chain(&unused).copied();
         let inert: Vec<&str> =
-            if matches!(stretch, Stretch::Yarn { .. }) { Vec::new() } else { unused.collect() };
+            if matches!(scaling, RopeScaling::Yarn { .. }) { Vec::new() } else { unused.collect() };
         fields.finish(&inert)?;
-        Ok(Rope { theta, dimensions, interleaved: self.interleaved, stretch })
+        Ok(Rope { theta, dimensions, interleaved: self.interleaved, scaling })
     }
 
-    fn yarn(&self, fields: &Fields<'_>, original_positions: usize) -> Result<Stretch> {
+    fn yarn(&self, fields: &Fields<'_>, original_positions: usize) -> Result<RopeScaling> {
         let longer = self.maximum_positions as f64 / original_positions as f64;
         let factor = fields.positive("factor", Some(longer))?;
         let scale = |strength: f64| if factor <= 1.0 { 1.0 } else { 0.1 * strength * factor.ln() + 1.0 };
-        let usual = match (fields.optional_number("mscale")?, fields.optional_number("mscale_all_dim")?) {
+        let default = match (fields.optional_number("mscale")?, fields.optional_number("mscale_all_dim")?) {
             (Some(one), Some(all)) if one != 0.0 && all != 0.0 => scale(one) / scale(all),
             _ => scale(1.0),
         };
-        Ok(Stretch::Yarn {
+        Ok(RopeScaling::Yarn {
             factor,
             original_positions,
             beta_fast: fields.positive("beta_fast", Some(32.0))?,
             beta_slow: fields.positive("beta_slow", Some(1.0))?,
             truncate: fields.flag("truncate", true)?,
-            attention_factor: fields.positive("attention_factor", Some(usual))?,
+            attention_factor: fields.positive("attention_factor", Some(default))?,
         })
     }
 }

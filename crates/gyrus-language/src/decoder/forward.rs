@@ -13,7 +13,7 @@ use gyrus_kernels::token::gated::gate;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
 use crate::observation::Observation;
-use crate::{Activation, AdapterPart, Normalization, QueryKeyNormalization};
+use crate::{AdapterPart, Normalization, QueryKeyNormalization};
 
 /// Rows that go through all layers together: enough to be limited by arithmetic, few enough to stay small.
 pub(super) const ROWS: usize = 512;
@@ -171,9 +171,9 @@ impl Decoder {
         let Pass { rows, pieces, ref angles } = *pass;
         let Buffers { normalized, queries, keys, values, attended, gated, up, result } = buffers;
         let input = self.normalized(layer.before_attention.as_ref(), x, normalized);
-        layer.query.product(input, queries, rows);
-        layer.key.product(input, keys, rows);
-        layer.value.product(input, values, rows);
+        layer.query.apply(input, queries, rows);
+        layer.key.apply(input, keys, rows);
+        layer.value.apply(input, values, rows);
         self.position(index, layer, angles, queries, keys);
 
         let (query_width, key_width) = (self.config.query_width(), self.config.key_value_width());
@@ -196,19 +196,15 @@ impl Decoder {
             (queries, out) = (others, others_out);
         }
         attention_cached(&shape, &mut jobs);
-        layer.attention_output.product(attended, result, rows);
+        layer.attention_output.apply(attended, result, rows);
         self.add(layer.after_attention.as_ref(), result, normalized, x);
 
         let input = self.normalized(layer.before_feed_forward.as_ref(), x, normalized);
-        let f = match self.config.activation {
-            Activation::Silu => FeedForwardActivation::Silu,
-            Activation::Gelu => FeedForwardActivation::Gelu,
-            Activation::GeluTanh => FeedForwardActivation::GeluTanh,
-        };
-        layer.up.product(input, up, rows);
+        let f = FeedForwardActivation::from(self.config.activation);
+        layer.up.apply(input, up, rows);
         let inner = match &layer.gate {
             Some(linear) => {
-                linear.product(input, gated, rows);
+                linear.apply(input, gated, rows);
                 gate(f, gated, up);
                 &*gated
             }
@@ -217,7 +213,7 @@ impl Decoder {
                 &*up
             }
         };
-        layer.down.product(inner, result, rows);
+        layer.down.apply(inner, result, rows);
         self.add(layer.after_feed_forward.as_ref(), result, normalized, x);
     }
 
@@ -232,7 +228,7 @@ impl Decoder {
         }
     }
 
-    /// Normalises and rotates queries and keys.
+    /// Normalizes and rotates queries and keys.
     fn position(
         &self,
         index: usize,
@@ -268,7 +264,7 @@ impl Decoder {
         }
     }
 
-    /// `x`, or its normalised rows in `buffer`.
+    /// `x`, or its normalized rows in `buffer`.
     fn normalized<'a>(
         &self,
         normalizer: Option<&Normalizer>,
@@ -281,7 +277,7 @@ impl Decoder {
         buffer
     }
 
-    /// Adds a part's result to the stream, normalised first where there is a normalisation.
+    /// Adds a part's result to the stream, normalized first where there is a normalization.
     fn add(&self, normalizer: Option<&Normalizer>, result: &[f32], buffer: &mut Vec<f32>, x: &mut [f32]) {
         let result = self.normalized(normalizer, result, buffer);
         let scale = self.config.residual_scale;
@@ -318,9 +314,9 @@ impl Decoder {
         let new = &mut logits[start..];
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         match read {
-            None => head.product(input, new),
+            None => head.linear(input, new),
             // A row or so of each text.
-            Some(_) => head.product_by_rows(input, new, 0),
+            Some(_) => head.linear_by_rows(input, new, 0),
         }
         if self.config.logits_divisor != 1.0 {
             new.iter_mut().for_each(|logit| *logit /= self.config.logits_divisor);
@@ -342,11 +338,11 @@ impl Normalizer {
 }
 
 impl Linear {
-    fn product(&self, x: &[f32], y: &mut Vec<f32>, rows: Rows) {
+    fn apply(&self, x: &[f32], y: &mut Vec<f32>, rows: Rows) {
         y.resize(rows.all * self.weight.rows(), 0.0);
         match rows.read {
-            None => self.weight.product(x, y),
-            Some(read) => self.weight.product_by_rows(x, y, read),
+            None => self.weight.linear(x, y),
+            Some(read) => self.weight.linear_by_rows(x, y, read),
         }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(bias.len()) {

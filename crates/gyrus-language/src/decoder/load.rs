@@ -1,10 +1,9 @@
 //! From named tensors to the parts of a decoder: fused ones are cut into their rows, transposed ones turned round.
 
+use gyrus_formats::{Checkpoint, Format, Tensor};
+
 use super::{Decoder, DecoderLayer, Linear, Normalizer};
-use crate::Format;
-use crate::checkpoint::Checkpoint;
-use crate::parameters::Role;
-use crate::tensor::Tensor;
+use crate::config::Role;
 use crate::{Adapter, AdapterPart, DecoderConfig, Normalization, Result};
 
 pub(super) fn load(
@@ -22,7 +21,7 @@ pub(super) fn load(
     let final_normalization = loader.normalizer_needed(Role::FinalNormalization, None)?;
     let head = loader.weight(Role::Head, None)?;
     let Loader { checkpoint, .. } = loader;
-    checkpoint.finish(&config)?;
+    config.check_all_taken(&checkpoint)?;
     // What a model was trained with: the factor was a number of the weights' own format.
     let embedding_scale = match embedding.format() {
         Format::BF16 => half::bf16::from_f32(config.embedding_scale).to_f32(),
@@ -42,7 +41,7 @@ impl Loader<'_> {
     /// The tensor of a role, `[outputs, inputs]`, where this decoder has it.
     fn weight(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Tensor>> {
         let Some(parameter) = self.config.parameter(role, layer, false) else { return Ok(None) };
-        let tensor = self.checkpoint.take(&parameter)?;
+        let tensor = parameter.take_from(&mut self.checkpoint)?;
         Ok(Some(if parameter.transposed { transposed(&tensor) } else { tensor }))
     }
 
@@ -56,7 +55,7 @@ impl Loader<'_> {
 
     fn bias(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
         let Some(parameter) = self.config.parameter(role, layer, true) else { return Ok(None) };
-        Ok(Some(self.checkpoint.take(&parameter)?.floats()))
+        Ok(Some(parameter.take_from(&mut self.checkpoint)?.floats()))
     }
 
     fn linear(&mut self, role: Role, layer: usize) -> Result<Linear> {
@@ -68,7 +67,7 @@ impl Loader<'_> {
         Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))?, adapter })
     }
 
-    /// The numbers of a normalisation, with Gemma's one added.
+    /// The numbers of a normalization, with Gemma's one added.
     fn normalization(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
         let Some(tensor) = self.weight(role, layer)? else { return Ok(None) };
         let mut weight = tensor.floats();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::prefixes::{Prefixes, common};
 use super::{Counters, EngineOptions, Event, Failure, Job, Listener, Piece, Summary, count};
-use crate::writing::Writing;
+use crate::generation::Writing;
 use crate::{Cache, Ending, Model, Sequence};
 
 /// Tokens of prompts that one pass reads, all texts together: enough to be limited by arithmetic, few enough that the

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use gyrus_language::{Checkpoint, DecoderConfig, Tensor};
+use gyrus_formats::{Checkpoint, Tensor};
+use gyrus_language::DecoderConfig;
 use serde_json::Value;
 
 /// CRC-32 as zip files have it.
@@ -43,13 +44,13 @@ pub(crate) fn encoder_checkpoint(case: &Value) -> Checkpoint {
     checkpoint(case, |name| name.ends_with("LayerNorm.weight"))
 }
 
-/// Values of the formula, around 1 for what scales a normalisation.
+/// Values of the formula, around 1 for what scales a normalization.
 fn checkpoint(case: &Value, is_scale: impl Fn(&str) -> bool) -> Checkpoint {
     let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
         let shape = numbers(shape);
         let scale = if shape.len() == 1 { 0.2 } else { 1.5 / (*shape.last().unwrap() as f32).sqrt() };
-        let centre = if is_scale(name) { 1.0 } else { 0.0 };
-        let values = fill(name, shape.iter().product()).map(|value| centre + scale * value).collect();
+        let center = if is_scale(name) { 1.0 } else { 0.0 };
+        let values = fill(name, shape.iter().product()).map(|value| center + scale * value).collect();
         (name.clone(), Tensor::of_floats(shape, values))
     });
     Checkpoint::new(Path::new("golden"), tensors.collect())

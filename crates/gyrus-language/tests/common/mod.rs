@@ -3,14 +3,18 @@
 #![allow(dead_code)] // Each test file uses a part.
 
 pub(crate) mod formula;
+#[path = "../../../gyrus-formats/tests/common/random.rs"]
+mod random;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::{
-    Cache, Checkpoint, DecoderConfig, Model, Parts, Piece, PieceKind, Request, Sampling, SentencePiece,
-    Tensor, Tokenizer, generate,
+    Cache, DecoderConfig, Model, Parts, Piece, PieceKind, Request, Sampling, SentencePiece, Tokenizer,
+    generate,
 };
+pub(crate) use random::Random;
 
 /// The repository's real data, or a loud skip.
 pub(crate) fn real_data(part: &str) -> Option<PathBuf> {
@@ -43,18 +47,6 @@ pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (Str
     let written = generate(&model.decoder, &model.tokenizer, &mut cache, &prompt, &request, show).unwrap();
     assert_eq!(shown, written.text, "what was shown on the way is the text");
     (written.text, written.tokens)
-}
-
-/// SplitMix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 }
 
 /// A tiny model whose numbers are drawn.

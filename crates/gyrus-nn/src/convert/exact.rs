@@ -27,7 +27,7 @@ use crate::NetworkError;
 use crate::network::{Network, Observed, floats};
 use crate::plan::picture;
 use crate::spiking::{Encoder, Readout, SpikingSettings};
-use crate::state::{State, StateTensor};
+use gyrus_files::{State, StateTensor};
 
 /// Whole numbers up to this many bits are exact in `f32`, with one bit to spare.
 const EXACT_BITS: i32 = 23;

@@ -1,20 +1,18 @@
-//! The verbs.
+//! The verbs on the command line: arguments in, the library's report out, as sentences or JSON.
 
 pub(crate) mod chat;
 pub(crate) mod embed;
-mod export_nir;
-mod fit;
+mod generation;
 pub(crate) mod inspect;
 pub(crate) mod learn;
-mod learn_text;
+mod learn_language;
 pub(crate) mod predict;
-mod predict_nir;
 pub(crate) mod quantize;
-mod recipe;
-mod report;
 pub(crate) mod see;
 pub(crate) mod serve;
 pub(crate) mod spike;
-mod time;
+mod spike_summary;
+mod spiking;
 pub(crate) mod tune;
+mod values;
 pub(crate) mod write;

@@ -1,24 +1,16 @@
 //! `gyrus see`: what happens inside a language model while it reads a text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use gyrus_language::see::{Candidate, Look, Predictions};
-use gyrus_language::{Model, SentenceEncoder};
-use gyrus_tensor::with_threads;
-use gyrus_train::report::{LookLens, LookPattern, LookReport, LookToken, grouped, render_look};
-use gyrus_train::write_atomically;
-use serde_json::{Value, json};
+use gyrus::language::inspection::Predictions;
+use gyrus::verbs::Habit;
+use gyrus::{See, SeeReport};
 
-use super::learn::threads;
-use super::write::{fetched, read_text};
-use crate::failure::Failure;
-use crate::say::{note, say};
+use super::values::{read_text, threads};
+use crate::exit::Failure;
+use crate::output::{note, say, say_json};
 
-/// Heads of a pattern that are named.
-const HEADS: usize = 3;
-/// Shares of attention below this are no habit.
-const HABIT: f64 = 0.2;
 /// Tokens that the terminal shows.
 const SHOWN: usize = 64;
 
@@ -33,10 +25,10 @@ pub(crate) struct Arguments {
     /// The text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
     text: String,
     /// The page to write; a file of this name is replaced
-    #[arg(long, value_name = "FILE.html", default_value = "see.html")]
+    #[arg(long, value_name = "FILE.html", default_value = See::OUT)]
     output: PathBuf,
     /// How many of the most probable next tokens to keep for each place
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = See::TOP, value_parser = clap::value_parser!(u16).range(1..=100))]
     top: u16,
     /// Threads; 0 for one a core. The result does not depend on it
     #[arg(long, default_value_t = 0, value_parser = threads)]
@@ -47,54 +39,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    with_threads(arguments.threads, || run_in_pool(arguments))?
-}
-
-/// What is told of the model itself.
-struct Kind {
-    name: String,
-    family: String,
-    vocabulary: usize,
-}
-
-fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let text = read_text(&arguments.text)?;
-    let path = fetched(&arguments.model)?;
-    if path.join("blueprint.toml").is_file() {
-        return Err(Failure::Caller(format!(
-            "{} is the run of a network without language: got a blueprint, expected a language model or a sentence encoder",
-            path.display()
-        )));
+    let report = See {
+        out: arguments.output.clone(),
+        top: arguments.top.into(),
+        threads: arguments.threads,
+        ..See::new(&arguments.model, read_text(&arguments.text)?)
     }
-    let name = name_of(&arguments.model);
-    let (kind, look) = if SentenceEncoder::is_in(&path)? {
-        let encoder = SentenceEncoder::open(&path)?;
-        let kind = Kind { name, family: "sentence encoder".to_owned(), vocabulary: encoder.vocabulary() };
-        (kind, encoder.look(&text)?)
-    } else {
-        let model = Model::open(&path)?;
-        let config = model.decoder.config();
-        let kind = Kind { name, family: config.family.name().to_owned(), vocabulary: config.vocabulary };
-        (kind, model.look(&text, usize::from(arguments.top))?)
-    };
-    let page = page(arguments, &kind, &look);
-    write_atomically(&arguments.output, page.as_bytes())
-        .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", arguments.output.display())))?;
+    .run()?;
     if arguments.json {
-        return say(as_json(arguments, &text, &look));
+        return say_json(&report);
     }
-    summary(&look)?;
-    note(format_args!(
-        "open {}      attention maps, expectations and the logit lens",
-        arguments.output.display()
-    ));
+    summary(&report)?;
+    note(format_args!("open {}      attention maps, expectations and the logit lens", report.page.display()));
     Ok(())
-}
-
-fn name_of(path: &Path) -> String {
-    let end =
-        path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    end.unwrap_or_else(|| path.display().to_string())
 }
 
 /// A token in quotes, with its blanks and line ends visible.
@@ -111,8 +68,8 @@ fn percent(probability: f64) -> String {
     }
 }
 
-fn summary(look: &Look) -> Result<(), Failure> {
-    let seen = &look.observation;
+fn summary(report: &SeeReport) -> Result<(), Failure> {
+    let look = &report.look;
     if let Some(predictions) = &look.predictions {
         say("token                     surprise   expected")?;
         for (index, place) in predictions.places.iter().take(SHOWN).enumerate() {
@@ -140,15 +97,16 @@ fn summary(look: &Look) -> Result<(), Failure> {
         let texts: Vec<String> = look.texts.iter().map(|text| quoted(text)).collect();
         say(format_args!("{} tokens: {}", texts.len(), texts.join(" ")))?;
     }
-    let habits: Vec<String> = habits(look)
+    let habits: Vec<String> = report
+        .habits()
         .into_iter()
-        .map(|LookPattern { description, heads }| {
+        .map(|Habit { description, heads }| {
             let heads: Vec<String> =
                 heads.iter().map(|(layer, head, score)| format!("{layer}.{head} ({score:.2})")).collect();
             format!("  {description:<40} {}", heads.join(", "))
         })
         .collect();
-    let (layers, heads) = (seen.layers(), seen.heads());
+    let (layers, heads) = (report.layers, report.heads);
     if habits.is_empty() {
         return say(format_args!("\nnone of the {} heads follows a known pattern here", layers * heads));
     }
@@ -173,120 +131,4 @@ fn after_the_text(predictions: &Predictions) -> Result<(), Failure> {
     };
     let answer = last.next.first().map_or("", |best| predictions.text(best.token));
     say(format_args!("logit lens: {} is the most probable {settled}", quoted(answer)))
-}
-
-/// The patterns that some heads follow, and those that do it best.
-fn habits(look: &Look) -> Vec<LookPattern<'static>> {
-    let heads = look.observation.heads();
-    let named = look.patterns.iter().map(|pattern| {
-        let best = pattern.ranking().into_iter().take(HEADS);
-        let best = best.map(|index| (index / heads, index % heads, pattern.scores[index]));
-        let heads = best.filter(|(_, _, score)| *score >= HABIT).collect();
-        LookPattern { description: pattern.pattern.description(), heads }
-    });
-    named.filter(|pattern| !pattern.heads.is_empty()).collect()
-}
-
-fn page<'a>(arguments: &Arguments, kind: &Kind, look: &'a Look) -> String {
-    let seen = &look.observation;
-    let predictions = look.predictions.as_ref();
-    let heads = format!("{} layers of {} heads", seen.layers(), seen.heads());
-    let headline = match predictions.and_then(Predictions::perplexity) {
-        Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the text"),
-        None => (look.tokens.len().to_string(), "tokens"),
-    };
-    let mut facts = vec![("layers", seen.layers().to_string()), ("heads a layer", seen.heads().to_string())];
-    if let Some(predictions) = predictions {
-        facts.insert(0, ("tokens", look.tokens.len().to_string()));
-        if let Some(bits) = predictions.mean_surprisal_bits() {
-            facts.push(("bits a token", format!("{bits:.2}")));
-        }
-        let first = predictions.places.iter().filter(|place| place.rank == Some(1)).count();
-        facts.push(("guessed right", format!("{first} of {}", predictions.places.len().saturating_sub(1))));
-    }
-    facts.push(("tokens in the vocabulary", grouped(kind.vocabulary as u128)));
-    let pairs = |candidates: &[Candidate]| -> Vec<(&'a str, f64)> {
-        let text = |token| predictions.map_or("", |predictions| predictions.text(token));
-        candidates.iter().map(|best| (text(best.token), best.probability)).collect()
-    };
-    let lens = |predictions: &'a Predictions, place: usize| -> Vec<LookLens<'a>> {
-        let cells = predictions.lens.iter().map(|layer| &layer[place]);
-        cells
-            .map(|cell| LookLens {
-                top: pairs(&cell.top),
-                answer_probability: cell.answer_probability,
-                next_rank: cell.next_rank,
-            })
-            .collect()
-    };
-    let tokens = look.texts.iter().zip(&look.marks).enumerate().map(|(index, (text, is_mark))| {
-        let place = predictions.map(|predictions| &predictions.places[index]);
-        LookToken {
-            text,
-            is_mark: *is_mark,
-            surprise: place.and_then(|place| Some((place.surprisal_bits?, place.probability?, place.rank?))),
-            next: place.map_or_else(Vec::new, |place| pairs(&place.next)),
-            lens: predictions.map_or_else(Vec::new, |predictions| lens(predictions, index)),
-        }
-    });
-    render_look(&LookReport {
-        name: &kind.name,
-        kind: &format!("{} · {heads}", kind.family),
-        headline,
-        facts,
-        tokens: tokens.collect(),
-        predicts: predictions.is_some(),
-        layers_and_heads: (seen.layers(), seen.heads()),
-        map: &|layer, head| seen.map(layer, head),
-        patterns: habits(look),
-        settings: vec![
-            ("model", arguments.model.display().to_string()),
-            ("Gyrus", env!("CARGO_PKG_VERSION").to_owned()),
-        ],
-    })
-}
-
-fn as_json(arguments: &Arguments, text: &str, look: &Look) -> Value {
-    let seen = &look.observation;
-    let named = |candidates: &[Candidate], predictions: &Predictions| -> Value {
-        let row = |best: &Candidate| json!({"token": best.token, "text": predictions.text(best.token), "probability": best.probability});
-        candidates.iter().map(row).collect()
-    };
-    let token = |(index, (&token, text)): (usize, (&u32, &String))| {
-        let mut row = json!({"token": token, "text": text});
-        if let Some(predictions) = &look.predictions {
-            let place = &predictions.places[index];
-            row["surprisal_bits"] = json!(place.surprisal_bits);
-            row["probability"] = json!(place.probability);
-            row["rank"] = json!(place.rank);
-            row["next"] = named(&place.next, predictions);
-            row["lens_settles_after_layers"] = json!(predictions.settles(index));
-            let cell = |layer: &Vec<gyrus_language::see::LensCell>| {
-                let cell = &layer[index];
-                json!({
-                    "top": named(&cell.top, predictions),
-                    "answer_probability": cell.answer_probability,
-                    "next_rank": cell.next_rank,
-                })
-            };
-            row["lens"] = predictions.lens.iter().map(cell).collect();
-        }
-        row
-    };
-    let scores =
-        |scores: &[f64]| -> Value { scores.chunks(seen.heads()).map(|layer| json!(layer)).collect() };
-    let patterns: serde_json::Map<String, Value> = (look.patterns.iter())
-        .map(|pattern| (pattern.pattern.name().to_owned(), scores(&pattern.scores)))
-        .collect();
-    json!({
-        "model": arguments.model,
-        "text": text,
-        "layers": seen.layers(),
-        "heads": seen.heads(),
-        "perplexity": look.predictions.as_ref().and_then(Predictions::perplexity),
-        "mean_surprisal_bits": look.predictions.as_ref().and_then(Predictions::mean_surprisal_bits),
-        "tokens": look.tokens.iter().zip(&look.texts).enumerate().map(token).collect::<Vec<Value>>(),
-        "attention_to": patterns,
-        "report": arguments.output,
-    })
 }

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use gyrus::language::{
-    Checkpoint, DecoderConfig, Format, Parts, Piece, PieceKind, Sampling, SentencePiece, Tensor, Tokenizer,
-    gguf,
-};
+use gyrus::formats::{Checkpoint, Format, Tensor};
+use gyrus::language::{DecoderConfig, Parts, Piece, PieceKind, Sampling, SentencePiece, Tokenizer, gguf};
 use serde_json::{Value, json};
 
 use crate::common::{Random, gyrus};

@@ -1,0 +1,44 @@
+//! The error type of this crate.
+
+use std::path::PathBuf;
+
+/// What can be wrong with a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to open or read a file.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file exceeds its size limit.
+    #[error("{} is {bytes} bytes long; at most {limit} are accepted", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The bytes are not a safetensors file.
+    #[error("not a valid safetensors file: {reason}")]
+    Safetensors {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A tensor has an unsupported number type.
+    #[error("tensor `{name}` holds {dtype} numbers; only F32 is read")]
+    TensorType {
+        /// The tensor's name.
+        name: String,
+        /// The type found.
+        dtype: String,
+    },
+}
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;

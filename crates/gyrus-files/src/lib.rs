@@ -1,0 +1,32 @@
+//! Files: atomic replacement, bounded reads, and named arrays as safetensors.
+//!
+//! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
+//! [`read_bounded`] reads a file up to a size limit.
+//! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
+//! safetensors file and back. This crate depends on nothing else of Gyrus.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use gyrus_files::{State, StateTensor, from_safetensors, to_safetensors, write_atomically};
+//!
+//! let state = State::from([("bias".to_owned(), StateTensor { shape: vec![2], values: vec![0.5, -1.0] })]);
+//! let path = std::env::temp_dir().join(format!("gyrus-files-{}.safetensors", std::process::id()));
+//! write_atomically(&path, &to_safetensors(&state, &BTreeMap::new())?)?;
+//! let (read, _metadata) = from_safetensors(&std::fs::read(&path)?)?;
+//! assert_eq!(read, state);
+//! # std::fs::remove_file(&path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod arrays;
+mod atomic;
+mod error;
+mod hexadecimal;
+mod read;
+
+pub use arrays::{State, StateTensor, from_safetensors, to_safetensors};
+pub use atomic::{fill_atomically, is_temporary, remove_temporaries, write_atomically};
+pub use error::{Error, Result};
+pub use hexadecimal::hexadecimal;
+pub use read::read_bounded;

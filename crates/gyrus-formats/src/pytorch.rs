@@ -1,0 +1,124 @@
+//! PyTorch's own files (`.bin`, `.ckpt`, `.pt`): a zip archive of a pickle and raw numbers, mapped into memory.
+//!
+//! A pickle is a program, and running an untrusted one runs untrusted code. This reader runs nothing: it knows
+//! dictionaries, lists, numbers, strings and tensors, and refuses every other name that a pickle calls.
+
+mod pickle;
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::Path;
+
+use pickle::{Machine, Node};
+
+use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
+
+/// The largest pickle that is accepted: names and shapes of a hundred thousand tensors.
+const MAXIMUM_PICKLE_BYTES: u64 = 1 << 26;
+
+/// Reads the tensors of a file, or those of its inner dictionary `state_dict` if it has one.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Mismatch`] for a file that is not a PyTorch archive or holds more than data; [`Error::Tensor`]
+/// for tensors that are not floats or not contiguous.
+pub fn read(path: &Path) -> Result<Checkpoint> {
+    parse(path, &Bytes::map(path)?)
+}
+
+/// [`read`] of bytes in memory; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
+    let entries = entries(path, bytes)?;
+    let (name, program) = entries.iter().find(|(name, _)| name.ends_with("/data.pkl")).ok_or_else(|| {
+        Error::mismatch(path, "an archive without a data.pkl", "an archive that torch.save made")
+    })?;
+    let folder = name.trim_end_matches("data.pkl");
+    if entries.get(&format!("{folder}byteorder")).is_some_and(|order| order.as_slice() != b"little") {
+        return Err(Error::mismatch(path, "big-endian numbers", "little-endian numbers"));
+    }
+    if program.as_slice().len() as u64 > MAXIMUM_PICKLE_BYTES {
+        let got = format!("a pickle of {} bytes", program.as_slice().len());
+        return Err(Error::mismatch(path, got, format!("at most {MAXIMUM_PICKLE_BYTES}")));
+    }
+    let machine = Machine::run(path, program.as_slice())?;
+    let mut root = machine.root();
+    if let Some(inner) = root.iter().find(|(key, _)| machine.text(*key) == Some("state_dict")) {
+        root = machine.entries(inner.1).unwrap_or(root);
+    }
+    let mut tensors = BTreeMap::new();
+    for (key, value) in root {
+        let (Some(name), Node::Tensor { storage, offset, shape, strides }) =
+            (machine.text(*key), machine.node(*value))
+        else {
+            continue;
+        };
+        let Some((kind, data)) = machine.storage(*storage) else { continue };
+        let tensor = locate(path, name, &entries, (folder, kind, data), (*offset, shape, strides))?;
+        tensors.insert(name.to_owned(), tensor);
+    }
+    Ok(Checkpoint::new(path, tensors))
+}
+
+/// The entries of the archive, which must not be compressed.
+fn entries(path: &Path, bytes: &Bytes) -> Result<BTreeMap<String, Bytes>> {
+    let wrong = |error: zip::result::ZipError| {
+        Error::mismatch(path, error.to_string(), "an archive that torch.save made")
+    };
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes.as_slice())).map_err(wrong)?;
+    let mut entries = BTreeMap::new();
+    for index in 0..archive.len() {
+        let file = archive.by_index_raw(index).map_err(wrong)?;
+        let name = file.name().map_err(wrong)?.into_owned();
+        if file.compression() != zip::CompressionMethod::Stored {
+            let expected = "uncompressed entries, as torch.save writes them";
+            return Err(Error::mismatch(path, format!("'{name}' compressed"), expected));
+        }
+        let start = file.data_start().and_then(|start| usize::try_from(start).ok());
+        let length = usize::try_from(file.size()).ok();
+        let range = start.zip(length).and_then(|(start, length)| Some(start..start.checked_add(length)?));
+        let part = range.and_then(|range| bytes.part(range));
+        let part =
+            part.ok_or_else(|| Error::mismatch(path, format!("'{name}' beyond the end"), "a whole file"))?;
+        entries.insert(name, part);
+    }
+    Ok(entries)
+}
+
+/// The tensor that a pickle describes.
+fn locate(
+    path: &Path,
+    name: &str,
+    entries: &BTreeMap<String, Bytes>,
+    (folder, kind, data): (&str, &str, &str),
+    (offset, shape, strides): (usize, &[usize], &[usize]),
+) -> Result<Tensor> {
+    let format = match kind {
+        "FloatStorage" => Format::F32,
+        "HalfStorage" => Format::F16,
+        "BFloat16Storage" => Format::BF16,
+        other => return Err(Error::tensor(path, name, format!("a {other}"), "floats of 32 or 16 bits")),
+    };
+    // In a contiguous tensor, each stride is the product of the dimensions after it.
+    let mut product = 1usize;
+    for (&extent, &stride) in shape.iter().zip(strides).rev() {
+        if stride != product && extent > 1 || shape.len() != strides.len() {
+            let got = format!("strides {strides:?} of shape {shape:?}");
+            return Err(Error::tensor(path, name, got, "a contiguous tensor (one piece)"));
+        }
+        product = product.saturating_mul(extent);
+    }
+    let size = format.block_bytes();
+    let bytes = entries.get(&format!("{folder}data/{data}"));
+    let range = offset.checked_mul(size).zip(product.checked_mul(size));
+    let range = range.and_then(|(from, length)| Some(from..from.checked_add(length)?));
+    let tensor = bytes
+        .zip(range)
+        .and_then(|(bytes, range)| bytes.part(range))
+        .and_then(|bytes| Tensor::new(format, shape.to_vec(), bytes));
+    tensor.ok_or_else(|| {
+        let got = format!("{product} numbers from {offset} of data/{data}");
+        Error::tensor(path, name, got, "numbers within the archive")
+    })
+}

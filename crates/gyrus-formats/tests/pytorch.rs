@@ -1,0 +1,58 @@
+//! PyTorch's files, made by `tools/golden/pytorch_files.py`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "common/random.rs"]
+mod random;
+
+use std::path::{Path, PathBuf};
+
+use gyrus_formats::pytorch::{parse, read};
+use random::Random;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn tensors_are_read_without_running_anything() {
+    let checkpoint = read(&golden("pytorch.bin")).unwrap();
+    let tensor = |name: &str| {
+        let tensor = &checkpoint.tensors()[name];
+        (tensor.shape().to_vec(), tensor.floats())
+    };
+    let base: Vec<f32> = (0..24).map(|i| i as f32 / 8.0).collect();
+    assert_eq!(checkpoint.tensors().len(), 5);
+    assert_eq!(tensor("matrix"), (vec![4, 6], base.clone()));
+    assert_eq!(tensor("rows"), (vec![2, 6], base[12..].to_vec()));
+    assert_eq!(tensor("half"), (vec![6], base[..6].iter().map(|x| x - 1.0).collect()));
+    assert_eq!(tensor("bfloat"), (vec![6], base[..6].iter().map(|x| x * 100.0).collect()));
+    assert_eq!(tensor("scalar"), (vec![], vec![2.5]));
+}
+
+#[test]
+fn programs_and_tensors_in_pieces_are_refused() {
+    let said = read(&golden("evil.bin")).unwrap_err().to_string();
+    assert!(said.contains("evil.bin") && said.contains("print") && said.contains("never run"), "{said}");
+    let said = read(&golden("turned.bin")).unwrap_err().to_string();
+    assert!(said.contains("'turned'") && said.contains("one piece"), "{said}");
+}
+
+#[test]
+fn damaged_files_end_in_a_sentence() {
+    let whole = std::fs::read(golden("pytorch.bin")).unwrap();
+    let path = Path::new("x.bin");
+    for cut in (0..whole.len()).step_by(7) {
+        parse(path, &whole[..cut].to_vec().into()).unwrap_err();
+    }
+    let mut random = Random(5);
+    for _ in 0..5000 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + random.next() % 3 {
+            let place = (random.next() % bytes.len() as u64) as usize;
+            bytes[place] = [0, 0xFF, random.next() as u8][(random.next() % 3) as usize];
+        }
+        if let Ok(checkpoint) = parse(path, &bytes.into()) {
+            checkpoint.tensors().values().for_each(|tensor| drop(tensor.floats()));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The vocabulary of a corpus: its characters, or byte-level pairs (Sennrich et al. 2016, as GPT-2 has them), both as
+//! Hugging Face's `tokenizer.json`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as HuggingFace};
+
+use crate::{Corpus, Error, Result, TokenStream};
+
+/// The token between documents.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+/// The most different characters of a vocabulary of characters.
+const MAXIMUM_CHARACTERS: usize = 1 << 16;
+/// Bytes of a piece of a long text that is tokenized at once.
+const PIECE: usize = 1 << 18;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenizerKind {
+    /// A character.
+    Characters,
+    /// Some bytes that often come together.
+    BytePairs,
+}
+
+/// The tokens of a corpus and the way to them.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    tokenizer: HuggingFace,
+    /// The token of each character, where tokens are characters.
+    characters: Option<HashMap<char, u32>>,
+    end_of_text: Option<u32>,
+}
+
+impl Vocabulary {
+    /// Finds the vocabulary of a corpus: all of its characters, or `size` byte pairs. A corpus of several documents
+    /// has a token that separates them as well.
+    ///
+    /// # Errors
+    /// [`gyrus_language::Error::Request`] for a size that cannot be, or too many different characters.
+    pub fn train(corpus: &Corpus, kind: TokenizerKind, size: usize) -> Result<Self> {
+        let several = corpus.documents.len() > 1;
+        let mut tokenizer = match kind {
+            TokenizerKind::Characters => characters(corpus, several)?,
+            TokenizerKind::BytePairs => byte_pairs(corpus, size, several)?,
+        };
+        if several {
+            tokenizer
+                .add_special_tokens([AddedToken::from(END_OF_TEXT, true)])
+                .map_err(|error| refused(&*error))?;
+        }
+        Self::of(tokenizer, kind)
+    }
+
+    /// A vocabulary from the text of its `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`gyrus_language::Error::Request`] for a text that the `tokenizers` library refuses.
+    pub fn from_json(json: &[u8], kind: TokenizerKind) -> Result<Self> {
+        Self::of(HuggingFace::from_bytes(json).map_err(|error| refused(&*error))?, kind)
+    }
+
+    fn of(tokenizer: HuggingFace, kind: TokenizerKind) -> Result<Self> {
+        let end_of_text = tokenizer.token_to_id(END_OF_TEXT);
+        let characters = (kind == TokenizerKind::Characters).then(|| {
+            let single = |(text, token): (String, u32)| {
+                let mut letters = text.chars();
+                letters.next().filter(|_| letters.next().is_none()).map(|letter| (letter, token))
+            };
+            tokenizer.get_vocab(false).into_iter().filter_map(single).collect()
+        });
+        Ok(Self { tokenizer, characters, end_of_text })
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The token between documents, where there are several.
+    #[must_use]
+    pub fn end_of_text(&self) -> Option<u32> {
+        self.end_of_text
+    }
+
+    /// The text of `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`gyrus_language::Error::Request`] if the `tokenizers` library fails.
+    pub fn to_json(&self) -> Result<String> {
+        self.tokenizer.to_string(true).map_err(|error| refused(&*error))
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &HuggingFace {
+        &self.tokenizer
+    }
+
+    /// All texts of a corpus as tokens: before each of several documents the token that separates them, and one after
+    /// the last.
+    ///
+    /// # Errors
+    /// [`gyrus_language::Error::Request`] for a text that the vocabulary cannot express.
+    pub fn encode(&self, corpus: &Corpus) -> Result<TokenStream> {
+        let mut tokens = Vec::new();
+        for document in &corpus.documents {
+            tokens.extend(self.end_of_text);
+            match &self.characters {
+                Some(characters) => {
+                    for letter in document.chars() {
+                        let token = characters.get(&letter).ok_or_else(|| {
+                            let got = format!("the character {letter:?}");
+                            Error::request("the corpus", got, "characters of the vocabulary")
+                        })?;
+                        tokens.push(*token);
+                    }
+                }
+                None => {
+                    for piece in pieces(document) {
+                        let encoding =
+                            self.tokenizer.encode_fast(piece, false).map_err(|error| refused(&*error))?;
+                        tokens.extend_from_slice(encoding.get_ids());
+                    }
+                }
+            }
+        }
+        tokens.extend(self.end_of_text);
+        Ok(TokenStream::new(tokens, self.end_of_text))
+    }
+}
+
+fn refused(error: &(dyn std::error::Error + Send + Sync)) -> Error {
+    Error::request("the vocabulary", error.to_string(), "one that the tokenizers library takes")
+}
+
+/// Byte pairs without a pair: each character is a token.
+fn characters(corpus: &Corpus, several: bool) -> Result<HuggingFace> {
+    let all: BTreeSet<char> = corpus.documents.iter().flat_map(|text| text.chars()).collect();
+    if all.len() > MAXIMUM_CHARACTERS {
+        let got = format!("{} different characters", all.len());
+        let expected = format!("at most {MAXIMUM_CHARACTERS}; byte pairs suit such a corpus");
+        return Err(Error::request("the corpus", got, expected));
+    }
+    // The separator takes the last number, as a token that is added later does.
+    let tokens = all.iter().map(|letter| letter.to_string()).chain(several.then(|| END_OF_TEXT.to_owned()));
+    let vocabulary = tokens.zip(0..).collect::<Vec<(String, u32)>>();
+    let model = BPE::builder()
+        .vocab_and_merges(vocabulary.into_iter().collect::<tokenizers::models::bpe::Vocab>(), Vec::new());
+    let mut tokenizer = HuggingFace::new(model.build().map_err(|error| refused(&*error))?);
+    tokenizer.with_decoder(Some(Fuse::default()));
+    Ok(tokenizer)
+}
+
+fn byte_pairs(corpus: &Corpus, size: usize, several: bool) -> Result<HuggingFace> {
+    let alphabet = ByteLevel::alphabet();
+    let smallest = alphabet.len() + usize::from(several);
+    if size < smallest {
+        return Err(Error::request(
+            "the vocabulary",
+            size.to_string(),
+            format!("at least {smallest} tokens"),
+        ));
+    }
+    let mut tokenizer = HuggingFace::new(BPE::default());
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    tokenizer.with_decoder(Some(ByteLevel::default()));
+    let special = several.then(|| AddedToken::from(END_OF_TEXT, true));
+    let trainer = BpeTrainerBuilder::new()
+        .vocab_size(size)
+        .show_progress(false)
+        .initial_alphabet(alphabet.into_iter().collect())
+        .special_tokens(special.into_iter().collect())
+        .build();
+    let mut trainer = TrainerWrapper::from(trainer);
+    let texts = corpus.documents.iter().flat_map(|text| pieces(text));
+    tokenizer.train(&mut trainer, texts).map_err(|error| refused(&*error))?;
+    Ok(tokenizer)
+}
+
+/// A long text in pieces whose tokens are those of the whole: cut behind the end of a line that is not empty, before one
+/// that begins with a letter or digit, where the pattern of byte-level pairs always cuts. (Of several line ends it keeps
+/// the last apart where a word follows, and none at the end of a text.)
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let bytes = rest.as_bytes();
+        let cut = |&place: &usize| {
+            bytes[place - 2].is_ascii_graphic()
+                && bytes[place - 1] == b'\n'
+                && bytes[place].is_ascii_alphanumeric()
+        };
+        let place = (PIECE..bytes.len()).find(cut).unwrap_or(bytes.len());
+        let (piece, behind) = rest.split_at(place);
+        rest = behind;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus(documents: &[&str]) -> Corpus {
+        let documents = documents.iter().map(|text| (*text).to_owned()).collect();
+        Corpus { name: "test".into(), documents, fingerprint: String::new() }
+    }
+
+    fn ids(vocabulary: &Vocabulary, corpus: &Corpus) -> Vec<u32> {
+        let stream = vocabulary.encode(corpus).unwrap();
+        stream.random_batch(1, stream.len() - 1, 0, 0).tokens.to_vec()
+    }
+
+    #[test]
+    fn characters_are_numbered_in_their_order_and_come_back() {
+        let text = "ba \n\u{e4}b";
+        let one = corpus(&[text]);
+        let vocabulary = Vocabulary::train(&one, TokenizerKind::Characters, 0).unwrap();
+        assert_eq!((vocabulary.len(), vocabulary.end_of_text()), (5, None));
+        let again =
+            Vocabulary::from_json(vocabulary.to_json().unwrap().as_bytes(), TokenizerKind::Characters)
+                .unwrap();
+        assert_eq!(ids(&again, &one), [3, 2, 1, 0, 4]);
+        let tokens = vocabulary.tokenizer().encode(text, false).unwrap();
+        assert_eq!(tokens.get_ids(), [3, 2, 1, 0, 4, 3]);
+        assert_eq!(vocabulary.tokenizer().decode(tokens.get_ids(), true).unwrap(), text);
+        assert!(vocabulary.encode(&corpus(&["c"])).unwrap_err().to_string().contains("'c'"));
+    }
+
+    #[test]
+    fn documents_are_separated() {
+        let two = corpus(&["ab", "b"]);
+        for (kind, size) in [(TokenizerKind::Characters, 0), (TokenizerKind::BytePairs, 257)] {
+            let vocabulary = Vocabulary::train(&two, kind, size).unwrap();
+            let end = vocabulary.end_of_text().unwrap();
+            let tokens = ids(&vocabulary, &two);
+            assert_eq!(tokens.iter().filter(|&&token| token == end).count(), 2, "{tokens:?}");
+            assert_eq!((tokens[0], tokens[3], tokens.len()), (end, end, 5));
+        }
+    }
+
+    #[test]
+    fn pairs_come_back_and_pieces_change_no_token() {
+        let line =
+            "Speak, speak. \u{fffd} First Citizen:\n\nYou are all resolved rather to die than to famish?\nX";
+        let text = line.repeat(9000);
+        let long = corpus(&[&text]);
+        let vocabulary = Vocabulary::train(&long, TokenizerKind::BytePairs, 400).unwrap();
+        assert!(vocabulary.len() > 300 && vocabulary.len() <= 400);
+        assert!(pieces(&text).count() > 2);
+        assert_eq!(pieces(&text).collect::<String>(), text);
+        let whole = vocabulary.tokenizer().encode_fast(&text[..], false).unwrap();
+        let mut parts: Vec<u32> = Vec::new();
+        for piece in pieces(&text) {
+            parts.extend_from_slice(vocabulary.tokenizer().encode_fast(piece, false).unwrap().get_ids());
+        }
+        assert_eq!(parts, whole.get_ids());
+        assert_eq!(vocabulary.tokenizer().decode(&parts, true).unwrap(), text);
+        let few = Vocabulary::train(&long, TokenizerKind::BytePairs, 100).unwrap_err();
+        assert!(few.to_string().contains("at least 256"), "{few}");
+    }
+}

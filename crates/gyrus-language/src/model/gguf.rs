@@ -1,0 +1,93 @@
+//! Models in GGUF files, as llama.cpp has them: the shape of the decoder and its vocabulary from the metadata, and back.
+//!
+//! Names of tensors are translated to Hugging Face's; queries and keys of a Llama stay in the neighboring pairs in which
+//! the format has them. The container is `gyrus-formats`'.
+
+mod config;
+mod vocabulary;
+mod write;
+
+use std::path::Path;
+
+use gyrus_formats::gguf::Gguf;
+use gyrus_formats::{Bytes, Checkpoint};
+
+use super::Parts;
+use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
+
+pub use write::write;
+
+/// The architectures that are read and written, and their families.
+const ARCHITECTURES: &[(&str, Family)] =
+    &[("llama", Family::Llama), ("qwen2", Family::Qwen2), ("qwen3", Family::Qwen3)];
+
+/// Opens a model.
+pub(crate) fn open(path: &Path) -> Result<Parts> {
+    parse(path, &Bytes::map(path)?)
+}
+
+/// Reads a model from a file's bytes; `path` is for messages.
+///
+/// # Errors
+/// [`gyrus_formats::Error::Format`] for damaged files, [`gyrus_formats::Error::Field`] for an architecture,
+/// an entry or a vocabulary that is not supported.
+pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
+    let mut file = Gguf::parse(path, bytes)?;
+    let config = config::read(&file)?;
+    let tokenizer = vocabulary::read(&file, &config)?;
+    let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
+    let mut tensors = std::mem::take(&mut file.tensors);
+    let mut named: std::collections::BTreeMap<_, _> = config
+        .parameters()
+        .into_iter()
+        .filter_map(|parameter| {
+            let tensor = tensors.remove(&tensor_name(parameter.role, parameter.layer, parameter.bias))?;
+            Some((parameter.name, tensor))
+        })
+        .collect();
+    // Its numbers are in the configuration already.
+    tensors.remove("rope_freqs.weight");
+    // What is left keeps its name, and is refused by it when the decoder is made.
+    named.extend(tensors);
+    let checkpoint = Checkpoint::new(path, named);
+    Ok(Parts { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template })
+}
+
+/// A tensor's name in these files.
+fn tensor_name(role: Role, layer: Option<usize>, bias: bool) -> String {
+    let stem = match role {
+        Role::Embedding => "token_embd",
+        Role::PositionEmbedding => "position_embd",
+        Role::FinalNormalization => "output_norm",
+        Role::Head => "output",
+        Role::BeforeAttention => "attn_norm",
+        Role::Query => "attn_q",
+        Role::Key => "attn_k",
+        Role::Value => "attn_v",
+        Role::QueryKeyValue => "attn_qkv",
+        Role::QueryNormalization => "attn_q_norm",
+        Role::KeyNormalization => "attn_k_norm",
+        Role::AttentionOutput => "attn_output",
+        Role::AfterAttention => "post_attention_norm",
+        Role::BeforeFeedForward => "ffn_norm",
+        Role::Gate => "ffn_gate",
+        Role::Up | Role::GateUp => "ffn_up",
+        Role::Down => "ffn_down",
+        Role::AfterFeedForward => "post_ffw_norm",
+    };
+    let suffix = if bias { "bias" } else { "weight" };
+    match layer {
+        Some(layer) => format!("blk.{layer}.{stem}.{suffix}"),
+        None => format!("{stem}.{suffix}"),
+    }
+}
+
+/// An error that names an entry of a file.
+fn refused(file: &Gguf, key: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
+    file.error(key, got, expected).into()
+}
+
+/// Whether queries and keys are rotated in neighboring pairs in these files.
+fn interleaved(config: &DecoderConfig) -> bool {
+    config.family == Family::Llama
+}

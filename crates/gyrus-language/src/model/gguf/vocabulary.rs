@@ -1,0 +1,243 @@
+//! The vocabulary of a file: SentencePiece's (`llama`), or byte-level pairs (`gpt2`).
+
+use gyrus_formats::gguf::{Gguf, Value};
+use serde_json::{Map, Value as Json, json};
+
+use super::refused;
+use crate::tokenizer::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
+use crate::{DecoderConfig, Error, Result, Tokenizer};
+
+/// Kinds of tokens in these files.
+const UNKNOWN: u8 = 2;
+const CONTROL: u8 = 3;
+const USER_DEFINED: u8 = 4;
+const UNUSED: u8 = 5;
+const BYTE: u8 = 6;
+
+/// How texts are cut before pairs are joined, by the names that these files use.
+const CUTS: &[(&str, &str)] = &[
+    ("llama-bpe", LLAMA3),
+    ("llama3", LLAMA3),
+    (
+        "qwen2",
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ),
+];
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
+    let key = "tokenizer.ggml.tokens";
+    let tokens = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "the texts of the tokens"))?;
+    if tokens.len() > config.vocabulary {
+        let expected = format!("at most the embedding's {}", config.vocabulary);
+        return Err(refused(file, key, format!("{} tokens", tokens.len()), expected));
+    }
+    let key = "tokenizer.ggml.token_type";
+    let kinds = match file.numbers(key)? {
+        None => vec![1; tokens.len()],
+        Some(kinds) if kinds.len() == tokens.len() => kinds.iter().map(|&kind| kind as u8).collect(),
+        Some(kinds) => {
+            let expected = format!("one for each of the {} tokens", tokens.len());
+            return Err(refused(file, key, format!("{} kinds", kinds.len()), expected));
+        }
+    };
+    match file.text("tokenizer.ggml.model")? {
+        Some("llama") => sentencepiece(file, config, tokens, &kinds),
+        Some("gpt2") => byte_pairs(file, config, tokens, &kinds),
+        other => {
+            let got = format!("'{}'", other.unwrap_or_default());
+            Err(refused(file, "tokenizer.ggml.model", got, "llama or gpt2"))
+        }
+    }
+}
+
+/// The token before each text, where the file asks for it.
+fn prefix(file: &Gguf, config: &DecoderConfig, default: bool) -> Result<Vec<u32>> {
+    let asked = file.flag("tokenizer.ggml.add_bos_token", default)?;
+    Ok(config.beginning_of_text.into_iter().filter(|_| asked).collect())
+}
+
+fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u8]) -> Result<Tokenizer> {
+    let key = "tokenizer.ggml.scores";
+    let scores = file.numbers(key)?.filter(|scores| scores.len() == tokens.len());
+    let scores = scores.ok_or_else(|| {
+        refused(file, key, "another number of scores", format!("one for each of the {} tokens", tokens.len()))
+    })?;
+    let pieces = tokens.iter().zip(kinds).zip(scores).map(|((text, &kind), &score)| {
+        let kind = match (kind, byte_of(text.as_bytes())) {
+            (BYTE, Some(byte)) => PieceKind::Byte(byte),
+            (UNKNOWN | CONTROL | UNUSED, _) => PieceKind::Control,
+            (USER_DEFINED, _) => PieceKind::Whole,
+            _ => PieceKind::Text,
+        };
+        // Marks keep their text, by which chat templates call them.
+        let text = if kind == PieceKind::Control { text.clone() } else { text.replace('\u{2581}', " ") };
+        Piece { text: text.into_bytes(), score: score as f32, kind }
+    });
+    let unknown = kinds.iter().position(|&kind| kind == UNKNOWN).unwrap_or(0) as u32;
+    let vocabulary = SentencePiece::new(pieces.collect(), unknown);
+    let blank = file.flag("tokenizer.ggml.add_space_prefix", true)?;
+    Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, blank))
+}
+
+fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u8]) -> Result<Tokenizer> {
+    let key = "tokenizer.ggml.merges";
+    let merges = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "pairs to join"))?;
+    let cut = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
+    let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
+    let before = match (cut, CUTS.iter().find(|(name, _)| *name == cut)) {
+        ("gpt-2", _) => byte_level(true),
+        ("smollm", _) => json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": true}, byte_level(true)]}),
+        (_, Some((_, pattern))) => json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
+            byte_level(false)]}),
+        _ => {
+            let names: Vec<&str> = CUTS.iter().map(|(name, _)| *name).collect();
+            let expected = format!("gpt-2, smollm, {}", names.join(", "));
+            return Err(refused(file, "tokenizer.ggml.pre", format!("'{cut}'"), expected));
+        }
+    };
+    let mut texts = Map::new();
+    let mut added = Vec::new();
+    for (token, (text, &kind)) in tokens.iter().zip(kinds).enumerate() {
+        texts.insert(text.clone(), json!(token));
+        if matches!(kind, CONTROL | USER_DEFINED) {
+            added.push(json!({"id": token, "content": text, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": kind == CONTROL}));
+        }
+    }
+    let whole = cut.starts_with("llama");
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": if cut == "qwen2" { json!({"type": "NFC"}) } else { Json::Null },
+        "pre_tokenizer": before, "post_processor": null, "decoder": byte_level(true),
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": whole,
+            "vocab": texts, "merges": merges},
+    });
+    let tokenizer = tokenizers::Tokenizer::from_bytes(json.to_string())
+        .map_err(|error| Error::mismatch(&file.path, error.to_string(), "a vocabulary of byte pairs"))?;
+    Ok(Tokenizer::of_tokenizers(tokenizer, prefix(file, config, whole)?))
+}
+
+/// The entries of a tokenizer.
+///
+/// # Errors
+/// A sentence on what the format cannot express.
+pub(super) fn entries(
+    tokenizer: &Tokenizer,
+    config: &DecoderConfig,
+) -> std::result::Result<Vec<(String, Value)>, String> {
+    let mut entries = match (tokenizer.as_sentencepiece(), tokenizer.as_hugging_face()) {
+        (Some(vocabulary), _) => sentencepiece_entries(vocabulary, tokenizer.blank(), config.vocabulary),
+        (_, Some(tokenizer)) => byte_pair_entries(tokenizer, config.vocabulary)?,
+        (None, None) => return Err("a model without a vocabulary".to_owned()),
+    };
+    let token = |token: u32| Value::Integer(token.into());
+    entries.extend(config.beginning_of_text.map(|begin| ("bos_token_id", token(begin))));
+    // The last of llama2.c's two is the end of text; Hugging Face's first is the main one.
+    let end = config.end_of_text.iter().find(|&&end| Some(end) != config.beginning_of_text);
+    entries.extend(end.map(|&end| ("eos_token_id", token(end))));
+    entries.push(("add_bos_token", Value::Flag(tokenizer.begins(config.beginning_of_text))));
+    Ok(entries.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect())
+}
+
+fn sentencepiece_entries(
+    vocabulary: &SentencePiece,
+    blank: bool,
+    tokens: usize,
+) -> Vec<(&'static str, Value)> {
+    let (mut texts, mut scores, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    for (token, piece) in vocabulary.pieces().iter().enumerate() {
+        let text = String::from_utf8_lossy(&piece.text);
+        let (text, kind) = match piece.kind {
+            PieceKind::Text => (text.replace(' ', "\u{2581}"), 1),
+            PieceKind::Whole => (text.replace(' ', "\u{2581}"), USER_DEFINED),
+            PieceKind::Byte(byte) => (format!("<0x{byte:02X}>"), BYTE),
+            PieceKind::Control if token == 0 => (text.trim().to_owned(), UNKNOWN),
+            PieceKind::Control => (text.trim().to_owned(), CONTROL),
+        };
+        texts.push(text);
+        scores.push(f64::from(piece.score));
+        kinds.push(f64::from(kind));
+    }
+    // Other readers ask for a token for each row of the embedding.
+    for token in texts.len()..tokens {
+        texts.push(unused(token));
+        scores.push(0.0);
+        kinds.push(f64::from(UNUSED));
+    }
+    vec![
+        ("model", Value::Text("llama".to_owned())),
+        ("tokens", Value::Texts(texts)),
+        ("scores", Value::Numbers(scores)),
+        ("token_type", Value::Numbers(kinds)),
+        ("add_space_prefix", Value::Flag(blank)),
+    ]
+}
+
+fn byte_pair_entries(
+    tokenizer: &tokenizers::Tokenizer,
+    vocabulary: usize,
+) -> std::result::Result<Vec<(&'static str, Value)>, String> {
+    let json = serde_json::to_value(tokenizer).map_err(|error| error.to_string())?;
+    let model = &json["model"];
+    if model["type"] != "BPE" || model["byte_fallback"] == true {
+        return Err(format!("a vocabulary of type {}", model["type"]));
+    }
+    let cut = cut_of(&json["pre_tokenizer"]).ok_or("a vocabulary that cuts texts in a way of its own")?;
+    let mut texts: Vec<String> = (0..vocabulary).map(unused).collect();
+    let mut kinds = vec![f64::from(UNUSED); vocabulary];
+    let added = json["added_tokens"].as_array().into_iter().flatten();
+    let added: std::collections::HashMap<u64, bool> =
+        added.filter_map(|token| Some((token["id"].as_u64()?, token["special"].as_bool()?))).collect();
+    for (text, token) in tokenizer.get_vocab(true) {
+        let place = token as usize;
+        if place >= vocabulary {
+            return Err(format!("the token {token} beyond the embedding's {vocabulary}"));
+        }
+        kinds[place] = match added.get(&u64::from(token)) {
+            Some(true) => f64::from(CONTROL),
+            Some(false) => f64::from(USER_DEFINED),
+            None => 1.0,
+        };
+        texts[place] = text;
+    }
+    let merges = model["merges"].as_array().into_iter().flatten().map(|merge| match merge {
+        Json::String(pair) => Some(pair.clone()),
+        Json::Array(pair) => Some(format!("{} {}", pair.first()?.as_str()?, pair.get(1)?.as_str()?)),
+        _ => None,
+    });
+    let merges = merges.collect::<Option<Vec<String>>>().ok_or("pairs of an unknown form")?;
+    Ok(vec![
+        ("model", Value::Text("gpt2".to_owned())),
+        ("pre", Value::Text(cut.to_owned())),
+        ("tokens", Value::Texts(texts)),
+        ("token_type", Value::Numbers(kinds)),
+        ("merges", Value::Texts(merges)),
+    ])
+}
+
+/// The text of a token that no text has.
+fn unused(token: usize) -> String {
+    format!("[PAD{token}]")
+}
+
+/// The name of the way in which a `tokenizer.json` cuts texts.
+fn cut_of(before: &Json) -> Option<&'static str> {
+    if before["type"] == "ByteLevel" {
+        return (before["add_prefix_space"] == false).then_some("gpt-2");
+    }
+    let parts = before["pretokenizers"].as_array()?;
+    match &parts[..] {
+        [first, last] if last["type"] == "ByteLevel" && first["type"] == "Digits" => {
+            (last["use_regex"] == true).then_some("smollm")
+        }
+        [first, last] if last["type"] == "ByteLevel" && first["type"] == "Split" => {
+            let pattern = first["pattern"]["Regex"].as_str()?;
+            CUTS.iter().find(|(_, known)| *known == pattern).map(|(name, _)| *name)
+        }
+        _ => None,
+    }
+}

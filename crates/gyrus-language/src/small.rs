@@ -1,0 +1,26 @@
+//! Small files beside a model's weights: JSON and texts, of a size that can be one.
+
+use std::path::Path;
+
+use gyrus_files::read_bounded;
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
+const MAXIMUM_BYTES: u64 = 1 << 28;
+
+/// A file of JSON or text.
+pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read_bounded(path, MAXIMUM_BYTES).map_err(gyrus_formats::Error::from)?;
+    Ok(bytes)
+}
+
+/// The JSON in a file, where there is one.
+pub(crate) fn read_json(path: &Path) -> Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let value = serde_json::from_slice(&read_small(path)?);
+    value.map(Some).map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))
+}

@@ -1,0 +1,282 @@
+//! SentencePiece's byte-pair tokens (Kudo and Richardson 2018), as Llama 2, Gemma 1 and llama2.c have them.
+//!
+//! A text is cut into characters (those without a token of their own into bytes), then the neighbors whose union is
+//! the token with the highest score are joined, the leftmost of equals first, until none are left. A heap of candidates
+//! makes that `O(n log n)`.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap};
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    /// A piece of text, which joining can make.
+    Text,
+    /// A single byte, for characters without a token of their own.
+    Byte(u8),
+    /// A mark that is no text.
+    Control,
+    /// Text that is a token wherever it stands.
+    Whole,
+}
+
+/// One token of the vocabulary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// Its text, with plain blanks.
+    pub text: Vec<u8>,
+    /// The higher, the earlier it is made.
+    pub score: f32,
+    /// What it is for.
+    pub kind: PieceKind,
+}
+
+impl Piece {
+    /// A token of llama2.c's file, where kinds follow from place and text.
+    pub(crate) fn of_llama2c(token: usize, text: &[u8], score: f32) -> Self {
+        let kind = match (token, byte_of(text)) {
+            (0..=2, _) => PieceKind::Control,
+            (_, Some(byte)) => PieceKind::Byte(byte),
+            _ => PieceKind::Text,
+        };
+        Self { text: text.to_vec(), score, kind }
+    }
+}
+
+/// The byte that a text such as `<0x0A>` stands for.
+pub(crate) fn byte_of(text: &[u8]) -> Option<u8> {
+    let digits = text.strip_prefix(b"<0x")?.strip_suffix(b">")?;
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+/// A vocabulary, and the way to and from text.
+#[derive(Clone, Debug)]
+pub struct SentencePiece {
+    pieces: Vec<Piece>,
+    by_text: HashMap<Vec<u8>, u32>,
+    bytes: [Option<u32>; 256],
+    /// Texts that are tokens wherever they stand, and marks, by their first byte, longest first.
+    whole: HashMap<u8, Vec<(Vec<u8>, u32)>>,
+    unknown: u32,
+}
+
+/// Two neighbors that could be joined.
+#[derive(PartialEq)]
+struct Candidate {
+    score: f32,
+    left: usize,
+    right: usize,
+    /// The bytes of both together: neighbors that were joined meanwhile are longer.
+    length: usize,
+}
+
+impl Eq for Candidate {}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.left.cmp(&self.left))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A stretch of the text on its way to become a token.
+struct Symbol {
+    start: usize,
+    length: usize,
+    previous: Option<usize>,
+    next: Option<usize>,
+}
+
+impl SentencePiece {
+    /// The vocabulary of these tokens; `unknown` stands for what no token can express.
+    #[must_use]
+    pub fn new(pieces: Vec<Piece>, unknown: u32) -> Self {
+        let (mut by_text, mut bytes, mut whole) = (HashMap::new(), [None; 256], HashMap::new());
+        for (token, piece) in (0..).zip(&pieces) {
+            match piece.kind {
+                PieceKind::Text => {
+                    by_text.entry(piece.text.clone()).or_insert(token);
+                }
+                PieceKind::Byte(byte) => bytes[usize::from(byte)] = Some(token),
+                PieceKind::Whole | PieceKind::Control => {
+                    let text = piece.text.trim_ascii();
+                    if let Some(&byte) = text.first() {
+                        let list: &mut Vec<(Vec<u8>, u32)> = whole.entry(byte).or_default();
+                        list.push((text.to_vec(), token));
+                    }
+                }
+            }
+        }
+        whole.values_mut().for_each(|list| list.sort_by_key(|(text, _)| std::cmp::Reverse(text.len())));
+        Self { pieces, by_text, bytes, whole, unknown }
+    }
+
+    /// The tokens of the vocabulary.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The tokens of a text. `blank` puts a blank before it, as these vocabularies are made for; `marks` turns the names
+    /// of marks into them, as in a conversation that a template has made.
+    #[must_use]
+    pub fn encode(&self, text: &str, blank: bool, marks: bool) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        // SentencePiece's own mark for a blank is one in texts as well.
+        let text = text.replace('\u{2581}', " ");
+        let mut rest = text.as_bytes();
+        let mut first = true;
+        while !rest.is_empty() {
+            let (stretch, whole, after) = self.next_whole(rest, marks);
+            if !stretch.is_empty() {
+                let padded: Vec<u8>;
+                let stretch = if blank && first {
+                    padded = [b" ", stretch].concat();
+                    &padded
+                } else {
+                    stretch
+                };
+                self.encode_stretch(stretch, &mut tokens);
+            }
+            tokens.extend(whole);
+            (rest, first) = (after, false);
+        }
+        tokens
+    }
+
+    /// The text up to the next token that is one wherever it stands, that token, and what comes after it.
+    fn next_whole<'a>(&self, text: &'a [u8], marks: bool) -> (&'a [u8], Option<u32>, &'a [u8]) {
+        if !self.whole.is_empty() {
+            for start in 0..text.len() {
+                let list = self.whole.get(&text[start]);
+                let is_mark = |token: u32| self.pieces[token as usize].kind == PieceKind::Control;
+                let found = list
+                    .into_iter()
+                    .flatten()
+                    .find(|(whole, token)| text[start..].starts_with(whole) && (marks || !is_mark(*token)));
+                if let Some((whole, token)) = found {
+                    return (&text[..start], Some(*token), &text[start + whole.len()..]);
+                }
+            }
+        }
+        (text, None, &[])
+    }
+
+    fn encode_stretch(&self, text: &[u8], tokens: &mut Vec<u32>) {
+        let mut symbols: Vec<Symbol> = Vec::new();
+        let mut start = 0;
+        while start < text.len() {
+            // Continuation bytes of UTF-8 begin with the bits 10.
+            let more = text[start + 1..].iter().take_while(|&&byte| byte & 0xC0 == 0x80).count();
+            let index = symbols.len();
+            symbols.push(Symbol {
+                start,
+                length: 1 + more,
+                previous: index.checked_sub(1),
+                next: Some(index + 1),
+            });
+            start += 1 + more;
+        }
+        if let Some(last) = symbols.last_mut() {
+            last.next = None;
+        }
+        let mut candidates = BinaryHeap::new();
+        let propose =
+            |symbols: &[Symbol], left: usize, right: usize, candidates: &mut BinaryHeap<Candidate>| {
+                let length = symbols[left].length + symbols[right].length;
+                if let Some(&token) = self.by_text.get(&text[symbols[left].start..][..length]) {
+                    let score = self.pieces[token as usize].score;
+                    candidates.push(Candidate { score, left, right, length });
+                }
+            };
+        for left in 1..symbols.len() {
+            propose(&symbols, left - 1, left, &mut candidates);
+        }
+        while let Some(Candidate { left, right, length, .. }) = candidates.pop() {
+            let current = symbols[left].length > 0
+                && symbols[right].length > 0
+                && symbols[left].next == Some(right)
+                && symbols[left].length + symbols[right].length == length;
+            if !current {
+                continue;
+            }
+            symbols[left].length = length;
+            symbols[right].length = 0;
+            symbols[left].next = symbols[right].next;
+            if let Some(next) = symbols[left].next {
+                symbols[next].previous = Some(left);
+                propose(&symbols, left, next, &mut candidates);
+            }
+            if let Some(previous) = symbols[left].previous {
+                propose(&symbols, previous, left, &mut candidates);
+            }
+        }
+        for symbol in symbols.iter().filter(|symbol| symbol.length > 0) {
+            let stretch = &text[symbol.start..][..symbol.length];
+            match self.by_text.get(stretch) {
+                Some(&token) => tokens.push(token),
+                None => tokens.extend(
+                    stretch.iter().map(|&byte| self.bytes[usize::from(byte)].unwrap_or(self.unknown)),
+                ),
+            }
+        }
+    }
+
+    /// The bytes that a token stands for; none for marks.
+    #[must_use]
+    pub fn bytes(&self, token: u32) -> &[u8] {
+        match self.pieces.get(token as usize) {
+            Some(Piece { kind: PieceKind::Byte(byte), .. }) => std::slice::from_ref(byte),
+            Some(Piece { kind: PieceKind::Text | PieceKind::Whole, text, .. }) => text,
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vocabulary() -> SentencePiece {
+        let text = |text: &str, score| Piece { text: text.into(), score, kind: PieceKind::Text };
+        let mut pieces = vec![Piece { text: b"<unk>".to_vec(), score: 0.0, kind: PieceKind::Control }];
+        pieces.extend((0..=255).map(|byte| Piece { text: vec![], score: 0.0, kind: PieceKind::Byte(byte) }));
+        for (piece, score) in
+            [(" ", -9.0), ("a", -9.0), ("b", -9.0), ("ab", -1.0), (" a", -2.0), ("aba", -3.0)]
+        {
+            pieces.push(text(piece, score));
+        }
+        pieces.push(Piece { text: b"<end>".to_vec(), score: 0.0, kind: PieceKind::Whole });
+        SentencePiece::new(pieces, 0)
+    }
+
+    #[test]
+    fn the_highest_score_is_joined_first_and_what_is_unknown_becomes_bytes() {
+        let vocabulary = vocabulary();
+        // " ab": "ab" (-1) goes before " a" (-2). "aba": then "ab" + "a".
+        assert_eq!(vocabulary.encode("ab", true, false), [257, 260]);
+        assert_eq!(vocabulary.encode("aba", false, false), [262]);
+        assert_eq!(vocabulary.encode("ababa", false, false), [260, 262]);
+        assert_eq!(vocabulary.encode("é", false, false), [1 + 0xC3, 1 + 0xA9]);
+        assert_eq!(vocabulary.encode("a<end>a", false, false), [258, 263, 258]);
+        assert_eq!(vocabulary.encode("", true, false), [0u32; 0]);
+        assert_eq!(vocabulary.encode("<unk>a", false, true), [0, 258]);
+        assert_eq!(vocabulary.encode("<unk>a", false, false).len(), 6);
+        assert_eq!(vocabulary.bytes(1 + 0xC3), [0xC3]);
+        assert_eq!(vocabulary.bytes(0), b"");
+        assert_eq!(vocabulary.bytes(9999), b"");
+    }
+
+    #[test]
+    fn long_texts_take_no_quadratic_time() {
+        let text = "ab".repeat(200_000);
+        // Quadratic, this would take hours.
+        assert_eq!(vocabulary().encode(&text, false, false).len(), 200_000);
+    }
+}

@@ -1,0 +1,146 @@
+//! Watching a verb that takes long: notes, the plan, progress, and the wish to stop.
+
+use std::fmt;
+
+use gyrus_train::MetricsRow;
+
+/// Watches a verb that takes long. Every method has a default, so an observer implements what it cares about.
+pub trait Observer: Send {
+    /// Something that a person should know: a skipped file, a part that was replaced by another.
+    fn note(&mut self, _note: &Note<'_>) {}
+
+    /// What a training will do, before its first step.
+    fn plan(&mut self, _plan: &Plan) {}
+
+    /// After a step of training.
+    fn step(&mut self, _step: &Step) {}
+
+    /// After the model was evaluated on validation examples; language models also show a sample of what they write.
+    fn evaluated(&mut self, _row: &MetricsRow, _sample: Option<&str>) {}
+
+    /// After the last step of a training, whether it finished or was stopped. A verb may train several times.
+    fn trained(&mut self) {}
+
+    /// Whether a training shall save its state and stop. Asked after every step.
+    fn wants_to_stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Sees nothing and never stops anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {}
+
+/// Something that a person should know. Shown as one line.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Note<'a> {
+    /// A file of the data could not be used.
+    Skipped(&'a gyrus_data::Skipped),
+    /// How many files could not be used.
+    SkippedFiles {
+        /// Their number.
+        count: usize,
+        /// "pictures" or "files".
+        what: &'a str,
+    },
+    /// Anything else.
+    Text(&'a str),
+}
+
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped(file) => write!(f, "skipped {}: {}", file.path.display(), file.reason),
+            Self::SkippedFiles { count, what } => write!(f, "{count} {what} skipped"),
+            Self::Text(text) => write!(f, "note: {text}"),
+        }
+    }
+}
+
+/// A step of training that was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Steps done, from 1.
+    pub step: u64,
+    /// Steps planned.
+    pub steps: u64,
+    /// The epoch, from 1, where training goes by epochs.
+    pub epoch: Option<u32>,
+    /// A running mean of the loss.
+    pub loss: f64,
+    /// Of language models.
+    pub tokens_per_second: Option<f64>,
+}
+
+/// What a training will do. Shown as one line.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Plan {
+    /// A network learns from examples.
+    Examples {
+        /// The data set's name.
+        data: String,
+        /// Examples to train on.
+        train: u64,
+        /// Examples by which the epoch is chosen.
+        validation: u64,
+        /// Examples that measure the result.
+        test: u64,
+        /// The blueprint's name.
+        blueprint: String,
+        /// Trained parameters.
+        parameters: u64,
+    },
+    /// A language model learns from a corpus.
+    Corpus {
+        /// The corpus's name.
+        data: String,
+        /// Its characters.
+        characters: u64,
+        /// Its documents.
+        documents: u64,
+        /// Layers of the model.
+        layers: usize,
+        /// Elements of its residual stream.
+        width: usize,
+        /// Tokens of a window.
+        context: usize,
+        /// Steps of training.
+        steps: u64,
+    },
+    /// A language model is tuned on examples.
+    Tuning {
+        /// The name of the examples.
+        data: String,
+        /// Their number.
+        examples: usize,
+        /// Rank of the adapters; without, all weights are trained.
+        rank: Option<usize>,
+    },
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Examples { data, train, validation, test, blueprint, parameters } => write!(
+                f,
+                "{data}: {train} to learn from, {validation} to choose by, {test} to judge by; blueprint {blueprint}, \
+                 {parameters} parameters"
+            ),
+            Self::Corpus { data, characters, documents, layers, width, context, steps } => write!(
+                f,
+                "{data}: {characters} characters in {documents} texts; {layers} layers of width {width}, windows of \
+                 {context} tokens, {steps} steps"
+            ),
+            Self::Tuning { data, examples, rank: Some(rank) } => {
+                write!(f, "{data}: {examples} examples; adapters of rank {rank}")
+            }
+            Self::Tuning { data, examples, rank: None } => {
+                write!(f, "{data}: {examples} examples; all weights")
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A conversation with a language model.
+//!
+//! The whole conversation is turned into text by the model's own template; of its tokens, those that the model has read
+//! already are not read again.
+
+use std::path::PathBuf;
+
+use gyrus_language::{Cache, ChatTemplate, Message, Model, Request, Written, generate};
+
+use super::model::open_model;
+use super::write::Generation;
+use crate::{Error, Result};
+
+/// Opens a conversation with a language model.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    /// A folder or file, or a Hugging Face id, of a model with a chat template.
+    pub model: PathBuf,
+    /// What the model reads before the conversation.
+    pub system: Option<String>,
+    /// A folder with a low-rank adapter of the model.
+    pub adapter: Option<PathBuf>,
+    /// How tokens are chosen, and when to stop.
+    pub generation: Generation,
+}
+
+impl Chat {
+    /// With this model.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self { model: model.into(), system: None, adapter: None, generation: Generation::default() }
+    }
+
+    /// Opens the model. Its answers run on the thread pool of the caller: see [`crate::tensor::with_threads`].
+    ///
+    /// # Errors
+    /// If there is no such model, or it has no chat template.
+    pub fn open(&self) -> Result<Conversation> {
+        let model = open_model(&self.model, self.adapter.as_deref())?;
+        let Some(template) = model.chat_template()? else {
+            return Err(Error::Request(format!(
+                "{} has no chat template: let it go on with a text by `gyrus write`",
+                self.model.display()
+            )));
+        };
+        let request = self.generation.request(&model)?;
+        let messages = self.system.as_deref().map(|text| Message::new("system", text)).into_iter().collect();
+        let cache = Cache::new(model.decoder.config());
+        Ok(Conversation { model, template, request, messages, cache, read: Vec::new() })
+    }
+}
+
+/// What was said, and what the model has read of it.
+pub struct Conversation {
+    model: Model,
+    template: ChatTemplate,
+    request: Request,
+    messages: Vec<Message>,
+    cache: Cache,
+    read: Vec<u32>,
+}
+
+impl Conversation {
+    /// Everything that was said so far.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Adds what a person says and what the model answers; each piece of the answer goes to `show` once it is certain, until
+    /// that returns false.
+    ///
+    /// # Errors
+    /// If the conversation is longer than the model reads, or the template refuses it.
+    pub fn answer(&mut self, line: &str, show: impl FnMut(&str) -> bool) -> Result<Written> {
+        self.messages.push(Message::new("user", line));
+        let text = self.template.render(&self.messages, true)?;
+        let tokens = self.model.tokenizer.encode_chat(&text)?;
+        let common = self.read.iter().zip(&tokens).take_while(|(read, token)| read == token).count();
+        // At least one token must be read for the model to go on.
+        let mut common = common.min(tokens.len().saturating_sub(1)).min(self.cache.positions());
+        if !self.cache.truncate(common) {
+            (self.cache, common) = (Cache::new(self.model.decoder.config()), 0);
+        }
+        let Model { decoder, tokenizer, .. } = &self.model;
+        let written = generate(decoder, tokenizer, &mut self.cache, &tokens[common..], &self.request, show)?;
+        self.read = [&tokens[..], &written.tokens].concat();
+        self.messages.push(Message::new("assistant", &written.text));
+        Ok(written)
+    }
+}

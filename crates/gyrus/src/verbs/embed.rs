@@ -1,0 +1,275 @@
+//! Texts as vectors of their meaning, and which of them are closest to a question.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use gyrus_language::SentenceEncoder;
+use gyrus_tensor::with_threads;
+use gyrus_train::write_atomically;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::serialized;
+use crate::{Error, Result};
+
+/// Bytes of a line, at most.
+const LONGEST_LINE: u64 = 1 << 24;
+/// Texts that are embedded together, so that results come while there is more to do.
+const TOGETHER: usize = 4096;
+
+/// Turns texts into vectors of their meaning.
+///
+/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are left out.
+#[derive(Clone, Debug)]
+pub struct Embed {
+    /// A folder with an encoder of the BERT family, as `sentence-transformers` keeps it.
+    pub model: PathBuf,
+    /// Files with texts; `-` reads standard input.
+    pub files: Vec<PathBuf>,
+    /// Write the vectors to this safetensors file: "embeddings", `[texts, width]`.
+    pub out: Option<PathBuf>,
+    /// Find the texts whose meaning is closest to this one.
+    pub query: Option<String>,
+    /// How many of them.
+    pub top: usize,
+    /// Worker threads; 0 for one per core. Results do not depend on it.
+    pub threads: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EmbedReport {
+    /// The encoder.
+    #[serde(serialize_with = "serialized::path")]
+    pub model: PathBuf,
+    /// How many texts there are.
+    pub texts: usize,
+    /// Numbers of a vector.
+    pub width: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// The file that was written.
+    #[serde(serialize_with = "serialized::some_path")]
+    pub out: Option<PathBuf>,
+    /// The question.
+    pub query: Option<String>,
+    /// The texts that are closest to it, the closest first.
+    pub closest: Option<Vec<Closest>>,
+    /// `[texts, width]`, in the order of the files' lines.
+    #[serde(skip)]
+    pub embeddings: Vec<f32>,
+}
+
+/// A text that is close to the question.
+#[derive(Clone, Debug, Serialize)]
+pub struct Closest {
+    /// The cosine of the two vectors.
+    pub similarity: f32,
+    /// The text and its place.
+    #[serde(flatten)]
+    pub line: Line,
+}
+
+/// A text and its place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The file.
+    #[serde(serialize_with = "serialized::path")]
+    pub file: Arc<Path>,
+    /// Counted from 1.
+    pub line: usize,
+    /// The text.
+    pub text: String,
+}
+
+/// A text and its vector.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Embedded<'a> {
+    /// The text and its place.
+    #[serde(flatten)]
+    pub line: &'a Line,
+    /// `[width]`
+    pub embedding: &'a [f32],
+}
+
+impl Embed {
+    /// How many close texts are found where nothing else is said.
+    pub const TOP: usize = 10;
+
+    /// With this encoder, on all cores.
+    pub fn new(model: impl Into<PathBuf>) -> Self {
+        Self { model: model.into(), files: Vec::new(), out: None, query: None, top: Self::TOP, threads: 0 }
+    }
+
+    /// A file with texts.
+    #[must_use]
+    pub fn file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// Finds the texts that are closest to this one.
+    #[must_use]
+    pub fn query(self, query: impl Into<String>) -> Self {
+        Self { query: Some(query.into()), ..self }
+    }
+
+    /// Embeds all texts.
+    ///
+    /// # Errors
+    /// If the encoder or a file cannot be read, there is no text, or the vectors cannot be written.
+    pub fn run(&self) -> Result<EmbedReport> {
+        with_threads(self.threads, || {
+            let mut embeddings = Vec::new();
+            let (encoder, lines, seconds) = self.embed(&mut |_, vectors| {
+                embeddings.extend_from_slice(vectors);
+                true
+            })?;
+            let width = encoder.width();
+            let closest = match &self.query {
+                Some(query) => {
+                    let found = closest(&encoder.embed(&[query])?, &embeddings, self.top);
+                    let named = |(similarity, index): (f32, usize)| Closest {
+                        similarity,
+                        line: lines[index].clone(),
+                    };
+                    Some(found.into_iter().map(named).collect())
+                }
+                None => None,
+            };
+            if let Some(out) = &self.out {
+                write(out, &embeddings, width)?;
+            }
+            Ok(EmbedReport { closest, embeddings, ..self.report(&lines, width, seconds) })
+        })?
+    }
+
+    /// Embeds the texts and hands out each while there are more to do, keeping none, until `each` returns false. Neither
+    /// writes a file nor answers a question.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_each(&self, mut each: impl FnMut(Embedded<'_>) -> bool + Send) -> Result<EmbedReport> {
+        with_threads(self.threads, || {
+            let (encoder, lines, seconds) = self.embed(&mut |lines, vectors| {
+                let width = vectors.len() / lines.len().max(1);
+                let mut rows = lines.iter().zip(vectors.chunks_exact(width.max(1)));
+                rows.all(|(line, embedding)| each(Embedded { line, embedding }))
+            })?;
+            Ok(self.report(&lines, encoder.width(), seconds))
+        })?
+    }
+
+    /// The encoder, the texts, and how long it took to embed them; each part goes to `take` until that returns false.
+    fn embed(
+        &self,
+        take: &mut dyn FnMut(&[Line], &[f32]) -> bool,
+    ) -> Result<(SentenceEncoder, Vec<Line>, f64)> {
+        let encoder = SentenceEncoder::open(&self.model)?;
+        let mut lines = Vec::new();
+        for file in &self.files {
+            read(file, &mut lines)?;
+        }
+        if lines.is_empty() {
+            return Err(Error::request("the files hold no text"));
+        }
+        let start = Instant::now();
+        for part in lines.chunks(TOGETHER) {
+            let texts: Vec<&str> = part.iter().map(|line| line.text.as_str()).collect();
+            if !take(part, &encoder.embed(&texts)?) {
+                break;
+            }
+        }
+        Ok((encoder, lines, start.elapsed().as_secs_f64()))
+    }
+
+    fn report(&self, lines: &[Line], width: usize, seconds: f64) -> EmbedReport {
+        EmbedReport {
+            model: self.model.clone(),
+            texts: lines.len(),
+            width,
+            seconds,
+            out: self.out.clone(),
+            query: self.query.clone(),
+            closest: None,
+            embeddings: Vec::new(),
+        }
+    }
+}
+
+/// Reads the texts of a file.
+fn read(path: &Path, lines: &mut Vec<Line>) -> Result<()> {
+    let failed = |error| Error::Request(format!("cannot read {}: {error}", path.display()));
+    let mut reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin().lock()),
+        false => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
+    };
+    let file: Arc<Path> = path.into();
+    let records = path.extension().is_some_and(|extension| extension == "jsonl");
+    for line in 1.. {
+        let place = || format!("{}, line {line}", path.display());
+        let mut text = String::new();
+        if (&mut reader).take(LONGEST_LINE).read_line(&mut text).map_err(failed)? == 0 {
+            break;
+        }
+        if text.len() as u64 == LONGEST_LINE && !text.ends_with('\n') {
+            return Err(Error::Request(format!("{}: longer than {LONGEST_LINE} bytes", place())));
+        }
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.trim().is_empty() {
+            continue;
+        }
+        let text = match records {
+            false => text.to_owned(),
+            true => {
+                let record: Value = serde_json::from_str(text)
+                    .map_err(|error| Error::Request(format!("{}: {error}", place())))?;
+                let text = record["text"].as_str();
+                let missing = || {
+                    Error::Request(format!("{}: got no \"text\", expected a string of that name", place()))
+                };
+                text.ok_or_else(missing)?.to_owned()
+            }
+        };
+        lines.push(Line { file: file.clone(), line, text });
+    }
+    Ok(())
+}
+
+/// The rows of `embeddings` with the largest cosine to `query`, and these.
+fn closest(query: &[f32], embeddings: &[f32], top: usize) -> Vec<(f32, usize)> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let length = |x: &[f32]| dot(x, x).sqrt().max(f32::MIN_POSITIVE);
+    let rows = embeddings.chunks_exact(query.len()).enumerate();
+    let mut all: Vec<(f32, usize)> =
+        rows.map(|(index, row)| (dot(query, row) / (length(query) * length(row)), index)).collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    all.truncate(top);
+    all
+}
+
+fn write(path: &Path, embeddings: &[f32], width: usize) -> Result<()> {
+    let bytes: Vec<u8> = embeddings.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let view =
+        TensorView::new(Dtype::F32, vec![embeddings.len() / width, width], &bytes).map_err(Error::failed)?;
+    let file = safetensors::serialize([("embeddings", view)], None).map_err(Error::failed)?;
+    write_atomically(path, &file).map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_come_first() {
+        let embeddings = [0.0, 2.0, 1.0, 0.0, 1.0, 1.0, -1.0, 0.0];
+        let found = closest(&[3.0, 0.0], &embeddings, 3);
+        let indices: Vec<usize> = found.iter().map(|(_, index)| *index).collect();
+        assert_eq!(indices, [1, 2, 0]);
+        assert_eq!(found[0].0, 1.0);
+    }
+}

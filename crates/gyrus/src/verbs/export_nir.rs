@@ -1,0 +1,149 @@
+//! A spiking network as a NIR file, for other tools and chips.
+
+use std::path::{Path, PathBuf};
+
+use gyrus_blueprint::{Blueprint, with_standardisation, write_nir};
+use gyrus_data::Preprocessing;
+use gyrus_nn::{Encoder, Network, SpikingSettings, State, from_safetensors};
+use gyrus_tensor::{cpu, with_threads};
+use gyrus_train::{RunFolder, RunRecord, RunStatus, write_atomically};
+use serde::Serialize;
+
+use super::quoted::quoted;
+use super::serialized;
+use crate::{Error, Result};
+
+/// Writes a spiking run as a NIR file.
+#[derive(Clone, Debug)]
+pub struct ExportNir {
+    /// A finished run folder whose network spikes.
+    pub run: PathBuf,
+    /// The file to write; it is replaced where it exists.
+    pub nir: PathBuf,
+    /// Worker threads; 0 for one per core.
+    pub threads: usize,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportNirReport {
+    /// The run folder.
+    #[serde(serialize_with = "serialized::path")]
+    pub run: PathBuf,
+    /// The file.
+    #[serde(serialize_with = "serialized::path")]
+    pub nir: PathBuf,
+    /// In which ways others would compute something else, one sentence each.
+    pub nir_warnings: Vec<String>,
+}
+
+impl ExportNir {
+    /// Of this run, to this file.
+    pub fn new(run: impl Into<PathBuf>, nir: impl Into<PathBuf>) -> Self {
+        Self { run: run.into(), nir: nir.into(), threads: 0 }
+    }
+
+    /// Whether the network of the run spikes. A dense one is first turned into a spiking one: see
+    /// [`Spike`](super::Spike).
+    ///
+    /// # Errors
+    /// If the folder holds no run.
+    pub fn is_spiking(&self) -> Result<bool> {
+        Ok(RunFolder::open(&self.run)?.read_record()?.settings.spiking.is_some())
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If the run is dense or not finished, or a node has no form in NIR, which is then named.
+    pub fn run(&self) -> Result<ExportNirReport> {
+        check_folder(&self.nir)?;
+        with_threads(self.threads, || self.export())?
+    }
+
+    fn export(&self) -> Result<ExportNirReport> {
+        let folder = RunFolder::open(&self.run)?;
+        let record = folder.read_record()?;
+        let Some(settings) = &record.settings.spiking else {
+            return Err(Error::Request(format!(
+                "the run in {} is dense; expected a spiking run, as `gyrus spike` leaves it",
+                quoted(&self.run)
+            )));
+        };
+        finished(&self.run, &record)?;
+        let blueprint = folder.read_blueprint()?;
+        let (state, _) = from_safetensors(&folder.read_model()?)?;
+        // Whether the stored numbers are those of the blueprint.
+        Network::with_state(&blueprint, Some(settings), &state, &cpu())?;
+        let nir = NirFile::new((&blueprint, &state), settings, &record.preprocessing)?;
+        nir.write(&self.nir)?;
+        Ok(ExportNirReport { run: self.run.clone(), nir: self.nir.clone(), nir_warnings: nir.warnings })
+    }
+}
+
+/// Refuses a file whose folder does not exist, before anything takes long.
+pub(super) fn check_folder(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => Err(Error::Request(format!(
+            "{} is not a folder; expected one for the NIR file {}",
+            folder.display(),
+            file.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a run that is not finished.
+pub(super) fn finished(run: &Path, record: &RunRecord) -> Result<()> {
+    let place = quoted(run);
+    match record.status {
+        RunStatus::Finished => Ok(()),
+        status => Err(Error::Request(format!(
+            "the run in {place} is not finished ({}); finish it with: gyrus learn --resume {place}",
+            status.name()
+        ))),
+    }
+}
+
+/// A NIR file, ready to be written.
+pub(crate) struct NirFile {
+    bytes: Vec<u8>,
+    /// In which ways others would compute something else, one sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl NirFile {
+    /// The network as a file. Where it takes pixels as currents, their standardisation becomes a part of it, so that the file
+    /// takes pixels from 0 to 1.
+    ///
+    /// # Errors
+    /// If a node has no form in NIR, which is then named.
+    pub(crate) fn new(
+        (blueprint, state): (&Blueprint, &State),
+        settings: &SpikingSettings,
+        preprocessing: &Preprocessing,
+    ) -> Result<Self> {
+        let (bytes, mut warnings) = match (preprocessing, &settings.encoder) {
+            (Preprocessing::Image { mean, deviation, .. }, Encoder::Direct) => {
+                let (blueprint, state) = with_standardisation(blueprint, state, mean, deviation)?;
+                write_nir(&blueprint, &state, settings.time)?
+            }
+            _ => write_nir(blueprint, state, settings.time)?,
+        };
+        if let Preprocessing::Table { .. } = preprocessing {
+            warnings.push(
+                "the network takes columns as run.json standardises them, which the file cannot say".into(),
+            );
+        }
+        Ok(Self { bytes, warnings })
+    }
+
+    /// Writes it, new or replaced as a whole.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        write_atomically(path, &self.bytes).map_err(Error::io("write", path))
+    }
+}

@@ -1,0 +1,352 @@
+//! A network learns from examples: from data to a run folder.
+
+mod defaults;
+mod page;
+mod report;
+mod source;
+mod spiking;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gyrus_blueprint::{Blueprint, preset, preset_names};
+use gyrus_data::{Augment, Dataset, Preprocessing};
+use gyrus_nn::{SpikingSettings, spiking_form};
+use gyrus_tensor::{device, with_threads};
+use gyrus_train::{
+    Begin, Existing, Outcome, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
+    split_validation,
+};
+
+use super::learn_language::LearnLanguage;
+use super::quoted::quoted;
+use super::resume::Resume;
+use super::shapes_match::{check_fit, input_shape};
+use super::watch::Watched;
+use crate::observer::{Note, Observer, Plan};
+use crate::{Error, Result};
+use defaults::Defaults;
+use source::Source;
+
+pub use report::{LearnReport, PartReport};
+pub use spiking::SpikingOptions;
+
+pub(crate) use page::render;
+pub(crate) use source::reload;
+
+/// Trains a network on examples, and leaves a run folder.
+///
+/// What is `None` is chosen by the data.
+#[derive(Clone, Debug)]
+pub struct Learn {
+    /// `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of images for each class, or a
+    /// CSV table; with `spiking` also a folder of recordings of event cameras, or an .h5 file of SHD or SSC.
+    pub data: String,
+    /// Folder with the standard files of `mnist`, `fashion-mnist` or `cifar10`; without it they come from the Hugging Face hub.
+    pub directory: Option<PathBuf>,
+    /// Column of a table to predict.
+    pub target: Option<String>,
+    /// Side in pixels that images of a folder are brought to, or longer side of the frames of events.
+    pub image_size: Option<usize>,
+    /// The network.
+    pub architecture: Option<Architecture>,
+    /// Passes over the training examples.
+    pub epochs: Option<u32>,
+    /// Examples of a step.
+    pub batch_size: Option<usize>,
+    /// Highest learning rate of the schedule.
+    pub learning_rate: Option<f64>,
+    /// adamw | sgd
+    pub optimizer: Option<String>,
+    /// one-cycle | cosine | wsd | constant
+    pub schedule: Option<String>,
+    /// none | light | digits | strong | photos
+    pub augment: Option<String>,
+    /// Decoupled weight decay.
+    pub weight_decay: Option<f64>,
+    /// Share of the target that is spread over all classes.
+    pub label_smoothing: Option<f64>,
+    /// Random seed.
+    pub seed: u64,
+    /// Worker threads; 0 for one per core. Results do not depend on it.
+    pub threads: usize,
+    /// `cpu`, or a device that the build has.
+    pub device: String,
+    /// Train a spiking network, through time.
+    pub spiking: Option<SpikingOptions>,
+    /// The run folder; if nothing is said, runs/DATA, or runs/DATA-spiking.
+    pub out: Option<PathBuf>,
+    /// Replace a run that is in the run folder already.
+    pub overwrite: bool,
+}
+
+/// The network that learns.
+#[derive(Clone, Debug)]
+pub enum Architecture {
+    /// A built-in blueprint, or a TOML file.
+    Named(String),
+    /// A blueprint.
+    Blueprint(Blueprint),
+}
+
+impl From<&str> for Architecture {
+    fn from(name: &str) -> Self {
+        Self::Named(name.to_owned())
+    }
+}
+
+impl From<String> for Architecture {
+    fn from(name: String) -> Self {
+        Self::Named(name)
+    }
+}
+
+impl From<Blueprint> for Architecture {
+    fn from(blueprint: Blueprint) -> Self {
+        Self::Blueprint(blueprint)
+    }
+}
+
+/// A run that is about to train.
+struct Prepared {
+    dataset: Dataset,
+    blueprint: Blueprint,
+    record: RunRecord,
+    folder: RunFolder,
+}
+
+impl Learn {
+    /// The device where nothing else is said.
+    pub const DEVICE: &str = "cpu";
+
+    /// From this data, with everything else as the data suggests.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self {
+            data: data.into(),
+            directory: None,
+            target: None,
+            image_size: None,
+            architecture: None,
+            epochs: None,
+            batch_size: None,
+            learning_rate: None,
+            optimizer: None,
+            schedule: None,
+            augment: None,
+            weight_decay: None,
+            label_smoothing: None,
+            seed: 0,
+            threads: 0,
+            device: Self::DEVICE.to_owned(),
+            spiking: None,
+            out: None,
+            overwrite: false,
+        }
+    }
+
+    /// Leaves the run in this folder.
+    #[must_use]
+    pub fn out(self, folder: impl Into<PathBuf>) -> Self {
+        Self { out: Some(folder.into()), ..self }
+    }
+
+    /// With this network: a built-in blueprint's name, a TOML file or a [`Blueprint`].
+    #[must_use]
+    pub fn architecture(self, architecture: impl Into<Architecture>) -> Self {
+        Self { architecture: Some(architecture.into()), ..self }
+    }
+
+    /// This many passes over the training examples.
+    #[must_use]
+    pub fn epochs(self, epochs: u32) -> Self {
+        Self { epochs: Some(epochs), ..self }
+    }
+
+    /// Trains, and measures the result on the test examples.
+    ///
+    /// # Errors
+    /// If the data, the network and the settings do not belong together; if the folder holds a run already; if the training
+    /// diverges; if the observer wants to stop, which leaves a run that [`Resume`] continues.
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnReport> {
+        device(&self.device)?;
+        if LearnLanguage::takes(&self.data) {
+            return Err(Error::Request(format!(
+                "{} is a corpus of text, from which a language model learns: see `LearnLanguage`",
+                self.data
+            )));
+        }
+        with_threads(self.threads, || {
+            let start = Instant::now();
+            self.prepare()?.train(Begin::Fresh, start, observer)
+        })?
+    }
+
+    /// Reads the data and sets up the run.
+    fn prepare(&self) -> Result<Prepared> {
+        let source = Source {
+            name: &self.data,
+            directory: self.directory.as_deref(),
+            target: self.target.as_deref(),
+            image_size: self.image_size,
+        };
+        let frames = |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
+        let (dataset, path) = source.load(&frames)?;
+        // The run may be resumed from elsewhere.
+        let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let defaults = Defaults::for_dataset(&dataset);
+        let spiking = self.spiking.as_ref().map(|own| own.settings(&dataset.preprocessing)).transpose()?;
+        let blueprint = self.blueprint(&dataset, defaults.blueprint, spiking.as_ref())?;
+        let or = |given: &Option<String>, usual: &str| given.clone().unwrap_or_else(|| usual.to_owned());
+        let settings = Settings {
+            augment: self.augmentation(&dataset.preprocessing, defaults.augment)?,
+            seed: self.seed,
+            epochs: self.epochs.unwrap_or(defaults.epochs),
+            batch_size: self.batch_size.unwrap_or(defaults.batch_size),
+            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
+            optimizer: or(&self.optimizer, defaults.optimizer),
+            schedule: or(&self.schedule, defaults.schedule),
+            weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
+            label_smoothing: self.label_smoothing.unwrap_or(defaults.label_smoothing),
+            threads: self.threads,
+            device: self.device.clone(),
+            spiking,
+        };
+        check(&blueprint, &settings)?;
+        let validation = split_validation(&dataset.train).1.len();
+        let mut record = RunRecord::new(&dataset, path.as_deref(), validation, settings);
+        record.data.name.clone_from(&self.data);
+        let out = self.out.clone().unwrap_or_else(|| {
+            let kind = if record.settings.spiking.is_some() { "-spiking" } else { "" };
+            Path::new("runs").join(format!("{}{kind}", dataset.name))
+        });
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        let folder = RunFolder::create(&out, existing)?;
+        folder.write_record(&record)?;
+        folder.write_blueprint(&blueprint)?;
+        Ok(Prepared { dataset, blueprint, record, folder })
+    }
+
+    /// The network for this data.
+    fn blueprint(
+        &self,
+        dataset: &Dataset,
+        usual: &str,
+        spiking: Option<&SpikingSettings>,
+    ) -> Result<Blueprint> {
+        let fits = |blueprint: Blueprint, place: &str| -> Result<Blueprint> {
+            check_fit(&blueprint, place, (&dataset.preprocessing, spiking), &dataset.task, &dataset.name)?;
+            Ok(blueprint)
+        };
+        let named = |name: &str| -> Result<Blueprint> {
+            let shape = input_shape(&dataset.preprocessing, spiking)?;
+            Ok(preset(name, shape, outputs(dataset))?)
+        };
+        let blueprint = match &self.architecture {
+            Some(Architecture::Named(file)) if !preset_names().contains(&file.as_str()) => {
+                if !Path::new(file).exists() {
+                    return Err(Error::Request(format!(
+                        "there is no blueprint `{file}`: expected a TOML file or one of {}",
+                        preset_names().join(", ")
+                    )));
+                }
+                fits(Blueprint::load(file)?, file)?
+            }
+            Some(Architecture::Named(name)) => named(name)?,
+            Some(Architecture::Blueprint(blueprint)) => fits(blueprint.clone(), &blueprint.name)?,
+            None => named(usual)?,
+        };
+        match (&self.spiking, spiking) {
+            (Some(options), Some(settings)) => Ok(spiking_form(&blueprint, options.tau_ms, settings)?),
+            _ => Ok(blueprint),
+        }
+    }
+
+    fn augmentation(&self, preprocessing: &Preprocessing, usual: &str) -> Result<Augment> {
+        let augment: Augment = self.augment.as_deref().unwrap_or(usual).parse().map_err(Error::request)?;
+        match preprocessing {
+            Preprocessing::Image { height, width, .. } => Ok(augment.scaled_to(*height.min(width))),
+            Preprocessing::Table { .. } => Ok(augment),
+            Preprocessing::Events { .. } if augment == Augment::default() => Ok(augment),
+            Preprocessing::Events { .. } => {
+                Err(Error::request("recordings of events are not augmented; say --augment none"))
+            }
+        }
+    }
+}
+
+/// Continues a run from its checkpoint, with the data that it began with.
+pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnReport> {
+    with_threads(resume.threads, || {
+        let start = Instant::now();
+        let path = &resume.run;
+        let folder = RunFolder::open_to_resume(path)?;
+        let record = folder.read_record()?;
+        if record.status == RunStatus::Finished {
+            // One that was killed right before its end may have left it.
+            folder.remove_checkpoint()?;
+            return Err(Error::Request(format!("the run in {} is finished already", path.display())));
+        }
+        let (dataset, _) = reload(&record, resume.directory.as_deref())?;
+        let blueprint = folder.read_blueprint()?;
+        let file = folder.path().join("blueprint.toml").display().to_string();
+        let shown = (&dataset.preprocessing, record.settings.spiking.as_ref());
+        check_fit(&blueprint, &file, shown, &dataset.task, &dataset.name)?;
+        check(&blueprint, &record.settings)?;
+        Prepared { dataset, blueprint, record, folder }.train(Begin::Checkpoint, start, observer)
+    })?
+}
+
+impl Prepared {
+    fn train(self, begin: Begin<'_>, start: Instant, observer: &mut dyn Observer) -> Result<LearnReport> {
+        let Self { dataset, blueprint, mut record, folder } = self;
+        if record.timings.data_seconds == 0.0 {
+            record.timings.data_seconds = start.elapsed().as_secs_f64();
+        }
+        announce(&dataset, &blueprint, &record, observer)?;
+        let device = device(&record.settings.device)?;
+        let outcome = learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched(observer));
+        observer.trained();
+        match outcome? {
+            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
+                run: folder.path().to_owned(),
+                step,
+                steps,
+                part: "",
+                next: format!("gyrus learn --resume {}", quoted(folder.path())),
+            }),
+            Outcome::Finished { test, mut record } => {
+                let timings = &mut record.timings;
+                let parts = timings.data_seconds + timings.train_seconds + timings.test_seconds;
+                // Of a run that was stopped or killed, the training before that counts too.
+                timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
+                folder.finish(&record, &render(&dataset, &blueprint, &record, &folder, &test, None)?)?;
+                LearnReport::new(*record, &folder, &blueprint)
+            }
+        }
+    }
+}
+
+/// What was left out of the data, and what will be done with the rest.
+fn announce(
+    dataset: &Dataset,
+    blueprint: &Blueprint,
+    record: &RunRecord,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    dataset.skipped.iter().for_each(|file| observer.note(&Note::Skipped(file)));
+    if !dataset.skipped.is_empty() {
+        let events = matches!(dataset.preprocessing, Preprocessing::Events { .. });
+        let what = if events { "files" } else { "pictures" };
+        observer.note(&Note::SkippedFiles { count: dataset.skipped.len(), what });
+    }
+    dataset.notes.iter().for_each(|text| observer.note(&Note::Text(text)));
+    observer.plan(&Plan::Examples {
+        data: dataset.name.clone(),
+        train: record.data.train_examples,
+        validation: record.data.validation_examples,
+        test: record.data.test_examples,
+        blueprint: blueprint.name.clone(),
+        parameters: blueprint.shapes()?.trainable_parameters(),
+    });
+    Ok(())
+}

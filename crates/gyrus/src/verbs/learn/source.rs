@@ -1,0 +1,107 @@
+//! Where the data of a run comes from: a name, a file or a folder.
+
+use std::path::{Path, PathBuf};
+
+use gyrus_data::{Dataset, EventOptions, Preprocessing};
+use gyrus_train::RunRecord;
+
+use crate::{Error, Result};
+
+/// The data that a run learnt from, from where it was read or from `directory`, and the file or folder it was read from.
+pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Dataset, Option<PathBuf>)> {
+    let (size, events) = match &record.preprocessing {
+        Preprocessing::Image { height, .. } => (Some(*height), None),
+        Preprocessing::Table { .. } => (None, None),
+        Preprocessing::Events { steps, binary, height, width, .. } => {
+            let side = Some(*height.max(width));
+            (side, Some(EventOptions { steps: *steps, binary: *binary, side }))
+        }
+    };
+    let path = directory.or(record.data.path.as_deref().map(Path::new));
+    let name = match path {
+        Some(path) if !STANDARD.contains(&record.data.name.as_str()) => path.to_string_lossy(),
+        _ => record.data.name.as_str().into(),
+    };
+    let source =
+        Source { name: &name, directory: path, target: record.data.target.as_deref(), image_size: size };
+    source.load(&|_| Ok(events))
+}
+
+/// Data sets that are known by name.
+const STANDARD: [&str; 4] = ["digits", "mnist", "fashion-mnist", "cifar10"];
+
+/// Where data comes from.
+pub(super) struct Source<'a> {
+    pub(super) name: &'a str,
+    pub(super) directory: Option<&'a Path>,
+    pub(super) target: Option<&'a str>,
+    pub(super) image_size: Option<usize>,
+}
+
+/// How events become frames, given the usual number of steps; `None` where no spiking network is asked for.
+pub(super) type EventFrames<'a> = &'a dyn Fn(usize) -> Result<Option<EventOptions>>;
+
+/// Frames of a recording of an event camera, and of a cochlea, where the caller says nothing else.
+const CAMERA_STEPS: usize = 10;
+const COCHLEA_STEPS: usize = 100;
+
+impl Source<'_> {
+    /// The data, and the file or folder that it was read from, if any.
+    pub(super) fn load(&self, event_frames: EventFrames<'_>) -> Result<(Dataset, Option<PathBuf>)> {
+        let directory = self.directory.map(Path::to_owned);
+        let dataset = match (self.name, self.directory) {
+            ("digits", _) => return Ok((gyrus_data::digits(), None)),
+            ("mnist", Some(directory)) => gyrus_data::mnist(directory)?,
+            ("fashion-mnist", Some(directory)) => gyrus_data::fashion_mnist(directory)?,
+            ("cifar10", Some(directory)) => gyrus_data::cifar10(directory)?,
+            #[cfg(feature = "hub")]
+            ("mnist", None) => gyrus_data::Hub::from_environment()?.mnist()?,
+            #[cfg(feature = "hub")]
+            ("fashion-mnist", None) => gyrus_data::Hub::from_environment()?.fashion_mnist()?,
+            #[cfg(feature = "hub")]
+            ("cifar10", None) => gyrus_data::Hub::from_environment()?.cifar10()?,
+            #[cfg(not(feature = "hub"))]
+            ("mnist" | "fashion-mnist" | "cifar10", None) => {
+                let text = "this build cannot download; give the folder with the files by --data DIR";
+                return Err(Error::Request(text.into()));
+            }
+            (path, _) => {
+                let path = Path::new(path);
+                let events = |steps| {
+                    event_frames(steps)?.ok_or_else(|| {
+                        let path = path.display();
+                        Error::Request(format!(
+                            "{path} holds events in time, which spiking networks take: add --spiking"
+                        ))
+                    })
+                };
+                if path.is_dir() && gyrus_data::is_event_folder(path) {
+                    let dataset = gyrus_data::event_folder(path, events(CAMERA_STEPS)?)?;
+                    return Ok((dataset, Some(path.to_owned())));
+                }
+                if path.is_file() && gyrus_data::is_cochlea_file(path) {
+                    let dataset = gyrus_data::event_recordings(path, events(COCHLEA_STEPS)?)?;
+                    return Ok((dataset, Some(path.to_owned())));
+                }
+                if path.is_dir() {
+                    return Ok((gyrus_data::folder(path, self.image_size)?, Some(path.to_owned())));
+                }
+                if !path.exists() {
+                    return Err(Error::Request(format!(
+                        "there is no data `{}`: expected digits, mnist, fashion-mnist, cifar10, a folder of pictures \
+                         or recordings, a CSV table, a .txt or .jsonl file of text or an .h5 file of spikes",
+                        path.display()
+                    )));
+                }
+                let Some(target) = self.target else {
+                    return Err(Error::Request(format!(
+                        "which column of {} shall be predicted? Say --target COLUMN",
+                        path.display()
+                    )));
+                };
+                return Ok((gyrus_data::table(path, target)?, Some(path.to_owned())));
+            }
+        };
+        Ok((dataset, directory))
+    }
+}

@@ -1,0 +1,144 @@
+//! How a network that learns lives in time.
+
+use gyrus_blueprint::{Discretization, Integration};
+use gyrus_data::{EventOptions, Preprocessing};
+use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
+
+use crate::Result;
+use crate::verbs::names::unknown;
+
+/// Within which nearly all standardised numbers of a table lie.
+const USUAL_RANGE: (f32, f32) = (-2.5, 2.5);
+
+/// Options of a network that lives in time.
+#[derive(Clone, Debug)]
+pub struct SpikingOptions {
+    /// Steps for which each example is shown, or frames that a recording is cut into; if nothing is said,
+    /// [`SpikingOptions::STEPS`], 10 for recordings of event cameras and 100 for a cochlea's.
+    pub steps: Option<u32>,
+    /// Length of a step in milliseconds.
+    pub dt_ms: f64,
+    /// Membrane time constant of the neurons that ReLUs become, in milliseconds.
+    pub tau_ms: f64,
+    /// How equations are integrated: exact | euler.
+    pub integration: String,
+    /// How numbers become currents or spikes: direct (if nothing is said) | rate | latency | population; for recordings of
+    /// events: spikes (if nothing is said) | counts.
+    pub encoder: Option<String>,
+    /// Neurons that stand for each number in the population code.
+    pub population: u32,
+    /// What the answer is: membrane | counts | first-spike.
+    pub readout: String,
+    /// Derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in
+    /// `atan:2`.
+    pub surrogate: String,
+    /// Gradients flow through resets as well.
+    pub attach_reset: bool,
+    /// Truncate back-propagation through time to this many steps.
+    pub truncate: Option<u32>,
+}
+
+impl Default for SpikingOptions {
+    fn default() -> Self {
+        Self {
+            steps: None,
+            dt_ms: Self::DT_MS,
+            tau_ms: Self::TAU_MS,
+            integration: Self::INTEGRATION.to_owned(),
+            encoder: None,
+            population: Self::POPULATION,
+            readout: Self::READOUT.to_owned(),
+            surrogate: Self::SURROGATE.to_owned(),
+            attach_reset: false,
+            truncate: None,
+        }
+    }
+}
+
+impl SpikingOptions {
+    /// Steps for which an example is shown that does not come in time.
+    pub const STEPS: usize = 4;
+    /// Default of [`Self::dt_ms`].
+    pub const DT_MS: f64 = 1.0;
+    /// Default of [`Self::tau_ms`].
+    pub const TAU_MS: f64 = 2.0;
+    /// Default of [`Self::integration`].
+    pub const INTEGRATION: &str = "exact";
+    /// Default of [`Self::population`].
+    pub const POPULATION: u32 = 8;
+    /// Default of [`Self::readout`].
+    pub const READOUT: &str = "membrane";
+    /// Default of [`Self::surrogate`].
+    pub const SURROGATE: &str = "atan";
+
+    /// How recordings of events become frames; `steps` is what is usual for them and `side` the longer side of a frame in
+    /// pixels.
+    pub(super) fn events(&self, steps: usize, side: Option<usize>) -> Result<EventOptions> {
+        let binary = match self.encoder.as_deref() {
+            None | Some("spikes") => true,
+            Some("counts") => false,
+            Some(other) => return Err(unknown("encoder for events", other, "spikes or counts")),
+        };
+        let steps = self.steps.map_or(steps, |steps| steps as usize);
+        Ok(EventOptions { steps, binary, side })
+    }
+
+    /// The settings for data of this kind.
+    pub(super) fn settings(&self, preprocessing: &Preprocessing) -> Result<SpikingSettings> {
+        let intensity = || match preprocessing {
+            Preprocessing::Image { mean, deviation, .. } => {
+                Intensity::Pixels { mean: mean.clone(), deviation: deviation.clone() }
+            }
+            Preprocessing::Table { .. } | Preprocessing::Events { .. } => Intensity::Logistic,
+        };
+        let (encoder, steps) = match (preprocessing, self.encoder.as_deref()) {
+            // The data have been cut into frames by these two already.
+            (Preprocessing::Events { steps, binary, .. }, _) => (Encoder::Frames { binary: *binary }, *steps),
+            (_, encoder) => {
+                let encoder = match encoder.unwrap_or("direct") {
+                    "direct" => Encoder::Direct,
+                    "rate" => Encoder::Rate { intensity: intensity() },
+                    "latency" => Encoder::Latency { intensity: intensity() },
+                    "population" => {
+                        let (low, high) = match preprocessing {
+                            // Of whatever channel, black to white.
+                            Preprocessing::Image { mean, deviation, .. } => {
+                                let of = |pixel: f32| {
+                                    mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d)
+                                };
+                                let (black, white) = (of(0.0), of(1.0));
+                                (black.fold(f32::INFINITY, f32::min), white.fold(f32::NEG_INFINITY, f32::max))
+                            }
+                            _ => USUAL_RANGE,
+                        };
+                        Encoder::Population { neurons: self.population as usize, low, high }
+                    }
+                    other => return Err(unknown("encoder", other, "direct, rate, latency or population")),
+                };
+                (encoder, self.steps.map_or(Self::STEPS, |steps| steps as usize))
+            }
+        };
+        let readout = match self.readout.as_str() {
+            "membrane" => Readout::Membrane,
+            "counts" => Readout::Counts,
+            "first-spike" => Readout::FirstSpike,
+            other => return Err(unknown("readout", other, "membrane, counts or first-spike")),
+        };
+        let integration = match self.integration.as_str() {
+            "exact" => Integration::Exact,
+            "euler" => Integration::Euler,
+            other => return Err(unknown("integration", other, "exact or euler")),
+        };
+        let settings = SpikingSettings {
+            steps,
+            time: Discretization { dt_ms: self.dt_ms, integration },
+            encoder,
+            readout,
+            surrogate: self.surrogate.clone(),
+            detach_reset: !self.attach_reset,
+            truncate: self.truncate.map(|steps| steps as usize),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+}

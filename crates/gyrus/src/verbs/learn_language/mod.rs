@@ -1,0 +1,289 @@
+//! A language model learns from a corpus: from text to a run folder that Hugging Face's `transformers` opens.
+
+mod defaults;
+mod page;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gyrus_language_train::{
+    Corpus, TextBegin, TextOutcome, TextRecord, TextSettings, TokenizerKind, learn_text,
+};
+use gyrus_tensor::{device, with_threads};
+use gyrus_train::{Existing, RunFolder, RunStatus};
+use serde::Serialize;
+
+use super::quoted::quoted;
+use super::resume::Resume;
+use super::serialized;
+use super::watch::Watched;
+use crate::observer::{Observer, Plan};
+use crate::{Error, Result};
+use defaults::{Defaults, usual_heads, usual_tokenizer};
+
+/// Trains a language model on a corpus, and leaves a run folder.
+///
+/// What is `None` is chosen by the size of the corpus.
+#[derive(Clone, Debug)]
+pub struct LearnLanguage {
+    /// A .txt or .jsonl file, or a folder of .txt files.
+    pub corpus: PathBuf,
+    /// What a token is.
+    pub tokenizer: Option<TokenizerKind>,
+    /// Tokens of a vocabulary of byte pairs.
+    pub vocabulary: usize,
+    /// Layers of the decoder.
+    pub layers: Option<usize>,
+    /// Elements of its residual stream.
+    pub width: Option<usize>,
+    /// Attention heads; if nothing is said, one for each 32 elements.
+    pub heads: Option<usize>,
+    /// Heads that have keys and values of their own; if nothing is said, all.
+    pub key_value_heads: Option<usize>,
+    /// Tokens of a window.
+    pub context: usize,
+    /// Training steps.
+    pub steps: Option<u64>,
+    /// Windows of one gradient; if nothing is said, 4096 tokens.
+    pub batch_size: Option<usize>,
+    /// Gradients that are averaged for one step.
+    pub accumulation: usize,
+    /// Highest learning rate of the schedule.
+    pub learning_rate: f64,
+    /// one-cycle | cosine | wsd | constant
+    pub schedule: String,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Random seed.
+    pub seed: u64,
+    /// Worker threads; 0 for one per core. Results do not depend on it.
+    pub threads: usize,
+    /// `cpu`, or a device that the build has.
+    pub device: String,
+    /// The run folder; if nothing is said, runs/CORPUS.
+    pub out: Option<PathBuf>,
+    /// Replace a run that is in the run folder already.
+    pub overwrite: bool,
+}
+
+/// How well a language model learned.
+#[derive(Clone, Debug, Serialize)]
+pub struct LearnLanguageReport {
+    /// The run folder.
+    #[serde(serialize_with = "serialized::path")]
+    pub run: PathBuf,
+    /// The corpus's name.
+    pub data: String,
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// The random seed.
+    pub seed: u64,
+    /// Training steps.
+    pub steps: u64,
+    /// The step whose weights were kept.
+    pub chosen_step: u64,
+    /// Nats per token of text that it did not learn from.
+    pub validation_loss: f64,
+    /// Nats per character, which is comparable between vocabularies.
+    pub validation_loss_per_character: f64,
+    /// What the model writes.
+    pub sample: String,
+    /// Seconds of training.
+    pub train_seconds: f64,
+    /// Seconds of everything.
+    pub total_seconds: f64,
+    /// Documents of the corpus.
+    #[serde(skip)]
+    pub documents: u64,
+    /// The report page.
+    #[serde(skip)]
+    pub page: PathBuf,
+}
+
+/// A run that is about to train.
+struct Prepared {
+    corpus: Corpus,
+    record: TextRecord,
+    folder: RunFolder,
+    begin: TextBegin,
+}
+
+impl LearnLanguage {
+    /// The device where nothing else is said.
+    pub const DEVICE: &str = "cpu";
+    /// Tokens of a vocabulary of byte pairs where nothing else is said.
+    pub const VOCABULARY: u32 = 8192;
+    /// Tokens of a window where nothing else is said.
+    pub const CONTEXT: u32 = 128;
+    /// Tokens of a gradient where no batch size is said.
+    const TOKENS: usize = 4096;
+
+    /// From this corpus, with everything else as its size suggests.
+    pub fn new(corpus: impl Into<PathBuf>) -> Self {
+        Self {
+            corpus: corpus.into(),
+            tokenizer: None,
+            vocabulary: Self::VOCABULARY as usize,
+            layers: None,
+            width: None,
+            heads: None,
+            key_value_heads: None,
+            context: Self::CONTEXT as usize,
+            steps: None,
+            batch_size: None,
+            accumulation: 1,
+            learning_rate: 3e-3,
+            schedule: "cosine".to_owned(),
+            weight_decay: 0.1,
+            seed: 0,
+            threads: 0,
+            device: Self::DEVICE.to_owned(),
+            out: None,
+            overwrite: false,
+        }
+    }
+
+    /// Whether data of this name is a corpus.
+    #[must_use]
+    pub fn takes(data: &str) -> bool {
+        Corpus::is_at(Path::new(data))
+    }
+
+    /// Leaves the run in this folder.
+    #[must_use]
+    pub fn out(self, folder: impl Into<PathBuf>) -> Self {
+        Self { out: Some(folder.into()), ..self }
+    }
+
+    /// This many training steps.
+    #[must_use]
+    pub fn steps(self, steps: u64) -> Self {
+        Self { steps: Some(steps), ..self }
+    }
+
+    /// Trains, and measures the result on text that was held back.
+    ///
+    /// # Errors
+    /// If the corpus and the settings do not belong together; if the folder holds a run already; if the training diverges; if
+    /// the observer wants to stop, which leaves a run that [`Resume`] continues.
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
+        device(&self.device)?;
+        with_threads(self.threads, || {
+            let start = Instant::now();
+            self.prepare()?.train(start, observer)
+        })?
+    }
+
+    /// Reads the corpus and sets up the run.
+    fn prepare(&self) -> Result<Prepared> {
+        let corpus = Corpus::read(&self.corpus)?;
+        // The run may be resumed from elsewhere.
+        let path = std::path::absolute(&self.corpus).unwrap_or_else(|_| self.corpus.clone());
+        let usual = Defaults::of(&corpus);
+        let width = self.width.unwrap_or(usual.width);
+        let heads = self.heads.unwrap_or_else(|| usual_heads(width));
+        let batch_size = self.batch_size.unwrap_or((Self::TOKENS / self.context.max(1)).max(1));
+        let tokens = batch_size.saturating_mul(self.context);
+        let steps = self.steps.unwrap_or_else(|| usual.steps(&corpus, tokens));
+        let settings = TextSettings {
+            seed: self.seed,
+            tokenizer: self.tokenizer.unwrap_or_else(|| usual_tokenizer(&corpus)),
+            vocabulary: self.vocabulary,
+            layers: self.layers.unwrap_or(usual.layers),
+            width,
+            heads,
+            key_value_heads: self.key_value_heads.unwrap_or(heads),
+            // Two thirds of four times the width, as Llama has it, in whole cache lines.
+            feed_forward: (width * 8).div_ceil(3).next_multiple_of(16),
+            tied: true,
+            context: self.context,
+            batch_size,
+            accumulation: self.accumulation,
+            steps,
+            judge_every: (steps / 10).max(1),
+            learning_rate: self.learning_rate,
+            schedule: self.schedule.clone(),
+            weight_decay: self.weight_decay,
+            beta2: 0.99,
+            clip: 1.0,
+            threads: self.threads,
+            device: self.device.clone(),
+        };
+        let record = TextRecord::new(&corpus, &path, settings);
+        let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(&corpus.name));
+        let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
+        let folder = RunFolder::create(&out, existing)?;
+        folder.write_json_record(&record)?;
+        Ok(Prepared { corpus, record, folder, begin: TextBegin::Fresh })
+    }
+}
+
+/// Continues a run from its checkpoint, with the corpus that it began with.
+pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
+    with_threads(resume.threads, || {
+        let start = Instant::now();
+        let path = &resume.run;
+        let folder = RunFolder::open_described(path)?;
+        let record: TextRecord = folder.read_json_record()?;
+        if record.status == RunStatus::Finished {
+            // One that was killed right before its end may have left it.
+            folder.remove_checkpoint()?;
+            return Err(Error::Request(format!("the run in {} is finished already", path.display())));
+        }
+        let corpus = Corpus::read(resume.directory.as_deref().unwrap_or(Path::new(&record.data.path)))?;
+        Prepared { corpus, record, folder, begin: TextBegin::Checkpoint }.train(start, observer)
+    })?
+}
+
+impl Prepared {
+    fn train(self, start: Instant, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
+        let Self { corpus, record, folder, begin } = self;
+        observer.plan(&Plan::Corpus {
+            data: corpus.name.clone(),
+            characters: record.data.characters,
+            documents: record.data.documents,
+            layers: record.settings.layers,
+            width: record.settings.width,
+            context: record.settings.context,
+            steps: record.settings.steps,
+        });
+        let device = device(&record.settings.device)?;
+        let outcome = learn_text(&corpus, record, &folder, &device, begin, &mut Watched(observer));
+        observer.trained();
+        match outcome? {
+            TextOutcome::Interrupted { step, steps } => Err(Error::Interrupted {
+                run: folder.path().to_owned(),
+                step,
+                steps,
+                part: "",
+                next: format!("gyrus learn --resume {}", quoted(folder.path())),
+            }),
+            TextOutcome::Finished(mut record) => {
+                let parts = record.timings.data_seconds + record.timings.train_seconds;
+                record.timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
+                folder.finish(&record, &page::page(&record, &folder.read_metrics()?))?;
+                report(*record, &folder)
+            }
+        }
+    }
+}
+
+fn report(record: TextRecord, folder: &RunFolder) -> Result<LearnLanguageReport> {
+    let TextRecord { data, settings, results, timings, .. } = record;
+    let results = results.ok_or_else(|| Error::failed("the training left no results"))?;
+    Ok(LearnLanguageReport {
+        run: folder.path().to_owned(),
+        data: data.name,
+        parameters: results.parameters,
+        seed: settings.seed,
+        steps: settings.steps,
+        chosen_step: results.chosen_step,
+        validation_loss: results.validation_loss,
+        validation_loss_per_character: results.validation_loss_per_character,
+        sample: results.sample,
+        train_seconds: timings.train_seconds,
+        total_seconds: timings.total_seconds,
+        documents: data.documents,
+        page: folder.report_path(),
+    })
+}

@@ -1,0 +1,49 @@
+//! The verbs: what a person wants done, as library calls.
+//!
+//! Each is a plain struct whose fields are the request, with the same defaults as the program's; `run` does the work and
+//! returns a report, a plain struct as well (those with a `--json` form serialize to it). What takes long reports to an
+//! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
+
+mod chat;
+mod embed;
+mod export_nir;
+mod inspect;
+mod learn;
+mod learn_language;
+mod model;
+mod names;
+mod page_data;
+mod predict;
+mod quantize;
+mod quoted;
+mod resume;
+mod see;
+mod serialized;
+mod serve;
+mod shapes_match;
+mod spike;
+mod tune;
+mod watch;
+mod write;
+
+pub use chat::{Chat, Conversation};
+pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
+pub use export_nir::{ExportNir, ExportNirReport};
+pub use inspect::{
+    Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
+    InspectedSafetensors, InspectedTensor,
+};
+pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn_language::{LearnLanguage, LearnLanguageReport};
+pub use model::{open_model, resolve_model};
+pub use predict::{
+    Answer, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor, ranking,
+};
+pub use quantize::{Quantize, QuantizeReport};
+pub use quoted::quoted;
+pub use resume::{Resume, ResumeReport, RunKind};
+pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
+pub use serve::{Serve, Serving, ServingMemory};
+pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
+pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
+pub use write::{Generation, Write, WriteReport};

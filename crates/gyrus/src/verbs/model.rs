@@ -1,0 +1,58 @@
+//! Where language models are found: in folders and files, in the hub's cache, with adapters.
+
+use std::path::{Path, PathBuf};
+
+use gyrus_language::{Adapter, Model, Parts};
+
+use crate::{Error, Result};
+
+/// Opens a language model from a folder or file, or by its Hugging Face id, with an adapter where there is one. A folder that
+/// holds an adapter alone stands for the model that it names, adapted.
+///
+/// # Errors
+/// If there is no such model, or the adapter does not fit it.
+pub fn open_model(path: &Path, adapter: Option<&Path>) -> Result<Model> {
+    let place = resolve_model(path)?;
+    let Some(folder) = adapter.or(Adapter::is_at(&place).then_some(&*place)) else {
+        return Ok(Model::open(&place)?);
+    };
+    let low_rank = Adapter::open(folder)?;
+    let place = match (adapter, &low_rank.config.base) {
+        (Some(_), _) => place,
+        (None, Some(base)) => resolve_model(Path::new(base))?,
+        (None, None) => {
+            return Err(Error::Request(format!(
+                "{} does not say which model it is for: name it, and --adapter",
+                path.display()
+            )));
+        }
+    };
+    Ok(Parts::open(&place)?.build_with(&low_rank)?)
+}
+
+/// Where a model lies: the path itself, or the folder in the hub's cache for a Hugging Face id, downloaded where it is not
+/// there yet.
+///
+/// # Errors
+/// If a download fails.
+pub fn resolve_model(path: &Path) -> Result<PathBuf> {
+    #[cfg(feature = "hub")]
+    if !path.exists()
+        && let Some((owner, name)) = hub_id(path)
+    {
+        return Ok(gyrus_data::Hub::from_environment()?.model(&owner, &name)?);
+    }
+    Ok(path.to_path_buf())
+}
+
+/// Owner and name, where the path reads `owner/name` and could be an id.
+#[cfg(feature = "hub")]
+fn hub_id(path: &Path) -> Option<(String, String)> {
+    let (owner, name) = path.to_str()?.split_once('/')?;
+    let plain = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !part.is_empty() && part.bytes().all(allowed) && !part.starts_with('.')
+    };
+    let file = [".gguf", ".bin", ".safetensors"].iter().any(|end| name.ends_with(end));
+    (plain(owner) && plain(name) && !file).then(|| (owner.to_owned(), name.to_owned()))
+}

@@ -1,0 +1,180 @@
+//! From what a run folder holds to the plain data that pages of `gyrus-report` show.
+
+use gyrus_data::{Augment, Preprocessing};
+use gyrus_report::{
+    ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, Part, Quality, Skipped,
+    StepsRow, duration, grouped, number,
+};
+use gyrus_train::{Conversion, MetricsRow, RunRecord};
+
+/// Points of the learning curves, over what `at` counts: epochs or steps.
+pub(crate) fn curve(rows: &[MetricsRow], at: fn(&MetricsRow) -> f64) -> Vec<CurvePoint> {
+    let point = |row: &MetricsRow| CurvePoint {
+        at: at(row),
+        learning_rate: row.learning_rate,
+        train_loss: row.train_loss,
+        validation_loss: row.validation_loss,
+        train_accuracy: row.train_accuracy,
+        validation_accuracy: row.validation_accuracy,
+    };
+    rows.iter().map(point).collect()
+}
+
+/// How good the kept weights are on each part of the data.
+pub(crate) fn quality(record: &RunRecord) -> Vec<(Part, Quality)> {
+    let Some(results) = &record.results else { return Vec::new() };
+    let parts = [
+        (Part::Training, &results.train),
+        (Part::Validation, &results.validation),
+        (Part::Test, &results.test),
+    ];
+    let known = parts.into_iter().filter_map(|(part, metrics)| Some((part, metrics.as_ref()?)));
+    let quality = known.map(|(part, metrics)| {
+        let quality = Quality {
+            examples: metrics.examples,
+            loss: metrics.loss,
+            accuracy: metrics.accuracy,
+            mean_absolute_error: metrics.mean_absolute_error,
+        };
+        (part, quality)
+    });
+    quality.collect()
+}
+
+/// Files of the data set that could not be used.
+pub(crate) fn skipped(record: &RunRecord) -> Skipped<'_> {
+    let files = record.skipped.files.iter().map(|file| (file.path.as_str(), file.reason.as_str()));
+    Skipped { count: record.skipped.count, files: files.collect() }
+}
+
+/// A spiking network beside the dense one that it was converted from.
+pub(crate) fn conversion(conversion: &Conversion) -> ConversionReport {
+    let energy = |energy: gyrus_train::energy::Energy| Energy {
+        operations_pj: energy.operations_pj,
+        with_memory_pj: energy.with_memory_pj,
+    };
+    let row = |row: &gyrus_train::AfterSteps| StepsRow {
+        steps: row.steps,
+        accuracy: row.accuracy,
+        spikes_per_neuron: row.spikes_per_neuron,
+        accumulates: row.accumulates,
+        multiply_accumulates: row.multiply_accumulates,
+        spiking: energy(row.energy.spiking),
+        dense: energy(row.energy.dense),
+        quantized: energy(row.energy.quantized),
+    };
+    ConversionReport {
+        dense_accuracy: conversion.dense_accuracy,
+        quantized_accuracy: conversion.quantized_accuracy,
+        after: conversion.after.iter().map(row).collect(),
+        exact: conversion.exact.map(|exact| ExactReport {
+            examples: exact.agreement.examples,
+            differing_answers: exact.agreement.differing_answers,
+            settled_after: exact.settled_after,
+            enough_steps: exact.enough_steps,
+        }),
+    }
+}
+
+/// Some neurons of one layer over time.
+pub(crate) fn layer(layer: gyrus_train::LayerActivity) -> LayerActivity {
+    let gyrus_train::LayerActivity { node, neurons, active, spikes, potentials } = layer;
+    LayerActivity { node, neurons, active, spikes, potentials }
+}
+
+/// Settings, data and machine of a run.
+pub(crate) fn provenance(record: &RunRecord) -> Vec<(&'static str, Facts<'static>)> {
+    let settings = &record.settings;
+    let data = &record.data;
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    let learning = vec![
+        ("seed", settings.seed.to_string()),
+        ("epochs", settings.epochs.to_string()),
+        ("batch size", settings.batch_size.to_string()),
+        ("optimizer", settings.optimizer.clone()),
+        ("learning rate", number(settings.learning_rate)),
+        ("schedule", settings.schedule.clone()),
+        ("weight decay", number(settings.weight_decay)),
+        ("label smoothing", number(settings.label_smoothing)),
+        ("augmentation", augmentation(&settings.augment)),
+    ];
+    let origin = vec![
+        ("data", data.name.clone()),
+        ("read from", optional(&data.path)),
+        ("target", optional(&data.target)),
+        (
+            "examples",
+            format!(
+                "{} training, {} validation, {} test",
+                grouped(u128::from(data.train_examples)),
+                grouped(u128::from(data.validation_examples)),
+                grouped(u128::from(data.test_examples))
+            ),
+        ),
+        ("network input", input(&record.preprocessing)),
+        ("data fingerprint", data.fingerprint.clone()),
+    ];
+    let machine = vec![
+        ("Gyrus", format!("{} (run format {})", record.gyrus_version, record.format_version)),
+        ("begun", record.created.clone()),
+        ("device", settings.device.clone()),
+        ("threads", settings.threads.to_string()),
+        ("reading the data", duration(record.timings.data_seconds)),
+        ("training", duration(record.timings.train_seconds)),
+        ("testing", duration(record.timings.test_seconds)),
+        ("in all", duration(record.timings.total_seconds)),
+    ];
+    let mut groups = vec![("Learning", learning), ("Data", origin), ("Machine", machine)];
+    groups.iter_mut().for_each(|(_, rows)| rows.retain(|row| !row.1.is_empty()));
+    groups
+}
+
+/// What the network reads.
+fn input(preprocessing: &Preprocessing) -> String {
+    match preprocessing {
+        Preprocessing::Image { height, width, channels, .. } => {
+            let color = if *channels == 1 { "gray" } else { "color" };
+            format!("{height} × {width} pixels, {color}")
+        }
+        Preprocessing::Events { steps, height, width, polarity, .. } => {
+            let polarity = if *polarity { ", darker and brighter" } else { "" };
+            format!("{steps} frames of {height} × {width} counts of events{polarity}")
+        }
+        Preprocessing::Table { columns, .. } => {
+            format!("{} columns, {} numbers", columns.len(), preprocessing.shape().iter().sum::<usize>())
+        }
+    }
+}
+
+/// What is switched on, in words.
+fn augmentation(augment: &Augment) -> String {
+    let amounts = [
+        ("shift", augment.shift_pixels, " px"),
+        ("rotate", augment.rotate_degrees, "°"),
+        ("scale", augment.scale * 100.0, " %"),
+        ("shear", augment.shear_degrees, "°"),
+        ("erase", augment.erase_fraction * 100.0, " %"),
+        ("noise", augment.noise, ""),
+    ];
+    let mut words: Vec<String> = amounts
+        .iter()
+        .filter(|(_, amount, _)| *amount != 0.0)
+        .map(|(name, amount, unit)| format!("{name} {}{unit}", number(f64::from(*amount))))
+        .collect();
+    if augment.flip_horizontal {
+        words.push("mirror".to_owned());
+    }
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn augmentation_is_said_in_words() {
+        let digits: Augment = "digits".parse().expect("a known augmentation");
+        assert!(augmentation(&digits).contains("rotate 12°"), "{}", augmentation(&digits));
+        assert_eq!(augmentation(&Augment::default()), "none");
+    }
+}

@@ -1,0 +1,109 @@
+//! The answers of a run.
+
+use std::path::{Path, PathBuf};
+
+use gyrus_data::{Preprocessing, Task};
+use gyrus_nn::{Network, floats, from_safetensors};
+use gyrus_tensor::{Operation, apply, device, filled_tensor};
+use gyrus_train::{RunFolder, RunRecord};
+
+use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
+use crate::Result;
+use crate::verbs::shapes_match::check_fit;
+
+/// Examples of one pass.
+const TOGETHER: usize = 256;
+
+pub(super) struct RunPredictor {
+    run: PathBuf,
+    record: RunRecord,
+    network: Network,
+}
+
+impl RunPredictor {
+    pub(super) fn open(verb: &Predict) -> Result<Self> {
+        let folder = RunFolder::open(&verb.network)?;
+        let record = folder.read_record()?;
+        let blueprint = folder.read_blueprint()?;
+        let file = folder.path().join("blueprint.toml").display().to_string();
+        let spiking = record.settings.spiking.as_ref();
+        check_fit(&blueprint, &file, (&record.preprocessing, spiking), &record.task, "run.json")?;
+        let (state, _) = from_safetensors(&folder.read_model()?)?;
+        let network = Network::with_state(&blueprint, spiking, &state, &device(&verb.device)?)?;
+        Ok(Self { run: verb.network.clone(), record, network })
+    }
+
+    pub(super) fn network(&self) -> PredictingNetwork {
+        PredictingNetwork::Run { run: self.run.clone() }
+    }
+
+    pub(super) fn predict(&self, file: &Path) -> Result<Vec<Prediction>> {
+        let (inputs, rows) = self.read(file)?;
+        let answers = self.answers(&inputs, rows);
+        let columns = answers.len() / rows.max(1);
+        let one = match self.record.preprocessing {
+            Preprocessing::Image { .. } => true,
+            Preprocessing::Table { .. } => false,
+            Preprocessing::Events { .. } => rows == 1,
+        };
+        let predictions = answers.chunks_exact(columns.max(1)).enumerate().map(|(row, answer)| Prediction {
+            file: file.to_owned(),
+            row: (!one).then_some(row + 1),
+            answer: self.named(answer),
+        });
+        Ok(predictions.collect())
+    }
+
+    /// Network input for a file, and how many rows it is.
+    fn read(&self, file: &Path) -> Result<(Vec<f32>, usize)> {
+        let preprocessing = &self.record.preprocessing;
+        match preprocessing {
+            Preprocessing::Image { .. } => {
+                let pixels = preprocessing.decode_file(file)?;
+                Ok((preprocessing.normalise(&pixels), 1))
+            }
+            Preprocessing::Table { .. } => {
+                let table = preprocessing.encode_csv(file)?;
+                Ok((table.values, table.rows))
+            }
+            Preprocessing::Events { .. } => Ok(preprocessing.decode_events(file)?),
+        }
+    }
+
+    /// Probabilities, or predictions in the target's unit: `[rows, outputs]`.
+    fn answers(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
+        if rows == 0 {
+            return Vec::new();
+        }
+        let columns = inputs.len() / rows;
+        let mut answers = Vec::new();
+        for part in inputs.chunks(columns.max(1) * TOGETHER) {
+            let x = filled_tensor(part.len() / columns.max(1), columns, |x| x.copy_from_slice(part));
+            let outputs = self.network.infer(x.to_device(self.network.device()));
+            match &self.record.task {
+                Task::Classification { .. } => {
+                    let columns = outputs.dims()[1];
+                    answers.extend(floats(apply(Operation::Softmax { columns }, outputs, Vec::new(), None)));
+                }
+                Task::Regression { mean, deviation, .. } => {
+                    answers.extend(floats(outputs).into_iter().map(|value| value * deviation + mean));
+                }
+            }
+        }
+        answers
+    }
+
+    fn named(&self, answer: &[f32]) -> Answer {
+        match &self.record.task {
+            Task::Classification { classes } => {
+                let best = ranking(answer)[0];
+                Answer::Class {
+                    class: classes[best].clone(),
+                    probability: answer[best],
+                    probabilities: classes.iter().cloned().zip(answer.iter().copied()).collect(),
+                }
+            }
+            Task::Regression { target, .. } => Answer::Value { target: target.clone(), value: answer[0] },
+        }
+    }
+}

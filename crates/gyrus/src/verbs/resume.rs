@@ -1,0 +1,79 @@
+//! Continuing an unfinished run.
+
+use std::path::PathBuf;
+
+use gyrus_language_train::TUNING_KIND;
+use gyrus_train::RunFolder;
+
+use super::learn::LearnReport;
+use super::learn_language::LearnLanguageReport;
+use super::tune::TuneReport;
+use super::{learn, learn_language, tune};
+use crate::{Observer, Result};
+
+/// Continues an unfinished run, after an interruption or a crash: the result is the same, bit for bit, as without one.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Folder or file with the data, if it is no longer where the run read it.
+    pub directory: Option<PathBuf>,
+    /// Worker threads; 0 for one per core. Results do not depend on it.
+    pub threads: usize,
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunKind {
+    /// A network learns from examples.
+    Learn,
+    /// A language model learns from a corpus.
+    LearnLanguage,
+    /// A language model is tuned on examples.
+    Tune,
+}
+
+/// The report of a run that was continued.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ResumeReport {
+    /// Of a network that learned from examples.
+    Learn(Box<LearnReport>),
+    /// Of a language model that learned from a corpus.
+    LearnLanguage(Box<LearnLanguageReport>),
+    /// Of a language model that was tuned.
+    Tune(Box<TuneReport>),
+}
+
+impl Resume {
+    /// Of the run in this folder, on all cores.
+    pub fn new(run: impl Into<PathBuf>) -> Self {
+        Self { run: run.into(), directory: None, threads: 0 }
+    }
+
+    /// What the run does, as far as the folder tells.
+    #[must_use]
+    pub fn kind(&self) -> RunKind {
+        let header = RunFolder::open_described(&self.run).and_then(|folder| folder.read_header());
+        match header.ok().and_then(|header| header.kind).as_deref() {
+            None => RunKind::Learn,
+            Some(TUNING_KIND) => RunKind::Tune,
+            Some(_) => RunKind::LearnLanguage,
+        }
+    }
+
+    /// Trains on until the run is finished.
+    ///
+    /// # Errors
+    /// If there is no such run, it is finished already, or its data has changed; and as the verb that began it.
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<ResumeReport> {
+        Ok(match self.kind() {
+            RunKind::Learn => ResumeReport::Learn(Box::new(learn::resume(self, observer)?)),
+            RunKind::LearnLanguage => {
+                ResumeReport::LearnLanguage(Box::new(learn_language::resume(self, observer)?))
+            }
+            RunKind::Tune => ResumeReport::Tune(Box::new(tune::resume(self, observer)?)),
+        })
+    }
+}
