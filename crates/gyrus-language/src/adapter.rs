@@ -1,10 +1,10 @@
-//! Low-rank adapters as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//! Low-rank adapters in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
 //!
-//! An adapter changes products of a model: `W x` becomes `W x + scale * B (A x)`, `A` `[rank, inputs]`, `B` `[outputs, rank]`
-//! (LoRA, Hu et al. 2021), with `scale = alpha / rank`, or `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023). Tensors are
-//! named `base_model.model.<module>.lora_A.weight`, modules as Hugging Face's `transformers` names them. Rows of `B` lie as
-//! there, so that an adapter fits a model whichever format that was read from. What PEFT offers beyond this and would
-//! change the result is refused by name.
+//! An adapter changes linear layers of a model: `W x` becomes `W x + scale * B (A x)`, with `A` `[rank, inputs]` and `B`
+//! `[outputs, rank]` (LoRA, Hu et al. 2021), and `scale = alpha / rank` or `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023).
+//! Tensors are named `base_model.model.<module>.lora_A.weight`, with the module names of Hugging Face's `transformers`. Rows
+//! of `B` are ordered as in `transformers`, so an adapter fits a model read from any format. Other PEFT features that would
+//! change the result are refused by name.
 
 mod config;
 
@@ -23,12 +23,12 @@ use crate::{DecoderConfig, Error, Family, Result, Role};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
-/// What PEFT puts before the names of a model's modules.
+/// The prefix that PEFT adds to the names of a model's modules.
 pub const ADAPTER_PREFIX: &str = "base_model.model.";
-/// The highest rank that is believed.
+/// The highest rank that is accepted.
 const MAXIMUM_RANK: usize = 1 << 14;
 
-/// What is added to one product.
+/// The adapter of one linear layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterPart {
     /// Rows of `A` and columns of `B`.
@@ -46,22 +46,23 @@ pub struct AdapterPart {
 pub struct Adapter {
     /// How it was made.
     pub config: AdapterConfig,
-    /// What is added, by the name of the module, such as `model.layers.0.self_attn.q_proj`.
+    /// The adapted linear layers by module name, such as `model.layers.0.self_attn.q_proj`.
     pub parts: BTreeMap<String, AdapterPart>,
 }
 
 impl Adapter {
-    /// Whether a folder holds an adapter.
+    /// Whether a folder contains an adapter.
     #[must_use]
     pub fn is_at(folder: &Path) -> bool {
         folder.join(CONFIG).is_file()
     }
 
-    /// Reads an adapter's folder.
+    /// Reads an adapter from its folder.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Field`] for what PEFT offers and Gyrus does not compute, [`gyrus_formats::Error::Tensor`] for tensors that are no pair of
-    /// `A` and `B`, [`gyrus_formats::Error::Mismatch`] and [`gyrus_formats::Error::Format`] for damaged files.
+    /// [`gyrus_formats::Error::Field`] for PEFT features that Gyrus does not support, [`gyrus_formats::Error::Tensor`] for
+    /// tensors that are not a pair of `A` and `B`, [`gyrus_formats::Error::Mismatch`] and [`gyrus_formats::Error::Format`]
+    /// for damaged files.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         let config = AdapterConfig::parse(&path, &read_small(&path)?)?;
@@ -102,7 +103,7 @@ impl Adapter {
                     path,
                     name,
                     got,
-                    format!("one rank up to {MAXIMUM_RANK}, and no 0"),
+                    format!("one rank up to {MAXIMUM_RANK}, and no dimension of 0"),
                 ));
             }
             let scale = config.scale(module, rank);
@@ -113,7 +114,7 @@ impl Adapter {
             return Err(Error::mismatch(
                 path,
                 "no tensors",
-                "a pair of tensors for each product that is adapted",
+                "a pair of tensors for each adapted linear layer",
             ));
         }
         Ok(Self { config, parts })
@@ -122,7 +123,7 @@ impl Adapter {
     /// Writes `adapter_config.json` and `adapter_model.safetensors` into `folder`, which must exist.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Write`] where a file cannot be written.
+    /// [`gyrus_formats::Error::Write`] if a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(WEIGHTS);
         safetensors::write_floats(&path, &self.arrays())?;
@@ -131,7 +132,7 @@ impl Adapter {
         write_atomically(&path, text.as_bytes()).map_err(Error::write(&path))
     }
 
-    /// `A` and `B` of all parts, under the names of PEFT.
+    /// `A` and `B` of all linear layers, under PEFT's names.
     fn arrays(&self) -> State {
         let mut arrays = State::new();
         for (module, part) in &self.parts {
@@ -147,10 +148,10 @@ impl Adapter {
         arrays
     }
 
-    /// The adapter of one product, its rows in the order that the model has them; none where it has none.
+    /// The adapter of one linear layer, with rows in the model's order; `None` if it has none.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Tensor`] if it does not fit the product.
+    /// [`gyrus_formats::Error::Tensor`] if it does not fit the linear layer.
     pub(crate) fn part(&self, config: &DecoderConfig, parameter: &Parameter) -> Result<Option<AdapterPart>> {
         let Some(part) = self.parts.get(parameter.module()) else { return Ok(None) };
         let (outputs, inputs) = parameter.outputs_and_inputs();
@@ -161,13 +162,13 @@ impl Adapter {
             return Err(Error::tensor(Path::new(WEIGHTS), parameter.module(), got, expected));
         }
         let mut part = part.clone();
-        if turns(config, parameter) {
+        if is_reordered(config, parameter) {
             part.up = interleaved_rows(&part.up, config.head_width, part.rank);
         }
         Ok(Some(part))
     }
 
-    /// Rows of `B` for one product, which lie as the model has them, as `transformers` has them.
+    /// Rows of `B` of one linear layer, reordered from the model's order to that of `transformers`.
     #[must_use]
     pub fn rows_for_hugging_face(
         config: &DecoderConfig,
@@ -175,10 +176,10 @@ impl Adapter {
         rank: usize,
         up: &[f32],
     ) -> Vec<f32> {
-        if turns(config, parameter) { halved_rows(up, config.head_width, rank) } else { up.to_vec() }
+        if is_reordered(config, parameter) { halved_rows(up, config.head_width, rank) } else { up.to_vec() }
     }
 
-    /// Fails for a part that no product of the model takes.
+    /// Fails if the model lacks a linear layer that is adapted.
     ///
     /// # Errors
     /// [`gyrus_formats::Error::Tensor`] that names it.
@@ -188,14 +189,14 @@ impl Adapter {
             parameters.iter().filter(|p| p.can_be_adapted()).map(Parameter::module).collect();
         match self.parts.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
-                let expected = "an adapter for products within the model's layers";
-                Err(Error::tensor(Path::new(WEIGHTS), name, "no such product in the model", expected))
+                let expected = "an adapter for linear layers of this model";
+                Err(Error::tensor(Path::new(WEIGHTS), name, "no such linear layer in the model", expected))
             }
             None => Ok(()),
         }
     }
 
-    /// Adds the adapter to the weights of a model, which become floats where it does.
+    /// Adds the adapter to the weights of a model; the changed weights become 32-bit floats.
     ///
     /// # Errors
     /// [`gyrus_formats::Error::Tensor`] if it does not fit the model.
@@ -224,8 +225,8 @@ impl Adapter {
     }
 }
 
-/// Whether the model was read from a format that pairs neighbors where `transformers` pairs halves.
-fn turns(config: &DecoderConfig, parameter: &Parameter) -> bool {
+/// Whether the model's rows are interleaved where `transformers` has halves, because of the format it was read from.
+fn is_reordered(config: &DecoderConfig, parameter: &Parameter) -> bool {
     let interleaved = config.ropes.first().is_some_and(|rope| rope.interleaved);
     config.family != Family::Glm4 && interleaved && matches!(parameter.role, Role::Query | Role::Key)
 }

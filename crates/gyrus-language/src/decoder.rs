@@ -1,14 +1,14 @@
-//! A decoder that reads and writes: embedding, layers of attention and feed-forward parts, and the head.
+//! A decoder: embedding, layers of attention and feed-forward blocks, and the head.
 //!
-//! See [`DecoderConfig`] for the equations. Each token costs two operations for each number of the weights, and
-//! attention over what it sees. Weights stay as they are stored. Several texts are advanced in one pass, so that
-//! weights are read once for all of them; what a text needs between passes is its [`Cache`].
+//! See [`DecoderConfig`] for the equations. Each token costs two operations per weight, plus attention over the tokens that
+//! it attends to. Weights stay as they are stored. Several sequences are advanced in one pass, so weights are read once for
+//! all of them; between passes, a sequence's state is its [`Cache`].
 
 mod cache;
 mod forward;
 mod load;
 
-// What is observed goes through in one pass.
+// An observed sequence must fit into one pass.
 const _: () = assert!(crate::observation::LONGEST_OBSERVED <= forward::ROWS);
 
 pub use cache::Cache;
@@ -21,12 +21,12 @@ use crate::{Adapter, AdapterPart, DecoderConfig, Error, Observation, Result};
 pub struct Decoder {
     config: DecoderConfig,
     embedding: Tensor,
-    /// Factor of the embedding, rounded as its numbers are.
+    /// Factor of the embedding, rounded to the embedding's format.
     embedding_scale: f32,
     positions: Option<Tensor>,
     layers: Vec<DecoderLayer>,
     final_normalization: Normalizer,
-    /// None where it is the embedding.
+    /// `None` if it shares the embedding's weights.
     head: Option<Tensor>,
 }
 
@@ -47,14 +47,14 @@ struct DecoderLayer {
     after_feed_forward: Option<Normalizer>,
 }
 
-/// A normalization with its numbers; the bias is LayerNorm's.
+/// A normalization with its weights; LayerNorm has a bias.
 #[derive(Clone, Debug)]
 struct Normalizer {
     weight: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
-/// A product with its bias, and a low-rank adapter where it has one.
+/// A linear layer with its bias and low-rank adapter, if any.
 #[derive(Clone, Debug)]
 struct Linear {
     weight: Tensor,
@@ -62,27 +62,27 @@ struct Linear {
     adapter: Option<AdapterPart>,
 }
 
-/// The next tokens of one text, and what it has been so far.
+/// The next tokens of a sequence, and its state so far.
 #[derive(Debug)]
 pub struct Sequence<'a> {
     /// The tokens to read, at least one.
     pub tokens: &'a [u32],
-    /// The cache of the tokens before.
+    /// Keys and values of the tokens before.
     pub cache: &'a mut Cache,
-    /// Whether logits are wanted after every token rather than after the last.
+    /// Whether to return logits after every token rather than only after the last.
     pub all_logits: bool,
 }
 
 impl Decoder {
-    /// The decoder that `checkpoint` holds.
+    /// Builds the decoder from the tensors in `checkpoint`.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Tensor`] for a tensor that is missing, left over, or of another shape than the configuration says.
+    /// [`gyrus_formats::Error::Tensor`] for a tensor that is missing, unused, or of another shape than in the configuration.
     pub fn new(config: DecoderConfig, checkpoint: Checkpoint) -> Result<Self> {
         load::load(config, checkpoint, None)
     }
 
-    /// The same with what a low-rank adapter adds to its products.
+    /// The same with a low-rank adapter.
     ///
     /// # Errors
     /// As [`Self::new`], and [`gyrus_formats::Error::Tensor`] for an adapter that does not fit.
@@ -96,12 +96,12 @@ impl Decoder {
         &self.config
     }
 
-    /// Reads the tokens of each text, and returns the logits of what follows: `[rows, vocabulary]`, a row for each
-    /// text, or for each of its tokens where it wants all, in the order of the texts.
+    /// Reads the tokens of each sequence and returns the logits of what follows: `[rows, vocabulary]`, one row for each
+    /// sequence, or for each of its tokens if `all_logits`, in the order of the sequences.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text without tokens, a token outside the vocabulary, or a text longer than the
-    /// learned positions. Then nothing was read.
+    /// [`Error::Request`] for a sequence without tokens, a token outside the vocabulary, or a sequence longer than the
+    /// learned positions. Nothing has been read then.
     pub fn forward(&self, sequences: &mut [Sequence<'_>]) -> Result<Vec<f32>> {
         for sequence in &*sequences {
             self.check(sequence)?;
@@ -109,10 +109,10 @@ impl Decoder {
         Ok(gyrus_kernels::keep_awake(|| self.run(sequences, None, None)))
     }
 
-    /// Reads a text from its begin as [`Self::forward`] does, and keeps what happens inside.
+    /// Reads a sequence from its beginning like [`Self::forward`], and records the internal activations.
     ///
     /// # Errors
-    /// As [`Self::forward`], and [`Error::Request`] for more tokens than can be looked at together.
+    /// As [`Self::forward`], and [`Error::Request`] for more tokens than can be observed.
     pub fn observe(&self, tokens: &[u32]) -> Result<Observation> {
         let DecoderConfig { layers, heads, width, .. } = &self.config;
         let mut observation = Observation::new(tokens.len(), layers.len(), *heads, *width)?;
@@ -123,21 +123,22 @@ impl Decoder {
         Ok(observation)
     }
 
-    /// The logits, `[rows, vocabulary]`, that rows of the stream, `[rows, width]`, would become after the last layer: final
-    /// normalization and head. On the stream after an earlier layer this is the logit lens (nostalgebraist 2020).
+    /// The logits, `[rows, vocabulary]`, of rows of the residual stream, `[rows, width]`, after final normalization and head.
+    /// Applied to the residual stream after an earlier layer, this is the logit lens (nostalgebraist 2020).
     ///
     /// # Panics
-    /// If `stream` is no whole number of rows.
+    /// If `stream` is not a whole number of rows.
     #[must_use]
     pub fn lens(&self, stream: &[f32]) -> Vec<f32> {
-        assert!(stream.len().is_multiple_of(self.config.width), "the stream is [rows, width]");
+        assert!(stream.len().is_multiple_of(self.config.width), "the residual stream is [rows, width]");
         let mut logits = Vec::new();
         self.append_logits(stream, None, &mut logits);
         logits
     }
 
-    /// [`Self::forward`] with texts of two kinds, the first `reading` of which are read and the others written: a token then
-    /// has the same bits alone as among any others, and in whatever stretches its text is read.
+    /// [`Self::forward`] for two kinds of sequences: the first `reading` are prompts being read, the others are being
+    /// generated. A token then has the same bits whatever other sequences are present, and however its prompt is split into
+    /// chunks.
     ///
     /// # Errors
     /// As [`Self::forward`].
@@ -160,7 +161,7 @@ impl Decoder {
         let end = sequence.cache.positions() + sequence.tokens.len();
         if self.config.learned_positions && end > self.config.maximum_positions {
             let expected = format!("at most the {} positions of this model", self.config.maximum_positions);
-            return Err(Error::request("length of the text", format!("{end} tokens"), expected));
+            return Err(Error::request("length of the sequence", format!("{end} tokens"), expected));
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Encoders of the BERT family (Devlin et al. 2019; RoBERTa, Liu et al. 2019; MiniLM, Wang et al. 2020): every token of a
-//! text sees every other, and each becomes a vector.
+//! Encoders of the BERT family (Devlin et al. 2019; RoBERTa, Liu et al. 2019; MiniLM, Wang et al. 2020): every token attends
+//! to every other, and each becomes a vector.
 //!
 //! ```text
 //! x = normalize(word(token) + position(place) + type(0))
@@ -7,9 +7,9 @@
 //!              x = normalize(x + down(gelu(up(x))))
 //! ```
 //!
-//! Texts lie one behind the other, without padding, so that the work is that of their tokens. Cost: `2 * parameters`
-//! operations a token beside the embeddings, and `4 * width` for each pair of tokens of a text in each layer. The weights
-//! are held in the order in which the kernels want them, in 32-bit floats.
+//! Batches are packed, not padded, so only real tokens are computed. Cost: `2 * parameters` operations per token without the
+//! embeddings, plus `4 * width` for each pair of tokens of a sequence in each layer. The weights are 32-bit floats in the
+//! order that the kernels use.
 
 mod sentence;
 
@@ -29,29 +29,29 @@ use crate::{Error, Observation, Result};
 /// The shape of an encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
-    /// Tokens in the vocabulary.
+    /// Size of the vocabulary.
     pub vocabulary: usize,
-    /// Elements of a token's vector.
+    /// Width of a token's vector.
     pub width: usize,
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
-    /// Heads, which divide the width.
+    /// Number of heads, a divisor of the width.
     pub heads: usize,
-    /// Elements between the two products of the feed-forward part.
+    /// Inner width of the feed-forward block.
     pub feed_forward: usize,
-    /// The nonlinearity between them.
+    /// The nonlinearity of the feed-forward block.
     pub activation: elementwise::Activation,
-    /// Added to variances.
+    /// Added to variances in normalizations.
     pub epsilon: f32,
-    /// Rows of the table of positions.
+    /// Rows of the position embedding.
     pub positions: usize,
-    /// The row of a text's first token; RoBERTa counts from behind its padding.
+    /// The row of the first token; RoBERTa counts from after its padding token.
     pub first_position: usize,
-    /// Rows of the table of token types, of which the first is used.
+    /// Rows of the token type embedding, of which the first is used.
     pub types: usize,
 }
 
-/// Hugging Face's `config.json`, as far as it matters here.
+/// The relevant fields of Hugging Face's `config.json`.
 #[derive(Deserialize)]
 struct Fields {
     model_type: String,
@@ -86,7 +86,7 @@ impl EncoderConfig {
     /// Reads Hugging Face's `config.json`.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Io`]; [`gyrus_formats::Error::Field`] for a kind of model that this is not, or what it does not compute.
+    /// [`gyrus_formats::Error::Io`]; [`gyrus_formats::Error::Field`] for another kind of model or an unsupported value.
     pub fn from_hugging_face(path: &Path) -> Result<Self> {
         let text = crate::small::read_small(path)?;
         let fields: Fields = serde_json::from_slice(&text)
@@ -123,7 +123,7 @@ impl EncoderConfig {
             ("type_vocab_size", fields.type_vocab_size),
         ];
         if let Some((field, size)) = sizes.iter().find(|(_, size)| !(1..=MOST).contains(size)) {
-            return wrong(field, size.to_string(), "a whole number from 1 to 16,777,216");
+            return wrong(field, size.to_string(), "an integer from 1 to 16,777,216");
         }
         if !fields.hidden_size.is_multiple_of(fields.num_attention_heads) {
             let expected = format!("a divisor of hidden_size, which is {}", fields.hidden_size);
@@ -134,7 +134,7 @@ impl EncoderConfig {
             return wrong("max_position_embeddings", fields.max_position_embeddings.to_string(), &expected);
         }
         if !(fields.layer_norm_eps >= 0.0 && fields.layer_norm_eps.is_finite()) {
-            return wrong("layer_norm_eps", fields.layer_norm_eps.to_string(), "a number from 0 up");
+            return wrong("layer_norm_eps", fields.layer_norm_eps.to_string(), "a number of at least 0");
         }
         Ok(Self {
             vocabulary: fields.vocab_size,
@@ -150,33 +150,33 @@ impl EncoderConfig {
         })
     }
 
-    /// Whether this `model_type` of a `config.json` is that of an encoder.
+    /// Whether this `model_type` of a `config.json` is an encoder's.
     #[must_use]
     pub fn knows(model_type: &str) -> bool {
         model_type == "bert" || LIKE_ROBERTA.contains(&model_type)
     }
 
-    /// Tokens that a text may have at most.
+    /// The most tokens that a sequence may have.
     #[must_use]
     pub fn longest_text(&self) -> usize {
         self.positions - self.first_position
     }
 }
 
-/// Kinds of encoders whose positions begin behind their padding.
+/// Kinds of encoders whose positions begin after their padding token.
 const LIKE_ROBERTA: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 /// The largest size that a field may have.
 const MOST: usize = 1 << 24;
 
-/// Weights `[outputs, inputs]` in the kernels' order, and their bias.
+/// A linear layer: weights `[outputs, inputs]`, packed for the kernels, and a bias.
 #[derive(Debug)]
-struct Product {
+struct PackedLinear {
     packed: Vec<f32>,
     bias: Vec<f32>,
     inputs: usize,
 }
 
-impl Product {
+impl PackedLinear {
     /// `y = x wᵀ + b`
     fn run(&self, x: &[f32], y: &mut [f32]) {
         let (inputs, outputs) = (self.inputs, self.bias.len());
@@ -192,11 +192,11 @@ struct Norm {
 
 #[derive(Debug)]
 struct Layer {
-    query_key_value: Product,
-    attention_output: Product,
+    query_key_value: PackedLinear,
+    attention_output: PackedLinear,
     attention_norm: Norm,
-    up: Product,
-    down: Product,
+    up: PackedLinear,
+    down: PackedLinear,
     norm: Norm,
 }
 
@@ -211,7 +211,7 @@ pub struct Encoder {
     layers: Vec<Layer>,
 }
 
-/// Memory of a pass, to be used again.
+/// Buffers of a pass, to be reused.
 #[derive(Debug, Default)]
 pub struct EncoderMemory {
     wide: Vec<f32>,
@@ -220,10 +220,10 @@ pub struct EncoderMemory {
 }
 
 impl Encoder {
-    /// An encoder of stored tensors under Hugging Face's names, with or without the name of the outermost module.
+    /// Builds an encoder from tensors under Hugging Face's names, with or without the name of the outermost module.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Tensor`] for one that is missing or of another shape.
+    /// [`gyrus_formats::Error::Tensor`] for a tensor that is missing or has another shape.
     pub fn new(config: EncoderConfig, mut checkpoint: Checkpoint) -> Result<Self> {
         let prefix = ["", "bert.", "roberta."]
             .into_iter()
@@ -243,11 +243,11 @@ impl Encoder {
             let of = |part: &str| format!("encoder.layer.{index}.{part}");
             let parts = ["query", "key", "value"].map(|part| of(&format!("attention.self.{part}")));
             Ok(Layer {
-                query_key_value: reader.product(&parts, width, width)?,
-                attention_output: reader.product(&[of("attention.output.dense")], width, width)?,
+                query_key_value: reader.linear(&parts, width, width)?,
+                attention_output: reader.linear(&[of("attention.output.dense")], width, width)?,
                 attention_norm: reader.norm(&of("attention.output.LayerNorm"), width)?,
-                up: reader.product(&[of("intermediate.dense")], width, ff)?,
-                down: reader.product(&[of("output.dense")], ff, width)?,
+                up: reader.linear(&[of("intermediate.dense")], width, ff)?,
+                down: reader.linear(&[of("output.dense")], ff, width)?,
                 norm: reader.norm(&of("output.LayerNorm"), width)?,
             })
         };
@@ -261,30 +261,28 @@ impl Encoder {
         &self.config
     }
 
-    /// How many numbers it has.
+    /// Its number of parameters.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         let EncoderConfig { vocabulary, width, layers, feed_forward, positions, types, .. } = self.config;
-        let product = |inputs: usize, outputs: usize| (inputs + 1) * outputs;
-        let layer = 4 * product(width, width)
-            + product(width, feed_forward)
-            + product(feed_forward, width)
-            + 4 * width;
+        let linear = |inputs: usize, outputs: usize| (inputs + 1) * outputs;
+        let layer =
+            4 * linear(width, width) + linear(width, feed_forward) + linear(feed_forward, width) + 4 * width;
         (vocabulary + positions + types + 2) * width + layers * layer
     }
 
-    /// The last layer's vectors of all tokens of some texts, `[tokens, width]`, one text behind the other.
+    /// The output vectors of all tokens of some sequences, `[tokens, width]`, one sequence after another.
     ///
     /// # Errors
-    /// [`Error::Request`] for a token that the vocabulary lacks, or a text that is too long.
+    /// [`Error::Request`] for a token outside the vocabulary, or a sequence that is too long.
     pub fn run(&self, texts: &[&[u32]], memory: &mut EncoderMemory) -> Result<Vec<f32>> {
         self.pass(texts, memory, None)
     }
 
-    /// Reads a text as [`Self::run`] does, and keeps what happens inside.
+    /// Reads a sequence like [`Self::run`], and records the internal activations.
     ///
     /// # Errors
-    /// As [`Self::run`], and [`Error::Request`] for more tokens than can be looked at together.
+    /// As [`Self::run`], and [`Error::Request`] for more tokens than can be observed.
     pub fn observe(&self, text: &[u32]) -> Result<Observation> {
         let EncoderConfig { layers, heads, width, .. } = self.config;
         let mut observation = Observation::new(text.len(), layers, heads, width)?;
@@ -292,7 +290,7 @@ impl Encoder {
         Ok(observation)
     }
 
-    /// What is observed is one text.
+    /// Only a single sequence can be observed.
     fn pass(
         &self,
         texts: &[&[u32]],
@@ -377,8 +375,8 @@ impl Reader<'_> {
         Ok(self.take(name, shape)?.floats())
     }
 
-    /// Products with the same inputs, as one.
-    fn product(&mut self, names: &[String], inputs: usize, outputs: usize) -> Result<Product> {
+    /// Linear layers with the same inputs, as one.
+    fn linear(&mut self, names: &[String], inputs: usize, outputs: usize) -> Result<PackedLinear> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for name in names {
             weight.extend(self.floats(&format!("{name}.weight"), &[outputs, inputs])?);
@@ -387,10 +385,10 @@ impl Reader<'_> {
         let shape = (inputs, bias.len());
         let mut packed = vec![0.0; packed_len(shape)];
         pack(&weight, shape, &mut packed);
-        Ok(Product { packed, bias, inputs })
+        Ok(PackedLinear { packed, bias, inputs })
     }
 
-    /// A normalization, also under the names of the first published models.
+    /// A normalization, also under the names in the first published models.
     fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
         let old = format!("{}{name}.gamma", self.prefix);
         let names = match self.checkpoint.tensors().contains_key(&old) {

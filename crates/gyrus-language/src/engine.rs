@@ -1,10 +1,10 @@
-//! Many texts at once: a thread that takes requests from a bounded queue into slots, and advances all of them by one pass
-//! over the weights at a time (continuous batching, Yu et al. 2022, "Orca").
+//! Serving many sequences together: a thread takes jobs from a bounded queue into slots and advances all of them with each
+//! pass over the weights (continuous batching, Yu et al. 2022, "Orca").
 //!
-//! Prompts are read in stretches beside the texts that are being written, so that a long one does not stall the others; what
-//! was read of a prompt is kept, within bounds, for later prompts that begin alike. A text is the same, bit for bit, whatever
-//! happens beside it: see [`Decoder::step`](crate::Decoder::step). Therefore only what was read is kept: tokens that were
-//! written have been computed in another way.
+//! Prompts are read in chunks beside sequences that are being generated, so a long prompt does not stall the others. What was
+//! read of a prompt goes into a bounded prefix cache for later prompts with the same beginning. A sequence has the same bits
+//! whatever runs beside it: see [`Decoder::step`](crate::Decoder::step). For that reason only prompts are cached, not generated
+//! tokens, which are computed by other kernels.
 
 mod prefixes;
 mod sentences;
@@ -26,123 +26,123 @@ use crate::generation::Choice;
 use crate::generation::{Ending, Request};
 use crate::{Error, Model, Result};
 
-/// How much an engine does at once, and how much memory it takes for it.
+/// The capacity and memory limits of an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// Texts that are advanced together.
+    /// Sequences that are advanced together.
     pub slots: usize,
-    /// Requests that may wait beyond those.
+    /// Jobs that may wait for a slot.
     pub queue: usize,
-    /// Tokens of a text, prompt and answer together.
+    /// The most tokens of a sequence, prompt and answer together.
     pub context: usize,
-    /// Bytes of prompts that are kept for others that begin alike.
-    pub kept_bytes: usize,
-    /// Threads; 0 for one a core.
+    /// Size of the prefix cache in bytes; 0 disables it.
+    pub prefix_cache_bytes: usize,
+    /// Threads; 0 means one per core.
     pub threads: usize,
 }
 
-/// A text to write.
+/// A text to generate.
 pub struct Job {
-    /// What is read first: at least one token.
+    /// The tokens of the prompt, at least one.
     pub prompt: Vec<u32>,
-    /// What is asked.
+    /// The generation request.
     pub request: Request,
-    /// Who is told.
+    /// Receives the events.
     pub listener: Box<dyn Listener>,
 }
 
-/// Who waits for a text. Its calls are made by the engine's thread and must not block.
+/// Receives the events of a job. The engine's thread calls it, so it must not block.
 pub trait Listener: Send {
-    /// Is told what happened.
-    fn tell(&mut self, event: Event);
-    /// Whether anybody still wants the text; if not, it is given up.
-    fn listens(&self) -> bool;
+    /// Handles an event.
+    fn receive(&mut self, event: Event);
+    /// Whether the text is still wanted; if not, the job is abandoned.
+    fn is_listening(&self) -> bool;
 }
 
-/// What happens to a text.
+/// An event of a job.
 #[derive(Debug)]
 pub enum Event {
-    /// It goes on.
+    /// More text.
     Text(Piece),
-    /// It is written; nothing follows.
+    /// The text is complete; the last event.
     Ended(Summary),
-    /// It cannot be written; nothing follows.
+    /// The job failed; the last event.
     Failed(Failure),
 }
 
-/// A piece of a text.
+/// A piece of generated text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
-    /// What is added, perhaps nothing: the begin of a character or of a stop text is held back.
+    /// The new text. May be empty: an incomplete character or the beginning of a stop string is held back.
     pub text: String,
-    /// The token that was chosen, where choices are asked for.
+    /// The chosen token, if the request asks for choices.
     pub choice: Option<Choice>,
 }
 
-/// How a text ended.
+/// The summary of a completed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Why.
+    /// Why the text ended.
     pub ending: Ending,
-    /// Tokens of the prompt.
+    /// Number of tokens in the prompt.
     pub prompt_tokens: usize,
-    /// How many of these had been read before, for another prompt.
+    /// How many of these came from the prefix cache or a running sequence.
     pub reused_tokens: usize,
-    /// Tokens that were written.
+    /// Number of generated tokens.
     pub tokens: usize,
 }
 
-/// Why a text cannot be written.
+/// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// What was asked for cannot be followed.
+    /// The text could not be generated.
     #[error(transparent)]
     Text(#[from] Error),
     /// The engine is being stopped.
-    #[error("the engine was stopped before the text was written")]
+    #[error("the engine was stopped before the text was complete")]
     Stopped,
-    /// A mistake in the program: other texts go on with a new state.
+    /// A bug; the engine continues with a fresh state.
     #[error("the engine failed: {0}")]
     Panicked(String),
 }
 
-/// Why a job is not taken.
+/// Why a job was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// All slots are taken and as many jobs wait as may.
-    #[error("{waiting} requests are running or waiting, as many as may")]
+    /// All slots and the queue are full.
+    #[error("{waiting} requests are running or waiting, which is the maximum")]
     Full {
-        /// How many they are.
+        /// The number of running and waiting jobs.
         waiting: usize,
     },
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
-    /// The job itself cannot be done.
+    /// The job is invalid.
     #[error(transparent)]
     Job(#[from] Error),
 }
 
-/// What an engine has done and is doing.
+/// Counters of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Texts in slots.
+    /// Sequences in slots.
     pub running: u64,
-    /// Texts that wait for one.
+    /// Jobs that wait for a slot.
     pub waiting: u64,
-    /// Tokens of prompts that were read.
+    /// Prompt tokens that were computed.
     pub read_tokens: u64,
-    /// Tokens of prompts that had been read before.
+    /// Prompt tokens that were reused.
     pub reused_tokens: u64,
-    /// Tokens that were written.
+    /// Tokens that were generated.
     pub written_tokens: u64,
     /// Passes over the weights.
     pub passes: u64,
-    /// Bytes of prompts that are kept.
-    pub kept_bytes: u64,
-    /// Texts given up because nobody listened any more.
+    /// Bytes in the prefix cache.
+    pub prefix_cache_bytes: u64,
+    /// Jobs abandoned because their listeners had gone.
     pub abandoned: u64,
     /// Passes that failed.
     pub failures: u64,
@@ -154,7 +154,7 @@ struct Counters {
     reused_tokens: AtomicU64,
     written_tokens: AtomicU64,
     passes: AtomicU64,
-    kept_bytes: AtomicU64,
+    prefix_cache_bytes: AtomicU64,
     abandoned: AtomicU64,
     failures: AtomicU64,
 }
@@ -165,7 +165,7 @@ fn count(counter: &AtomicU64, more: usize) {
 
 struct State {
     queue: VecDeque<Job>,
-    /// Texts in slots.
+    /// Sequences in slots.
     running: usize,
     stopped: bool,
 }
@@ -179,12 +179,12 @@ struct Shared {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half-changed by a panic: no code of others runs within.
+        // A panic cannot leave the state half-changed, because no foreign code runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A model with its thread. Dropping it stops the thread.
+/// A model and its thread. Dropping it stops the thread.
 pub struct Engine {
     model: Arc<Model>,
     shared: Arc<Shared>,
@@ -195,8 +195,7 @@ impl Engine {
     /// Starts a thread for `model`.
     ///
     /// # Errors
-    /// [`Error::Request`] for no slots, or for a context that is longer than what the model can read; see
-    /// [`longest_context`].
+    /// [`Error::Request`] for no slots, or for a context longer than the model can read; see [`longest_context`].
     pub fn start(model: Arc<Model>, options: EngineOptions) -> Result<Self> {
         let longest = longest_context(&model);
         if options.slots == 0 {
@@ -215,7 +214,7 @@ impl Engine {
         });
         let (of_thread, model_of_thread) = (Arc::clone(&shared), Arc::clone(&model));
         let thread = spawn("gyrus-engine", options.threads, move || {
-            // Whatever ends the thread, nobody waits for it any more.
+            // However the thread ends, waiting jobs are told.
             let _guard = StopGuard(&of_thread);
             run(&model_of_thread, &of_thread);
         })?;
@@ -228,7 +227,7 @@ impl Engine {
         &self.model
     }
 
-    /// How much it does at once.
+    /// Its options.
     #[must_use]
     pub fn options(&self) -> EngineOptions {
         self.shared.options
@@ -237,7 +236,7 @@ impl Engine {
     /// Queues all of the jobs, or none.
     ///
     /// # Errors
-    /// [`Refusal::Job`] for a prompt or a request that is impossible, [`Refusal::Full`] where there is no room for all.
+    /// [`Refusal::Job`] for an invalid prompt or request, [`Refusal::Full`] if there is not enough room.
     pub fn submit(&self, jobs: Vec<Job>) -> std::result::Result<(), Refusal> {
         for job in &jobs {
             self.check(job)?;
@@ -248,8 +247,8 @@ impl Engine {
         }
         let most = self.shared.options.slots + self.shared.options.queue;
         if state.running + state.queue.len() + jobs.len() > most {
-            // Those that gave up make room.
-            state.queue.retain(|job| job.listener.listens());
+            // Abandoned jobs make room.
+            state.queue.retain(|job| job.listener.is_listening());
         }
         let waiting = state.running + state.queue.len();
         if waiting + jobs.len() > most {
@@ -281,7 +280,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What it has done and is doing.
+    /// Its counters.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let (running, waiting) = {
@@ -297,19 +296,19 @@ impl Engine {
             reused_tokens: of(&counters.reused_tokens),
             written_tokens: of(&counters.written_tokens),
             passes: of(&counters.passes),
-            kept_bytes: of(&counters.kept_bytes),
+            prefix_cache_bytes: of(&counters.prefix_cache_bytes),
             abandoned: of(&counters.abandoned),
             failures: of(&counters.failures),
         }
     }
 
-    /// Whether it takes no jobs any more.
+    /// Whether it has stopped accepting jobs.
     #[must_use]
     pub fn has_stopped(&self) -> bool {
         self.shared.state().stopped
     }
 
-    /// Stops after the current pass; whoever still waits is told so.
+    /// Stops after the current pass; waiting jobs fail.
     pub fn stop(&self) {
         self.shared.state().stopped = true;
         self.shared.wake.notify_all();
@@ -320,7 +319,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
         if let Some(thread) = self.thread.take() {
-            // Its panics were caught and told.
+            // Its panics were caught and reported.
             let _ = thread.join();
         }
     }
@@ -332,8 +331,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// The longest text that an engine can read with this model: its positions, as far as their rotation does not depend on the
-/// length of the text, which would make a token depend on how its text was cut.
+/// The longest sequence that an engine can read with this model: its positions, up to the length where their rotation begins to
+/// depend on the length of the sequence, which would make a token depend on how its prompt was split.
 #[must_use]
 pub fn longest_context(model: &Model) -> usize {
     let config = model.decoder.config();
@@ -341,13 +340,13 @@ pub fn longest_context(model: &Model) -> usize {
     config.maximum_positions.min(steady.unwrap_or(usize::MAX))
 }
 
-/// Runs `work` on a thread with its own pool; 0 threads are one a core.
+/// Runs `work` on a thread with its own pool; 0 threads means one per core.
 fn spawn(name: &str, threads: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let failed = |reason: String| Error::request("threads", reason, "threads that the system can make");
+    let failed = |reason: String| Error::request("threads", reason, "threads that the system can create");
     let (ready, begun) = sync_channel(1);
     let body = move || {
         let in_pool = || {
-            // Whoever started it waits for this.
+            // The starting thread waits for this.
             let _ = ready.send(Ok(()));
             work();
         };
@@ -364,7 +363,7 @@ fn spawn(name: &str, threads: usize, work: impl FnOnce() + Send + 'static) -> Re
     }
 }
 
-/// Refuses and ends what waits when its thread is gone.
+/// Fails waiting jobs when the engine's thread ends.
 struct StopGuard<'a>(&'a Shared);
 
 impl Drop for StopGuard<'_> {
@@ -376,12 +375,12 @@ impl Drop for StopGuard<'_> {
             std::mem::take(&mut state.queue)
         };
         for mut job in waiting {
-            job.listener.tell(Event::Failed(Failure::Stopped));
+            job.listener.receive(Event::Failed(Failure::Stopped));
         }
     }
 }
 
-/// Advances texts until the engine is stopped.
+/// Advances sequences until the engine is stopped.
 fn run(model: &Model, shared: &Shared) {
     let mut worker = Worker::new(model, &shared.options, &shared.counters);
     loop {
@@ -411,8 +410,8 @@ fn run(model: &Model, shared: &Shared) {
         });
         let passed = catch_unwind(pass);
         shared.state().running = worker.running();
-        let told = catch_unwind(AssertUnwindSafe(|| worker.tell_ended()));
-        if let Err(panic) = passed.and(told) {
+        let reported = catch_unwind(AssertUnwindSafe(|| worker.report_ended()));
+        if let Err(panic) = passed.and(reported) {
             let reason = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)

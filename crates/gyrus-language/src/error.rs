@@ -1,24 +1,24 @@
-//! The one error type of this crate: each variant says where, what was found and what would be right.
+//! The error type of this crate. Each variant says where the problem is, what was found and what was expected.
 
 use std::path::Path;
 
 use gyrus_formats::Error as FormatsError;
 
-/// What can go wrong while a language model is read or asked to write.
+/// What can go wrong with a language model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file of a model cannot be read or written, or holds something that cannot be right.
+    /// A model file cannot be read or written, or is invalid.
     #[error(transparent)]
     Formats(#[from] FormatsError),
-    /// What the caller asks of a model does not suit it.
+    /// A request does not fit the model.
     #[error("{what}: got {got}, expected {expected}")]
     Request {
-        /// The argument or the part of the request.
+        /// The argument or part of the request.
         what: &'static str,
         /// What was given.
         got: String,
-        /// What would be right.
+        /// What was expected.
         expected: String,
     },
 }
@@ -31,7 +31,7 @@ impl Error {
         FormatsError::io(path, source).into()
     }
 
-    /// What a refused replacement of a file becomes.
+    /// The error of a failed write.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         |source| FormatsError::write(path)(source).into()
     }

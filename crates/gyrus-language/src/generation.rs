@@ -1,4 +1,4 @@
-//! Writing: the logits of a model become tokens, one after the other, until a token or a text ends them.
+//! Text generation: sampling one token after another from a model's logits until something ends the text.
 
 mod constraint;
 mod generate;
@@ -11,4 +11,4 @@ pub use generate::{Written, generate};
 pub use request::{Ending, Request};
 pub use sampling::Sampling;
 pub use sequence::Choice;
-pub(crate) use sequence::Writing;
+pub(crate) use sequence::GeneratedSequence;

@@ -1,5 +1,5 @@
-//! A model as people have it: opened from the known files and folders ([`Parts::open`], [`gguf`], [`llama2c`]), and
-//! written for others ([`write_folder`], [`gguf::write()`]).
+//! Model files: opening them ([`Parts::open`], [`gguf`], [`llama2c`]) and writing them for other programs ([`write_folder`],
+//! [`gguf::write()`]).
 
 mod export;
 pub mod gguf;

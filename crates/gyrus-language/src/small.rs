@@ -1,4 +1,4 @@
-//! Small files beside a model's weights: JSON and texts, of a size that can be one.
+//! Reading the small files beside a model's weights: JSON and text, up to a size limit.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::{Error, Result};
 
-/// The largest JSON file that is believed: a `tokenizer.json` takes some 30 MB.
+/// The largest file that is read; a `tokenizer.json` takes some 30 MB.
 const MAXIMUM_BYTES: u64 = 1 << 28;
 
-/// A file of JSON or text.
+/// Reads a file of JSON or text.
 pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_bounded(path, MAXIMUM_BYTES).map_err(gyrus_formats::Error::from)?;
     Ok(bytes)
 }
 
-/// The JSON in a file, where there is one.
+/// Parses an optional JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<Option<Value>> {
     if !path.is_file() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Text to tokens and back, for every vocabulary that a model may come with.
+//! Text to tokens and back, for every kind of vocabulary.
 
 pub(crate) mod bytes;
 mod chat;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     kind: Kind,
-    /// Tokens that are put before each text.
+    /// Tokens that precede each text.
     prefix: Vec<u32>,
 }
 
@@ -25,7 +25,7 @@ pub struct Tokenizer {
 enum Kind {
     /// Hugging Face's `tokenizer.json`.
     HuggingFace(Box<tokenizers::Tokenizer>),
-    /// SentencePiece's byte pairs; whether a blank is put before each text.
+    /// SentencePiece's byte pairs; whether a space is added before each text.
     SentencePiece(Box<SentencePiece>, bool),
 }
 
@@ -33,7 +33,7 @@ impl Tokenizer {
     /// Reads Hugging Face's `tokenizer.json`.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Mismatch`] for a file that the `tokenizers` library refuses.
+    /// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Mismatch`] for a file that the `tokenizers` library refuses.
     pub fn of_hugging_face(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
@@ -47,16 +47,16 @@ impl Tokenizer {
         Self { kind: Kind::HuggingFace(Box::new(tokenizer)), prefix }
     }
 
-    /// SentencePiece's byte pairs. `prefix` goes before each text, and so does a blank if `blank`.
+    /// SentencePiece's byte pairs. `prefix` precedes each text, and so does a space if `leading_space`.
     #[must_use]
-    pub fn of_sentencepiece(vocabulary: SentencePiece, prefix: Vec<u32>, blank: bool) -> Self {
-        Self { kind: Kind::SentencePiece(Box::new(vocabulary), blank), prefix }
+    pub fn of_sentencepiece(vocabulary: SentencePiece, prefix: Vec<u32>, leading_space: bool) -> Self {
+        Self { kind: Kind::SentencePiece(Box::new(vocabulary), leading_space), prefix }
     }
 
-    /// The tokens of a text; `special` puts what a text begins with before it.
+    /// The tokens of a text; `special` adds the beginning-of-text tokens.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that the vocabulary cannot express.
+    /// [`Error::Request`] if the vocabulary cannot express the text.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
         let mut tokens = if special { self.prefix.clone() } else { Vec::new() };
         match &self.kind {
@@ -66,26 +66,26 @@ impl Tokenizer {
                 })?;
                 tokens.extend(encoding.get_ids());
             }
-            Kind::SentencePiece(vocabulary, blank) => tokens.extend(vocabulary.encode(text, *blank, false)),
+            Kind::SentencePiece(vocabulary, space) => tokens.extend(vocabulary.encode(text, *space, false)),
         }
         Ok(tokens)
     }
 
-    /// The tokens of a text that a chat template has made, in which marks stand by their names.
+    /// The tokens of a text made by a chat template, in which special tokens appear by name.
     ///
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
         match &self.kind {
             Kind::HuggingFace(_) => self.encode(text, false),
-            Kind::SentencePiece(vocabulary, blank) => Ok(vocabulary.encode(text, *blank, true)),
+            Kind::SentencePiece(vocabulary, space) => Ok(vocabulary.encode(text, *space, true)),
         }
     }
 
-    /// The text of tokens, without marks.
+    /// The text of tokens, without special tokens.
     ///
     /// # Errors
-    /// [`Error::Request`] for tokens that the vocabulary cannot express.
+    /// [`Error::Request`] for tokens outside the vocabulary.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let mut stream = self.stream(&[]);
         let mut text = String::new();
@@ -95,7 +95,7 @@ impl Tokenizer {
         Ok(text + &stream.finish())
     }
 
-    /// The text of tokens one by one, as it goes on after the tokens `before`: after text, a blank is text.
+    /// Decodes tokens one by one after the tokens `before`, which determine whether a leading space is kept.
     #[must_use]
     pub fn stream(&self, before: &[u32]) -> TextStream<'_> {
         let mut stream =
@@ -113,7 +113,7 @@ impl Tokenizer {
         stream
     }
 
-    /// The exact text of a token, marks included.
+    /// The exact text of a token, including special tokens.
     #[must_use]
     pub fn text(&self, token: u32) -> Option<String> {
         match &self.kind {
@@ -125,13 +125,13 @@ impl Tokenizer {
         }
     }
 
-    /// Whether a blank is put before each text.
+    /// Whether a space is added before each text.
     #[must_use]
-    pub fn blank(&self) -> bool {
+    pub fn leading_space(&self) -> bool {
         matches!(self.kind, Kind::SentencePiece(_, true))
     }
 
-    /// Whether each text begins with this token.
+    /// Whether each encoded text begins with this token.
     #[must_use]
     pub fn begins(&self, token: Option<u32>) -> bool {
         match &self.kind {
@@ -142,7 +142,7 @@ impl Tokenizer {
         }
     }
 
-    /// The token of this exact text, marks included.
+    /// The token with this exact text, including special tokens.
     #[must_use]
     pub fn token(&self, text: &str) -> Option<u32> {
         match &self.kind {
@@ -155,7 +155,7 @@ impl Tokenizer {
         }
     }
 
-    /// How many tokens there are.
+    /// The number of tokens.
     #[must_use]
     pub fn tokens(&self) -> usize {
         match &self.kind {
@@ -164,7 +164,7 @@ impl Tokenizer {
         }
     }
 
-    /// Hugging Face's tokenizer, where this is one.
+    /// Hugging Face's tokenizer, if this is one.
     #[must_use]
     pub fn as_hugging_face(&self) -> Option<&tokenizers::Tokenizer> {
         match &self.kind {
@@ -173,7 +173,7 @@ impl Tokenizer {
         }
     }
 
-    /// SentencePiece's vocabulary, where this is one.
+    /// SentencePiece's vocabulary, if this is one.
     #[must_use]
     pub fn as_sentencepiece(&self) -> Option<&SentencePiece> {
         match &self.kind {
@@ -183,16 +183,16 @@ impl Tokenizer {
     }
 }
 
-/// Turns tokens into text as they come. A character may need several tokens: it is held back until it is whole.
+/// Turns tokens into text as they arrive. A character may need several tokens; it is held back until complete.
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// Tokens whose text was not returned yet, after those whose text was returned last: whether a word begins with a
-    /// blank depends on what is before it.
+    /// The tokens whose text was returned last, then those whose text was not returned yet: whether a word begins with a
+    /// space depends on what precedes it.
     tokens: Vec<u32>,
-    /// How many of them are the latter.
+    /// How many of them have been returned.
     shown: usize,
-    /// The begin of a character.
+    /// The beginning of a character.
     pending: Vec<u8>,
     begun: bool,
 }
@@ -201,12 +201,12 @@ impl TextStream<'_> {
     /// The text that this token adds.
     ///
     /// # Errors
-    /// [`Error::Request`] for a token that the vocabulary cannot express.
+    /// [`Error::Request`] for a token outside the vocabulary.
     pub fn push(&mut self, token: u32) -> Result<String> {
         match &self.tokenizer.kind {
-            Kind::SentencePiece(vocabulary, blank) => {
+            Kind::SentencePiece(vocabulary, space) => {
                 let mut bytes = vocabulary.bytes(token);
-                if *blank && !self.begun && !bytes.is_empty() {
+                if *space && !self.begun && !bytes.is_empty() {
                     bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
                 }
                 self.begun |= !vocabulary.bytes(token).is_empty();
@@ -217,9 +217,9 @@ impl TextStream<'_> {
                 self.tokens.push(token);
                 let text = decode(tokenizer, &self.tokens)?;
                 let before = decode(tokenizer, &self.tokens[..self.shown])?;
-                // An unfinished character is shown as this one.
-                let unfinished = text.ends_with(char::REPLACEMENT_CHARACTER);
-                if unfinished && self.tokens.len() - self.shown < LONGEST_CHARACTER {
+                // An incomplete character decodes to this one.
+                let incomplete = text.ends_with(char::REPLACEMENT_CHARACTER);
+                if incomplete && self.tokens.len() - self.shown < LONGEST_CHARACTER {
                     return Ok(String::new());
                 }
                 self.tokens.drain(..self.shown);
@@ -229,7 +229,7 @@ impl TextStream<'_> {
         }
     }
 
-    /// What was held back, as far as it is text.
+    /// The text that was held back, if any.
     #[must_use]
     pub fn finish(&mut self) -> String {
         match &self.tokenizer.kind {
@@ -245,7 +245,7 @@ impl TextStream<'_> {
         }
     }
 
-    /// Takes the whole characters out of `pending`; bytes that can become none are shown as U+FFFD.
+    /// Takes complete characters out of `pending`; invalid bytes become U+FFFD.
     fn whole_characters(&mut self) -> String {
         let mut text = String::new();
         loop {
@@ -270,7 +270,7 @@ impl TextStream<'_> {
     }
 }
 
-/// Tokens that a single character takes at most.
+/// The most tokens that a single character takes.
 const LONGEST_CHARACTER: usize = 8;
 
 fn decode(tokenizer: &tokenizers::Tokenizer, tokens: &[u32]) -> Result<String> {

@@ -14,7 +14,7 @@ use gyrus_language::engine::{Engine, EngineOptions, Event, Failure, Job, Listene
 use gyrus_language::{Cache, Ending, Model, Parts, Request, Sampling, Sequence, generate, gguf};
 
 const OPTIONS: EngineOptions =
-    EngineOptions { slots: 3, queue: 64, context: 400, kept_bytes: 1 << 20, threads: 2 };
+    EngineOptions { slots: 3, queue: 64, context: 400, prefix_cache_bytes: 1 << 20, threads: 2 };
 
 /// Tells a test what it hears.
 struct Ear {
@@ -24,12 +24,12 @@ struct Ear {
 }
 
 impl Listener for Ear {
-    fn tell(&mut self, event: Event) {
+    fn receive(&mut self, event: Event) {
         assert!(!self.panics, "as it should");
         let _ = self.events.send(event);
     }
 
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         self.listens.load(Ordering::Relaxed)
     }
 }
@@ -163,7 +163,10 @@ fn many_texts_at_once_are_those_that_each_is_alone() {
         }
         let statistics = engine.statistics();
         assert!(statistics.reused_tokens > 24 * 60 / 3, "{statistics:?}");
-        assert!(statistics.kept_bytes > 0 && statistics.kept_bytes <= 1 << 20, "{statistics:?}");
+        assert!(
+            statistics.prefix_cache_bytes > 0 && statistics.prefix_cache_bytes <= 1 << 20,
+            "{statistics:?}"
+        );
         assert_eq!((statistics.running, statistics.waiting), (0, 0), "{statistics:?}");
     }
 }
@@ -182,12 +185,12 @@ fn whoever_goes_away_frees_the_slot_and_a_full_queue_refuses() {
     let gate = Arc::new(AtomicBool::new(false));
     struct Slow(Arc<AtomicBool>, Arc<AtomicBool>);
     impl Listener for Slow {
-        fn tell(&mut self, _: Event) {
+        fn receive(&mut self, _: Event) {
             while !self.0.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        fn listens(&self) -> bool {
+        fn is_listening(&self) -> bool {
             self.1.load(Ordering::Relaxed)
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{Random, parts, real_data};
 use gyrus_formats::{Checkpoint, Tensor};
-use gyrus_language::see::{Look, Pattern};
+use gyrus_language::inspection::{Inspection, Pattern};
 use gyrus_language::{Cache, Model, Sequence};
 
 /// All logits of the ordinary pass.
@@ -30,7 +30,7 @@ fn assert_close(a: f64, b: f64) {
 }
 
 /// What is said of each place follows from the logits of the ordinary pass.
-fn check_predictions(model: &Model, look: &Look) {
+fn check_predictions(model: &Model, look: &Inspection) {
     let vocabulary = model.decoder.config().vocabulary;
     let logits = logits(model, &look.tokens);
     let predictions = look.predictions.as_ref().unwrap();
@@ -75,11 +75,11 @@ fn check_predictions(model: &Model, look: &Look) {
 #[test]
 fn expectations_are_those_of_the_ordinary_pass() {
     let model = parts().build().unwrap();
-    let look = model.look("hello", 7).unwrap();
+    let look = model.inspect("hello", 7).unwrap();
     // The mark that begins a text, a blank that this vocabulary lacks, and letters.
     assert_eq!(look.tokens[0], 1);
-    assert_eq!((look.texts[0].as_str(), look.marks[0]), ("<1>", true));
-    assert_eq!((look.texts.last().unwrap().as_str(), *look.marks.last().unwrap()), ("o", false));
+    assert_eq!((look.texts[0].as_str(), look.special[0]), ("<1>", true));
+    assert_eq!((look.texts.last().unwrap().as_str(), *look.special.last().unwrap()), ("o", false));
     check_predictions(&model, &look);
     let predictions = look.predictions.as_ref().unwrap();
     assert!(predictions.places.iter().all(|place| place.next.len() == 7));
@@ -93,10 +93,10 @@ fn expectations_are_those_of_the_ordinary_pass() {
             .flat_map(|cell| &cell.top)
             .all(|best| !predictions.text(best.token).is_empty())
     );
-    let one = model.look("", 100).unwrap();
+    let one = model.inspect("", 100).unwrap();
     let alone = one.predictions.unwrap();
     assert_eq!((one.tokens.len(), alone.perplexity(), alone.places[0].next.len()), (1, None, 40));
-    assert!(model.look(&"h".repeat(600), 1).unwrap_err().to_string().contains("at most 512"));
+    assert!(model.inspect(&"h".repeat(600), 1).unwrap_err().to_string().contains("at most 512"));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn damaged_weights_are_told_rather_than_shown() {
     let count = tensors["model.norm.weight"].floats().len();
     tensors.insert("model.norm.weight".to_owned(), Tensor::of_floats(vec![count], vec![f32::NAN; count]));
     parts.checkpoint = Checkpoint::new(Path::new("memory"), tensors);
-    let said = parts.build().unwrap().look("hello", 3).unwrap_err().to_string();
+    let said = parts.build().unwrap().inspect("hello", 3).unwrap_err().to_string();
     assert!(said.contains("NaN") && said.contains("damage"), "{said}");
 }
 
@@ -141,7 +141,7 @@ fn a_head_that_was_built_to_look_back_is_found() {
     }
     assert_eq!(vocabulary, 40);
     parts.checkpoint = Checkpoint::new(Path::new("memory"), tensors);
-    let look = parts.build().unwrap().look("hgfed", 3).unwrap();
+    let look = parts.build().unwrap().inspect("hgfed", 3).unwrap();
     let previous = look.patterns.iter().find(|found| found.pattern == Pattern::Previous).unwrap();
     assert_eq!(previous.ranking()[0], 0, "{previous:?}");
     assert!(previous.scores[0] > 0.9, "{previous:?}");
@@ -152,13 +152,13 @@ fn a_head_that_was_built_to_look_back_is_found() {
 fn a_real_model_is_surprised_by_what_is_surprising() {
     let Some(data) = real_data("stories260K") else { return };
     let model = Model::open(&data.join("stories260K.bin")).unwrap();
-    let look = model.look("Once upon a time, there was a little girl named Lily.", 10).unwrap();
+    let look = model.inspect("Once upon a time, there was a little girl named Lily.", 10).unwrap();
     check_predictions(&model, &look);
     let predictions = look.predictions.as_ref().unwrap();
     assert_eq!(look.texts.concat(), "<s> Once upon a time, there was a little girl named Lily.");
-    assert!(look.marks[0] && !look.marks[1]);
+    assert!(look.special[0] && !look.special[1]);
     let usual = predictions.perplexity().unwrap();
-    let odd = model.look("Lily girl time, little a named Once was upon a.", 10).unwrap();
+    let odd = model.inspect("Lily girl time, little a named Once was upon a.", 10).unwrap();
     let unusual = odd.predictions.as_ref().unwrap().perplexity().unwrap();
     assert!(usual < 4.0 && unusual > 5.0 * usual, "{usual} and {unusual}");
     // Its layers are not equal, and the lens becomes surer.

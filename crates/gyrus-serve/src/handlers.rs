@@ -160,7 +160,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
                 let _ = sender.send(result);
             }
         }),
-        listens: Box::new(move || {
+        is_listening: Box::new(move || {
             asked.lock().is_ok_and(|sender| sender.as_ref().is_some_and(|sender| !sender.is_closed()))
         }),
     };

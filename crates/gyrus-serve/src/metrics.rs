@@ -33,7 +33,7 @@ struct EngineMetrics {
     slots: Gauge,
     running: Gauge,
     waiting: Gauge,
-    kept_bytes: Gauge,
+    prefix_cache_bytes: Gauge,
     read: Counter,
     reused: Counter,
     written: Counter,
@@ -70,7 +70,7 @@ impl Metrics {
             (
                 "kept_prompts_bytes",
                 "Memory of prompts that are kept for others that begin alike",
-                &engine.kept_bytes,
+                &engine.prefix_cache_bytes,
             ),
         ];
         for (name, help, gauge) in gauges {
@@ -120,7 +120,7 @@ impl EngineMetrics {
         gauge(&self.slots, slots as u64);
         gauge(&self.running, statistics.running);
         gauge(&self.waiting, statistics.waiting);
-        gauge(&self.kept_bytes, statistics.kept_bytes);
+        gauge(&self.prefix_cache_bytes, statistics.prefix_cache_bytes);
         let counter = |counter: &Counter, value: u64| {
             // Numbers of the engine only grow; two who ask at once may come out of order.
             counter.inner().fetch_max(value, std::sync::atomic::Ordering::Relaxed);

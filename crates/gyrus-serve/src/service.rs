@@ -144,7 +144,8 @@ impl Writer {
             base.constraint = Some(self.constraints()?.json_schema(&schema)?);
         }
         if let Some(form) = form {
-            base.marks = form.marks().iter().filter_map(|mark| model.tokenizer.token(mark)).collect();
+            base.special_tokens =
+                form.marks().iter().filter_map(|mark| model.tokenizer.token(mark)).collect();
         }
         let requests = self.requests(&request.settings, std::slice::from_ref(&prompt), &base, "messages")?;
         let reader = ToolReader::new(form, !called.is_empty());

@@ -26,12 +26,12 @@ pub(crate) struct Sender {
 }
 
 impl Listener for Sender {
-    fn tell(&mut self, event: Event) {
-        // A client that has gone away is noticed by `listens`.
+    fn receive(&mut self, event: Event) {
+        // A client that has gone away is noticed by `is_listening`.
         let _ = self.events.send((self.index, event));
     }
 
-    fn listens(&self) -> bool {
+    fn is_listening(&self) -> bool {
         !self.events.is_closed()
     }
 }

@@ -1,4 +1,4 @@
-//! `adapter_config.json`: what of it Gyrus computes, and the refusal of the rest.
+//! `adapter_config.json`: the supported part, and refusing the rest.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
-/// The products that are adapted where nothing else is said, by the last part of their names: all within the layers.
+/// The linear layers that are adapted by default, by the last part of their names: all inside decoder layers.
 pub const DEFAULT_TARGETS: [&str; 12] = [
     "q_proj",
     "k_proj",
@@ -26,25 +26,25 @@ pub const DEFAULT_TARGETS: [&str; 12] = [
 /// How an adapter was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterConfig {
-    /// The model that it was made for, as its maker called it.
+    /// The name of the model that it was made for.
     pub base: Option<String>,
-    /// Columns of `B`, where no pattern says otherwise.
+    /// Rank: rows of `A` and columns of `B`.
     pub rank: usize,
     /// Numerator of the scale.
     pub alpha: f64,
-    /// Alphas of some modules, by the end of their names.
+    /// Different alphas for some modules, by the end of their names.
     pub alpha_pattern: BTreeMap<String, f64>,
     /// Whether the scale is `alpha / sqrt(rank)`.
     pub root_scaled: bool,
-    /// Share of the adapter's inputs that training drops.
+    /// Dropout of the adapter's inputs in training.
     pub dropout: f64,
-    /// The products that are adapted, by the end of their names; empty where the file says it by a pattern.
+    /// The adapted linear layers, by the end of their names; empty if the file uses a pattern.
     pub targets: Vec<String>,
-    /// Whether weights lie transposed in the model (GPT-2).
+    /// Whether weights are stored transposed in the model (GPT-2).
     pub transposed: bool,
 }
 
-/// Fields that change the result unless they are absent, null, false, empty or what stands beside them.
+/// Fields that change the result unless they are absent, null, false, empty or equal to the given value.
 const REFUSED: [(&str, &str); 15] = [
     ("use_dora", ""),
     ("lora_bias", ""),
@@ -63,19 +63,20 @@ const REFUSED: [(&str, &str); 15] = [
     ("monteclora_config", ""),
 ];
 
-/// Ways to begin that leave the model as it is; others change its weights.
-const HARMLESS_BEGINNINGS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+/// Initializations that leave the model unchanged; others change its weights.
+const HARMLESS_INITIALIZATIONS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 impl AdapterConfig {
-    /// Reads the bytes of an `adapter_config.json`; `path` is for messages.
+    /// Parses an `adapter_config.json`; `path` is for messages.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Mismatch`] for what is no JSON, [`gyrus_formats::Error::Field`] for a field that is wrong or that Gyrus does not compute.
+    /// [`gyrus_formats::Error::Mismatch`] if it is not a JSON object, [`gyrus_formats::Error::Field`] for a field that is
+    /// invalid or unsupported.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| Error::mismatch(path, error.to_string(), "JSON"))?;
         let Some(fields) = value.as_object() else {
-            return Err(Error::mismatch(path, "no object", "a JSON object"));
+            return Err(Error::mismatch(path, "something else", "a JSON object"));
         };
         let get = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let kind = get("peft_type").and_then(Value::as_str).unwrap_or("nothing");
@@ -92,16 +93,16 @@ impl AdapterConfig {
                 _ => false,
             };
             if !empty {
-                let expected = "nothing: Gyrus computes plain LoRA, A and B of products";
+                let expected = "nothing: Gyrus supports plain LoRA only";
                 return Err(Error::field(path, name, value.to_string(), expected));
             }
         }
         match get("init_lora_weights") {
             None | Some(Value::Bool(_)) => {}
-            Some(Value::String(name)) if HARMLESS_BEGINNINGS.contains(&name.as_str()) => {}
+            Some(Value::String(name)) if HARMLESS_INITIALIZATIONS.contains(&name.as_str()) => {}
             Some(other) => {
                 let expected =
-                    "a beginning that leaves the model's own weights as they are: true, gaussian, eva";
+                    "an initialization that leaves the model's weights unchanged: true, gaussian, eva";
                 return Err(Error::field(path, "init_lora_weights", other.to_string(), expected));
             }
         }
@@ -133,7 +134,7 @@ impl AdapterConfig {
                     path,
                     &field,
                     name,
-                    "the end of a module's name, no regular expression",
+                    "the end of a module's name, not a regular expression",
                 ));
             }
             alpha_pattern.insert(name.clone(), alpha);
@@ -154,7 +155,7 @@ impl AdapterConfig {
         })
     }
 
-    /// The file's content, as PEFT reads it.
+    /// The content of the file, as PEFT reads it.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

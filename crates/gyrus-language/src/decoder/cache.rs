@@ -1,11 +1,11 @@
-//! What a decoder keeps of a text that it has read: keys and values of every layer, which the caller owns.
+//! The key/value cache of a sequence, which the caller owns.
 //!
-//! `2 * layers * key_value_heads * head_width` floats for each token. A layer with a sliding window forgets what no
-//! later token can see.
+//! `2 * layers * key_value_heads * head_width` floats for each token. A layer with a sliding window drops what no later token
+//! attends to.
 
 use crate::DecoderConfig;
 
-/// Keys and values of one text. Begin each text with a new one.
+/// Keys and values of one sequence. Begin each sequence with a new cache.
 #[derive(Clone, Debug)]
 pub struct Cache {
     layers: Vec<LayerCache>,
@@ -19,12 +19,12 @@ struct LayerCache {
     values: Vec<f32>,
     first: usize,
     window: Option<usize>,
-    /// Floats of one position.
+    /// Number of floats per position.
     row: usize,
 }
 
 impl Cache {
-    /// The cache of a text that has not begun.
+    /// An empty cache.
     #[must_use]
     pub fn new(config: &DecoderConfig) -> Self {
         let row = config.key_value_width();
@@ -32,21 +32,21 @@ impl Cache {
         Self { layers: config.layers.iter().map(|kind| layer(kind.window)).collect(), positions: 0 }
     }
 
-    /// Tokens that have been read.
+    /// Number of tokens read.
     #[must_use]
     pub fn positions(&self) -> usize {
         self.positions
     }
 
-    /// Memory that it holds, in bytes.
+    /// Its memory in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let floats = |layer: &LayerCache| layer.keys.capacity() + layer.values.capacity();
         self.layers.iter().map(floats).sum::<usize>() * size_of::<f32>()
     }
 
-    /// Forgets all but the first `positions` tokens, and says whether it could: a layer with a sliding window may no
-    /// longer know what they would need. Then nothing is changed.
+    /// Drops all but the first `positions` tokens and returns whether that was possible: a layer with a sliding window may
+    /// have dropped what they need. If not, nothing is changed.
     #[must_use]
     pub fn truncate(&mut self, positions: usize) -> bool {
         if positions >= self.positions {
@@ -64,8 +64,8 @@ impl Cache {
         true
     }
 
-    /// A cache of the first `positions` tokens, at most all, with no more memory than it needs; none where
-    /// [`Self::truncate`] could not make it.
+    /// A cache of the first `positions` tokens, at most all of them, with no more memory than needed; `None` if
+    /// [`Self::truncate`] would not be possible.
     #[must_use]
     pub fn head(&self, positions: usize) -> Option<Self> {
         let positions = positions.min(self.positions);
@@ -83,7 +83,7 @@ impl Cache {
         Some(Self { layers: self.layers.iter().map(of).collect(), positions })
     }
 
-    /// Whether every layer still has what tokens after the first `positions` see.
+    /// Whether every layer still has what tokens after the first `positions` attend to.
     fn knows(&self, positions: usize) -> bool {
         self.layers.iter().all(|layer| {
             layer.first == 0 || layer.window.is_some_and(|window| layer.first + window <= positions + 1)
@@ -102,18 +102,18 @@ impl Cache {
         (&self.layers[layer].keys, &self.layers[layer].values)
     }
 
-    /// Counts tokens that every layer has been given, and forgets what no later token sees.
+    /// Counts tokens that every layer has received, and drops what no later token attends to.
     pub(crate) fn advance(&mut self, tokens: usize) {
         self.positions += tokens;
         for layer in &mut self.layers {
             let Some(window) = layer.window else { continue };
             let stored = self.positions - layer.first;
-            // Twice the window, so that moving the rest to the front costs little for each token.
+            // At twice the window, moving the rest to the front costs little per token.
             if stored > 2 * window {
-                let gone = stored - window;
-                layer.keys.drain(..gone * layer.row);
-                layer.values.drain(..gone * layer.row);
-                layer.first += gone;
+                let dropped = stored - window;
+                layer.keys.drain(..dropped * layer.row);
+                layer.values.drain(..dropped * layer.row);
+                layer.first += dropped;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The pass through a decoder.
+//! The forward pass of a decoder.
 
 use std::ops::Range;
 
@@ -15,33 +15,33 @@ use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
 use crate::observation::Observation;
 use crate::{AdapterPart, Normalization, QueryKeyNormalization};
 
-/// Rows that go through all layers together: enough to be limited by arithmetic, few enough to stay small.
+/// The most rows that go through all layers together: enough to be compute-bound, few enough to stay small.
 pub(super) const ROWS: usize = 512;
 
-/// A stretch of one text's tokens.
-struct Piece {
+/// A chunk of one sequence's tokens.
+struct Chunk {
     sequence: usize,
     tokens: Range<usize>,
-    /// The length of the text once all of its tokens are read.
+    /// The length of the sequence once all of its tokens are read.
     length: usize,
 }
 
-/// Rows of one pass, and how their products go.
+/// The rows of one pass, and which kernels compute their linear layers.
 #[derive(Clone, Copy)]
 struct Rows {
     all: usize,
-    /// How many of them go the way of many inputs, the others that of a few; none leaves it to their number.
+    /// How many of them use the kernel for many rows, the others the kernel for a few; `None` decides by their number.
     read: Option<usize>,
 }
 
 /// What goes through all layers together.
 struct Pass<'a> {
     rows: Rows,
-    pieces: &'a [Piece],
+    chunks: &'a [Chunk],
     angles: Vec<Angles>,
 }
 
-/// Cosines and sines of one way of rotating, for the rows of one pass: `[rows, pairs]`.
+/// Cosines and sines of one rotary embedding for the rows of one pass: `[rows, pairs]`.
 struct Angles {
     pairs: usize,
     cosines: Vec<f32>,
@@ -49,8 +49,8 @@ struct Angles {
 }
 
 impl Decoder {
-    /// Reads the texts and returns the logits that they want. The first `reading` texts go the way of many inputs, the others
-    /// that of a few; none leaves it to their number. What is observed is one text that goes through in one pass.
+    /// Reads the sequences and returns the requested logits. The first `reading` sequences use the kernel for many rows, the
+    /// others the kernel for a few; `None` decides by their number. Only a single sequence in one pass can be observed.
     pub(super) fn run(
         &self,
         sequences: &mut [Sequence<'_>],
@@ -58,47 +58,47 @@ impl Decoder {
         mut observation: Option<&mut Observation>,
     ) -> Vec<f32> {
         let mut logits = Vec::new();
-        let (mut pieces, mut rows) = (Vec::new(), 0);
+        let (mut chunks, mut rows) = (Vec::new(), 0);
         for index in 0..sequences.len() {
             let tokens = sequences[index].tokens.len();
             let length = sequences[index].cache.positions() + tokens;
             let mut start = 0;
             while start < tokens {
                 let end = tokens.min(start + ROWS - rows);
-                pieces.push(Piece { sequence: index, tokens: start..end, length });
+                chunks.push(Chunk { sequence: index, tokens: start..end, length });
                 (rows, start) = (rows + end - start, end);
                 if rows == ROWS {
-                    self.pass(sequences, &pieces, reading, &mut logits, observation.as_deref_mut());
-                    (pieces, rows) = (Vec::new(), 0);
+                    self.pass(sequences, &chunks, reading, &mut logits, observation.as_deref_mut());
+                    (chunks, rows) = (Vec::new(), 0);
                 }
             }
         }
         if rows > 0 {
-            self.pass(sequences, &pieces, reading, &mut logits, observation);
+            self.pass(sequences, &chunks, reading, &mut logits, observation);
         }
         logits
     }
 
-    /// Takes pieces of the texts, at most one of each, through all layers.
+    /// Takes chunks of the sequences, at most one of each, through all layers.
     fn pass(
         &self,
         sequences: &mut [Sequence<'_>],
-        pieces: &[Piece],
+        chunks: &[Chunk],
         reading: Option<usize>,
         logits: &mut Vec<f32>,
         mut observation: Option<&mut Observation>,
     ) {
         let width = self.config.width;
-        let of = |kind: &dyn Fn(&Piece) -> bool| {
-            pieces.iter().filter(|piece| kind(piece)).map(|piece| piece.tokens.len()).sum()
+        let of = |kind: &dyn Fn(&Chunk) -> bool| {
+            chunks.iter().filter(|chunk| kind(chunk)).map(|chunk| chunk.tokens.len()).sum()
         };
         let rows = Rows {
             all: of(&|_| true),
-            read: reading.map(|reading| of(&|piece: &Piece| piece.sequence < reading)),
+            read: reading.map(|reading| of(&|chunk: &Chunk| chunk.sequence < reading)),
         };
         let mut x = vec![0.0; rows.all * width];
-        self.embed(sequences, pieces, &mut x);
-        let pass = Pass { rows, pieces, angles: self.angles(sequences, pieces, rows.all) };
+        self.embed(sequences, chunks, &mut x);
+        let pass = Pass { rows, chunks, angles: self.angles(sequences, chunks, rows.all) };
         let mut buffers = Buffers::default();
         if let Some(observation) = &mut observation {
             observation.add_stream(&x);
@@ -106,24 +106,24 @@ impl Decoder {
         for index in 0..self.layers.len() {
             self.layer(index, sequences, &pass, &mut x, &mut buffers);
             if let Some(observation) = &mut observation {
-                let (keys, _) = sequences[pieces[0].sequence].cache.layer(index);
+                let (keys, _) = sequences[chunks[0].sequence].cache.layer(index);
                 let shape = self.attention_shape(index);
                 observation.add_maps(|maps| cached_attention_maps(&shape, &buffers.queries, keys, maps));
                 observation.add_stream(&x);
             }
         }
-        for piece in pieces {
-            sequences[piece.sequence].cache.advance(piece.tokens.len());
+        for chunk in chunks {
+            sequences[chunk.sequence].cache.advance(chunk.tokens.len());
         }
         self.head(sequences, &pass, &x, logits);
     }
 
-    fn embed(&self, sequences: &[Sequence<'_>], pieces: &[Piece], x: &mut [f32]) {
+    fn embed(&self, sequences: &[Sequence<'_>], chunks: &[Chunk], x: &mut [f32]) {
         let mut rows = x.chunks_exact_mut(self.config.width);
         let mut learned = vec![0.0; if self.positions.is_some() { self.config.width } else { 0 }];
-        for piece in pieces {
-            let Sequence { tokens, cache, .. } = &sequences[piece.sequence];
-            for (i, &token) in tokens[piece.tokens.clone()].iter().enumerate() {
+        for chunk in chunks {
+            let Sequence { tokens, cache, .. } = &sequences[chunk.sequence];
+            for (i, &token) in tokens[chunk.tokens.clone()].iter().enumerate() {
                 let Some(row) = rows.next() else { return };
                 self.embedding.row(token as usize, row);
                 if self.embedding_scale != 1.0 {
@@ -137,16 +137,16 @@ impl Decoder {
         }
     }
 
-    /// Angles of every way of rotating.
-    fn angles(&self, sequences: &[Sequence<'_>], pieces: &[Piece], rows: usize) -> Vec<Angles> {
+    /// Angles of every rotary embedding.
+    fn angles(&self, sequences: &[Sequence<'_>], chunks: &[Chunk], rows: usize) -> Vec<Angles> {
         let of = |rope: &crate::Rope| {
             let (pairs, factor) = (rope.dimensions / 2, rope.attention_factor());
             let (mut cosines, mut sines) =
                 (Vec::with_capacity(rows * pairs), Vec::with_capacity(rows * pairs));
-            for piece in pieces {
-                let frequencies = rope.inverse_frequencies(piece.length);
-                let start = sequences[piece.sequence].cache.positions();
-                for position in start..start + piece.tokens.len() {
+            for chunk in chunks {
+                let frequencies = rope.inverse_frequencies(chunk.length);
+                let start = sequences[chunk.sequence].cache.positions();
+                for position in start..start + chunk.tokens.len() {
                     let angles = frequencies.iter().map(|frequency| position as f32 * frequency);
                     for (sine, cosine) in angles.map(f32::sin_cos) {
                         cosines.push(cosine * factor);
@@ -168,7 +168,7 @@ impl Decoder {
         buffers: &mut Buffers,
     ) {
         let layer = &self.layers[index];
-        let Pass { rows, pieces, ref angles } = *pass;
+        let Pass { rows, chunks, ref angles } = *pass;
         let Buffers { normalized, queries, keys, values, attended, gated, up, result } = buffers;
         let input = self.normalized(layer.before_attention.as_ref(), x, normalized);
         layer.query.apply(input, queries, rows);
@@ -178,18 +178,18 @@ impl Decoder {
 
         let (query_width, key_width) = (self.config.query_width(), self.config.key_value_width());
         let mut row = 0;
-        for piece in pieces {
-            let range = row * key_width..(row + piece.tokens.len()) * key_width;
-            sequences[piece.sequence].cache.append(index, &keys[range.clone()], &values[range]);
-            row += piece.tokens.len();
+        for chunk in chunks {
+            let range = row * key_width..(row + chunk.tokens.len()) * key_width;
+            sequences[chunk.sequence].cache.append(index, &keys[range.clone()], &values[range]);
+            row += chunk.tokens.len();
         }
         let shape = self.attention_shape(index);
         attended.resize(queries.len(), 0.0);
-        let mut jobs = Vec::with_capacity(pieces.len());
+        let mut jobs = Vec::with_capacity(chunks.len());
         let (mut queries, mut out) = (&queries[..], &mut attended[..]);
-        for piece in pieces {
-            let length = piece.tokens.len() * query_width;
-            let (keys, values) = sequences[piece.sequence].cache.layer(index);
+        for chunk in chunks {
+            let length = chunk.tokens.len() * query_width;
+            let (keys, values) = sequences[chunk.sequence].cache.layer(index);
             let (own, others) = queries.split_at(length);
             let (own_out, others_out) = std::mem::take(&mut out).split_at_mut(length);
             jobs.push(CachedSequence { queries: own, keys, values, out: own_out });
@@ -277,22 +277,22 @@ impl Decoder {
         buffer
     }
 
-    /// Adds a part's result to the stream, normalized first where there is a normalization.
+    /// Adds the output of a block to the residual stream, normalized first if there is a normalization.
     fn add(&self, normalizer: Option<&Normalizer>, result: &[f32], buffer: &mut Vec<f32>, x: &mut [f32]) {
         let result = self.normalized(normalizer, result, buffer);
         let scale = self.config.residual_scale;
         x.iter_mut().zip(result).for_each(|(x, result)| *x += scale * result);
     }
 
-    /// Appends the logits of the rows that want them.
+    /// Appends the requested logits.
     fn head(&self, sequences: &[Sequence<'_>], pass: &Pass<'_>, x: &[f32], logits: &mut Vec<f32>) {
         let width = self.config.width;
         let mut wanted = Vec::new();
         let mut row = 0;
-        for piece in pass.pieces {
-            let Sequence { tokens, all_logits, .. } = &sequences[piece.sequence];
-            let end = row + piece.tokens.len();
-            let first = match (*all_logits, piece.tokens.end == tokens.len()) {
+        for chunk in pass.chunks {
+            let Sequence { tokens, all_logits, .. } = &sequences[chunk.sequence];
+            let end = row + chunk.tokens.len();
+            let first = match (*all_logits, chunk.tokens.end == tokens.len()) {
                 (true, _) => row,
                 (false, true) => end - 1,
                 (false, false) => end,
@@ -305,7 +305,7 @@ impl Decoder {
         }
     }
 
-    /// Appends the logits of rows of the stream after the last layer.
+    /// Appends the logits of rows of the residual stream after the last layer.
     pub(super) fn append_logits(&self, rows: &[f32], read: Option<usize>, logits: &mut Vec<f32>) {
         let mut normalized = Vec::new();
         let input = self.normalized(Some(&self.final_normalization), rows, &mut normalized);
@@ -315,7 +315,7 @@ impl Decoder {
         let head = self.head.as_ref().unwrap_or(&self.embedding);
         match read {
             None => head.linear(input, new),
-            // A row or so of each text.
+            // About one row per sequence.
             Some(_) => head.linear_by_rows(input, new, 0),
         }
         if self.config.logits_divisor != 1.0 {
@@ -331,7 +331,7 @@ impl Normalizer {
     fn apply(&self, kind: Normalization, epsilon: f32, x: &[f32], y: &mut [f32]) {
         match (kind, &self.bias) {
             (Normalization::Layer, Some(bias)) => layer_norm(x, &self.weight, bias, epsilon, y),
-            // One is added to Gemma's weights when they are loaded.
+            // Gemma's weights had 1 added when they were loaded.
             _ => rms_norm(x, &self.weight, epsilon, y),
         }
     }
@@ -362,7 +362,7 @@ impl Linear {
     }
 }
 
-/// Memory that all layers of a pass use in turn.
+/// Buffers shared by all layers of a pass.
 #[derive(Default)]
 struct Buffers {
     normalized: Vec<f32>,

@@ -1,4 +1,4 @@
-//! From named tensors to the parts of a decoder: fused ones are cut into their rows, transposed ones turned round.
+//! Building a decoder from named tensors: fused ones are split by rows, transposed ones are transposed back.
 
 use gyrus_formats::{Checkpoint, Format, Tensor};
 
@@ -22,7 +22,7 @@ pub(super) fn load(
     let head = loader.weight(Role::Head, None)?;
     let Loader { checkpoint, .. } = loader;
     config.check_all_taken(&checkpoint)?;
-    // What a model was trained with: the factor was a number of the weights' own format.
+    // In training, the factor had the format of the weights.
     let embedding_scale = match embedding.format() {
         Format::BF16 => half::bf16::from_f32(config.embedding_scale).to_f32(),
         Format::F16 => half::f16::from_f32(config.embedding_scale).to_f32(),
@@ -38,7 +38,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// The tensor of a role, `[outputs, inputs]`, where this decoder has it.
+    /// The tensor of a role, `[outputs, inputs]`, if this decoder has it.
     fn weight(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Tensor>> {
         let Some(parameter) = self.config.parameter(role, layer, false) else { return Ok(None) };
         let tensor = parameter.take_from(&mut self.checkpoint)?;
@@ -67,7 +67,7 @@ impl Loader<'_> {
         Ok(Linear { weight: self.need(role, Some(layer))?, bias: self.bias(role, Some(layer))?, adapter })
     }
 
-    /// The numbers of a normalization, with Gemma's one added.
+    /// The weights of a normalization; Gemma's get 1 added.
     fn normalization(&mut self, role: Role, layer: Option<usize>) -> Result<Option<Vec<f32>>> {
         let Some(tensor) = self.weight(role, layer)? else { return Ok(None) };
         let mut weight = tensor.floats();
@@ -136,7 +136,7 @@ impl Loader<'_> {
     }
 }
 
-/// Cuts a fused product into parts of so many outputs; their sum is its own.
+/// Splits a fused linear layer by its outputs.
 fn cut<const N: usize>(fused: Linear, outputs: [usize; N]) -> [Linear; N] {
     let mut start = 0;
     outputs.map(|outputs| {
@@ -155,6 +155,6 @@ fn cut<const N: usize>(fused: Linear, outputs: [usize; N]) -> [Linear; N] {
 fn transposed(tensor: &Tensor) -> Tensor {
     let (inputs, outputs) = (tensor.rows(), tensor.columns());
     let floats = tensor.floats();
-    let turned = (0..outputs).flat_map(|output| floats.iter().skip(output).step_by(outputs)).copied();
-    Tensor::of_floats(vec![outputs, inputs], turned.collect())
+    let transposed = (0..outputs).flat_map(|output| floats.iter().skip(output).step_by(outputs)).copied();
+    Tensor::of_floats(vec![outputs, inputs], transposed.collect())
 }

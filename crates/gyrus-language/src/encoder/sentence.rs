@@ -1,8 +1,8 @@
-//! Sentence embeddings (Reimers and Gurevych 2019): the vectors that an encoder gives the tokens of a text, pooled to one
-//! vector of the text, so that texts of like meaning lie close together.
+//! Sentence embeddings (Reimers and Gurevych 2019): an encoder's token vectors pooled to one vector per text, so that texts
+//! with similar meaning are close together.
 //!
-//! Folders are those of the `sentence-transformers` package: `modules.json` names what follows the encoder. Without it the
-//! mean is taken, as the package does. Whatever else it names is refused, because it would change the result.
+//! Folders are those of the `sentence-transformers` package: `modules.json` lists what follows the encoder. Without it, the
+//! mean is used, as in the package. Other modules are refused, because they would change the result.
 
 use std::path::{Path, PathBuf};
 
@@ -16,13 +16,13 @@ use super::{Encoder, EncoderConfig, EncoderMemory};
 use crate::small::read_small;
 use crate::{Error, Result};
 
-/// Tokens that go through the encoder together: enough to keep the products busy, few enough for the nearest caches.
+/// The most tokens that go through the encoder together: enough to keep the kernels busy, few enough for the L2 cache.
 const TOKENS: usize = 256;
 
-/// How the vectors of the tokens become one.
+/// How token vectors become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentencePooling {
-    /// That of the first token.
+    /// The first token's vector.
     First,
     /// Their mean.
     Mean,
@@ -32,12 +32,12 @@ pub enum SentencePooling {
     MeanSquareRoot,
 }
 
-/// An encoder of sentences with its vocabulary.
+/// A sentence encoder with its tokenizer.
 #[derive(Debug)]
 pub struct SentenceEncoder {
     encoder: Encoder,
     tokenizer: tokenizers::Tokenizer,
-    /// What is put before each text.
+    /// A prefix for each text.
     prompt: String,
     lower_case: bool,
     pooling: Vec<SentencePooling>,
@@ -107,16 +107,16 @@ fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     serde_json::from_slice(&text).map_err(|error| Error::mismatch(path, error.to_string(), what))
 }
 
-/// Reads a JSON file that need not be there.
+/// Reads an optional JSON file.
 fn read_if_there<T: DeserializeOwned + Default>(path: &Path, what: &str) -> Result<T> {
     if path.exists() { read(path, what) } else { Ok(T::default()) }
 }
 
 impl SentenceEncoder {
-    /// Reads a folder as `sentence-transformers` or `transformers` leaves it.
+    /// Reads a folder written by `sentence-transformers` or `transformers`.
     ///
     /// # Errors
-    /// If something is missing, damaged, or not computed here.
+    /// [`Error::Formats`] if something is missing, damaged or unsupported.
     pub fn open(folder: &Path) -> Result<Self> {
         let modules_path = folder.join("modules.json");
         let modules: Vec<Module> = match modules_path.exists() {
@@ -159,9 +159,9 @@ impl SentenceEncoder {
             strategy: TruncationStrategy::LongestFirst,
             ..TruncationParams::default()
         };
-        tokenizer
-            .with_truncation(Some(truncation))
-            .map_err(|error| Error::mismatch(&path, error.to_string(), "a tokenizer that can cut texts"))?;
+        tokenizer.with_truncation(Some(truncation)).map_err(|error| {
+            Error::mismatch(&path, error.to_string(), "a tokenizer that can truncate texts")
+        })?;
         tokenizer.with_padding(None);
         let prompt = match &package.default_prompt_name {
             Some(name) => package.prompts.get(name).cloned().ok_or_else(|| {
@@ -181,10 +181,10 @@ impl SentenceEncoder {
         })
     }
 
-    /// Whether a folder holds an encoder rather than a decoder.
+    /// Whether a folder contains an encoder rather than a decoder.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Mismatch`] for a `config.json` that is no JSON.
+    /// [`gyrus_formats::Error::Mismatch`] if `config.json` is not valid JSON.
     pub fn is_in(folder: &Path) -> Result<bool> {
         let config = folder.join("config.json");
         if !config.is_file() {
@@ -194,52 +194,52 @@ impl SentenceEncoder {
         Ok(kind.model_type.is_some_and(|kind| EncoderConfig::knows(&kind)))
     }
 
-    /// Tokens in the vocabulary.
+    /// Size of the vocabulary.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
         self.encoder.config().vocabulary
     }
 
-    /// Elements of an embedding.
+    /// Width of an embedding.
     #[must_use]
     pub fn width(&self) -> usize {
         self.encoder.config().width * self.pooling.len()
     }
 
-    /// How many numbers the network has.
+    /// The number of parameters.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         self.encoder.parameter_count()
     }
 
-    /// Tokens of a text that are looked at, at most; the rest is cut off.
+    /// The most tokens of a text that are used; the rest is truncated.
     #[must_use]
     pub fn longest_text(&self) -> usize {
         self.longest_text
     }
 
-    /// The tokens of a text, as the encoder gets them.
+    /// The tokens of a text, as the encoder receives them.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that the vocabulary cannot express.
+    /// [`Error::Request`] if the vocabulary cannot express the text.
     pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
         Ok(self.encoding(text)?.get_ids().to_vec())
     }
 
-    /// All tokens of a text, how each is written, and which are marks.
+    /// All tokens of a text, their texts, and which are special tokens.
     ///
     /// # Errors
-    /// [`Error::Request`] for a text that the vocabulary cannot express, or that would be cut off.
+    /// [`Error::Request`] if the vocabulary cannot express the text, or if it would be truncated.
     pub(crate) fn whole_text(&self, text: &str) -> Result<(Vec<u32>, Vec<String>, Vec<bool>)> {
         let encoding = self.encoding(text)?;
         if !encoding.get_overflowing().is_empty() {
             let expected = format!("at most the {} that this encoder reads", self.longest_text);
             return Err(Error::request("tokens of the text", "more", expected));
         }
-        let marks = encoding.get_special_tokens_mask().iter().map(|&mark| mark == 1).collect();
-        // The fast way of encoding leaves the texts of tokens out.
+        let special = encoding.get_special_tokens_mask().iter().map(|&special| special == 1).collect();
+        // The fast encoding does not return the texts of tokens.
         let text = |&token: &u32| self.tokenizer.id_to_token(token).unwrap_or_else(|| format!("<{token}>"));
-        Ok((encoding.get_ids().to_vec(), encoding.get_ids().iter().map(text).collect(), marks))
+        Ok((encoding.get_ids().to_vec(), encoding.get_ids().iter().map(text).collect(), special))
     }
 
     fn encoding(&self, text: &str) -> Result<tokenizers::Encoding> {
@@ -256,14 +256,14 @@ impl SentenceEncoder {
         &self.encoder
     }
 
-    /// The embedding of each text, `[texts, width]`. The bits of one do not depend on the number of threads.
+    /// The embedding of each text, `[texts, width]`. Its bits do not depend on the number of threads.
     ///
     /// # Errors
-    /// Those of [`Self::tokens`] and [`Encoder::run`].
+    /// As [`Self::tokens`] and [`Encoder::run`].
     pub fn embed<Text: AsRef<str> + Sync>(&self, texts: &[Text]) -> Result<Vec<f32>> {
         let tokens: Vec<Vec<u32>> =
             texts.par_iter().map(|text| self.tokens(text.as_ref())).collect::<Result<_>>()?;
-        // Groups are cut by the lengths alone.
+        // Groups depend on the lengths alone.
         let mut groups: Vec<&[Vec<u32>]> = Vec::new();
         let mut rest = &tokens[..];
         while !rest.is_empty() {
@@ -308,7 +308,7 @@ impl SentenceEncoder {
 }
 
 impl SentencePooling {
-    /// Appends what `rows`, `[tokens, width]`, become.
+    /// Appends the pooled vector of `rows`, `[tokens, width]`.
     fn pool(self, rows: &[f32], width: usize, to: &mut Vec<f32>) {
         let start = to.len();
         to.resize(start + width, 0.0);
@@ -334,7 +334,7 @@ impl SentencePooling {
     }
 }
 
-/// A folder within `folder`, or itself.
+/// A folder inside `folder`, or `folder` itself.
 fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
     let relative = Path::new(path);
     let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));

@@ -1,37 +1,37 @@
-//! What was read of prompts, kept for others that begin alike.
+//! The prefix cache: keys and values of prompts, kept for later prompts with the same beginning.
 
 use crate::Cache;
 
-/// Prompts with their caches, within a bound of memory: those that were of use longest ago go first.
-pub(super) struct Prefixes {
-    /// The latest of use comes last.
+/// Prompts with their caches, limited in memory; the least recently used are evicted first.
+pub(super) struct PrefixCache {
+    /// The most recently used comes last.
     kept: Vec<(Vec<u32>, Cache)>,
     most_bytes: usize,
 }
 
-impl Prefixes {
+impl PrefixCache {
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { kept: Vec::new(), most_bytes }
     }
 
-    /// Memory of what is kept.
+    /// Memory in use.
     pub(super) fn bytes(&self) -> usize {
         self.kept.iter().map(bytes).sum()
     }
 
-    /// The kept prompt that has the most tokens at its begin in common with `prompt`.
+    /// The cached prompt with the longest common beginning with `prompt`.
     pub(super) fn find(&mut self, prompt: &[u32]) -> Option<(&[u32], &Cache)> {
         let lengths = self.kept.iter().map(|(tokens, _)| common(tokens, prompt));
         let (best, length) = lengths.enumerate().max_by_key(|&(_, length)| length)?;
         if length == 0 {
             return None;
         }
-        let of_use = self.kept.remove(best);
-        self.kept.push(of_use);
+        let used = self.kept.remove(best);
+        self.kept.push(used);
         self.kept.last().map(|(tokens, cache)| (&tokens[..], cache))
     }
 
-    /// Keeps what `cache` knows of the text that begins with `tokens`, as far as these go, if there is room for it.
+    /// Stores the part of `cache` that belongs to `tokens`, the beginning of its sequence, if there is room.
     pub(super) fn keep(&mut self, tokens: &[u32], cache: &Cache) {
         if tokens.is_empty() || self.most_bytes == 0 {
             return;
@@ -54,7 +54,7 @@ fn bytes((tokens, cache): &(Vec<u32>, Cache)) -> usize {
     tokens.capacity() * size_of::<u32>() + cache.bytes()
 }
 
-/// How many tokens two texts have in common at their begin.
+/// The length of the common beginning of two sequences.
 pub(super) fn common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -1,4 +1,4 @@
-//! An encoder of sentences with its thread.
+//! A sentence encoder on its own thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use super::{Failure, Refusal, spawn};
 use crate::{Result, SentenceEncoder};
 
-/// Texts whose embeddings are wanted.
+/// Texts to embed.
 pub struct SentenceJob {
     /// The texts.
     pub texts: Vec<String>,
-    /// Takes the result; called on the encoder's thread.
+    /// Receives the result, on the encoder's thread.
     pub reply: Box<dyn FnOnce(std::result::Result<Embedded, Failure>) + Send>,
-    /// Whether anybody still waits for it.
-    pub listens: Box<dyn Fn() -> bool + Send>,
+    /// Whether the result is still wanted.
+    pub is_listening: Box<dyn Fn() -> bool + Send>,
 }
 
-/// What became of texts.
+/// The embeddings of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedded {
     /// `[texts, width]`
     pub embeddings: Vec<f32>,
-    /// Tokens of all texts together.
+    /// Total tokens of all texts.
     pub tokens: usize,
 }
 
-/// An encoder of sentences that works on a thread of its own, one job after the other.
+/// A sentence encoder that works on its own thread, one job after another.
 #[derive(Debug)]
 pub struct SentenceEngine {
     encoder: Arc<SentenceEncoder>,
@@ -35,15 +35,15 @@ pub struct SentenceEngine {
 }
 
 impl SentenceEngine {
-    /// Starts a thread, before which `queue` jobs may wait; `threads` of 0 are one a core.
+    /// Starts a thread with a queue of `queue` jobs; 0 `threads` means one per core.
     ///
     /// # Errors
-    /// [`Error::Request`](crate::Error::Request) if there can be no such thread.
+    /// [`Error::Request`](crate::Error::Request) if the thread cannot be created.
     pub fn start(encoder: SentenceEncoder, queue: usize, threads: usize) -> Result<Self> {
         let encoder = Arc::new(encoder);
         let of_thread = Arc::clone(&encoder);
         let (jobs, receiver) = sync_channel(queue);
-        // It ends with the last sender of jobs.
+        // The thread ends when the last sender is dropped.
         spawn("gyrus-sentences", threads, move || run(&of_thread, &receiver))?;
         Ok(Self { encoder, jobs, queue })
     }
@@ -67,8 +67,8 @@ impl SentenceEngine {
 }
 
 fn run(encoder: &SentenceEncoder, jobs: &Receiver<SentenceJob>) {
-    for SentenceJob { texts, reply, listens } in jobs {
-        if !listens() {
+    for SentenceJob { texts, reply, is_listening } in jobs {
+        if !is_listening() {
             continue;
         }
         let work = AssertUnwindSafe(|| -> Result<Embedded> {

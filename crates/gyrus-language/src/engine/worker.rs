@@ -1,49 +1,49 @@
-//! The texts in slots, and one pass of all of them.
+//! The sequences in slots, and one pass over all of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-use super::prefixes::{Prefixes, common};
+use super::prefixes::{PrefixCache, common};
 use super::{Counters, EngineOptions, Event, Failure, Job, Listener, Piece, Summary, count};
-use crate::generation::Writing;
+use crate::generation::GeneratedSequence;
 use crate::{Cache, Ending, Model, Sequence};
 
-/// Tokens of prompts that one pass reads, all texts together: enough to be limited by arithmetic, few enough that the
-/// texts beside them do not wait for long.
+/// The most prompt tokens that one pass reads, over all sequences: enough to be compute-bound, few enough that the other
+/// sequences do not wait long.
 const READ_TOGETHER: usize = 256;
-/// Tokens from which it pays to copy what was read before.
+/// The shortest common beginning that is worth copying.
 const SHORTEST_PREFIX: usize = 8;
 
-/// A text with its state.
+/// A sequence with its state.
 struct Slot<'a> {
-    writing: Writing<'a>,
+    sequence: GeneratedSequence<'a>,
     cache: Cache,
     reused: usize,
     listener: Box<dyn Listener>,
 }
 
 impl Slot<'_> {
-    /// Tokens that have to be read before the next one can be chosen.
+    /// Tokens to read before the next one can be chosen.
     fn unread(&self) -> usize {
-        self.writing.tokens().len() - self.cache.positions()
+        self.sequence.tokens().len() - self.cache.positions()
     }
 
     fn is_reading(&self) -> bool {
-        self.cache.positions() < self.writing.prompt_tokens()
+        self.cache.positions() < self.sequence.prompt_tokens()
     }
 
     fn prompt(&self) -> &[u32] {
-        &self.writing.tokens()[..self.writing.prompt_tokens()]
+        &self.sequence.tokens()[..self.sequence.prompt_tokens()]
     }
 }
 
-/// How much of a prompt another one can read for it: not its last token, whose logits are needed.
+/// How much of a prompt can be taken from another one: not the last token, whose logits are needed.
 fn shared(prompt: &[u32], other: &[u32]) -> usize {
     common(prompt, other).min(prompt.len() - 1)
 }
 
-/// What `cache` knows of `prompt`, if that is worth copying for one who knows the first `positions`; `cache` has read
-/// `tokens`, and perhaps more.
+/// The part of `cache` that belongs to `prompt`, if it is worth copying for a sequence that has read `positions` tokens.
+/// `cache` has read `tokens` and perhaps more.
 fn begin(prompt: &[u32], positions: usize, tokens: &[u32], cache: &Cache) -> Option<Cache> {
     let shared = shared(prompt, tokens);
     (shared >= positions + SHORTEST_PREFIX).then(|| cache.head(shared)).flatten()
@@ -52,41 +52,41 @@ fn begin(prompt: &[u32], positions: usize, tokens: &[u32], cache: &Cache) -> Opt
 pub(super) struct Worker<'a> {
     model: &'a Model,
     counters: &'a Counters,
-    /// In the order in which they came.
+    /// In order of arrival.
     slots: Vec<Slot<'a>>,
-    /// Texts that have left their slots, and are to be told so.
+    /// Listeners of sequences that have left their slots and still need their last event.
     ended: Vec<(Box<dyn Listener>, Summary)>,
-    prefixes: Prefixes,
+    prefixes: PrefixCache,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(model: &'a Model, options: &EngineOptions, counters: &'a Counters) -> Self {
-        let prefixes = Prefixes::new(options.kept_bytes);
+        let prefixes = PrefixCache::new(options.prefix_cache_bytes);
         Self { model, counters, slots: Vec::new(), ended: Vec::new(), prefixes }
     }
 
-    /// Texts in slots.
+    /// Number of sequences in slots.
     pub(super) fn running(&self) -> usize {
         self.slots.len()
     }
 
-    /// Gives a text a slot.
+    /// Gives a job a slot.
     pub(super) fn admit(&mut self, job: Job) {
         let Job { prompt, request, mut listener } = job;
-        if !listener.listens() {
+        if !listener.is_listening() {
             return count(&self.counters.abandoned, 1);
         }
         let kept = self.prefixes.find(&prompt).and_then(|(tokens, cache)| begin(&prompt, 0, tokens, cache));
         let Model { decoder, tokenizer, .. } = self.model;
         let cache = kept.unwrap_or_else(|| Cache::new(decoder.config()));
         let reused = cache.positions();
-        match Writing::new(decoder.config(), tokenizer, prompt, request) {
-            Ok(writing) => self.slots.push(Slot { writing, cache, reused, listener }),
-            Err(error) => listener.tell(Event::Failed(error.into())),
+        match GeneratedSequence::new(decoder.config(), tokenizer, prompt, request) {
+            Ok(sequence) => self.slots.push(Slot { sequence, cache, reused, listener }),
+            Err(error) => listener.receive(Event::Failed(error.into())),
         }
     }
 
-    /// Whether slot `index` lets an earlier one read what both begin with; what that one has read of it is taken over.
+    /// Whether slot `index` waits for an earlier slot to read their common beginning. Once that is read, it is copied.
     fn follows(&mut self, index: usize) -> bool {
         let (earlier, rest) = self.slots.split_at_mut(index);
         let Some(slot) = rest.first_mut().filter(|slot| slot.is_reading()) else { return false };
@@ -105,12 +105,12 @@ impl<'a> Worker<'a> {
         false
     }
 
-    /// One pass over the weights: every text gets its next token, prompts are read further.
+    /// One pass over the weights: every sequence gets its next token, and prompts are read further.
     pub(super) fn pass(&mut self) {
         let before = self.slots.len();
-        self.slots.retain(|slot| slot.listener.listens());
+        self.slots.retain(|slot| slot.listener.is_listening());
         count(&self.counters.abandoned, before - self.slots.len());
-        // Nothing was asked of these.
+        // Requests for 0 tokens end immediately.
         self.settle();
         let follows: Vec<bool> = (0..self.slots.len()).map(|index| self.follows(index)).collect();
         let mut budget = READ_TOGETHER;
@@ -122,7 +122,7 @@ impl<'a> Worker<'a> {
                 continue;
             }
             let from = slot.cache.positions();
-            let Slot { writing: text, cache, .. } = slot;
+            let Slot { sequence: text, cache, .. } = slot;
             let tokens = &text.tokens()[from..from + tokens];
             let sequence = Sequence { tokens, cache, all_logits: false };
             if is_reading {
@@ -144,7 +144,7 @@ impl<'a> Worker<'a> {
         let mut logits = match result {
             Ok(logits) => logits,
             Err(error) => {
-                // Prompts were checked; what is wrong is told to all.
+                // Prompts were checked before, so all sequences fail.
                 count(&self.counters.failures, 1);
                 let reason = error.to_string();
                 return self.fail(|| Failure::Panicked(reason.clone()));
@@ -157,53 +157,53 @@ impl<'a> Worker<'a> {
             if slot.unread() > 0 {
                 continue;
             }
-            match slot.writing.step(row) {
+            match slot.sequence.step(row) {
                 Ok(choice) => {
-                    let text = slot.writing.fresh();
+                    let text = slot.sequence.fresh();
                     if !text.is_empty() || choice.is_some() {
                         let text = text.to_owned();
-                        slot.listener.tell(Event::Text(Piece { text, choice }));
+                        slot.listener.receive(Event::Text(Piece { text, choice }));
                     }
                     count(&self.counters.written_tokens, slot.unread());
                 }
                 Err(error) => {
-                    slot.listener.tell(Event::Failed(error.into()));
-                    slot.writing.interrupt();
+                    slot.listener.receive(Event::Failed(error.into()));
+                    slot.sequence.interrupt();
                 }
             }
         }
         self.settle();
     }
 
-    /// Takes texts that have ended out of their slots, and keeps what was read of their prompts.
+    /// Removes completed sequences from their slots and puts their prompts into the prefix cache.
     fn settle(&mut self) {
-        for slot in self.slots.extract_if(.., |slot| slot.writing.ending().is_some()) {
-            let Slot { writing, cache, reused: reused_tokens, listener } = slot;
-            let prompt_tokens = writing.prompt_tokens();
-            let tokens = writing.tokens().len() - prompt_tokens;
-            // Those that failed were told so.
-            if let Some(ending) = writing.ending().filter(|&ending| ending != Ending::Interrupted) {
+        for slot in self.slots.extract_if(.., |slot| slot.sequence.ending().is_some()) {
+            let Slot { sequence, cache, reused: reused_tokens, listener } = slot;
+            let prompt_tokens = sequence.prompt_tokens();
+            let tokens = sequence.tokens().len() - prompt_tokens;
+            // Failed ones have received their last event.
+            if let Some(ending) = sequence.ending().filter(|&ending| ending != Ending::Interrupted) {
                 self.ended.push((listener, Summary { ending, prompt_tokens, reused_tokens, tokens }));
             }
             count(&self.counters.reused_tokens, reused_tokens);
             let read = cache.positions().min(prompt_tokens);
-            self.prefixes.keep(&writing.tokens()[..read], &cache);
+            self.prefixes.keep(&sequence.tokens()[..read], &cache);
         }
-        self.counters.kept_bytes.store(self.prefixes.bytes() as u64, Ordering::Relaxed);
+        self.counters.prefix_cache_bytes.store(self.prefixes.bytes() as u64, Ordering::Relaxed);
     }
 
-    /// Tells those whose texts have ended. Their slots are free by then: who asks again at once finds one.
-    pub(super) fn tell_ended(&mut self) {
+    /// Sends the last event of completed jobs. Their slots are free by then, so a client that asks again finds one.
+    pub(super) fn report_ended(&mut self) {
         for (mut listener, summary) in self.ended.drain(..) {
-            listener.tell(Event::Ended(summary));
+            listener.receive(Event::Ended(summary));
         }
     }
 
-    /// Ends all texts.
+    /// Fails all sequences.
     pub(super) fn fail(&mut self, failure: impl Fn() -> Failure) {
         for mut slot in self.slots.drain(..) {
-            // It may be the listener that failed.
-            let _ = catch_unwind(AssertUnwindSafe(|| slot.listener.tell(Event::Failed(failure()))));
+            // The listener itself may be what failed.
+            let _ = catch_unwind(AssertUnwindSafe(|| slot.listener.receive(Event::Failed(failure()))));
         }
     }
 }

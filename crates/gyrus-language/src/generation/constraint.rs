@@ -1,8 +1,8 @@
-//! Writing within bounds: at each step only tokens are allowed after which the text can still become one that a JSON
-//! schema admits.
+//! Constrained generation: at each step, only tokens are allowed that keep the text a prefix of JSON that matches a
+//! schema.
 //!
-//! The `llguidance` library follows the schema by an Earley parser over the bytes of tokens. Its own limits bound the
-//! memory and time that a schema may take.
+//! The `llguidance` library follows the schema with an Earley parser over the bytes of tokens. Its limits bound the memory
+//! and time that a schema may take.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::tokenizer::bytes::bytes_of_tokens;
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
-/// A vocabulary prepared for constraints: make it once for each model.
+/// A vocabulary prepared for constraints; build it once per model.
 pub struct Constraints {
     factory: ParserFactory,
 }
 
-/// The state of one text that is bound.
+/// The state of one constrained text.
 pub struct Constraint {
     matcher: Matcher,
 }
@@ -28,47 +28,50 @@ impl Constraints {
     /// Prepares a model's vocabulary.
     ///
     /// # Errors
-    /// [`Error::Request`] for a model without a token that ends texts, or a vocabulary whose tokens have no known bytes.
+    /// [`Error::Request`] for a model without an end-of-text token, or if the bytes of the vocabulary's tokens are unknown.
     pub fn new(tokenizer: &Tokenizer, config: &DecoderConfig) -> Result<Self> {
         let end = config.end_of_text.iter().copied().find(|&end| Some(end) != config.beginning_of_text);
         let Some(end) = end.filter(|&end| (end as usize) < config.vocabulary) else {
-            return Err(Error::request("model", "no token that ends a text", "one, to end bound texts with"));
+            return Err(Error::request(
+                "model",
+                "no end-of-text token",
+                "one, to end constrained texts with",
+            ));
         };
         let mut words = bytes_of_tokens(tokenizer)?;
         words.resize(config.vocabulary, Vec::new());
-        // Extents of a vocabulary fit: they were checked when the configuration was read.
+        // The size was checked when the configuration was read.
         let info = TokRxInfo::new(u32::try_from(words.len()).unwrap_or(u32::MAX), end);
         let environment: TokEnv = Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, &words)));
-        let mut factory = ParserFactory::new_simple(&environment)
-            .map_err(|error| Error::request("vocabulary", error.to_string(), "one that can be bound"))?;
+        let mut factory = ParserFactory::new_simple(&environment).map_err(|error| {
+            Error::request("vocabulary", error.to_string(), "one that supports constraints")
+        })?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
         Ok(Self { factory })
     }
 
-    /// Texts that are JSON as this schema describes it, on one line with a blank after each comma and colon.
+    /// JSON that matches this schema, on one line with a space after each comma and colon.
     ///
     /// # Errors
-    /// [`Error::Request`] for a schema that is wrong, too large, or uses what is not supported.
+    /// [`Error::Request`] for a schema that is invalid, too large, or uses unsupported features.
     pub fn json_schema(&self, schema: &Value) -> Result<Constraint> {
         let mut schema = schema.clone();
-        // Blanks without end would be JSON too, and small models like them.
+        // Endless whitespace would be JSON too, and small models tend to produce it.
         if let Some(object) = schema.as_object_mut() {
             object.entry("x-guidance").or_insert_with(|| json!({"whitespace_flexible": false}));
         }
         let grammar = TopLevelGrammar::from_json_schema(schema);
         let constraint = Constraint { matcher: Matcher::new(self.factory.create_parser(grammar)) };
         match constraint.matcher.get_error() {
-            Some(error) => {
-                Err(Error::request("JSON schema", first_line(&error), "a schema that is supported"))
-            }
+            Some(error) => Err(Error::request("JSON schema", first_line(&error), "a supported schema")),
             None => Ok(constraint),
         }
     }
 }
 
 impl Constraint {
-    /// Makes the logits of tokens that are not allowed next minus infinity.
+    /// Sets the logits of disallowed tokens to minus infinity.
     pub(crate) fn restrict(&mut self, logits: &mut [f32]) -> Result<()> {
         let mask = self.matcher.compute_mask_or_eos().map_err(|error| failed(&error))?;
         for (token, logit) in (0..).zip(logits) {
@@ -79,12 +82,12 @@ impl Constraint {
         Ok(())
     }
 
-    /// Goes on by a token that was allowed.
+    /// Advances by an allowed token.
     pub(crate) fn accept(&mut self, token: u32) -> Result<()> {
         self.matcher.consume_token(token).map_err(|error| failed(&error))
     }
 
-    /// Whether nothing but the end can follow.
+    /// Whether only the end can follow.
     pub(crate) fn is_complete(&self) -> bool {
         self.matcher.is_stopped()
     }
@@ -109,7 +112,7 @@ impl std::fmt::Debug for Constraints {
 }
 
 fn failed(error: &impl ToString) -> Error {
-    Error::request("bound text", first_line(&error.to_string()), "a text that the schema admits")
+    Error::request("constrained text", first_line(&error.to_string()), "a text that matches the schema")
 }
 
 fn first_line(text: &str) -> String {

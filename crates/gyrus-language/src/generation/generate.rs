@@ -1,40 +1,40 @@
-//! Writing: one token after the other, until a token or a text ends it.
+//! Generating one text with one decoder.
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, Request, Writing};
+use super::{Ending, GeneratedSequence, Request};
 use crate::{Cache, Decoder, Result, Sequence, Tokenizer};
 
-/// What was written.
+/// A generated text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// The text, without the prompt.
     pub text: String,
-    /// Its tokens, without one that ended it.
+    /// Its tokens, without an end-of-text token.
     pub tokens: Vec<u32>,
-    /// Tokens of the prompt that were read.
+    /// Number of tokens in the prompt.
     pub prompt_tokens: usize,
     /// Why it ended.
     pub ending: Ending,
-    /// How long reading the prompt took.
+    /// Time spent reading the prompt.
     pub reading: Duration,
-    /// How long writing took, after the prompt was read.
+    /// Time spent generating, after the prompt was read.
     pub writing: Duration,
 }
 
 impl Written {
-    /// Tokens written in a second, the first not counted: it comes with the prompt.
+    /// Tokens per second, not counting the first, which comes with the prompt.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {
         self.tokens.len().saturating_sub(1) as f64 / self.writing.as_secs_f64().max(1e-9)
     }
 }
 
-/// Reads `prompt` after what `cache` holds, and writes on. `show` is given the text as it comes, and says whether to go
-/// on. Afterwards the cache holds the prompt and all written tokens but the last.
+/// Reads `prompt` after the tokens in `cache` and generates a continuation. `show` receives the text as it is generated and
+/// returns whether to go on. Afterwards the cache holds the prompt and all generated tokens but the last.
 ///
 /// # Errors
-/// [`Error::Request`](crate::Error::Request) for a prompt without tokens, or what [`Decoder::step`] refuses.
+/// [`Error::Request`](crate::Error::Request) for a prompt without tokens or an invalid request, and as [`Decoder::step`].
 pub fn generate(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
@@ -43,29 +43,29 @@ pub fn generate(
     request: &Request,
     mut show: impl FnMut(&str) -> bool,
 ) -> Result<Written> {
-    let mut writing = Writing::new(decoder.config(), tokenizer, prompt.to_vec(), request.clone())?;
+    let mut sequence = GeneratedSequence::new(decoder.config(), tokenizer, prompt.to_vec(), request.clone())?;
     let clock = Instant::now();
     let mut logits =
         decoder.step(&mut [Sequence { tokens: prompt, cache: &mut *cache, all_logits: false }], 1)?;
     let reading = clock.elapsed();
     let clock = Instant::now();
     let ending = loop {
-        if let Some(ending) = writing.ending() {
+        if let Some(ending) = sequence.ending() {
             break ending;
         }
-        writing.step(&mut logits)?;
-        let text = writing.fresh();
+        sequence.step(&mut logits)?;
+        let text = sequence.fresh();
         let goes_on = text.is_empty() || show(text);
-        if writing.ending().is_none() {
+        if sequence.ending().is_none() {
             if goes_on {
-                let tokens = &writing.tokens()[writing.tokens().len() - 1..];
+                let tokens = &sequence.tokens()[sequence.tokens().len() - 1..];
                 logits =
                     decoder.step(&mut [Sequence { tokens, cache: &mut *cache, all_logits: false }], 0)?;
             } else {
-                writing.interrupt();
+                sequence.interrupt();
             }
         }
     };
-    let (text, tokens) = writing.into_written();
+    let (text, tokens) = sequence.into_written();
     Ok(Written { text, tokens, prompt_tokens: prompt.len(), ending, reading, writing: clock.elapsed() })
 }

@@ -1,29 +1,29 @@
-//! What is asked of a model: how to choose tokens, what binds the text, and what ends it.
+//! A generation request: how to choose tokens, what constrains the text, and what ends it.
 
 use super::{Constraint, Sampling};
 use crate::{Error, Result};
 
-/// What is asked of a model.
+/// A request to generate text.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// The most tokens to write.
+    /// The most tokens to generate.
     pub maximum_tokens: usize,
-    /// Texts that end the writing; they are not part of it.
+    /// Strings that end the text; they are not part of it.
     pub stop: Vec<String>,
-    /// What the text is bound to.
+    /// The grammar that the text must follow.
     pub constraint: Option<Constraint>,
     /// Added to the logits of tokens.
     pub bias: Vec<(u32, f32)>,
-    /// Marks that are part of the text, by their names; others are left out of it.
-    pub marks: Vec<u32>,
-    /// How many of the most probable tokens shall be told with each choice; none tells no choices.
+    /// Special tokens that appear in the text by name; others are left out.
+    pub special_tokens: Vec<u32>,
+    /// How many of the most probable tokens to report with each choice; `None` reports no choices.
     pub alternatives: Option<usize>,
 }
 
 impl Default for Request {
-    /// 256 tokens drawn from the model's own probabilities.
+    /// 256 tokens sampled from the model's probabilities.
     fn default() -> Self {
         Self {
             sampling: Sampling::default(),
@@ -31,7 +31,7 @@ impl Default for Request {
             stop: Vec::new(),
             constraint: None,
             bias: Vec::new(),
-            marks: Vec::new(),
+            special_tokens: Vec::new(),
             alternatives: None,
         }
     }
@@ -40,15 +40,15 @@ impl Default for Request {
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// A token that ends texts.
+    /// An end-of-text token.
     EndOfText,
-    /// A text that the caller asked to stop at.
+    /// A stop string.
     Stop,
-    /// A text that is complete by what it was bound to.
+    /// The text is complete by its constraint.
     Complete,
-    /// As many tokens as were allowed.
+    /// The maximum number of tokens was reached.
     Length,
-    /// The caller's wish.
+    /// The caller stopped it.
     Interrupted,
 }
 
@@ -67,7 +67,7 @@ impl Ending {
 }
 
 impl Request {
-    /// Fails for what cannot be meant.
+    /// Fails for an invalid request.
     pub(crate) fn check(&self) -> Result<()> {
         self.sampling.check()?;
         if let Some(empty) = self.stop.iter().find(|stop| stop.is_empty()) {

@@ -1,21 +1,21 @@
-//! The choice of the next token from logits.
+//! Sampling the next token from logits.
 //!
-//! In this order, which is that of `transformers`: logits of tokens in the text are made smaller (repetition penalty,
-//! Keskar et al. 2019; then the presence and frequency penalties of OpenAI's interface), all are divided by the temperature, the `top_k` largest stay, then the fewest whose
-//! probabilities sum to `top_p` (Holtzman et al. 2020), then those with at least `min_p` times the largest
-//! probability (Nguyen et al. 2024), and one is drawn. The number that decides depends on (seed, step) alone.
+//! In this order, which is that of `transformers`: logits of tokens in the text are reduced (repetition penalty, Keskar et al.
+//! 2019; then OpenAI's presence and frequency penalties), all are divided by the temperature, the `top_k` largest are kept,
+//! then the fewest whose probabilities sum to `top_p` (Holtzman et al. 2020), then those with at least `min_p` times the
+//! largest probability (Nguyen et al. 2024), and one is drawn. The random number depends on (seed, step) alone.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::{Error, Result};
 
-/// How the next token is chosen.
+/// Sampling parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// What logits are divided by; at 0 the most probable token is taken.
+    /// Divisor of the logits; at 0 the most probable token is chosen.
     pub temperature: f32,
-    /// Keep so many of the most probable tokens; 0 keeps all.
+    /// Keep this many of the most probable tokens; 0 keeps all.
     pub top_k: usize,
     /// Keep the fewest most probable tokens whose probabilities sum to this; 1 keeps all.
     pub top_p: f32,
@@ -23,16 +23,16 @@ pub struct Sampling {
     pub min_p: f32,
     /// Divides positive and multiplies negative logits of tokens that are in the text; 1 changes nothing.
     pub repetition_penalty: f32,
-    /// Taken from the logits of tokens that were written at least once; 0 changes nothing.
+    /// Subtracted from the logits of tokens generated at least once; 0 changes nothing.
     pub presence_penalty: f32,
-    /// Taken from the logit of a token each time that it was written; 0 changes nothing.
+    /// Subtracted from the logit of a token for each time it was generated; 0 changes nothing.
     pub frequency_penalty: f32,
-    /// Decides all draws.
+    /// Random seed.
     pub seed: u64,
 }
 
 impl Default for Sampling {
-    /// Draws from the model's own probabilities.
+    /// Samples from the model's unchanged probabilities.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -48,10 +48,10 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Fails for numbers that mean nothing.
+    /// Fails for parameters out of range.
     ///
     /// # Errors
-    /// [`Error::Request`] that names the first such number.
+    /// [`Error::Request`] that names the first of them.
     pub fn check(&self) -> Result<()> {
         let ranges = [
             ("temperature", self.temperature, 0.0..=100.0),
@@ -70,19 +70,19 @@ impl Sampling {
         Ok(())
     }
 
-    /// The next token after `text`, whose logits are given and may be changed; `step` counts the draws, which are the last
-    /// tokens of the text.
+    /// The next token after the tokens `text`, given its logits, which may be modified. `step` is the number of tokens
+    /// generated so far, which are the last ones in `text`.
     ///
     /// # Errors
-    /// [`Error::Request`] where no logit is a number: the weights are damaged or the arithmetic overflowed.
+    /// [`Error::Request`] if no logit is a finite number: the weights are damaged or the arithmetic overflowed.
     pub fn choose(&self, logits: &mut [f32], text: &[u32], step: u64) -> Result<u32> {
         self.penalize_repetition(logits, text);
-        self.penalize_written(logits, &text[text.len().saturating_sub(step as usize)..]);
+        self.penalize_generated(logits, &text[text.len().saturating_sub(step as usize)..]);
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         let candidates = || (0..).zip(logits.iter().copied()).filter(|(_, logit)| !logit.is_nan());
         let best = candidates().min_by(better).filter(|best| best.1.is_finite());
         let Some((best_token, best_logit)) = best else {
-            return Err(Error::request("logits", "none that is a finite number", "weights without damage"));
+            return Err(Error::request("logits", "no finite number", "undamaged weights"));
         };
         if self.temperature == 0.0 || self.top_k == 1 {
             return Ok(best_token);
@@ -92,12 +92,12 @@ impl Sampling {
             kept.select_nth_unstable_by(self.top_k - 1, better);
             kept.truncate(self.top_k);
         }
-        // From logits to weights, of which the largest is 1.
+        // From logits to weights, the largest of which is 1.
         for (_, value) in &mut kept {
             *value = ((*value - best_logit) / self.temperature).exp();
         }
         if self.min_p > 0.0 && self.top_p >= 1.0 {
-            // The largest weight is 1, and a share of it needs no sum.
+            // The largest weight is 1, so no sum is needed.
             kept.retain(|(_, weight)| *weight >= self.min_p);
         }
         if self.top_p < 1.0 {
@@ -113,13 +113,13 @@ impl Sampling {
             kept.truncate(end.max(1));
             kept.retain(|(_, weight)| *weight >= self.min_p);
         } else if self.top_k > 0 {
-            // Selection leaves an order of its own.
+            // Selection leaves an arbitrary order.
             kept.sort_unstable_by(better);
         }
         let total: f64 = kept.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(step);
-        // 53 bits: as many as a number between 0 and 1 holds.
+        // 53 bits, the precision of a double.
         let mut left = (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total;
         for (token, weight) in &kept {
             left -= f64::from(*weight);
@@ -127,7 +127,7 @@ impl Sampling {
                 return Ok(*token);
             }
         }
-        // Rounding may leave a little.
+        // Rounding may leave a small remainder.
         Ok(kept.iter().rev().find(|(_, weight)| *weight > 0.0).map_or(best_token, |(token, _)| *token))
     }
 
@@ -146,11 +146,11 @@ impl Sampling {
         }
     }
 
-    fn penalize_written(&self, logits: &mut [f32], written: &[u32]) {
+    fn penalize_generated(&self, logits: &mut [f32], generated: &[u32]) {
         if self.presence_penalty == 0.0 && self.frequency_penalty == 0.0 {
             return;
         }
-        for (token, count) in counts(written) {
+        for (token, count) in counts(generated) {
             if let Some(logit) = logits.get_mut(token) {
                 *logit -= self.presence_penalty + self.frequency_penalty * count as f32;
             }
@@ -158,7 +158,7 @@ impl Sampling {
     }
 }
 
-/// The different tokens, and how often each is there.
+/// The distinct tokens and how often each occurs.
 fn counts(tokens: &[u32]) -> Vec<(usize, usize)> {
     let mut tokens = tokens.to_vec();
     tokens.sort_unstable();

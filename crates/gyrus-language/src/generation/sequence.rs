@@ -1,38 +1,38 @@
-//! One text on its way: the choice of each token, the text that it adds, and what ends it. Whoever has the logits, for one
-//! text or for many, goes through here.
+//! A sequence being generated: the choice of each token, the text that it adds, and what ends it. Used for a single text and
+//! by the engine for many.
 
 use super::{Constraint, Ending, Request};
 use crate::tokenizer::TextStream;
 use crate::{DecoderConfig, Result, Tokenizer};
 
-/// A token that was chosen, and the most probable ones at its place, by the model's own probabilities.
+/// A chosen token and the most probable alternatives, with the model's probabilities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
     /// The token.
     pub token: u32,
     /// The natural logarithm of its probability.
     pub log_probability: f32,
-    /// The most probable tokens with theirs, the most probable first.
+    /// The most probable tokens with their log probabilities, the most probable first.
     pub alternatives: Vec<(u32, f32)>,
 }
 
-/// A text that is being written.
+/// A sequence that is being generated.
 #[derive(Debug)]
-pub(crate) struct Writing<'a> {
+pub(crate) struct GeneratedSequence<'a> {
     config: &'a DecoderConfig,
     tokenizer: &'a Tokenizer,
     request: Request,
-    /// The prompt and what was written.
+    /// The prompt and the generated tokens.
     tokens: Vec<u32>,
-    /// Tokens of the prompt.
+    /// Number of tokens in the prompt.
     prompt: usize,
     stream: TextStream<'a>,
     output: Output,
     ending: Option<Ending>,
 }
 
-impl<'a> Writing<'a> {
-    /// The text that shall follow `prompt`.
+impl<'a> GeneratedSequence<'a> {
+    /// A sequence that continues `prompt`.
     pub(crate) fn new(
         config: &'a DecoderConfig,
         tokenizer: &'a Tokenizer,
@@ -52,12 +52,12 @@ impl<'a> Writing<'a> {
         })
     }
 
-    /// The prompt and the tokens written so far.
+    /// The prompt and the tokens generated so far.
     pub(crate) fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Tokens of the prompt.
+    /// Number of tokens in the prompt.
     pub(crate) fn prompt_tokens(&self) -> usize {
         self.prompt
     }
@@ -67,7 +67,7 @@ impl<'a> Writing<'a> {
         self.ending
     }
 
-    /// Chooses the next token from its logits, which are changed. The choice is returned where it is asked for, and where
+    /// Chooses the next token from its logits, which are modified. Returns the choice if the request asks for choices and
     /// the token is part of the text.
     pub(crate) fn step(&mut self, logits: &mut [f32]) -> Result<Option<Choice>> {
         let model_logits = self.request.alternatives.map(|_| logits.to_vec());
@@ -89,7 +89,7 @@ impl<'a> Writing<'a> {
         if let Some(constraint) = &mut self.request.constraint {
             constraint.accept(token)?;
         }
-        let new = if self.request.marks.contains(&token) {
+        let new = if self.request.special_tokens.contains(&token) {
             self.stream.finish() + &self.tokenizer.text(token).unwrap_or_default()
         } else {
             self.stream.push(token)?
@@ -105,12 +105,12 @@ impl<'a> Writing<'a> {
         Ok(model_logits.map(|logits| choice(token, &logits, count)))
     }
 
-    /// Ends the text by the caller's wish.
+    /// Ends the text because the caller asked.
     pub(crate) fn interrupt(&mut self) {
         self.end(Ending::Interrupted);
     }
 
-    /// The text that has not been returned yet and cannot become a part of a stop text.
+    /// The text that has not been returned yet and cannot be part of a stop string.
     pub(crate) fn fresh(&mut self) -> &str {
         self.output.fresh()
     }
@@ -150,19 +150,19 @@ fn choice(token: u32, logits: &[f32], count: usize) -> Choice {
     }
 }
 
-/// Text on its way out: what could be the begin of a stop text is held back.
+/// Output text; what could be the beginning of a stop string is held back.
 #[derive(Debug, Default)]
 struct Output {
     text: String,
     /// Bytes that can be shown.
     free: usize,
-    /// Bytes that were shown.
+    /// Bytes that have been shown.
     shown: usize,
     stop: Vec<String>,
 }
 
 impl Output {
-    /// Adds text, and says whether a stop text was met, before which all ends.
+    /// Adds text and returns whether it contains a stop string, before which the text ends.
     fn push(&mut self, new: &str) -> bool {
         self.text += new;
         let rest = &self.text[self.free..];
@@ -180,12 +180,12 @@ impl Output {
         false
     }
 
-    /// Lets go what was held back and was no stop text after all.
+    /// Releases what was held back.
     fn release(&mut self) {
         self.free = self.text.len();
     }
 
-    /// The text that can be shown and was not yet.
+    /// The text that can be shown and has not been shown yet.
     fn fresh(&mut self) -> &str {
         let from = std::mem::replace(&mut self.shown, self.free);
         &self.text[from..self.free]
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_become_a_stop_text_is_held_back() {
+    fn what_could_become_a_stop_string_is_held_back() {
         let stop = vec!["\n\n".to_owned(), "END".to_owned()];
         let mut output = Output { stop: stop.clone(), ..Output::default() };
         let mut push = |text: &str| {

@@ -1,13 +1,13 @@
-//! How well heads follow patterns that are known from the literature, each as a share of attention from 0 to 1.
+//! How well attention heads follow patterns known from the literature, each as a share of attention from 0 to 1.
 //!
-//! On the text itself, the mean over its tokens of the probability that a head gives to the token before (Clark et al. 2019,
-//! and the previous-token heads of Olsson et al. 2022), to the first token (the attention sink of Xiao et al. 2023), and so
-//! on. The first two tokens are left out, for which these are the same tokens, and an encoder's last two.
+//! On the text itself: the mean over its tokens of the attention to the previous token (Clark et al. 2019, and the
+//! previous-token heads of Olsson et al. 2022), to the first token (the attention sink of Xiao et al. 2023), and so on. The
+//! first two tokens are excluded, for which these targets coincide, and an encoder's last two.
 //!
-//! Induction heads continue what was there before: at a token they look at what followed it the last time. Measured by
-//! prefix matching as Olsson et al. 2022 do: the model reads 25 random tokens four times, and the score is what a head gives to
-//! the tokens that came after the same token in earlier repeats, summed over these and averaged over the tokens from the
-//! second repeat on. An even look at all tokens would come to about 0.03.
+//! Induction heads continue an earlier pattern: at a token they attend to what followed its previous occurrence. Measured by
+//! prefix matching as in Olsson et al. 2022: the model reads 25 random tokens four times, and the score is the attention to
+//! the tokens that followed the same token in earlier repeats, summed over these and averaged over the tokens from the second
+//! repeat on. Uniform attention would score about 0.03.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -15,26 +15,26 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::texts::TokenTexts;
 use crate::{Decoder, Observation, Result};
 
-/// Random tokens of a repeat.
+/// Number of random tokens in a repeat.
 const PERIOD: usize = 25;
-/// Fewer would say little.
+/// With fewer tokens, the score would mean little.
 const SHORTEST_PERIOD: usize = 8;
 const REPEATS: usize = 4;
 
-/// At what a head may look.
+/// What a head may attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// The token before.
+    /// The previous token.
     Previous,
-    /// The token after; encoders only.
+    /// The next token; encoders only.
     Next,
-    /// The text's first token.
+    /// The first token.
     First,
-    /// The text's last token; encoders only.
+    /// The last token; encoders only.
     Last,
     /// The token itself.
     Own,
-    /// What followed the same token before; decoders only.
+    /// The token after an earlier occurrence of the same token; decoders only.
     Induction,
 }
 
@@ -52,16 +52,16 @@ impl Pattern {
         }
     }
 
-    /// What a head that follows it does, for people.
+    /// A description of what such a head does.
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {
-            Self::Previous => "look at the token before",
-            Self::Next => "look at the token after",
-            Self::First => "rest on the first token",
-            Self::Last => "rest on the last token",
-            Self::Own => "look at the token itself",
-            Self::Induction => "look at what followed this token before",
+            Self::Previous => "attend to the previous token",
+            Self::Next => "attend to the next token",
+            Self::First => "attend to the first token",
+            Self::Last => "attend to the last token",
+            Self::Own => "attend to the token itself",
+            Self::Induction => "attend to what followed this token before",
         }
     }
 }
@@ -76,7 +76,7 @@ pub struct HeadPattern {
 }
 
 impl HeadPattern {
-    /// The heads in falling order of their scores: their places in `scores`.
+    /// The heads in descending order of their scores, as indices into `scores`.
     #[must_use]
     pub fn ranking(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
@@ -85,7 +85,7 @@ impl HeadPattern {
     }
 }
 
-/// The patterns that are measured on the text itself; none for a text of too few tokens.
+/// The patterns measured on the text itself; empty for a text with too few tokens.
 pub(super) fn of_text(seen: &Observation, is_encoder: bool) -> Vec<HeadPattern> {
     let length = seen.tokens();
     let tokens = if is_encoder { 2..length.saturating_sub(2) } else { 2..length };
@@ -119,7 +119,7 @@ fn heads(seen: &Observation) -> impl Iterator<Item = &[f32]> {
     (0..seen.layers()).flat_map(move |layer| (0..seen.heads()).map(move |head| seen.map(layer, head)))
 }
 
-/// Prefix matching on random tokens that are repeated; `None` where the model reads or has too few tokens for it.
+/// Prefix matching on repeated random tokens; `None` if the model reads or has too few tokens.
 pub(super) fn induction(
     decoder: &Decoder,
     text: &[u32],
@@ -132,7 +132,7 @@ pub(super) fn induction(
     if period < SHORTEST_PERIOD {
         return Ok(None);
     }
-    // What a text begins with.
+    // The special token that texts begin with.
     let begin: Vec<u32> =
         text.first().copied().filter(|&token| names.plain(token).is_none()).into_iter().collect();
     let tokens = [&begin[..], &drawn.repeat(REPEATS)].concat();
@@ -141,8 +141,8 @@ pub(super) fn induction(
     Ok(Some(HeadPattern { pattern: Pattern::Induction, scores: heads(&seen).map(score).collect() }))
 }
 
-/// What a map, `[tokens, tokens]`, gives to the tokens behind earlier occurrences of each token: `begin` tokens, then repeats
-/// of `period` different ones.
+/// The attention of a map, `[tokens, tokens]`, to the tokens after earlier occurrences of each token. The sequence is `begin`
+/// tokens, then repeats of `period` different ones.
 fn prefix_matching(map: &[f32], begin: usize, period: usize) -> f64 {
     let length = map.len().isqrt();
     let share = |token: usize| -> f64 {
@@ -153,13 +153,13 @@ fn prefix_matching(map: &[f32], begin: usize, period: usize) -> f64 {
     tokens.clone().map(share).sum::<f64>() / tokens.len() as f64
 }
 
-/// Different tokens with letters in them, always the same for a vocabulary. Vocabularies begin with marks and with what is
-/// most common and end with what is least: an eighth at each end is left out.
+/// Distinct tokens that contain letters, always the same for a vocabulary. Vocabularies begin with special and very common
+/// tokens and end with rare ones, so an eighth at each end is excluded.
 fn random_words(vocabulary: usize, count: usize, names: &TokenTexts<'_>) -> Vec<u32> {
     let (first, choices) = (vocabulary / 8, vocabulary - 2 * (vocabulary / 8));
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut words: Vec<u32> = Vec::with_capacity(count);
-    // Vocabularies of scripts without such letters end the search.
+    // The limit ends the search in vocabularies without such tokens.
     for _ in 0..200 * count {
         if words.len() == count {
             break;

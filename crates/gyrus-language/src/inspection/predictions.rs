@@ -1,5 +1,5 @@
-//! What a decoder expects at each place of a text, and the logit lens (nostalgebraist 2020): what it would expect if the
-//! stream after an earlier layer went to the head at once.
+//! A decoder's predictions at each position of a text, and the logit lens (nostalgebraist 2020): its predictions if the
+//! residual stream after an earlier layer went directly to the head.
 
 use std::collections::BTreeMap;
 
@@ -8,60 +8,60 @@ use rayon::prelude::*;
 use super::texts::TokenTexts;
 use crate::{Decoder, Error, Observation, Result};
 
-/// Numbers of logits that are held together: 64 MiB.
+/// The most logits held in memory together: 64 MiB.
 const LOGITS: usize = 1 << 24;
-/// Tokens that are kept for each layer and place.
+/// The number of tokens kept for each layer and position.
 const LENS_TOP: usize = 5;
 
-/// A token and how probable it is.
+/// A token and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
     /// The token.
     pub token: u32,
-    /// 0 to 1.
+    /// From 0 to 1.
     pub probability: f64,
 }
 
-/// One token of the text.
+/// One token of the text and what the model predicted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// How probable the token was after those before it; none for the first.
+    /// The probability of the token given those before it; `None` for the first.
     pub probability: Option<f64>,
-    /// `-log2` of that, in bits; finite also where the probability is too small to be told from 0.
+    /// `-log2` of the probability, in bits; finite even if the probability rounds to 0.
     pub surprisal_bits: Option<f64>,
-    /// Its place among all tokens by probability, from 1.
+    /// Its rank among all tokens by probability, from 1.
     pub rank: Option<usize>,
-    /// What the model expects after it, the most probable first.
+    /// The model's predictions for the next token, the most probable first.
     pub next: Vec<Candidate>,
 }
 
-/// The stream after some layer, seen through the head.
+/// The logit lens at one layer and position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LensCell {
     /// The most probable tokens.
     pub top: Vec<Candidate>,
-    /// The probability of the answer: the token that is the most probable after the last layer.
+    /// The probability of the answer: the most probable token after the last layer.
     pub answer_probability: f64,
-    /// The rank of the token that follows in the text, from 1; none for the last place.
+    /// The rank of the next token of the text, from 1; `None` for the last position.
     pub next_rank: Option<usize>,
 }
 
-/// What a decoder expects.
+/// The predictions of a decoder on a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
     /// The text's tokens.
     pub places: Vec<Place>,
-    /// `[layers + 1][tokens]`: the first is the embedding, the last what the model says.
+    /// `[layers + 1][tokens]`: the first is the embedding, the last the model's predictions.
     pub lens: Vec<Vec<LensCell>>,
-    /// How all tokens that occur are written.
+    /// The texts of all tokens that occur.
     pub texts: BTreeMap<u32, String>,
 }
 
-/// What the logits of one place say.
-struct Judged {
+/// The evaluated logits of one position.
+struct Evaluated {
     top: Vec<Candidate>,
     answer_probability: f64,
-    /// Probability, its negative logarithm and rank of the token that follows.
+    /// Probability, negative log probability and rank of the next token.
     next: Option<(f64, f64, usize)>,
 }
 
@@ -73,12 +73,12 @@ impl Predictions {
         top: usize,
         names: &mut TokenTexts<'_>,
     ) -> Result<Self> {
-        let last = judged(decoder, seen.stream(seen.layers()), tokens, None, top.max(LENS_TOP))?;
+        let last = evaluated(decoder, seen.stream(seen.layers()), tokens, None, top.max(LENS_TOP))?;
         let answers: Vec<u32> = last.iter().map(|place| place.top[0].token).collect();
         let mut lens = Vec::with_capacity(seen.layers() + 1);
         for layers in 0..seen.layers() {
-            let places = judged(decoder, seen.stream(layers), tokens, Some(&answers), LENS_TOP)?;
-            lens.push(places.into_iter().map(Judged::into_cell).collect());
+            let places = evaluated(decoder, seen.stream(layers), tokens, Some(&answers), LENS_TOP)?;
+            lens.push(places.into_iter().map(Evaluated::into_cell).collect());
         }
         let before = std::iter::once(None).chain(last.iter().map(|place| place.next));
         let places = last.iter().zip(before).map(|(place, own)| Place {
@@ -88,7 +88,7 @@ impl Predictions {
             next: place.top.iter().take(top).copied().collect(),
         });
         let places: Vec<Place> = places.collect();
-        lens.push(last.into_iter().map(Judged::into_cell).collect::<Vec<_>>());
+        lens.push(last.into_iter().map(Evaluated::into_cell).collect::<Vec<_>>());
         for candidate in places.iter().flat_map(|place| &place.next) {
             names.text(candidate.token);
         }
@@ -98,23 +98,23 @@ impl Predictions {
         Ok(Self { places, lens, texts: names.known().clone() })
     }
 
-    /// The mean surprisal of the text's tokens after the first, in bits; none for a single token.
+    /// The mean surprisal of the tokens after the first, in bits; `None` for a single token.
     #[must_use]
     pub fn mean_surprisal_bits(&self) -> Option<f64> {
         let bits: Vec<f64> = self.places.iter().filter_map(|place| place.surprisal_bits).collect();
         (!bits.is_empty()).then(|| bits.iter().sum::<f64>() / bits.len() as f64)
     }
 
-    /// 2 to the mean surprisal: as many equally probable tokens would be as hard to guess among.
+    /// 2 to the power of the mean surprisal.
     #[must_use]
     pub fn perplexity(&self) -> Option<f64> {
         self.mean_surprisal_bits().map(f64::exp2)
     }
 
-    /// After how many layers the lens shows the model's answer at this place and keeps to it: 0 is the embedding.
+    /// The number of layers after which the logit lens shows the model's answer at this position for good; 0 is the embedding.
     ///
     /// # Panics
-    /// If the text has no such place.
+    /// If the text has no such position.
     #[must_use]
     pub fn settles(&self, place: usize) -> usize {
         let first = |cells: &Vec<LensCell>| cells[place].top.first().map(|candidate| candidate.token);
@@ -122,14 +122,14 @@ impl Predictions {
         self.lens.iter().rposition(|cells| first(cells) != answer).map_or(0, |layers| layers + 1)
     }
 
-    /// How a token is written.
+    /// The text of a token.
     #[must_use]
     pub fn text(&self, token: u32) -> &str {
         self.texts.get(&token).map_or("", String::as_str)
     }
 }
 
-impl Judged {
+impl Evaluated {
     fn into_cell(mut self) -> LensCell {
         self.top.truncate(LENS_TOP);
         LensCell {
@@ -140,28 +140,28 @@ impl Judged {
     }
 }
 
-/// What the head says to each row of a stream, `[tokens, width]`; without answers, the most probable token is the answer.
-fn judged(
+/// Evaluates the head on each row of a residual stream, `[tokens, width]`; by default the most probable token is the answer.
+fn evaluated(
     decoder: &Decoder,
     stream: &[f32],
     tokens: &[u32],
     answers: Option<&[u32]>,
     top: usize,
-) -> Result<Vec<Judged>> {
+) -> Result<Vec<Evaluated>> {
     let (width, vocabulary) = (decoder.config().width, decoder.config().vocabulary);
-    // In parts of about one size: very few rows are multiplied in another order, which may change the last bits.
+    // In parts of similar size: very few rows use another kernel, which may change the last bits.
     let parts = tokens.len().div_ceil((LOGITS / vocabulary).max(1));
     let rows = tokens.len().div_ceil(parts);
     let mut places = Vec::with_capacity(tokens.len());
     for rows in stream.chunks(rows * width) {
         let logits = decoder.lens(rows);
         let first = places.len();
-        let part: Result<Vec<Judged>> = logits
+        let part: Result<Vec<Evaluated>> = logits
             .par_chunks(vocabulary)
             .enumerate()
             .map(|(row, logits)| {
                 let place = first + row;
-                judge(logits, tokens.get(place + 1).copied(), answers.map(|answers| answers[place]), top)
+                evaluate(logits, tokens.get(place + 1).copied(), answers.map(|answers| answers[place]), top)
             })
             .collect();
         places.extend(part?);
@@ -169,13 +169,9 @@ fn judged(
     Ok(places)
 }
 
-fn judge(logits: &[f32], next: Option<u32>, answer: Option<u32>, top: usize) -> Result<Judged> {
+fn evaluate(logits: &[f32], next: Option<u32>, answer: Option<u32>, top: usize) -> Result<Evaluated> {
     if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {
-        return Err(Error::request(
-            "logits",
-            logit.to_string(),
-            "finite numbers, from weights without damage",
-        ));
+        return Err(Error::request("logits", logit.to_string(), "finite numbers, from undamaged weights"));
     }
     let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     let mut candidates: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
@@ -184,7 +180,7 @@ fn judge(logits: &[f32], next: Option<u32>, answer: Option<u32>, top: usize) -> 
     candidates.truncate(top);
     candidates.sort_unstable_by(better);
     let largest = f64::from(candidates[0].1);
-    // In the order of the vocabulary, so that threads change nothing.
+    // In vocabulary order, so the result does not depend on threads.
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
     let cost = |logit: f32| largest + sum.ln() - f64::from(logit);
     let probability = |logit: f32| (-cost(logit)).exp();
@@ -199,7 +195,7 @@ fn judge(logits: &[f32], next: Option<u32>, answer: Option<u32>, top: usize) -> 
         .map(|&(token, logit)| Candidate { token, probability: probability(logit) })
         .collect();
     let answer_probability = answer.map_or(top[0].probability, |token| probability(of(token)));
-    Ok(Judged { top, answer_probability, next })
+    Ok(Evaluated { top, answer_probability, next })
 }
 
 #[cfg(test)]
@@ -209,19 +205,19 @@ mod tests {
     #[test]
     fn logits_become_probabilities_ranks_and_surprisal() {
         let logits = [1.0f32.ln(), 4.0f32.ln(), 1.0f32.ln(), 2.0f32.ln()];
-        let judged = judge(&logits, Some(2), Some(3), 2).unwrap();
-        let tokens: Vec<u32> = judged.top.iter().map(|candidate| candidate.token).collect();
+        let found = evaluate(&logits, Some(2), Some(3), 2).unwrap();
+        let tokens: Vec<u32> = found.top.iter().map(|candidate| candidate.token).collect();
         assert_eq!(tokens, [1, 3]);
-        assert!((judged.top[0].probability - 0.5).abs() < 1e-6);
-        assert!((judged.answer_probability - 0.25).abs() < 1e-6);
-        let (probability, nats, rank) = judged.next.unwrap();
+        assert!((found.top[0].probability - 0.5).abs() < 1e-6);
+        assert!((found.answer_probability - 0.25).abs() < 1e-6);
+        let (probability, nats, rank) = found.next.unwrap();
         // The first of two equal tokens comes first.
         assert_eq!(rank, 4);
         assert!((probability - 0.125).abs() < 1e-6 && (nats - 8f64.ln()).abs() < 1e-6);
-        // What is too improbable for a number still has a surprisal.
-        let (probability, nats, rank) = judge(&[0.0, -2000.0], Some(1), None, 9).unwrap().next.unwrap();
+        // A probability that underflows still has a surprisal.
+        let (probability, nats, rank) = evaluate(&[0.0, -2000.0], Some(1), None, 9).unwrap().next.unwrap();
         assert_eq!((probability, nats, rank), (0.0, 2000.0, 2));
-        let said = judge(&[0.0, f32::NAN], None, None, 1).err().unwrap().to_string();
+        let said = evaluate(&[0.0, f32::NAN], None, None, 1).err().unwrap().to_string();
         assert!(said.contains("NaN"), "{said}");
     }
 }

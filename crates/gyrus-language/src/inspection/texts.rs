@@ -1,13 +1,13 @@
-//! How tokens are written for people.
+//! Readable texts of tokens.
 
 use std::collections::BTreeMap;
 
 use crate::Tokenizer;
 
-/// The text of tokens as it stands within a text, computed once each.
+/// The texts of tokens in the middle of a text, each computed once.
 pub(super) struct TokenTexts<'a> {
     tokenizer: &'a Tokenizer,
-    /// A token of a text: after text, a blank is text.
+    /// A text token: after text, a leading space is kept.
     before: Vec<u32>,
     known: BTreeMap<u32, String>,
 }
@@ -18,7 +18,7 @@ impl<'a> TokenTexts<'a> {
         Self { tokenizer, before, known: BTreeMap::new() }
     }
 
-    /// The text of a token; its name in the vocabulary where it is a mark or a part of a character.
+    /// The text of a token; its name in the vocabulary if it is special or part of a character.
     pub(super) fn text(&mut self, token: u32) -> String {
         if let Some(text) = self.known.get(&token) {
             return text.clone();
@@ -32,13 +32,13 @@ impl<'a> TokenTexts<'a> {
         text
     }
 
-    /// The text of a token that stands for whole characters.
+    /// The text of a token that consists of whole characters.
     pub(super) fn plain(&self, token: u32) -> Option<String> {
         let mut stream = self.tokenizer.stream(&self.before);
         stream.push(token).ok().filter(|text| !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER))
     }
 
-    /// All texts that were asked for.
+    /// All texts computed so far.
     pub(super) fn known(&self) -> &BTreeMap<u32, String> {
         &self.known
     }

@@ -1,4 +1,4 @@
-//! A model as a Hugging Face folder, which Python's `transformers` opens: `config.json`, `model.safetensors`,
+//! Writing a model as a Hugging Face folder, which Python's `transformers` opens: `config.json`, `model.safetensors`,
 //! `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`.
 
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ use crate::small::read_small;
 use crate::tokenizer::tokenizer_json;
 use crate::{Error, Result, Role};
 
-/// Writes a model into `folder`, which must exist; its numbers become 32-bit floats.
+/// Writes a model into `folder`, which must exist; its weights become 32-bit floats.
 ///
 /// # Errors
-/// [`Error::Request`] for a decoder that `transformers` has no class for, [`gyrus_formats::Error::Write`] where a file cannot be
-/// written.
+/// [`Error::Request`] for a decoder that `transformers` has no class for, [`gyrus_formats::Error::Write`] if a file cannot
+/// be written.
 pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
     let config = parts.config.to_hugging_face()?;
     let mut tensors = BTreeMap::new();
@@ -27,8 +27,9 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
             let expected = format!("{:?}", parameter.shape);
             return Err(Error::tensor(parts.checkpoint.path(), parameter.name, "no such tensor", expected));
         };
-        let turned = parts.config.ropes[0].interleaved && matches!(parameter.role, Role::Query | Role::Key);
-        let tensor = if turned {
+        let interleaved =
+            parts.config.ropes[0].interleaved && matches!(parameter.role, Role::Query | Role::Key);
+        let tensor = if interleaved {
             let columns = if parameter.bias { 1 } else { tensor.columns() };
             let floats = halved_rows(&tensor.floats(), parts.config.head_width, columns);
             Tensor::of_floats(tensor.shape().to_vec(), floats)
@@ -41,7 +42,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
     let tokenizer = match (parts.tokenizer.as_sentencepiece(), parts.tokenizer.as_hugging_face()) {
         (Some(vocabulary), _) => {
             let begin = parts.config.beginning_of_text.filter(|_| begins);
-            tokenizer_json(vocabulary, begin, parts.tokenizer.blank())
+            tokenizer_json(vocabulary, begin, parts.tokenizer.leading_space())
         }
         (_, Some(tokenizer)) => serde_json::to_value(tokenizer)
             .map_err(|error| Error::request("tokenizer", error.to_string(), "one that JSON can express"))?,
@@ -74,7 +75,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
     Ok(safetensors::write(folder, &tensors)?)
 }
 
-/// Files that describe a model beside its weights.
+/// Files that describe a model, beside `config.json` and the weights.
 const DESCRIPTIONS: [&str; 7] = [
     "generation_config.json",
     "tokenizer.json",
@@ -85,11 +86,12 @@ const DESCRIPTIONS: [&str; 7] = [
     "added_tokens.json",
 ];
 
-/// Writes the weights of a model that came from the folder `source` into `folder`, as 32-bit floats, with the files that
-/// describe it there.
+/// Writes the weights of a model as 32-bit floats into `folder`, with the describing files from the folder `source` that it
+/// was read from.
 ///
 /// # Errors
-/// [`gyrus_formats::Error::Io`] and [`gyrus_formats::Error::Mismatch`] where those files cannot be read, [`gyrus_formats::Error::Write`] where one cannot be written.
+/// [`gyrus_formats::Error::Io`] and [`gyrus_formats::Error::Mismatch`] if those files cannot be read,
+/// [`gyrus_formats::Error::Write`] if one cannot be written.
 fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
     let path = source.join("config.json");
     let mut config: Value = serde_json::from_slice(&read_small(&path)?)
@@ -99,7 +101,7 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
             config[name] = value;
         }
     }
-    // What the numbers were quantized by before is done.
+    // The weights are no longer quantized.
     if let Some(fields) = config.as_object_mut() {
         fields.remove("quantization_config");
     }
@@ -117,8 +119,8 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
     Ok(safetensors::write(folder, parts.checkpoint.tensors())?)
 }
 
-/// Writes a model whose weights were changed as a folder of Hugging Face: with the other files of the folder that it came
-/// from, or with files made anew where it came from another format.
+/// Writes a model with changed weights as a Hugging Face folder: with the other files of the folder that it came from, or with
+/// new files if it came from another format.
 ///
 /// # Errors
 /// As [`write_folder`].

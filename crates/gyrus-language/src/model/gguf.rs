@@ -1,7 +1,7 @@
-//! Models in GGUF files, as llama.cpp has them: the shape of the decoder and its vocabulary from the metadata, and back.
+//! Models in GGUF files, the format of llama.cpp: the decoder's shape and vocabulary from the metadata, and back.
 //!
-//! Names of tensors are translated to Hugging Face's; queries and keys of a Llama stay in the neighboring pairs in which
-//! the format has them. The container is `gyrus-formats`'.
+//! Names of tensors are translated to Hugging Face's. Queries and keys of a Llama stay interleaved, as in the file. The
+//! container itself is in `gyrus-formats`.
 
 mod config;
 mod vocabulary;
@@ -17,7 +17,7 @@ use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
 
 pub use write::write;
 
-/// The architectures that are read and written, and their families.
+/// The supported architectures and their families.
 const ARCHITECTURES: &[(&str, Family)] =
     &[("llama", Family::Llama), ("qwen2", Family::Qwen2), ("qwen3", Family::Qwen3)];
 
@@ -45,15 +45,15 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
             Some((parameter.name, tensor))
         })
         .collect();
-    // Its numbers are in the configuration already.
+    // Already part of the configuration.
     tensors.remove("rope_freqs.weight");
-    // What is left keeps its name, and is refused by it when the decoder is made.
+    // Unknown tensors keep their names, and building the decoder refuses them.
     named.extend(tensors);
     let checkpoint = Checkpoint::new(path, named);
     Ok(Parts { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template })
 }
 
-/// A tensor's name in these files.
+/// The name of a tensor in GGUF files.
 fn tensor_name(role: Role, layer: Option<usize>, bias: bool) -> String {
     let stem = match role {
         Role::Embedding => "token_embd",
@@ -87,7 +87,7 @@ fn refused(file: &Gguf, key: &str, got: impl Into<String>, expected: impl Into<S
     file.error(key, got, expected).into()
 }
 
-/// Whether queries and keys are rotated in neighboring pairs in these files.
+/// Whether queries and keys are interleaved in GGUF files.
 fn interleaved(config: &DecoderConfig) -> bool {
     config.family == Family::Llama
 }

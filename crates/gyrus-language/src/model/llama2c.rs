@@ -1,12 +1,12 @@
 //! Models in the format of llama2.c (Karpathy 2023): a header of seven numbers, then 32-bit floats, and nothing else.
 //!
 //! ```text
-//! i32: width, feed_forward, layers, heads, key_value_heads, vocabulary (negative: the head is of its own), positions
+//! i32: width, feed_forward, layers, heads, key_value_heads, vocabulary (negative: separate head), positions
 //! f32: embedding, then each of these for all layers: attention norm, q, k, v, o, feed-forward norm, w1, w2, w3
-//! f32: final norm, two tables of rotation angles that follow from the header (skipped), the head if of its own
+//! f32: final norm, two tables of rotation angles that follow from the header (skipped), the head if separate
 //! ```
 //!
-//! Queries and keys are rotated in neighboring pairs. The vocabulary lies in a file of its own; see [`tokenizer`].
+//! Queries and keys are rotated in interleaved pairs. The vocabulary is in a separate file; see [`tokenizer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,16 +17,17 @@ use crate::config::Role;
 use crate::tokenizer::sentencepiece::{Piece, SentencePiece};
 use crate::{DecoderConfig, Error, Result};
 
-/// The begin of newer versions of the format ("ak42").
+/// The beginning of newer versions of the format ("ak42").
 const NEWER: [u8; 4] = *b"24ka";
-/// The most tokens and the longest token that a vocabulary may have.
+/// The most tokens, and the longest token, of a vocabulary.
 const MAXIMUM_TOKENS: usize = 1 << 22;
 const MAXIMUM_TOKEN_BYTES: usize = 1 << 12;
 
 /// Reads a model; the weights stay in the mapped file.
 ///
 /// # Errors
-/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] where the header is impossible or the file has another length than it says.
+/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] if the header is invalid or does not match the length of
+/// the file.
 pub fn read(path: &Path) -> Result<(DecoderConfig, Checkpoint)> {
     parse(path, &Bytes::map(path)?)
 }
@@ -110,14 +111,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next tensor, or the next of each layer; none if this decoder does not have it.
+    /// Reads the next tensor, or the next of each layer; nothing if this decoder does not have it.
     fn take(&mut self, config: &DecoderConfig, role: Role, in_layers: bool) -> Result<()> {
         let layers = if in_layers { config.layers.len() } else { 1 };
         for layer in 0..layers {
             let Some(parameter) = config.parameter(role, in_layers.then_some(layer), false) else {
                 return Ok(());
             };
-            // The header's limits keep this far below an overflow.
+            // The header's limits rule out an overflow.
             let end = self.offset + parameter.shape.iter().product::<usize>() * size_of::<f32>();
             let tensor = self.bytes.part(self.offset..end);
             let tensor = tensor.and_then(|bytes| Tensor::new(Format::F32, parameter.shape, bytes));
@@ -136,7 +137,8 @@ impl Reader<'_> {
 /// Reads llama2.c's `tokenizer.bin`: the longest token's length, then score, length and bytes of each token.
 ///
 /// # Errors
-/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] where the file ends early, goes on, or has a token that is too long.
+/// [`gyrus_formats::Error::Io`], or [`gyrus_formats::Error::Format`] if the file ends early, has extra bytes, or a token that is
+/// too long.
 pub fn tokenizer(path: &Path, tokens: usize) -> Result<SentencePiece> {
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     parse_tokenizer(path, &bytes, tokens)
@@ -153,7 +155,7 @@ pub fn parse_tokenizer(path: &Path, bytes: &[u8], tokens: usize) -> Result<Sente
     let at = |offset: usize| bytes.get(offset..).and_then(|rest| rest.first_chunk::<4>());
     at(0).ok_or_else(|| end(0, "the length of the longest token"))?;
     let mut offset = 4;
-    // Eight bytes are the least that a token takes.
+    // A token takes at least eight bytes.
     let mut pieces = Vec::with_capacity(tokens.min(bytes.len() / 8));
     for token in 0..tokens {
         let score = at(offset).ok_or_else(|| end(offset, &format!("the score of token {token}")))?;

@@ -1,4 +1,4 @@
-//! Opening a model: one of the known files or folders, with its tokenizer.
+//! Opening a model from a file or folder, with its tokenizer.
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +20,11 @@ impl Model {
 }
 
 impl Parts {
-    /// Opens a model: a folder as Hugging Face has it, a GGUF file (`.gguf`), or a llama2.c file (`.bin`) with its
-    /// vocabulary (`tokenizer.bin` or `tok*.bin`) beside it.
+    /// Opens a model: a Hugging Face folder, a GGUF file (`.gguf`), or a llama2.c file (`.bin`) with its vocabulary
+    /// (`tokenizer.bin` or `tok*.bin`) beside it.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Mismatch`] for what is none of these; otherwise as the readers of the formats.
+    /// [`gyrus_formats::Error::Mismatch`] for anything else; otherwise as the readers of the formats.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
         if metadata.is_dir() {
@@ -67,7 +67,7 @@ impl Parts {
     }
 }
 
-/// What `generation_config.json` recommends; the tokens that end a text are added to the configuration's.
+/// The sampling recommended by `generation_config.json`; its end-of-text tokens are added to the configuration's.
 fn generation_config(path: &Path, config: &mut DecoderConfig) -> Result<Sampling> {
     let mut sampling = Sampling::default();
     let Some(value) = read_json(path)? else { return Ok(sampling) };
@@ -101,7 +101,7 @@ fn generation_config(path: &Path, config: &mut DecoderConfig) -> Result<Sampling
     Ok(sampling)
 }
 
-/// The chat template of a folder: a file of its own, or a field of `tokenizer_config.json`.
+/// The chat template of a folder: a separate file, or a field of `tokenizer_config.json`.
 fn chat_template(folder: &Path) -> Result<Option<String>> {
     let path = folder.join("chat_template.jinja");
     if path.is_file() {
@@ -113,13 +113,13 @@ fn chat_template(folder: &Path) -> Result<Option<String>> {
     match value.get("chat_template") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(template)) => Ok(Some(template.clone())),
-        // Several by name: the one that is used unless another is asked for.
+        // Several by name: use the default.
         Some(Value::Array(list)) => Ok(list
             .iter()
             .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
             .and_then(|entry| entry.get("template")?.as_str())
             .map(str::to_owned)),
-        Some(other) => Err(Error::field(&path, "chat_template", other.to_string(), "a text")),
+        Some(other) => Err(Error::field(&path, "chat_template", other.to_string(), "a string")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A model in parts, and the model that they make.
+//! A model, and its parts before they become a network.
 
 use gyrus_formats::Checkpoint;
 
@@ -9,31 +9,31 @@ use crate::{Adapter, ChatTemplate, Constraints, Decoder, DecoderConfig, Result, 
 pub struct Model {
     /// The network.
     pub decoder: Decoder,
-    /// The way from text to tokens and back.
+    /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// How its makers recommend to choose tokens.
+    /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The template that turns a conversation into text, where there is one.
+    /// The chat template, if there is one.
     pub chat_template: Option<String>,
 }
 
-/// What a file or folder holds, before it becomes a network: converters go on from here.
+/// The content of a model file or folder before it becomes a network; converters start from here.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The shape of the decoder.
     pub config: DecoderConfig,
     /// Its weights.
     pub checkpoint: Checkpoint,
-    /// The way from text to tokens and back.
+    /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// How its makers recommend to choose tokens.
+    /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The template that turns a conversation into text, where there is one.
+    /// The chat template, if there is one.
     pub chat_template: Option<String>,
 }
 
 impl Model {
-    /// This model's vocabulary, prepared to bind texts to JSON schemas.
+    /// This model's vocabulary, prepared for JSON schema constraints.
     ///
     /// # Errors
     /// As [`Constraints::new`].
@@ -41,7 +41,7 @@ impl Model {
         Constraints::new(&self.tokenizer, self.decoder.config())
     }
 
-    /// The template that turns a conversation into text; none if the model has none.
+    /// The compiled chat template; `None` if the model has none.
     ///
     /// # Errors
     /// As [`ChatTemplate::new`].
@@ -61,7 +61,7 @@ fn compiled(
 }
 
 impl Parts {
-    /// The model that these are the parts of.
+    /// Builds the model.
     ///
     /// # Errors
     /// As [`Decoder::new`].
@@ -70,7 +70,7 @@ impl Parts {
         Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
     }
 
-    /// The same with what an adapter adds.
+    /// Builds the model with an adapter.
     ///
     /// # Errors
     /// As [`Decoder::with_adapter`].
@@ -80,7 +80,7 @@ impl Parts {
         Ok(Model { decoder, tokenizer, recommended, chat_template })
     }
 
-    /// The template that turns a conversation into text; none if the model has none.
+    /// The compiled chat template; `None` if the model has none.
     ///
     /// # Errors
     /// As [`ChatTemplate::new`].

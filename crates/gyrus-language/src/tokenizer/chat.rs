@@ -1,8 +1,9 @@
-//! Conversations as text: the Jinja template that a model was trained with, rendered as `transformers` does.
+//! Chat templates: a conversation as text, by the Jinja template that a model was trained with, rendered like
+//! `transformers`.
 //!
-//! Templates come from strangers. They see the messages and nothing else: no files, no other templates, no clock
-//! (`strftime_now` is not defined, so templates that ask for it fall back to a date of their own). The steps that one
-//! may run are counted, the text that it may make is bounded.
+//! Templates are untrusted. They see the messages and nothing else: no files, no other templates, no clock (`strftime_now`
+//! is undefined, so templates that check for it fall back to a fixed date). Their steps and the size of their output are
+//! limited.
 
 use std::io::{self, Write};
 
@@ -13,36 +14,36 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::{Error, Result};
 
-/// What a template may use up. One pays for a step, or for 64 bytes that it makes: some ten thousand messages, and no more
-/// than 128 MB of memory.
+/// The fuel of a template. A step, or 64 bytes of output, costs one unit: enough for some ten thousand messages, and no
+/// more than 128 MB of memory.
 const FUEL: u64 = 2_000_000;
-/// Bytes of the longest template and of the longest text.
+/// The most bytes of a template and of its output.
 const MAXIMUM_BYTES: usize = 1 << 24;
-/// Macros within macros.
+/// The deepest nesting of macros.
 const RECURSION: usize = 64;
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// `system`, `user` or `assistant`; models may know more.
+    /// `system`, `user` or `assistant`; some models have more.
     pub role: String,
-    /// What was said.
+    /// The text of the message.
     pub content: String,
 }
 
 impl Message {
-    /// A message of `role`.
+    /// A message from `role`.
     #[must_use]
     pub fn new(role: &str, content: &str) -> Self {
         Self { role: role.to_owned(), content: content.to_owned() }
     }
 }
 
-/// A template, ready to be filled.
+/// A compiled template.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
-    /// The texts of the tokens that begin and end texts, which templates write.
+    /// The beginning-of-text and end-of-text tokens as text, which templates insert.
     begin: String,
     end: String,
 }
@@ -50,17 +51,17 @@ pub struct ChatTemplate {
 const NAME: &str = "chat";
 
 impl ChatTemplate {
-    /// Compiles a template; `begin` and `end` are the texts of the tokens that begin and end texts.
+    /// Compiles a template; `begin` and `end` are the beginning-of-text and end-of-text tokens as text.
     ///
     /// # Errors
-    /// [`Error::Request`] for a template that is too long or no Jinja.
+    /// [`Error::Request`] for a template that is too long or not valid Jinja.
     pub fn new(template: &str, begin: &str, end: &str) -> Result<Self> {
         if template.len() > MAXIMUM_BYTES {
             let expected = format!("at most {MAXIMUM_BYTES}");
             return Err(Error::request("chat template", format!("{} bytes", template.len()), expected));
         }
         let mut environment = Environment::new();
-        // What `transformers` sets.
+        // The settings of `transformers`.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| refused(&error))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -75,19 +76,19 @@ impl ChatTemplate {
         Ok(Self { environment, begin: begin.to_owned(), end: end.to_owned() })
     }
 
-    /// The text of a conversation. `answer` adds what an answer of the model begins with.
+    /// The text of a conversation. `answer` adds the beginning of the model's answer.
     ///
     /// # Errors
-    /// [`Error::Request`] with the template's own reason, where it refuses the messages, or where it runs for too
-    /// long or makes too much text.
+    /// [`Error::Request`] if the template refuses the messages (with the template's own reason), runs for too long or
+    /// produces too much text.
     pub fn render(&self, messages: &[Message], answer: bool) -> Result<String> {
         let messages: Vec<Value> =
             messages.iter().map(|Message { role, content }| minijinja::context! { role, content }).collect();
         self.fill(Value::from(messages), Value::from(()), answer)
     }
 
-    /// [`Self::render`] for messages with all that templates may know, as `transformers` passes them on: objects with
-    /// `role`, `content`, and perhaps `tool_calls`, whose arguments are objects; `tools` are described by JSON schemas.
+    /// [`Self::render`] for messages with everything that templates may use, in the form of `transformers`: objects with
+    /// `role`, `content` and optionally `tool_calls`, whose arguments are objects; `tools` are described by JSON schemas.
     ///
     /// # Errors
     /// As [`Self::render`].
@@ -119,7 +120,7 @@ impl ChatTemplate {
 
 fn refused(error: &minijinja::Error) -> Error {
     let mut got = error.to_string();
-    // What a template wrote through `raise_exception` is the whole reason.
+    // A message from `raise_exception` is the whole reason.
     if error.kind() == ErrorKind::InvalidOperation
         && let Some(reason) = error.detail()
     {
@@ -128,7 +129,7 @@ fn refused(error: &minijinja::Error) -> Error {
     Error::request("chat template", got, "messages that the model's template accepts")
 }
 
-/// Memory that ends.
+/// A buffer of limited size.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
@@ -145,19 +146,19 @@ impl Write for Bounded {
     }
 }
 
-/// JSON as Python writes it: blanks after commas and colons, letters of all scripts as they are.
+/// JSON as Python writes it: spaces after commas and colons, non-ASCII characters unescaped.
 fn to_json(_: &State<'_, '_>, value: Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
     let failed = |error: serde_json::Error| {
         minijinja::Error::new(ErrorKind::BadSerialization, "cannot be written as JSON").with_source(error)
     };
     let indent: Option<usize> = options.get("indent")?;
-    // Other options of Python's change the text too.
+    // Python's other options change the text too, so they are refused.
     options.assert_all_used()?;
     let mut bytes = Vec::new();
     match indent {
         Some(indent) => {
-            let blanks = vec![b' '; indent.min(16)];
-            let formatter = PrettyFormatter::with_indent(&blanks);
+            let spaces = vec![b' '; indent.min(16)];
+            let formatter = PrettyFormatter::with_indent(&spaces);
             let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
             serde::Serialize::serialize(&value, &mut serializer).map_err(failed)?;
         }

@@ -1,38 +1,38 @@
-//! SentencePiece's byte-pair tokens (Kudo and Richardson 2018), as Llama 2, Gemma 1 and llama2.c have them.
+//! SentencePiece's byte-pair tokens (Kudo and Richardson 2018), used by Llama 2, Gemma 1 and llama2.c.
 //!
-//! A text is cut into characters (those without a token of their own into bytes), then the neighbors whose union is
-//! the token with the highest score are joined, the leftmost of equals first, until none are left. A heap of candidates
-//! makes that `O(n log n)`.
+//! A text is split into characters (or bytes, for characters without a token). Then the adjacent pair that forms the token
+//! with the highest score is merged, the leftmost of equals first, until no pair is left. A heap of candidates makes this
+//! `O(n log n)`.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
-/// What a token is for.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceKind {
-    /// A piece of text, which joining can make.
+    /// Text that results from merging.
     Text,
-    /// A single byte, for characters without a token of their own.
+    /// A single byte, for characters without a token.
     Byte(u8),
-    /// A mark that is no text.
+    /// A special token, which is not text.
     Control,
-    /// Text that is a token wherever it stands.
+    /// Text that is always a single token (user-defined).
     Whole,
 }
 
 /// One token of the vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
-    /// Its text, with plain blanks.
+    /// Its text, with plain spaces.
     pub text: Vec<u8>,
-    /// The higher, the earlier it is made.
+    /// Higher scores are merged first.
     pub score: f32,
-    /// What it is for.
+    /// Its kind.
     pub kind: PieceKind,
 }
 
 impl Piece {
-    /// A token of llama2.c's file, where kinds follow from place and text.
+    /// A token of llama2.c's file, where the kind follows from index and text.
     pub(crate) fn of_llama2c(token: usize, text: &[u8], score: f32) -> Self {
         let kind = match (token, byte_of(text)) {
             (0..=2, _) => PieceKind::Control,
@@ -50,24 +50,24 @@ pub(crate) fn byte_of(text: &[u8]) -> Option<u8> {
     u8::from_str_radix(digits, 16).ok()
 }
 
-/// A vocabulary, and the way to and from text.
+/// A vocabulary that encodes and decodes text.
 #[derive(Clone, Debug)]
 pub struct SentencePiece {
     pieces: Vec<Piece>,
     by_text: HashMap<Vec<u8>, u32>,
     bytes: [Option<u32>; 256],
-    /// Texts that are tokens wherever they stand, and marks, by their first byte, longest first.
+    /// User-defined and special tokens by their first byte, longest first.
     whole: HashMap<u8, Vec<(Vec<u8>, u32)>>,
     unknown: u32,
 }
 
-/// Two neighbors that could be joined.
+/// An adjacent pair that could be merged.
 #[derive(PartialEq)]
 struct Candidate {
     score: f32,
     left: usize,
     right: usize,
-    /// The bytes of both together: neighbors that were joined meanwhile are longer.
+    /// Length of both in bytes: differs if one of them was merged in the meantime.
     length: usize,
 }
 
@@ -85,7 +85,7 @@ impl PartialOrd for Candidate {
     }
 }
 
-/// A stretch of the text on its way to become a token.
+/// A part of the text that may become a token.
 struct Symbol {
     start: usize,
     length: usize,
@@ -94,7 +94,7 @@ struct Symbol {
 }
 
 impl SentencePiece {
-    /// The vocabulary of these tokens; `unknown` stands for what no token can express.
+    /// The vocabulary of these tokens; `unknown` replaces what no token can express.
     #[must_use]
     pub fn new(pieces: Vec<Piece>, unknown: u32) -> Self {
         let (mut by_text, mut bytes, mut whole) = (HashMap::new(), [None; 256], HashMap::new());
@@ -123,26 +123,26 @@ impl SentencePiece {
         &self.pieces
     }
 
-    /// The tokens of a text. `blank` puts a blank before it, as these vocabularies are made for; `marks` turns the names
-    /// of marks into them, as in a conversation that a template has made.
+    /// The tokens of a text. `leading_space` adds a space before it, which these vocabularies expect; `special` turns the
+    /// names of special tokens into tokens, as in the output of a chat template.
     #[must_use]
-    pub fn encode(&self, text: &str, blank: bool, marks: bool) -> Vec<u32> {
+    pub fn encode(&self, text: &str, leading_space: bool, special: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
-        // SentencePiece's own mark for a blank is one in texts as well.
+        // SentencePiece's symbol for a space counts as one in texts as well.
         let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
         let mut first = true;
         while !rest.is_empty() {
-            let (stretch, whole, after) = self.next_whole(rest, marks);
-            if !stretch.is_empty() {
+            let (chunk, whole, after) = self.next_whole(rest, special);
+            if !chunk.is_empty() {
                 let padded: Vec<u8>;
-                let stretch = if blank && first {
-                    padded = [b" ", stretch].concat();
+                let chunk = if leading_space && first {
+                    padded = [b" ", chunk].concat();
                     &padded
                 } else {
-                    stretch
+                    chunk
                 };
-                self.encode_stretch(stretch, &mut tokens);
+                self.encode_chunk(chunk, &mut tokens);
             }
             tokens.extend(whole);
             (rest, first) = (after, false);
@@ -150,16 +150,15 @@ impl SentencePiece {
         tokens
     }
 
-    /// The text up to the next token that is one wherever it stands, that token, and what comes after it.
-    fn next_whole<'a>(&self, text: &'a [u8], marks: bool) -> (&'a [u8], Option<u32>, &'a [u8]) {
+    /// The text before the next user-defined or special token, that token, and the text after it.
+    fn next_whole<'a>(&self, text: &'a [u8], special: bool) -> (&'a [u8], Option<u32>, &'a [u8]) {
         if !self.whole.is_empty() {
             for start in 0..text.len() {
                 let list = self.whole.get(&text[start]);
-                let is_mark = |token: u32| self.pieces[token as usize].kind == PieceKind::Control;
-                let found = list
-                    .into_iter()
-                    .flatten()
-                    .find(|(whole, token)| text[start..].starts_with(whole) && (marks || !is_mark(*token)));
+                let is_special = |token: u32| self.pieces[token as usize].kind == PieceKind::Control;
+                let found = list.into_iter().flatten().find(|(whole, token)| {
+                    text[start..].starts_with(whole) && (special || !is_special(*token))
+                });
                 if let Some((whole, token)) = found {
                     return (&text[..start], Some(*token), &text[start + whole.len()..]);
                 }
@@ -168,7 +167,7 @@ impl SentencePiece {
         (text, None, &[])
     }
 
-    fn encode_stretch(&self, text: &[u8], tokens: &mut Vec<u32>) {
+    fn encode_chunk(&self, text: &[u8], tokens: &mut Vec<u32>) {
         let mut symbols: Vec<Symbol> = Vec::new();
         let mut start = 0;
         while start < text.len() {
@@ -218,12 +217,11 @@ impl SentencePiece {
             }
         }
         for symbol in symbols.iter().filter(|symbol| symbol.length > 0) {
-            let stretch = &text[symbol.start..][..symbol.length];
-            match self.by_text.get(stretch) {
+            let chunk = &text[symbol.start..][..symbol.length];
+            match self.by_text.get(chunk) {
                 Some(&token) => tokens.push(token),
-                None => tokens.extend(
-                    stretch.iter().map(|&byte| self.bytes[usize::from(byte)].unwrap_or(self.unknown)),
-                ),
+                None => tokens
+                    .extend(chunk.iter().map(|&byte| self.bytes[usize::from(byte)].unwrap_or(self.unknown))),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A vocabulary of SentencePiece as a `tokenizer.json`.
+//! Writes a SentencePiece vocabulary as a `tokenizer.json`.
 
 use std::collections::HashSet;
 
@@ -6,16 +6,16 @@ use serde_json::{Map, Value, json};
 
 use super::sentencepiece::{PieceKind, SentencePiece};
 
-/// SentencePiece's byte pairs as a `tokenizer.json`, as `transformers` converts Llama's: each way of joining two tokens
-/// to a third is a pair, those of the highest score first.
-pub(crate) fn tokenizer_json(vocabulary: &SentencePiece, begin: Option<u32>, blank: bool) -> Value {
-    let marked = |text: &[u8]| String::from_utf8_lossy(text).replace(' ', "\u{2581}");
+/// A `tokenizer.json` equivalent to SentencePiece's byte pairs, in the form that `transformers` uses for Llama: every way of
+/// merging two tokens into a third is a pair, in descending order of scores.
+pub(crate) fn tokenizer_json(vocabulary: &SentencePiece, begin: Option<u32>, leading_space: bool) -> Value {
+    let with_symbol = |text: &[u8]| String::from_utf8_lossy(text).replace(' ', "\u{2581}");
     let (mut texts, mut added, mut known) = (Map::new(), Vec::new(), HashSet::new());
     for (token, piece) in vocabulary.pieces().iter().enumerate() {
         let text = match piece.kind {
             PieceKind::Byte(byte) => format!("<0x{byte:02X}>"),
             PieceKind::Control => String::from_utf8_lossy(&piece.text).trim().to_owned(),
-            PieceKind::Text | PieceKind::Whole => marked(&piece.text),
+            PieceKind::Text | PieceKind::Whole => with_symbol(&piece.text),
         };
         if matches!(piece.kind, PieceKind::Control | PieceKind::Whole) {
             added.push(json!({"id": token, "content": text, "single_word": false, "lstrip": false,
@@ -28,7 +28,7 @@ pub(crate) fn tokenizer_json(vocabulary: &SentencePiece, begin: Option<u32>, bla
     }
     let mut merges: Vec<(f32, String, String)> = Vec::new();
     for piece in vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Text) {
-        let text = marked(&piece.text);
+        let text = with_symbol(&piece.text);
         for (cut, _) in text.char_indices().skip(1) {
             let (left, right) = text.split_at(cut);
             if known.contains(left) && known.contains(right) {
@@ -43,7 +43,7 @@ pub(crate) fn tokenizer_json(vocabulary: &SentencePiece, begin: Option<u32>, bla
     let mut normalizers = vec![replace(" ", "\u{2581}")];
     let mut decoders =
         vec![replace("\u{2581}", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
-    if blank {
+    if leading_space {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": "\u{2581}"}));
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }

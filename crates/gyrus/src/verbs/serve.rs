@@ -115,7 +115,7 @@ impl Serve {
                 slots: self.slots.into(),
                 queue: self.queue.into(),
                 context: self.context.unwrap_or_else(|| longest_context(&model).min(USUAL_CONTEXT)),
-                kept_bytes: (self.prefix_cache_mib as usize).saturating_mul(1 << 20),
+                prefix_cache_bytes: (self.prefix_cache_mib as usize).saturating_mul(1 << 20),
                 threads: self.threads,
             };
             let embedder = match &self.embeddings {
@@ -148,7 +148,7 @@ impl ServingMemory {
             slots: options.slots,
             context: options.context,
             sequence_bytes: options.slots.saturating_mul(options.context).saturating_mul(token),
-            prefix_cache_bytes: options.kept_bytes,
+            prefix_cache_bytes: options.prefix_cache_bytes,
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The shape of a decoder from a file's metadata, and back.
+//! The shape of a decoder from GGUF metadata, and back.
 
 use gyrus_formats::gguf::{Gguf, Value};
 
 use super::{ARCHITECTURES, interleaved, refused};
 use crate::{DecoderConfig, Error, Family, Layer, QueryKeyNormalization, Result, Rope, RopeScaling};
 
-/// Entries of an architecture that say nothing which is not known already.
+/// Entries of an architecture without new information.
 const INERT: &[&str] = &["vocab_size", "rope.scaling.finetuned", "rope.scale_linear", "attention.causal"];
 
-/// Reads the entries, and refuses those of the architecture that it does not know.
+/// Reads the entries, and refuses unknown ones of the architecture.
 pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     let name = file.text("general.architecture")?.unwrap_or_default();
     let Some(&(name, family)) = ARCHITECTURES.iter().find(|(known, _)| *known == name) else {
@@ -21,7 +21,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
         ));
     };
     if file.count("split.count")?.is_some_and(|count| count > 1) {
-        return Err(refused(file, "split.count", "a part of a model", "a whole one: join the parts first"));
+        return Err(refused(file, "split.count", "part of a model", "a whole model: merge the parts first"));
     }
     let prefix = format!("{name}.");
     let key = |key: &str| format!("{prefix}{key}");
@@ -31,7 +31,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
         let key = key(name);
         file.count(&key)?
             .filter(|&count| count > 0)
-            .ok_or_else(|| refused(file, &key, "nothing", "a whole number above 0"))
+            .ok_or_else(|| refused(file, &key, "nothing", "an integer above 0"))
     };
     let width = extent("embedding_length")?;
     let layers = extent("block_count")?;
@@ -112,7 +112,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
         .keys()
         .find(|entry| entry.strip_prefix(&prefix).is_some_and(|rest| !known.contains(&rest)));
     match unknown {
-        Some(entry) => Err(refused(file, entry, "an entry", "only entries that Gyrus knows the meaning of")),
+        Some(entry) => Err(refused(file, entry, "an entry", "only entries that Gyrus knows")),
         None => Ok(config),
     }
 }
@@ -120,7 +120,7 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
 fn scaling(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Result<RopeScaling> {
     let key = |name: &str| format!("{prefix}rope.scaling.{name}");
     let factor = file.number(&key("factor"))?.filter(|&factor| factor > 0.0).unwrap_or(1.0);
-    // Llama 3's way is a tensor of divisors here.
+    // Llama 3's scaling is a tensor of divisors here.
     if let Some(tensor) = file.tensors.get("rope_freqs.weight") {
         let divisors: Vec<f64> = if tensor.columns() == dimensions / 2 && tensor.rows() == 1 {
             tensor.floats().into_iter().map(f64::from).collect()
@@ -150,7 +150,7 @@ fn scaling(file: &Gguf, prefix: &str, dimensions: usize, positions: usize) -> Re
     }
 }
 
-/// YaRN with the numbers of its paper.
+/// YaRN with the parameters of its paper.
 fn default_yarn(factor: f64, original_positions: usize) -> RopeScaling {
     RopeScaling::Yarn {
         factor,
@@ -162,10 +162,10 @@ fn default_yarn(factor: f64, original_positions: usize) -> RopeScaling {
     }
 }
 
-/// The entries of a decoder.
+/// The metadata of a decoder.
 ///
 /// # Errors
-/// A sentence on what the format cannot express.
+/// A description of what the format cannot express.
 pub(super) fn entries(config: &DecoderConfig) -> std::result::Result<Vec<(String, Value)>, String> {
     let Some((name, _)) = ARCHITECTURES.iter().find(|(_, family)| *family == config.family) else {
         return Err(format!("the family {:?}", config.family));
@@ -174,7 +174,7 @@ pub(super) fn entries(config: &DecoderConfig) -> std::result::Result<Vec<(String
     let number = |value: f64| Value::Number(value);
     let rope = match &config.ropes[..] {
         [rope] if config.layers.iter().all(|layer| *layer == Layer { window: None, rope: Some(0) }) => rope,
-        _ => return Err("layers that differ, or slide".to_owned()),
+        _ => return Err("layers that differ, or have a sliding window".to_owned()),
     };
     let mut entries = vec![
         ("context_length", integer(config.maximum_positions)),

@@ -1,4 +1,4 @@
-//! The vocabulary of a file: SentencePiece's (`llama`), or byte-level pairs (`gpt2`).
+//! The vocabulary of a GGUF file: SentencePiece's (`llama`), or byte-level pairs (`gpt2`).
 
 use gyrus_formats::gguf::{Gguf, Value};
 use serde_json::{Map, Value as Json, json};
@@ -7,14 +7,14 @@ use super::refused;
 use crate::tokenizer::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
-/// Kinds of tokens in these files.
+/// Token types in GGUF files.
 const UNKNOWN: u8 = 2;
 const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const UNUSED: u8 = 5;
 const BYTE: u8 = 6;
 
-/// How texts are cut before pairs are joined, by the names that these files use.
+/// How texts are split before merging (pre-tokenization), by the names in GGUF files.
 const CUTS: &[(&str, &str)] = &[
     ("llama-bpe", LLAMA3),
     ("llama3", LLAMA3),
@@ -51,7 +51,7 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
     }
 }
 
-/// The token before each text, where the file asks for it.
+/// The token before each text, if the file asks for it.
 fn prefix(file: &Gguf, config: &DecoderConfig, default: bool) -> Result<Vec<u32>> {
     let asked = file.flag("tokenizer.ggml.add_bos_token", default)?;
     Ok(config.beginning_of_text.into_iter().filter(|_| asked).collect())
@@ -70,19 +70,19 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
             (USER_DEFINED, _) => PieceKind::Whole,
             _ => PieceKind::Text,
         };
-        // Marks keep their text, by which chat templates call them.
+        // Special tokens keep their text, which chat templates use.
         let text = if kind == PieceKind::Control { text.clone() } else { text.replace('\u{2581}', " ") };
         Piece { text: text.into_bytes(), score: score as f32, kind }
     });
     let unknown = kinds.iter().position(|&kind| kind == UNKNOWN).unwrap_or(0) as u32;
     let vocabulary = SentencePiece::new(pieces.collect(), unknown);
-    let blank = file.flag("tokenizer.ggml.add_space_prefix", true)?;
-    Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, blank))
+    let leading_space = file.flag("tokenizer.ggml.add_space_prefix", true)?;
+    Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, leading_space))
 }
 
 fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u8]) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.merges";
-    let merges = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "pairs to join"))?;
+    let merges = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "pairs to merge"))?;
     let cut = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
     let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
     let before = match (cut, CUTS.iter().find(|(name, _)| *name == cut)) {
@@ -121,16 +121,18 @@ fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u
     Ok(Tokenizer::of_tokenizers(tokenizer, prefix(file, config, whole)?))
 }
 
-/// The entries of a tokenizer.
+/// The metadata of a tokenizer.
 ///
 /// # Errors
-/// A sentence on what the format cannot express.
+/// A description of what the format cannot express.
 pub(super) fn entries(
     tokenizer: &Tokenizer,
     config: &DecoderConfig,
 ) -> std::result::Result<Vec<(String, Value)>, String> {
     let mut entries = match (tokenizer.as_sentencepiece(), tokenizer.as_hugging_face()) {
-        (Some(vocabulary), _) => sentencepiece_entries(vocabulary, tokenizer.blank(), config.vocabulary),
+        (Some(vocabulary), _) => {
+            sentencepiece_entries(vocabulary, tokenizer.leading_space(), config.vocabulary)
+        }
         (_, Some(tokenizer)) => byte_pair_entries(tokenizer, config.vocabulary)?,
         (None, None) => return Err("a model without a vocabulary".to_owned()),
     };
@@ -145,7 +147,7 @@ pub(super) fn entries(
 
 fn sentencepiece_entries(
     vocabulary: &SentencePiece,
-    blank: bool,
+    leading_space: bool,
     tokens: usize,
 ) -> Vec<(&'static str, Value)> {
     let (mut texts, mut scores, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
@@ -162,7 +164,7 @@ fn sentencepiece_entries(
         scores.push(f64::from(piece.score));
         kinds.push(f64::from(kind));
     }
-    // Other readers ask for a token for each row of the embedding.
+    // Other readers expect a token for each row of the embedding.
     for token in texts.len()..tokens {
         texts.push(unused(token));
         scores.push(0.0);
@@ -173,7 +175,7 @@ fn sentencepiece_entries(
         ("tokens", Value::Texts(texts)),
         ("scores", Value::Numbers(scores)),
         ("token_type", Value::Numbers(kinds)),
-        ("add_space_prefix", Value::Flag(blank)),
+        ("add_space_prefix", Value::Flag(leading_space)),
     ]
 }
 
@@ -186,7 +188,7 @@ fn byte_pair_entries(
     if model["type"] != "BPE" || model["byte_fallback"] == true {
         return Err(format!("a vocabulary of type {}", model["type"]));
     }
-    let cut = cut_of(&json["pre_tokenizer"]).ok_or("a vocabulary that cuts texts in a way of its own")?;
+    let cut = cut_of(&json["pre_tokenizer"]).ok_or("a vocabulary with an unknown pre-tokenizer")?;
     let mut texts: Vec<String> = (0..vocabulary).map(unused).collect();
     let mut kinds = vec![f64::from(UNUSED); vocabulary];
     let added = json["added_tokens"].as_array().into_iter().flatten();
@@ -219,12 +221,12 @@ fn byte_pair_entries(
     ])
 }
 
-/// The text of a token that no text has.
+/// The text of an unused token.
 fn unused(token: usize) -> String {
     format!("[PAD{token}]")
 }
 
-/// The name of the way in which a `tokenizer.json` cuts texts.
+/// The GGUF name of a `tokenizer.json`'s pre-tokenizer.
 fn cut_of(before: &Json) -> Option<&'static str> {
     if before["type"] == "ByteLevel" {
         return (before["add_prefix_space"] == false).then_some("gpt-2");

@@ -1,5 +1,5 @@
-//! Writing a model as one file. Matrices take the format that is asked for, where their rows are whole blocks of it, and
-//! 16-bit floats elsewhere; normalizations and biases stay 32-bit floats.
+//! Writing a model as a GGUF file. Weight matrices use the requested format if their rows are whole blocks of it, otherwise
+//! 16-bit floats; normalizations and biases stay 32-bit floats.
 
 use std::path::Path;
 
@@ -13,11 +13,11 @@ use crate::config::{Parameter, Role};
 use crate::model::Parts;
 use crate::{DecoderConfig, Error, Result, RopeScaling};
 
-/// Writes a model to `path`, its matrices in `format`.
+/// Writes a model to `path`, with weight matrices in `format`.
 ///
 /// # Errors
-/// [`gyrus_formats::Error::Mismatch`] for a model that the format cannot express, [`gyrus_formats::Error::Tensor`] for a tensor that is missing,
-/// [`gyrus_formats::Error::Write`] where the file cannot be written.
+/// [`gyrus_formats::Error::Mismatch`] if GGUF cannot express the model, [`gyrus_formats::Error::Tensor`] for a missing tensor,
+/// [`gyrus_formats::Error::Write`] if the file cannot be written.
 pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     let Parts { config, tokenizer, chat_template, .. } = parts;
     let refuse = |what: String| Error::mismatch(parts.checkpoint.path(), what, "what GGUF can express");
@@ -38,7 +38,7 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     Ok(gguf::write(path, &entries, &descriptions, |place| stored[place].bytes(config))?)
 }
 
-/// A tensor on its way into the file.
+/// A tensor to be written.
 struct Stored<'a> {
     name: String,
     parameter: Option<Parameter>,
@@ -52,23 +52,23 @@ impl Stored<'_> {
     }
 
     fn bytes(&self, config: &DecoderConfig) -> Vec<u8> {
-        let turned = self.parameter.as_ref().is_some_and(|parameter| turns(parameter, config));
-        if self.tensor.format() == self.format && !turned {
+        let reordered = self.parameter.as_ref().is_some_and(|parameter| is_reordered(parameter, config));
+        if self.tensor.format() == self.format && !reordered {
             return self.tensor.bytes().to_vec();
         }
         let mut floats = self.tensor.floats();
-        if turned {
+        if reordered {
             let bias = self.tensor.shape().len() == 1;
             floats =
                 interleaved_rows(&floats, config.head_width, if bias { 1 } else { self.tensor.columns() });
         }
-        // The format was chosen so that rows are whole blocks.
+        // Rows are whole blocks of the format, which was chosen for that.
         quantize(self.format, &floats, self.tensor.columns()).unwrap_or_default()
     }
 }
 
-/// Whether rows must be brought into neighboring pairs.
-fn turns(parameter: &Parameter, config: &DecoderConfig) -> bool {
+/// Whether rows must be interleaved.
+fn is_reordered(parameter: &Parameter, config: &DecoderConfig) -> bool {
     let from_halves = config.ropes.first().is_some_and(|rope| !rope.interleaved);
     interleaved(config) && from_halves && matches!(parameter.role, Role::Query | Role::Key)
 }
@@ -82,9 +82,9 @@ fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
             let expected = format!("{:?}", parameter.shape);
             Error::tensor(parts.checkpoint.path(), &parameter.name, "no such tensor", expected)
         })?;
-        if partial && turns(&parameter, config) {
-            let got = "heads of which a part is rotated";
-            return Err(Error::mismatch(parts.checkpoint.path(), got, "heads that are rotated as a whole"));
+        if partial && is_reordered(&parameter, config) {
+            let got = "partially rotated heads";
+            return Err(Error::mismatch(parts.checkpoint.path(), got, "fully rotated heads"));
         }
         let columns = tensor.columns();
         let format = match (parameter.shape.len(), format.row_bytes(columns)) {
@@ -108,7 +108,7 @@ fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
     Ok(list)
 }
 
-/// What plain frequencies are divided by, where that is how positions are stretched.
+/// The divisors of plain frequencies, if the RoPE scaling can be expressed by them.
 fn divisors(config: &DecoderConfig) -> Option<Vec<f32>> {
     let rope = config.ropes.first()?;
     match &rope.scaling {

@@ -4,7 +4,7 @@ mod page;
 
 use std::path::{Path, PathBuf};
 
-use gyrus_language::inspection::{Candidate, LensCell, Look, Predictions};
+use gyrus_language::inspection::{Candidate, Inspection, LensCell, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
 use gyrus_tensor::with_threads;
 use gyrus_train::write_atomically;
@@ -60,7 +60,7 @@ pub struct SeeReport {
     pub page: PathBuf,
     /// Everything that was seen: attention maps, residual streams.
     #[serde(skip)]
-    pub look: Look,
+    pub look: Inspection,
 }
 
 /// A token of the text.
@@ -166,7 +166,7 @@ impl See {
         })?
     }
 
-    fn look(&self) -> Result<(Kind, Look)> {
+    fn look(&self) -> Result<(Kind, Inspection)> {
         let path = resolve_model(&self.model)?;
         if path.join("blueprint.toml").is_file() {
             return Err(Error::Request(format!(
@@ -180,15 +180,15 @@ impl See {
             let encoder = SentenceEncoder::open(&path)?;
             let vocabulary = encoder.vocabulary();
             let kind = Kind { name, family: "sentence encoder".to_owned(), vocabulary };
-            return Ok((kind, encoder.look(&self.text)?));
+            return Ok((kind, encoder.inspect(&self.text)?));
         }
         let model = Model::open(&path)?;
         let config = model.decoder.config();
         let kind = Kind { name, family: config.family.name().to_owned(), vocabulary: config.vocabulary };
-        Ok((kind, model.look(&self.text, self.top)?))
+        Ok((kind, model.inspect(&self.text, self.top)?))
     }
 
-    fn report(&self, look: Look) -> SeeReport {
+    fn report(&self, look: Inspection) -> SeeReport {
         let seen = &look.observation;
         let predictions = look.predictions.as_ref();
         let tokens =
@@ -247,7 +247,7 @@ impl SeeReport {
     }
 }
 
-fn habits(look: &Look) -> Vec<Habit> {
+fn habits(look: &Inspection) -> Vec<Habit> {
     let heads = look.observation.heads();
     let named = look.patterns.iter().map(|pattern| {
         let best = pattern.ranking().into_iter().take(HEADS);

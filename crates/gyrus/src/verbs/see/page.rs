@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use gyrus_language::inspection::{Candidate, Look, Predictions};
+use gyrus_language::inspection::{Candidate, Inspection, Predictions};
 use gyrus_report::{HeadPattern, InspectedToken, InspectionReport, LensCell, grouped};
 
 use super::{Habit, Kind, habits};
 
 /// The page.
-pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
+pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> String {
     let seen = &look.observation;
     let predictions = look.predictions.as_ref();
     let heads = format!("{} layers of {} heads", seen.layers(), seen.heads());
@@ -40,7 +40,7 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Look) -> String {
             })
             .collect()
     };
-    let tokens = look.texts.iter().zip(&look.marks).enumerate().map(|(index, (text, is_mark))| {
+    let tokens = look.texts.iter().zip(&look.special).enumerate().map(|(index, (text, is_mark))| {
         let place = predictions.map(|predictions| &predictions.places[index]);
         InspectedToken {
             text,
