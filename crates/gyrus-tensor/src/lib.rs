@@ -23,7 +23,7 @@ mod spiking;
 mod stored;
 mod transformer;
 
-pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on};
 pub use gyrus_kernels::attention::causal::CausalAttention;
 pub use gyrus_kernels::convolution::Convolution;

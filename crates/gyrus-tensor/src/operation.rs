@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::backend::Flex;
-use burn::tensor::Tensor;
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 use gyrus_kernels::convolution::pooling::{
     Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward,
 };

@@ -1,17 +1,29 @@
 //! Gyrus, brain-inspired deep learning: one library and one program, from a single neuron to networks that see.
 //!
-//! The [`verbs`] are what one mostly wants: a struct says what shall be done, `run` does it and returns a report. They are the
-//! program's commands as library calls, with the same defaults.
+//! Start with the [`verbs`]: a struct says what to do, `run` does it and returns a report. They are the program's commands
+//! as library calls, with the same defaults.
 //!
 //! ```
-//! # let folder = tempfile::tempdir()?;
-//! # std::env::set_current_dir(&folder)?;
-//! let run = gyrus::Learn::new("digits").epochs(2).run(&mut gyrus::Quiet)?;
-//! println!("{:.1} % of the test digits are read", 100.0 * run.test_accuracy.unwrap_or(0.0));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! fn main() -> gyrus::Result<()> {
+//!     # let folder = tempfile::tempdir().unwrap();
+//!     # std::env::set_current_dir(&folder).unwrap();
+//!     # let gyrus::data::Features::Images(images) = gyrus::data::digits().test.features else { panic!() };
+//!     # let pixels = images.get(0).unwrap().to_vec();
+//!     # image::GrayImage::from_raw(8, 8, pixels).unwrap().save("digit.png").unwrap();
+//!     let run = gyrus::Learn::new("digits").epochs(5).run(&mut gyrus::Quiet)?;
+//!     println!("test accuracy: {:.1} %", 100.0 * run.test_accuracy.unwrap_or_default());
+//!     let answers = gyrus::Predict::new(&run.run).input("digit.png").run()?;
+//!     println!("{:?}", answers.predictions[0].answer);
+//!     # assert!(run.test_accuracy > Some(0.9));
+//!     Ok(())
+//! }
 //! ```
 //!
-//! Below them lie the crates that do the work, gathered here under one name; see each for what it holds.
+//! [`Quiet`] is an [`Observer`] that shows nothing; one of your own shows progress and can stop the work. Every verb has an
+//! example in `examples/`.
+//!
+//! The crates that do the work are gathered here under one name; see each for what it holds. Feature `program` (on by default)
+//! builds the program `gyrus`; without it this crate is the library alone.
 
 mod error;
 mod observer;

@@ -7,15 +7,15 @@ mod progress;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Large temporaries otherwise cost page faults at every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Brain-inspired deep learning in one program.
+/// Train, run and inspect dense, spiking and language models
 #[derive(Parser)]
-#[command(name = "gyrus", version, about, max_term_width = 100)]
+#[command(name = "gyrus", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,8 +36,25 @@ enum Command {
     Inspect(commands::inspect::Arguments),
 }
 
+/// The command line, with what follows from its own list of options.
+fn command() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("learn", |learn| only_with(learn, "resume", &["data_directory", "threads", "json"]))
+        .mut_subcommand("tune", |tune| {
+            let tune = only_with(tune, "resume", &["threads", "json"]);
+            only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
+        })
+}
+
+/// Lets this option stand beside `others` and no further ones.
+fn only_with(command: clap::Command, option: &'static str, others: &[&str]) -> clap::Command {
+    let ids = command.get_arguments().map(Arg::get_id);
+    let rest: Vec<_> = ids.filter(|id| *id != option && !others.contains(&id.as_str())).cloned().collect();
+    command.mut_arg(option, |argument| argument.conflicts_with_all(rest))
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Learn(arguments) => commands::learn::run(&arguments),
         Command::See(arguments) => commands::see::run(&arguments),

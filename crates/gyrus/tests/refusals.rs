@@ -69,7 +69,7 @@ fn numbers_out_of_range_are_refused_by_name() {
         ("--seed", "-1"),
         ("--threads", "-1"),
         ("--threads", "1000000"),
-        ("--picture-size", "1000000"),
+        ("--image-size", "1000000"),
     ] {
         let arguments = ["learn", "digits", "--out", "run", &format!("{option}={value}")].map(str::to_owned);
         let said = usage(&gyrus(arguments).current_dir(folder.path()).output().unwrap());

@@ -9,30 +9,29 @@ use gyrus::tensor::with_threads;
 use serde_json::json;
 
 use super::generation::{GenerationArguments, speed};
+use super::help::{ADAPTER, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{Streamed, note, say, say_json};
 
-/// The longest line that is believed, in bytes.
+/// The longest line that is accepted, in bytes.
 const MAXIMUM_LINE_BYTES: u64 = 1 << 24;
 
-/// Talk with a language model: each line of standard input is answered.
+/// Talk with a language model; it answers each line of standard input
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, or a .gguf file, of a model with a chat template
+    /// Model with a chat template: Hugging Face folder or model id, or .gguf file
     model: PathBuf,
-    /// What the model is told before the conversation
+    /// System message: what the model reads before the conversation
     #[arg(long)]
     system: Option<String>,
-    /// A folder with a low-rank adapter of the model, as PEFT and `gyrus tune` leave it
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, help = ADAPTER, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     #[command(flatten)]
     generation: GenerationArguments,
-    /// Threads; 0 for one a core
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// Print the conversation as one JSON object on standard output at its end, and nothing else
+    /// Print the conversation as one JSON object on standard output at its end, and nothing else there
     #[arg(long)]
     json: bool,
 }

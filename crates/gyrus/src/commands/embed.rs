@@ -5,35 +5,34 @@ use std::path::PathBuf;
 use clap::Args;
 use gyrus::Embed;
 
+use super::help::{JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{note, say, say_json};
 
-/// Turn texts into vectors of their meaning.
+/// Compute sentence embeddings of texts
 ///
-/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are left out. Without --out
+/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are skipped. Without --out
 /// or --query, each text and its vector are printed as a line of JSON.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder with an encoder of the BERT family, as `sentence-transformers` keeps it
+    /// Folder with a sentence encoder of the BERT family, as `sentence-transformers` keeps it
     model: PathBuf,
     /// Files with texts; - reads standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Write the vectors to this file: "embeddings", texts by width
-    #[arg(long, value_name = "FILE.safetensors", conflicts_with = "query")]
+    /// Write the vectors to this file, as the tensor "embeddings" [texts, width]
+    #[arg(long, alias = "output", value_name = "FILE.safetensors", conflicts_with = "query")]
     out: Option<PathBuf>,
-    /// Print the texts whose meaning is closest to this one
+    /// Print the texts closest in meaning to this one
     #[arg(long, value_name = "TEXT")]
     query: Option<String>,
-    /// How many of them
+    /// How many texts --query prints
     #[arg(long, default_value_t = Embed::TOP)]
     top: usize,
-    /// Threads; 0 for one a core. The result does not depend on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 

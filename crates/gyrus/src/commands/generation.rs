@@ -5,35 +5,36 @@ use std::path::PathBuf;
 use clap::Args;
 use gyrus::Generation;
 
+use super::help::SEED;
+
 /// How tokens are chosen, and when to stop.
 #[derive(Args)]
 pub(crate) struct GenerationArguments {
-    /// How bold: 0 takes the most probable token, 1 draws from the model's own probabilities
+    /// Sampling temperature: 0 picks the most likely token
     #[arg(long)]
     temperature: Option<f32>,
-    /// Draw from so many of the most probable tokens; 0 for all
-    #[arg(long)]
+    /// Sample from the K most likely tokens; 0 = all
+    #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Draw from the fewest most probable tokens whose probabilities sum to this
-    #[arg(long)]
+    /// Sample from the smallest set of tokens whose probabilities sum to P
+    #[arg(long, value_name = "P")]
     top_p: Option<f32>,
-    /// Draw from tokens with at least this share of the largest probability
-    #[arg(long)]
+    /// Sample from tokens at least P times as likely as the most likely one
+    #[arg(long, value_name = "P")]
     min_p: Option<f32>,
-    /// Make tokens that are in the text less probable; 1 for not at all
+    /// Make tokens that already occur less likely; 1 = no penalty
     #[arg(long)]
     repetition_penalty: Option<f32>,
-    /// The most tokens to write
-    #[arg(long, default_value_t = Generation::MAX_TOKENS)]
+    /// Maximum number of tokens to write
+    #[arg(long, value_name = "TOKENS", default_value_t = Generation::MAX_TOKENS)]
     max_tokens: usize,
-    /// Stop before this text; may be given several times
-    #[arg(long)]
+    /// Stop before this text; can be repeated
+    #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Write JSON as the schema in this file describes it
-    #[arg(long)]
+    /// Constrain the output to the JSON schema in this file
+    #[arg(long, value_name = "FILE.json")]
     json_schema: Option<PathBuf>,
-    /// Decides all that is random
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help = SEED, default_value_t = 0)]
     seed: u64,
 }
 

@@ -7,16 +7,16 @@ use gyrus::blueprint::text;
 use gyrus::verbs::{InspectedNetwork, InspectedNir, InspectedRun, InspectedSafetensors};
 use gyrus::{Inspect, InspectReport};
 
+use super::help::JSON;
 use crate::exit::Failure;
 use crate::output::{say, say_json};
 
-/// Show what is in a run folder, a NIR file (.nir) or a safetensors file: nodes, shapes, parameters
+/// Show what a run folder, a NIR file (.nir) or a safetensors file holds: nodes, shapes, parameters
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run folder that `gyrus learn` has left, a .nir or a .safetensors file
+    /// Run folder of `gyrus learn`, .nir or .safetensors file
     file: PathBuf,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn of_run(run: &InspectedRun) -> Result<String, Failure> {
-    let accuracy = |accuracy| format!(", {:.2} % right on the test", accuracy * 100.0);
+    let accuracy = |accuracy| format!(", {:.2} % test accuracy", accuracy * 100.0);
     let result = run.test_accuracy.map_or(String::new(), accuracy);
     let time = run.spiking.as_ref().map_or(String::new(), |spiking| {
         format!(", spiking over {} steps of {} ms", spiking.steps, spiking.time.dt_ms)
@@ -47,7 +47,7 @@ fn of_run(run: &InspectedRun) -> Result<String, Failure> {
 fn of_nir(nir: &InspectedNir) -> Result<String, Failure> {
     let time = match nir.time {
         Some(time) => format!("steps of {} ms ({:?})", time.dt_ms, time.integration).to_lowercase(),
-        None => "a time step that the file does not say".to_owned(),
+        None => "no time step in the file".to_owned(),
     };
     let table = table(&nir.network)?;
     let mut text = format!("NIR file {}, version {:?}, {time}\n\n{table}", nir.path.display(), nir.version);
@@ -85,7 +85,7 @@ fn of_safetensors(file: &InspectedSafetensors) -> String {
     text
 }
 
-/// Names come from files; a terminal shall not obey them.
+/// Names come from files; a terminal must not interpret them.
 fn printable(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control()).collect()
 }

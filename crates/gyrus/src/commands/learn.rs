@@ -7,6 +7,7 @@ use gyrus::data::Preprocessing;
 use gyrus::verbs::{Architecture, RunKind, quoted};
 use gyrus::{Learn, LearnLanguage, LearnReport, Resume, ResumeReport};
 
+use super::help::{DEVICE, JSON, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
 use super::learn_language::{self, LanguageArguments};
 use super::spiking::SpikingArguments;
 use super::values::{fraction, positive, threads};
@@ -14,82 +15,70 @@ use crate::exit::Failure;
 use crate::output::{say, say_json};
 use crate::progress::Watcher;
 
-/// Train a network and leave a run folder.
+/// Train a network, or a language model from scratch, and write a run folder
 ///
-/// DATA is `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of pictures for each
-/// class, or a CSV table; with --spiking also a folder of recordings of event cameras (N-MNIST's .bin, AEDAT, Prophesee's
-/// .dat and .raw, .es), or an .h5 file of SHD or SSC. A .txt or .jsonl file or a folder of .txt files is a corpus, from
-/// which a language model is learnt.
+/// DATA is `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of images for each class, or
+/// a CSV table; with --spiking also a folder of event-camera recordings (N-MNIST's .bin, AEDAT, Prophesee's .dat and .raw,
+/// .es) or an .h5 file of SHD or SSC. A .txt or .jsonl file or a folder of .txt files is a corpus: a language model learns
+/// from it.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv | SPIKES.h5 | CORPUS.txt
     #[arg(required_unless_present = "resume")]
     data: Option<String>,
-    /// Folder with the standard files of mnist, fashion-mnist or cifar10; without it they come from the Hugging Face hub
+    /// Folder with the standard files of mnist, fashion-mnist or cifar10; without it they are downloaded from the Hugging Face hub
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
     /// Column of the table to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Side in pixels that pictures of a folder are brought to, or longer side of the frames of events [default: from the
-    /// data]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(8..=512))]
-    picture_size: Option<u16>,
-    /// A built-in blueprint or a TOML file [default: by the data]
+    /// Side in pixels to which images of a folder are scaled, or longer side of event frames [default: from the data]
+    #[arg(long, alias = "picture-size", value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(8..=512))]
+    image_size: Option<u16>,
+    /// Built-in blueprint or TOML file [default: chosen by the data]
     #[arg(long, value_name = "NAME|FILE.toml")]
     blueprint: Option<String>,
-    /// Passes over the training examples [default: by the data]
+    /// Passes over the training examples [default: chosen by the data]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     epochs: Option<u32>,
-    /// Examples a step [default: by the data]
+    /// Examples per step; of a corpus, windows [default: chosen by the data]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: Option<u32>,
-    /// Highest learning rate of the schedule [default: by the data]
+    /// Peak learning rate of the schedule [default: chosen by the data]
     #[arg(long, value_parser = positive)]
     learning_rate: Option<f64>,
-    /// adamw | sgd
+    /// Optimizer of a network: adamw | sgd
     #[arg(long)]
     optimizer: Option<String>,
-    /// one-cycle | cosine | wsd | constant
-    #[arg(long)]
+    #[arg(long, help = SCHEDULE)]
     schedule: Option<String>,
-    /// none | light | digits | strong | photos
+    /// Augmentation of images: none | light | digits | strong | photos
     #[arg(long)]
     augment: Option<String>,
-    /// Decoupled weight decay
-    #[arg(long, value_parser = fraction)]
+    #[arg(long, help = WEIGHT_DECAY, value_parser = fraction)]
     weight_decay: Option<f64>,
-    /// Share of the target spread over all classes
+    /// Label smoothing: share of the target spread over all classes
     #[arg(long, value_parser = fraction)]
     label_smoothing: Option<f64>,
-    /// Where all random numbers come from
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help = SEED, default_value_t = 0)]
     seed: u64,
-    /// Threads; 0 for one a core. The result does not depend on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal
-    #[arg(long, default_value = Learn::DEVICE)]
+    #[arg(long, help = DEVICE, default_value = Learn::DEVICE)]
     device: String,
     #[command(flatten)]
     spiking: SpikingArguments,
     #[command(flatten)]
     language: LanguageArguments,
-    /// The run folder [default: runs/DATA, or runs/DATA-spiking]
-    #[arg(long, value_name = "DIR")]
+    /// Run folder to write [default: runs/DATA, or runs/DATA-spiking]
+    #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Replace a run that is in the run folder already
+    /// Replace the run that the run folder already holds
     #[arg(long)]
     overwrite: bool,
-    /// Go on with an unfinished run
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "data", "target", "picture_size", "blueprint", "epochs", "batch_size", "learning_rate", "optimizer",
-        "schedule", "augment", "weight_decay", "label_smoothing", "seed", "device", "out", "overwrite", "spiking",
-        "tokenizer", "vocabulary", "layers", "width", "heads", "key_value_heads", "context", "train_steps", "accumulate",
-    ])]
+    #[arg(long, help = RESUME, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 
@@ -115,7 +104,7 @@ fn network(arguments: &Arguments, data: &str) -> Learn {
     Learn {
         directory: arguments.directory.clone(),
         target: arguments.target.clone(),
-        image_size: arguments.picture_size.map(usize::from),
+        image_size: arguments.image_size.map(usize::from),
         architecture: arguments.blueprint.clone().map(Architecture::Named),
         epochs: arguments.epochs,
         batch_size: arguments.batch_size.map(|size| size as usize),
@@ -152,13 +141,13 @@ fn language(arguments: &Arguments, corpus: &str) -> LearnLanguage {
     }
 }
 
-/// Goes on with a run of either.
+/// Continues a run of either.
 fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<(), Failure> {
     let resume =
         Resume { directory: arguments.directory.clone(), threads: arguments.threads, ..Resume::new(run) };
     if resume.kind() == RunKind::Tune {
         return Err(Failure::Input(format!(
-            "the run in {0} tunes a model: go on with: gyrus tune --resume {0}",
+            "the run in {0} tunes a model; continue it with: gyrus tune --resume {0}",
             quoted(run)
         )));
     }
@@ -188,7 +177,7 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
         Preprocessing::Events { .. } => "RECORDING",
     };
     say(format_args!(
-        "\nNext:\n  gyrus predict {} {file}      what it says of new data\n  open {}      curves, confusions, mistakes, \
+        "\nNext:\n  gyrus predict {} {file}      classifies new data\n  open {}      curves, confusions, mistakes, \
          blueprint",
         quoted(&report.run),
         quoted(&report.page)

@@ -3,6 +3,7 @@
 pub(crate) mod chat;
 pub(crate) mod embed;
 mod generation;
+mod help;
 pub(crate) mod inspect;
 pub(crate) mod learn;
 mod learn_language;

@@ -1,4 +1,4 @@
-//! `gyrus predict`: what a run, or the network of a NIR file, says of new pictures or rows.
+//! `gyrus predict`: what a run, or the network of a NIR file, answers for new images, rows or recordings.
 
 use std::path::PathBuf;
 
@@ -8,29 +8,27 @@ use gyrus::tensor::with_threads;
 use gyrus::verbs::{Answer, PredictingNetwork, Prediction, ranking};
 use gyrus::{NirOptions, Predict, PredictReport};
 
+use super::help::{DEVICE, JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{note, say, say_json};
 
-/// Ask a trained network about pictures, table rows or recordings of events.
+/// Classify images, table rows or event recordings with a trained network
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run folder that `gyrus learn` or `gyrus spike` has left, or a NIR file (.nir)
+    /// Run folder of `gyrus learn` or `gyrus spike`, or NIR file (.nir)
     run: PathBuf,
-    /// Pictures (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or recordings of events
+    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// How many classes to show
+    /// How many classes to print
     #[arg(long, default_value_t = 3)]
     top: usize,
-    /// Threads; 0 for one a core
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// cpu, or a device that this program was built with
-    #[arg(long, default_value = Predict::DEVICE)]
+    #[arg(long, help = DEVICE, default_value = Predict::DEVICE)]
     device: String,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
     #[command(flatten)]
     nir: NirArguments,
@@ -39,16 +37,16 @@ pub(crate) struct Arguments {
 /// What a NIR file leaves open.
 #[derive(Args)]
 struct NirArguments {
-    /// Of a NIR network: steps for which a picture is shown [default: 32]
+    /// NIR file: time steps per image [default: 32]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: Option<u32>,
-    /// Of a NIR network: length of a step in milliseconds [default: what the file says]
+    /// NIR file: length of a step in milliseconds [default: from the file]
     #[arg(long, value_name = "MS")]
     dt: Option<f64>,
-    /// Of a NIR network: exact | euler [default: what the file says, or euler]
+    /// NIR file: integration of the neurons' equations: exact | euler [default: from the file, or euler]
     #[arg(long)]
     integration: Option<String>,
-    /// Of a NIR network: how pixels become currents or spikes: direct | rate | latency [default: direct]
+    /// NIR file: how pixels become currents or spikes: direct | rate | latency [default: direct]
     #[arg(long)]
     encoder: Option<String>,
 }

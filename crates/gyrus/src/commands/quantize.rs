@@ -7,29 +7,28 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::Quantize;
 use gyrus::formats::Format;
 
+use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{say, say_json};
 
-/// Write a language model with weights of fewer bits, as a GGUF file.
+/// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
+    #[arg(help = MODEL)]
     model: PathBuf,
-    /// The file to write
+    /// File to write
     #[arg(value_name = "OUT.gguf")]
     out: PathBuf,
-    /// How weights are kept: 8 bits lose nothing that shows, 4 bits need a bit more than half of that memory
+    /// Weight format: 8 bits lose nothing noticeable, 4 bits need a bit more than half of that memory
     #[arg(long, value_name = "FORMAT", default_value = Quantize::FORMAT.0, value_parser = formats())]
     to: Format,
-    /// Replace the file where it exists
+    /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
-    /// Threads; 0 for one a core
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 
@@ -53,10 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let out = report.out.display();
     say(format_args!(
-        "{out}: {} weights in {:.1} MiB, {:.2} bits each",
+        "{out}: {} weights in {:.1} MiB, {:.2} bits per weight",
         report.weights,
         report.bytes as f64 / f64::from(1 << 20),
         report.bits_per_weight
     ))?;
-    say(format_args!("go on with: gyrus write {out} \"Once upon a time\""))
+    say(format_args!("next: gyrus write {out} \"Once upon a time\""))
 }

@@ -7,6 +7,7 @@ use gyrus::language::inspection::Predictions;
 use gyrus::verbs::Habit;
 use gyrus::{See, SeeReport};
 
+use super::help::{JSON, MODEL, THREADS};
 use super::values::{read_text, threads};
 use crate::exit::Failure;
 use crate::output::{note, say, say_json};
@@ -14,33 +15,31 @@ use crate::output::{note, say, say_json};
 /// Tokens that the terminal shows.
 const SHOWN: usize = 64;
 
-/// Look into a language model while it reads a text: surprise, expectations, attention maps, logit lens.
+/// Show what happens inside a language model while it reads a text
 ///
-/// Writes a page to look at, and prints a summary. MODEL may also be a sentence encoder of the BERT family, of which the
-/// attention maps are shown.
+/// Writes a page with each token's surprisal, the model's predictions, attention maps and the logit lens, and prints a summary.
+/// MODEL can also be a sentence encoder of the BERT family, which has attention maps only.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
+    #[arg(help = MODEL)]
     model: PathBuf,
-    /// The text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
+    /// Text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
     text: String,
-    /// The page to write; a file of this name is replaced
-    #[arg(long, value_name = "FILE.html", default_value = See::OUT)]
-    output: PathBuf,
-    /// How many of the most probable next tokens to keep for each place
+    /// Page to write; an existing file is replaced
+    #[arg(long, alias = "output", value_name = "FILE.html", default_value = See::OUT)]
+    out: PathBuf,
+    /// How many of the most likely next tokens to keep at each position
     #[arg(long, default_value_t = See::TOP, value_parser = clap::value_parser!(u16).range(1..=100))]
     top: u16,
-    /// Threads; 0 for one a core. The result does not depend on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = See {
-        out: arguments.output.clone(),
+        out: arguments.out.clone(),
         top: arguments.top.into(),
         threads: arguments.threads,
         ..See::new(&arguments.model, read_text(&arguments.text)?)

@@ -7,6 +7,7 @@ use gyrus::Serve;
 use gyrus::serve::Shutdown;
 use gyrus::verbs::ServingMemory;
 
+use super::help::{ADAPTER, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::note;
@@ -14,43 +15,41 @@ use crate::output::note;
 /// The environment variable with the API key.
 const KEY_VARIABLE: &str = "GYRUS_API_KEY";
 
-/// Serve a language model to programs that know OpenAI's interface.
+/// Serve a language model over OpenAI's HTTP interface
 ///
-/// Paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /health, /metrics. Stops on Ctrl-C when the
-/// running answers have ended; a second Ctrl-C stops at once.
+/// Paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /health, /metrics. Ctrl-C stops the server once the
+/// running answers are complete; a second Ctrl-C stops it immediately.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin); or a folder with an encoder of sentences
+    /// Hugging Face folder or model id, .gguf file, or llama2.c file (.bin); or folder with a sentence encoder
     model: PathBuf,
-    /// A folder with a low-rank adapter (LoRA) in PEFT's format, applied to the model
-    #[arg(long)]
+    #[arg(long, help = ADAPTER, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
-    /// A folder with an encoder of sentences, for /v1/embeddings
+    /// Folder with a sentence encoder, for /v1/embeddings
     #[arg(long, value_name = "MODEL")]
     embeddings: Option<PathBuf>,
-    /// The port; 0 for any that is free
+    /// Port; 0 = any free one
     #[arg(long, default_value_t = Serve::PORT)]
     port: u16,
-    /// The address to listen on; others than this machine's own need an API key
+    /// Address to listen on; any but this machine's own needs an API key
     #[arg(long, default_value = Serve::HOST)]
     host: String,
-    /// What clients must send as their key; better set as GYRUS_API_KEY, which other users of this machine cannot see
+    /// Key that clients must send; better set GYRUS_API_KEY, which other users of this machine cannot see
     #[arg(long)]
     api_key: Option<String>,
-    /// Texts that are written together
+    /// Sequences generated in parallel
     #[arg(long, default_value_t = Serve::SLOTS, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: u16,
-    /// Texts that may wait for a slot; more are refused for the moment
+    /// Requests that may wait for a slot; more are refused
     #[arg(long, default_value_t = Serve::QUEUE)]
     queue: u16,
-    /// Tokens of a text, prompt and answer together; by default what the model reads, at most 8192
+    /// Context length in tokens, prompt and answer together [default: the model's, at most 8192]
     #[arg(long)]
     context: Option<usize>,
-    /// Mebibytes for prompts that are kept, so that others which begin alike need not be read again; 0 keeps none
-    #[arg(long, default_value_t = Serve::PREFIX_CACHE_MIB)]
-    kept_prompts: u32,
-    /// Threads; 0 for one a core. No answer depends on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    /// Prefix-cache size in MiB; 0 disables it
+    #[arg(long, alias = "kept-prompts", value_name = "MIB", default_value_t = Serve::PREFIX_CACHE_MIB)]
+    prefix_cache: u32,
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
 }
 
@@ -64,19 +63,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         slots: arguments.slots,
         queue: arguments.queue,
         context: arguments.context,
-        prefix_cache_mib: arguments.kept_prompts,
+        prefix_cache_mib: arguments.prefix_cache,
         threads: arguments.threads,
         ..Serve::new(&arguments.model)
     }
     .bind()?;
     let shutdown = Shutdown::new();
     let of_handler = shutdown.clone();
-    let mut told = false;
+    let mut asked = false;
     ctrlc::set_handler(move || {
-        if std::mem::replace(&mut told, true) {
+        if std::mem::replace(&mut asked, true) {
             std::process::exit(130);
         }
-        note("stopping when the running answers have ended; again to stop at once");
+        note("stopping once the running answers are complete; Ctrl-C again stops immediately");
         of_handler.begin();
     })
     .map_err(|error| gyrus::Error::Failed(error.to_string()))?;
@@ -98,11 +97,11 @@ fn api_key(arguments: &Arguments) -> Result<Option<String>, Failure> {
     }
 }
 
-/// One line on the memory that texts may take.
+/// One line on the memory that sequences may take.
 fn room(memory: &ServingMemory) -> String {
     format!(
-        "{} texts of {} tokens take {:.1} MiB when all are full, up to twice that while they grow; {} MiB are for prompts \
-         that are kept",
+        "{} sequences of {} tokens take {:.1} MiB when all are full, up to twice that while they grow; the prefix cache \
+         takes {} MiB",
         memory.slots,
         memory.context,
         memory.sequence_bytes as f64 / (1u64 << 20) as f64,

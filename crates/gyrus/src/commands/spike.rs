@@ -5,63 +5,61 @@ use std::path::PathBuf;
 use clap::Args;
 use gyrus::{ExportNir, Spike};
 
+use super::help::{JSON, SEED, THREADS};
 use super::spike_summary::{conclude, nir_text};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{say, say_json};
 use crate::progress::Watcher;
 
-/// Turn a trained dense run into a spiking one, and say what that costs and saves.
+/// Convert a trained dense run into a spiking one, and report what that costs and saves
 ///
-/// ReLUs are fine-tuned as quantised ones, batch norms folded, every activation becomes integrate-and-fire neurons, and the
-/// spiking network is fine-tuned through time for the few steps that it is to be run for.
-/// The energies are computed for 45 nm silicon, in three accountings: operations only; with memory traffic; and beside the
-/// same network with activations quantised to as many bits as the spikes can say.
+/// The network is fine-tuned with quantized ReLUs, batch norms are folded, every activation becomes integrate-and-fire neurons,
+/// and the spiking network is fine-tuned through time for the few steps that it will run for. Energies are estimates for
+/// 45 nm silicon in three accountings: operations only; with memory traffic; and beside the same network with activations
+/// quantized to as many bits as the spikes can express.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A finished run folder that `gyrus learn` has left; with --nir also one that spikes already
+    /// Finished run folder of `gyrus learn`; with --nir also one that already spikes
     run: PathBuf,
-    /// The spiking run folder [default: RUN-spiking]
-    #[arg(long, value_name = "DIR")]
+    /// Spiking run folder to write [default: RUN-spiking]
+    #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Levels of a quantised activation; a run that was trained with quantised activations keeps its own [default: 8, with --exact 4]
+    /// Levels of a quantized activation; a run trained with quantized activations keeps its own [default: 8, with --exact 4]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     levels: Option<u32>,
-    /// Epochs of fine-tuning with quantised activations; 0 for no fine-tuning [default: a quarter of those of the run, with
-    /// --exact half]
+    /// Epochs of fine-tuning with quantized activations; 0 for no fine-tuning [default: a quarter of the run's, half with
+    /// --exact]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     epochs: Option<u32>,
     /// Epochs of fine-tuning through time, a third of them over 8 steps, the others over 4; 0 for none [default: a third of
-    /// those of the run]
+    /// the run's]
     #[arg(long, conflicts_with = "exact", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     time_epochs: Option<u32>,
-    /// Numbers of steps to judge after; the spiking run takes the largest [default: 1 2 4 8 16 32]
+    /// Numbers of steps after which to evaluate; the spiking run takes the largest [default: 1 2 4 8 16 32]
     #[arg(long, value_name = "T", num_args = 1.., conflicts_with = "exact",
         value_parser = clap::value_parser!(u32).range(1..=4096))]
     steps: Vec<u32>,
-    /// Signed spikes, whose answers equal those of the quantised network in every bit, after enough steps
+    /// Signed spikes, whose answers equal the quantized network's in every bit after enough steps
     #[arg(long)]
     exact: bool,
-    /// Also write the spiking network as a NIR file; maxima become averages, which NIR can say
+    /// Also write the spiking network as a NIR file; max pooling becomes average pooling, which NIR has
     #[arg(long, value_name = "FILE.nir", conflicts_with = "exact")]
     nir: Option<PathBuf>,
-    /// Also print the metrics of NeuroBench 2.3 over the test examples
+    /// Also print the NeuroBench 2.3 metrics over the test examples
     #[arg(long, conflicts_with = "exact")]
     neurobench: bool,
-    /// Where all random numbers come from
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help = SEED, default_value_t = 0)]
     seed: u64,
-    /// Threads; 0 for one a core. The result does not depend on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
     /// Folder with the data, if it is no longer where the run read it
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
-    /// Replace a run that is in the spiking run folder already
+    /// Replace the run that the spiking run folder already holds
     #[arg(long)]
     overwrite: bool,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 

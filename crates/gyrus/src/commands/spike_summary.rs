@@ -23,14 +23,14 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
     say(table(report))?;
     if let Some(exact) = &report.exact {
         say(format_args!(
-            "\nanswers that differ from those of the quantised network in any bit: {} of {}; nothing fired after step {} \
+            "\nanswers that differ from those of the quantized network in any bit: {} of {}; nothing fired after step {} \
              ({} steps are enough for any input)",
             exact.differing_answers, exact.examples, exact.settled_after, exact.enough_steps
         ))?;
     }
     if report.fine_tuning_epochs + report.through_time_epochs > 0 {
         note(format_args!(
-            "fine-tuning: {} epochs with quantised activations, {:.1} s; {} epochs through time, {:.1} s; in all {:.1} s",
+            "fine-tuning: {} epochs with quantized activations, {:.1} s; {} epochs through time, {:.1} s; in all {:.1} s",
             report.fine_tuning_epochs,
             report.fine_tuning_seconds,
             report.through_time_epochs,
@@ -50,7 +50,7 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
         Preprocessing::Events { .. } => "RECORDING",
     };
     say(format_args!(
-        "\nNext:\n  gyrus predict {} {file}      what it says after {} steps\n  open {}      spikes, potentials, accuracy \
+        "\nNext:\n  gyrus predict {} {file}      classifies after {} steps\n  open {}      spikes, potentials, accuracy \
          and energy over the steps{}",
         quoted(&report.run),
         report.steps,
@@ -58,7 +58,7 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
         match report.exact {
             Some(_) => String::new(),
             None => format!(
-                "\n  gyrus spike {} --exact --out DIR      signed spikes, which equal the quantised network",
+                "\n  gyrus spike {} --exact --out DIR      signed spikes, which equal the quantized network",
                 quoted(&report.from)
             ),
         }
@@ -69,7 +69,7 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
 fn table(report: &SpikeReport) -> String {
     let mut text = String::from(
         "                                                  energy of an answer, nJ\n\
-         \x20        accu-  beside     spikes/  synaptic  operations         with              quantised,\n\
+         \x20        accu-  beside     spikes/  synaptic  operations         with              quantized,\n\
          steps     racy   dense     neuron  operations  only (dense)      memory (dense)    equal bits\n",
     );
     for row in &report.after {

@@ -3,39 +3,39 @@
 use clap::Args;
 use gyrus::SpikingOptions;
 
-/// Options of a network that lives in time.
+/// Options of a spiking network.
 #[derive(Args)]
 pub(crate) struct SpikingArguments {
-    /// Train a spiking network, through time; ReLUs of a dense blueprint become leaky integrate-and-fire neurons
+    /// Train a spiking network by back-propagation through time; ReLUs become leaky integrate-and-fire neurons
     #[arg(long)]
     spiking: bool,
-    /// Steps for which each example is shown, or frames that a recording is cut into [default: 4; 10 for recordings of
-    /// event cameras, 100 for a cochlea's]
+    /// Time steps per example, or frames into which a recording is cut [default: 4; 10 for event cameras, 100 for a cochlea]
     #[arg(long, requires = "spiking", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: Option<u32>,
     /// Length of a step in milliseconds
     #[arg(long, default_value_t = SpikingOptions::DT_MS, requires = "spiking", value_name = "MS")]
     dt: f64,
-    /// Membrane time constant of the neurons that ReLUs become, in milliseconds
+    /// Membrane time constant of the neurons in milliseconds
     #[arg(long, default_value_t = SpikingOptions::TAU_MS, requires = "spiking", value_name = "MS")]
     tau: f64,
-    /// How equations are integrated: exact | euler
+    /// Integration of the neurons' equations: exact | euler
     #[arg(long, default_value = SpikingOptions::INTEGRATION, requires = "spiking")]
     integration: String,
-    /// How numbers become currents or spikes: direct | rate | latency | population; for recordings of events: spikes |
-    /// counts [default: direct, or spikes]
+    /// How numbers become currents or spikes: direct | rate | latency | population; for event recordings: spikes | counts
+    /// [default: direct, or spikes]
     #[arg(long, requires = "spiking")]
     encoder: Option<String>,
-    /// Neurons that stand for each number in the population code
+    /// Neurons per number in the population code
     #[arg(long, default_value_t = SpikingOptions::POPULATION, requires = "spiking", value_name = "NEURONS", value_parser = clap::value_parser!(u32).range(3..=1024))]
     population: u32,
-    /// What the answer is: membrane | counts | first-spike
+    /// What is read as the answer: membrane | counts | first-spike
     #[arg(long, default_value = SpikingOptions::READOUT, requires = "spiking")]
     readout: String,
-    /// Derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in atan:2
+    /// Surrogate derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in
+    /// atan:2
     #[arg(long, default_value = SpikingOptions::SURROGATE, requires = "spiking")]
     surrogate: String,
-    /// Gradients flow through resets as well
+    /// Let gradients flow through resets as well
     #[arg(long, requires = "spiking")]
     attach_reset: bool,
     /// Truncate back-propagation through time to this many steps

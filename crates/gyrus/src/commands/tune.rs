@@ -1,4 +1,4 @@
-//! `gyrus tune`: a language model learns from examples, through adapters or whole.
+//! `gyrus tune`: a language model learns from examples, through an adapter or as a whole.
 
 use std::path::{Path, PathBuf};
 
@@ -7,107 +7,91 @@ use gyrus::tensor::device;
 use gyrus::verbs::{RunKind, quoted};
 use gyrus::{LowRank, Merge, Resume, ResumeReport, Tune, TuneReport};
 
+use super::help::{ACCUMULATE, DEVICE, JSON, MODEL, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
 use super::values::{fraction, positive, threads};
 use crate::exit::Failure;
 use crate::output::{note, say, say_json};
 use crate::progress::Watcher;
 
-/// Tune a language model on examples.
+/// Fine-tune a language model on examples
 ///
-/// DATA is a .jsonl file, each line of which is {"prompt": ..., "completion": ...}, {"messages": [{"role": ..., "content":
-/// ...}, ...]} or {"text": ...}. Only completions and the assistant's answers are learnt. Without --full the model stays as
-/// it is, in whatever format, and a low-rank adapter of its products (LoRA) is learnt; `gyrus write MODEL --adapter FOLDER`
-/// uses it, and so does PEFT.
+/// DATA is a .jsonl file; each line is {"prompt": ..., "completion": ...}, {"messages": [{"role": ..., "content": ...}, ...]}
+/// or {"text": ...}. The model learns only completions and the assistant's answers. Without --full its own weights stay as
+/// they are, in whatever format, and a low-rank adapter (LoRA) of its weight matrices learns; `gyrus write MODEL --adapter
+/// FOLDER` uses the adapter, and so does PEFT.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
-    #[arg(required_unless_present_any = ["resume", "merge"])]
+    #[arg(help = MODEL, required_unless_present_any = ["resume", "merge"])]
     model: Option<PathBuf>,
-    /// The examples
+    /// Examples, one per line
     #[arg(value_name = "DATA.jsonl", required_unless_present_any = ["resume", "merge"])]
     data: Option<PathBuf>,
-    /// The folder that is written
-    #[arg(long, alias = "out", value_name = "FOLDER", required_unless_present = "resume")]
-    output: Option<PathBuf>,
-    /// Train all weights instead of adapters
+    /// Folder to write
+    #[arg(long, alias = "output", value_name = "FOLDER", required_unless_present = "resume")]
+    out: Option<PathBuf>,
+    /// Train all weights instead of an adapter
     #[arg(long)]
     full: bool,
-    /// Rank of the adapters
+    /// Rank of the adapter
     #[arg(long, default_value_t = LowRank::RANK, value_parser = clap::value_parser!(u16).range(1..=4096))]
     rank: u16,
-    /// The adapters' products are scaled by ALPHA / RANK [default: twice the rank]
+    /// The adapter's output is scaled by ALPHA / RANK [default: twice the rank]
     #[arg(long, value_parser = positive)]
     alpha: Option<f64>,
-    /// Share of an adapter's inputs that are dropped
+    /// Dropout on the adapter's input
     #[arg(long, default_value_t = 0.0, value_parser = fraction)]
     dropout: f64,
-    /// The products that are adapted: q,k,v,o,gate,up,down, or ends of the modules' names [default: all]
+    /// Weight matrices to adapt: q,k,v,o,gate,up,down, or ends of module names [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     target: Vec<String>,
-    /// Round the model's products in memory before they are frozen: q8_0 | q4_0
+    /// Quantize the frozen weight matrices in memory: q8_0 | q4_0
     #[arg(long, value_parser = ["q8_0", "q4_0"], conflicts_with = "full")]
     base_format: Option<String>,
     /// Passes over the examples [default: 3]
     #[arg(long, value_parser = positive, conflicts_with = "steps")]
     epochs: Option<f64>,
-    /// Training steps, instead of passes
+    /// Training steps, instead of epochs
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
-    /// Highest learning rate of the schedule [default: 2e-4, 2e-5 with --full]
+    /// Peak learning rate of the schedule [default: 2e-4, 2e-5 with --full]
     #[arg(long, value_parser = positive)]
     learning_rate: Option<f64>,
-    /// one-cycle | cosine | wsd | constant
-    #[arg(long, default_value = Tune::SCHEDULE)]
+    #[arg(long, help = SCHEDULE, default_value = Tune::SCHEDULE)]
     schedule: String,
-    /// Decoupled weight decay
-    #[arg(long, default_value_t = 0.0, value_parser = fraction)]
+    #[arg(long, help = WEIGHT_DECAY, default_value_t = 0.0, value_parser = fraction)]
     weight_decay: f64,
-    /// Windows of one gradient
+    /// Windows per gradient
     #[arg(long, default_value_t = Tune::BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
-    /// Gradients that are averaged for one step
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, help = ACCUMULATE, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     accumulate: u32,
-    /// Tokens of a window; whole examples share one [default: 1024, or the model's positions]
+    /// Tokens per window; several whole examples are packed into one [default: 1024, or the model's context length]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
     context: Option<u32>,
-    /// Share of the examples that are not learnt but judge the model
+    /// Share of the examples held back for validation
     #[arg(long, default_value_t = Tune::VALIDATION, value_parser = fraction)]
     validation: f64,
-    /// How often the model is judged
-    #[arg(long, default_value_t = Tune::EVALUATIONS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    judgements: u32,
-    /// Compute layers anew in the backward pass instead of keeping what it needs: less memory, more time
+    /// How often the model is evaluated
+    #[arg(long, alias = "judgements", default_value_t = Tune::EVALUATIONS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    evaluations: u32,
+    /// Activation checkpointing: recompute layers in the backward pass, for less memory and more time
     #[arg(long)]
     checkpoint_activations: bool,
-    /// Where all random numbers come from
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help = SEED, default_value_t = 0)]
     seed: u64,
-    /// Threads; 0 for one a core. The result does not depend on it
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal
-    #[arg(long, default_value = Tune::DEVICE)]
+    #[arg(long, help = DEVICE, default_value = Tune::DEVICE)]
     device: String,
-    /// Replace a run that is in the folder already
+    /// Replace the run that the folder already holds
     #[arg(long)]
     overwrite: bool,
-    /// Go on with an unfinished run
-    #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "data", "output", "full", "rank", "alpha", "dropout", "target", "base_format", "epochs", "steps",
-        "learning_rate", "schedule", "weight_decay", "batch_size", "accumulate", "context", "validation", "judgements",
-        "checkpoint_activations", "seed", "device", "overwrite", "merge",
-    ])]
+    #[arg(long, help = RESUME, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Instead of tuning, write the model with this adapter's changes in its weights
-    #[arg(long, value_name = "ADAPTER", conflicts_with_all = [
-        "data", "full", "rank", "alpha", "dropout", "target", "base_format", "epochs", "steps", "learning_rate",
-        "schedule", "weight_decay", "batch_size", "accumulate", "context", "validation", "judgements",
-        "checkpoint_activations", "seed", "device",
-    ])]
+    /// Instead of tuning, merge this adapter into the model's weights
+    #[arg(long, value_name = "ADAPTER")]
     merge: Option<PathBuf>,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 
@@ -156,20 +140,20 @@ fn tuning(arguments: &Arguments) -> Tune {
         accumulation: arguments.accumulate as usize,
         context: arguments.context.map(|context| context as usize),
         validation: arguments.validation,
-        evaluations: arguments.judgements.into(),
+        evaluations: arguments.evaluations.into(),
         checkpoint_activations: arguments.checkpoint_activations,
         seed: arguments.seed,
         threads: arguments.threads,
         device: arguments.device.clone(),
         overwrite: arguments.overwrite,
-        ..Tune::new(path(&arguments.model), path(&arguments.data), path(&arguments.output))
+        ..Tune::new(path(&arguments.model), path(&arguments.data), path(&arguments.out))
     }
 }
 
 /// Why a run cannot be resumed here.
 fn not_a_tuning(run: &Path) -> Failure {
     match gyrus::train::RunFolder::open_described(run).and_then(|folder| folder.read_header()) {
-        Ok(_) => Failure::Input(format!("the run in {} is no tuning of a language model", run.display())),
+        Ok(_) => Failure::Input(format!("{} is not a `gyrus tune` run", run.display())),
         Err(error) => error.into(),
     }
 }
@@ -179,27 +163,27 @@ fn merge(arguments: &Arguments, adapter: &Path) -> Result<(), Failure> {
         model: arguments.model.clone(),
         overwrite: arguments.overwrite,
         threads: arguments.threads,
-        ..Merge::new(adapter, arguments.output.clone().unwrap_or_default())
+        ..Merge::new(adapter, arguments.out.clone().unwrap_or_default())
     }
     .run()?;
     if arguments.json {
         return say_json(&report);
     }
-    say(format_args!("{}: {} products were changed", report.out.display(), report.matrices))?;
-    say(format_args!("go on with: gyrus write {} \"PROMPT\"", quoted(&report.out)))
+    say(format_args!("{}: {} weight matrices were changed", report.out.display(), report.matrices))?;
+    say(format_args!("next: gyrus write {} \"PROMPT\"", quoted(&report.out)))
 }
 
 fn conclude(report: &TuneReport, json: bool) -> Result<(), Failure> {
     if report.cut_examples + report.dropped_examples > 0 {
         note(format_args!(
-            "{} examples were longer than {} tokens and lost their end; of {} nothing was left to learn",
+            "{} examples were longer than {} tokens and were cut; {} had nothing left to learn",
             report.cut_examples, report.context, report.dropped_examples
         ));
     }
     if json {
         return say_json(report);
     }
-    let loss = report.validation_loss.map_or("none".to_owned(), |loss| format!("{loss:.4} nats a token"));
+    let loss = report.validation_loss.map_or("none".to_owned(), |loss| format!("{loss:.4} nats per token"));
     say(format_args!(
         "validation loss: {loss}, in {:.1} s\n\n{}",
         report.total_seconds,

@@ -1,4 +1,4 @@
-//! `gyrus write`: a language model goes on with a text.
+//! `gyrus write`: a language model continues a text.
 
 use std::path::PathBuf;
 
@@ -6,28 +6,26 @@ use clap::Args;
 use gyrus::Write;
 
 use super::generation::{GenerationArguments, speed};
+use super::help::{ADAPTER, JSON, MODEL, THREADS};
 use super::values::{read_text, threads};
 use crate::exit::Failure;
 use crate::output::{Streamed, note, say, say_json};
 
-/// Let a language model go on with a text.
+/// Let a language model continue a text
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A folder or id of Hugging Face, a .gguf file, or a llama2.c file (.bin) with its tokenizer.bin beside it
+    #[arg(help = MODEL)]
     model: PathBuf,
-    /// The text to go on with; - reads it from standard input, nothing lets the model begin
+    /// Text to continue; - reads it from standard input, an empty one lets the model begin
     #[arg(default_value = "")]
     prompt: String,
-    /// A folder with a low-rank adapter of the model, as PEFT and `gyrus tune` leave it
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, help = ADAPTER, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
     #[command(flatten)]
     generation: GenerationArguments,
-    /// Threads; 0 for one a core
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
-    /// Print one JSON object on standard output, and nothing else
-    #[arg(long)]
+    #[arg(long, help = JSON)]
     json: bool,
 }
 

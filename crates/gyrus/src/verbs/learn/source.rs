@@ -29,6 +29,8 @@ pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Da
 
 /// Data sets that are known by name.
 const STANDARD: [&str; 4] = ["digits", "mnist", "fashion-mnist", "cifar10"];
+/// Names that are at least so similar are probably confused.
+const ALIKE: f64 = 0.8;
 
 /// Where data comes from.
 pub(super) struct Source<'a> {
@@ -87,11 +89,7 @@ impl Source<'_> {
                     return Ok((gyrus_data::folder(path, self.image_size)?, Some(path.to_owned())));
                 }
                 if !path.exists() {
-                    return Err(Error::Request(format!(
-                        "there is no data `{}`: expected digits, mnist, fashion-mnist, cifar10, a folder of pictures \
-                         or recordings, a CSV table, a .txt or .jsonl file of text or an .h5 file of spikes",
-                        path.display()
-                    )));
+                    return Err(unknown_data(self.name));
                 }
                 let Some(target) = self.target else {
                     return Err(Error::Request(format!(
@@ -104,4 +102,17 @@ impl Source<'_> {
         };
         Ok((dataset, directory))
     }
+}
+
+/// There is no such data; perhaps the name is misspelled.
+fn unknown_data(name: &str) -> Error {
+    let similarity = |known: &str| strsim::jaro_winkler(known, &name.to_lowercase());
+    let nearest = STANDARD.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = nearest.filter(|nearest| similarity(nearest) >= ALIKE);
+    let hint = hint.map_or(String::new(), |nearest| format!(" (did you mean `{nearest}`?)"));
+    Error::Request(format!(
+        "unknown data set or path `{name}`{hint}; expected {}, a folder of images or recordings, a CSV table, a .txt or \
+         .jsonl file of text or an .h5 file of spikes",
+        STANDARD.join(", ")
+    ))
 }

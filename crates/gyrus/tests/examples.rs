@@ -1,0 +1,35 @@
+//! Every example of a verb runs. (`embed` needs a published encoder; it is only compiled.)
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../examples/inspect.rs"]
+mod inspect;
+#[path = "../examples/learn.rs"]
+mod learn;
+#[path = "../examples/predict.rs"]
+mod predict;
+#[path = "../examples/quantize.rs"]
+mod quantize;
+#[path = "../examples/see.rs"]
+mod see;
+#[path = "../examples/spike.rs"]
+mod spike;
+#[path = "../examples/tune.rs"]
+mod tune;
+#[path = "../examples/write.rs"]
+mod write;
+
+#[test]
+fn examples_of_networks_run() {
+    learn::main().unwrap();
+    predict::main().unwrap();
+    inspect::main().unwrap();
+    spike::main().unwrap();
+}
+
+#[test]
+fn examples_of_language_models_run() {
+    write::main().unwrap();
+    tune::main().unwrap();
+    see::main().unwrap();
+    quantize::main().unwrap();
+}
