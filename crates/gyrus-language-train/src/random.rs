@@ -1,4 +1,4 @@
-//! Random numbers as functions of a seed and an index, never of what was drawn before.
+//! Random numbers as functions of a seed and an index, independent of what was drawn before.
 
 pub(crate) use gyrus_tensor::splitmix64 as mixed;
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,7 @@ pub(crate) fn normal(seed: u64, index: u64, count: usize) -> impl Iterator<Item 
     let mut random = ChaCha8Rng::from_seed(key);
     (0..count).map(move |_| {
         let mut unit = || (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-        // 1 - unit() lies in (0, 1], so that the logarithm is finite.
+        // 1 - unit() is in (0, 1], so the logarithm is finite.
         let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
         radius * (std::f32::consts::TAU * unit()).cos()
     })
