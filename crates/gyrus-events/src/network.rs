@@ -7,17 +7,16 @@
 //! deliver their bias then.
 
 use gyrus_blueprint::{Blueprint, Discretization, Parameters};
-use gyrus_kernels::elementwise::add;
+use gyrus_kernels::dense::elementwise::add;
 use gyrus_kernels::events::list_spikes;
-use gyrus_kernels::spikes;
+use gyrus_kernels::spikes::packed;
 use rayon::prelude::*;
 
-use crate::EventsError;
 use crate::layer::{Memory, Signal};
 use crate::membrane::{Current, Membranes};
-use crate::pipeline;
 use crate::plan::{Form, Unit, Work, compile};
 use crate::weights::{Sums, Synapses};
+use crate::{EventsError, pipeline};
 
 /// How a sample comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -524,7 +523,7 @@ impl EventNetwork {
                 counts.membrane_updates += updates;
                 if unit.packed {
                     own.out.words.clone_from(&own.membranes.words);
-                    counts.spikes += spikes::count(&own.out.words);
+                    counts.spikes += packed::count(&own.out.words);
                 } else if neurons.fires() {
                     own.out.events.clear();
                     list_spikes(&own.membranes.words, &mut own.out.events);

@@ -9,7 +9,7 @@ use gyrus_blueprint::{
     Blueprint, Discretization, NeuronModel, NodeKind, Padding, Parameters, Reset, Shape, Shapes,
 };
 use gyrus_kernels::convolution::Convolution;
-use gyrus_kernels::pooling::Pooling;
+use gyrus_kernels::convolution::pooling::Pooling;
 
 use crate::EventsError;
 use crate::layer::Layer;

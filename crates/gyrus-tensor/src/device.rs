@@ -1,4 +1,4 @@
-//! Devices by name, and the threads that the CPU device runs on.
+//! Devices by name.
 
 use burn_dispatch::{DispatchDevice, GradientCheckpointingStrategy};
 use burn_tensor::{DType, Device, Tensor};
@@ -20,14 +20,6 @@ pub enum DeviceError {
     NotBuilt {
         /// The name given.
         name: String,
-    },
-    /// The threads could not be started.
-    #[error("cannot start {threads} threads: {reason}")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// What the system said.
-        reason: String,
     },
 }
 
@@ -69,18 +61,4 @@ pub fn kernels_run_on<const D: usize>(tensor: &Tensor<D>) -> bool {
         device => (device, true),
     };
     plain && tensor.dtype() == DType::F32 && matches!(device, DispatchDevice::Flex(_))
-}
-
-/// Runs `work` on a pool of `threads` threads (0: one a core) that flush denormals; everything inside uses that pool.
-///
-/// # Errors
-/// If the threads cannot be started.
-pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R, DeviceError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("gyrus-{index}"))
-        .start_handler(|_| gyrus_kernels::flush_denormals())
-        .build()
-        .map_err(|error| DeviceError::Threads { threads, reason: error.to_string() })?;
-    Ok(pool.install(work))
 }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use burn_tensor::DType;
-use gyrus_kernels::weights::Format;
+use gyrus_kernels::stored::Format;
 use gyrus_tensor::{
     Activation, CausalAttention, Convolution, Device, FeedForwardActivation, IGNORED, LowRankLinear,
     Operation, Pooling, RotationTable, StoredLinear, StoredMatrix, Tensor, TensorData, Transformer, apply,
