@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use gyrus_kernels::convolution::pooling::{Pooling, max_pool, sum_pool};
 use gyrus_kernels::events::{count_max_packed, counts_packed, list_spikes};
-use gyrus_kernels::pooling::{Pooling, max_pool, sum_pool};
 
 use crate::signal::{Form, Signal};
 

@@ -10,7 +10,7 @@ use gyrus_blueprint::{
     PoolGeometry, Shape, Shapes,
 };
 use gyrus_kernels::convolution::Convolution;
-use gyrus_kernels::pooling::Pooling;
+use gyrus_kernels::convolution::pooling::Pooling;
 
 use crate::layer::Layer;
 use crate::membrane::Neurons;

@@ -1,9 +1,9 @@
 //! Stepping: what one unit does at one step, for the runs of [`EventNetwork`](crate::EventNetwork) on one thread and for
 //! those of [`crate::pipeline`] on several.
 
-use gyrus_kernels::elementwise::add;
+use gyrus_kernels::dense::elementwise::add;
 use gyrus_kernels::events::list_spikes;
-use gyrus_kernels::spikes;
+use gyrus_kernels::spikes::packed;
 
 use crate::layer::Memory;
 use crate::membrane::{Current, Membranes};
@@ -266,7 +266,7 @@ impl Program {
                 counts.membrane_updates += updates;
                 if unit.packed {
                     own.out.words.clone_from(&own.membranes.words);
-                    counts.spikes += spikes::count(&own.out.words);
+                    counts.spikes += packed::count(&own.out.words);
                 } else if neurons.fires() {
                     own.out.events.clear();
                     list_spikes(&own.membranes.words, &mut own.out.events);

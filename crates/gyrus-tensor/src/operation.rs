@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use burn_flex::{Flex, FlexTensor};
 use burn_tensor::Tensor;
-use gyrus_kernels::convolution::{self, Convolution, convolution, convolution_packed};
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
-use gyrus_kernels::elementwise::{Activation, activation, activation_backward, add, multiply};
-use gyrus_kernels::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
-use gyrus_kernels::matmul::{
+use gyrus_kernels::convolution::pooling::{
+    Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward,
+};
+use gyrus_kernels::convolution::{
+    self, Convolution, ConvolutionGradients, convolution, convolution_backward, convolution_packed,
+};
+use gyrus_kernels::dense::elementwise::{Activation, activation, activation_backward, add, multiply};
+use gyrus_kernels::dense::linear::{
     self, linear, linear_input_gradient, linear_packed, linear_weight_gradient, sum_rows,
 };
-use gyrus_kernels::normalization::{
-    BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics, layer_norm,
-    layer_norm_backward,
+use gyrus_kernels::dense::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
+use gyrus_kernels::dense::quantized_relu::{quantized_relu, quantized_relu_backward};
+use gyrus_kernels::normalization::batch::{
+    BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics,
 };
-use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
-use gyrus_kernels::quantize::{quantized_relu, quantized_relu_backward};
+use gyrus_kernels::normalization::layer::{layer_norm, layer_norm_backward};
 use rayon::prelude::*;
 
 use crate::device::kernels_run_on;
@@ -144,8 +147,8 @@ impl Operation {
         let floats = Floats::new(&weight.clone().try_into_primitive::<Flex>().ok()?);
         let packed = match *self {
             Self::Linear { inputs, outputs, .. } => {
-                filled([matmul::packed_len((inputs, outputs))], |packed| {
-                    matmul::pack(floats.get(), (inputs, outputs), packed);
+                filled([linear::packed_len((inputs, outputs))], |packed| {
+                    linear::pack(floats.get(), (inputs, outputs), packed);
                 })
             }
             Self::Convolution { ref shape, .. } => filled([convolution::packed_len(shape)], |packed| {

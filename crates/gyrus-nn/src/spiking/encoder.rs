@@ -1,5 +1,6 @@
 //! Encoders: turn the numbers of a sample into currents or spikes at each step.
 
+use gyrus_tensor::splitmix64;
 use serde::{Deserialize, Serialize};
 
 /// The finest grid of [`Encoder::Once`].
@@ -140,7 +141,7 @@ impl Encoder {
                     if p <= 0.0 {
                         return 0.0;
                     }
-                    let draw = mixed(seed ^ mixed((step as u64) << 32 | element as u64));
+                    let draw = splitmix64(seed ^ splitmix64((step as u64) << 32 | element as u64));
                     // f32 has 24 bits between 0 and 1.
                     let uniform = (draw >> 40) as f32 / (1u64 << 24) as f32;
                     f32::from(uniform < p)
@@ -195,15 +196,7 @@ pub fn rounded(x: f32, fraction_bits: u32, limit: f32) -> f32 {
 
 /// A hash of every bit of the sample.
 fn content(x: &[f32]) -> u64 {
-    x.iter().fold(x.len() as u64, |hash, x| mixed(hash ^ u64::from(x.to_bits())))
-}
-
-/// SplitMix64 (Steele et al. 2014).
-fn mixed(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    x.iter().fold(x.len() as u64, |hash, x| splitmix64(hash ^ u64::from(x.to_bits())))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use burn_tensor::activation as act;
 use burn_tensor::{Bool, Int, Tensor, TensorData};
-use gyrus_kernels::decoding::FeedForwardActivation;
-use gyrus_kernels::transformer::{CausalAttention, IGNORED};
+use gyrus_kernels::attention::causal::CausalAttention;
+use gyrus_kernels::token::activation::FeedForwardActivation;
+use gyrus_kernels::token::vocabulary_loss::IGNORED;
 
 use crate::Device;
 use crate::operation::{LowRankLinear, RotationTable, StoredMatrix, Transformer};

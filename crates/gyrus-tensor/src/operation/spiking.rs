@@ -8,21 +8,20 @@ use std::sync::{Arc, OnceLock};
 
 use burn_flex::{Flex, FlexTensor};
 use burn_tensor::{Tensor, TensorData};
-use gyrus_kernels::convolution::Convolution;
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
-use gyrus_kernels::matmul::{linear_input_gradient, sum_rows};
+use gyrus_kernels::convolution::pooling::Pooling;
+use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution_backward};
+use gyrus_kernels::dense::linear::{linear_input_gradient, sum_rows};
+use gyrus_kernels::neuron::recurrent::{Feedback, RecurrentGradients, recurrent_backward, recurrent_forward};
+use gyrus_kernels::neuron::signed::{SignedShape, signed_integrate_and_fire};
 use gyrus_kernels::neuron::{
     BackwardOptions, NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, NeuronState, Surrogate,
     neuron_backward, neuron_forward,
 };
-use gyrus_kernels::pooling::Pooling;
-use gyrus_kernels::quantize::{count_max_pool, count_max_pool_backward};
-use gyrus_kernels::recurrent::{Feedback, RecurrentGradients, recurrent_backward, recurrent_forward};
-use gyrus_kernels::signed::{SignedShape, signed_integrate_and_fire};
-use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
-use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
-use gyrus_kernels::spike_pooling::{spike_max_pool, spike_max_pool_backward};
-use gyrus_kernels::spikes::{pack, unpack, words};
+use gyrus_kernels::spikes::convolution::{spike_convolution, spike_convolution_weight_gradient};
+use gyrus_kernels::spikes::count_pooling::{count_max_pool, count_max_pool_backward};
+use gyrus_kernels::spikes::linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spikes::packed::{pack, unpack, words};
+use gyrus_kernels::spikes::pooling::{spike_max_pool, spike_max_pool_backward};
 use rayon::prelude::*;
 
 use super::keep::{Floats, Kept};
@@ -112,7 +111,7 @@ pub struct Neuron {
 /// Rows that one thread codes in a stretch, at least.
 const MIN_ROWS: usize = 16;
 
-/// A layer of neurons with signed spikes over time (see [`gyrus_kernels::signed`]).
+/// A layer of neurons with signed spikes over time (see [`gyrus_kernels::neuron::signed`]).
 #[derive(Clone, Debug)]
 pub struct SignedNeuron {
     /// Most spikes that stand at a time.

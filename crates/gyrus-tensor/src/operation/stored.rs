@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn_flex::FlexTensor;
-use gyrus_kernels::elementwise::dropout_mask;
-use gyrus_kernels::transformer::{
+use gyrus_kernels::Error;
+use gyrus_kernels::dense::elementwise::dropout_mask;
+use gyrus_kernels::stored::low_rank::{
     LowRank, LowRankGradients, LowRankPart, low_rank, low_rank_backward, low_rank_input_gradient,
 };
-use gyrus_kernels::weights::{Error, Format, Matrix, dequantize};
+use gyrus_kernels::stored::{Format, Matrix, dequantize};
 
 use super::keep::Floats;
 use crate::pool::filled;
@@ -82,7 +83,7 @@ pub struct StoredLinear {
     pub scale: f32,
 }
 
-/// Frozen products of one input with low-rank adapters; see [`gyrus_kernels::transformer::low_rank`] for the equation and
+/// Frozen products of one input with low-rank adapters; see [`gyrus_kernels::stored::low_rank::low_rank`] for the equation and
 /// for how the adapter lies.
 #[derive(Clone, Debug)]
 pub struct LowRankLinear {

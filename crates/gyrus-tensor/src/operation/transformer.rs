@@ -4,14 +4,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use burn_flex::FlexTensor;
-use gyrus_kernels::decoding::{FeedForwardActivation, rms_norm, rotate};
-use gyrus_kernels::matmul::{linear_input_gradient, linear_residual, linear_weight_gradient};
-use gyrus_kernels::transformer::{
-    self as kernels, CausalAttention, NormedHeads, VocabularyLoss, VocabularyLossGradients, activated,
-    activated_backward, causal_attention, causal_attention_backward, embedding_gradient, gated,
-    gated_backward, head_norm, head_norm_backward, rms_norm_backward, vocabulary_loss,
+use gyrus_kernels::attention::causal::{
+    CausalAttention, Rotation, causal_attention, causal_attention_backward,
 };
-use gyrus_kernels::weights::Matrix;
+use gyrus_kernels::attention::rotary::rotate;
+use gyrus_kernels::dense::linear::{linear_input_gradient, linear_residual, linear_weight_gradient};
+use gyrus_kernels::normalization::heads::{NormedHeads, head_norm, head_norm_backward};
+use gyrus_kernels::normalization::rms::{rms_norm, rms_norm_backward};
+use gyrus_kernels::stored::Matrix;
+use gyrus_kernels::token::activation::{FeedForwardActivation, activated, activated_backward};
+use gyrus_kernels::token::embedding::{embedding, embedding_gradient};
+use gyrus_kernels::token::gated::{gated, gated_backward};
+use gyrus_kernels::token::vocabulary_loss::{VocabularyLoss, VocabularyLossGradients, vocabulary_loss};
 
 use super::keep::{Floats, Kept};
 use super::stored::{LowRankLinear, StoredMatrix};
@@ -77,7 +81,7 @@ pub enum Transformer {
     /// The mean cross-entropy of `softmax(x wᵀ)`, in nats, over the rows that count; `[x, weight]` to `[1, 1]`, `[x]` where
     /// the weight is frozen.
     VocabularyLoss {
-        /// The token that follows each row, or [`gyrus_kernels::transformer::IGNORED`].
+        /// The token that follows each row, or [`gyrus_kernels::token::vocabulary_loss::IGNORED`].
         targets: Arc<[u32]>,
         /// Rows of the weight.
         vocabulary: usize,
@@ -124,8 +128,8 @@ impl RotationTable {
         Self { cosines: scale(self.cosines), sines: scale(self.sines), interleaved, ..self }
     }
 
-    fn lent(&self) -> kernels::Rotation<'_> {
-        kernels::Rotation {
+    fn lent(&self) -> Rotation<'_> {
+        Rotation {
             cosines: &self.cosines,
             sines: &self.sines,
             pairs: self.pairs,
@@ -192,7 +196,7 @@ impl Transformer {
         let columns = x.len() / rows.max(1);
         let output = match self {
             Self::Embedding { tokens } => {
-                filled([tokens.len(), columns], |y| kernels::embedding(x, tokens, columns, y))
+                filled([tokens.len(), columns], |y| embedding(x, tokens, columns, y))
             }
             Self::RmsNorm { epsilon, plus_one } => {
                 filled([rows, columns], |y| rms_norm(x, &factors(input(1), *plus_one), *epsilon, y))

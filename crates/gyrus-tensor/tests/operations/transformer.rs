@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gyrus_kernels::weights::Format;
+use gyrus_kernels::stored::Format;
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, IGNORED, LowRankLinear, Operation, RotationTable, StoredLinear,
     StoredMatrix, Transformer,
