@@ -64,7 +64,7 @@ impl NirOptions {
                 }
             },
         };
-        let intensity = || Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
+        let intensity = || Intensity::Pixels { mean: vec![0.0], std: vec![1.0] };
         let encoder = match self.encoder.as_deref().unwrap_or("direct") {
             "direct" => Encoder::Direct,
             "rate" => Encoder::Rate { intensity: intensity() },
@@ -150,13 +150,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
             )));
         }
     };
-    Ok(Preprocessing::Image {
-        height,
-        width,
-        channels,
-        mean: vec![0.0; channels],
-        deviation: vec![1.0; channels],
-    })
+    Ok(Preprocessing::Image { height, width, channels, mean: vec![0.0; channels], std: vec![1.0; channels] })
 }
 
 /// A node that means something else at another time step.
