@@ -21,7 +21,7 @@ fn assert_product(format: Format, (batch, rows, columns): (usize, usize, usize),
     let x = values(batch * columns, seed + 1);
     let mut y = vec![f32::NAN; batch * rows];
     product(&matrix, &x, &mut y);
-    let expected = oracle::weights::product(format, &bytes, columns, &x);
+    let expected = oracle::stored::product(format, &bytes, columns, &x);
     for (i, (&y, (sum, size))) in y.iter().zip(expected).enumerate() {
         let error = (f64::from(y) - sum).abs();
         assert!(
@@ -66,7 +66,7 @@ proptest! {
             let mut all = vec![f32::NAN; rows * columns];
             dequantize(&matrix, &mut all);
             for (i, &value) in all.iter().enumerate() {
-                let expected = oracle::weights::weight(format, &bytes, i);
+                let expected = oracle::stored::weight(format, &bytes, i);
                 assert!((f64::from(value) - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{format:?} {i}");
             }
             let mut row = vec![f32::NAN; columns];

@@ -299,7 +299,7 @@ mod tests {
             }).collect();
             attention_cached(&shape, &mut sequences);
             for ((queries, keys, values), out) in inputs.iter().zip(&outs) {
-                assert_close(out, &oracle::decoding::attention_cached(&shape, queries, keys, values), 2e-5);
+                assert_close(out, &oracle::attention::attention_cached(&shape, queries, keys, values), 2e-5);
             }
         }
     }

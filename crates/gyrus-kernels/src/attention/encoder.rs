@@ -204,7 +204,7 @@ mod tests {
             let x = values(tokens * 3 * heads * head_width, 1);
             let mut out = vec![f32::NAN; tokens * heads * head_width];
             encoder_attention(&shape, &lengths, &x, &mut out);
-            assert_close(&out, &oracle::encoder_attention(&shape, &lengths, &x), 2e-5);
+            assert_close(&out, &oracle::attention::encoder_attention(&shape, &lengths, &x), 2e-5);
         }
     }
 

@@ -144,7 +144,7 @@ mod tests {
             let keys = values(positions * key_value_heads * head_width, 2);
             let mut maps = vec![f32::NAN; heads * tokens * positions];
             cached_attention_maps(&shape, &queries, &keys, &mut maps);
-            assert_close(&maps, &oracle::decoding::attention_maps(&shape, &queries, &keys), 1e-6);
+            assert_close(&maps, &oracle::attention::attention_maps(&shape, &queries, &keys), 1e-6);
         }
 
         #[test]
@@ -165,7 +165,7 @@ mod tests {
                     }
                 }
             }
-            assert_close(&blended, &oracle::encoder_attention(&shape, &[tokens], &x), 2e-5);
+            assert_close(&blended, &oracle::attention::encoder_attention(&shape, &[tokens], &x), 2e-5);
         }
     }
 

@@ -3,6 +3,20 @@
 
 use crate::base::parallel::{for_each_rows, vectorized};
 
+/// How queries and keys are turned: pairs of elements of a head by an angle, which depends on the token's place in its
+/// text.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation<'a> {
+    /// `[positions, pairs]`, at least as many positions as the longest text has.
+    pub cosines: &'a [f32],
+    /// As `cosines`.
+    pub sines: &'a [f32],
+    /// At most half of a head's elements.
+    pub pairs: usize,
+    /// Whether a pair is the elements `2i` and `2i + 1` rather than `i` and `i + pairs`.
+    pub interleaved: bool,
+}
+
 /// Turns pairs of the leading elements of each head by an angle.
 ///
 /// `x` is `[rows, heads, head_width]`, `cosines` and `sines` are `[rows, pairs]`. A pair is the elements `2i` and
@@ -32,25 +46,38 @@ pub fn rotate(
                     let cosines = &cosines[(first + row) * pairs..][..pairs];
                     let sines = &sines[(first + row) * pairs..][..pairs];
                     for head in x.chunks_exact_mut(head_width) {
-                        if interleaved {
-                            let (elements, _) = head.as_chunks_mut::<2>();
-                            for (pair, (cosine, sine)) in elements.iter_mut().zip(cosines.iter().zip(sines)) {
-                                let [a, b] = *pair;
-                                *pair = [a * cosine - b * sine, b * cosine + a * sine];
-                            }
-                        } else {
-                            let (low, high) = head[..2 * pairs].split_at_mut(pairs);
-                            for i in 0..pairs {
-                                let (a, b) = (low[i], high[i]);
-                                low[i] = a * cosines[i] - b * sines[i];
-                                high[i] = b * cosines[i] + a * sines[i];
-                            }
-                        }
+                        rotate_head(head, (cosines, sines), interleaved, 1.0);
                     }
                 }
             },
         );
     });
+}
+
+/// Turns the leading pairs of one head, as many as there are angles; back for a `sign` of −1.
+#[inline(always)]
+pub(super) fn rotate_head(
+    head: &mut [f32],
+    (cosines, sines): (&[f32], &[f32]),
+    interleaved: bool,
+    sign: f32,
+) {
+    let pairs = cosines.len();
+    let sines = &sines[..pairs];
+    if interleaved {
+        let (elements, _) = head[..2 * pairs].as_chunks_mut::<2>();
+        for (pair, (cosine, sine)) in elements.iter_mut().zip(cosines.iter().zip(sines)) {
+            let ([a, b], sine) = (*pair, sign * sine);
+            *pair = [a * cosine - b * sine, b * cosine + a * sine];
+        }
+        return;
+    }
+    let (low, high) = head[..2 * pairs].split_at_mut(pairs);
+    for i in 0..pairs {
+        let (a, b, sine) = (low[i], high[i], sign * sines[i]);
+        low[i] = a * cosines[i] - b * sine;
+        high[i] = b * cosines[i] + a * sine;
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +97,7 @@ mod tests {
             let x = values(rows * heads * head_width, 2);
             let mut turned = x.clone();
             rotate(&mut turned, (heads, head_width, pairs), (&cosines, &sines), interleaved);
-            let expected = oracle::decoding::rotate(&x, (heads, head_width, pairs), &angles, interleaved);
+            let expected = oracle::attention::rotate(&x, (heads, head_width, pairs), &angles, interleaved);
             assert_close(&turned, &expected, 1e-5);
         }
     }

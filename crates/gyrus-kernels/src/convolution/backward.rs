@@ -11,47 +11,15 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::gradients::{ConvolutionGradients, gather_bias, pictures_of_a_group};
+use super::pixels::{Frame, Pixels, copy_padded, pack_weights};
+use super::shape::{Convolution, Tap, join_runs};
+use super::{depthwise, winograd, winograd_backward};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
-use crate::convolution::{
-    Convolution, Pixels, Tap, copy_padded, join_runs, pack_weights, winograd, winograd_backward,
-};
 
-/// Groups of pictures, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
-/// end together.
-const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
-/// Floats that many groups' sums may take together, and those of few.
-const MANY_SUMS: usize = 1 << 19;
-const SUMS_LIMIT: usize = 1 << 23;
-
-/// Pictures of each group, whose sums take `sums_len` floats.
-pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
-    let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
-    batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
-}
-
-/// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.
-pub(crate) fn gather_bias(all_sums: &[f32], sums_len: usize, db: &mut [f32]) {
-    db.fill(0.0);
-    let start = sums_len - db.len();
-    for sums in all_sums.chunks_exact(sums_len) {
-        for (to, from) in db.iter_mut().zip(&sums[start..]) {
-            *to += from;
-        }
-    }
-}
 /// Floats of input and gradient that a band of rows may take, so that it stays in the cache for all tiles.
 const BAND_LEN: usize = 12 << 10;
-
-/// Where the gradients go; `None` for one that nobody needs.
-pub struct ConvolutionGradients<'a> {
-    /// As long as the input.
-    pub input: Option<&'a mut [f32]>,
-    /// As long as the weight.
-    pub weight: Option<&'a mut [f32]>,
-    /// `[outputs]`.
-    pub bias: Option<&'a mut [f32]>,
-}
 
 /// Input pixels that share the kernel elements which reach them.
 struct Phase {
@@ -61,14 +29,6 @@ struct Phase {
     /// Per pixel: floats into the padded gradient, and into the input's gradient.
     from_offsets: Vec<u32>,
     out_offsets: Vec<u32>,
-}
-
-/// Zeros round the output's gradient, so that every phase stays inside.
-pub(crate) struct Frame {
-    pub(crate) top: usize,
-    pub(crate) left: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
 }
 
 /// For one axis and one phase: kernel elements that reach it, each with how many output pixels it lies back.
@@ -178,19 +138,17 @@ pub fn convolution_backward(
         winograd_backward::backward(shape, x, weight, dy, activated, gradients);
         return;
     }
-    let depthwise = shape.is_depthwise();
+    let thin = shape.is_depthwise();
     let [out_height, out_width] = shape.output_size();
-    let frame = if depthwise { crate::convolution::depthwise::no_frame(shape) } else { frame(shape) };
-    let phases =
-        if gradients.input.is_some() && !depthwise { phases(shape, weight, &frame) } else { Vec::new() };
+    let frame = if thin { depthwise::no_frame(shape) } else { frame(shape) };
+    let phases = if gradients.input.is_some() && !thin { phases(shape, weight, &frame) } else { Vec::new() };
     let taps = shape.forward_taps();
     let (offsets, length) = join_runs(&taps, shape.channels, shape.group_channels());
     let (depth, results) = (shape.group_channels(), shape.group_outputs());
     // Sums of one group of pictures: [groups, taps * depth, results rounded up], then the bias.
     let results_wide = results.next_multiple_of(PANEL);
     let group_sums = taps.len() * depth * results_wide;
-    let sums_len =
-        if depthwise { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
+    let sums_len = if thin { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
     let pictures_each = pictures_of_a_group(shape.batch, sums_len);
     let tasks = shape.batch.div_ceil(pictures_each);
 
@@ -232,13 +190,13 @@ pub fn convolution_backward(
                         let (top, left) = (shape.padding[0], shape.padding[2]);
                         copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded_x);
                     }
-                    if depthwise {
+                    if thin {
                         // SAFETY: each task writes the gradient of its own pictures.
                         let dx = input_gradient.map(|g| unsafe {
                             core::slice::from_raw_parts_mut(g.get().add(b * picture_len), picture_len)
                         });
                         let dw = wants_weight.then_some((&*padded_x, &mut *weight_sums));
-                        crate::convolution::depthwise::backward(shape, weight, framed_dy, dx, dw);
+                        depthwise::backward(shape, weight, framed_dy, dx, dw);
                         continue;
                     }
                     if wants_weight {
@@ -267,7 +225,7 @@ pub fn convolution_backward(
         let all_sums = &*all_sums;
         if let Some(dw) = gradients.weight {
             let index = |output: usize, channel: usize, tap: usize| {
-                if depthwise {
+                if thin {
                     tap * shape.channels + output
                 } else {
                     let (group, n) = (output / results, output % results);

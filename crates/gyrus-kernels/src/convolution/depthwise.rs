@@ -2,10 +2,10 @@
 //!
 //! Cost: `2 * y.len() * kernel_height * kernel_width` operations; bound by memory, not by arithmetic.
 
+use super::pixels::{Frame, copy_padded};
+use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::Epilogue;
-use crate::convolution::backward::Frame;
-use crate::convolution::{Convolution, copy_padded};
 
 /// Rearranges the weights to `[taps, channels]`.
 pub(crate) fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {

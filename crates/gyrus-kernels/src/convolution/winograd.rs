@@ -8,9 +8,9 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, finish_vector, inner, load, store, with_tile};
-use crate::convolution::Convolution;
 
 /// Output pixels of a tile along each axis, and input pixels.
 pub(crate) const OUT: usize = 2;

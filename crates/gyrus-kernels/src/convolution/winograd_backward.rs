@@ -5,13 +5,13 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
-use crate::base::tile::{PANEL, Segment, load, outer, store, with_tile};
-use crate::convolution::backward::{gather_bias, pictures_of_a_group};
-use crate::convolution::winograd::{
+use super::gradients::{ConvolutionGradients, gather_bias, pictures_of_a_group};
+use super::shape::Convolution;
+use super::winograd::{
     Block, OUT, POSITIONS, Pictures, SIDE, Tiles, both_axes, one_axis, packed_len, transform_weights,
 };
-use crate::convolution::{Convolution, ConvolutionGradients};
+use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
+use crate::base::tile::{PANEL, Segment, load, outer, store, with_tile};
 
 /// As [`convolution_backward`](crate::convolution::convolution_backward), which has checked all lengths.
 pub(crate) fn backward(

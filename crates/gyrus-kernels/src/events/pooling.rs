@@ -8,10 +8,10 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::rows::LANE;
 use crate::base::bits::{BITS, bits_of, mask_of};
 use crate::base::tile::{load, store};
 use crate::convolution::pooling::Pooling;
-use crate::events::LANE;
 use crate::spikes::packed::words;
 
 /// Whether [`count_max_packed`] knows such windows.
@@ -103,7 +103,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oracle::{pack, spike_values};
+    use crate::oracle::spike_values;
+    use crate::oracle::spikes::pack;
     use crate::spikes::count_pooling::count_max_pool;
 
     proptest! {

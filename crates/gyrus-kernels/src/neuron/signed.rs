@@ -9,9 +9,9 @@
 //! `S`, computed by the same instructions: once `S` stays, `k` is that level after at most `levels` steps, and stays.
 //! Memory-bound; a task keeps its neurons' state in the cache.
 
+use super::chunk::Broken;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::dense::quantized_relu::steps_in;
-use crate::neuron::Broken;
 
 /// Neurons of one task, at most.
 const BLOCK: usize = 1024;

@@ -6,13 +6,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::kind::{CONSTANTS, NeuronKind, Reset};
 use crate::base::bits::{BITS, bit_of_lane, bits_of, gather, is_bits};
 use crate::base::parallel::{prefetch, vectorized};
 use crate::base::tile::{load, store};
-use crate::neuron::{NeuronKind, Reset};
 
-/// Rows of constants, and their places.
-pub(crate) const CONSTANTS: usize = 9;
 const DECAY: usize = 0;
 const GAIN: usize = 1;
 const DRIVE: usize = 2;

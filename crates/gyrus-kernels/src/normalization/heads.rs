@@ -169,8 +169,8 @@ mod tests {
                     }
                 };
                 let (x, dy) = (gather(&x), gather(&dy));
-                scatter(&oracle::decoding::rms_norm_rows(&x, weight, 1e-3), &mut exact_y);
-                let (dx, dweight) = oracle::transformer::rms_norm_backward(&x, weight, 1e-3, &dy);
+                scatter(&oracle::normalization::rms_norm_rows(&x, weight, 1e-3), &mut exact_y);
+                let (dx, dweight) = oracle::normalization::rms_norm_backward(&x, weight, 1e-3, &dy);
                 scatter(&dx, &mut exact_dx);
                 exact_dweights.extend(dweight);
                 first += count * width;

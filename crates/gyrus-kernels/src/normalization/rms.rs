@@ -99,7 +99,7 @@ mod tests {
             let dy = values(rows * columns, 3);
             let (mut dx, mut dweight) = (vec![f32::NAN; x.len()], vec![f32::NAN; columns]);
             rms_norm_backward(&x, &weight, 1e-3, &dy, &mut dx, &mut dweight);
-            let (exact_dx, exact_dweight) = oracle::transformer::rms_norm_backward(&x, &weight, 1e-3, &dy);
+            let (exact_dx, exact_dweight) = oracle::normalization::rms_norm_backward(&x, &weight, 1e-3, &dy);
             assert_close(&dx, &exact_dx, 1e-4);
             assert_close(&dweight, &exact_dweight, 1e-4);
         }
@@ -111,7 +111,7 @@ mod tests {
             let (x, weight) = (values(rows * columns, 1), values(columns, 2));
             let mut y = vec![f32::NAN; x.len()];
             rms_norm(&x, &weight, 1e-5, &mut y);
-            assert_close(&y, &oracle::decoding::rms_norm_rows(&x, &weight, 1e-5), 1e-5);
+            assert_close(&y, &oracle::normalization::rms_norm_rows(&x, &weight, 1e-5), 1e-5);
         }
     }
 }

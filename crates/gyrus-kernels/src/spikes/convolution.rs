@@ -15,8 +15,9 @@ use crate::base::parallel::{
     SharedMut, for_each_task, with_aligned_scratch, with_indices, with_scratch, with_words,
 };
 use crate::base::tile::{load, store};
-use crate::convolution::backward::pictures_of_a_group;
-use crate::convolution::{Convolution, ConvolutionGradients, convolution_backward, direct_convolution};
+use crate::convolution::{
+    Convolution, ConvolutionGradients, convolution_backward, direct_convolution, pictures_of_a_group,
+};
 use crate::spikes::packed::{self, unpack, words};
 use crate::spikes::sparse::{UNROLLED, add_rows, lanes, list_bits, panel_vectors};
 
@@ -391,7 +392,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oracle::{self, assert_close, pack, spike_values, values};
+    use crate::oracle::spikes::pack;
+    use crate::oracle::{self, assert_close, spike_values, values};
 
     /// All ways; the forward ones must be equal bit for bit.
     fn check_all(shape: &Convolution, share: f64) {
@@ -399,7 +401,7 @@ mod tests {
         let bits = pack(&x, picture_len(shape));
         let (w, b) = (values(shape.weight_len(), 2), values(shape.outputs, 3));
         let dy = values(shape.output_len(), 4);
-        let expected = oracle::spike_convolution(shape, &x, &w, &b);
+        let expected = oracle::spikes::spike_convolution(shape, &x, &w, &b);
         let mut y = vec![f32::NAN; dy.len()];
         for way in 0..3 {
             y.fill(f32::NAN);
@@ -411,7 +413,7 @@ mod tests {
             }
             assert!(y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())), "way {way}");
         }
-        let (_, expected, _) = oracle::convolution_gradients(shape, &x, &w, &dy);
+        let (_, expected, _) = oracle::convolution::convolution_gradients(shape, &x, &w, &dy);
         let mut dw = vec![f32::NAN; w.len()];
         for way in 0..3 {
             dw.fill(f32::NAN);

@@ -8,7 +8,8 @@
 use crate::base::bits::BITS;
 use crate::base::parallel::{SharedMut, with_scratch, with_words};
 use crate::base::tile::PANEL;
-use crate::dense::linear::{linear_packed, pack, packed_len, weight_gradient};
+use crate::dense::linear::{linear_packed, pack, packed_len};
+use crate::dense::weight_gradient::weight_gradient;
 use crate::spikes::packed::{self, transpose, unpack, unpack_row, words};
 use crate::spikes::sparse::{Part, product, transpose_floats};
 
@@ -175,10 +176,10 @@ mod tests {
     fn check_products(shape: (usize, usize, usize), share: f64) {
         let (rows, inputs, outputs) = shape;
         let x = oracle::spike_values(rows * inputs, share, 5);
-        let bits = oracle::pack(&x, inputs);
+        let bits = oracle::spikes::pack(&x, inputs);
         let (w, b) = (values(outputs * inputs, 2), values(outputs, 3));
         let dy = values(rows * outputs, 4);
-        let expected = oracle::spike_linear(&bits, &w, Some(&b), shape);
+        let expected = oracle::spikes::spike_linear(&bits, &w, Some(&b), shape);
         let active = packed::count(&bits);
         let mut y = vec![f32::NAN; rows * outputs];
         for way in 0..3 {
@@ -190,8 +191,8 @@ mod tests {
             }
             assert!(y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())), "way {way}");
         }
-        assert_close(&y, &oracle::linear(&x, &w, Some(&b), false, shape), 1e-3);
-        let (_, expected) = oracle::linear_gradients(&dy, &x, &w, shape);
+        assert_close(&y, &oracle::dense::linear(&x, &w, Some(&b), false, shape), 1e-3);
+        let (_, expected) = oracle::dense::linear_gradients(&dy, &x, &w, shape);
         let mut dw = vec![f32::NAN; outputs * inputs];
         for way in 0..3 {
             dw.fill(f32::NAN);
@@ -219,7 +220,7 @@ mod tests {
         check_products((1100, 530, 70), 0.1);
         check_products((300, 1100, 9), 0.6);
         let shape = (700, 600, 200);
-        let bits = oracle::pack(&oracle::spike_values(700 * 600, 0.1, 1), 600);
+        let bits = oracle::spikes::pack(&oracle::spike_values(700 * 600, 0.1, 1), 600);
         let dy = values(700 * 200, 2);
         let gradient = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

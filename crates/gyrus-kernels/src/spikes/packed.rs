@@ -164,7 +164,7 @@ mod tests {
             let x = oracle::spike_values(rows * elements, share, 1);
             let mut bits = vec![u32::MAX; rows * words(elements)];
             pack(&x, elements, &mut bits);
-            prop_assert_eq!(&bits, &oracle::pack(&x, elements));
+            prop_assert_eq!(&bits, &oracle::spikes::pack(&x, elements));
             prop_assert_eq!(count(&bits), x.iter().filter(|x| **x != 0.0).count() as u64);
             let mut unpacked = vec![f32::NAN; x.len()];
             unpack(&bits, elements, &mut unpacked);
@@ -174,7 +174,7 @@ mod tests {
             let turned: Vec<f32> =
                 (0..rows * elements).map(|i| x[i % rows * elements + i / rows]).collect();
             if rows > 0 {
-                prop_assert_eq!(transposed, oracle::pack(&turned, rows));
+                prop_assert_eq!(transposed, oracle::spikes::pack(&turned, rows));
             }
         }
     }
@@ -184,7 +184,7 @@ mod tests {
         let x = oracle::spike_values(300 * 1001, 0.3, 2);
         let mut bits = vec![0; 300 * words(1001)];
         pack(&x, 1001, &mut bits);
-        assert_eq!(bits, oracle::pack(&x, 1001));
+        assert_eq!(bits, oracle::spikes::pack(&x, 1001));
         let mut unpacked = vec![0.0; x.len()];
         unpack(&bits, 1001, &mut unpacked);
         assert_eq!(unpacked, x);

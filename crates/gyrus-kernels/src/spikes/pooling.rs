@@ -242,9 +242,9 @@ mod tests {
             let (mut y, dy) = (vec![f32::NAN; batch * y_len], values(batch * y_len, 2));
             max_pool(&shape, &x, &mut y);
             let mut bits = vec![u32::MAX; batch * words(y_len)];
-            let packed = oracle::pack(&x, x_len);
+            let packed = oracle::spikes::pack(&x, x_len);
             spike_max_pool(&shape, &packed, &mut bits);
-            prop_assert_eq!(bits, oracle::pack(&y, y_len));
+            prop_assert_eq!(bits, oracle::spikes::pack(&y, y_len));
             let (mut expected, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
             max_pool_backward(&shape, &x, &y, &dy, &mut expected);
             spike_max_pool_backward(&shape, &packed, &dy, &mut dx);

@@ -9,11 +9,10 @@
 
 use crate::base::parallel::{SharedMut, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
-use crate::dense::linear::{
-    Right, Second, Strided, linear, linear_input_gradient, product_into, strips_of, weight_gradient,
-    weight_gradient_strided,
-};
-use crate::stored::{Matrix, dequantize};
+use crate::dense::linear::{linear, linear_input_gradient};
+use crate::dense::matmul::{Right, Second, Strided, product_into};
+use crate::dense::weight_gradient::{strips_of, weight_gradient, weight_gradient_strided};
+use crate::stored::{Matrix, dequantize, dequantize_row};
 
 /// Floats of weights that are no floats in their files, in memory at once.
 const STORED: usize = 1 << 20;
@@ -151,7 +150,8 @@ pub fn low_rank(
                     right: Right::Transposed(&second[first * part.rank..][..count * part.rank]),
                     depth: part.rank,
                 });
-                let right = weight.as_floats().map_or(Right::Stored(weight), Right::Transposed);
+                let floats = |row: usize, to: &mut [f32]| dequantize_row(&weight, row, to);
+                let right = weight.as_floats().map_or(Right::Rows(&floats), Right::Transposed);
                 let target = SharedMut(y.get().wrapping_add(column + first));
                 // SAFETY: these columns of all rows of `y`, which no other product writes meanwhile.
                 unsafe {
@@ -358,7 +358,7 @@ mod tests {
             low_rank_backward(&shape, (&x, &adapter, &inner), mask.as_deref(), &dy, gradients);
             if check {
                 let mask = mask.as_deref();
-                let exact = oracle::transformer::low_rank(&shape, &x, &adapter, mask, (&residual, &dy));
+                let exact = oracle::stored::low_rank(&shape, &x, &adapter, mask, (&residual, &dy));
                 assert_close(&y, &exact.0, 2e-4);
                 assert_close(&dx, &exact.1, 2e-4);
                 assert_close(&dadapter, &exact.2, 1e-3);

@@ -74,10 +74,10 @@ mod tests {
             let (table, dy) = (values(vocabulary * width, 2), values(count * width, 3));
             let mut y = vec![f32::NAN; count * width];
             embedding(&table, &tokens, width, &mut y);
-            prop_assert_eq!(&y, &oracle::transformer::embedding(&table, &tokens, width));
+            prop_assert_eq!(&y, &oracle::token::embedding(&table, &tokens, width));
             let mut gradient = vec![f32::NAN; table.len()];
             embedding_gradient(&tokens, &dy, width, &mut gradient);
-            let expected = oracle::transformer::embedding_gradient(&tokens, &dy, vocabulary, width);
+            let expected = oracle::token::embedding_gradient(&tokens, &dy, vocabulary, width);
             assert_close(&gradient, &expected, 1e-5);
         }
     }

@@ -130,7 +130,7 @@ mod tests {
                 let (mut y, mut dx) = (vec![f32::NAN; rows * half], vec![f32::NAN; x.len()]);
                 gated(f, &x, half, &mut y);
                 gated_backward(f, &x, half, &dy, &mut dx);
-                let (exact_y, exact_dx) = oracle::transformer::gated(f, &x, half, &dy);
+                let (exact_y, exact_dx) = oracle::token::gated(f, &x, half, &dy);
                 assert_close(&y, &exact_y, 1e-5);
                 assert_close(&dx, &exact_dx, 2e-5);
                 // A gate whose other half is one.
@@ -140,7 +140,7 @@ mod tests {
                 activated(f, &gates, &mut y);
                 let mut dx = vec![f32::NAN; gates.len()];
                 activated_backward(f, &gates, &dy, &mut dx);
-                let (exact_y, exact_dx) = oracle::transformer::gated(f, &ones, half, &dy);
+                let (exact_y, exact_dx) = oracle::token::gated(f, &ones, half, &dy);
                 let exact_dx: Vec<f32> =
                     exact_dx.chunks(2 * half).flat_map(|row| row[..half].to_vec()).collect();
                 assert_close(&y, &exact_y, 1e-5);

@@ -10,11 +10,12 @@ use crate::base::math::tanh;
 use crate::base::parallel::{SharedMut, for_each_stretch, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
 use crate::dense::linear::{
-    Right, Strided, add_linear_weight_gradient, linear_input_gradient, linear_packed, linear_weight_gradient,
-    pack, packed_len, product_into,
+    add_linear_weight_gradient, linear_input_gradient, linear_packed, linear_weight_gradient, pack,
+    packed_len,
 };
 use crate::dense::loss::cross_entropy_rows;
-use crate::stored::{Matrix, dequantize};
+use crate::dense::matmul::{Right, Strided, product_into};
+use crate::stored::{Matrix, dequantize, dequantize_row};
 
 /// Logits in memory at once.
 const LOGITS: usize = 1 << 21;
@@ -170,9 +171,10 @@ fn stored_logits(x: &[f32], weight: &Matrix<'_>, rows: usize, logits: &mut [f32]
         let shape = (rows, width, block.rows());
         let target = SharedMut(target.get().wrapping_add(first));
         let left = Strided { values: x, stride: width };
+        let floats = |row: usize, to: &mut [f32]| dequantize_row(&block, row, to);
         // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes meanwhile.
         unsafe {
-            product_into(left, Right::Stored(block), None, shape, Epilogue::NONE, (target, vocabulary))
+            product_into(left, Right::Rows(&floats), None, shape, Epilogue::NONE, (target, vocabulary))
         };
     }
 }
@@ -239,7 +241,7 @@ mod tests {
         let gradients = VocabularyLossGradients { input: &mut dx, weight: Some(&mut dw) };
         let matrix = Matrix::of_floats(&weight, width);
         let loss = vocabulary_loss(shape, &x, matrix, &targets, Some(gradients));
-        let expected = oracle::transformer::vocabulary_loss(shape, &x, &weight, &targets);
+        let expected = oracle::token::vocabulary_loss(shape, &x, &weight, &targets);
         assert!((loss - expected.0).abs() < 1e-5 * expected.0.max(1.0), "{loss}, not {}", expected.0);
         let largest = |g: &[f32]| g.iter().fold(1e-30f32, |most, g| most.max(g.abs()));
         let scaled = |g: &[f32], by: f32| g.iter().map(|g| g / by).collect::<Vec<_>>();
@@ -257,7 +259,7 @@ mod tests {
         let mut dx = vec![f32::NAN; x.len()];
         let gradients = VocabularyLossGradients { input: &mut dx, weight: None };
         let loss = vocabulary_loss(shape, &x, stored, &targets, Some(gradients));
-        let expected = oracle::transformer::vocabulary_loss(shape, &x, &rounded, &targets);
+        let expected = oracle::token::vocabulary_loss(shape, &x, &rounded, &targets);
         assert!((loss - expected.0).abs() < 1e-5 * expected.0.max(1.0), "{loss}, not {}", expected.0);
         let by = largest(&expected.1);
         assert_close(&scaled(&dx, by), &scaled(&expected.1, by), 2e-5);

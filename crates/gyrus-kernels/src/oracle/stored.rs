@@ -1,8 +1,10 @@
-//! Naive forms of [`crate::stored`].
+//! Stored weights, products with them, and adapters.
 
 use half::{bf16, f16};
 
-use crate::stored::Format;
+use super::narrow;
+use crate::stored::low_rank::LowRank;
+use crate::stored::{Format, dequantize};
 
 /// One weight of a chain of blocks, straight from the description of the format.
 #[must_use]
@@ -65,4 +67,57 @@ pub fn product(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(
         }
     }
     y
+}
+
+/// The result of [`crate::stored::low_rank::low_rank`], and its gradients for `x` and the adapter.
+pub fn low_rank(
+    shape: &LowRank<'_>,
+    x: &[f32],
+    adapter: &[f32],
+    mask: Option<&[f32]>,
+    (residual, dy): (&[f32], &[f32]),
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let (inputs, outputs) = (shape.inputs, shape.outputs());
+    let mut y: Vec<f64> = residual.iter().map(|&r| f64::from(r)).collect();
+    let (mut dx, mut dadapter) = (vec![0.0f64; x.len()], vec![0.0f64; adapter.len()]);
+    let (mut column, mut first, mut second) = (0, 0, shape.rank() * inputs);
+    for part in shape.parts {
+        let mut weight = vec![0.0; part.weight.rows() * inputs];
+        dequantize(&part.weight, &mut weight);
+        for row in 0..x.len() / inputs {
+            let at = |i: usize| f64::from(x[row * inputs + i]);
+            let kept = |i: usize| mask.map_or(1.0, |mask| f64::from(mask[row * inputs + i]));
+            let a = |rank: usize, i: usize| f64::from(adapter[first + rank * inputs + i]);
+            let inner: Vec<f64> =
+                (0..part.rank).map(|rank| (0..inputs).map(|i| at(i) * kept(i) * a(rank, i)).sum()).collect();
+            let mut slopes = vec![0.0f64; part.rank];
+            for output in 0..part.weight.rows() {
+                let place = row * outputs + column + output;
+                let slope = f64::from(dy[place]);
+                y[place] += part.bias.map_or(0.0, |bias| f64::from(bias[output]));
+                for i in 0..inputs {
+                    let weight = f64::from(weight[output * inputs + i]);
+                    y[place] += weight * at(i);
+                    dx[row * inputs + i] += weight * slope;
+                }
+                for rank in 0..part.rank {
+                    let b_at = second + output * part.rank + rank;
+                    let (b, scale) = (f64::from(adapter[b_at]), f64::from(part.scale));
+                    y[place] += scale * inner[rank] * b;
+                    dadapter[b_at] += scale * inner[rank] * slope;
+                    slopes[rank] += scale * b * slope;
+                }
+            }
+            for (rank, slope) in slopes.iter().enumerate() {
+                for i in 0..inputs {
+                    dx[row * inputs + i] += slope * a(rank, i) * kept(i);
+                    dadapter[first + rank * inputs + i] += slope * at(i) * kept(i);
+                }
+            }
+        }
+        column += part.weight.rows();
+        first += part.rank * inputs;
+        second += part.rank * part.weight.rows();
+    }
+    (narrow(&y), narrow(&dx), narrow(&dadapter))
 }

@@ -1,0 +1,71 @@
+//! The gradient.
+
+use super::super::rotary::Rotation;
+use super::multiply::{accumulate, multiply};
+use super::sequence::{BLOCK, Text, for_each_head, with_parts};
+use super::shape::CausalAttention;
+use super::softmax::softmax_backward;
+use crate::base::parallel::SharedMut;
+use crate::base::tile::PANEL;
+
+/// Gradient of [`causal_attention`](super::causal_attention) for `x`, given its result `y` and its `logarithms`.
+///
+/// # Panics
+/// As [`causal_attention`](super::causal_attention).
+pub fn causal_attention_backward(
+    shape: &CausalAttention,
+    ends: &[usize],
+    rotation: Option<Rotation<'_>>,
+    x: &[f32],
+    (y, logarithms): (&[f32], &[f32]),
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    let rows = shape.check(ends, x, rotation);
+    assert!(
+        y.len() == rows * shape.query_columns() && dy.len() == y.len(),
+        "y and dy are [rows, heads, width]"
+    );
+    assert_eq!(logarithms.len(), rows * shape.heads, "logarithms are [heads, rows]");
+    assert_eq!(dx.len(), x.len(), "dx is as x");
+    let dx = SharedMut(dx.as_mut_ptr());
+    for_each_head(shape, ends, rotation, x, |text| {
+        let Text { shape, length, head_stride: stride, .. } = *text;
+        let (span, width) = (length.next_multiple_of(PANEL), shape.head_width);
+        let all = stride * span;
+        let strip = BLOCK * span;
+        let sizes = [all, all, all, all, all, BLOCK * stride, BLOCK * stride, strip, strip];
+        with_parts(sizes, |parts| {
+            let [turned_keys, keys, turned_values, dkeys, dvalues, queries, dys, scores, slopes] = parts;
+            text.pack_transposed(text.key_column(), true, turned_keys);
+            text.pack(text.key_column(), true, keys);
+            text.pack_transposed(text.value_column(), false, turned_values);
+            dkeys.fill(0.0);
+            dvalues.fill(0.0);
+            for head in text.heads() {
+                for (first, count) in text.blocks() {
+                    let seen = first + count;
+                    text.copy_rows(head * width, true, (first, count), queries);
+                    let mut means = [0.0f32; BLOCK];
+                    for row in 0..count {
+                        let place = (text.start + first + row) * shape.query_columns() + head * width;
+                        let (y, dy) = (&y[place..][..width], &dy[place..][..width]);
+                        dys[row * stride..][..width].copy_from_slice(dy);
+                        dys[row * stride + width..(row + 1) * stride].fill(0.0);
+                        means[row] = y.iter().zip(dy).map(|(y, dy)| y * dy).sum();
+                    }
+                    multiply(queries, stride, (count, width), (turned_keys, width), scores, span, seen);
+                    multiply(dys, stride, (count, width), (turned_values, width), slopes, span, seen);
+                    let logarithms = &logarithms[head * rows + text.start + first..][..count];
+                    softmax_backward(shape, (scores, slopes), span, first, logarithms, &means);
+                    accumulate((scores, span), (dys, stride), (count, seen), dvalues);
+                    accumulate((slopes, span), (queries, stride), (count, seen), dkeys);
+                    multiply(slopes, span, (count, seen), (keys, length), queries, stride, width);
+                    text.write_rows(head * width, true, (first, count), queries, dx);
+                }
+            }
+            text.write_rows(text.key_column(), true, (0, length), dkeys, dx);
+            text.write_rows(text.value_column(), false, (0, length), dvalues, dx);
+        });
+    });
+}

@@ -1,0 +1,35 @@
+//! Where the gradients of a convolution go, and the order in which those of weight and bias are summed.
+
+/// Where the gradients go; `None` for one that nobody needs.
+pub struct ConvolutionGradients<'a> {
+    /// As long as the input.
+    pub input: Option<&'a mut [f32]>,
+    /// As long as the weight.
+    pub weight: Option<&'a mut [f32]>,
+    /// `[outputs]`.
+    pub bias: Option<&'a mut [f32]>,
+}
+
+/// Groups of pictures, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
+/// end together.
+const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
+/// Floats that many groups' sums may take together, and those of few.
+const MANY_SUMS: usize = 1 << 19;
+const SUMS_LIMIT: usize = 1 << 23;
+
+/// Pictures of each group, whose sums take `sums_len` floats.
+pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
+    let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
+    batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
+}
+
+/// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.
+pub(crate) fn gather_bias(all_sums: &[f32], sums_len: usize, db: &mut [f32]) {
+    db.fill(0.0);
+    let start = sums_len - db.len();
+    for sums in all_sums.chunks_exact(sums_len) {
+        for (to, from) in db.iter_mut().zip(&sums[start..]) {
+            *to += from;
+        }
+    }
+}
