@@ -1,6 +1,6 @@
 //! The hot loops of Gyrus: plain slices in, plain slices out, threads and SIMD; no tensors, no input or output.
 //!
-//! - Pictures are channels-last (`[batch, height, width, channels]`), which lets convolutions read their input in
+//! - Images are channels-last (`[batch, height, width, channels]`), which lets convolutions read their input in
 //!   place; weights are as PyTorch keeps them.
 //! - Work runs on the current [rayon] pool and is cut by shape alone: results are the same, bit for bit, for any number
 //!   of threads.

@@ -282,7 +282,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn it_is_the_oracle(
+        fn it_matches_the_oracle(
             group in 1usize..5, key_value_heads in 1usize..4, head_width in 1usize..40,
             lengths in prop::collection::vec((1usize..20, 0usize..50), 1..4),
             window in prop::option::of(1usize..30), softcap in prop::option::of(0.5f32..4.0),

@@ -52,11 +52,11 @@ pub fn encoder_attention(
         *end += length;
         Some((start, *length))
     });
-    let texts: Vec<(usize, usize)> = starts.filter(|(_, length)| *length > 0).collect();
+    let sequences: Vec<(usize, usize)> = starts.filter(|(_, length)| *length > 0).collect();
     let operations: usize = lengths.iter().map(|length| 4 * length * length * width).sum();
     let target = SharedMut(out.as_mut_ptr());
-    for_each_task(texts.len() * heads, operations < SERIAL_OPERATIONS, |task| {
-        let ((first, length), head) = (texts[task / heads], task % heads);
+    for_each_task(sequences.len() * heads, operations < SERIAL_OPERATIONS, |task| {
+        let ((first, length), head) = (sequences[task / heads], task % heads);
         let head = Head { shape, length, rows: &query_key_value[first * 3 * width..], head };
         let (columns, value_width) = (length.next_multiple_of(LANES), head_width.next_multiple_of(LANES));
         with_aligned_scratch(head_width * columns + length * value_width + ROWS * columns, |scratch| {
@@ -195,7 +195,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn it_is_the_oracle(
+        fn it_matches_the_oracle(
             heads in 1usize..5, head_width in 1usize..40, lengths in prop::collection::vec(0usize..50, 0..5),
             scale in 0.1f32..4.0,
         ) {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_has_the_same_bits_alone_as_among_others_in_any_number_of_threads() {
+    fn a_sequence_has_the_same_bits_alone_and_in_a_batch_for_any_number_of_threads() {
         let shape = EncoderAttention { heads: 6, head_width: 24, scale: 0.2 };
         let lengths = [33, 7, 128];
         let row = 3 * shape.heads * shape.head_width;

@@ -133,7 +133,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_decoders_maps_are_the_oracles(
+        fn maps_of_a_decoder_match_the_oracle(
             group in 1usize..5, key_value_heads in 1usize..4, head_width in 1usize..40,
             tokens in 1usize..20, before in 0usize..30,
             window in prop::option::of(1usize..30), softcap in prop::option::of(0.5f32..4.0),

@@ -86,7 +86,7 @@ mod tests {
     use crate::oracle::{self, assert_close, values};
 
     #[test]
-    fn pairs_are_turned_as_complex_numbers_are() {
+    fn pairs_rotate_like_complex_numbers() {
         for (rows, heads, head_width, pairs, interleaved) in
             [(1, 1, 2, 1, true), (3, 2, 12, 6, false), (3, 2, 12, 4, true), (500, 4, 32, 16, false)]
         {
@@ -95,10 +95,10 @@ mod tests {
             let cosines: Vec<f32> = angles.iter().map(|angle| angle.cos() as f32).collect();
             let sines: Vec<f32> = angles.iter().map(|angle| angle.sin() as f32).collect();
             let x = values(rows * heads * head_width, 2);
-            let mut turned = x.clone();
-            rotate(&mut turned, (heads, head_width, pairs), (&cosines, &sines), interleaved);
+            let mut rotated = x.clone();
+            rotate(&mut rotated, (heads, head_width, pairs), (&cosines, &sines), interleaved);
             let expected = oracle::attention::rotate(&x, (heads, head_width, pairs), &angles, interleaved);
-            assert_close(&turned, &expected, 1e-5);
+            assert_close(&rotated, &expected, 1e-5);
         }
     }
 }

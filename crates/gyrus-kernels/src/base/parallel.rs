@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::{Error, Result};
 
 /// Floats that one task of an element-wise pass takes: a cache-sized stretch.
-pub(crate) const STRETCH: usize = 1 << 14;
+pub(crate) const CHUNK: usize = 1 << 14;
 
 /// A raw pointer that tasks may share because each writes a part of its own.
 #[derive(Clone, Copy)]
@@ -162,18 +162,18 @@ pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `work(start, stretch)` for each cache-sized stretch of `target`.
-pub(crate) fn for_each_stretch(target: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
-    if target.len() <= 2 * STRETCH {
+pub(crate) fn for_each_chunk(target: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    if target.len() <= 2 * CHUNK {
         work(0, target);
     } else {
-        target.par_chunks_mut(STRETCH).enumerate().for_each(|(i, stretch)| work(i * STRETCH, stretch));
+        target.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| work(i * CHUNK, chunk));
     }
 }
 
 /// Runs `work(first row, rows)` over stretches of whole rows.
 pub(crate) fn for_each_rows(x: &mut [f32], columns: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) {
-    let rows = (STRETCH / columns).max(1);
-    if x.len() <= 2 * STRETCH {
+    let rows = (CHUNK / columns).max(1);
+    if x.len() <= 2 * CHUNK {
         work(0, x);
     } else {
         x.par_chunks_mut(rows * columns).enumerate().for_each(|(i, part)| work(i * rows, part));

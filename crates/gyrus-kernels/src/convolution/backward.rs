@@ -1,17 +1,17 @@
-//! The gradients of a convolution for its input, weight and bias, in one pass over the pictures.
+//! The gradients of a convolution for its input, weight and bias, in one pass over the images.
 //!
-//! Each task takes a few pictures: it copies the output's gradient (zeroed where a fused ReLU was off) into a padded
+//! Each task takes a few images: it copies the output's gradient (zeroed where a fused ReLU was off) into a padded
 //! scratch once, and reads it twice: for the weight gradient, an outer product over pixels, and for the input
 //! gradient, a convolution with the kernel turned round. A stride splits the input pixels into `stride * stride`
 //! phases, each an ordinary convolution with a part of the kernel, so no zeros are multiplied. Cost: twice the
 //! forward pass.
 //!
-//! Weight gradients are summed per group of pictures, then over the groups in order: the grouping depends on the shape
+//! Weight gradients are summed per group of images, then over the groups in order: the grouping depends on the shape
 //! alone, so the result is the same for any number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::gradients::{ConvolutionGradients, gather_bias, pictures_of_a_group};
+use super::gradients::{ConvolutionGradients, gather_bias, images_per_group};
 use super::pixels::{Frame, Pixels, copy_padded, pack_weights};
 use super::shape::{Convolution, Tap, join_runs};
 use super::{depthwise, winograd, winograd_backward};
@@ -145,18 +145,18 @@ pub fn convolution_backward(
     let taps = shape.forward_taps();
     let (offsets, length) = join_runs(&taps, shape.channels, shape.group_channels());
     let (depth, results) = (shape.group_channels(), shape.group_outputs());
-    // Sums of one group of pictures: [groups, taps * depth, results rounded up], then the bias.
+    // Sums of one group of images: [groups, taps * depth, results rounded up], then the bias.
     let results_wide = results.next_multiple_of(PANEL);
     let group_sums = taps.len() * depth * results_wide;
     let sums_len = if thin { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
-    let pictures_each = pictures_of_a_group(shape.batch, sums_len);
-    let tasks = shape.batch.div_ceil(pictures_each);
+    let images_each = images_per_group(shape.batch, sums_len);
+    let tasks = shape.batch.div_ceil(images_each);
 
     let padded_width = shape.padded_width();
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
     let x_len = padded_height * padded_width * shape.channels;
     let dy_len = frame.height * frame.width * shape.outputs;
-    let picture_len = shape.height * shape.width * shape.channels;
+    let image_len = shape.height * shape.width * shape.channels;
     let out_len = out_height * out_width * shape.outputs;
     let band_rows = {
         let row = shape.stride[0] * padded_width * shape.channels + frame.width * shape.outputs;
@@ -177,7 +177,7 @@ pub fn convolution_backward(
             with_scratch(x_len + dy_len + PANEL, |scratch| {
                 let (padded_x, framed_dy) = scratch.split_at_mut(x_len);
                 framed_dy.fill(0.0);
-                for b in task * pictures_each..shape.batch.min((task + 1) * pictures_each) {
+                for b in task * images_each..shape.batch.min((task + 1) * images_each) {
                     let dy = &dy[b * out_len..][..out_len];
                     let activated = activated.map(|y| &y[b * out_len..][..out_len]);
                     frame_gradient(shape, &frame, dy, activated, framed_dy);
@@ -185,15 +185,15 @@ pub fn convolution_backward(
                         sum_pixels(shape, &frame, framed_dy, bias_sums);
                     }
                     if wants_weight {
-                        let picture = &x[b * picture_len..][..picture_len];
+                        let image = &x[b * image_len..][..image_len];
                         let size = (shape.height, shape.width, shape.channels);
                         let (top, left) = (shape.padding[0], shape.padding[2]);
-                        copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded_x);
+                        copy_padded(image, size, 0..padded_height, top, left, padded_width, padded_x);
                     }
                     if thin {
-                        // SAFETY: each task writes the gradient of its own pictures.
+                        // SAFETY: each task writes the gradient of its own images.
                         let dx = input_gradient.map(|g| unsafe {
-                            core::slice::from_raw_parts_mut(g.get().add(b * picture_len), picture_len)
+                            core::slice::from_raw_parts_mut(g.get().add(b * image_len), image_len)
                         });
                         let dw = wants_weight.then_some((&*padded_x, &mut *weight_sums));
                         depthwise::backward(shape, weight, framed_dy, dx, dw);
@@ -216,7 +216,7 @@ pub fn convolution_backward(
                     }
                     if let Some(target) = input_gradient {
                         for phase in &phases {
-                            input_phase(shape, phase, framed_dy, target.get().wrapping_add(b * picture_len));
+                            input_phase(shape, phase, framed_dy, target.get().wrapping_add(b * image_len));
                         }
                     }
                 }

@@ -22,17 +22,17 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
     let channels = shape.channels;
     let padded_width = shape.padded_width();
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
-    let picture_len = shape.height * shape.width * channels;
+    let image_len = shape.height * shape.width * channels;
     let out_len = out_height * out_width * channels;
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(shape.batch, false, |b| {
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(b * out_len), out_len) };
         with_scratch(padded_height * padded_width * channels, |padded| {
-            let picture = &x[b * picture_len..][..picture_len];
+            let image = &x[b * image_len..][..image_len];
             let size = (shape.height, shape.width, channels);
             let (top, left) = (shape.padding[0], shape.padding[2]);
-            copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded);
+            copy_padded(image, size, 0..padded_height, top, left, padded_width, padded);
             vectorized(
                 #[inline(always)]
                 || {
@@ -70,7 +70,7 @@ pub(crate) fn no_frame(shape: &Convolution) -> Frame {
     Frame { top: 0, left: 0, height, width }
 }
 
-/// The gradients of one picture: `dx`, and `dw` (padded input, sums `[taps, channels]` to add to).
+/// The gradients of one image: `dx`, and `dw` (padded input, sums `[taps, channels]` to add to).
 pub(crate) fn backward(
     shape: &Convolution,
     weight: &[f32],

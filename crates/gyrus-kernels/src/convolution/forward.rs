@@ -23,7 +23,7 @@ pub fn packed_len(shape: &Convolution) -> usize {
     }
 }
 
-/// Rearranges weights for [`convolution_packed`], once for many uses. Neither the batch nor the size of the pictures
+/// Rearranges weights for [`convolution_packed`], once for many uses. Neither the batch nor the size of the images
 /// matters.
 ///
 /// # Panics
@@ -129,7 +129,7 @@ fn direct(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>
     let (offsets, length) = join_runs(&taps, shape.channels, depth);
     let group_len = packed.len() / shape.groups;
 
-    // Few pictures are cut into bands of rows so that every thread has some.
+    // Few images are cut into bands of rows so that every thread has some.
     let bands = TASKS.div_ceil(shape.batch).min(out_height).max(1);
     let band_rows = out_height.div_ceil(bands);
     let bands = out_height.div_ceil(band_rows);
@@ -143,7 +143,7 @@ fn direct(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>
     let out_offsets: Vec<u32> =
         (0..band_rows * out_width).map(|pixel| (pixel * shape.outputs) as u32).collect();
     let target = SharedMut(y.as_mut_ptr());
-    let picture_len = shape.height * shape.width * shape.channels;
+    let image_len = shape.height * shape.width * shape.channels;
     let unpadded = shape.padding == [0; 4];
     let serial = shape.output_len() * taps.len() * depth < 1 << 17;
 
@@ -152,7 +152,7 @@ fn direct(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>
         let first = band * band_rows;
         let count = band_rows.min(out_height - first);
         let rows = shape.rows_under(first, count);
-        let picture = &x[b * picture_len..][..picture_len];
+        let image = &x[b * image_len..][..image_len];
         // SAFETY: tasks own disjoint bands of the output.
         let out = unsafe { target.get().add((b * out_height + first) * out_width * shape.outputs) };
         let run = |from: &[f32]| {
@@ -178,11 +178,11 @@ fn direct(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>
             }
         };
         if unpadded {
-            run(&picture[rows.start * shape.width * shape.channels..]);
+            run(&image[rows.start * shape.width * shape.channels..]);
         } else {
             with_scratch(rows.len() * padded_width * shape.channels, |padded| {
                 let size = (shape.height, shape.width, shape.channels);
-                copy_padded(picture, size, rows, shape.padding[0], shape.padding[2], padded_width, padded);
+                copy_padded(image, size, rows, shape.padding[0], shape.padding[2], padded_width, padded);
                 run(padded);
             });
         }

@@ -10,15 +10,15 @@ pub struct ConvolutionGradients<'a> {
     pub bias: Option<&'a mut [f32]>,
 }
 
-/// Groups of pictures, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
+/// Groups of images, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
 /// end together.
 const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
 /// Floats that many groups' sums may take together, and those of few.
 const MANY_SUMS: usize = 1 << 19;
 const SUMS_LIMIT: usize = 1 << 23;
 
-/// Pictures of each group, whose sums take `sums_len` floats.
-pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
+/// Images of each group, whose sums take `sums_len` floats.
+pub(crate) fn images_per_group(batch: usize, sums_len: usize) -> usize {
     let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
     batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
 }

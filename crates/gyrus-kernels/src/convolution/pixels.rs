@@ -1,4 +1,4 @@
-//! Padded pictures, packed weights, and the register tile run over pixels: what the forward pass and the input's gradient
+//! Padded images, packed weights, and the register tile run over pixels: what the forward pass and the input's gradient
 //! share.
 
 use pulp::{Simd, WithSimd};
@@ -6,9 +6,9 @@ use pulp::{Simd, WithSimd};
 use super::shape::Tap;
 use crate::base::tile::{Epilogue, PANEL, Runs, inner, with_tile};
 
-/// Copies rows `rows` of the padded picture, which need not all exist, into `to`: `[rows, padded_width, channels]`.
+/// Copies rows `rows` of the padded image, which need not all exist, into `to`: `[rows, padded_width, channels]`.
 pub(crate) fn copy_padded(
-    picture: &[f32],
+    image: &[f32],
     (height, width, channels): (usize, usize, usize),
     rows: core::ops::Range<usize>,
     top: usize,
@@ -22,7 +22,7 @@ pub(crate) fn copy_padded(
             to.fill(0.0);
             continue;
         }
-        let from = &picture[(row - top) * width * channels..][..width * channels];
+        let from = &image[(row - top) * width * channels..][..width * channels];
         to[..left * channels].fill(0.0);
         to[left * channels..][..width * channels].copy_from_slice(from);
         to[(left + width) * channels..].fill(0.0);

@@ -1,4 +1,4 @@
-//! Maximum and average pooling over channels-last pictures.
+//! Maximum and average pooling over channels-last images.
 //!
 //! `x` is `[batch, height, width, channels]`; each output pixel looks at a window of it. Cost: `y.len()` times the window.
 
@@ -7,7 +7,7 @@ use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 /// The shape of a pooling. All sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooling {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
     /// Height of the input.
     pub height: usize,
@@ -66,7 +66,7 @@ impl Pooling {
         }
     }
 
-    /// Whether windows are 2 x 2 and tile the picture, as nearly always: then no window needs to be looked for.
+    /// Whether windows are 2 x 2 and tile the image, as nearly always: then no window needs to be looked for.
     pub(crate) fn is_plain(&self) -> bool {
         self.kernel == [2, 2]
             && self.stride == [2, 2]
@@ -75,13 +75,13 @@ impl Pooling {
             && self.width.is_multiple_of(2)
     }
 
-    /// Runs `work(picture of a, picture of out)` for each picture, where `out` has `out_len` floats a picture.
+    /// Runs `work(image of a, image of out)` for each image, where `out` has `out_len` floats an image.
     fn each(&self, out: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
         let out_len = out.len() / self.batch.max(1);
         let serial = self.input_len() < 1 << 14;
         let target = SharedMut(out.as_mut_ptr());
         for_each_task(self.batch, serial, |b| {
-            // SAFETY: each task has a picture of its own.
+            // SAFETY: each task has an image of its own.
             work(b, unsafe { core::slice::from_raw_parts_mut(target.get().add(b * out_len), out_len) });
         });
     }
@@ -95,9 +95,9 @@ pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
     assert_eq!(y.len(), shape.output_len(), "y is [batch, out_height, out_width, channels]");
     let [_, out_width] = shape.output_size();
-    let (channels, picture) = (shape.channels, shape.height * shape.width * shape.channels);
+    let (channels, image) = (shape.channels, shape.height * shape.width * shape.channels);
     shape.each(y, |b, y| {
-        let x = &x[b * picture..][..picture];
+        let x = &x[b * image..][..image];
         if shape.is_plain() {
             plain_max_pool(x, shape.width * channels, channels, y);
             return;
@@ -162,7 +162,7 @@ pub fn max_pool_backward(shape: &Pooling, x: &[f32], y: &[f32], dy: &[f32], dx: 
     });
 }
 
-/// 2 x 2 windows of one picture whose rows have `row` floats.
+/// 2 x 2 windows of one image whose rows have `row` floats.
 fn plain_max_pool(x: &[f32], row: usize, channels: usize, y: &mut [f32]) {
     // A NaN wins, as above.
     #[inline(always)]
@@ -231,9 +231,9 @@ pub fn sum_pool(shape: &Pooling, scale: f32, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
     assert_eq!(y.len(), shape.output_len(), "y is [batch, out_height, out_width, channels]");
     let [_, out_width] = shape.output_size();
-    let (channels, picture) = (shape.channels, shape.height * shape.width * shape.channels);
+    let (channels, image) = (shape.channels, shape.height * shape.width * shape.channels);
     shape.each(y, |b, y| {
-        let x = &x[b * picture..][..picture];
+        let x = &x[b * image..][..image];
         vectorized(
             #[inline(always)]
             || {

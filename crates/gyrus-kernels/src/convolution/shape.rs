@@ -3,7 +3,7 @@
 /// The shape of a convolution. All sizes in pixels or channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
     /// Height of the input.
     pub height: usize,
@@ -90,7 +90,7 @@ impl Convolution {
         top..top + (count - 1) * self.stride[0] + self.span()[0]
     }
 
-    /// Kernel elements in memory order, each with its place in the padded picture and in the kernel.
+    /// Kernel elements in memory order, each with its place in the padded image and in the kernel.
     pub(crate) fn forward_taps(&self) -> Vec<Tap> {
         let mut taps = Vec::with_capacity(self.taps());
         for u in 0..self.kernel[0] {

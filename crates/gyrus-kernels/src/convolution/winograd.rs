@@ -186,16 +186,16 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// For `pictures` that are worked off together.
-    pub(crate) fn new(shape: &Convolution, pictures: usize) -> Self {
+    /// For `images` that are worked off together.
+    pub(crate) fn new(shape: &Convolution, images: usize) -> Self {
         let floats = shape.channels + shape.outputs;
         let [down, across] = shape.output_size().map(|size| size.div_ceil(OUT));
         let most = (BLOCK_LEN / (POSITIONS * floats)).clamp(FEW_TILES, MOST_TILES) / FEW_TILES * FEW_TILES;
-        let spread = (pictures * down * across).div_ceil(8).next_multiple_of(FEW_TILES);
+        let spread = (images * down * across).div_ceil(8).next_multiple_of(FEW_TILES);
         Self { down, across, block: most.min(spread) }
     }
 
-    pub(crate) fn of_a_picture(&self) -> usize {
+    pub(crate) fn per_image(&self) -> usize {
         self.down * self.across
     }
 
@@ -209,17 +209,17 @@ impl Tiles {
         POSITIONS * self.position_len(channels)
     }
 
-    /// Picture, and first output row and column, of a tile.
+    /// Image, and first output row and column, of a tile.
     #[inline(always)]
     pub(crate) fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let within = tile % self.of_a_picture();
-        (tile / self.of_a_picture(), within / self.across * OUT, within % self.across * OUT)
+        let within = tile % self.per_image();
+        (tile / self.per_image(), within / self.across * OUT, within % self.across * OUT)
     }
 }
 
-/// Pictures in memory, and a stand-in pixel for those outside of them.
+/// Images in memory, and a stand-in pixel for those outside of them.
 #[derive(Clone, Copy)]
-pub(crate) struct Pictures {
+pub(crate) struct Images {
     pub(crate) first: *mut f32,
     pub(crate) outside: *mut f32,
     pub(crate) height: usize,
@@ -227,17 +227,17 @@ pub(crate) struct Pictures {
     pub(crate) channels: usize,
 }
 
-impl Pictures {
-    /// The square of pixels from (`row`, `column`) of a picture on.
+impl Images {
+    /// The square of pixels from (`row`, `column`) of an image on.
     #[inline(always)]
     pub(crate) fn square<const N: usize>(
         &self,
-        picture: usize,
+        image: usize,
         row: isize,
         column: isize,
     ) -> [[*mut f32; N]; N] {
         let (height, width) = (self.height as isize, self.width as isize);
-        let start = (picture as isize * height + row) * width + column;
+        let start = (image as isize * height + row) * width + column;
         let at = |i: usize, j: usize| {
             self.first.wrapping_offset((start + i as isize * width + j as isize) * self.channels as isize)
         };
@@ -265,21 +265,21 @@ impl Block {
     /// `Bᵀ d B` of each tile's input: `[position, tile, channels]`.
     ///
     /// # Safety
-    /// The pictures exist for all tiles; `to` is as long as the block.
+    /// The images exist for all tiles; `to` is as long as the block.
     #[inline(always)]
     pub(crate) unsafe fn transform_input<S: Simd>(
         &self,
         simd: S,
         shape: &Convolution,
-        x: Pictures,
+        x: Images,
         to: *mut f32,
     ) {
         let position_len = self.tiles.position_len(x.channels);
         for (index, tile) in self.range.clone().enumerate() {
-            let (picture, row, column) = self.tiles.place(tile);
+            let (image, row, column) = self.tiles.place(tile);
             let (row, column) =
                 (row as isize - shape.padding[0] as isize, column as isize - shape.padding[2] as isize);
-            let pixels = x.square::<SIDE>(picture, row, column);
+            let pixels = x.square::<SIDE>(image, row, column);
             for c in (0..x.channels).step_by(S::F32_LANES) {
                 // SAFETY: pixels are `channels` long, as is a tile's place in each position.
                 unsafe {
@@ -331,8 +331,8 @@ impl Block {
 struct Forward<'a> {
     shape: &'a Convolution,
     block: Block,
-    x: Pictures,
-    y: Pictures,
+    x: Images,
+    y: Images,
     packed: &'a [f32],
     epilogue: Epilogue<'a>,
     inputs: *mut f32,
@@ -346,7 +346,7 @@ impl WithSimd for Forward<'_> {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, this: Forward<'_>) {
             let Forward { block, x, y, .. } = &this;
-            // SAFETY: the caller's scratch is as long as the block, its pictures as many as the tiles need.
+            // SAFETY: the caller's scratch is as long as the block, its images as many as the tiles need.
             unsafe {
                 block.transform_input(simd, this.shape, *x, this.inputs);
                 block.multiply::<S, MR, NV>(
@@ -358,8 +358,8 @@ impl WithSimd for Forward<'_> {
             }
             let position_len = block.tiles.position_len(y.channels);
             for (index, tile) in block.range.clone().enumerate() {
-                let (picture, row, column) = block.tiles.place(tile);
-                let pixels = y.square::<OUT>(picture, row as isize, column as isize);
+                let (image, row, column) = block.tiles.place(tile);
+                let pixels = y.square::<OUT>(image, row as isize, column as isize);
                 for c in (0..y.channels).step_by(S::F32_LANES) {
                     // SAFETY: as above; pixels outside are not written.
                     unsafe {
@@ -387,7 +387,7 @@ impl WithSimd for Forward<'_> {
 /// The forward pass with transformed weights; the caller has checked all lengths.
 pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>, y: &mut [f32]) {
     let tiles = Tiles::new(shape, shape.batch);
-    let total = shape.batch * tiles.of_a_picture();
+    let total = shape.batch * tiles.per_image();
     let target = SharedMut(y.as_mut_ptr());
     let [out_height, out_width] = shape.output_size();
     let serial = total * POSITIONS * shape.channels * shape.outputs < 1 << 17;
@@ -402,14 +402,14 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
                 shape,
                 block: Block { tiles, range: first..total.min(first + tiles.block) },
                 // Read only, however the type is spelled.
-                x: Pictures {
+                x: Images {
                     first: x.as_ptr().cast_mut(),
                     outside: outside.as_mut_ptr(),
                     height: shape.height,
                     width: shape.width,
                     channels: shape.channels,
                 },
-                y: Pictures {
+                y: Images {
                     first: target.get(),
                     outside: core::ptr::null_mut(),
                     height: out_height,

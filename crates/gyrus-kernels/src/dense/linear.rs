@@ -4,8 +4,8 @@
 //! `y` is `[rows, outputs]`. Cost: `2 * rows * inputs * outputs` operations each, plus one pass over `w` to pack it.
 //! One or a few rows are memory-bound, so they take dot products over `w` in place instead.
 
-use super::few::{FEW_ROWS, few_rows};
-use super::matmul::{Right, SERIAL_OPERATIONS, pack_panel, product};
+use super::dot::{FEW_ROWS, few_rows};
+use super::matmul::{Right, SERIAL_OPERATIONS, matmul, pack_panel};
 use super::weight_gradient::{strips_of, weight_gradient};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 use crate::base::tile::{Epilogue, PANEL, Residual};
@@ -35,7 +35,7 @@ pub fn linear(
     if rows <= FEW_ROWS {
         few_rows(x, weight, epilogue, (rows, inputs, outputs), y);
     } else {
-        product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
+        matmul(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
     }
 }
 
@@ -48,7 +48,7 @@ pub fn linear_in_tiles(x: &[f32], weight: &[f32], shape: (usize, usize, usize), 
     assert_eq!(x.len(), rows * inputs, "x is [rows, inputs]");
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
-    product(x, Right::Transposed(weight), shape, Epilogue::NONE, y);
+    matmul(x, Right::Transposed(weight), shape, Epilogue::NONE, y);
 }
 
 /// `y = x wᵀ + residual`; `residual` is as `y`.
@@ -67,7 +67,7 @@ pub fn linear_residual(
     assert!(y.len() == rows * outputs && residual.len() == y.len(), "y and residual are [rows, outputs]");
     let residual = Some(Residual { residual: residual.as_ptr(), out: y.as_ptr() });
     let epilogue = Epilogue { bias: None, relu: false, residual };
-    product(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
+    matmul(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
 }
 
 /// Floats that [`pack`] writes.
@@ -115,7 +115,7 @@ pub fn linear_packed(
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
     assert!(bias.is_none_or(|b| b.len() == outputs), "bias is [outputs]");
     let epilogue = Epilogue { bias, relu, residual: None };
-    product(x, Right::Packed(packed), (rows, inputs, outputs), epilogue, y);
+    matmul(x, Right::Packed(packed), (rows, inputs, outputs), epilogue, y);
 }
 
 /// Gradient of [`linear`] for its input: `dx = dy w`.
@@ -133,7 +133,7 @@ pub fn linear_input_gradient(
     assert_eq!(dy.len(), rows * outputs, "dy is [rows, outputs]");
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert_eq!(dx.len(), rows * inputs, "dx is [rows, inputs]");
-    product(dy, Right::Plain(weight), (rows, outputs, inputs), Epilogue::NONE, dx);
+    matmul(dy, Right::Plain(weight), (rows, outputs, inputs), Epilogue::NONE, dx);
 }
 
 /// Gradient of [`linear`] for its weight: `dw = dyᵀ x`, `[outputs, inputs]`.

@@ -39,7 +39,7 @@ impl<'a> Strided<'a> {
 
 /// A second product that is added to the first: `left right`, `depth` deep.
 #[derive(Clone, Copy)]
-pub(crate) struct Second<'a> {
+pub(crate) struct Addend<'a> {
     pub(crate) left: Strided<'a>,
     pub(crate) right: Right<'a>,
     pub(crate) depth: usize,
@@ -103,7 +103,7 @@ struct Block<'a> {
     rows: core::ops::Range<usize>,
     panel: &'a [f32],
     /// What is added: its left operand, its depth and its panel.
-    second: Option<(Strided<'a>, usize, &'a [f32])>,
+    addend: Option<(Strided<'a>, usize, &'a [f32])>,
     out: SharedMut,
     out_stride: usize,
     column: usize,
@@ -133,10 +133,10 @@ impl WithSimd for Block<'_> {
                     block.epilogue,
                 );
             }
-            let Some((left, depth, panel)) = block.second else { return };
+            let Some((left, depth, panel)) = block.addend else { return };
             // What was just written is still near.
             let residual = Some(Residual { residual: out, out });
-            // SAFETY: as above; `product_into` has checked the second product's operands as well.
+            // SAFETY: as above; `matmul_into` has checked the second product's operands as well.
             unsafe {
                 inner::<S, MR, NV, false>(
                     simd,
@@ -162,7 +162,7 @@ impl WithSimd for Block<'_> {
 }
 
 /// `out = left right`, `left` `[rows, depth]`, `out` `[rows, columns]`.
-pub(super) fn product(
+pub(super) fn matmul(
     left: &[f32],
     right: Right<'_>,
     (rows, depth, columns): (usize, usize, usize),
@@ -172,7 +172,7 @@ pub(super) fn product(
     let target = SharedMut(out.as_mut_ptr());
     // SAFETY: `out` is as long as its shape says, as all callers check.
     unsafe {
-        product_into(
+        matmul_into(
             Strided { values: left, stride: depth },
             right,
             None,
@@ -191,35 +191,35 @@ pub(super) fn product(
 ///
 /// # Panics
 /// If the second product is asked of an epilogue that does not let sums pass (`relu`), or an operand is too short.
-pub(crate) unsafe fn product_into(
+pub(crate) unsafe fn matmul_into(
     left: Strided<'_>,
     right: Right<'_>,
-    second: Option<Second<'_>>,
+    addend: Option<Addend<'_>>,
     (rows, depth, columns): (usize, usize, usize),
     epilogue: Epilogue<'_>,
     (target, out_stride): (SharedMut, usize),
 ) {
     left.check(rows, depth);
-    let Some(second) = second else {
-        run_product(left, right, None, (rows, depth, columns), epilogue, (target, out_stride));
+    let Some(addend) = addend else {
+        run_matmul(left, right, None, (rows, depth, columns), epilogue, (target, out_stride));
         return;
     };
     assert!(!epilogue.relu, "what is added later would pass the nonlinearity");
-    second.left.check(rows, second.depth);
-    with_scratch(second.depth * columns.next_multiple_of(PANEL), |packed| {
-        for (index, panel) in packed.chunks_exact_mut((second.depth * PANEL).max(1)).enumerate() {
-            pack_panel(second.right, second.depth, columns, index * PANEL, panel);
+    addend.left.check(rows, addend.depth);
+    with_scratch(addend.depth * columns.next_multiple_of(PANEL), |packed| {
+        for (index, panel) in packed.chunks_exact_mut((addend.depth * PANEL).max(1)).enumerate() {
+            pack_panel(addend.right, addend.depth, columns, index * PANEL, panel);
         }
-        let second = Some((second.left, second.depth, &*packed));
-        run_product(left, right, second, (rows, depth, columns), epilogue, (target, out_stride));
+        let addend = Some((addend.left, addend.depth, &*packed));
+        run_matmul(left, right, addend, (rows, depth, columns), epilogue, (target, out_stride));
     });
 }
 
-/// [`product_into`], with the second product's panels packed.
-fn run_product(
+/// [`matmul_into`], with the second product's panels packed.
+fn run_matmul(
     left: Strided<'_>,
     right: Right<'_>,
-    second: Option<(Strided<'_>, usize, &[f32])>,
+    addend: Option<(Strided<'_>, usize, &[f32])>,
     (rows, depth, columns): (usize, usize, usize),
     epilogue: Epilogue<'_>,
     (target, out_stride): (SharedMut, usize),
@@ -228,14 +228,14 @@ fn run_product(
     let serial = rows * depth * columns < SERIAL_OPERATIONS;
     let run = |panel: &[f32], index: usize, rows: core::ops::Range<usize>| {
         let column = index * PANEL;
-        let second = second
+        let addend = addend
             .map(|(left, depth, packed)| (left, depth, &packed[index * depth * PANEL..][..depth * PANEL]));
         Arch::new().dispatch(Block {
             left,
             depth,
             rows,
             panel,
-            second,
+            addend,
             out: target,
             out_stride,
             column,

@@ -1,7 +1,7 @@
 //! Dense layers, and what trains them.
 
+pub(crate) mod dot;
 pub mod elementwise;
-pub(crate) mod few;
 pub mod linear;
 pub mod loss;
 pub(crate) mod matmul;

@@ -1,6 +1,6 @@
 //! Optimisers as one fused pass over each parameter: every array is read and written once.
 
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized};
 
 /// One step of AdamW (Loshchilov and Hutter 2019), with PyTorch's conventions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +36,9 @@ fn for_each_part(
         "moments are as long as the parameter"
     );
     let (a, b, c) = (SharedMut(a.as_mut_ptr()), SharedMut(b.as_mut_ptr()), SharedMut(c.as_mut_ptr()));
-    for_each_task(length.div_ceil(STRETCH), length <= 2 * STRETCH, |task| {
-        let start = task * STRETCH;
-        let count = STRETCH.min(length - start);
+    for_each_task(length.div_ceil(CHUNK), length <= 2 * CHUNK, |task| {
+        let start = task * CHUNK;
+        let count = CHUNK.min(length - start);
         // SAFETY: stretches are disjoint and inside each array.
         let part = |p: SharedMut, len: usize| unsafe {
             if len == 0 {
@@ -123,10 +123,10 @@ impl Sgd {
 #[must_use]
 pub fn squared_norm(x: &[f32]) -> f64 {
     const LANES: usize = 16;
-    let mut parts = vec![0.0f64; x.len().div_ceil(STRETCH)];
+    let mut parts = vec![0.0f64; x.len().div_ceil(CHUNK)];
     let target = SharedMut(parts.as_mut_ptr());
-    for_each_task(parts.len(), x.len() <= 2 * STRETCH, |task| {
-        let x = &x[task * STRETCH..x.len().min((task + 1) * STRETCH)];
+    for_each_task(parts.len(), x.len() <= 2 * CHUNK, |task| {
+        let x = &x[task * CHUNK..x.len().min((task + 1) * CHUNK)];
         let sum = vectorized(
             #[inline(always)]
             || {

@@ -4,7 +4,7 @@
 //! (arXiv:2303.04347), rounding halves down so that it agrees with a neuron that fires strictly above its threshold. The
 //! straight-through gradient sees `clip(x, 0, λ)`. Memory-bound.
 
-use crate::base::parallel::{SharedMut, for_each_stretch, for_each_task, vectorized};
+use crate::base::parallel::{SharedMut, for_each_chunk, for_each_task, vectorized};
 
 /// Floats of one partial sum of the threshold's gradient.
 const PART: usize = 1 << 12;
@@ -27,7 +27,7 @@ pub fn quantized_relu(levels: usize, threshold: f32, x: &[f32], y: &mut [f32]) {
     let threshold = threshold.max(SMALLEST_THRESHOLD);
     let levels = levels as f32;
     let (scale, unit) = (levels / threshold, threshold / levels);
-    for_each_stretch(y, |start, y| {
+    for_each_chunk(y, |start, y| {
         let x = &x[start..][..y.len()];
         vectorized(
             #[inline(always)]

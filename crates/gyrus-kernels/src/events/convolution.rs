@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::rows::{LANE, Lane, Rows, add_rows};
-use super::window::{COLUMNS, PictureRow, slide};
+use super::window::{COLUMNS, ImageRow, slide};
 use crate::convolution::Convolution;
 
 /// Sums of one entry of the map of what was touched.
@@ -38,7 +38,7 @@ impl Axis {
     }
 }
 
-/// Weights of a convolution as spikes read them, and where each input pixel goes. Pictures and sums are channels-last.
+/// Weights of a convolution as spikes read them, and where each input pixel goes. Images and sums are channels-last.
 ///
 /// An input pixel reaches neighbouring output pixels through the elements of a kernel row from the last to the first. Where
 /// it reaches one through each of them, their sums lie side by side: the weights of a kernel row do too, in that order, and
@@ -153,7 +153,7 @@ impl WithSimd for Scatter<'_> {
 }
 
 impl Scatter<'_> {
-    /// Adds spikes row by row of the picture, where a sum of a pixel is `LANES` registers.
+    /// Adds spikes row by row of the image, where a sum of a pixel is `LANES` registers.
     #[inline(always)]
     fn slide<S: Simd, const LANES: usize>(self, simd: S) -> u64 {
         let Scatter { table, events, sums, touched, .. } = self;
@@ -169,7 +169,7 @@ impl Scatter<'_> {
             let count = left.partition_point(|&event| (event as usize) < first + shape.width * channels);
             let events = left.split_off(..count).unwrap_or_default();
             let row =
-                PictureRow { events, first, channels, padding: shape.padding[2], out_width: table.out_width };
+                ImageRow { events, first, channels, padding: shape.padding[2], out_width: table.out_width };
             let mut rows = table.rows.of(y);
             while !rows.is_empty() {
                 // At most 24 registers of sums.

@@ -120,7 +120,7 @@ proptest! {
             dilation: [1, 1],
             groups: 1,
         };
-        // Mostly silent pictures have gaps between the windows.
+        // Mostly silent images have gaps between the windows.
         check_convolution(&shape, share * share * share);
     }
 }

@@ -1,4 +1,4 @@
-//! Spikes of one picture row added to the sums of a convolution three elements wide, by a window that slides along the row.
+//! Spikes of one image row added to the sums of a convolution three elements wide, by a window that slides along the row.
 //!
 //! The sums of all output pixels that an input pixel reaches, three beside each other in some rows, stay in registers. When
 //! the window moves on by a pixel, its left column is stored and one comes in on the right: each sum is loaded and stored
@@ -13,7 +13,7 @@ use crate::base::tile::{load, store};
 pub(crate) const COLUMNS: usize = 3;
 
 /// Spikes of one row of input pixels.
-pub(crate) struct PictureRow<'a> {
+pub(crate) struct ImageRow<'a> {
     /// Ascending, all of them in the row.
     pub(crate) events: &'a [u32],
     /// The row's first element.
@@ -35,12 +35,12 @@ pub(crate) struct PictureRow<'a> {
 #[inline(always)]
 pub(crate) unsafe fn slide<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    row: &PictureRow<'_>,
+    row: &ImageRow<'_>,
     weights: [*const f32; ROWS],
     sums: [*mut f32; ROWS],
     mut reached: impl FnMut(usize, usize),
 ) -> usize {
-    let &PictureRow { events, first, channels, padding, out_width } = row;
+    let &ImageRow { events, first, channels, padding, out_width } = row;
     let pixel = VECTORS * S::F32_LANES;
     let column_at = |r: usize, column: usize| -> [S::f32s; VECTORS] {
         if column >= out_width {
@@ -62,7 +62,7 @@ pub(crate) unsafe fn slide<S: Simd, const ROWS: usize, const VECTORS: usize>(
     while let Some(&event) = events.get(at) {
         let column = (event as usize - first) / channels;
         let mut start = first + column * channels;
-        // Columns beyond the edges of the picture are past `out_width`, those before it by wrapping around.
+        // Columns beyond the edges of the image are past `out_width`, those before it by wrapping around.
         let mut left = (column + padding).wrapping_sub(COLUMNS - 1);
         let mut held: [[[S::f32s; VECTORS]; COLUMNS]; ROWS] =
             core::array::from_fn(|r| core::array::from_fn(|k| column_at(r, left.wrapping_add(k))));

@@ -1,6 +1,6 @@
 //! The gradients of a layer, back through time.
 
-use super::chunk::{BLOCK, Stretch};
+use super::chunk::{BLOCK, Chunk};
 use super::history::{Adjoint, BackwardOptions, History, gather_constants};
 use super::kind::{CONSTANTS, NeuronKind, NeuronShape};
 use super::surrogate::Surrogate;
@@ -63,8 +63,8 @@ pub fn neuron_backward(
         let all_sums = SharedMut(sums.as_mut_ptr());
         for_each_task(tasks, shape.serial(), |task| {
             let (group, first) = (task / blocks, task % blocks * block);
-            let stretch = Stretch::new(first, block.min(neurons - first));
-            let Stretch { real, width, .. } = stretch;
+            let chunk = Chunk::new(first, block.min(neurons - first));
+            let Chunk { real, width, .. } = chunk;
             // SAFETY: each task has sums of its own.
             let sums = unsafe { all_sums.slice(task * sums_len, sums_len) };
             with_scratch((history_rows + CONSTANTS + 8) * width, |scratch| {
@@ -74,31 +74,31 @@ pub fn neuron_backward(
                 let mut rows = rows.chunks_exact_mut(width);
                 let [surrogates, padded_x, padded_dz, dx, total] =
                     core::array::from_fn(|_| rows.next().unwrap_or_default());
-                stretch.expand(constants, neurons, block_constants);
+                chunk.expand(constants, neurons, block_constants);
                 let mut history = History::new(kind, wants_constants, steps, width, memory);
                 let constants_sums = wants_constants.then(|| &mut sums[..CONSTANTS * width]);
                 let mut adjoint = Adjoint { state, surrogate: surrogates, constants: constants_sums };
                 with_words(width / BITS, |z| {
                     for b in shape.group(group) {
-                        history.begin(kind, &stretch, options.initial, (b, neurons));
+                        history.begin(kind, &chunk, options.initial, (b, neurons));
                         for step in 0..steps {
                             let next_x =
-                                stretch.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
-                            let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
+                                chunk.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
+                            let x = chunk.row(x, shape.input_row(step, b), neurons, padded_x);
                             history.forward(kind, block_constants, step, (x, next_x), z);
                         }
                         adjoint.state.fill(0.0);
                         total.fill(0.0);
                         for step in (0..steps).rev() {
-                            let x = stretch.row(x, shape.input_row(step, b), neurons, padded_x);
+                            let x = chunk.row(x, shape.input_row(step, b), neurons, padded_x);
                             let row = if counted { b } else { step * batch + b };
                             let next_row = step.saturating_sub(1) * batch + b;
-                            let next_dz = stretch.place(dz, if counted { b } else { next_row }, neurons);
+                            let next_dz = chunk.place(dz, if counted { b } else { next_row }, neurons);
                             let next_dx = match constant_input {
                                 true => next_dz,
                                 false => target.get().wrapping_add(next_row * neurons + first),
                             };
-                            let dz = stretch.row(dz, row, neurons, padded_dz);
+                            let dz = chunk.row(dz, row, neurons, padded_dz);
                             let mut back = |dx: &mut [f32]| {
                                 history.backward(
                                     kind,

@@ -10,15 +10,15 @@ pub(super) const BLOCK: usize = 512;
 
 /// A stretch of neurons: `first .. first + real`, in rows padded to `width`.
 #[derive(Clone, Copy)]
-pub(crate) struct Stretch {
+pub(crate) struct Chunk {
     pub(crate) first: usize,
     pub(crate) real: usize,
     pub(crate) width: usize,
 }
 
-impl Stretch {
-    pub(crate) fn new(first: usize, real: usize) -> Stretch {
-        Stretch { first, real, width: real.next_multiple_of(BITS) }
+impl Chunk {
+    pub(crate) fn new(first: usize, real: usize) -> Chunk {
+        Chunk { first, real, width: real.next_multiple_of(BITS) }
     }
 
     /// The stretch of row `row` of `[rows, neurons]`: in place if that is as wide as the padded row, else copied.

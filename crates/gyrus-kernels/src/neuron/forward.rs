@@ -2,7 +2,7 @@
 
 use pulp::Arch;
 
-use super::chunk::{BLOCK, Broken, Stretch};
+use super::chunk::{BLOCK, Broken, Chunk};
 use super::kind::{CONSTANTS, NeuronKind, NeuronOutput, NeuronShape, NeuronState};
 use super::step::forward_in_place;
 use crate::base::bits::BITS;
@@ -57,11 +57,11 @@ pub fn neuron_forward(
     let broken = Broken::default();
     for_each_task(shape.groups() * blocks, shape.serial(), |task| {
         let (group, first) = (task / blocks, task % blocks * BLOCK);
-        let stretch = Stretch::new(first, BLOCK.min(neurons - first));
-        let Stretch { real, width, .. } = stretch;
+        let chunk = Chunk::new(first, BLOCK.min(neurons - first));
+        let Chunk { real, width, .. } = chunk;
         with_scratch((CONSTANTS + 5) * width, |scratch| {
             let (block_constants, rows) = scratch.split_at_mut(CONSTANTS * width);
-            stretch.expand(constants, neurons, block_constants);
+            chunk.expand(constants, neurons, block_constants);
             let mut rows = rows.chunks_exact_mut(width);
             let [v, i, a, padded, u] = core::array::from_fn(|_| rows.next().unwrap_or_default());
             let mut words_of_row = [0u32; BLOCK / BITS];
@@ -70,16 +70,16 @@ pub fn neuron_forward(
                     Some(state) => {
                         for (row, part) in [&mut *v, &mut *i, &mut *a].into_iter().zip(state) {
                             // SAFETY: each task reads and writes the state of its own samples and neurons.
-                            stretch.pad(unsafe { part.slice(b * neurons + first, real) }, row);
+                            chunk.pad(unsafe { part.slice(b * neurons + first, real) }, row);
                         }
                     }
-                    None => stretch.begin(kind, None, (b, neurons), [&mut *v, &mut *i, &mut *a]),
+                    None => chunk.begin(kind, None, (b, neurons), [&mut *v, &mut *i, &mut *a]),
                 }
                 let mut sound = true;
                 for step in 0..steps {
                     let row = step * batch + b;
-                    let next_x = stretch.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
-                    let x = stretch.row(x, shape.input_row(step, b), neurons, padded);
+                    let next_x = chunk.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
+                    let x = chunk.row(x, shape.input_row(step, b), neurons, padded);
                     let z = match spikes {
                         // SAFETY: each task writes the words of its own samples and neurons, which begin at a whole word.
                         Some(bits) => unsafe {

@@ -1,6 +1,6 @@
 //! What the way back through time needs of the way forward: the potentials and states of every step, recomputed.
 
-use super::chunk::Stretch;
+use super::chunk::Chunk;
 use super::kind::{CONSTANTS, NeuronKind, NeuronState};
 use super::step::{Backward, Forward, distances};
 use super::surrogate::Surrogate;
@@ -63,12 +63,12 @@ impl<'a> History<'a> {
     pub(crate) fn begin(
         &mut self,
         kind: NeuronKind,
-        stretch: &Stretch,
+        chunk: &Chunk,
         state: Option<&NeuronState>,
         place: (usize, usize),
     ) {
         let width = self.width;
-        stretch.begin(kind, state, place, [&mut self.v[..width], &mut self.i[..width], &mut self.a[..width]]);
+        chunk.begin(kind, state, place, [&mut self.v[..width], &mut self.i[..width], &mut self.a[..width]]);
     }
 
     pub(crate) fn forward(
@@ -164,9 +164,9 @@ pub(crate) fn gather_constants(
     for index in 0..CONSTANTS {
         let mut total = 0.0f64;
         for first in (0..blocks).map(|b| b * block) {
-            let stretch = Stretch::new(first, block.min(neurons - first));
-            for n in 0..stretch.real {
-                let at = first / block * block_len + index * stretch.width + n;
+            let chunk = Chunk::new(first, block.min(neurons - first));
+            for n in 0..chunk.real {
+                let at = first / block * block_len + index * chunk.width + n;
                 let sum: f32 = (0..groups).map(|group| sums[group * blocks * block_len + at]).sum();
                 if single {
                     total += f64::from(sum);

@@ -1,14 +1,14 @@
 //! Batch normalisation (Ioffe and Szegedy 2015).
 //!
-//! `x` is `[rows, channels]`, channels last; for pictures a row is a pixel. Mean and variance are those of each channel over
+//! `x` is `[rows, channels]`, channels last; for images a row is a pixel. Mean and variance are those of each channel over
 //! the rows: `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
 //!
 //! Few channels make short loops, so per-channel arrays are repeated to at least `WIDE` floats first. Statistics are
 //! summed in `f32` over one cache-sized stretch, about its own mean, and joined in `f64` (Chan et al. 1983). Cost:
 //! two or three passes over memory.
 
-use super::inverse_deviation;
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use super::inverse_std;
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 
 /// Floats that per-channel arrays are repeated to, about.
 const WIDE: usize = 256;
@@ -37,9 +37,9 @@ fn repeat(values: impl Iterator<Item = f32> + Clone, channels: usize) -> Vec<f32
 }
 
 /// Floats that one task takes: whole repeats.
-fn stretch(channels: usize) -> usize {
+fn task_len(channels: usize) -> usize {
     let wide = repeats(channels) * channels;
-    wide * (STRETCH / wide).max(1)
+    wide * (CHUNK / wide).max(1)
 }
 
 /// Adds up a wide array's repeats into its first `channels`.
@@ -59,12 +59,12 @@ pub fn batch_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     assert_eq!(variance.len(), channels, "mean and variance are equally long");
     assert!(channels > 0 && !x.is_empty() && x.len().is_multiple_of(channels), "x is [rows, channels]");
     let wide = repeats(channels) * channels;
-    let length = stretch(channels);
+    let length = task_len(channels);
     let tasks = x.len().div_ceil(length);
     // Per task: its mean, then the sum of squares about it.
     with_scratch(tasks * 2 * wide, |parts| {
         let target = SharedMut(parts.as_mut_ptr());
-        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+        for_each_task(tasks, x.len() <= 2 * CHUNK, |task| {
             let x = &x[task * length..x.len().min((task + 1) * length)];
             // SAFETY: each task has a part of its own.
             let part =
@@ -147,15 +147,14 @@ pub fn batch_norm(
     );
     assert!(norm.beta.len() == channels && statistics.mean.len() == channels, "one value a channel");
     assert!(residual.is_none_or(|r| r.len() == x.len()), "the residual is as long as x");
-    let scale =
-        (0..channels).map(|c| norm.gamma[c] * inverse_deviation(statistics.variance[c], norm.epsilon));
+    let scale = (0..channels).map(|c| norm.gamma[c] * inverse_std(statistics.variance[c], norm.epsilon));
     let scale: Vec<f32> = scale.collect();
     let shift = (0..channels).map(|c| norm.beta[c] - statistics.mean[c] * scale[c]);
     let shift = repeat(shift, channels);
     let scale = repeat(scale.iter().copied(), channels);
-    let (wide, length) = (scale.len(), stretch(channels));
+    let (wide, length) = (scale.len(), task_len(channels));
     let target = SharedMut(y.as_mut_ptr());
-    for_each_task(x.len().div_ceil(length), x.len() <= 2 * STRETCH, |task| {
+    for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
         // SAFETY: each task has a stretch of its own.
@@ -217,11 +216,11 @@ pub fn batch_norm_backward(
     assert!(gradients.gamma.len() == channels && gradients.beta.len() == channels, "one value a channel");
     assert!(activated.is_some() == norm.relu, "the gradient of a fused ReLU needs its output");
     assert!(activated.is_none_or(|y| y.len() == x.len()), "the output is as long as x");
-    let inverse: Vec<f32> = statistics.variance.iter().map(|&v| inverse_deviation(v, norm.epsilon)).collect();
+    let inverse: Vec<f32> = statistics.variance.iter().map(|&v| inverse_std(v, norm.epsilon)).collect();
     let mean = repeat(statistics.mean.iter().copied(), channels);
-    let (wide, length) = (mean.len(), stretch(channels));
+    let (wide, length) = (mean.len(), task_len(channels));
     let tasks = x.len().div_ceil(length);
-    let serial = x.len() <= 2 * STRETCH;
+    let serial = x.len() <= 2 * CHUNK;
 
     // First pass: the sums of g and of g (x - mean), where g is the gradient behind the ReLU.
     with_scratch(tasks * 2 * wide, |parts| {

@@ -4,7 +4,7 @@
 //! With `r = 1 / sqrt(mean(x²) + epsilon)` within a stretch: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
 //! `dw = sum over rows and stretches of dy x r`. Memory-bound: two passes over a stretch in the nearest cache.
 
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
 /// Stretches of a row that share a weight, which is as long as each.
@@ -28,13 +28,13 @@ fn check(x: &[f32], columns: usize, groups: &[NormedHeads<'_>]) {
 /// Runs `work(task, first float, floats)` over stretches of whole rows.
 fn for_each_rows(floats: usize, columns: usize, work: impl Fn(usize, usize, usize) + Sync + Send) {
     let length = length_of_task(columns);
-    for_each_task(floats.div_ceil(length), floats <= 2 * STRETCH, |task| {
+    for_each_task(floats.div_ceil(length), floats <= 2 * CHUNK, |task| {
         work(task, task * length, length.min(floats - task * length));
     });
 }
 
 fn length_of_task(columns: usize) -> usize {
-    columns * (STRETCH / columns).max(1)
+    columns * (CHUNK / columns).max(1)
 }
 
 /// `y` is `x`, `[rows, columns]`, with the leading elements of each row normalised: the heads of each group in turn.
@@ -143,7 +143,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn it_and_its_gradients_are_the_oracle(
+        fn it_and_its_gradient_match_the_oracle(
             rows in 1usize..300, heads in 1usize..5, keys in 1usize..3, width in 1usize..40, rest in 0usize..50,
         ) {
             let columns = (heads + keys) * width + rest;

@@ -3,8 +3,8 @@
 //! `x` is `[rows, channels]`; mean and variance are those of each row over its channels:
 //! `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`. Cost: two or three passes over memory.
 
-use super::inverse_deviation;
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use super::inverse_std;
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
 /// Layer normalisation of each row of `[rows, channels]`; `gamma` and `beta` are `[channels]`.
@@ -18,9 +18,9 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut 
         "x and y are [rows, channels]"
     );
     assert_eq!(beta.len(), channels, "beta is [channels]");
-    let length = channels * (STRETCH / channels).max(1);
+    let length = channels * (CHUNK / channels).max(1);
     let target = SharedMut(y.as_mut_ptr());
-    for_each_task(x.len().div_ceil(length), x.len() <= 2 * STRETCH, |task| {
+    for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
         // SAFETY: each task has a stretch of its own.
@@ -44,7 +44,7 @@ fn row_statistics(x: &[f32], epsilon: f32) -> (f32, f32) {
     let scale = 1.0 / x.len() as f32;
     let mean = sum_of([x], |[x]| x) * scale;
     let variance = sum_of([x], |[x]| (x - mean) * (x - mean)) * scale;
-    (mean, inverse_deviation(variance, epsilon))
+    (mean, inverse_std(variance, epsilon))
 }
 
 /// Gradients of [`layer_norm`] for its input, `gamma` and `beta`.
@@ -63,12 +63,12 @@ pub fn layer_norm_backward(
     let channels = gamma.len();
     assert!(channels > 0 && x.len() == dy.len() && x.len() == dx.len(), "x, dy and dx are [rows, channels]");
     assert!(x.len().is_multiple_of(channels) && dgamma.len() == channels && dbeta.len() == channels);
-    let length = channels * (STRETCH / channels).max(1);
+    let length = channels * (CHUNK / channels).max(1);
     let tasks = x.len().div_ceil(length);
     let target = SharedMut(dx.as_mut_ptr());
     with_scratch(tasks * 2 * channels, |parts| {
         let parts_pointer = SharedMut(parts.as_mut_ptr());
-        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+        for_each_task(tasks, x.len() <= 2 * CHUNK, |task| {
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];

@@ -3,7 +3,7 @@
 //! With `r = 1 / sqrt(mean(x²) + epsilon)` and `y = w x r`: `dx = r (w dy - x r² mean(w dy x))` and
 //! `dw = sum over rows of dy x r`. Two passes over each row while it is in the nearest cache.
 
-use crate::base::parallel::{STRETCH, SharedMut, for_each_rows, for_each_task, vectorized, with_scratch};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_rows, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
 /// `y = weight * x / sqrt(mean(x²) + epsilon)` for each row of `x`, `[rows, columns]`; `weight` is `[columns]`.
@@ -46,12 +46,12 @@ pub fn rms_norm_backward(
     assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
     assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx are as x");
     assert_eq!(dweight.len(), columns, "dweight is as the weight");
-    let length = columns * (STRETCH / columns).max(1);
+    let length = columns * (CHUNK / columns).max(1);
     let tasks = x.len().div_ceil(length);
     let target = SharedMut(dx.as_mut_ptr());
     with_scratch(tasks * columns, |parts| {
         let parts_target = SharedMut(parts.as_mut_ptr());
-        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+        for_each_task(tasks, x.len() <= 2 * CHUNK, |task| {
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];
@@ -94,7 +94,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn it_is_the_oracle(rows in 1usize..300, columns in 1usize..200, seed in 1u64..1000) {
+        fn it_matches_the_oracle(rows in 1usize..300, columns in 1usize..200, seed in 1u64..1000) {
             let (x, weight) = (values(rows * columns, seed), values(columns, 2));
             let dy = values(rows * columns, 3);
             let (mut dx, mut dweight) = (vec![f32::NAN; x.len()], vec![f32::NAN; columns]);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_normalised_as_the_oracle_does() {
+    fn rows_match_the_oracle() {
         for (rows, columns) in [(1, 1), (3, 17), (2, 64), (900, 100)] {
             let (x, weight) = (values(rows * columns, 1), values(columns, 2));
             let mut y = vec![f32::NAN; x.len()];

@@ -134,7 +134,7 @@ pub fn causal_attention(
     let columns = (heads + 2 * key_value_heads) * head_width;
     let rows = x.len() / columns;
     // Queries and keys turned, all in f64.
-    let turn = |values: &mut [f64], sign: f64| {
+    let rotate = |values: &mut [f64], sign: f64| {
         let Some((angles, pairs, interleaved)) = angles else { return };
         for row in 0..rows {
             let start = ends.iter().rev().find(|&&end| end <= row).copied().unwrap_or(0);
@@ -154,13 +154,14 @@ pub fn causal_attention(
             }
         }
     };
-    let mut turned: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-    turn(&mut turned, 1.0);
+    let mut rotated: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    rotate(&mut rotated, 1.0);
     let (mut y, mut dx) = (vec![0.0f64; rows * heads * head_width], vec![0.0f64; x.len()]);
-    let mut text = 0;
+    let mut sequence_start = 0;
     for &end in ends {
-        for row in text..end {
-            let start = window.map_or(text, |window| text.max((row + 1).saturating_sub(window)));
+        for row in sequence_start..end {
+            let start =
+                window.map_or(sequence_start, |window| sequence_start.max((row + 1).saturating_sub(window)));
             for head in 0..heads {
                 let group = head / (heads / key_value_heads);
                 let query = row * columns + head * head_width;
@@ -168,7 +169,7 @@ pub fn causal_attention(
                 let value = |at: usize| key(at) + key_value_heads * head_width;
                 let out = (row * heads + head) * head_width;
                 let dot = |a: usize, b: usize| -> f64 {
-                    (0..head_width).map(|i| turned[a + i] * turned[b + i]).sum()
+                    (0..head_width).map(|i| rotated[a + i] * rotated[b + i]).sum()
                 };
                 let score = |at: usize| {
                     let score = f64::from(scale) * dot(query, key(at));
@@ -177,7 +178,7 @@ pub fn causal_attention(
                 let weights: Vec<f64> = (start..=row).map(|at| score(at).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 let slopes: Vec<f64> = (start..=row)
-                    .map(|at| (0..head_width).map(|i| f64::from(dy[out + i]) * turned[value(at) + i]).sum())
+                    .map(|at| (0..head_width).map(|i| f64::from(dy[out + i]) * rotated[value(at) + i]).sum())
                     .collect();
                 let mean: f64 = weights.iter().zip(&slopes).map(|(w, s)| w / sum * s).sum();
                 for at in start..=row {
@@ -185,16 +186,16 @@ pub fn causal_attention(
                     let inside = softcap.map_or(1.0, |cap| 1.0 - (score(at) / f64::from(cap)).powi(2));
                     let slope = f64::from(scale) * weight * (slopes[at - start] - mean) * inside;
                     for i in 0..head_width {
-                        y[out + i] += weight * turned[value(at) + i];
-                        dx[query + i] += slope * turned[key(at) + i];
-                        dx[key(at) + i] += slope * turned[query + i];
+                        y[out + i] += weight * rotated[value(at) + i];
+                        dx[query + i] += slope * rotated[key(at) + i];
+                        dx[key(at) + i] += slope * rotated[query + i];
                         dx[value(at) + i] += weight * f64::from(dy[out + i]);
                     }
                 }
             }
         }
-        text = end;
+        sequence_start = end;
     }
-    turn(&mut dx, -1.0);
+    rotate(&mut dx, -1.0);
     (narrow(&y), narrow(&dx))
 }

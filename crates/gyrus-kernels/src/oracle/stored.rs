@@ -51,9 +51,9 @@ pub fn round_inputs(x: &[f32]) -> Vec<f64> {
     rounded
 }
 
-/// See [`crate::stored::product`]: with each output also the sum of the products' sizes, which bounds its error.
+/// See [`crate::stored::matmul`]: with each output also the sum of the products' sizes, which bounds its error.
 #[must_use]
-pub fn product(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(f64, f64)> {
+pub fn matmul(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(f64, f64)> {
     let row_bytes = columns / format.block_weights() * format.block_bytes();
     let x = match format {
         Format::F32 | Format::F16 | Format::BF16 => x.iter().map(|&x| f64::from(x)).collect(),

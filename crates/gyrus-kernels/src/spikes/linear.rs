@@ -11,7 +11,7 @@ use crate::base::tile::PANEL;
 use crate::dense::linear::{linear_packed, pack, packed_len};
 use crate::dense::weight_gradient::weight_gradient;
 use crate::spikes::packed::{self, transpose, unpack, unpack_row, words};
-use crate::spikes::sparse::{Part, product, transpose_floats};
+use crate::spikes::sparse::{Part, gather_sums, transpose_floats};
 
 /// Share of active inputs above which the dense product is faster.
 const DENSE_SHARE: f64 = 0.4;
@@ -56,7 +56,7 @@ fn sparse(
     y: &mut [f32],
 ) {
     let target = SharedMut(y.as_mut_ptr());
-    product(
+    gather_sums(
         bits,
         active,
         (rows, inputs, outputs),
@@ -129,7 +129,7 @@ fn sparse_weight_gradient(
     let target = SharedMut(dw.as_mut_ptr());
     with_words(inputs * words(rows), |transposed| {
         transpose(bits, rows, inputs, transposed);
-        product(
+        gather_sums(
             transposed,
             active,
             (inputs, rows, outputs),

@@ -1,6 +1,6 @@
-//! Maximum pooling of pictures of spikes: an output spikes where any input of its window does.
+//! Maximum pooling of images of spikes: an output spikes where any input of its window does.
 //!
-//! Pictures are rows of packed spikes ([`spikes`](crate::spikes::packed)) of `height * width * channels` elements,
+//! Images are rows of packed spikes ([`spikes`](crate::spikes::packed)) of `height * width * channels` elements,
 //! channels-last, with time in the batch; up to 32 channels of a pixel are one operation. The gradient is that of
 //! [`max_pool`](crate::convolution::pooling::max_pool) on zeros and ones: it goes to the first input that equals the output, so to the
 //! first of the window where nothing spikes. Cost: a word for each 32 inputs, and one pass over the gradients.
@@ -63,7 +63,7 @@ pub fn spike_max_pool(shape: &Pooling, x: &[u32], y: &mut [u32]) {
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(shape.batch, shape.input_len() < 1 << 16, |b| {
         let x = &x[b * x_width..][..x_width];
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let y = unsafe { target.slice(b * y_width, y_width) };
         y.fill(0);
         for_each_word(
@@ -97,13 +97,13 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
     let target = SharedMut(dx.as_mut_ptr());
     for_each_task(shape.batch, shape.input_len() < 1 << 14, |b| {
         let (x, dy) = (&x[b * x_width..][..x_width], &dy[b * y_len..][..y_len]);
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let dx = unsafe { target.slice(b * x_len, x_len) };
         spread(shape, x, dy, dx);
     });
 }
 
-/// The gradient of one picture: `dx` from its spikes and `dy`.
+/// The gradient of one image: `dx` from its spikes and `dy`.
 fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let len = shape.height * shape.width * shape.channels;
     assert!(dx.len() == len && x.len() == words(len), "x is as many spikes as dx has floats");
@@ -118,7 +118,7 @@ fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     }
 }
 
-/// The gradient of one picture whose windows are 2 x 2 and tile it, of whole [`LINE`]s of channels: each float is written
+/// The gradient of one image whose windows are 2 x 2 and tile it, of whole [`LINE`]s of channels: each float is written
 /// once.
 struct Spread<'a> {
     shape: &'a Pooling,
@@ -162,7 +162,7 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-/// The gradient of one picture with any windows.
+/// The gradient of one image with any windows.
 #[inline(always)]
 fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let [_, out_width] = shape.output_size();

@@ -220,7 +220,7 @@ pub(crate) struct Part {
 ///
 /// `fill(columns, width, table)` writes a panel of the table, `[sources, width]` with anything beyond the columns;
 /// `finish(part, sums)` takes finished sums, `[destinations, width]`.
-pub(crate) fn product(
+pub(crate) fn gather_sums(
     bits: &[u32],
     active: u64,
     (destinations, sources, columns): (usize, usize, usize),

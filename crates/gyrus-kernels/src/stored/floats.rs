@@ -5,13 +5,13 @@
 
 use super::{Format, Matrix};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
-use crate::dense::{few, linear};
+use crate::dense::{dot, linear};
 use half::{bf16, f16};
 
 /// Bytes of weights that one task takes.
 const TASK_BYTES: usize = 1 << 16;
 /// Inputs up to which rows are multiplied one at a time: [`linear::linear`] does so too.
-const FEW_INPUTS: usize = few::FEW_ROWS;
+const FEW_INPUTS: usize = dot::FEW_ROWS;
 /// Rows of weights that are widened at once for more inputs.
 const BLOCK_ROWS: usize = 512;
 
@@ -38,7 +38,7 @@ pub(super) fn few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
                 widen(matrix.format, matrix.rows_at(row, 1), weights);
                 for (b, x) in x.chunks_exact(columns).enumerate() {
                     // SAFETY: this task alone writes these outputs of each input.
-                    unsafe { *target.get().add(b * rows + row) = few::dot(weights, x) };
+                    unsafe { *target.get().add(b * rows + row) = dot::dot(weights, x) };
                 }
             }
         });

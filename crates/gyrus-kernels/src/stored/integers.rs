@@ -170,7 +170,7 @@ mod tests {
             x.iter_mut().step_by(3).for_each(|x| *x = x.signum());
             let bytes = quantize(format, &weights, columns).unwrap();
             let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
-            let expected = oracle::stored::product(format, &bytes, columns, &x);
+            let expected = oracle::stored::matmul(format, &bytes, columns, &x);
             for (way, (dots, order)) in ways::<B>().enumerate() {
                 let mut y = vec![f32::NAN; batch * rows];
                 product_by(dots, &Activations::new(&x, columns, B::OFFSET, order), &matrix, &mut y);

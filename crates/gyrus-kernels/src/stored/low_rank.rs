@@ -10,7 +10,7 @@
 use crate::base::parallel::{SharedMut, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
 use crate::dense::linear::{linear, linear_input_gradient};
-use crate::dense::matmul::{Right, Second, Strided, product_into};
+use crate::dense::matmul::{Addend, Right, Strided, matmul_into};
 use crate::dense::weight_gradient::{strips_of, weight_gradient, weight_gradient_strided};
 use crate::stored::{Matrix, dequantize, dequantize_row};
 
@@ -145,7 +145,7 @@ pub fn low_rank(
                     // Both are told from the places of `y`.
                     residual: residual.map(|r| Residual { residual: r.as_ptr(), out: start }),
                 };
-                let low = (part.rank > 0).then(|| Second {
+                let low = (part.rank > 0).then(|| Addend {
                     left: Strided::columns(inner, rank, first_rank),
                     right: Right::Transposed(&second[first * part.rank..][..count * part.rank]),
                     depth: part.rank,
@@ -156,7 +156,7 @@ pub fn low_rank(
                 // SAFETY: these columns of all rows of `y`, which no other product writes meanwhile.
                 unsafe {
                     let left = Strided { values: x, stride: inputs };
-                    product_into(left, right, low, (rows, inputs, count), epilogue, (target, outputs));
+                    matmul_into(left, right, low, (rows, inputs, count), epilogue, (target, outputs));
                 }
             });
         });
@@ -202,7 +202,7 @@ pub fn low_rank_backward(
             scaled(part, &adapter[second_at..][..part.rank * count], |second| {
                 // SAFETY: these columns of all rows of `slopes`, which nothing else writes meanwhile.
                 unsafe {
-                    product_into(
+                    matmul_into(
                         Strided::columns(dy, outputs, column),
                         Right::Plain(second),
                         None,
@@ -275,7 +275,7 @@ fn frozen_input_gradient(
     let mut begun = false;
     for (part, column, ..) in shape.placed() {
         let mut block = |at: usize, weight: &[f32], count: usize| {
-            let low = (!begun && add_adapter && rank > 0).then_some(Second {
+            let low = (!begun && add_adapter && rank > 0).then_some(Addend {
                 left: Strided { values: slopes, stride: rank },
                 right: Right::Plain(first),
                 depth: rank,
@@ -285,7 +285,7 @@ fn frozen_input_gradient(
             let epilogue = Epilogue { residual, ..Epilogue::NONE };
             // SAFETY: `dx` is `[rows, inputs]`, and this product alone writes it meanwhile.
             unsafe {
-                product_into(
+                matmul_into(
                     left,
                     Right::Plain(weight),
                     low,
@@ -371,7 +371,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn it_and_its_gradients_are_the_oracle(
+        fn it_and_its_gradient_match_the_oracle(
             rows in 1usize..70, blocks in 1usize..4,
             parts in prop::collection::vec((1usize..40, 0usize..20), 1..4), dropped: bool, format in 0usize..3,
         ) {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn large_weights_of_every_format_are_the_oracle_and_threads_change_no_bit() {
+    fn large_weights_of_every_format_match_the_oracle_and_threads_change_no_bit() {
         for format in Format::ALL {
             let case =
                 Case { rows: 20, inputs: 512, parts: vec![(2100, 16), (33, 3)], format, dropped: false };
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_fill_several_blocks_are_the_oracle() {
+    fn rows_that_fill_several_blocks_match_the_oracle() {
         let parts = vec![(150, 16), (70, 16), (70, 0)];
         Case { rows: 600, inputs: 320, parts, format: Format::F32, dropped: true }.run(true);
     }

@@ -28,7 +28,7 @@ use rayon::prelude::*;
 pub use quantizers::quantize;
 
 use crate::Error;
-use crate::base::parallel::STRETCH;
+use crate::base::parallel::CHUNK;
 
 /// How the weights of a matrix are kept; the names are ggml's.
 #[allow(non_camel_case_types)]
@@ -189,22 +189,22 @@ impl<'a> Matrix<'a> {
 ///
 /// # Panics
 /// If `x` and `y` are no whole rows, or not of the same batch.
-pub fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+pub fn matmul(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let batch = x.len() / matrix.columns.max(1);
     let few = match matrix.format {
         Format::F32 | Format::F16 | Format::BF16 => floats::are_few(batch),
         Format::Q8_0 | Format::Q4_0 | Format::Q4_K | Format::Q6_K => integers::are_few(batch),
     };
-    if few { product_of_few(matrix, x, y) } else { product_of_many(matrix, x, y) }
+    if few { matmul_few(matrix, x, y) } else { matmul_many(matrix, x, y) }
 }
 
-/// [`product`] in the way that suits a few inputs, which is bound by memory.
+/// [`matmul`] in the way that suits a few inputs, which is bound by memory.
 ///
-/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_many`].
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`matmul_many`].
 ///
 /// # Panics
-/// As [`product`].
-pub fn product_of_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// As [`matmul`].
+pub fn matmul_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
@@ -217,13 +217,13 @@ pub fn product_of_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// [`product`] in the way that suits many inputs, which is bound by arithmetic.
+/// [`matmul`] in the way that suits many inputs, which is bound by arithmetic.
 ///
-/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_few`].
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`matmul_few`].
 ///
 /// # Panics
-/// As [`product`].
-pub fn product_of_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// As [`matmul`].
+pub fn matmul_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
@@ -266,8 +266,8 @@ pub fn dequantize_row(matrix: &Matrix<'_>, row: usize, values: &mut [f32]) {
 pub fn dequantize(matrix: &Matrix<'_>, values: &mut [f32]) {
     assert_eq!(values.len(), matrix.rows * matrix.columns, "values is [rows, columns]");
     // A whole number of blocks of every format.
-    let bytes = STRETCH / matrix.format.block_weights() * matrix.format.block_bytes();
-    values.par_chunks_mut(STRETCH).zip(matrix.bytes.par_chunks(bytes)).for_each(|(values, bytes)| {
+    let bytes = CHUNK / matrix.format.block_weights() * matrix.format.block_bytes();
+    values.par_chunks_mut(CHUNK).zip(matrix.bytes.par_chunks(bytes)).for_each(|(values, bytes)| {
         dequantize_blocks(matrix.format, bytes, values);
     });
 }

@@ -3,7 +3,7 @@
 //! Memory-bound: two passes forward, three backward; gradients compute `f` again instead of keeping it.
 
 use crate::base::math::{exp, normal, tanh};
-use crate::base::parallel::{for_each_stretch, vectorized};
+use crate::base::parallel::{for_each_chunk, vectorized};
 
 /// The nonlinearity of a feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn activate(f: FeedForwardActivation, x: &mut [f32]) {
             || x.iter_mut().for_each(|x| *x = f(*x)),
         );
     }
-    for_each_stretch(x, |_, x| match f {
+    for_each_chunk(x, |_, x| match f {
         FeedForwardActivation::Silu => run(x, silu),
         FeedForwardActivation::Gelu => run(x, gelu),
         FeedForwardActivation::GeluTanh => run(x, gelu_tanh),
@@ -94,7 +94,7 @@ pub fn activated_backward(f: FeedForwardActivation, x: &[f32], dy: &[f32], dx: &
         );
     }
     assert!(x.len() == dy.len() && dy.len() == dx.len(), "all are equally long");
-    for_each_stretch(dx, |start, dx| {
+    for_each_chunk(dx, |start, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
         match f {
             FeedForwardActivation::Silu => run(x, dy, dx, silu_and_slope),

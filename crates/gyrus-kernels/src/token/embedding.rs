@@ -66,7 +66,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn it_and_its_gradient_are_the_oracle(
+        fn it_and_its_gradient_match_the_oracle(
             vocabulary in 1usize..700, width in 1usize..70, count in 1usize..300, seed in 1u64..1000,
         ) {
             let tokens: Vec<u32> =

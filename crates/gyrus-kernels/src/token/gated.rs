@@ -4,12 +4,12 @@
 //! Memory-bound: three passes forward, five backward; the gradient computes `f` again instead of keeping it.
 
 use super::activation::{self, FeedForwardActivation};
-use crate::base::parallel::{STRETCH, SharedMut, for_each_stretch, for_each_task, vectorized};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_chunk, for_each_task, vectorized};
 
 /// Runs `work(first row, rows)` over stretches of rows of `columns` floats.
 fn for_each_rows(rows: usize, columns: usize, work: impl Fn(usize, usize) + Sync + Send) {
-    let block = (STRETCH / columns.max(1)).max(1);
-    for_each_task(rows.div_ceil(block), rows * columns <= 2 * STRETCH, |task| {
+    let block = (CHUNK / columns.max(1)).max(1);
+    for_each_task(rows.div_ceil(block), rows * columns <= 2 * CHUNK, |task| {
         work(task * block, block.min(rows - task * block));
     });
 }
@@ -105,7 +105,7 @@ pub fn gate(f: FeedForwardActivation, x: &mut [f32], up: &[f32]) {
         );
     }
     assert_eq!(x.len(), up.len(), "both are equally long");
-    for_each_stretch(x, |start, x| {
+    for_each_chunk(x, |start, x| {
         let up = &up[start..][..x.len()];
         match f {
             FeedForwardActivation::Silu => run(x, up, activation::silu),
@@ -122,7 +122,7 @@ mod tests {
     use crate::oracle::{self, assert_close, values};
 
     #[test]
-    fn it_and_its_gradient_are_the_oracle() {
+    fn it_and_its_gradient_match_the_oracle() {
         for f in [FeedForwardActivation::Silu, FeedForwardActivation::Gelu, FeedForwardActivation::GeluTanh] {
             for (rows, half) in [(1, 1), (3, 17), (200, 100), (2, 20_000)] {
                 let x: Vec<f32> = values(rows * 2 * half, 1).iter().map(|x| x * 5.0).collect();

@@ -7,14 +7,14 @@
 //! stored in any format: some of its rows become floats at a time. Cost: `6 * rows * width * vocabulary` operations.
 
 use crate::base::math::tanh;
-use crate::base::parallel::{SharedMut, for_each_stretch, vectorized, with_scratch};
+use crate::base::parallel::{SharedMut, for_each_chunk, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
 use crate::dense::linear::{
     add_linear_weight_gradient, linear_input_gradient, linear_packed, linear_weight_gradient, pack,
     packed_len,
 };
 use crate::dense::loss::cross_entropy_rows;
-use crate::dense::matmul::{Right, Strided, product_into};
+use crate::dense::matmul::{Right, Strided, matmul_into};
 use crate::stored::{Matrix, dequantize, dequantize_row};
 
 /// Logits in memory at once.
@@ -173,9 +173,7 @@ fn stored_logits(x: &[f32], weight: &Matrix<'_>, rows: usize, logits: &mut [f32]
         let left = Strided { values: x, stride: width };
         let floats = |row: usize, to: &mut [f32]| dequantize_row(&block, row, to);
         // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes meanwhile.
-        unsafe {
-            product_into(left, Right::Rows(&floats), None, shape, Epilogue::NONE, (target, vocabulary))
-        };
+        unsafe { matmul_into(left, Right::Rows(&floats), None, shape, Epilogue::NONE, (target, vocabulary)) };
     }
 }
 
@@ -191,14 +189,14 @@ fn stored_input_gradient(slopes: &[f32], weight: &Matrix<'_>, rows: usize, dx: &
             let left = Strided::columns(slopes, vocabulary, first);
             let shape = (rows, block.rows(), width);
             // SAFETY: `dx` is `[rows, width]`, and this product alone writes it meanwhile.
-            unsafe { product_into(left, Right::Plain(floats), None, shape, epilogue, (target, width)) };
+            unsafe { matmul_into(left, Right::Plain(floats), None, shape, epilogue, (target, width)) };
         });
     }
 }
 
 /// Caps the logits; `copy` becomes what they are then.
 fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
-    for_each_stretch(logits, |_, logits| {
+    for_each_chunk(logits, |_, logits| {
         vectorized(
             #[inline(always)]
             || logits.iter_mut().for_each(|z| *z = cap * tanh(*z / cap)),
@@ -209,7 +207,7 @@ fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
 
 /// Turns gradients of capped logits into those of the logits themselves: `d cap(z) / dz = 1 - (cap(z) / c)²`.
 fn uncap_gradients(cap: f32, capped: &[f32], slopes: &mut [f32]) {
-    for_each_stretch(slopes, |start, slopes| {
+    for_each_chunk(slopes, |start, slopes| {
         let capped = &capped[start..][..slopes.len()];
         vectorized(
             #[inline(always)]
@@ -269,14 +267,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn it_is_the_oracle(rows in 1usize..70, width in 1usize..40, vocabulary in 1usize..90, ignored in 0usize..8, cap in 0usize..2) {
+        fn it_matches_the_oracle(rows in 1usize..70, width in 1usize..40, vocabulary in 1usize..90, ignored in 0usize..8, cap in 0usize..2) {
             let softcap = (cap == 1).then_some(1.5);
             check(rows, VocabularyLoss { width, vocabulary, softcap }, ignored);
         }
     }
 
     #[test]
-    fn several_chunks_are_the_oracle() {
+    fn several_chunks_match_the_oracle() {
         check(130, VocabularyLoss { width: 3, vocabulary: 1 << 15, softcap: None }, 2);
     }
 }

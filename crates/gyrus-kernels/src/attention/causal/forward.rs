@@ -2,7 +2,7 @@
 
 use super::super::rotary::Rotation;
 use super::multiply::multiply;
-use super::sequence::{BLOCK, Text, for_each_head, with_parts};
+use super::sequence::{BLOCK, Sequence, for_each_head, with_parts};
 use super::shape::CausalAttention;
 use super::softmax::softmax;
 use crate::base::parallel::SharedMut;
@@ -11,11 +11,11 @@ use crate::base::tile::PANEL;
 /// The result, `[rows, heads, head_width]`, into `y`, and the logarithm of each softmax's denominator, `[heads, rows]`,
 /// into `logarithms`.
 ///
-/// A row of `x` is `heads` queries, `key_value_heads` keys and as many values; text `i` is the rows from
+/// A row of `x` is `heads` queries, `key_value_heads` keys and as many values; sequence `i` is the rows from
 /// `ends[i - 1]` to before `ends[i]`.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says, or the texts are not all of the rows.
+/// If a slice is not as long as its shape says, or the sequences are not all of the rows.
 pub fn causal_attention(
     shape: &CausalAttention,
     ends: &[usize],
@@ -28,25 +28,25 @@ pub fn causal_attention(
     assert_eq!(y.len(), rows * shape.query_columns(), "y is [rows, heads, head_width]");
     assert_eq!(logarithms.len(), rows * shape.heads, "logarithms are [heads, rows]");
     let (y, logarithms) = (SharedMut(y.as_mut_ptr()), SharedMut(logarithms.as_mut_ptr()));
-    for_each_head(shape, ends, rotation, x, |text| {
-        let Text { shape, length, head_stride: stride, .. } = *text;
+    for_each_head(shape, ends, rotation, x, |sequence| {
+        let Sequence { shape, length, head_stride: stride, .. } = *sequence;
         let (span, width) = (length.next_multiple_of(PANEL), shape.head_width);
         let sizes = [stride * span, stride * span, BLOCK * stride, BLOCK * span];
         with_parts(sizes, |[keys, values, queries, scores]| {
-            text.pack_transposed(text.key_column(), true, keys);
-            text.pack(text.value_column(), false, values);
-            for head in text.heads() {
-                for (first, count) in text.blocks() {
+            sequence.pack_transposed(sequence.key_column(), true, keys);
+            sequence.pack(sequence.value_column(), false, values);
+            for head in sequence.heads() {
+                for (first, count) in sequence.blocks() {
                     let seen = first + count;
-                    text.copy_rows(head * width, true, (first, count), queries);
+                    sequence.copy_rows(head * width, true, (first, count), queries);
                     multiply(queries, stride, (count, width), (keys, width), scores, span, seen);
-                    // SAFETY: this task alone has this head's rows of this text.
-                    let logarithms = unsafe { logarithms.slice(head * rows + text.start + first, count) };
+                    // SAFETY: this task alone has this head's rows of this sequence.
+                    let logarithms = unsafe { logarithms.slice(head * rows + sequence.start + first, count) };
                     let mut shares = [0.0f32; BLOCK];
                     softmax(shape, scores, span, first, logarithms, &mut shares);
                     multiply(scores, span, (count, seen), (values, length), queries, stride, width);
                     for (row, share) in shares[..count].iter().enumerate() {
-                        let place = (text.start + first + row) * shape.query_columns() + head * width;
+                        let place = (sequence.start + first + row) * shape.query_columns() + head * width;
                         // SAFETY: as above.
                         let to = unsafe { y.slice(place, width) };
                         to.iter_mut().zip(&queries[row * stride..]).for_each(|(to, sum)| *to = sum * share);

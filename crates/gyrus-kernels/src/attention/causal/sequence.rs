@@ -1,7 +1,7 @@
 //! One sequence and one key head: a task, with what it copies into scratch memory.
 
 use super::super::rotary::{Rotation, rotate_head};
-use super::shape::{CausalAttention, texts};
+use super::shape::{CausalAttention, sequences};
 use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 use crate::base::tile::PANEL;
 
@@ -10,8 +10,8 @@ pub(super) const BLOCK: usize = 48;
 /// Operations below which all stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
-/// One text and one key head.
-pub(super) struct Text<'a> {
+/// One sequence and one key head.
+pub(super) struct Sequence<'a> {
     pub(super) shape: &'a CausalAttention,
     pub(super) rotation: Option<Rotation<'a>>,
     pub(super) x: &'a [f32],
@@ -30,24 +30,24 @@ pub(super) fn for_each_head(
     ends: &[usize],
     rotation: Option<Rotation<'_>>,
     x: &[f32],
-    work: impl Fn(&Text<'_>) + Sync + Send,
+    work: impl Fn(&Sequence<'_>) + Sync + Send,
 ) {
     let mut operations = 0;
     let mut tasks = Vec::new();
-    for (start, end) in texts(ends).filter(|(start, end)| start < end) {
+    for (start, end) in sequences(ends).filter(|(start, end)| start < end) {
         operations += (end - start) * (end - start) * shape.query_columns();
         tasks.extend((0..shape.key_value_heads).map(|group| (start, end - start, group)));
     }
-    // Long texts first, so that no thread begins one when the others are done.
+    // Long sequences first, so that no thread begins one when the others are done.
     tasks.sort_by_key(|&(_, length, _)| core::cmp::Reverse(length));
     for_each_task(tasks.len(), operations < SERIAL_OPERATIONS, |task| {
         let (start, length, group) = tasks[task];
         let head_stride = shape.head_width.next_multiple_of(PANEL);
-        work(&Text { shape, rotation, x, start, length, group, head_stride });
+        work(&Sequence { shape, rotation, x, start, length, group, head_stride });
     });
 }
 
-impl Text<'_> {
+impl Sequence<'_> {
     pub(super) fn heads(&self) -> core::ops::Range<usize> {
         let group = self.shape.heads / self.shape.key_value_heads;
         self.group * group..(self.group + 1) * group
@@ -71,7 +71,7 @@ impl Text<'_> {
     pub(super) fn copy_rows(
         &self,
         column: usize,
-        turn: bool,
+        rotate: bool,
         (first, count): (usize, usize),
         to: &mut [f32],
     ) {
@@ -80,8 +80,8 @@ impl Text<'_> {
             let from = &self.x[(self.start + first + row) * self.shape.columns() + column..][..width];
             to[..width].copy_from_slice(from);
             to[width..].fill(0.0);
-            if turn {
-                self.turn(first + row, 1.0, to);
+            if rotate {
+                self.rotate(first + row, 1.0, to);
             }
         }
     }
@@ -90,17 +90,17 @@ impl Text<'_> {
     pub(super) fn write_rows(
         &self,
         column: usize,
-        turn: bool,
+        rotate: bool,
         (first, count): (usize, usize),
         from: &mut [f32],
         dx: SharedMut,
     ) {
         for (row, from) in from.chunks_exact_mut(self.head_stride).enumerate().take(count) {
-            if turn {
-                self.turn(first + row, -1.0, from);
+            if rotate {
+                self.rotate(first + row, -1.0, from);
             }
             let place = (self.start + first + row) * self.shape.columns() + column;
-            // SAFETY: this task alone has these heads' columns of this text's rows.
+            // SAFETY: this task alone has these heads' columns of this sequence's rows.
             let to = unsafe { dx.slice(place, self.shape.head_width) };
             to.copy_from_slice(&from[..self.shape.head_width]);
         }
@@ -108,7 +108,7 @@ impl Text<'_> {
 
     /// Turns a head by the angles of a position, back for a negative `sign`.
     #[inline(always)]
-    fn turn(&self, position: usize, sign: f32, head: &mut [f32]) {
+    fn rotate(&self, position: usize, sign: f32, head: &mut [f32]) {
         if let Some(rotation) = self.rotation {
             let at = position * rotation.pairs;
             let angles = (&rotation.cosines[at..][..rotation.pairs], &rotation.sines[at..][..rotation.pairs]);
@@ -117,8 +117,8 @@ impl Text<'_> {
     }
 
     /// One head of all rows as panels of 16 of its elements: `[head_stride / 16, length, 16]`.
-    pub(super) fn pack(&self, column: usize, turn: bool, panels: &mut [f32]) {
-        self.for_each_row(column, turn, |position, row| {
+    pub(super) fn pack(&self, column: usize, rotate: bool, panels: &mut [f32]) {
+        self.for_each_row(column, rotate, |position, row| {
             for (panel, part) in row.chunks_exact(PANEL).enumerate() {
                 panels[(panel * self.length + position) * PANEL..][..PANEL].copy_from_slice(part);
             }
@@ -126,10 +126,10 @@ impl Text<'_> {
     }
 
     /// One head of all rows as panels of 16 rows: `[span / 16, head_width, 16]`, zeros beyond the last row.
-    pub(super) fn pack_transposed(&self, column: usize, turn: bool, panels: &mut [f32]) {
+    pub(super) fn pack_transposed(&self, column: usize, rotate: bool, panels: &mut [f32]) {
         let width = self.shape.head_width;
         panels[self.length / PANEL * width * PANEL..].fill(0.0);
-        self.for_each_row(column, turn, |position, row| {
+        self.for_each_row(column, rotate, |position, row| {
             let panel = &mut panels[position / PANEL * width * PANEL + position % PANEL..];
             for (to, value) in panel.iter_mut().step_by(PANEL).zip(&row[..width]) {
                 *to = *value;
@@ -137,10 +137,10 @@ impl Text<'_> {
         });
     }
 
-    pub(super) fn for_each_row(&self, column: usize, turn: bool, mut work: impl FnMut(usize, &[f32])) {
+    pub(super) fn for_each_row(&self, column: usize, rotate: bool, mut work: impl FnMut(usize, &[f32])) {
         with_aligned_scratch(self.head_stride, |row| {
             for position in 0..self.length {
-                self.copy_rows(column, turn, (position, 1), row);
+                self.copy_rows(column, rotate, (position, 1), row);
                 work(position, row);
             }
         });

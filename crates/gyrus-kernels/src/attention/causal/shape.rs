@@ -39,10 +39,10 @@ impl CausalAttention {
         assert!(x.len().is_multiple_of(self.columns()), "x is [rows, columns]");
         let rows = x.len() / self.columns();
         let ordered = ends.windows(2).all(|pair| pair[0] <= pair[1]);
-        assert!(ordered && ends.last().copied().unwrap_or(0) == rows, "the last text ends with the rows");
+        assert!(ordered && ends.last().copied().unwrap_or(0) == rows, "the last sequence ends with the rows");
         assert!(self.window != Some(0), "a token sees itself");
         if let Some(Rotation { cosines, sines, pairs, .. }) = rotation {
-            let longest = texts(ends).map(|(start, end)| end - start).max().unwrap_or(0);
+            let longest = sequences(ends).map(|(start, end)| end - start).max().unwrap_or(0);
             assert!(2 * pairs <= self.head_width, "a head holds the pairs");
             assert!(cosines.len() == sines.len() && cosines.len() >= longest * pairs, "angles reach");
         }
@@ -56,8 +56,8 @@ impl CausalAttention {
     }
 }
 
-/// Start and end of each text.
-pub(super) fn texts(ends: &[usize]) -> impl Iterator<Item = (usize, usize)> + '_ {
+/// Start and end of each sequence.
+pub(super) fn sequences(ends: &[usize]) -> impl Iterator<Item = (usize, usize)> + '_ {
     let starts = core::iter::once(0).chain(ends.iter().copied());
     starts.zip(ends.iter().copied())
 }

@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn it_and_its_gradient_are_the_oracle(
+    fn it_and_its_gradient_match_the_oracle(
         group in 1usize..4, key_value_heads in 1usize..4, head_width in 1usize..40,
         lengths in prop::collection::vec(0usize..70, 1..4), share in 0usize..3,
     ) {
@@ -89,7 +89,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn windows_caps_and_neighbours_as_pairs_are_the_oracle(
+    fn windows_caps_and_interleaved_pairs_match_the_oracle(
         head_width in 1usize..20, window in 1usize..90, capped: bool, interleaved: bool,
         lengths in prop::collection::vec(0usize..110, 1..4),
     ) {
@@ -102,12 +102,12 @@ proptest! {
 }
 
 #[test]
-fn long_texts_are_the_oracle() {
+fn long_sequences_match_the_oracle() {
     Case::new(&[200, 131], (2, 1, 16), 8).check();
 }
 
 #[test]
-fn texts_do_not_see_each_other_and_threads_change_no_bit() {
+fn sequences_do_not_see_each_other_and_threads_change_no_bit() {
     let both = Case::new(&[70, 50], (2, 2, 24), 12);
     let (y, dx) = both.run();
     for threads in [1, 3] {

@@ -1,6 +1,6 @@
 //! The gradients of a recurrent layer, back through time and through the weights.
 
-use super::super::chunk::Stretch;
+use super::super::chunk::Chunk;
 use super::super::history::{Adjoint, BackwardOptions, History, gather_constants};
 use super::super::kind::{CONSTANTS, NeuronKind, NeuronShape};
 use super::super::surrogate::Surrogate;
@@ -110,8 +110,8 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
     let &Job { kind, shape, constants, surrogate, options, .. } = job;
     let NeuronShape { steps, batch, neurons, .. } = shape;
     let (each, words) = (samples_each(batch), words(neurons));
-    let stretch = Stretch::new(0, neurons);
-    let width = stretch.width;
+    let chunk = Chunk::new(0, neurons);
+    let width = chunk.width;
     let wants_constants = dconstants.is_some();
     let sums_len = if wants_constants { CONSTANTS * width } else { 0 };
     let tasks = batch.div_ceil(each);
@@ -134,7 +134,7 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
                 let (padded_dz, scratch) = scratch.split_at_mut(width);
                 let (dx, scratch) = scratch.split_at_mut(width);
                 let (current, carry) = scratch.split_at_mut(row_len);
-                stretch.expand(constants, neurons, all_constants);
+                chunk.expand(constants, neurons, all_constants);
                 current.fill(0.0);
                 carry.fill(0.0);
                 padded_dz.fill(0.0);
@@ -143,7 +143,7 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
                     let (history, rest) = memory_of_sample.split_at_mut(history_len);
                     let (currents, state) = rest.split_at_mut(steps * width);
                     let mut history = History::new(kind, wants_constants, steps, width, history);
-                    history.begin(kind, &stretch, options.initial, (b, neurons));
+                    history.begin(kind, &chunk, options.initial, (b, neurons));
                     state.fill(0.0);
                     with_indices(neurons + UNROLLED, |list| {
                         with_words(words, |z| {

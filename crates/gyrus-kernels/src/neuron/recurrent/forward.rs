@@ -1,6 +1,6 @@
 //! The forward pass of a recurrent layer.
 
-use super::super::chunk::{Broken, Stretch};
+use super::super::chunk::{Broken, Chunk};
 use super::super::kind::{CONSTANTS, NeuronKind, NeuronShape, NeuronState};
 use super::super::step::forward_in_place;
 use super::feedback::{Feedback, check, samples_each, with_table};
@@ -32,28 +32,28 @@ pub fn recurrent_forward(
     }
     let NeuronShape { steps, batch, neurons, .. } = shape;
     let (each, width) = (samples_each(batch), words(neurons));
-    let stretch = Stretch::new(0, neurons);
+    let chunk = Chunk::new(0, neurons);
     let spikes = SharedMut(bits.as_mut_ptr());
     let initial = state.as_deref();
     let broken = Broken::default();
     // The state after the last step: v, i, a of each sample.
-    let mut last = vec![0.0; batch * 3 * stretch.width];
+    let mut last = vec![0.0; batch * 3 * chunk.width];
     let all_last = SharedMut(last.as_mut_ptr());
     with_table(feedback, neurons, |table| {
         let row_len = table.row_len();
         for_each_task(batch.div_ceil(each), shape.serial(), |task| {
-            with_scratch(CONSTANTS * stretch.width + stretch.width + row_len, |scratch| {
-                let (all_constants, scratch) = scratch.split_at_mut(CONSTANTS * stretch.width);
-                let (u, current) = scratch.split_at_mut(stretch.width);
-                stretch.expand(constants, neurons, all_constants);
+            with_scratch(CONSTANTS * chunk.width + chunk.width + row_len, |scratch| {
+                let (all_constants, scratch) = scratch.split_at_mut(CONSTANTS * chunk.width);
+                let (u, current) = scratch.split_at_mut(chunk.width);
+                chunk.expand(constants, neurons, all_constants);
                 current.fill(0.0);
                 with_indices(neurons + UNROLLED, |list| {
                     for b in task * each..batch.min((task + 1) * each) {
                         // SAFETY: each task has the state of its own samples.
-                        let rows = unsafe { all_last.slice(b * 3 * stretch.width, 3 * stretch.width) };
-                        let mut parts = rows.chunks_exact_mut(stretch.width);
+                        let rows = unsafe { all_last.slice(b * 3 * chunk.width, 3 * chunk.width) };
+                        let mut parts = rows.chunks_exact_mut(chunk.width);
                         let [v, i, a] = core::array::from_fn(|_| parts.next().unwrap_or_default());
-                        stretch.begin(kind, initial, (b, neurons), [&mut *v, &mut *i, &mut *a]);
+                        chunk.begin(kind, initial, (b, neurons), [&mut *v, &mut *i, &mut *a]);
                         let mut sound = true;
                         for step in 0..steps {
                             let x = &x[shape.input_row(step, b) * neurons..][..neurons];
@@ -67,7 +67,7 @@ pub fn recurrent_forward(
                                 _ => unsafe { spikes.slice((row - batch) * width, width) },
                             };
                             table.currents(x, before, list, current);
-                            let current = &current[..stretch.width];
+                            let current = &current[..chunk.width];
                             if !forward_in_place(
                                 kind,
                                 all_constants,
@@ -87,9 +87,9 @@ pub fn recurrent_forward(
         });
     });
     if let Some(state) = state {
-        for (b, rows) in last.chunks_exact(3 * stretch.width).enumerate() {
+        for (b, rows) in last.chunks_exact(3 * chunk.width).enumerate() {
             for (part, row) in
-                [&mut state.v, &mut state.i, &mut state.a].into_iter().zip(rows.chunks_exact(stretch.width))
+                [&mut state.v, &mut state.i, &mut state.a].into_iter().zip(rows.chunks_exact(chunk.width))
             {
                 part[b * neurons..][..neurons].copy_from_slice(&row[..neurons]);
             }
