@@ -183,7 +183,7 @@ fn wrong_shapes_are_errors() {
     assert!(Matrix::new(Format::Q8_0, 4, 32, &bytes).is_ok());
     assert_eq!(
         Matrix::new(Format::Q8_0, 4, 33, &bytes).unwrap_err().to_string(),
-        "a row of 33 weights is no whole number of Q8_0 blocks, which hold 32 weights each"
+        "a row of 33 weights is not a whole number of Q8_0 blocks, which hold 32 weights each"
     );
     assert_eq!(
         Matrix::new(Format::Q8_0, 3, 32, &bytes).unwrap_err().to_string(),

@@ -1,8 +1,8 @@
 //! Attention of an encoder: `softmax(scale * q kᵀ) v` within each head (Vaswani et al. 2017), where every token of a
-//! text sees every other.
+//! sequence sees every other.
 //!
-//! Texts of different lengths lie one behind the other, with nothing between them: no work is done for padding. Cost:
-//! `4 * head_width` operations for each head and pair of tokens of a text. A task is one head of one text; its keys are
+//! Sequences of different lengths are packed one after another, so padding costs nothing. Cost: `4 * head_width`
+//! operations for each head and pair of tokens of a sequence. A task is one head of one sequence; its keys are
 //! transposed and its values copied once, so that both products run along vectors, for four queries at a time.
 
 use crate::base::math::exp;
@@ -10,12 +10,12 @@ use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_aligned_s
 
 /// Queries that share a pass over keys and values.
 const ROWS: usize = 4;
-/// Numbers of a vector.
+/// Numbers per vector.
 const LANES: usize = 16;
-/// Operations below which all stays on one thread.
+/// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
-/// Heads, and how their scores are scaled.
+/// The heads, and the scale of their scores.
 #[derive(Clone, Copy, Debug)]
 pub struct EncoderAttention {
     /// Heads.
@@ -26,8 +26,8 @@ pub struct EncoderAttention {
     pub scale: f32,
 }
 
-/// Attention within each of the texts of `lengths` tokens: `query_key_value` is `[tokens, 3, heads, head_width]`, `out`
-/// `[tokens, heads, head_width]`.
+/// Attention within each of the packed sequences, which have `lengths` tokens: `query_key_value` is
+/// `[tokens, 3, heads, head_width]`, `out` is `[tokens, heads, head_width]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -75,7 +75,7 @@ pub fn encoder_attention(
                             let count = LANES.min(head_width - chunk);
                             for (i, (blended, share)) in blended.iter().zip(shares).take(rows).enumerate() {
                                 let at = (first + row + i) * width + head.head * head_width + chunk;
-                                // SAFETY: this task alone writes this head of this text.
+                                // SAFETY: only this task writes this head of this sequence.
                                 let out = unsafe { target.slice(at, count) };
                                 out.iter_mut().zip(blended).for_each(|(out, value)| *out = value * share);
                             }
@@ -87,12 +87,12 @@ pub fn encoder_attention(
     });
 }
 
-/// One head of one text.
+/// One head of one sequence.
 struct Head<'a> {
     shape: &'a EncoderAttention,
     /// Tokens.
     length: usize,
-    /// The text's rows, `[length, 3, heads, head_width]`.
+    /// The sequence's rows, `[length, 3, heads, head_width]`.
     rows: &'a [f32],
     head: usize,
 }
@@ -143,7 +143,7 @@ impl Head<'_> {
         }
     }
 
-    /// Exponentials of the scores, and one over the sum of each row.
+    /// Exponentials of the scores, and the inverse sum of each row.
     #[inline(always)]
     fn softmax(&self, scores: &mut [f32]) -> [f32; ROWS] {
         let columns = scores.len() / ROWS;
@@ -155,7 +155,7 @@ impl Head<'_> {
             let (chunks, _) = scores[i * columns..][..columns].as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for lane in 0..LANES {
-                    // The exponential saturates, so what is padding is cut off.
+                    // The exponential saturates, so padding must be set to zero explicitly.
                     let score = chunk[lane] - largest;
                     chunk[lane] = if score < -80.0 { 0.0 } else { exp(score) };
                     lanes[lane] += chunk[lane];

@@ -1,15 +1,15 @@
-//! Rotary position embedding (Su et al. 2021): pairs of elements of each query and key, turned by an angle that grows with
-//! the position. Memory-bound; a few rows stay on one thread.
+//! Rotary position embedding (Su et al. 2021): pairs of elements of each query and key are rotated by an angle that
+//! grows with the position. Memory-bound; a few rows stay on one thread.
 
 use crate::base::parallel::{for_each_rows, vectorized};
 
-/// How queries and keys are turned: pairs of elements of a head by an angle, which depends on the token's place in its
-/// text.
+/// The rotation of queries and keys: pairs of elements of a head by an angle that depends on the token's position in
+/// its sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
-    /// `[positions, pairs]`, at least as many positions as the longest text has.
+    /// `[positions, pairs]`, with at least as many positions as the longest sequence has tokens.
     pub cosines: &'a [f32],
-    /// As `cosines`.
+    /// Same shape as `cosines`.
     pub sines: &'a [f32],
     /// At most half of a head's elements.
     pub pairs: usize,
@@ -17,7 +17,7 @@ pub struct Rotation<'a> {
     pub interleaved: bool,
 }
 
-/// Turns pairs of the leading elements of each head by an angle.
+/// Rotates pairs of the leading elements of each head.
 ///
 /// `x` is `[rows, heads, head_width]`, `cosines` and `sines` are `[rows, pairs]`. A pair is the elements `2i` and
 /// `2i + 1` if `interleaved`, else `i` and `i + pairs`.
@@ -54,7 +54,7 @@ pub fn rotate(
     });
 }
 
-/// Turns the leading pairs of one head, as many as there are angles; back for a `sign` of −1.
+/// Rotates the leading pairs of one head, as many as there are angles; backward if `sign` is −1.
 #[inline(always)]
 pub(super) fn rotate_head(
     head: &mut [f32],

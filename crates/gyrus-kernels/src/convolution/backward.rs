@@ -1,12 +1,11 @@
 //! The gradients of a convolution for its input, weight and bias, in one pass over the images.
 //!
-//! Each task takes a few images: it copies the output's gradient (zeroed where a fused ReLU was off) into a padded
-//! scratch once, and reads it twice: for the weight gradient, an outer product over pixels, and for the input
-//! gradient, a convolution with the kernel turned round. A stride splits the input pixels into `stride * stride`
-//! phases, each an ordinary convolution with a part of the kernel, so no zeros are multiplied. Cost: twice the
-//! forward pass.
+//! Each task takes a few images. It copies the output's gradient (zeroed where a fused ReLU was off) into a padded
+//! scratch once and reads it twice: for the weight gradient, an outer product over pixels, and for the input gradient,
+//! a convolution with the flipped kernel. A stride splits the input pixels into `stride * stride` phases, each an
+//! ordinary convolution with a part of the kernel, so no zeros are multiplied. Cost: twice the forward pass.
 //!
-//! Weight gradients are summed per group of images, then over the groups in order: the grouping depends on the shape
+//! Weight gradients are summed per group of images, then over the groups in order. The grouping depends on the shape
 //! alone, so the result is the same for any number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -18,20 +17,20 @@ use super::{depthwise, winograd, winograd_backward};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
 
-/// Floats of input and gradient that a band of rows may take, so that it stays in the cache for all tiles.
+/// Floats of input and gradient per band of rows, so that the band stays in the cache for all tiles.
 const BAND_LEN: usize = 12 << 10;
 
-/// Input pixels that share the kernel elements which reach them.
+/// Input pixels that are reached by the same kernel elements.
 struct Phase {
     offsets: Vec<usize>,
     length: usize,
     packed: Vec<f32>,
-    /// Per pixel: floats into the padded gradient, and into the input's gradient.
+    /// Per pixel: offsets in floats into the padded gradient, and into the input's gradient.
     from_offsets: Vec<u32>,
     out_offsets: Vec<u32>,
 }
 
-/// For one axis and one phase: kernel elements that reach it, each with how many output pixels it lies back.
+/// For one axis and one phase: the kernel elements that reach it, each with how many output pixels it lies back.
 fn reach(shape: &Convolution, axis: usize, phase: usize) -> Vec<(usize, usize)> {
     let (stride, dilation) = (shape.stride[axis], shape.dilation[axis]);
     (0..shape.kernel[axis])
@@ -75,7 +74,7 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
                 pack_weights(weight, &taps, depth, results, at, packed);
             }
             let (mut from_offsets, mut out_offsets) = (Vec::new(), Vec::new());
-            // The first pixel of the phase, and every stride-th from there.
+            // The first pixel of the phase, and every stride-th one after it.
             let start = |axis: usize, phase: usize| {
                 let (stride, padding) = (shape.stride[axis], shape.padding[2 * axis]);
                 (phase + stride - padding % stride) % stride
@@ -94,10 +93,10 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
     phases
 }
 
-/// The gradients of [`convolution`](crate::convolution::convolution).
+/// The gradients of [`convolution`](super::convolution).
 ///
 /// `dy` is the gradient of the output. If the forward pass fused a ReLU, `activated` is its output: gradients stop
-/// where it is zero. `x` may be empty where no gradient of the weight is wanted, which alone looks at it.
+/// where it is zero. `x` is only read for the weight's gradient and may be empty without it.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -168,7 +167,7 @@ pub fn convolution_backward(
     with_scratch(tasks * sums_len, |all_sums| {
         let sums_pointer = SharedMut(all_sums.as_mut_ptr());
         for_each_task(tasks, false, |task| {
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums =
                 unsafe { core::slice::from_raw_parts_mut(sums_pointer.get().add(task * sums_len), sums_len) };
             sums.fill(0.0);
@@ -240,7 +239,7 @@ pub fn convolution_backward(
     });
 }
 
-/// Adds up the tasks' sums in order and puts them into the weight's own order.
+/// Adds up the tasks' sums in order and writes them in the weight's layout.
 fn gather_weights(
     shape: &Convolution,
     all_sums: &[f32],
@@ -265,7 +264,7 @@ fn gather_weights(
     });
 }
 
-/// Copies the gradient into its frame, zero where the fused ReLU was off.
+/// Copies the gradient into its frame, with zeros where the fused ReLU was off.
 fn frame_gradient(shape: &Convolution, frame: &Frame, dy: &[f32], activated: Option<&[f32]>, to: &mut [f32]) {
     let [_, out_width] = shape.output_size();
     let row_len = out_width * shape.outputs;
@@ -362,8 +361,8 @@ impl WithSimd for WeightBand<'_> {
                                 y: y.wrapping_add(row * framed_row + column),
                                 count: out_width,
                             });
-                            // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack),
-                            // and the sums are `[taps * depth, results_wide]`.
+                            // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack), and
+                            // the sums are `[taps * depth, results_wide]`.
                             unsafe {
                                 outer::<S, MR, NV>(
                                     simd,

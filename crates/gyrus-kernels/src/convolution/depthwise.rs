@@ -1,13 +1,14 @@
-//! Depthwise convolution: one kernel a channel, so each pixel is a few vectors multiplied and added, channel by channel.
+//! Depthwise convolution: one kernel per channel, so each pixel is a few vectors multiplied and added along the
+//! channels.
 //!
-//! Cost: `2 * y.len() * kernel_height * kernel_width` operations; bound by memory, not by arithmetic.
+//! Cost: `2 * y.len() * kernel_height * kernel_width` operations; memory-bound.
 
 use super::pixels::{Frame, copy_padded};
 use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::Epilogue;
 
-/// Rearranges the weights to `[taps, channels]`.
+/// Packs the weights as `[taps, channels]`.
 pub(crate) fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     for (tap, row) in packed.chunks_exact_mut(shape.channels).enumerate() {
         for (channel, to) in row.iter_mut().enumerate() {
@@ -64,7 +65,7 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
     });
 }
 
-/// The frame of the output's gradient here: none.
+/// The output's gradient needs no frame here.
 pub(crate) fn no_frame(shape: &Convolution) -> Frame {
     let [height, width] = shape.output_size();
     Frame { top: 0, left: 0, height, width }

@@ -1,4 +1,4 @@
-//! The forward pass, in the way that suits the shape.
+//! The forward pass, with the algorithm that suits the shape.
 
 use pulp::Arch;
 
@@ -8,10 +8,10 @@ use super::{depthwise, winograd};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Residual, Runs};
 
-/// Tasks that a forward pass is cut into, at least, when there is enough to do.
+/// Tasks that a forward pass is cut into, at least, when there is enough work.
 const TASKS: usize = 16;
 
-/// Floats that [`pack`] writes.
+/// Floats written by [`pack`].
 #[must_use]
 pub fn packed_len(shape: &Convolution) -> usize {
     if shape.is_depthwise() {
@@ -23,8 +23,8 @@ pub fn packed_len(shape: &Convolution) -> usize {
     }
 }
 
-/// Rearranges weights for [`convolution_packed`], once for many uses. Neither the batch nor the size of the images
-/// matters.
+/// Packs weights for [`convolution_packed`], once for many uses. The result depends neither on the batch nor on the
+/// size of the images.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -40,7 +40,7 @@ pub fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// Floats that [`pack_direct`] writes.
+/// Floats written by [`pack_direct`].
 fn direct_len(shape: &Convolution) -> usize {
     shape.groups * shape.group_outputs().next_multiple_of(PANEL) * shape.group_channels() * shape.taps()
 }
@@ -56,8 +56,8 @@ fn pack_direct(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// [`convolution`] whose every output is one sum in ascending order of kernel row, kernel column and channel, and then
-/// the bias.
+/// [`convolution`] in which every output is one sum in ascending order of kernel row, kernel column and channel, with
+/// the bias added last.
 pub(crate) fn direct_convolution(
     shape: &Convolution,
     x: &[f32],
@@ -72,7 +72,7 @@ pub(crate) fn direct_convolution(
     });
 }
 
-/// Convolution, plus bias, plus `residual`, then zero where negative if `relu`. Shapes as in the [module](super); the
+/// Convolution, plus bias, plus `residual`, then zero where negative if `relu`. For shapes see the [module](super); the
 /// residual is as long as `y`.
 ///
 /// # Panics
@@ -129,7 +129,7 @@ fn direct(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>
     let (offsets, length) = join_runs(&taps, shape.channels, depth);
     let group_len = packed.len() / shape.groups;
 
-    // Few images are cut into bands of rows so that every thread has some.
+    // A small batch is cut into bands of rows so that every thread has work.
     let bands = TASKS.div_ceil(shape.batch).min(out_height).max(1);
     let band_rows = out_height.div_ceil(bands);
     let bands = out_height.div_ceil(band_rows);

@@ -1,6 +1,6 @@
 //! Where the gradients of a convolution go, and the order in which those of weight and bias are summed.
 
-/// Where the gradients go; `None` for one that nobody needs.
+/// Where the gradients go; `None` for those that are not needed.
 pub struct ConvolutionGradients<'a> {
     /// As long as the input.
     pub input: Option<&'a mut [f32]>,
@@ -10,20 +10,20 @@ pub struct ConvolutionGradients<'a> {
     pub bias: Option<&'a mut [f32]>,
 }
 
-/// Groups of images, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
-/// end together.
+/// Groups of images with separate sums for the weight gradient: more groups where the sums are small, to balance the
+/// threads.
 const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
-/// Floats that many groups' sums may take together, and those of few.
+/// Floats of the sums of all groups, at most: with many groups, and with few.
 const MANY_SUMS: usize = 1 << 19;
 const SUMS_LIMIT: usize = 1 << 23;
 
-/// Images of each group, whose sums take `sums_len` floats.
+/// Images per group, if its sums take `sums_len` floats.
 pub(crate) fn images_per_group(batch: usize, sums_len: usize) -> usize {
     let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
     batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
 }
 
-/// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.
+/// Adds up the groups' sums of the bias gradient, which lie at the end of each group, in order.
 pub(crate) fn gather_bias(all_sums: &[f32], sums_len: usize, db: &mut [f32]) {
     db.fill(0.0);
     let start = sums_len - db.len();

@@ -1,14 +1,15 @@
-//! Two-dimensional convolution over channels-last images: shape, forward pass and what both passes share.
+//! Two-dimensional convolution and pooling over channels-last images.
 //!
-//! `x` is `[batch, height, width, channels]`, `weight` `[outputs, channels / groups, kernel_height, kernel_width]` (as
-//! PyTorch keeps it), `y` `[batch, out_height, out_width, outputs]`:
+//! `x` is `[batch, height, width, channels]`, `weight` is `[outputs, channels / groups, kernel_height, kernel_width]`
+//! (as in PyTorch), `y` is `[batch, out_height, out_width, outputs]`:
 //!
 //! `y[b, i, j, o] = bias[o] + sum_{u, v, c} weight[o, c, u, v] * x[b, i * s - p + u * d, j * s - p + v * d, c]`
 //!
-//! Each image is copied into a zero-padded scratch that stays in the cache; with channels last, the inputs of one
+//! Each image is copied into a zero-padded scratch that stays in the cache. With channels last, the inputs of one
 //! output pixel are then a few contiguous runs that the register tile reads in place: no im2col. Cost:
-//! `2 * y.len() * kernel_height * kernel_width * channels / groups` operations. 3×3 kernels of stride 1 between
-//! 32 channels or more (multiples of 16) take Winograd's way instead, with 4 multiplications for 9.
+//! `2 * y.len() * kernel_height * kernel_width * channels / groups` operations. Two shapes have faster kernels:
+//! depthwise convolutions, and 3×3 kernels of stride 1 between 32 channels or more (multiples of 16), for which
+//! Winograd's algorithm needs 4 multiplications instead of 9.
 
 mod backward;
 mod depthwise;

@@ -1,4 +1,4 @@
-//! Padded images, packed weights, and the register tile run over pixels: what the forward pass and the input's gradient
+//! Padded images, packed weights, and the register tile over pixels: what the forward pass and the input's gradient
 //! share.
 
 use pulp::{Simd, WithSimd};
@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use super::shape::Tap;
 use crate::base::tile::{Epilogue, PANEL, Runs, inner, with_tile};
 
-/// Copies rows `rows` of the padded image, which need not all exist, into `to`: `[rows, padded_width, channels]`.
+/// Copies rows `rows` of the padded image, some of which may be padding, to `to`: `[rows, padded_width, channels]`.
 pub(crate) fn copy_padded(
     image: &[f32],
     (height, width, channels): (usize, usize, usize),
@@ -29,7 +29,7 @@ pub(crate) fn copy_padded(
     }
 }
 
-/// Zeros round the output's gradient, so that every phase stays inside.
+/// Zeros around the output's gradient, so that every phase stays inside.
 pub(crate) struct Frame {
     pub(crate) top: usize,
     pub(crate) left: usize,
@@ -60,7 +60,7 @@ pub(crate) fn pack_weights(
     }
 }
 
-/// A stretch of output pixels times all panels of one group.
+/// A run of output pixels times all panels of one group.
 pub(crate) struct Pixels<'a> {
     /// Padded input.
     pub(crate) from: *const f32,
@@ -72,7 +72,7 @@ pub(crate) struct Pixels<'a> {
     pub(crate) out: *mut f32,
     /// Floats from `out` to each pixel's first result.
     pub(crate) out_offsets: &'a [u32],
-    /// First result channel, and how many.
+    /// First result channel, and the number of channels.
     pub(crate) column: usize,
     pub(crate) columns: usize,
     pub(crate) epilogue: Epilogue<'a>,
@@ -87,7 +87,7 @@ impl WithSimd for Pixels<'_> {
             let panel_len = task.runs.offsets.len() * task.runs.length * PANEL;
             for index in 0..task.columns.div_ceil(PANEL) {
                 let column = task.column + index * PANEL;
-                // SAFETY: the caller built offsets that lie in its padded input and its output.
+                // SAFETY: the caller's offsets lie in its padded input and its output.
                 unsafe {
                     inner::<S, MR, NV, false>(
                         simd,

@@ -1,4 +1,4 @@
-//! The shape of a convolution, and where the elements of its kernel read.
+//! The shape of a convolution, and the places that the elements of its kernel read.
 
 /// The shape of a convolution. All sizes in pixels or channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Convolution {
     pub padding: [usize; 4],
     /// Distance between kernel elements, down and across; 1 is a dense kernel.
     pub dilation: [usize; 2],
-    /// Channel groups that do not see each other; `channels` of them is a depthwise convolution.
+    /// Groups of channels that do not see each other; as many as `channels` make a depthwise convolution.
     pub groups: usize,
 }
 
@@ -58,7 +58,7 @@ impl Convolution {
         self.outputs * self.group_channels() * self.taps()
     }
 
-    /// Input pixels that the dilated kernel spans.
+    /// Input pixels spanned by the dilated kernel.
     fn span(&self) -> [usize; 2] {
         core::array::from_fn(|axis| (self.kernel[axis] - 1) * self.dilation[axis] + 1)
     }
@@ -79,7 +79,7 @@ impl Convolution {
         self.width + self.padding[2] + self.padding[3]
     }
 
-    /// Depthwise with one output a channel: too thin for the register tile, it has loops of its own.
+    /// Depthwise with one output per channel: too narrow for the register tile, so it has its own loops.
     pub(crate) fn is_depthwise(&self) -> bool {
         self.groups == self.channels && self.outputs == self.channels && self.channels > 1
     }
@@ -90,7 +90,7 @@ impl Convolution {
         top..top + (count - 1) * self.stride[0] + self.span()[0]
     }
 
-    /// Kernel elements in memory order, each with its place in the padded image and in the kernel.
+    /// Kernel elements in memory order, each with its offset in the padded image and its index in the kernel.
     pub(crate) fn forward_taps(&self) -> Vec<Tap> {
         let mut taps = Vec::with_capacity(self.taps());
         for u in 0..self.kernel[0] {
@@ -109,14 +109,14 @@ impl Convolution {
     }
 }
 
-/// One kernel element: where it reads, in floats from its pixel's pointer, and its index in the kernel.
+/// One kernel element: its offset in floats from the pixel's pointer, and its index in the kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Tap {
     pub(crate) offset: usize,
     pub(crate) kernel: usize,
 }
 
-/// Joins taps whose channels follow each other in memory into longer runs; all runs are equally long.
+/// Joins taps whose channels are contiguous in memory into longer runs; all runs are equally long.
 pub(crate) fn join_runs(taps: &[Tap], channels: usize, group_channels: usize) -> (Vec<usize>, usize) {
     let single = || (taps.iter().map(|tap| tap.offset).collect(), group_channels);
     if group_channels != channels || taps.is_empty() {

@@ -1,10 +1,10 @@
-//! 3×3 convolutions of stride 1 with four multiplications an output instead of nine: Winograd's minimal filtering
+//! 3×3 convolutions of stride 1 with four multiplications per output instead of nine: Winograd's minimal filtering
 //! F(2×2, 3×3), Lavin and Gray 2015 (arXiv:1509.09308).
 //!
 //! Each tile of 4×4 input pixels gives 2×2 output pixels, `Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`: sixteen *positions*, each
-//! an ordinary product `[tiles, channels] × [channels, outputs]`. The gradients are the transposed steps of the same
-//! formula, so that both share the transformed output gradient `A dY Aᵀ`. Transforms are sums and halvings, which keep
-//! the rounding error near that of the direct sum. Tiles are worked off in blocks that stay in the second-level cache.
+//! an ordinary matrix product `[tiles, channels] × [channels, outputs]`. The gradients are the transposed steps of the
+//! same formula and share the transformed output gradient `A dY Aᵀ`. Transforms are sums and halvings, which keep the
+//! rounding error near that of the direct sum. Tiles are processed in blocks that stay in the second-level cache.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -12,21 +12,22 @@ use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, finish_vector, inner, load, store, with_tile};
 
-/// Output pixels of a tile along each axis, and input pixels.
+/// Output pixels of a tile along each axis, then input pixels.
 pub(crate) const OUT: usize = 2;
 pub(crate) const SIDE: usize = 4;
 pub(crate) const POSITIONS: usize = SIDE * SIDE;
 /// Floats of a block's transformed inputs and outputs.
 const BLOCK_LEN: usize = 64 << 10;
-/// Tiles of a block, at most: more gain nothing.
+/// Tiles per block, at most: more bring no gain.
 const MOST_TILES: usize = 96;
-/// Few tiles are cut into blocks this small, so that every thread has some: twice the usual height of a register tile.
+/// A small number of tiles is cut into blocks of this size so that every thread has work: twice the usual height of a
+/// register tile.
 const FEW_TILES: usize = 12;
 
-/// Channels from which on fewer multiplications outweigh the transforms.
+/// Channels from which on saving multiplications outweighs the transforms.
 const FEWEST_CHANNELS: usize = 32;
 
-/// Whether a convolution is done this way.
+/// Whether this algorithm is used for a convolution.
 pub(crate) fn fits(shape: &Convolution) -> bool {
     shape.kernel == [3, 3]
         && shape.stride == [1, 1]
@@ -42,7 +43,7 @@ pub(crate) fn packed_len(shape: &Convolution) -> usize {
     POSITIONS * shape.channels * shape.outputs
 }
 
-/// The one-dimensional transforms; the two-dimensional ones are [`both_axes`] of them.
+/// The one-dimensional transforms; [`both_axes`] makes two-dimensional ones of them.
 pub(crate) mod one_axis {
     use super::Simd;
 
@@ -105,7 +106,7 @@ pub(crate) mod one_axis {
     }
 }
 
-/// A transform applied to the columns, then to the rows.
+/// Applies a transform to the columns, then to the rows.
 #[inline(always)]
 pub(crate) fn both_axes<T: Copy, const FROM: usize, const TO: usize>(
     x: [[T; FROM]; FROM],
@@ -115,7 +116,7 @@ pub(crate) fn both_axes<T: Copy, const FROM: usize, const TO: usize>(
     core::array::from_fn(|i| transform(core::array::from_fn(|j| columns[j][i])))
 }
 
-/// `G g Gᵀ` for every pair of channels, as [`inner`]'s panels: `[position, results / 16, depth, 16]`.
+/// `G g Gᵀ` for every pair of channels, in [`inner`]'s panels: `[position, results / 16, depth, 16]`.
 ///
 /// For the forward pass results are the outputs; for the input gradient, `transposed`, they are the input channels.
 pub(crate) fn transform_weights(shape: &Convolution, weight: &[f32], transposed: bool, packed: &mut [f32]) {
@@ -168,7 +169,7 @@ impl<'a, F: Fn(usize, usize) -> &'a [f32; 9]> WithSimd for WeightPanel<F> {
                 let u = both_axes(g, |g| one_axis::weight(simd, g));
                 for (position, u) in u.into_iter().flatten().enumerate() {
                     let at = position * self.position_len + (self.panel * self.depth + d) * PANEL + v;
-                    // SAFETY: this task alone writes these depths of this panel.
+                    // SAFETY: only this task writes these depths of this panel.
                     unsafe { store::<S>(self.to.get().add(at), u) };
                 }
             }
@@ -181,12 +182,12 @@ impl<'a, F: Fn(usize, usize) -> &'a [f32; 9]> WithSimd for WeightPanel<F> {
 pub(crate) struct Tiles {
     down: usize,
     across: usize,
-    /// Tiles of a block.
+    /// Tiles per block.
     pub(crate) block: usize,
 }
 
 impl Tiles {
-    /// For `images` that are worked off together.
+    /// For `images` that are processed together.
     pub(crate) fn new(shape: &Convolution, images: usize) -> Self {
         let floats = shape.channels + shape.outputs;
         let [down, across] = shape.output_size().map(|size| size.div_ceil(OUT));
@@ -199,8 +200,8 @@ impl Tiles {
         self.down * self.across
     }
 
-    /// Floats of one position of a block, for `channels`. The line more keeps positions from meeting in the same sets
-    /// of the cache.
+    /// Floats of one position of a block, for `channels`. The extra line keeps positions from falling into the same
+    /// sets of the cache.
     pub(crate) fn position_len(&self, channels: usize) -> usize {
         self.block * channels + PANEL
     }
@@ -209,7 +210,7 @@ impl Tiles {
         POSITIONS * self.position_len(channels)
     }
 
-    /// Image, and first output row and column, of a tile.
+    /// Image, first output row and first output column of a tile.
     #[inline(always)]
     pub(crate) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let within = tile % self.per_image();
@@ -217,7 +218,7 @@ impl Tiles {
     }
 }
 
-/// Images in memory, and a stand-in pixel for those outside of them.
+/// Images in memory, and a substitute for pixels outside of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Images {
     pub(crate) first: *mut f32,
@@ -228,7 +229,7 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// The square of pixels from (`row`, `column`) of an image on.
+    /// The square of pixels of an image whose first one is (`row`, `column`).
     #[inline(always)]
     pub(crate) fn square<const N: usize>(
         &self,
@@ -255,7 +256,7 @@ impl Images {
     }
 }
 
-/// A stretch of tiles and the transformed inputs or outputs that belong to it.
+/// A range of tiles and their transformed inputs or outputs.
 pub(crate) struct Block {
     pub(crate) tiles: Tiles,
     pub(crate) range: core::ops::Range<usize>,
@@ -309,7 +310,7 @@ impl Block {
             let left = left.wrapping_add(position * self.tiles.position_len(depth));
             let out = out.wrapping_add(position * self.tiles.position_len(results));
             for column in (0..results).step_by(PANEL) {
-                // SAFETY: the caller's promise; rows are tiles.
+                // SAFETY: guaranteed by the caller; rows are tiles.
                 unsafe {
                     inner::<S, MR, NV, true>(
                         simd,
@@ -346,7 +347,7 @@ impl WithSimd for Forward<'_> {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, this: Forward<'_>) {
             let Forward { block, x, y, .. } = &this;
-            // SAFETY: the caller's scratch is as long as the block, its images as many as the tiles need.
+            // SAFETY: the caller's scratch is as long as the block, and all images of the tiles exist.
             unsafe {
                 block.transform_input(simd, this.shape, *x, this.inputs);
                 block.multiply::<S, MR, NV>(
@@ -401,7 +402,7 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
             Arch::new().dispatch(Forward {
                 shape,
                 block: Block { tiles, range: first..total.min(first + tiles.block) },
-                // Read only, however the type is spelled.
+                // Only read, despite the pointer's type.
                 x: Images {
                     first: x.as_ptr().cast_mut(),
                     outside: outside.as_mut_ptr(),

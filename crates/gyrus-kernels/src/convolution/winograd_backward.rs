@@ -1,7 +1,7 @@
-//! The gradients of Winograd's convolution: see [`winograd`](crate::convolution::winograd) for the formula.
+//! The gradients of Winograd's convolution; see [`super::winograd`] for the formula.
 //!
-//! Weight gradients are summed in the transformed form per group of images, then over the groups in order, as in
-//! [`convolution_backward`](crate::convolution::backward), and transformed back once at the end.
+//! Weight gradients are summed in transformed form per group of images, then over the groups in order, as in
+//! [`super::backward`], and transformed back once at the end.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -13,7 +13,7 @@ use super::winograd::{
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{PANEL, Segment, load, outer, store, with_tile};
 
-/// As [`convolution_backward`](crate::convolution::convolution_backward), which has checked all lengths.
+/// [`convolution_backward`](super::convolution_backward), which has checked all lengths.
 pub(crate) fn backward(
     shape: &Convolution,
     x: &[f32],
@@ -37,7 +37,7 @@ pub(crate) fn backward(
         }
         let (transposed, sums) = (&*transposed, SharedMut(all_sums.as_mut_ptr()));
         for_each_task(groups, false, |group| {
-            // SAFETY: each group has sums of its own.
+            // SAFETY: each group has its own sums.
             let sums = unsafe { core::slice::from_raw_parts_mut(sums.get().add(group * sums_len), sums_len) };
             sums.fill(0.0);
             let (weight_sums, bias_sums) = sums.split_at_mut(weight_len);
@@ -62,7 +62,7 @@ pub(crate) fn backward(
     });
 }
 
-/// A group of images: what their gradients need and where they go.
+/// A group of images: the inputs of their gradients, and where these go.
 struct Group<'a> {
     shape: &'a Convolution,
     /// Images of the batch.
@@ -111,7 +111,7 @@ impl Group<'_> {
 struct Blocks<'a> {
     work: Group<'a>,
     tiles: Tiles,
-    /// A block's transformed inputs, then their gradients.
+    /// A block's transformed inputs, later their gradients.
     inputs: *mut f32,
     /// A block's transformed output gradients.
     gradients: *mut f32,
@@ -132,12 +132,12 @@ impl WithSimd for Blocks<'_> {
             if let Some((_, dx)) = this.work.input {
                 let image_len = shape.height * shape.width * shape.channels;
                 let count = this.work.images.len() * image_len;
-                // SAFETY: this task alone writes the gradient of these images.
+                // SAFETY: only this task writes the gradient of these images.
                 unsafe { dx.add(this.work.images.start * image_len).write_bytes(0, count) };
             }
             while first < end {
                 let block = Block { tiles: this.tiles, range: first..end.min(first + this.tiles.block) };
-                // SAFETY: the scratch is as long as the block, the images are as many as the tiles need.
+                // SAFETY: the scratch is as long as the block, and all images of the tiles exist.
                 unsafe {
                     this.transform_gradient(simd, &block);
                     if this.work.weight_sums.is_some() {
@@ -212,7 +212,7 @@ impl Blocks<'_> {
         }
     }
 
-    /// For every position: inputs transposed times gradients, `[channels, tiles] × [tiles, outputs]`.
+    /// For every position: transposed inputs times gradients, `[channels, tiles] × [tiles, outputs]`.
     #[inline(always)]
     unsafe fn add_weight_gradient<S: Simd, const MR: usize, const NV: usize>(
         &mut self,
@@ -270,7 +270,7 @@ impl Blocks<'_> {
     }
 }
 
-/// Adds up the tasks' sums in order, and `Gᵀ u G` of them into the weight's own order.
+/// Adds up the tasks' sums in order and writes `Gᵀ u G` of them in the weight's layout.
 fn gather_weights(shape: &Convolution, all_sums: &[f32], sums_len: usize, dw: &mut [f32]) {
     let target = SharedMut(dw.as_mut_ptr());
     let (channels, outputs) = (shape.channels, shape.outputs);
@@ -314,7 +314,7 @@ impl WithSimd for WeightGradient<'_> {
             }
             for n in 0..PANEL {
                 for (tap, g) in g.iter().enumerate() {
-                    // SAFETY: this task alone writes the weights of its outputs.
+                    // SAFETY: only this task writes the weights of its outputs.
                     unsafe { *self.to.get().add(((first + n) * self.channels + channel) * 9 + tap) = g[n] };
                 }
             }

@@ -1,4 +1,4 @@
-//! Linear layers of a few rows: dot products over the weights in place, since memory is what they wait for.
+//! Linear layers of a few rows, which are memory-bound: dot products with the weights read in place.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,9 +6,9 @@ use super::matmul::SERIAL_OPERATIONS;
 use crate::base::parallel::{SharedMut, for_each_task};
 use crate::base::tile::Epilogue;
 
-/// Up to this many rows a product reads the weights in place.
+/// Up to this many rows, a linear layer reads the weights in place.
 pub(crate) const FEW_ROWS: usize = 4;
-/// Rows of weights that one task multiplies with a few rows of input.
+/// Rows of weights per task.
 const DOT_BLOCK: usize = 32;
 
 struct Dots<'a> {
@@ -25,7 +25,7 @@ impl WithSimd for Dots<'_> {
         let (x_body, x_tail) = S::as_simd_f32s(self.x);
         let dot = |row: &[f32]| {
             let (body, tail) = S::as_simd_f32s(row);
-            // Four chains hide the latency of the addition.
+            // Four chains of additions hide their latency.
             let mut sums = [simd.splat_f32s(0.0); 4];
             let (body4, body_rest) = body.as_chunks::<4>();
             let (x4, x_rest) = x_body.as_chunks::<4>();
@@ -50,7 +50,7 @@ impl WithSimd for Dots<'_> {
     }
 }
 
-/// The sum of products of two equally long slices.
+/// The dot product of two equally long slices.
 pub(crate) fn dot(weight: &[f32], x: &[f32]) -> f32 {
     let mut out = [0.0];
     Arch::new().dispatch(Dots { x, weight, inputs: weight.len(), out: &mut out });

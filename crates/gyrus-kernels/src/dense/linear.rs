@@ -1,8 +1,8 @@
-//! Matrix products of a linear layer: `y = x wᵀ + b` and its two gradients.
+//! Linear layers, `y = x wᵀ + b`, and their gradients.
 //!
-//! Matrices are row-major and contiguous: `x` is `[rows, inputs]`, `w` is `[outputs, inputs]` (as PyTorch keeps it),
-//! `y` is `[rows, outputs]`. Cost: `2 * rows * inputs * outputs` operations each, plus one pass over `w` to pack it.
-//! One or a few rows are memory-bound, so they take dot products over `w` in place instead.
+//! Matrices are row-major and contiguous: `x` is `[rows, inputs]`, `w` is `[outputs, inputs]` (as in PyTorch), `y` is
+//! `[rows, outputs]`. Cost: `2 * rows * inputs * outputs` operations each, plus one pass over `w` to pack it. A few
+//! rows are memory-bound and use dot products over `w` in place.
 
 use super::dot::{FEW_ROWS, few_rows};
 use super::matmul::{Right, SERIAL_OPERATIONS, matmul, pack_panel};
@@ -10,7 +10,7 @@ use super::weight_gradient::{strips_of, weight_gradient};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 use crate::base::tile::{Epilogue, PANEL, Residual};
 
-/// Columns that one task sums.
+/// Columns summed by one task.
 const SUM_COLUMNS: usize = 256;
 
 /// `y = x wᵀ + bias`, then zero where negative if `relu`.
@@ -39,7 +39,7 @@ pub fn linear(
     }
 }
 
-/// [`linear`] without bias, in tiles even for a few rows: a row has the same bits whatever rows are beside it.
+/// [`linear`] without bias, in tiles even for a few rows: a row's bits do not depend on the other rows.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -51,7 +51,7 @@ pub fn linear_in_tiles(x: &[f32], weight: &[f32], shape: (usize, usize, usize), 
     matmul(x, Right::Transposed(weight), shape, Epilogue::NONE, y);
 }
 
-/// `y = x wᵀ + residual`; `residual` is as `y`.
+/// `y = x wᵀ + residual`; `residual` has the shape of `y`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -70,13 +70,13 @@ pub fn linear_residual(
     matmul(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
 }
 
-/// Floats that [`pack`] writes.
+/// Floats written by [`pack`].
 #[must_use]
 pub fn packed_len((inputs, outputs): (usize, usize)) -> usize {
     inputs * outputs.next_multiple_of(PANEL)
 }
 
-/// Rearranges the weights of [`linear`] for [`linear_packed`], once for many uses.
+/// Packs the weights of [`linear`] for [`linear_packed`], once for many uses.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -85,7 +85,7 @@ pub fn pack(weight: &[f32], (inputs, outputs): (usize, usize), packed: &mut [f32
     assert_eq!(packed.len(), packed_len((inputs, outputs)), "packed is as long as packed_len says");
     let target = SharedMut(packed.as_mut_ptr());
     for_each_task(outputs.div_ceil(PANEL), weight.len() < SERIAL_OPERATIONS, |index| {
-        // SAFETY: each task has a panel of its own.
+        // SAFETY: each task has its own panel.
         let panel = unsafe { target.slice(index * inputs * PANEL, inputs * PANEL) };
         pack_panel(Right::Transposed(weight), inputs, outputs, index * PANEL, panel);
     });
@@ -151,7 +151,7 @@ pub fn linear_weight_gradient(
     weight_gradient(dy, (rows, inputs, outputs), false, dw, strips_of(x, inputs));
 }
 
-/// [`linear_weight_gradient`], added to what is in `dw`.
+/// [`linear_weight_gradient`], added to `dw`.
 pub(crate) fn add_linear_weight_gradient(
     dy: &[f32],
     x: &[f32],
@@ -172,7 +172,7 @@ pub fn sum_rows(x: &[f32], columns: usize, sums: &mut [f32]) {
     for_each_task(columns.div_ceil(SUM_COLUMNS), x.len() < SERIAL_OPERATIONS, |block| {
         let first = block * SUM_COLUMNS;
         let width = SUM_COLUMNS.min(columns - first);
-        // SAFETY: each task sums columns of its own.
+        // SAFETY: each task sums its own columns.
         let sums = unsafe { target.slice(first, width) };
         sums.fill(0.0);
         vectorized(
@@ -274,7 +274,7 @@ mod tests {
         let mut sums = [0.0; 3];
         sum_rows(&[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], 3, &mut sums);
         assert_eq!(sums, [11.0, 22.0, 33.0]);
-        // Enough for several tasks, the last one narrower; whole numbers, so that any order gives the same.
+        // Enough for several tasks, the last one narrower; with whole numbers every order gives the same sum.
         let (rows, columns) = (500, 2 * SUM_COLUMNS + 33);
         let x: Vec<f32> = (0..rows * columns).map(|i| (i % 7) as f32).collect();
         let mut sums = vec![f32::NAN; columns];

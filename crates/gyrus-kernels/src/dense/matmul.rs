@@ -1,19 +1,19 @@
-//! The matrix product under linear layers and their gradients: `out = left right`, with panels of the right operand packed
-//! for the register tile.
+//! The matrix product under linear layers and their gradients, `out = left right`, with the right operand packed in
+//! panels for the register tile.
 //!
-//! The left operand is read in place. Panels are packed by the task that uses them, or once for all tasks where each is
-//! used by several. Cost: `2 * rows * depth * columns` operations, and one pass over the right operand.
+//! The left operand is read in place. Each panel is packed by the task that uses it, or once beforehand where several
+//! tasks use it. Cost: `2 * rows * depth * columns` operations and one pass over the right operand.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Residual, Runs, inner, with_tile};
 
-/// Rows that one task takes through a panel: a multiple of every tile height.
+/// Rows that one task multiplies with a panel: a multiple of every tile height.
 const ROW_BLOCK: usize = 48;
-/// Floats of the left operand that one task takes through its panels, at most: they stay in the second cache.
+/// Floats of the left operand per task, at most: they stay in the second-level cache.
 pub(super) const LEFT_BLOCK: usize = 1 << 16;
-/// Panels that one task multiplies such a block with.
+/// Panels that one task multiplies with such a block.
 const PANELS: usize = 8;
 /// Operations below which a product stays on one thread.
 pub(super) const SERIAL_OPERATIONS: usize = 1 << 18;
@@ -26,7 +26,7 @@ pub(crate) struct Strided<'a> {
 }
 
 impl<'a> Strided<'a> {
-    /// Columns from `first` on of a matrix `[rows, stride]`.
+    /// The columns from `first` on of a matrix `[rows, stride]`.
     pub(crate) fn columns(values: &'a [f32], stride: usize, first: usize) -> Self {
         Self { values: values.get(first..).unwrap_or_default(), stride }
     }
@@ -37,7 +37,7 @@ impl<'a> Strided<'a> {
     }
 }
 
-/// A second product that is added to the first: `left right`, `depth` deep.
+/// A second product added to the first: `left right`, `depth` deep.
 #[derive(Clone, Copy)]
 pub(crate) struct Addend<'a> {
     pub(crate) left: Strided<'a>,
@@ -45,19 +45,20 @@ pub(crate) struct Addend<'a> {
     pub(crate) depth: usize,
 }
 
-/// Writes row `n` of an operand: `rows(n, to)`.
+/// Writes row `n` of a matrix: `rows(n, to)`.
 pub(crate) type RowsOf<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
-/// How the right operand lies in memory.
+/// How the right operand is stored.
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a> {
-    /// `[columns, depth]`: used transposed.
+    /// `[columns, depth]`, used transposed.
     Transposed(&'a [f32]),
-    /// The same, whose row `n` comes from `rows(n, to)`: it is asked for each row of a panel once.
+    /// As `Transposed`, with row `n` written by `rows(n, to)`: called once per row of a panel, while that panel is
+    /// packed.
     Rows(&'a RowsOf<'a>),
-    /// `[depth, columns]`: used as it is.
+    /// `[depth, columns]`, used as it is.
     Plain(&'a [f32]),
-    /// All panels, ready to use.
+    /// All panels, packed.
     Packed(&'a [f32]),
 }
 
@@ -102,7 +103,7 @@ struct Block<'a> {
     depth: usize,
     rows: core::ops::Range<usize>,
     panel: &'a [f32],
-    /// What is added: its left operand, its depth and its panel.
+    /// The addend: its left operand, its depth and its panel.
     addend: Option<(Strided<'a>, usize, &'a [f32])>,
     out: SharedMut,
     out_stride: usize,
@@ -134,7 +135,7 @@ impl WithSimd for Block<'_> {
                 );
             }
             let Some((left, depth, panel)) = block.addend else { return };
-            // What was just written is still near.
+            // What was just written is still in the cache.
             let residual = Some(Residual { residual: out, out });
             // SAFETY: as above; `matmul_into` has checked the second product's operands as well.
             unsafe {
@@ -151,7 +152,7 @@ impl WithSimd for Block<'_> {
                 );
             }
         }
-        // A single row would do the work of a whole tile.
+        // A single row would cost as much as a whole tile.
         match (self.rows.len(), S::F32_LANES) {
             (1, 16) => run::<S, 1, 1>(simd, self),
             (1, 8) => run::<S, 1, 2>(simd, self),
@@ -161,7 +162,7 @@ impl WithSimd for Block<'_> {
     }
 }
 
-/// `out = left right`, `left` `[rows, depth]`, `out` `[rows, columns]`.
+/// `out = left right`; `left` is `[rows, depth]`, `out` is `[rows, columns]`.
 pub(super) fn matmul(
     left: &[f32],
     right: Right<'_>,
@@ -183,14 +184,13 @@ pub(super) fn matmul(
     }
 }
 
-/// `out = left right`, and the second product added to it where there is one. `out`'s rows begin as many floats apart as
-/// is said beside it.
+/// `out = left right + addend`, where rows of `out` begin `out_stride` floats apart.
 ///
 /// # Safety
-/// `out` is writable for all of its rows, and no one else uses these columns meanwhile.
+/// `out` is writable for all of its rows, and nothing else uses these columns in the meantime.
 ///
 /// # Panics
-/// If the second product is asked of an epilogue that does not let sums pass (`relu`), or an operand is too short.
+/// If there is an addend and the epilogue has a ReLU, which would come too early, or if an operand is too short.
 pub(crate) unsafe fn matmul_into(
     left: Strided<'_>,
     right: Right<'_>,
@@ -204,7 +204,7 @@ pub(crate) unsafe fn matmul_into(
         run_matmul(left, right, None, (rows, depth, columns), epilogue, (target, out_stride));
         return;
     };
-    assert!(!epilogue.relu, "what is added later would pass the nonlinearity");
+    assert!(!epilogue.relu, "the ReLU would come before the addend");
     addend.left.check(rows, addend.depth);
     with_scratch(addend.depth * columns.next_multiple_of(PANEL), |packed| {
         for (index, panel) in packed.chunks_exact_mut((addend.depth * PANEL).max(1)).enumerate() {
@@ -215,7 +215,7 @@ pub(crate) unsafe fn matmul_into(
     });
 }
 
-/// [`matmul_into`], with the second product's panels packed.
+/// [`matmul_into`] with the addend's panels packed.
 fn run_matmul(
     left: Strided<'_>,
     right: Right<'_>,
@@ -244,7 +244,8 @@ fn run_matmul(
         });
     };
     if panels >= 4 && rows * depth > 2 * LEFT_BLOCK {
-        // The left operand would come from far away for each panel: some of its rows meet some panels instead.
+        // The left operand does not fit in the cache and would be read again for each panel: blocks of its rows meet
+        // groups of panels instead.
         let block = (LEFT_BLOCK / depth / ROW_BLOCK).max(1) * ROW_BLOCK;
         let groups = panels.div_ceil(PANELS);
         let run_blocks = |packed: &[f32]| {
@@ -263,7 +264,7 @@ fn run_matmul(
         with_scratch(panels * depth * PANEL, |packed| {
             let target = SharedMut(packed.as_mut_ptr());
             for_each_task(panels, serial, |index| {
-                // SAFETY: each task has a panel of its own.
+                // SAFETY: each task has its own panel.
                 let panel = unsafe { target.slice(index * depth * PANEL, depth * PANEL) };
                 pack_panel(right, depth, columns, index * PANEL, panel);
             });
@@ -272,7 +273,7 @@ fn run_matmul(
         return;
     }
     if panels >= 4 {
-        // Enough panels to go round: each task packs its own, which then is hot in its cache.
+        // Enough panels for all threads: each task packs its own, which is then in its cache.
         for_each_task(panels, serial, |index| match right {
             Right::Packed(all) => run(&all[index * depth * PANEL..][..depth * PANEL], index, 0..rows),
             _ => with_scratch(depth * PANEL, |panel| {

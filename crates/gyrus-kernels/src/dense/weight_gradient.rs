@@ -1,7 +1,8 @@
-//! The gradient of a linear layer's weight, `dw = dyᵀ x`: a sum over rows, for which neither operand lies well in memory.
+//! The gradient of a linear layer's weight, `dw = dyᵀ x`: a sum over rows, for which neither operand has a suitable
+//! layout.
 //!
-//! The output's gradient is packed by blocks of columns as high as a register tile, the input by strips of 16 columns;
-//! a task then sums some of both. Each sum runs over the rows in order.
+//! The output's gradient is packed in blocks of columns as high as a register tile, the input in strips of 16 columns;
+//! each task sums some blocks and strips. Each sum runs over the rows in order.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -9,21 +10,21 @@ use super::matmul::{SERIAL_OPERATIONS, Strided};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{PANEL, Segment, outer, with_tile};
 
-/// Outputs of a weight that one task sums up, about.
+/// Outputs per task, about.
 pub(super) const OUTPUTS: usize = 96;
-/// Strips of 16 inputs that one task sums up.
+/// Strips of 16 inputs per task.
 pub(super) const STRIPS: usize = 4;
-/// Elements of a weight from which both are twice as many: fewer reads of what no cache holds.
+/// Size of a weight from which both are doubled, to save reads of data that no cache holds.
 const LARGE: usize = 1 << 18;
-/// Rows that a task takes through all of its tiles before the next ones: they stay in the second cache.
+/// Rows that a task takes through all of its tiles before the next ones: they stay in the second-level cache.
 pub(super) const DEPTH: usize = 256;
 
-/// Copies strips of 16 columns out of `x`, `[rows, inputs]`.
+/// Copies strips of 16 columns of `x`, `[rows, inputs]`.
 pub(crate) fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut [f32]) + Sync {
     move |first, columns, strip| {
         let rows = strip.as_chunks_mut::<PANEL>().0.iter_mut().zip(x.chunks_exact(inputs));
         if columns == PANEL {
-            // A whole panel is a copy of known size.
+            // A full panel is a copy of known size.
             for (to, row) in rows {
                 to.copy_from_slice(&row[first..][..PANEL]);
             }
@@ -36,8 +37,8 @@ pub(crate) fn strips_of(x: &[f32], inputs: usize) -> impl Fn(usize, usize, &mut 
     }
 }
 
-/// [`linear_weight_gradient`] of an input that `fill(first column, columns, strip)` writes strip by strip, each
-/// `[rows, PANEL]` with zeros beyond its columns; added to what is in `dw` if `add`.
+/// The weight gradient for an input that `fill(first column, columns, strip)` writes strip by strip, each
+/// `[rows, PANEL]` with zeros beyond its columns; added to `dw` if `add`.
 pub(crate) fn weight_gradient(
     dy: &[f32],
     (rows, inputs, outputs): (usize, usize, usize),
@@ -71,7 +72,7 @@ pub(crate) fn weight_gradient_strided(
         let strips_target = SharedMut(all_strips.as_mut_ptr());
         for_each_task(strips, serial, |strip| {
             let first = strip * PANEL;
-            // SAFETY: each task has a strip of its own.
+            // SAFETY: each task has its own strip.
             let to = unsafe { strips_target.slice(strip * rows * PANEL, rows * PANEL) };
             fill(first, PANEL.min(inputs - first), to);
         });
@@ -107,7 +108,7 @@ pub(crate) fn weight_gradient_strided(
     });
 }
 
-/// The tile height of this machine, for operands packed by rows.
+/// The tile height of this machine, for operands packed in rows.
 fn row_height() -> usize {
     struct Height;
     impl WithSimd for Height {
@@ -126,7 +127,7 @@ fn row_height() -> usize {
     Arch::new().dispatch(Height)
 }
 
-/// Rearranges `[rows, columns]` into blocks of `height` columns, each `[rows, height]`, the last one narrower.
+/// Packs `[rows, columns]` in blocks of `height` columns, each `[rows, height]`, the last one narrower.
 fn pack_rows(
     x: Strided<'_>,
     (rows, columns): (usize, usize),
@@ -139,14 +140,14 @@ fn pack_rows(
     let target = SharedMut(packed.as_mut_ptr());
     let blocks = columns.div_ceil(height);
     let across = blocks.div_ceil(BLOCKS);
-    // Few rows at a time, so that a cache line is still there when the next block wants the rest of it.
+    // A few rows at a time, so that a cache line is still there when the next block needs the rest of it.
     for_each_task(rows.div_ceil(ROWS) * across, serial, |task| {
         let (first_row, first_block) = (task / across * ROWS, task % across * BLOCKS);
         let count = ROWS.min(rows - first_row);
         for block in first_block..blocks.min(first_block + BLOCKS) {
             let first = block * height;
             let width = height.min(columns - first);
-            // SAFETY: each task has rows of its own in each of its blocks, which lie behind whole ones.
+            // SAFETY: each task has its own rows in each of its blocks; only the last block is narrower.
             let to = unsafe { target.slice(first * rows + first_row * width, count * width) };
             let from = (first_row..).map(|row| &x.values[row * x.stride + first..][..width]);
             match width {
@@ -169,7 +170,7 @@ fn pack_rows(
     });
 }
 
-/// Sums of some outputs and strips, `[outputs.., strips * PANEL]`, over all rows.
+/// Sums of some outputs and strips over all rows: `[outputs.., strips * PANEL]`.
 struct WeightGradient<'a> {
     packed: &'a [f32],
     strips: &'a [f32],
@@ -190,8 +191,8 @@ impl WithSimd for WeightGradient<'_> {
                 for (index, strip) in task.strips.chunks_exact(task.rows * PANEL).enumerate() {
                     for first in (0..task.outputs).step_by(MR) {
                         let height = MR.min(task.outputs - first);
-                        // SAFETY: a block is `[rows, height]` behind whole ones, a strip `[rows, PANEL]`, and `sums`
-                        // `[outputs.., strips * PANEL]`.
+                        // SAFETY: a block is `[rows, height]` (all before it are full), a strip is `[rows, PANEL]`, and
+                        // `sums` is `[outputs.., strips * PANEL]`.
                         unsafe {
                             let segment = Segment {
                                 x: task.packed.as_ptr().add(first * task.rows + chunk * height),

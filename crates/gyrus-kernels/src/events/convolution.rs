@@ -1,4 +1,4 @@
-//! Convolutions: a table with the weights of each kernel row side by side, and where each input pixel goes.
+//! Convolutions: a table in which the weights of each kernel row are contiguous, and the targets of each input pixel.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -6,7 +6,7 @@ use super::rows::{LANE, Lane, Rows, add_rows};
 use super::window::{COLUMNS, ImageRow, slide};
 use crate::convolution::Convolution;
 
-/// Sums of one entry of the map of what was touched.
+/// Sums per entry of the map of touched sums.
 pub const TOUCHED: usize = 256;
 
 /// Along one axis, the targets of each input: (kernel element, output).
@@ -38,11 +38,12 @@ impl Axis {
     }
 }
 
-/// Weights of a convolution as spikes read them, and where each input pixel goes. Images and sums are channels-last.
+/// The weights of a convolution laid out for sparse spikes, and the targets of each input pixel. Images and sums are
+/// channels-last.
 ///
-/// An input pixel reaches neighbouring output pixels through the elements of a kernel row from the last to the first. Where
-/// it reaches one through each of them, their sums lie side by side: the weights of a kernel row do too, in that order, and
-/// are added at once.
+/// An input pixel reaches neighboring output pixels through the elements of a kernel row, from the last to the first.
+/// If it reaches one through each of them, their sums are contiguous; the weights of a kernel row are too, in that
+/// order, and are added in one pass.
 #[derive(Clone, Debug)]
 pub struct ConvolutionTable {
     shape: Convolution,
@@ -50,17 +51,17 @@ pub struct ConvolutionTable {
     out_pixels: usize,
     rows: Axis,
     columns: Axis,
-    /// Lanes of the outputs of a group.
+    /// Lanes for the outputs of one group.
     group_lanes: usize,
     /// `[kernel row][channel][kernel column, from the last][outputs of the channel's group]`
     lanes: Vec<Lane>,
 }
 
 impl ConvolutionTable {
-    /// From a weight `[outputs, channels / groups, kernel height, kernel width]`; the shape's batch does not matter.
+    /// From a weight `[outputs, channels / groups, kernel height, kernel width]`; the shape's batch is ignored.
     ///
     /// # Panics
-    /// If the weight is not of that size.
+    /// If the weight does not have that size.
     #[must_use]
     pub fn new(shape: &Convolution, weight: &[f32]) -> ConvolutionTable {
         let [out_height, out_width] = shape.output_size();
@@ -106,11 +107,11 @@ impl ConvolutionTable {
         self.out_pixels * self.shape.groups * self.group_len()
     }
 
-    /// Adds what the events set in motion to `sums`, marks each stretch of [`TOUCHED`] sums that changed in `touched`, and
+    /// Adds the effect of the events to `sums`, marks each block of [`TOUCHED`] sums that changed in `touched`, and
     /// returns the number of additions.
     ///
     /// # Panics
-    /// If `sums` or `touched` are too short, or an event is no input.
+    /// If `sums` or `touched` is too short, or an event is not an input.
     pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32], touched: &mut [bool]) -> u64 {
         assert_eq!(sums.len(), self.sums_len(), "sums are [out height, out width, groups, group_len]");
         assert!(touched.len() >= sums.len().div_ceil(TOUCHED), "touched has an entry for every 256 sums");
@@ -119,7 +120,7 @@ impl ConvolutionTable {
     }
 }
 
-/// Events on their way through a [`ConvolutionTable`].
+/// Events to be scattered through a [`ConvolutionTable`].
 struct Scatter<'a> {
     table: &'a ConvolutionTable,
     events: &'a [u32],
@@ -134,7 +135,7 @@ impl WithSimd for Scatter<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> u64 {
         let shape = &self.table.shape;
         let side_by_side = shape.groups == 1 && [shape.stride[1], shape.dilation[1]] == [1, 1];
-        // A window of so many sums wants the widest registers.
+        // A window with so many sums needs the widest registers.
         if side_by_side && shape.kernel[1] == COLUMNS && self.values.is_none() && S::F32_LANES == LANE {
             match self.table.group_lanes {
                 1 => return self.slide::<S, 1>(simd),
@@ -153,7 +154,7 @@ impl WithSimd for Scatter<'_> {
 }
 
 impl Scatter<'_> {
-    /// Adds spikes row by row of the image, where a sum of a pixel is `LANES` registers.
+    /// Adds spikes row by row of the image, where the sums of a pixel take `LANES` registers.
     #[inline(always)]
     fn slide<S: Simd, const LANES: usize>(self, simd: S) -> u64 {
         let Scatter { table, events, sums, touched, .. } = self;
@@ -189,7 +190,7 @@ impl Scatter<'_> {
                         touched[first..=last].fill(true);
                     }
                 };
-                // SAFETY: events ascend, those of the row are in it; weights and sums were cut to their sizes.
+                // SAFETY: events ascend and lie in the row; weights and sums were cut to their sizes.
                 let reached = unsafe {
                     match now.len() {
                         1 => slide::<S, 1, LANES>(simd, &row, [weights(0)], [sums(0)], reached),
@@ -210,8 +211,8 @@ impl Scatter<'_> {
         additions as u64 * shape.outputs as u64
     }
 
-    /// `WHOLE`: lanes of a kernel row whose weights are added at once; 1 where that is known when the program runs, 0 where
-    /// they are not added at once.
+    /// `WHOLE`: lanes of a kernel row whose weights are added in one pass; 1 if that number is only known at run time,
+    /// 0 if they are not added in one pass.
     #[inline(always)]
     fn run<S: Simd, const WHOLE: usize>(self, simd: S) -> u64 {
         let Scatter { table, events, values, sums, touched } = self;
@@ -222,7 +223,7 @@ impl Scatter<'_> {
         let mut products = 0;
         let mut at = 0;
         while let Some(&event) = events.get(at) {
-            // All spikes of one input pixel (and of one group) go the same ways.
+            // All spikes of one input pixel (and one group) have the same targets.
             let pixel = event as usize / channels;
             let first = pixel * channels;
             let group = if WHOLE == 0 { (event as usize - first) / depth } else { 0 };
@@ -241,7 +242,7 @@ impl Scatter<'_> {
                     table.lanes[u as usize * channels * whole..][..channels * whole].as_ptr().cast::<f32>();
                 let row = row as usize * table.out_width;
                 let whole_row = WHOLE > 0 && columns.len() == kernel_width;
-                // Where all of a kernel row goes at once, its last element reaches the first output pixel.
+                // Where all of a kernel row is added in one pass, its last element reaches the first output pixel.
                 let targets = if whole_row { &columns[kernel_width - 1..] } else { columns };
                 let lanes = if whole_row { whole } else { lanes };
                 for &(v, column) in targets {

@@ -1,10 +1,10 @@
-//! Linear layers: a table with the weights of each input side by side.
+//! Linear layers: a table in which the weights of each input are contiguous.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::rows::{LANE, Lane, Rows, add_rows};
 
-/// Rows of [`LANE`] floats that a product holds in registers.
+/// Rows of [`LANE`] floats that are summed in registers.
 const PANEL: usize = 8;
 
 /// The sums of one panel of a [`LinearTable`].
@@ -31,7 +31,7 @@ impl WithSimd for Panel<'_> {
     }
 }
 
-/// Weights of a linear map as spikes read them: for each panel of outputs, a row for each input.
+/// The weights of a linear layer laid out for sparse spikes: for each panel of outputs, a row for each input.
 #[derive(Clone, Debug)]
 pub struct LinearTable {
     inputs: usize,
@@ -43,7 +43,7 @@ impl LinearTable {
     /// From a weight `[outputs, inputs]`.
     ///
     /// # Panics
-    /// If the weight is not of that size.
+    /// If the weight does not have that size.
     #[must_use]
     pub fn new(weight: &[f32], (inputs, outputs): (usize, usize)) -> LinearTable {
         assert_eq!(weight.len(), inputs * outputs, "weight is [outputs, inputs]");
@@ -66,10 +66,10 @@ impl LinearTable {
         self.outputs.next_multiple_of(LANE)
     }
 
-    /// Adds what the events set in motion to `sums`, and returns the number of additions.
+    /// Adds the effect of the events to `sums`, and returns the number of additions.
     ///
     /// # Panics
-    /// If `sums` is not as long as [`Self::sums_len`] says, or an event is no input.
+    /// If `sums` is not as long as [`Self::sums_len`] says, or an event is not an input.
     pub fn add(&self, events: &[u32], values: Option<&[f32]>, sums: &mut [f32]) -> u64 {
         assert_eq!(sums.len(), self.sums_len(), "sums are outputs, padded");
         assert!(values.is_none_or(|values| values.len() == events.len()), "a number for each event");

@@ -1,10 +1,11 @@
-//! What an event-driven body does at one step: membranes a block at a time, and spikes added to the sums of their targets.
+//! What the event-driven body computes at one step: neurons, and spikes added to the sums of their targets.
 //!
-//! Events are the indices of the elements that spiked, ascending, and perhaps a number for each (without one, 1). A target's
-//! sum is one chain of additions (with numbers, fused multiply-adds) in the order of the events, from zero. For
-//! convolutions the order of a target's events is ascending kernel row, kernel column and channel, so both kinds of sums
-//! equal, bit for bit, those of [`spike_linear`](crate::spikes::linear) and
-//! [`spike_convolution`](crate::spikes::convolution) before their bias. Cost: events times targets; nothing else is touched.
+//! Events are the indices of the elements that spiked, ascending, each with an optional number (1 if absent). A
+//! target's sum is one chain of additions (with numbers, of fused multiply-adds) in the order of the events, from zero.
+//! For convolutions the order of a target's events is ascending kernel row, kernel column and channel, so both kinds of
+//! sums equal, bit for bit, those of [`spike_linear`](crate::spikes::linear) and
+//! [`spike_convolution`](crate::spikes::convolution) before their bias. Cost: events times targets; nothing else is
+//! touched.
 //!
 //! Rows of sums and of weights are padded to [`LANE`] floats on every machine, so that a row is whole registers.
 

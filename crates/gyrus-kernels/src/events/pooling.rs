@@ -1,8 +1,8 @@
-//! The spiking maximum of one step, where the spikes of neurons lie packed.
+//! One step of max pooling over spike counts, for packed spikes.
 //!
-//! Each input counts its spikes, and a window puts one out when its largest count grows ([`count_max_pool`]). Where 2 x 2
-//! windows tile an image, [`LANE`] channels of a window are looked at together; those where nothing spiked are passed
-//! over. Cost: the lines of channels in which something spiked, and one look at every word.
+//! Each input counts its spikes, and a window spikes when its largest count grows ([`count_max_pool`]). For 2 x 2
+//! windows that tile an image, [`LANE`] channels of a window are processed together, and groups without spikes are
+//! skipped. Cost: the groups of channels with spikes, and one pass over the words.
 //!
 //! [`count_max_pool`]: crate::spikes::count_pooling::count_max_pool
 
@@ -14,17 +14,17 @@ use crate::base::tile::{load, store};
 use crate::convolution::pooling::Pooling;
 use crate::spikes::packed::words;
 
-/// Whether [`count_max_packed`] knows such windows.
+/// Whether [`count_max_packed`] supports these windows.
 #[must_use]
 pub fn counts_packed(images: &Pooling) -> bool {
     images.is_plain() && images.channels.is_multiple_of(LANE)
 }
 
-/// One step of the spiking maximum of one image: its packed `spikes` are added to the `counts` of the inputs, the
-/// `largest` count of each window is brought up to date, and `grown` becomes the packed windows where it grew.
+/// One step of max pooling over the counts of one image: adds its packed `spikes` to the `counts` of the inputs,
+/// updates the `largest` count of each window, and sets the bits of `grown` for the windows whose count grew.
 ///
 /// # Panics
-/// If [`counts_packed`] says no, or a slice is not as long as the image or its windows say.
+/// If [`counts_packed`] is false for these windows, or a slice does not have the length of the image or its windows.
 pub fn count_max_packed(
     image: &Pooling,
     spikes: &[u32],

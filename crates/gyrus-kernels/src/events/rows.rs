@@ -1,18 +1,18 @@
-//! Rows of a table added to sums in registers.
+//! Adds rows of a table to sums held in registers.
 
 use pulp::Simd;
 
 use crate::base::tile::{load, store};
 
-/// Floats that rows are padded to.
+/// Floats that rows are padded to a multiple of.
 pub const LANE: usize = 16;
 /// Registers that hold sums, at most.
 const MOST_VECTORS: usize = 12;
 
-/// What rows are made of.
+/// The unit of rows.
 pub(super) type Lane = [f32; LANE];
 
-/// Where the rows of a table are: that of event `first` at `from`, the others `width` floats apart.
+/// Where the rows of a table are: the row of event `first` at `from`, the others `width` floats apart.
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     pub(super) first: u32,
@@ -20,10 +20,10 @@ pub(super) struct Rows {
     pub(super) from: *const f32,
 }
 
-/// Adds the rows of events to sums, `vectors` registers wide.
+/// Adds the rows of events to sums `vectors` registers wide.
 ///
 /// # Safety
-/// Each row lies in the table, and the sums are so long.
+/// Each row lies in the table, and the sums are as long.
 #[inline(always)]
 pub(super) unsafe fn add_rows<S: Simd>(
     simd: S,
@@ -42,7 +42,7 @@ pub(super) unsafe fn add_rows<S: Simd>(
         list: &[u32],
         values: Option<&[f32]>,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut registers: [S::f32s; NV] =
                 core::array::from_fn(|v| load::<S>(sums.add(v * S::F32_LANES)));
@@ -75,7 +75,7 @@ pub(super) unsafe fn add_rows<S: Simd>(
     while done < vectors {
         let count = MOST_VECTORS.min(vectors - done);
         let at = done * S::F32_LANES;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (sums, rows) = (sums.add(at), Rows { from: rows.from.add(at), ..rows });
             match count {

@@ -1,4 +1,4 @@
-//! One step of neurons, the list of their spikes, and sums taken when it is over.
+//! One step of neurons, listing their spikes, and taking finished sums.
 
 use crate::base::bits::BITS;
 use crate::base::parallel::vectorized;
@@ -7,12 +7,13 @@ use crate::dense::quantized_relu::steps_in;
 use crate::neuron::{NeuronKind, forward_in_place};
 use crate::spikes::packed;
 
-/// Events that are listed at once.
+/// Events listed per iteration.
 const AT_ONCE: usize = 8;
 
-/// One step of a row of neurons whose length is a multiple of 32: [`neuron_forward`](crate::neuron::neuron_forward) for one
-/// step, in place. `constants` are nine rows; `u` becomes the potentials before a reset, `z` the packed spikes. Neurons that
-/// only fill a row up have zero constants and zero state. Returns whether every potential is finite.
+/// One step of a row of neurons whose length is a multiple of 32, in place:
+/// [`neuron_forward`](crate::neuron::neuron_forward) for one step. `constants` are nine rows; `u` receives the
+/// potentials before a reset, `z` the packed spikes. Padding neurons have zero constants and zero state. Returns
+/// whether every potential is finite.
 ///
 /// # Panics
 /// If the rows are not equally wide.
@@ -27,9 +28,9 @@ pub fn membrane_step(
     forward_in_place(kind, constants, (x, x.as_ptr()), state, u, z)
 }
 
-/// One step of [signed](crate::neuron::signed) neurons: the row `x` is added to the `sums`, and the spikes −1, 0 and 1 that are due
-/// to `counts`; `spikes` becomes them, and `z` tells where they are. Rows are as in [`membrane_step`]. Returns whether every
-/// sum is finite.
+/// One step of [signed](crate::neuron::signed) neurons: adds the row `x` to the `sums`, and the spikes −1, 0 and 1 that
+/// are due to `counts`; `spikes` receives them, and `z` the bits of the neurons that fired. Rows are as in
+/// [`membrane_step`]. Returns whether every sum is finite.
 ///
 /// # Panics
 /// If the rows are not equally wide.
@@ -48,7 +49,7 @@ pub fn signed_step(
             let mut broken = 0.0;
             for (((x, sum), count), spike) in x.iter().zip(&mut *sums).zip(&mut *counts).zip(&mut *spikes) {
                 *sum += x;
-                // Zero times what is not finite is NaN.
+                // Zero times a number that is not finite is NaN.
                 broken += *sum * 0.0;
                 *spike = (steps_in(*sum, levels, scale) - *count).clamp(-1.0, 1.0);
                 *count += *spike;
@@ -68,7 +69,7 @@ pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
                 let mut left = u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high) << BITS);
                 let (base, count) = ((index * 2 * BITS) as u32, left.count_ones() as usize);
                 let end = events.len() + count;
-                // Some at once, whether there are so many or not: fewer branches that cannot be foretold.
+                // Several per iteration, whether or not there are as many: fewer branches that cannot be predicted.
                 for _ in 0..count.div_ceil(AT_ONCE) {
                     events.extend_from_slice(&core::array::from_fn::<u32, AT_ONCE, _>(|_| {
                         let event = base + left.trailing_zeros();
@@ -82,10 +83,10 @@ pub fn list_spikes(bits: &[u32], events: &mut Vec<u32>) {
     );
 }
 
-/// Takes finished sums, plus bias, and leaves zeros for the next step.
+/// Moves finished sums, plus bias, to `to` and leaves zeros for the next step.
 ///
 /// # Panics
-/// If `sums` is not as long as `to`, or `bias` shorter.
+/// If `sums` is not as long as `to`, or `bias` is shorter.
 pub fn take_sums(sums: &mut [f32], bias: Option<&[f32]>, to: &mut [f32]) {
     assert_eq!(sums.len(), to.len(), "a sum for each result");
     vectorized(
@@ -105,7 +106,7 @@ pub fn take_sums(sums: &mut [f32], bias: Option<&[f32]>, to: &mut [f32]) {
     );
 }
 
-/// Whether a convolution of floats goes Winograd's way, whose sums are not those of single products.
+/// Whether a convolution of floats uses Winograd's algorithm, whose sums differ from those of single products.
 #[must_use]
 pub fn takes_winograd(shape: &Convolution) -> bool {
     crate::convolution::takes_winograd(shape)

@@ -1,4 +1,4 @@
-//! Sums of events against the kernels of the clocked body.
+//! Tests of sums of events against the kernels of the clocked body.
 
 use proptest::prelude::*;
 

@@ -7,21 +7,22 @@ use super::surrogate::Surrogate;
 use crate::base::bits::BITS;
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch, with_words};
 
-/// Floats of a task's history, about: they should stay in the second-level cache.
+/// Floats of a task's history, about: it should stay in the second-level cache.
 const HISTORY: usize = 1 << 16;
 
 /// Where the gradients go.
 pub struct NeuronGradients<'a> {
     /// As long as `x`: for a constant input, the sum over the steps.
     pub x: &'a mut [f32],
-    /// As long as the constants; the sum over neurons where these have one value a row.
+    /// As long as the constants; the sum over neurons if the constants have one value per row.
     pub constants: Option<&'a mut [f32]>,
 }
 
-/// The gradients of [`neuron_forward`](super::neuron_forward), from `dz`, the gradient of its output, `[steps * batch, neurons]`, or `[batch,
-/// neurons]` of counts, where every spike counts the same.
+/// The gradients of [`neuron_forward`](super::neuron_forward), from `dz`, the gradient of its output:
+/// `[steps * batch, neurons]`, or `[batch, neurons]` for counts, in which every spike counts the same.
 ///
-/// `kind`, `shape`, `constants` and `x` are as they were forward. What comes after the last step is taken not to matter.
+/// `kind`, `shape`, `constants` and `x` are those of the forward pass. The state after the last step is taken to have
+/// no gradient.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -65,7 +66,7 @@ pub fn neuron_backward(
             let (group, first) = (task / blocks, task % blocks * block);
             let chunk = Chunk::new(first, block.min(neurons - first));
             let Chunk { real, width, .. } = chunk;
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums = unsafe { all_sums.slice(task * sums_len, sums_len) };
             with_scratch((history_rows + CONSTANTS + 8) * width, |scratch| {
                 let (block_constants, scratch) = scratch.split_at_mut(CONSTANTS * width);

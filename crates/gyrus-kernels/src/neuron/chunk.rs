@@ -1,14 +1,15 @@
-//! Some of the neurons of a layer, in rows padded to whole words of spikes; and the first potential that is not finite.
+//! A chunk of the neurons of a layer, in rows padded to whole words of spikes; and the first potential that is not
+//! finite.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::kind::{CONSTANTS, NeuronKind, NeuronState};
 use crate::base::bits::BITS;
 
-/// Neurons of one task, at most: all rows that a step needs, the next one's too, should stay in the first-level cache.
+/// Neurons per task, at most: all rows of a step and of the next one should stay in the first-level cache.
 pub(super) const BLOCK: usize = 512;
 
-/// A stretch of neurons: `first .. first + real`, in rows padded to `width`.
+/// A chunk of neurons: `first .. first + real`, in rows padded to `width`.
 #[derive(Clone, Copy)]
 pub(crate) struct Chunk {
     pub(crate) first: usize,
@@ -21,7 +22,7 @@ impl Chunk {
         Chunk { first, real, width: real.next_multiple_of(BITS) }
     }
 
-    /// The stretch of row `row` of `[rows, neurons]`: in place if that is as wide as the padded row, else copied.
+    /// The chunk of row `row` of `[rows, neurons]`: in place if it fills the padded row, else copied.
     pub(super) fn row<'a>(
         &self,
         x: &'a [f32],
@@ -37,7 +38,7 @@ impl Chunk {
         padded
     }
 
-    /// Where the stretch of row `row` of `[rows, neurons]` begins.
+    /// Where the chunk of row `row` of `[rows, neurons]` begins.
     pub(super) fn place(&self, x: &[f32], row: usize, neurons: usize) -> *const f32 {
         x[row * neurons + self.first..].as_ptr()
     }
@@ -91,7 +92,7 @@ impl Chunk {
 pub(crate) struct Broken(Mutex<Option<(usize, usize, usize)>>);
 
 impl Broken {
-    /// Notes the first such potential of a row.
+    /// Records the first such potential of a row.
     pub(crate) fn note(&self, step: usize, b: usize, first: usize, u: &[f32]) {
         let Some(neuron) = u.iter().position(|u| !u.is_finite()) else { return };
         let found = (step, b, first + neuron);

@@ -11,14 +11,15 @@ use crate::spikes::packed::words;
 
 /// Runs a layer over all its steps.
 ///
-/// `x` is `[steps * batch, neurons]`, row `step * batch + b`, or `[batch, neurons]` for a constant input. `constants` are
-/// nine rows, each of one value or of one a neuron: decay, gain, drive, theta, synapse decay, synapse gain, reset
-/// potential, adaptation strength, adaptation decay. `state` is read before the first step and written after the last.
+/// `x` is `[steps * batch, neurons]`, row `step * batch + b`, or `[batch, neurons]` for a constant input. `constants`
+/// are nine rows, each of one value or of one value per neuron: decay, gain, drive, theta, synapse decay, synapse gain,
+/// reset potential, adaptation strength, adaptation decay. `state` is read before the first step and written after the
+/// last.
 ///
 /// Returns the first step and neuron whose potential is not finite, if any.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says, or the output is not what the kind puts out.
+/// If a slice is not as long as its shape says, or the output does not suit the kind.
 pub fn neuron_forward(
     kind: NeuronKind,
     shape: NeuronShape,
@@ -32,18 +33,18 @@ pub fn neuron_forward(
     let (mut spikes, mut counts, mut potentials) = (None, None, None);
     match output {
         NeuronOutput::Spikes(bits) => {
-            assert!(kind.fires, "what does not fire puts out potentials");
+            assert!(kind.fires, "neurons that do not fire output potentials");
             assert_eq!(bits.len(), shape.output_words(), "spikes are [steps * batch, words(neurons)]");
             spikes = Some(SharedMut(bits.as_mut_ptr()));
         }
         NeuronOutput::Counts(to) => {
-            assert!(kind.fires, "what does not fire puts out potentials");
+            assert!(kind.fires, "neurons that do not fire output potentials");
             assert_eq!(to.len(), shape.batch * shape.neurons, "counts are [batch, neurons]");
             to.fill(0.0);
             counts = Some(SharedMut(to.as_mut_ptr()));
         }
         NeuronOutput::Potentials(u) => {
-            assert!(!kind.fires, "what fires puts out spikes");
+            assert!(!kind.fires, "neurons that fire output spikes");
             assert_eq!(u.len(), shape.output_len(), "potentials are [steps * batch, neurons]");
             potentials = Some(SharedMut(u.as_mut_ptr()));
         }
@@ -81,7 +82,8 @@ pub fn neuron_forward(
                     let next_x = chunk.place(x, shape.input_row((step + 1).min(steps - 1), b), neurons);
                     let x = chunk.row(x, shape.input_row(step, b), neurons, padded);
                     let z = match spikes {
-                        // SAFETY: each task writes the words of its own samples and neurons, which begin at a whole word.
+                        // SAFETY: each task writes the words of its own samples and neurons, which begin at a whole
+                        // word.
                         Some(bits) => unsafe {
                             bits.slice(row * words(neurons) + first / BITS, width / BITS)
                         },

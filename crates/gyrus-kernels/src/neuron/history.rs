@@ -1,4 +1,5 @@
-//! What the way back through time needs of the way forward: the potentials and states of every step, recomputed.
+//! What the backward pass through time needs from the forward pass, recomputed: the potentials and states of every
+//! step.
 
 use super::chunk::Chunk;
 use super::kind::{CONSTANTS, NeuronKind, NeuronState};
@@ -9,29 +10,29 @@ use crate::base::bits::BITS;
 /// How gradients flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackwardOptions<'a> {
-    /// No gradient flows from the membrane after a reset to the spike that caused it.
+    /// Whether to stop gradients from the membrane after a reset to the spike that caused it.
     pub detach_reset: bool,
-    /// Gradients through the state are cut before every step that is a multiple of this: truncated back-propagation.
+    /// Cuts gradients through the state before every step that is a multiple of this: truncated back-propagation.
     pub truncate: Option<usize>,
-    /// The state that the forward pass began with; `None` is as [`NeuronState::new`].
+    /// The state in which the forward pass began; `None` is [`NeuronState::new`].
     pub initial: Option<&'a NeuronState>,
 }
 
 impl BackwardOptions<'_> {
-    /// Whether gradients do not pass from `step` to the step before.
+    /// Whether no gradient passes from `step` to the step before it.
     pub(crate) fn cuts(&self, step: usize) -> bool {
         self.truncate.is_some_and(|length| length > 0 && step.is_multiple_of(length))
     }
 }
 
-/// What a task remembers of every step: rows of `u`, and of the state before the first step and after each.
+/// What a task keeps of every step: rows of `u`, and of the state before the first step and after each.
 pub(crate) struct History<'a> {
     width: usize,
     u: &'a mut [f32],
     v: &'a mut [f32],
     i: &'a mut [f32],
     a: &'a mut [f32],
-    /// Steps from row to row of `v`, `i`, `a`: 0 where nothing needs to be remembered.
+    /// Steps from row to row of `v`, `i`, `a`: 0 where nothing needs to be kept.
     strides: [usize; 3],
 }
 
@@ -40,7 +41,7 @@ impl<'a> History<'a> {
         [wants_constants, kind.synapse, kind.adaptive].map(usize::from)
     }
 
-    /// Rows of `width` floats that a history takes.
+    /// Rows of `width` floats in a history.
     pub(crate) fn rows(kind: NeuronKind, wants_constants: bool, steps: usize) -> usize {
         steps + Self::strides(kind, wants_constants).map(|stride| stride * steps + 1).iter().sum::<usize>()
     }
@@ -96,7 +97,7 @@ impl<'a> History<'a> {
         &self.u[step * self.width..][..self.width]
     }
 
-    /// One step back; `memory` is that of [`Adjoint`].
+    /// One step backward.
     pub(crate) fn backward(
         &self,
         kind: NeuronKind,
@@ -134,7 +135,7 @@ impl<'a> History<'a> {
             next,
             dconstants: adjoint.constants.as_deref_mut(),
         };
-        // SAFETY: all rows are `width` long, and remembered for every step where the kind and the constants need them.
+        // SAFETY: all rows are `width` long, and kept for every step where the kind and the constants need them.
         unsafe { step_back.run() };
         if options.cuts(step) {
             adjoint.state.fill(0.0);
@@ -142,11 +143,11 @@ impl<'a> History<'a> {
     }
 }
 
-/// Gradients of a task on their way back through time.
+/// A task's gradients on their way back through time.
 pub(crate) struct Adjoint<'a> {
     /// Of `v`, `i`, `a`: `[3, width]`.
     pub(crate) state: &'a mut [f32],
-    /// Room for `dz/du`: `[width]`.
+    /// Scratch for `dz/du`: `[width]`.
     pub(crate) surrogate: &'a mut [f32],
     /// Sums for the constants: `[9, width]`.
     pub(crate) constants: Option<&'a mut [f32]>,

@@ -1,38 +1,38 @@
-//! What describes a layer of neurons: its equations, its size, its state and its output.
+//! What describes a layer of neurons: equations, size, state and output.
 
 use crate::spikes::packed::words;
 
-/// Rows of constants, and their places.
+/// Rows of constants.
 pub(crate) const CONSTANTS: usize = 9;
 
-/// Groups of batch rows, at most; each has sums of its own of the constants' gradients.
+/// Groups of batch rows, at most; each sums the constants' gradients separately.
 const GROUPS: usize = 16;
 /// Neurons times steps below which a layer stays on one thread.
 const SERIAL_UPDATES: usize = 1 << 14;
 
-/// What a spike does to the membrane.
+/// The effect of a spike on the membrane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// The membrane is set to `v_reset`.
     Hard,
-    /// The membrane loses `theta`.
+    /// `theta` is subtracted from the membrane.
     Subtract,
     /// Nothing.
     None,
 }
 
-/// The equations of a neuron, see the [module](super).
+/// Selects the equations of a neuron; see the [module](super).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NeuronKind {
-    /// Whether currents pass a decaying synapse first.
+    /// Whether currents first pass through a decaying synapse.
     pub synapse: bool,
-    /// Whether it fires; what does not fire is not reset and puts out its potential.
+    /// Whether it fires. Neurons that do not are never reset, and their output is the potential.
     pub fires: bool,
-    /// Whether spikes raise the threshold for a while; only of kinds that fire.
+    /// Whether spikes raise the threshold for a while; only for kinds that fire.
     pub adaptive: bool,
-    /// What a spike does to the membrane.
+    /// The effect of a spike on the membrane.
     pub reset: Reset,
-    /// The membrane before the first step, where no state is given; usually 0.
+    /// The membrane before the first step, if no state is given; usually 0.
     pub v_start: f32,
 }
 
@@ -45,7 +45,7 @@ pub struct NeuronShape {
     pub batch: usize,
     /// Neurons of a sample.
     pub neurons: usize,
-    /// Whether the same current comes at every step: then `x` is `[batch, neurons]`.
+    /// Whether every step has the same current; `x` is then `[batch, neurons]`.
     pub constant_input: bool,
 }
 
@@ -96,7 +96,7 @@ impl NeuronShape {
     }
 }
 
-/// The state of a layer between calls; the caller's, so that nothing leaks from sample to sample.
+/// The state of a layer between calls. It belongs to the caller, so nothing leaks from sample to sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NeuronState {
     /// Membrane, `[batch, neurons]`.
@@ -129,12 +129,12 @@ impl NeuronState {
     }
 }
 
-/// Where the output goes.
+/// The kind of output, and where it goes.
 pub enum NeuronOutput<'a> {
-    /// Packed spikes `[steps * batch, words(neurons)]`, of kinds that fire.
+    /// Packed spikes `[steps * batch, words(neurons)]`, for kinds that fire.
     Spikes(&'a mut [u32]),
-    /// Numbers of spikes over all steps `[batch, neurons]`, of kinds that fire; the spikes themselves are not kept.
+    /// Spike counts over all steps `[batch, neurons]`, for kinds that fire; the spikes themselves are not kept.
     Counts(&'a mut [f32]),
-    /// Potentials `u` `[steps * batch, neurons]`, of kinds that do not.
+    /// Potentials `u` `[steps * batch, neurons]`, for kinds that do not fire.
     Potentials(&'a mut [f32]),
 }

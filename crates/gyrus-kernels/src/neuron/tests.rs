@@ -1,4 +1,4 @@
-//! Neurons against forward-mode differentiation of the oracle.
+//! Tests of neurons against the oracle's forward-mode differentiation.
 
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn layer(kind: NeuronKind, shape: NeuronShape, constants: Vec<f32>, with_state: 
     }
 }
 
-/// Compares output bit for bit, and gradients.
+/// Compares the output bit for bit, and the gradients.
 fn check(layer: &Layer) {
     let Layer { kind, shape, .. } = *layer;
     let values_of = |duals: &[oracle::Dual]| duals.iter().map(|d| d.value).collect::<Vec<f32>>();
@@ -66,7 +66,7 @@ fn check(layer: &Layer) {
     }
 }
 
-/// Counts are the sums of `spikes` over time, and their gradient that of spikes which all count the same.
+/// Counts are the sums of `spikes` over time, and their gradient is that of spikes that all count the same.
 fn check_counts(layer: &Layer, constants: &[f32], x: &[f32], spikes: &[f32]) {
     let Layer { kind, shape, surrogate, detach_reset, truncate, .. } = *layer;
     let step = shape.batch * shape.neurons;

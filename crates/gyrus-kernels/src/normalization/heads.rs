@@ -1,18 +1,18 @@
-//! Root-mean-square normalisation of stretches of a row: of each query and key head, or of all of them together (Henry et
-//! al. 2020, Dehghani et al. 2023), with what follows them (values) passed on as it is.
+//! Root-mean-square normalization of segments of a row: of each query and key head, or of all of them together (Henry
+//! et al. 2020, Dehghani et al. 2023). What follows them in the row (values) is passed on unchanged.
 //!
-//! With `r = 1 / sqrt(mean(x²) + epsilon)` within a stretch: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
-//! `dw = sum over rows and stretches of dy x r`. Memory-bound: two passes over a stretch in the nearest cache.
+//! With `r = 1 / sqrt(mean(x²) + epsilon)` within a segment: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
+//! `dw = sum over rows and segments of dy x r`. Memory-bound: two passes over a segment in the first-level cache.
 
 use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
-/// Stretches of a row that share a weight, which is as long as each.
+/// Segments of a row that share a weight, which is as long as each of them.
 #[derive(Clone, Copy, Debug)]
 pub struct NormedHeads<'a> {
     /// Factor of each element.
     pub weight: &'a [f32],
-    /// How many stretches.
+    /// Number of segments.
     pub heads: usize,
 }
 
@@ -25,7 +25,7 @@ fn check(x: &[f32], columns: usize, groups: &[NormedHeads<'_>]) {
     );
 }
 
-/// Runs `work(task, first float, floats)` over stretches of whole rows.
+/// Runs `work(task, first float, floats)` for chunks of whole rows.
 fn for_each_rows(floats: usize, columns: usize, work: impl Fn(usize, usize, usize) + Sync + Send) {
     let length = length_of_task(columns);
     for_each_task(floats.div_ceil(length), floats <= 2 * CHUNK, |task| {
@@ -37,17 +37,18 @@ fn length_of_task(columns: usize) -> usize {
     columns * (CHUNK / columns).max(1)
 }
 
-/// `y` is `x`, `[rows, columns]`, with the leading elements of each row normalised: the heads of each group in turn.
+/// `y` is `x`, `[rows, columns]`, with the leading elements of each row normalized: the heads of each group, one group
+/// after another.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a row does not hold all heads.
 pub fn head_norm(x: &[f32], columns: usize, groups: &[NormedHeads<'_>], epsilon: f32, y: &mut [f32]) {
     check(x, columns, groups);
-    assert_eq!(x.len(), y.len(), "y is as x");
+    assert_eq!(x.len(), y.len(), "y has the shape of x");
     let target = SharedMut(y.as_mut_ptr());
     for_each_rows(x.len(), columns, |_, start, count| {
         let x = &x[start..][..count];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let y = unsafe { target.slice(start, count) };
         y.copy_from_slice(x);
         vectorized(
@@ -70,7 +71,7 @@ pub fn head_norm(x: &[f32], columns: usize, groups: &[NormedHeads<'_>], epsilon:
     });
 }
 
-/// Gradients of [`head_norm`] for `x`, `[rows, columns]`, and for the weights of all groups, one after the other.
+/// Gradients of [`head_norm`] for `x`, `[rows, columns]`, and for the weights of all groups, one after another.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a row does not hold all heads.
@@ -84,16 +85,16 @@ pub fn head_norm_backward(
     dweights: &mut [f32],
 ) {
     check(x, columns, groups);
-    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx are as x");
+    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx have the shape of x");
     let weights: usize = groups.iter().map(|group| group.weight.len()).sum();
-    assert_eq!(dweights.len(), weights, "dweights is as all weights");
+    assert_eq!(dweights.len(), weights, "dweights is as long as all weights");
     let tasks = x.len().div_ceil(length_of_task(columns));
     let target = SharedMut(dx.as_mut_ptr());
     with_scratch(tasks * weights, |parts| {
         let parts_target = SharedMut(parts.as_mut_ptr());
         for_each_rows(x.len(), columns, |task, start, count| {
             let (x, dy) = (&x[start..][..count], &dy[start..][..count]);
-            // SAFETY: each task has rows and a part of its own.
+            // SAFETY: each task has its own rows and part.
             let (dx, part) =
                 unsafe { (target.slice(start, count), parts_target.slice(task * weights, weights)) };
             part.fill(0.0);
@@ -155,7 +156,7 @@ mod tests {
             head_norm(&x, columns, &groups, 1e-3, &mut y);
             let (mut dx, mut dweights) = (vec![f32::NAN; x.len()], vec![f32::NAN; 2 * width]);
             head_norm_backward(&x, columns, &groups, 1e-3, &dy, &mut dx, &mut dweights);
-            // Each head is a row of its own to the plain normalisation.
+            // To the plain normalization each head is a separate row.
             let (mut exact_y, mut exact_dx) = (x.clone(), dy.clone());
             let mut exact_dweights = Vec::new();
             let mut first = 0;

@@ -1,13 +1,13 @@
-//! Layer normalisation (Ba et al. 2016).
+//! Layer normalization (Ba et al. 2016).
 //!
-//! `x` is `[rows, channels]`; mean and variance are those of each row over its channels:
+//! `x` is `[rows, channels]`. With mean and variance of each row over its channels:
 //! `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`. Cost: two or three passes over memory.
 
 use super::inverse_std;
 use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
-/// Layer normalisation of each row of `[rows, channels]`; `gamma` and `beta` are `[channels]`.
+/// Layer normalization of each row of `[rows, channels]`; `gamma` and `beta` are `[channels]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -23,7 +23,7 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut 
     for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
-        // SAFETY: each task has a stretch of its own.
+        // SAFETY: each task has its own chunk.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
         vectorized(
             #[inline(always)]
@@ -72,7 +72,7 @@ pub fn layer_norm_backward(
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];
-            // SAFETY: each task has a stretch and a part of its own.
+            // SAFETY: each task has its own chunk and part.
             let (dx, part) = unsafe {
                 (
                     core::slice::from_raw_parts_mut(target.get().add(start), x.len()),
@@ -98,9 +98,9 @@ pub fn layer_norm_backward(
                         for ((((x, dy), gamma), dx), (dgamma, dbeta)) in
                             inputs.zip(dgamma.iter_mut().zip(&mut *dbeta))
                         {
-                            let normalised = (x - mean) * inverse;
-                            *dx = inverse * (dy * gamma - sum_g - normalised * sum_gx);
-                            *dgamma += dy * normalised;
+                            let normalized = (x - mean) * inverse;
+                            *dx = inverse * (dy * gamma - sum_g - normalized * sum_gx);
+                            *dgamma += dy * normalized;
                             *dbeta += dy;
                         }
                     }

@@ -1,4 +1,9 @@
-//! Normalisations of rows, each with its gradient.
+//! Normalizations of rows, each with its gradient.
+//!
+//! - [`batch`]: statistics per channel over the batch (convolutional networks).
+//! - [`layer`]: mean and variance per row (encoders, some decoders).
+//! - [`rms`]: root mean square per row (most decoders).
+//! - [`heads`]: root mean square per query and key head.
 
 pub mod batch;
 pub mod heads;

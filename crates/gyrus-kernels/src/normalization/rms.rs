@@ -1,7 +1,7 @@
-//! Root-mean-square normalisation (Zhang and Sennrich 2019) and its gradient.
+//! Root-mean-square normalization (Zhang and Sennrich 2019) and its gradient.
 //!
 //! With `r = 1 / sqrt(mean(x²) + epsilon)` and `y = w x r`: `dx = r (w dy - x r² mean(w dy x))` and
-//! `dw = sum over rows of dy x r`. Two passes over each row while it is in the nearest cache.
+//! `dw = sum over rows of dy x r`. Two passes over each row while it is in the first-level cache.
 
 use crate::base::parallel::{CHUNK, SharedMut, for_each_rows, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
@@ -13,7 +13,7 @@ use crate::base::sums::sum_of;
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32]) {
     let columns = weight.len();
     assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
-    assert_eq!(x.len(), y.len(), "y is as x");
+    assert_eq!(x.len(), y.len(), "y has the shape of x");
     for_each_rows(y, columns, |first, y| {
         let x = &x[first * columns..][..y.len()];
         vectorized(
@@ -44,8 +44,8 @@ pub fn rms_norm_backward(
 ) {
     let columns = weight.len();
     assert!(columns > 0 && x.len().is_multiple_of(columns), "x is [rows, columns]");
-    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx are as x");
-    assert_eq!(dweight.len(), columns, "dweight is as the weight");
+    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx have the shape of x");
+    assert_eq!(dweight.len(), columns, "dweight has the shape of the weight");
     let length = columns * (CHUNK / columns).max(1);
     let tasks = x.len().div_ceil(length);
     let target = SharedMut(dx.as_mut_ptr());
@@ -55,7 +55,7 @@ pub fn rms_norm_backward(
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];
-            // SAFETY: each task has a stretch and a part of its own.
+            // SAFETY: each task has its own chunk and part.
             let (dx, part) =
                 unsafe { (target.slice(start, x.len()), parts_target.slice(task * columns, columns)) };
             part.fill(0.0);

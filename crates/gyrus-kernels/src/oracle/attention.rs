@@ -133,7 +133,7 @@ pub fn causal_attention(
     let CausalAttention { heads, key_value_heads, head_width, scale, softcap, window } = *shape;
     let columns = (heads + 2 * key_value_heads) * head_width;
     let rows = x.len() / columns;
-    // Queries and keys turned, all in f64.
+    // Rotates queries and keys, all in f64.
     let rotate = |values: &mut [f64], sign: f64| {
         let Some((angles, pairs, interleaved)) = angles else { return };
         for row in 0..rows {

@@ -1,4 +1,4 @@
-//! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, no tricks.
+//! The naive form of every kernel, for tests: one line of mathematics each, in `f64`, without optimizations.
 
 pub mod attention;
 pub mod convolution;

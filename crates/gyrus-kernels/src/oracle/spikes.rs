@@ -1,4 +1,4 @@
-//! Packed spikes, and layers of them: additions in the order of the kernels, so exactly their results.
+//! Packed spikes and their layers: the same additions in the same order as the kernels, so exactly their results.
 
 use super::convolution::convolution_products;
 use crate::convolution::Convolution;
@@ -14,7 +14,7 @@ pub fn pack(x: &[f32], elements: usize) -> Vec<u32> {
     bits
 }
 
-/// See [`crate::spikes::linear::spike_linear`]: its additions in its order, so exactly its result.
+/// See [`crate::spikes::linear::spike_linear`]: the same additions in the same order, so exactly its result.
 pub fn spike_linear(
     bits: &[u32],
     weight: &[f32],
@@ -36,8 +36,8 @@ pub fn spike_linear(
     y
 }
 
-/// See [`crate::spikes::convolution::spike_convolution`], on unpacked spikes: its additions in its order, so exactly its
-/// result.
+/// See [`crate::spikes::convolution::spike_convolution`], on unpacked spikes: the same additions in the same order, so
+/// exactly its result.
 pub fn spike_convolution(shape: &Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let mut products = Vec::new();
     let (depth, taps) = (shape.channels / shape.groups, shape.kernel[0] * shape.kernel[1]);

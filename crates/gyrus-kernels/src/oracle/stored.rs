@@ -6,7 +6,7 @@ use super::narrow;
 use crate::stored::low_rank::LowRank;
 use crate::stored::{Format, dequantize};
 
-/// One weight of a chain of blocks, straight from the description of the format.
+/// One weight of a chain of blocks, directly from the description of the format.
 #[must_use]
 pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
     let block = &bytes[index / format.block_weights() * format.block_bytes()..];
@@ -39,7 +39,7 @@ pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
     }
 }
 
-/// The inputs as products with small integers see them: 32 at a time rounded to 127ths of the largest.
+/// The inputs as matrix products with small integers see them: 32 at a time, rounded to 127ths of the largest.
 #[must_use]
 pub fn round_inputs(x: &[f32]) -> Vec<f64> {
     let mut rounded = Vec::with_capacity(x.len());
@@ -51,7 +51,8 @@ pub fn round_inputs(x: &[f32]) -> Vec<f64> {
     rounded
 }
 
-/// See [`crate::stored::matmul`]: with each output also the sum of the products' sizes, which bounds its error.
+/// See [`crate::stored::matmul`]; beside each output also the sum of the absolute values of its terms, which bounds its
+/// error.
 #[must_use]
 pub fn matmul(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(f64, f64)> {
     let row_bytes = columns / format.block_weights() * format.block_bytes();

@@ -18,7 +18,7 @@ pub fn embedding_gradient(tokens: &[u32], dy: &[f32], vocabulary: usize, width: 
     narrow(&gradient)
 }
 
-/// See [`crate::token::gated::gated`] and its gradient, by differences.
+/// See [`crate::token::gated::gated`]; its gradient by finite differences.
 pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let apply = |x: f64| match f {
         FeedForwardActivation::Silu => x / (1.0 + (-x).exp()),
@@ -41,7 +41,7 @@ pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f32]) -> (V
     (narrow(&y), narrow(&dx))
 }
 
-/// The normal distribution function, by its series around 0: exact for arguments of a size that tests use.
+/// The normal distribution function, by its series around 0: exact for the arguments that tests use.
 fn distribution(x: f64) -> f64 {
     let (mut term, mut sum) = (x, x);
     for k in 1..300 {

@@ -1,12 +1,13 @@
 //! Convolutions of images of spikes: forward, and the gradient of the weight.
 //!
-//! An image is a row of packed spikes ([`spikes`]) of `height * width * channels` elements,
-//! channels-last; `y`, weights and [`Convolution`] are those of [`convolution`](crate::convolution), with time in the
-//! batch. The spikes under an output pixel are listed; forward, the weights that they pick are summed, and backward the
-//! pixel's gradient is added to the gradients of those weights, so zeros cost next to nothing. Each output is one chain of
-//! additions in ascending order of kernel row, kernel column and channel, the bias last, whichever way it was computed.
+//! An image is a row of [`packed`] spikes, `height * width * channels` elements, channels-last; `y`, weights and
+//! [`Convolution`] are those of [`convolution`](crate::convolution), with time in the batch. The spikes under each
+//! output pixel are listed. Forward, the weights that they select are summed; backward, the pixel's gradient is added
+//! to the gradients of those weights; so zeros cost next to nothing. Each output is one chain of additions in ascending
+//! order of kernel row, kernel column and channel, with the bias last, whatever the algorithm.
 //!
-//! Where spikes are many, images are unpacked and take the dense way (never Winograd's forward, which rounds otherwise).
+//! Where spikes are many, images are unpacked and go through the dense kernels (but never Winograd's forward pass,
+//! which rounds differently).
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -21,12 +22,13 @@ use crate::convolution::{
 use crate::spikes::packed::{self, unpack, words};
 use crate::spikes::sparse::{UNROLLED, add_rows, lanes, list_bits, panel_vectors};
 
-/// Share of active inputs above which the dense way is faster: forward, and for the weight.
+/// Share of active inputs above which the dense kernels are faster: forward, and for the weight.
 const DENSE_SHARE: f64 = 0.3;
 const DENSE_SHARE_OF_WEIGHT: f64 = 0.3;
-/// Multiplications of a pixel below which the dense way is faster however few the spikes: listing costs more.
+/// Multiplications per pixel below which the dense kernels are faster however few the spikes, because listing costs
+/// more.
 const DENSE_MULTIPLICATIONS: usize = 1024;
-/// Floats of images that the dense way unpacks at once.
+/// Floats of images that the dense kernels unpack at a time.
 const DENSE_LEN: usize = 1 << 19;
 
 /// Elements of an image.
@@ -39,7 +41,7 @@ fn check(shape: &Convolution, bits: &[u32]) {
     assert_eq!(bits.len(), expected, "bits is [batch, words(height * width * channels)]");
 }
 
-/// Whether spikes are few enough, and the shape one that can be listed and is worth it.
+/// Whether spikes are few enough, and the shape can be listed and is worth it.
 fn is_sparse(shape: &Convolution, bits: &[u32], dense_share: f64) -> bool {
     shape.groups == 1
         && shape.taps() * shape.channels * shape.outputs >= DENSE_MULTIPLICATIONS
@@ -112,7 +114,7 @@ fn dense_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mut
     dw.fill(0.0);
     with_scratch(2 * len, |scratch| {
         let (weight, sums) = scratch.split_at_mut(len);
-        // Only the gradient of the input would look at the weight.
+        // Only the gradient of the input would read the weight.
         weight.fill(0.0);
         for_each_unpacked(shape, bits, |part, first, x| {
             let dy = &dy[first * out_len..][..part.batch * out_len];
@@ -123,7 +125,7 @@ fn dense_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mut
     });
 }
 
-/// How outputs are cut into panels of registers; a table has a row of whole panels for each kernel element and channel.
+/// How outputs are cut into panels of registers; a table has a row of full panels for each kernel element and channel.
 #[derive(Clone, Copy)]
 struct Panels {
     vectors: usize,
@@ -148,7 +150,7 @@ impl Panels {
 /// Appends the spikes among bits `run` to the list at `length`, as indices from `base`, and returns the new length.
 ///
 /// # Safety
-/// As [`window`].
+/// As for [`window`].
 #[inline(always)]
 unsafe fn list_run(
     bits: &[u32],
@@ -160,19 +162,19 @@ unsafe fn list_run(
     for start in run.clone().step_by(2 * BITS) {
         let (word, shift) = (start / BITS, start % BITS);
         let [a, b, c] = [bits[word], bits[word + 1], bits[word + 2]].map(u64::from);
-        // Twice, since a shift by 64 is not one.
+        // In two steps, since shifting by 64 is not defined.
         let mut found = (a | b << BITS) >> shift | (c << (BITS - 1 - shift + BITS)) << 1;
         let left = run.end - start;
         if left < 2 * BITS {
             found &= (1 << left) - 1;
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         length = unsafe { list_bits(found, (base + start - run.start) as u16, list, length) };
     }
     length
 }
 
-/// Lists the spikes under output pixel `(row, column)` as indices `tap * channels + channel`, and returns how many.
+/// Lists the spikes under output pixel `(row, column)` as indices `tap * channels + channel`, and returns their number.
 ///
 /// # Safety
 /// `list` has room for all of them and [`UNROLLED`] more. `bits` has two words more than the image.
@@ -187,14 +189,14 @@ unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize
         }
         let left = column * shape.stride[1];
         if shape.dilation[1] == 1 {
-            // Kernel elements that lie in the image.
+            // Kernel elements that lie within the image.
             let first = shape.padding[2].saturating_sub(left);
             let last = shape.kernel[1].min((width + shape.padding[2]).saturating_sub(left));
             if first < last {
                 let start = (y * width + left + first - shape.padding[2]) * channels;
                 let (end, base) =
                     (start + (last - first) * channels, (u * shape.kernel[1] + first) * channels);
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 length = unsafe { list_run(bits, start..end, base, list, length) };
             }
         } else {
@@ -211,11 +213,11 @@ unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize
     length
 }
 
-/// An image's sums, or its part of the gradient of the weight.
+/// An image's sums, or its part of the weight gradient.
 struct Image<'a> {
     shape: &'a Convolution,
     panels: Panels,
-    /// The image and two words more.
+    /// The image and two extra words.
     bits: &'a [u32],
     list: &'a mut [u16],
     work: Work<'a>,
@@ -364,7 +366,7 @@ fn sparse_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mu
     with_aligned_scratch(groups * sums_len, |all_sums| {
         let shared_sums = SharedMut(all_sums.as_mut_ptr());
         for_each_task(groups, shape.output_len() < 1 << 14, |group| {
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums = unsafe { shared_sums.slice(group * sums_len, sums_len) };
             sums.fill(0.0);
             for b in group * each..shape.batch.min((group + 1) * each) {
@@ -395,7 +397,7 @@ mod tests {
     use crate::oracle::spikes::pack;
     use crate::oracle::{self, assert_close, spike_values, values};
 
-    /// All ways; the forward ones must be equal bit for bit.
+    /// All algorithms; the forward ones must agree bit for bit.
     fn check_all(shape: &Convolution, share: f64) {
         let x = spike_values(shape.input_len(), share, 1);
         let bits = pack(&x, image_len(shape));
@@ -411,7 +413,10 @@ mod tests {
                 _ if shape.groups == 1 => sparse(shape, &bits, &w, Some(&b), &mut y),
                 _ => continue,
             }
-            assert!(y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())), "way {way}");
+            assert!(
+                y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())),
+                "algorithm {way}"
+            );
         }
         let (_, expected, _) = oracle::convolution::convolution_gradients(shape, &x, &w, &dy);
         let mut dw = vec![f32::NAN; w.len()];

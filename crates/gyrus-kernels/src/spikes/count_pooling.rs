@@ -1,12 +1,12 @@
-//! The spiking maximum of layers whose spikes are floats, which may be signed: it counts them.
+//! Max pooling for spiking layers whose spikes are floats and may be signed: it pools their counts.
 //!
-//! Cost: one maximum pooling a step.
+//! Cost: one maximum pooling per step.
 
 use crate::base::parallel::{SharedMut, for_each_task};
 use crate::convolution::pooling::{Pooling, max_pool, max_pool_backward};
 
-/// The spiking maximum of [`Pooling`]: each window passes on by how much the largest count of spikes in it grew (or, with
-/// signed spikes, fell), so that the counts of its output are the maxima of the counts of its input, at every step.
+/// Max pooling of spike counts over time: each window emits the change of the largest spike count in it (negative only
+/// with signed spikes), so that at every step the counts of its output are the maxima of the counts of its input.
 ///
 /// `x` and `y` are time-major, `[steps · batch, ...]`; `shape.batch` is that of one step.
 ///
@@ -38,9 +38,9 @@ pub fn count_max_pool(shape: &Pooling, steps: usize, x: &[f32], y: &mut [f32]) {
 
 /// Gradient of [`count_max_pool`] for its input: `dx` as long as `x`, from `dy`, as long as `y`.
 ///
-/// With the counts `n(t)` of a window's inputs and their maximum `m(t)`, `y(t) = m(t) − m(t−1)`; so `m(t)` has the gradient
-/// `dy(t) − dy(t+1)`, which goes to the count that equals it ([`max_pool_backward`]),
-/// and from there to all inputs up to `t`.
+/// With the counts `n(t)` of a window's inputs and their maximum `m(t)`, `y(t) = m(t) − m(t−1)`; so `m(t)` has the
+/// gradient `dy(t) − dy(t+1)`, which goes to the count that equals it ([`max_pool_backward`]) and from there to all
+/// inputs up to `t`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -66,7 +66,7 @@ pub fn count_max_pool_backward(shape: &Pooling, steps: usize, x: &[f32], dy: &[f
             counts.iter_mut().zip(&x[row(step) * image..][..image]).for_each(|(count, x)| *count += x);
         }
         for step in (0..steps).rev() {
-            // What `dy(t) − dy(t+1)` is: `change` holds the later one, negated.
+            // Becomes `dy(t) − dy(t+1)`: `change` holds the later one, negated.
             let dy = &dy[row(step) * out..][..out];
             change.iter_mut().zip(dy).for_each(|(change, dy)| *change += dy);
             max_pool(&one, &counts, &mut largest);

@@ -1,9 +1,10 @@
-//! Maximum pooling of images of spikes: an output spikes where any input of its window does.
+//! Maximum pooling of images of spikes: an output spikes if any input of its window does.
 //!
-//! Images are rows of packed spikes ([`spikes`](crate::spikes::packed)) of `height * width * channels` elements,
-//! channels-last, with time in the batch; up to 32 channels of a pixel are one operation. The gradient is that of
-//! [`max_pool`](crate::convolution::pooling::max_pool) on zeros and ones: it goes to the first input that equals the output, so to the
-//! first of the window where nothing spikes. Cost: a word for each 32 inputs, and one pass over the gradients.
+//! Images are rows of [`packed`](crate::spikes::packed) spikes, `height * width * channels` elements, channels-last,
+//! with time in the batch; up to 32 channels of a pixel are one operation. The gradient is that of
+//! [`max_pool`](crate::convolution::pooling::max_pool) on zeros and ones: it goes to the first input that equals the
+//! output, thus to the first of the window where nothing spikes. Cost: one word for each 32 inputs, and one pass over
+//! the gradients.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -18,7 +19,7 @@ fn lengths(shape: &Pooling) -> (usize, usize) {
     (shape.input_len() / batch, shape.output_len() / batch)
 }
 
-/// Bits `at .. at + count` of a row, `count` from 1 to 32.
+/// Bits `at .. at + count` of a row; `count` is 1 to 32.
 #[inline(always)]
 fn read(bits: &[u32], at: usize, count: usize) -> u32 {
     let (word, shift) = (at / BITS, at % BITS);
@@ -29,7 +30,7 @@ fn read(bits: &[u32], at: usize, count: usize) -> u32 {
     found & (u32::MAX >> (BITS - count))
 }
 
-/// Sets the bits of `value` at `at ..`; there are `count`.
+/// Sets the `count` bits of `value` at `at ..`.
 #[inline(always)]
 fn write(bits: &mut [u32], at: usize, count: usize, value: u32) {
     let (word, shift) = (at / BITS, at % BITS);
@@ -39,7 +40,7 @@ fn write(bits: &mut [u32], at: usize, count: usize, value: u32) {
     }
 }
 
-/// Runs `work(output pixel, first channel, channels)` for every pixel and up to 32 channels of it.
+/// Runs `work(output pixel, first channel, channels)` for every pixel and up to 32 of its channels.
 #[inline(always)]
 fn for_each_word(shape: &Pooling, mut work: impl FnMut(usize, usize, usize)) {
     let [height, width] = shape.output_size();
@@ -50,7 +51,7 @@ fn for_each_word(shape: &Pooling, mut work: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// The maximum of each window of `x` `[batch, words(height * width * channels)]`, as packed as that.
+/// The maximum of each window of `x` `[batch, words(height * width * channels)]`; `y` is packed in the same way.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -118,8 +119,8 @@ fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     }
 }
 
-/// The gradient of one image whose windows are 2 x 2 and tile it, of whole [`LINE`]s of channels: each float is written
-/// once.
+/// The gradient of one image whose windows are 2 x 2 and tile it, with channels in full [`LINE`]s: each float is
+/// written once.
 struct Spread<'a> {
     shape: &'a Pooling,
     x: &'a [u32],
@@ -162,7 +163,7 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-/// The gradient of one image with any windows.
+/// The gradient of one image for any windows.
 #[inline(always)]
 fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let [_, out_width] = shape.output_size();
@@ -203,7 +204,7 @@ fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     );
 }
 
-/// Floats that are selected at once.
+/// Floats that are selected together.
 const LINE: usize = 16;
 
 /// All ones where a bit is set.

@@ -1,12 +1,12 @@
-//! The gated nonlinearity of a feed-forward part, `y = f(gate) * up` (SwiGLU and kin, Shazeer 2020), with both halves
-//! in one row, as one product of both weights makes them.
+//! The gate of a feed-forward layer, `y = f(gate) * up` (SwiGLU and relatives, Shazeer 2020), with both halves in one
+//! row, as one linear layer computes them.
 //!
-//! Memory-bound: three passes forward, five backward; the gradient computes `f` again instead of keeping it.
+//! Memory-bound: three passes forward, five backward; the gradient recomputes `f` instead of keeping it.
 
 use super::activation::{self, FeedForwardActivation};
 use crate::base::parallel::{CHUNK, SharedMut, for_each_chunk, for_each_task, vectorized};
 
-/// Runs `work(first row, rows)` over stretches of rows of `columns` floats.
+/// Runs `work(first row, rows)` for chunks of rows of `columns` floats.
 fn for_each_rows(rows: usize, columns: usize, work: impl Fn(usize, usize) + Sync + Send) {
     let block = (CHUNK / columns.max(1)).max(1);
     for_each_task(rows.div_ceil(block), rows * columns <= 2 * CHUNK, |task| {
@@ -20,7 +20,7 @@ fn check(x: &[f32], half: usize, y: &[f32]) -> usize {
     y.len() / half
 }
 
-/// `y = f(gate) * up`; a row of `x` is `gate` and then `up`, `half` floats each; `y` is `[rows, half]`.
+/// `y = f(gate) * up`; a row of `x` is `gate` followed by `up`, `half` floats each; `y` is `[rows, half]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -43,7 +43,7 @@ pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, y: &mut [f32]) {
     let target = SharedMut(y.as_mut_ptr());
     for_each_rows(rows, 2 * half, |first, rows| {
         let x = &x[first * 2 * half..][..rows * 2 * half];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let y = unsafe { target.slice(first * half, rows * half) };
         match f {
             FeedForwardActivation::Silu => run(x, half, y, activation::silu_and_slope),
@@ -77,12 +77,12 @@ pub fn gated_backward(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f3
         );
     }
     let rows = check(x, half, dy);
-    assert_eq!(dx.len(), x.len(), "dx is as x");
+    assert_eq!(dx.len(), x.len(), "dx has the shape of x");
     let target = SharedMut(dx.as_mut_ptr());
     for_each_rows(rows, 2 * half, |first, rows| {
         let x = &x[first * 2 * half..][..rows * 2 * half];
         let dy = &dy[first * half..][..rows * half];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let dx = unsafe { target.slice(first * 2 * half, rows * 2 * half) };
         match f {
             FeedForwardActivation::Silu => run(x, half, dy, dx, activation::silu_and_slope),

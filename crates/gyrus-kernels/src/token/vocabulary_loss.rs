@@ -1,10 +1,10 @@
-//! The head of a language model and its loss in one: `mean of -log softmax(cap(x wᵀ))[target]` over the rows that count,
-//! without all logits in memory at once; `cap(z) = c * tanh(z / c)` where the model has one (Gemma 2).
+//! The head of a language model fused with its loss: `mean of -log softmax(cap(x wᵀ))[target]` over the rows that
+//! count, without ever holding all logits; `cap(z) = c * tanh(z / c)` where the model has a soft cap (Gemma 2).
 //!
-//! Rows go through in chunks of a few million logits; a chunk's logits become their own gradient in place, which is
-//! multiplied into the gradients of `x` and `w` at once, so that three products are all it takes (as the fused losses
-//! of Liger, Hsu et al. 2024), two where the weight is frozen. Rows that do not count cost nothing. A frozen weight may be
-//! stored in any format: some of its rows become floats at a time. Cost: `6 * rows * width * vocabulary` operations.
+//! Rows are processed in chunks of a few million logits. A chunk's logits become their own gradient in place and are
+//! multiplied into the gradients of `x` and `w` immediately, so three matrix products suffice (as in the fused losses
+//! of Liger, Hsu et al. 2024), or two with a frozen weight. Ignored rows cost nothing. A frozen weight may be stored in
+//! any format; some of its rows at a time are dequantized. Cost: `6 * rows * width * vocabulary` operations.
 
 use crate::base::math::tanh;
 use crate::base::parallel::{SharedMut, for_each_chunk, vectorized, with_scratch};
@@ -17,16 +17,16 @@ use crate::dense::loss::cross_entropy_rows;
 use crate::dense::matmul::{Right, Strided, matmul_into};
 use crate::stored::{Matrix, dequantize, dequantize_row};
 
-/// Logits in memory at once.
+/// Logits in memory at a time.
 const LOGITS: usize = 1 << 21;
-/// The same where the weight becomes floats anew for each chunk of rows.
+/// The same where the weight is dequantized again for each chunk of rows.
 const LOGITS_OF_STORED: usize = 1 << 24;
-/// Floats of such a weight in memory at once.
+/// Floats of a dequantized weight in memory at a time.
 const STORED: usize = 1 << 21;
-/// A chunk's rows are a multiple of these.
+/// A chunk's rows are a multiple of this.
 const ROWS: usize = 48;
 
-/// The target of a row that does not count.
+/// The target of a row that is ignored.
 pub const IGNORED: u32 = u32::MAX;
 
 /// The shape of a head.
@@ -45,12 +45,12 @@ pub struct VocabularyLoss {
 pub struct VocabularyLossGradients<'a> {
     /// `[rows, width]`
     pub input: &'a mut [f32],
-    /// `[vocabulary, width]`; none where the weight is frozen.
+    /// `[vocabulary, width]`; `None` if the weight is frozen.
     pub weight: Option<&'a mut [f32]>,
 }
 
-/// The mean loss in nats over the rows whose target is not [`IGNORED`], 0 where there is none, and its gradients where
-/// they are wanted. `x` is `[rows, width]`, `weight` `[vocabulary, width]`, `targets` `[rows]`.
+/// The mean loss in nats over the rows whose target is not [`IGNORED`] (0 if there are none), and, if requested, its
+/// gradients. `x` is `[rows, width]`, `weight` is `[vocabulary, width]`, `targets` is `[rows]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a target is neither below `vocabulary` nor [`IGNORED`].
@@ -67,9 +67,12 @@ pub fn vocabulary_loss(
     let known = |&target: &u32| target == IGNORED || (target as usize) < vocabulary;
     assert!(targets.iter().all(known), "targets are in the vocabulary");
     if let Some(gradients) = &gradients {
-        assert_eq!(gradients.input.len(), x.len(), "the input's gradient is as x");
+        assert_eq!(gradients.input.len(), x.len(), "the input's gradient has the shape of x");
         let fits = |gradient: &&mut [f32]| gradient.len() == vocabulary * width;
-        assert!(gradients.weight.as_ref().is_none_or(fits), "the weight's gradient is as the weight");
+        assert!(
+            gradients.weight.as_ref().is_none_or(fits),
+            "the weight's gradient has the shape of the weight"
+        );
     }
     let counted: Vec<usize> = (0..targets.len()).filter(|&row| targets[row] != IGNORED).collect();
     if counted.len() == targets.len() {
@@ -94,7 +97,7 @@ pub fn vocabulary_loss(
     })
 }
 
-/// [`vocabulary_loss`] where every row counts.
+/// [`vocabulary_loss`] without ignored rows.
 fn loss_of_rows(
     shape: VocabularyLoss,
     x: &[f32],
@@ -156,7 +159,7 @@ fn loss_of_rows(
     (loss / targets.len() as f64) as f32
 }
 
-/// Rows of a stored weight that become floats together.
+/// Rows of a stored weight that are dequantized together.
 fn blocks<'a>(weight: &Matrix<'a>) -> impl Iterator<Item = (usize, Matrix<'a>)> {
     let (weight, rows) = (*weight, weight.rows());
     let block = (STORED / weight.columns().max(1)).max(1).next_multiple_of(ROWS);
@@ -172,7 +175,7 @@ fn stored_logits(x: &[f32], weight: &Matrix<'_>, rows: usize, logits: &mut [f32]
         let target = SharedMut(target.get().wrapping_add(first));
         let left = Strided { values: x, stride: width };
         let floats = |row: usize, to: &mut [f32]| dequantize_row(&block, row, to);
-        // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes meanwhile.
+        // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes in the meantime.
         unsafe { matmul_into(left, Right::Rows(&floats), None, shape, Epilogue::NONE, (target, vocabulary)) };
     }
 }
@@ -188,13 +191,13 @@ fn stored_input_gradient(slopes: &[f32], weight: &Matrix<'_>, rows: usize, dx: &
             let epilogue = Epilogue { residual, ..Epilogue::NONE };
             let left = Strided::columns(slopes, vocabulary, first);
             let shape = (rows, block.rows(), width);
-            // SAFETY: `dx` is `[rows, width]`, and this product alone writes it meanwhile.
+            // SAFETY: `dx` is `[rows, width]`, and only this product writes it in the meantime.
             unsafe { matmul_into(left, Right::Plain(floats), None, shape, epilogue, (target, width)) };
         });
     }
 }
 
-/// Caps the logits; `copy` becomes what they are then.
+/// Caps the logits, and copies the result to `copy`.
 fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
     for_each_chunk(logits, |_, logits| {
         vectorized(
@@ -205,7 +208,7 @@ fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
     copy.copy_from_slice(logits);
 }
 
-/// Turns gradients of capped logits into those of the logits themselves: `d cap(z) / dz = 1 - (cap(z) / c)²`.
+/// Turns gradients of capped logits into those of the logits: `d cap(z) / dz = 1 - (cap(z) / c)²`.
 fn uncap_gradients(cap: f32, capped: &[f32], slopes: &mut [f32]) {
     for_each_chunk(slopes, |start, slopes| {
         let capped = &capped[start..][..slopes.len()];
@@ -249,7 +252,7 @@ mod tests {
         }
         assert_eq!(vocabulary_loss(shape, &x, matrix, &targets, None), loss);
 
-        // Frozen and stored in 16 bits: as if its rounded numbers were the weight.
+        // Frozen and stored in 16 bits: as if the rounded numbers were the weight.
         let bytes = quantize(Format::BF16, &weight, width).unwrap();
         let stored = Matrix::new(Format::BF16, vocabulary, width, &bytes).unwrap();
         let mut rounded = vec![0.0; weight.len()];

@@ -1,4 +1,4 @@
-//! The gradient.
+//! The gradient of causal attention.
 
 use super::super::rotary::Rotation;
 use super::multiply::{accumulate, multiply};
@@ -27,7 +27,7 @@ pub fn causal_attention_backward(
         "y and dy are [rows, heads, width]"
     );
     assert_eq!(logarithms.len(), rows * shape.heads, "logarithms are [heads, rows]");
-    assert_eq!(dx.len(), x.len(), "dx is as x");
+    assert_eq!(dx.len(), x.len(), "dx has the shape of x");
     let dx = SharedMut(dx.as_mut_ptr());
     for_each_head(shape, ends, rotation, x, |sequence| {
         let Sequence { shape, length, head_stride: stride, .. } = *sequence;

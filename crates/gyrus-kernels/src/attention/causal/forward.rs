@@ -1,4 +1,4 @@
-//! The forward pass.
+//! The forward pass of causal attention.
 
 use super::super::rotary::Rotation;
 use super::multiply::multiply;
@@ -8,14 +8,14 @@ use super::softmax::softmax;
 use crate::base::parallel::SharedMut;
 use crate::base::tile::PANEL;
 
-/// The result, `[rows, heads, head_width]`, into `y`, and the logarithm of each softmax's denominator, `[heads, rows]`,
-/// into `logarithms`.
+/// Writes the result, `[rows, heads, head_width]`, to `y`, and the logarithm of each softmax's denominator,
+/// `[heads, rows]`, to `logarithms`.
 ///
-/// A row of `x` is `heads` queries, `key_value_heads` keys and as many values; sequence `i` is the rows from
+/// A row of `x` holds `heads` queries, `key_value_heads` keys and as many values. Sequence `i` is the rows from
 /// `ends[i - 1]` to before `ends[i]`.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says, or the sequences are not all of the rows.
+/// If a slice is not as long as its shape says, or the sequences do not cover all rows.
 pub fn causal_attention(
     shape: &CausalAttention,
     ends: &[usize],
@@ -40,7 +40,7 @@ pub fn causal_attention(
                     let seen = first + count;
                     sequence.copy_rows(head * width, true, (first, count), queries);
                     multiply(queries, stride, (count, width), (keys, width), scores, span, seen);
-                    // SAFETY: this task alone has this head's rows of this sequence.
+                    // SAFETY: only this task uses this head's rows of this sequence.
                     let logarithms = unsafe { logarithms.slice(head * rows + sequence.start + first, count) };
                     let mut shares = [0.0f32; BLOCK];
                     softmax(shape, scores, span, first, logarithms, &mut shares);

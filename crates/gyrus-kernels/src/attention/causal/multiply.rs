@@ -1,11 +1,11 @@
-//! The products of attention within scratch memory.
+//! Matrix products within the scratch memory of attention.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::base::tile::{Epilogue, PANEL, Runs, Segment, inner, outer, with_tile};
 
-/// `out[i][n] = sum_k left[i][k] * panels[n / 16][k][n % 16]` for `rows` rows and at least `columns` columns: whole
-/// panels, of `panel_depth` rows each, of which the first `depth` count.
+/// `out[i][n] = sum_k left[i][k] * panels[n / 16][k][n % 16]` for `rows` rows and at least `columns` columns: full
+/// panels of `panel_depth` rows each, of which the first `depth` are used.
 pub(super) fn multiply(
     left: &[f32],
     left_stride: usize,
@@ -16,10 +16,7 @@ pub(super) fn multiply(
     columns: usize,
 ) {
     let columns = columns.next_multiple_of(PANEL);
-    assert!(
-        depth <= panel_depth && columns <= out_stride && depth <= left_stride,
-        "a row holds what is asked"
-    );
+    assert!(depth <= panel_depth && columns <= out_stride && depth <= left_stride, "rows are long enough");
     assert!(left.len() >= rows * left_stride && out.len() >= rows * out_stride, "all rows are there");
     assert!(panels.len() >= columns * panel_depth, "all panels are there");
     Arch::new().dispatch(Multiply {
@@ -75,15 +72,15 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-/// `sums[j][n] += sum_i left[i][j] * right[i][n]` for `count` rows `i` and `seen` columns `j` of `left`; `sums` has
-/// rows as long as `right`'s, whole panels.
+/// `sums[j][n] += sum_i left[i][j] * right[i][n]` for `count` rows `i` and `seen` columns `j` of `left`; rows of `sums`
+/// are as long as those of `right`: full panels.
 pub(super) fn accumulate(
     (left, left_stride): (&[f32], usize),
     (right, right_stride): (&[f32], usize),
     (count, seen): (usize, usize),
     sums: &mut [f32],
 ) {
-    assert!(seen <= left_stride && right_stride.is_multiple_of(PANEL), "a row holds what is asked");
+    assert!(seen <= left_stride && right_stride.is_multiple_of(PANEL), "rows are long enough");
     assert!(left.len() >= count * left_stride && right.len() >= count * right_stride, "all rows are there");
     assert!(sums.len() >= seen * right_stride, "all sums are there");
     Arch::new().dispatch(Accumulate { left, left_stride, right, right_stride, count, seen, sums });
@@ -108,7 +105,7 @@ impl WithSimd for Accumulate<'_> {
             for first in (0..task.seen).step_by(MR) {
                 let height = MR.min(task.seen - first);
                 for column in (0..task.right_stride).step_by(PANEL) {
-                    // SAFETY: `accumulate` has checked that all of it lies within the slices.
+                    // SAFETY: `accumulate` has checked that everything lies within the slices.
                     unsafe {
                         let segment = Segment {
                             x: task.left.as_ptr().add(first),

@@ -1,13 +1,13 @@
-//! One sequence and one key head: a task, with what it copies into scratch memory.
+//! One sequence and one key head: a task, and what it copies into scratch memory.
 
 use super::super::rotary::{Rotation, rotate_head};
 use super::shape::{CausalAttention, sequences};
 use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 use crate::base::tile::PANEL;
 
-/// Queries whose scores are in memory at once: a multiple of every tile height.
+/// Queries whose scores are in memory together: a multiple of every tile height.
 pub(super) const BLOCK: usize = 48;
-/// Operations below which all stays on one thread.
+/// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
 /// One sequence and one key head.
@@ -21,7 +21,7 @@ pub(super) struct Sequence<'a> {
     pub(super) length: usize,
     /// The key head.
     pub(super) group: usize,
-    /// Floats of a head in scratch memory: whole panels.
+    /// Floats of a head in scratch memory: full panels.
     pub(super) head_stride: usize,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn for_each_head(
         operations += (end - start) * (end - start) * shape.query_columns();
         tasks.extend((0..shape.key_value_heads).map(|group| (start, end - start, group)));
     }
-    // Long sequences first, so that no thread begins one when the others are done.
+    // Long sequences first, so that no thread starts one when the others are done.
     tasks.sort_by_key(|&(_, length, _)| core::cmp::Reverse(length));
     for_each_task(tasks.len(), operations < SERIAL_OPERATIONS, |task| {
         let (start, length, group) = tasks[task];
@@ -67,7 +67,7 @@ impl Sequence<'_> {
         self.key_column() + self.shape.key_value_heads * self.shape.head_width
     }
 
-    /// Copies one head's elements of some rows to `to`, `[count, head_stride]`, zeros behind them.
+    /// Copies one head's elements of some rows to `to`, `[count, head_stride]`, padded with zeros.
     pub(super) fn copy_rows(
         &self,
         column: usize,
@@ -100,13 +100,13 @@ impl Sequence<'_> {
                 self.rotate(first + row, -1.0, from);
             }
             let place = (self.start + first + row) * self.shape.columns() + column;
-            // SAFETY: this task alone has these heads' columns of this sequence's rows.
+            // SAFETY: only this task writes these heads' columns of this sequence's rows.
             let to = unsafe { dx.slice(place, self.shape.head_width) };
             to.copy_from_slice(&from[..self.shape.head_width]);
         }
     }
 
-    /// Turns a head by the angles of a position, back for a negative `sign`.
+    /// Rotates a head by the angles of a position; backward for a negative `sign`.
     #[inline(always)]
     fn rotate(&self, position: usize, sign: f32, head: &mut [f32]) {
         if let Some(rotation) = self.rotation {
@@ -125,7 +125,7 @@ impl Sequence<'_> {
         });
     }
 
-    /// One head of all rows as panels of 16 rows: `[span / 16, head_width, 16]`, zeros beyond the last row.
+    /// One head of all rows as panels of 16 rows: `[span / 16, head_width, 16]`, with zeros beyond the last row.
     pub(super) fn pack_transposed(&self, column: usize, rotate: bool, panels: &mut [f32]) {
         let width = self.shape.head_width;
         panels[self.length / PANEL * width * PANEL..].fill(0.0);
@@ -147,7 +147,7 @@ impl Sequence<'_> {
     }
 }
 
-/// Cuts scratch memory into parts of these sizes.
+/// Splits scratch memory into parts of these sizes.
 pub(super) fn with_parts<const N: usize>(sizes: [usize; N], work: impl FnOnce([&mut [f32]; N])) {
     with_aligned_scratch(sizes.iter().sum(), |mut rest| {
         work(sizes.map(|size| {

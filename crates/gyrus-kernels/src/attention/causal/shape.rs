@@ -1,8 +1,8 @@
-//! The shape of a causal attention.
+//! The shape of causal attention.
 
 use super::super::rotary::Rotation;
 
-/// The shape of an attention.
+/// The shape of a causal attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CausalAttention {
     /// Query heads.
@@ -13,9 +13,9 @@ pub struct CausalAttention {
     pub head_width: usize,
     /// Factor of the scores.
     pub scale: f32,
-    /// `c` in `c * tanh(score / c)`, which a score becomes (Gemma 2).
+    /// `c` in `c * tanh(score / c)`, which caps the scores (Gemma 2).
     pub softcap: Option<f32>,
-    /// How many tokens one sees, itself included; all before it where there is none.
+    /// How many tokens a token sees, including itself; without a window, all tokens before it.
     pub window: Option<usize>,
 }
 
@@ -32,7 +32,7 @@ impl CausalAttention {
         self.heads * self.head_width
     }
 
-    /// Rows of `x`, after all checks.
+    /// Checks everything; returns the rows of `x`.
     pub(super) fn check(&self, ends: &[usize], x: &[f32], rotation: Option<Rotation<'_>>) -> usize {
         assert!(self.head_width > 0 && self.key_value_heads > 0, "a head has elements");
         assert!(self.heads.is_multiple_of(self.key_value_heads), "query heads come in groups");
@@ -44,7 +44,10 @@ impl CausalAttention {
         if let Some(Rotation { cosines, sines, pairs, .. }) = rotation {
             let longest = sequences(ends).map(|(start, end)| end - start).max().unwrap_or(0);
             assert!(2 * pairs <= self.head_width, "a head holds the pairs");
-            assert!(cosines.len() == sines.len() && cosines.len() >= longest * pairs, "angles reach");
+            assert!(
+                cosines.len() == sines.len() && cosines.len() >= longest * pairs,
+                "there are angles for every position"
+            );
         }
         rows
     }

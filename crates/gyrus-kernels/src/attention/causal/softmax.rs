@@ -5,11 +5,11 @@ use super::shape::CausalAttention;
 use crate::base::math::{exp, tanh};
 use crate::base::parallel::vectorized;
 
-/// Lanes of a sum.
+/// Chains per sum.
 const LANES: usize = 16;
 
-/// Makes `exp(score - largest)` of each row's visible scores, scaled and capped first, and zeros of the others; `shares`
-/// are what makes them sum to one. Row `i` is query `first + i`.
+/// Replaces each row's visible scores, after scaling and capping, by `exp(score - largest)` and the others by zeros;
+/// `shares` are the factors that make rows sum to one. Row `i` is query `first + i`.
 pub(super) fn softmax(
     shape: &CausalAttention,
     scores: &mut [f32],
@@ -61,7 +61,8 @@ pub(super) fn softmax(
     );
 }
 
-/// Makes each row's scores its softmax again, and the slopes for that softmax the slopes for the scores.
+/// Recomputes each row's softmax from its scores, and turns gradients of the softmax, `slopes`, into gradients of the
+/// scores.
 pub(super) fn softmax_backward(
     shape: &CausalAttention,
     (scores, slopes): (&mut [f32], &mut [f32]),

@@ -1,4 +1,4 @@
-//! Causal attention and its gradient against the oracle.
+//! Tests of causal attention and its gradient against the oracle.
 
 use proptest::prelude::*;
 

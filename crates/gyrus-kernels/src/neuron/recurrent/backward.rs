@@ -19,14 +19,15 @@ pub struct RecurrentGradients<'a> {
     pub weight: &'a mut [f32],
     /// `[neurons]`.
     pub bias: Option<&'a mut [f32]>,
-    /// As long as the constants; the sum over neurons where these have one value a row.
+    /// As long as the constants; the sum over neurons if the constants have one value per row.
     pub constants: Option<&'a mut [f32]>,
 }
 
-/// The gradients of [`recurrent_forward`](super::recurrent_forward), from its spikes `bits` and `dz`, their gradient, `[steps * batch, neurons]`.
+/// The gradients of [`recurrent_forward`](super::recurrent_forward), from its spikes `bits` and their gradient `dz`,
+/// `[steps * batch, neurons]`.
 ///
-/// The other arguments are those of [`neuron_backward`](crate::neuron::neuron_backward); truncation also cuts what comes
-/// back through the weights.
+/// The other arguments are those of [`neuron_backward`](crate::neuron::neuron_backward); truncation also cuts gradients
+/// through the weights.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or the kind does not fire.
@@ -62,7 +63,7 @@ pub fn recurrent_backward(
     let dx = gradients.x;
     let all_currents_len = if constant_input { rows * neurons } else { 0 };
     with_words(rows * width, |before| {
-        // The spikes of the step before each.
+        // For each step, the spikes of the step before.
         let first = batch.min(rows) * width;
         match options.initial {
             Some(state) => before[..first].copy_from_slice(&state.z[..first]),
@@ -92,7 +93,7 @@ pub fn recurrent_backward(
     });
 }
 
-/// What the gradients depend on.
+/// The inputs of the gradients.
 struct Job<'a> {
     kind: NeuronKind,
     shape: NeuronShape,
@@ -123,7 +124,7 @@ fn through_time(job: &Job<'_>, feedback: Feedback<'_>, dconstants: Option<&mut [
         let sample_len = history_len + steps * width + 3 * width;
         for_each_task(tasks, shape.serial(), |task| {
             let samples = task * each..batch.min((task + 1) * each);
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums = unsafe { all_sums.slice(task * sums_len, sums_len) };
             let count = samples.len();
             let rows_len = (CONSTANTS + 3) * width + row_len + count * neurons;

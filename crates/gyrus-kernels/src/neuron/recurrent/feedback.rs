@@ -1,4 +1,4 @@
-//! The weights through which spikes come back, as spikes read them.
+//! The recurrent weights, laid out for sparse spikes.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -8,26 +8,26 @@ use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 use crate::base::tile::store;
 use crate::spikes::sparse::{add_rows, lanes, list_bits, panel_vectors, transpose_floats};
 
-/// Samples that a task takes, at most, unless there are very many: enough for a dense product.
+/// Samples per task, at most, unless there are very many: enough for a dense product.
 const SAMPLES: usize = 8;
 /// Tasks, at most.
 const GROUPS: usize = 16;
 
-/// How spikes come back.
+/// The weights of the recurrent connections.
 #[derive(Clone, Copy)]
 pub struct Feedback<'a> {
-    /// `[neurons, neurons]`: to, from.
+    /// `[neurons, neurons]`: target, source.
     pub weight: &'a [f32],
     /// `[neurons]`.
     pub bias: Option<&'a [f32]>,
 }
 
-/// Samples of each task: more tasks than threads where the batch allows it.
+/// Samples per task: more tasks than threads where the batch allows it.
 pub(super) fn samples_each(batch: usize) -> usize {
     batch.div_ceil(GROUPS).max(SAMPLES.min(batch.div_ceil(2))).max(1)
 }
 
-/// The transposed weight in panels `[panel][from][to]`, zero beyond the last neuron.
+/// The transposed weight in panels `[panel][source][target]`, with zeros beyond the last neuron.
 pub(super) struct Table<'a> {
     floats: &'a [f32],
     neurons: usize,
@@ -84,7 +84,7 @@ pub(super) fn with_table<R>(feedback: Feedback<'_>, neurons: usize, work: impl F
     })
 }
 
-/// The sums of the table's rows that a list picks.
+/// The sums of the listed rows of the table.
 struct Sums<'a> {
     table: &'a Table<'a>,
     list: &'a [u16],
@@ -122,7 +122,7 @@ impl WithSimd for Sums<'_> {
 }
 
 pub(super) fn check(kind: NeuronKind, shape: &NeuronShape, constants: &[f32], x: &[f32], bits: &[u32]) {
-    assert!(kind.fires, "only neurons that fire hear their own spikes");
+    assert!(kind.fires, "recurrent neurons must fire");
     assert_eq!(x.len(), shape.input_len(), "x is [steps * batch, neurons], or [batch, neurons] if constant");
     assert_eq!(bits.len(), shape.output_words(), "spikes are [steps * batch, words(neurons)]");
     shape.check_constants(constants);

@@ -8,7 +8,7 @@ use crate::base::parallel::{SharedMut, for_each_task, with_indices, with_scratch
 use crate::spikes::packed::words;
 use crate::spikes::sparse::UNROLLED;
 
-/// Runs a recurrent layer over all its steps: `bits` becomes its packed spikes, `[steps * batch, words(neurons)]`.
+/// Runs a recurrent layer over all its steps; `bits` receives its packed spikes, `[steps * batch, words(neurons)]`.
 ///
 /// The other arguments, and the result, are those of [`neuron_forward`](crate::neuron::neuron_forward).
 ///

@@ -1,4 +1,4 @@
-//! Recurrent layers against forward-mode differentiation of the oracle.
+//! Tests of recurrent layers against the oracle's forward-mode differentiation.
 
 use proptest::prelude::*;
 
