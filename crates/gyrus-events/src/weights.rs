@@ -7,7 +7,7 @@ use gyrus_kernels::convolution::{self, Convolution, convolution_packed};
 use gyrus_kernels::dense::linear::{self, linear_packed};
 use gyrus_kernels::events::{ConvolutionTable, LinearTable, TOUCHED, take_sums, takes_winograd};
 
-use crate::plan::Form;
+use crate::signal::Form;
 
 /// A linear map or a convolution in the form that its input needs.
 pub(crate) enum Weights {

@@ -6,9 +6,12 @@ use burn_tensor::{DType, Device, Tensor};
 /// The devices that [`device`] knows, whether or not this build has them.
 pub const DEVICE_NAMES: [&str; 5] = ["cpu", "cuda", "wgpu", "vulkan", "metal"];
 
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why there is no such device.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub enum Error {
     /// No device has this name.
     #[error("there is no device `{name}`; the devices are {}", DEVICE_NAMES.join(", "))]
     Unknown {
@@ -32,7 +35,7 @@ pub fn cpu() -> Device {
 ///
 /// # Errors
 /// If the name is unknown, or the device not part of this build.
-pub fn device(name: &str) -> Result<Device, DeviceError> {
+pub fn device(name: &str) -> Result<Device> {
     match name {
         "cpu" => Ok(cpu()),
         #[cfg(feature = "cuda")]
@@ -43,8 +46,8 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         "vulkan" => Ok(Device::vulkan(burn_tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "metal")]
         "metal" => Ok(Device::metal(burn_tensor::DeviceKind::DefaultDevice)),
-        name if DEVICE_NAMES.contains(&name) => Err(DeviceError::NotBuilt { name: name.into() }),
-        name => Err(DeviceError::Unknown { name: name.into() }),
+        name if DEVICE_NAMES.contains(&name) => Err(Error::NotBuilt { name: name.into() }),
+        name => Err(Error::Unknown { name: name.into() }),
     }
 }
 

@@ -19,12 +19,10 @@ mod device;
 mod operation;
 mod optimizer;
 mod pool;
-mod spiking;
-mod stored;
-mod transformer;
+mod values;
 
 pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
-pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on};
+pub use device::{DEVICE_NAMES, Error, Result, cpu, device, kernels_run_on};
 pub use gyrus_kernels::attention::causal::CausalAttention;
 pub use gyrus_kernels::convolution::Convolution;
 pub use gyrus_kernels::convolution::pooling::Pooling;
@@ -35,12 +33,13 @@ pub use gyrus_kernels::neuron::{NeuronKind, Reset as NeuronReset, Surrogate};
 pub use gyrus_kernels::token::activation::FeedForwardActivation;
 pub use gyrus_kernels::token::vocabulary_loss::IGNORED;
 pub use gyrus_kernels::{keep_awake, splitmix64, with_threads};
-pub use operation::Operation;
+pub use operation::{
+    LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear,
+    StoredMatrix, Transformer, coded_tensor, membranes, spike_words,
+};
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};
-pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
-pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
-pub use transformer::{RotationTable, Transformer};
+pub use values::{floats, vector};
 
 use autodiff::Input;
 

@@ -1,5 +1,10 @@
 //! The operations that have kernels: what each computes, what it keeps for its gradient, and the gradient.
 
+mod keep;
+mod spiking;
+mod stored;
+mod transformer;
+
 use std::sync::Arc;
 
 use burn_flex::{Flex, FlexTensor};
@@ -24,8 +29,11 @@ use rayon::prelude::*;
 
 use crate::device::kernels_run_on;
 use crate::pool::filled;
-use crate::spiking::Spiking;
-use crate::transformer::Transformer;
+
+use keep::{Floats, Kept};
+pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
+pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
+pub use transformer::{RotationTable, Transformer};
 
 /// An operation with a kernel, and everything but its tensors.
 ///
@@ -123,26 +131,6 @@ pub enum Operation {
         /// One a prediction.
         targets: Arc<[f32]>,
     },
-}
-
-/// What an operation keeps for its gradient.
-pub(crate) struct Kept {
-    /// Indices of inputs.
-    pub(crate) inputs: &'static [usize],
-    pub(crate) output: bool,
-}
-
-/// The floats of a tensor, copied first if it is a view that is not contiguous.
-pub(crate) struct Floats(FlexTensor);
-
-impl Floats {
-    pub(crate) fn new(tensor: &FlexTensor) -> Self {
-        Self(tensor.to_contiguous())
-    }
-
-    pub(crate) fn get(&self) -> &[f32] {
-        self.0.as_slice().unwrap_or_default()
-    }
 }
 
 impl Operation {

@@ -43,19 +43,19 @@ pub enum Error {
     },
     /// From `gyrus-blueprint`.
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
     /// From `gyrus-data`.
     #[error(transparent)]
     Data(#[from] gyrus_data::Error),
     /// From `gyrus-tensor`.
     #[error(transparent)]
-    Device(#[from] gyrus_tensor::DeviceError),
+    Device(#[from] gyrus_tensor::Error),
     /// From `gyrus-kernels`.
     #[error(transparent)]
     Kernels(#[from] gyrus_kernels::Error),
     /// From `gyrus-nn`.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::NetworkError),
+    Network(#[from] gyrus_nn::Error),
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(#[from] gyrus_train::Error),
@@ -151,7 +151,7 @@ fn of_training(error: &gyrus_train::Error) -> Fault {
     match error {
         TrainError::Io { .. }
         | TrainError::Diverged { .. }
-        | TrainError::Network(gyrus_nn::NetworkError::NotFinite { .. }) => Fault::Failure,
+        | TrainError::Network(gyrus_nn::Error::NotFinite { .. }) => Fault::Failure,
         _ => Fault::Caller,
     }
 }

@@ -7,8 +7,7 @@ use gyrus_kernels::token::activation::FeedForwardActivation;
 use gyrus_kernels::token::vocabulary_loss::IGNORED;
 
 use crate::Device;
-use crate::stored::{LowRankLinear, StoredMatrix};
-use crate::transformer::{RotationTable, Transformer};
+use crate::operation::{LowRankLinear, RotationTable, StoredMatrix, Transformer};
 
 fn indices(values: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = values.map(|value| value as i32).collect();

@@ -15,9 +15,9 @@ use gyrus_kernels::token::embedding::{embedding, embedding_gradient};
 use gyrus_kernels::token::gated::{gated, gated_backward};
 use gyrus_kernels::token::vocabulary_loss::{VocabularyLoss, VocabularyLossGradients, vocabulary_loss};
 
-use crate::operation::{Floats, Kept};
+use super::keep::{Floats, Kept};
+use super::stored::{LowRankLinear, StoredMatrix};
 use crate::pool::filled;
-use crate::stored::{LowRankLinear, StoredMatrix};
 
 /// An operation of a transformer. The tensors of each are named in brackets.
 #[derive(Clone, Debug)]

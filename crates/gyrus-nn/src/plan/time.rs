@@ -1,11 +1,12 @@
-//! Lowering of what happens in time: neurons, delays, feedback, and the answer at the end.
+//! Lowering of nodes in time: neurons, delays, feedback, and the readout.
 
-use gyrus_blueprint::NodeKind;
+use gyrus_blueprint::{Image, NodeKind};
 use gyrus_tensor::{Operation, Spiking};
 
-use crate::NetworkError;
-use crate::plan::{Form, Lowering, NeuronPlan, ParameterPlan, Source, Start, Step, Work, picture};
+use super::lower::Lowering;
+use super::{Form, NeuronPlan, ParameterPlan, Source, Start, Step, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
+use crate::{Error, Result};
 
 impl Lowering<'_> {
     pub(crate) fn form(&self, source: Source) -> Form {
@@ -18,13 +19,13 @@ impl Lowering<'_> {
         }
     }
 
-    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, NetworkError> {
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T> {
         let node = &self.blueprint.nodes()[node];
-        Err(NetworkError::NoSpikingBody { node: node.name.clone(), kind: node.kind.name(), reason })
+        Err(Error::NoSpikingBody { node: node.name.clone(), kind: node.kind.name(), reason })
     }
 
-    /// Finds the nodes that feed a neuron's spikes back to it. Training knows no other cycle.
-    pub(crate) fn find_feedback(&mut self) -> Result<(), NetworkError> {
+    /// Finds the nodes that feed a neuron's spikes back to it. Training supports no other cycles.
+    pub(crate) fn find_feedback(&mut self) -> Result<()> {
         for (from, to) in self.blueprint.back_edges() {
             let nodes = self.blueprint.nodes();
             let fires = nodes[to].kind.neuron().is_some_and(|neuron| neuron.reset.is_some());
@@ -33,8 +34,8 @@ impl Lowering<'_> {
             if !(fires && weights && alone && self.feedback[to].is_none()) {
                 return self.refuse(
                     from,
-                    "of cycles, training knows those of one node of firing neurons that a Linear or Affine node feeds back \
-                     to it; others run event by event",
+                    "training supports one kind of cycle: a Linear or Affine node that feeds the spikes of one node of neurons \
+                     back to it; others run event by event",
                 );
             }
             self.feedback[to] = Some(from);
@@ -59,21 +60,21 @@ impl Lowering<'_> {
         repeated
     }
 
-    /// Says how the last step's result lies in memory.
+    /// Sets the form of the last step's result.
     fn mark(&mut self, form: Form) {
         if let Some(last) = self.forms.last_mut() {
             *last = form;
         }
     }
 
-    /// Terms of a sum: floats, and all over time if one of them is.
+    /// The terms of a sum as floats, all over time if one of them is.
     pub(crate) fn alike(&mut self, node: usize, sources: &[Source]) -> Vec<Source> {
         let timed = sources.iter().any(|&source| self.form(source).timed);
         let floats: Vec<Source> = sources.iter().map(|&source| self.as_floats(source, node)).collect();
         floats.into_iter().map(|source| if timed { self.over_time(source) } else { source }).collect()
     }
 
-    /// Runs what makes packed spikes of packed spikes.
+    /// Runs an operation from packed spikes to packed spikes.
     pub(crate) fn run_on_spikes(&mut self, operation: Operation, source: Source) -> Source {
         let result = self.run(operation, Vec::new(), source);
         let form = self.form(source);
@@ -81,7 +82,7 @@ impl Lowering<'_> {
         result
     }
 
-    /// Runs on floats what makes spikes of spikes.
+    /// Runs an operation on spikes that needs floats, and packs the result again.
     pub(crate) fn on_spikes(&mut self, node: usize, operation: Operation) -> Source {
         let source = self.incoming_or_spikes(node);
         let spikes = self.form(source).spikes;
@@ -101,19 +102,19 @@ impl Lowering<'_> {
     }
 
     /// Neurons, thresholds and delays.
-    pub(crate) fn in_time(&mut self, node: usize) -> Result<Source, NetworkError> {
+    pub(crate) fn in_time(&mut self, node: usize) -> Result<Source> {
         let blueprint = self.blueprint;
-        let Some(settings) = self.purpose.spiking else { return self.refuse(node, "it works in time") };
+        let Some(settings) = self.purpose.spiking else {
+            return self.refuse(node, "it needs a spiking network");
+        };
         let (name, kind) = (&blueprint.nodes()[node].name, &blueprint.nodes()[node].kind);
         if let NodeKind::Delay { delay_ms } = kind {
-            let steps = delay_ms / settings.time.dt_ms;
-            if (steps - steps.round()).abs() > 1e-6 {
+            let Some(by) = settings.time.delay_steps(*delay_ms) else {
                 return self.refuse(node, "its delay is not a whole number of steps");
-            }
+            };
             let source = self.incoming_or_spikes(node);
             let form = self.form(source);
             let source = self.over_time(source);
-            let by = steps.round() as usize;
             let shift = Operation::Spiking(Spiking::Delay { steps: settings.steps, by });
             let delayed = self.run(shift, Vec::new(), source);
             self.mark(Form { timed: true, ..form });
@@ -122,11 +123,10 @@ impl Lowering<'_> {
         let signed = matches!(kind, NodeKind::SignedIF { .. });
         let mut source = self.incoming(node);
         if matches!(settings.encoder, Encoder::Once { .. }) != signed {
-            // Neurons take one row as the same at every step, those with signed spikes as what comes at the first.
+            // To most neurons, one row means the same input at every step; to those with signed spikes, input at the first step.
             source = self.over_time(source);
         }
         let neurons: usize = self.shapes.input(node).iter().product();
-        let [height, width, channels] = picture(self.shapes.input(node));
         let mut learned = Vec::new();
         if signed {
             for spec in self.shapes.parameters(node) {
@@ -159,7 +159,7 @@ impl Lowering<'_> {
         self.plan.neurons.push(NeuronPlan {
             node,
             neurons,
-            picture: [height * width, channels],
+            image: Image::of(self.shapes.input(node)),
             constant_input,
             counted: false,
             learned,
@@ -175,8 +175,8 @@ impl Lowering<'_> {
         Ok(result)
     }
 
-    /// Lets the last neurons count their spikes in training, where nothing else wants these: neither spikes nor their
-    /// gradients are then written down for every step.
+    /// Makes the last neurons count their spikes in training, if nothing else needs the spikes: neither spikes nor their
+    /// gradients are then stored for every step.
     fn counted(&mut self, source: Source) -> Option<Source> {
         let counts = self.purpose.spiking.is_some_and(|settings| settings.readout == Readout::Counts);
         let Source::Step(step) = source else { return None };
@@ -190,8 +190,8 @@ impl Lowering<'_> {
         Some(source)
     }
 
-    /// The network's answer.
-    pub(crate) fn readout(&mut self, node: usize) -> Result<Source, NetworkError> {
+    /// The readout: the network's answer.
+    pub(crate) fn readout(&mut self, node: usize) -> Result<Source> {
         let source = self.incoming_or_spikes(node);
         let form = self.form(source);
         let counts = self
@@ -199,7 +199,7 @@ impl Lowering<'_> {
             .spiking
             .is_some_and(|settings| matches!(settings.readout, Readout::Counts | Readout::FirstSpike));
         if counts && !form.spikes {
-            return self.refuse(node, "an answer in spikes needs firing neurons right before the Output");
+            return self.refuse(node, "a readout of spikes needs firing neurons right before the Output");
         }
         if let Some(counts) = self.counted(source) {
             return Ok(counts);

@@ -11,7 +11,7 @@ use gyrus_kernels::stored::low_rank::{
 };
 use gyrus_kernels::stored::{Format, Matrix, dequantize};
 
-use crate::operation::Floats;
+use super::keep::Floats;
 use crate::pool::filled;
 
 /// A matrix `[rows, columns]` in shared memory, in one of ggml's formats.

@@ -24,7 +24,7 @@ use gyrus_kernels::spikes::packed::{pack, unpack, words};
 use gyrus_kernels::spikes::pooling::{spike_max_pool, spike_max_pool_backward};
 use rayon::prelude::*;
 
-use crate::operation::{Floats, Kept};
+use super::keep::{Floats, Kept};
 use crate::pool::filled;
 
 /// An operation in time. The tensors of each are named in brackets; `spikes` are packed.
