@@ -150,7 +150,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
             )));
         }
     };
-    Ok(Preprocessing::Image { height, width, channels, mean: vec![0.0; channels], std: vec![1.0; channels] })
+    Ok(Preprocessing::Image { height, width, channels, mean: vec![0.0; channels], deviation: vec![1.0; channels] })
 }
 
 /// A node that means something else at another time step.
