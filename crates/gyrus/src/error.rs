@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     Failed(String),
     /// The observer asked to stop, and everything is saved.
-    #[error("stopped after step {step} of {steps}{part}, everything is saved; go on with: {next}")]
+    #[error("stopped after step {step} of {steps}{part}, everything is saved; continue with: {next}")]
     Interrupted {
         /// The run folder that can be resumed.
         run: PathBuf,
@@ -78,9 +78,9 @@ pub enum Error {
 pub enum Fault {
     /// The caller's: a wrong setting or input. The program ends with exit code 2.
     Caller,
-    /// Nobody's who called: a disk is full, a download fails, a training diverges. Exit code 1.
+    /// Not the caller's: a disk is full, a download fails, a training diverges. Exit code 1.
     Failure,
-    /// None: the work was stopped on request, and can go on. Exit code 130, as shells expect after Ctrl-C.
+    /// None: the work was stopped on request and can be continued. Exit code 130, as shells expect after Ctrl-C.
     Interruption,
 }
 

@@ -11,7 +11,7 @@ use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
 use crate::Result;
 use crate::verbs::shapes_match::check_fit;
 
-/// Examples of one pass.
+/// Examples per pass.
 const TOGETHER: usize = 256;
 
 pub(super) struct RunPredictor {
