@@ -34,12 +34,12 @@ fuzz_target!(|input: (u8, &[u8])| {
     file.extend((header.len() as u32).to_le_bytes());
     file.extend(header);
     // The header alone must be one that is read.
-    let empty = gyrus_data::events::from_bytes(&file, Path::new("fuzz")).expect("a whole header");
+    let empty = gyrus_data::recordings::from_bytes(&file, Path::new("fuzz")).expect("a whole header");
     assert!(empty.is_empty());
     file.extend(0_u32.to_le_bytes());
     file.extend((packet.len() as u32).to_le_bytes());
     file.extend(packet);
-    if let Ok(events) = gyrus_data::events::from_bytes(&file, Path::new("fuzz")) {
+    if let Ok(events) = gyrus_data::recordings::from_bytes(&file, Path::new("fuzz")) {
         assert!(events.time_us.is_sorted());
     }
 });

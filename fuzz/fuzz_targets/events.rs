@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use gyrus_data::events::frames::{Grid, Slicing, frames};
+use gyrus_data::recordings::frames::{Grid, Slicing, frames};
 use libfuzzer_sys::fuzz_target;
 
 const HEADERS: [&[u8]; 11] = [
@@ -25,7 +25,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let (header, body) = input;
     let file = [HEADERS[usize::from(header) % HEADERS.len()], body].concat();
     let path = Path::new("fuzz");
-    let Ok(events) = gyrus_data::events::from_bytes(&file, path) else { return };
+    let Ok(events) = gyrus_data::recordings::from_bytes(&file, path) else { return };
     assert!(events.time_us.is_sorted());
     assert_eq!([events.x.len(), events.y.len(), events.on.len()], [events.len(); 3]);
     // The sensor is as the file says, or as its events reach: frames of a few pixels take any.

@@ -1,5 +1,5 @@
 //! NIR files of others: the NIR paper's networks, and files of the Python package with every kind of node
-//! (`tools/golden/nir_files.py`).
+//! (`golden/nir_files.py`).
 
 #![allow(clippy::unwrap_used)]
 

@@ -2,7 +2,7 @@
 //! something else.
 //!
 //! With `GYRUS_NIR_OUT=FOLDER` the files are left in that folder with a JSON of what should be in them, for
-//! `tools/golden/nir_files.py --check FOLDER`.
+//! `golden/nir_files.py --check FOLDER`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,19 +1,34 @@
-//! The 1,797 handwritten digits of 8 by 8 pixels from the UCI repository, which the `smartcore` crate embeds:
-//! real handwriting without any download.
+//! The 1,797 handwritten digits of 8 by 8 pixels from the UCI repository, embedded: real handwriting without any
+//! download. Source and license stand in `data/README.md`.
 
-use smartcore::dataset::digits;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 
 use crate::{Dataset, Images};
+
+/// One digit per line: 64 brightness values from 0 to 16, row by row, and the class.
+const ROWS: &[u8] = include_bytes!("../data/optdigits.csv.gz");
+
+/// Side of an image in pixels.
+const SIDE: usize = 8;
 
 /// The embedded digits: ten classes, a fixed stratified split of 80 to 20.
 ///
 /// The original brightness 0 to 16 is stored as `round(value * 255 / 16)`.
 #[must_use]
 pub fn digits() -> Dataset {
-    let raw = digits::load_dataset();
-    let pixels = raw.data.iter().map(|value| (value * 255.0 / 16.0).round() as u8).collect();
-    let images = Images { pixels, count: raw.num_samples, height: 8, width: 8, channels: 1 };
-    let labels: Vec<u32> = raw.target.iter().map(|label| *label as u32).collect();
+    let mut rows = String::new();
+    GzDecoder::new(ROWS).read_to_string(&mut rows).expect("the embedded file is intact");
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for row in rows.lines() {
+        let mut values =
+            row.split(',').map(|value| value.parse::<u8>().expect("the embedded file holds numbers"));
+        let brightness = values.by_ref().take(SIDE * SIDE);
+        pixels.extend(brightness.map(|value| (f32::from(value) * 255.0 / 16.0).round() as u8));
+        labels.extend(values.map(u32::from));
+    }
+    let images = Images { pixels, count: labels.len(), height: SIDE, width: SIDE, channels: 1 };
     let classes = (0..10).map(|digit| digit.to_string()).collect();
     Dataset::split_images("digits", classes, &images, &labels)
 }

@@ -10,7 +10,6 @@ pub mod cifar;
 mod dataset;
 mod digits;
 mod error;
-pub mod events;
 mod examples;
 mod folder;
 #[cfg(feature = "hub")]
@@ -23,6 +22,7 @@ pub mod picture;
 mod preprocessing;
 mod random;
 mod read;
+pub mod recordings;
 pub mod sheet;
 mod table;
 
@@ -32,12 +32,12 @@ pub use cifar::cifar10;
 pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
-pub use events::frames::Frames;
-pub use events::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_folder};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
 pub use folder::folder;
 #[cfg(feature = "hub")]
 pub use hub::Hub;
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
+pub use recordings::frames::Frames;
+pub use recordings::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_folder};
 pub use table::table;

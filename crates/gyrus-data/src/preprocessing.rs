@@ -28,7 +28,7 @@ pub enum Preprocessing {
         /// The name of the column to predict.
         target: String,
     },
-    /// Count events in frames: see [`crate::events::frames`].
+    /// Count events in frames: see [`crate::recordings::frames`].
     Events {
         /// Frames of a recording.
         steps: usize,

@@ -25,8 +25,12 @@ struct State {
     ignores_ranges: bool,
     /// Sends other bytes than were announced.
     corrupts: bool,
+    /// Redirects once within the same host before it redirects to another.
+    is_renamed: bool,
     /// The methods, paths and first byte of the range of all requests.
     log: Vec<(String, String, u64)>,
+    /// Host and `Authorization` of all requests, in lower case.
+    tokens: Vec<(String, Option<String>)>,
 }
 
 struct Server {
@@ -79,7 +83,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) -> std::io
     let request = lines.next().transpose()?.unwrap_or_default();
     let mut words = request.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut range = None;
+    let (mut range, mut host, mut token) = (None, String::new(), None);
     for line in lines.by_ref() {
         let line = line?.to_lowercase();
         if line.is_empty() {
@@ -89,20 +93,30 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) -> std::io
         {
             range = Some((start.parse::<usize>().unwrap(), end.parse::<usize>().unwrap()));
         }
+        host = line.strip_prefix("host: ").map_or(host, str::to_owned);
+        token = line.strip_prefix("authorization: ").map_or(token, |token| Some(token.to_owned()));
     }
     let mut state = state.lock().unwrap();
     let start = range.map_or(0, |(start, _)| start as u64);
     state.log.push((method.to_owned(), path.to_owned(), start));
+    state.tokens.push((host, token));
 
     let repository = path.strip_prefix("/datasets/").or(path.strip_prefix('/'));
     if let Some(file) = repository.filter(|path| path.contains("resolve/main/")) {
-        let file = file.replace("resolve/main/", "");
+        let file = file.replace("resolve/main/", "").replace("?renamed", "");
         let Some(bytes) = state.files.get(&file) else {
             return write!(
                 stream,
                 "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         };
+        if state.is_renamed && !path.ends_with("?renamed") {
+            return write!(
+                stream,
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: {path}?renamed\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n"
+            );
+        }
         let elsewhere = address.replace("127.0.0.1", "localhost");
         return write!(
             stream,
@@ -329,6 +343,41 @@ fn the_environment_is_honoured() {
         let output = child.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(home.path().join("hub").exists(), !offline);
+    }
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_to_nobody_else() {
+    const NAME: &str = "the_token_goes_to_the_hub_and_to_nobody_else";
+    if std::env::var("GYRUS_TEST_CHILD").is_ok() {
+        assert_eq!(std::fs::read(fetch(&Hub::from_environment().unwrap()).unwrap()).unwrap(), content());
+        return;
+    }
+    for (variables, expected) in [
+        (&[("HF_TOKEN", " secret\n")][..], Some("bearer secret")),
+        (&[("HF_TOKEN", "secret"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")], None),
+        (&[], Some("bearer stored")),
+    ] {
+        let server = Server::start();
+        server.add(&format!("some/thing/{FILE}"), &content());
+        server.state().is_renamed = true;
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("token"), "stored\n").unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", NAME]).env("GYRUS_TEST_CHILD", "1");
+        for name in
+            ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"]
+        {
+            child.env_remove(name);
+        }
+        child.env("HF_ENDPOINT", format!("{}/", server.address)).env("HF_HOME", home.path());
+        let output = child.envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let tokens = server.state().tokens.clone();
+        let (hub, others): (Vec<_>, Vec<_>) =
+            tokens.into_iter().partition(|(host, _)| host.starts_with("127.0.0.1"));
+        assert!(hub.len() == 4 && hub.iter().all(|(_, token)| token.as_deref() == expected), "{hub:?}");
+        assert!(others.len() == 1 && others.iter().all(|(_, token)| token.is_none()), "{others:?}");
     }
 }
 

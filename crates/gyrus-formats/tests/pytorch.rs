@@ -1,4 +1,4 @@
-//! PyTorch's files, made by `tools/golden/pytorch_files.py`.
+//! PyTorch's files, made by `golden/pytorch_files.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/random.rs"]

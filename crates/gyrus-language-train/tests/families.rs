@@ -1,5 +1,5 @@
 //! Gradients of decoders of every family, whole and through adapters, against those that `transformers` and PEFT compute
-//! (`tools/golden/decoder_training.py`).
+//! (`golden/decoder_training.py`).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../gyrus-language/tests/common/mod.rs"]

@@ -1,5 +1,5 @@
 //! Loss and all gradients of a training step against those that `transformers` computes
-//! (`tools/golden/decoder_gradients.py`).
+//! (`golden/decoder_gradients.py`).
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Adapters in PEFT's files: read, written, applied and merged; see `tools/golden/decoder_training.py`.
+//! Adapters in PEFT's files: read, written, applied and merged; see `golden/decoder_training.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../gyrus-language/tests/common/mod.rs"]
@@ -107,7 +107,7 @@ fn what_is_written_is_what_was_read_and_what_was_trained() {
 }
 
 /// Writes a model, an adapter that was trained on it, both merged, and what they answer, for
-/// `tools/golden/check_adapters.py`.
+/// `golden/check_adapters.py`.
 #[test]
 fn other_programs_open_what_is_written() {
     let Some(out) = std::env::var_os("GYRUS_LANGUAGE_OUT") else { return };

@@ -1,4 +1,4 @@
-//! The inside of every family against `transformers`; see `tools/golden/attention.py`.
+//! The inside of every family against `transformers`; see `golden/attention.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Chat templates as `transformers` renders them; see `tools/golden/chat_templates.py`.
+//! Chat templates as `transformers` renders them; see `golden/chat_templates.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gyrus_language::{ChatTemplate, Message};

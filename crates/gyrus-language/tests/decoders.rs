@@ -1,4 +1,4 @@
-//! Every family against `transformers`, on small weights that a formula gives; see `tools/golden/decoders.py`.
+//! Every family against `transformers`, on small weights that a formula gives; see `golden/decoders.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Encoders against `transformers`, on small weights that a formula gives; see `tools/golden/encoders.py`.
+//! Encoders against `transformers`, on small weights that a formula gives; see `golden/encoders.py`.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,6 +1,6 @@
 //! A small network against PyTorch: forward pass, loss, gradients, running statistics and two steps of descent.
 //!
-//! `golden/network.json` comes from `tools/golden/network.py`.
+//! `golden/network.json` comes from `golden/network.py`.
 
 #![allow(clippy::unwrap_used)]
 

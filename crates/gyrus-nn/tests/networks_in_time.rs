@@ -1,7 +1,7 @@
 //! Whole spiking networks: gradients against PyTorch's autograd, what is read out, and that no sample feels another.
 //!
 //! Finite differences see no spikes, so the gradients are those of peers with the same surrogate:
-//! `golden/networks_in_time.json` comes from `tools/golden/networks_in_time.py`.
+//! `golden/networks_in_time.json` comes from `golden/networks_in_time.py`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,6 +1,6 @@
 //! Counts of work against the neurobench package: equal to the last digit.
 //!
-//! `golden/neurobench.json` comes from `tools/golden/neurobench_metrics.py`.
+//! `golden/neurobench.json` comes from `golden/neurobench_metrics.py`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,6 +1,6 @@
 //! Layers of neurons against snnTorch, Norse and SpikingJelly: spikes, membranes, loss and every gradient.
 //!
-//! `golden/neurons.json` comes from `tools/golden/neurons.py`, `golden/surrogates.json` from `tools/golden/surrogates.py`.
+//! `golden/neurons.json` comes from `golden/neurons.py`, `golden/surrogates.json` from `golden/surrogates.py`.
 
 #![allow(clippy::unwrap_used)]
 

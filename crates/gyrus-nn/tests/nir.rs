@@ -3,7 +3,7 @@
 //!
 //! Of the paper's files, the single neuron has its input and the activity of several simulators beside it. The recurrent
 //! network's stored activity and that of the convolutions cannot be compared: the inputs they were recorded with are not
-//! among the files. The recurrent network runs beside Norse on made-up spikes instead (`tools/golden/nir_files.py`).
+//! among the files. The recurrent network runs beside Norse on made-up spikes instead (`golden/nir_files.py`).
 
 #![allow(clippy::unwrap_used)]
 

@@ -3,12 +3,12 @@
 //! Tensors are taken apart to the Flex backend's own, run through the kernel, and put together again; Burn's graph sees
 //! one node an operation.
 
-use burn::backend::{Autodiff, Flex};
-use burn::tensor::Tensor;
+use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckpointing};
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 
 use crate::operation::Operation;
 
@@ -57,7 +57,7 @@ impl Input {
         .expect("the caller has checked the device")
     }
 
-    fn recorded(self) -> burn::backend::tensor::FloatTensor<Recorded> {
+    fn recorded(self) -> burn_backend::tensor::FloatTensor<Recorded> {
         match self {
             Self::Matrix(tensor) => tensor.autodiff().try_into_primitive::<Recorded>(),
             Self::Vector(tensor) => tensor.autodiff().try_into_primitive::<Recorded>(),

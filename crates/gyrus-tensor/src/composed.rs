@@ -4,10 +4,10 @@
 
 mod transformer;
 
-use burn::tensor::activation as act;
-use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn_tensor::activation as act;
+use burn_tensor::module::{avg_pool2d, conv2d, max_pool2d};
+use burn_tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn_tensor::{Int, Tensor, TensorData};
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::elementwise::Activation;
 use gyrus_kernels::pooling::Pooling;

@@ -1,7 +1,7 @@
 //! Devices by name, and the threads that the CPU device runs on.
 
-use burn::backend::{DispatchDevice, GradientCheckpointingStrategy};
-use burn::tensor::{DType, Device, Tensor};
+use burn_dispatch::{DispatchDevice, GradientCheckpointingStrategy};
+use burn_tensor::{DType, Device, Tensor};
 
 /// The devices that [`device`] knows, whether or not this build has them.
 pub const DEVICE_NAMES: [&str; 5] = ["cpu", "cuda", "wgpu", "vulkan", "metal"];
@@ -46,11 +46,11 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         #[cfg(feature = "cuda")]
         "cuda" => Ok(Device::cuda(0)),
         #[cfg(feature = "wgpu")]
-        "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        "wgpu" => Ok(Device::wgpu(burn_tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "vulkan")]
-        "vulkan" => Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+        "vulkan" => Ok(Device::vulkan(burn_tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "metal")]
-        "metal" => Ok(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
+        "metal" => Ok(Device::metal(burn_tensor::DeviceKind::DefaultDevice)),
         name if DEVICE_NAMES.contains(&name) => Err(DeviceError::NotBuilt { name: name.into() }),
         name => Err(DeviceError::Unknown { name: name.into() }),
     }

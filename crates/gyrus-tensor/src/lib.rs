@@ -23,7 +23,7 @@ mod spiking;
 mod stored;
 mod transformer;
 
-pub use burn::tensor::{Device, Gradients, Tensor, TensorData};
+pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
 pub use gyrus_kernels::convolution::Convolution;
 pub use gyrus_kernels::decoding::FeedForwardActivation;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::backend::Flex;
-use burn::tensor::Tensor;
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 use gyrus_kernels::convolution::{self, Convolution, convolution, convolution_packed};
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
 use gyrus_kernels::elementwise::{Activation, activation, activation_backward, add, multiply};

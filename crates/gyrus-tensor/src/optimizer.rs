@@ -1,8 +1,7 @@
 //! One optimiser step over one parameter, on any device.
 
-use burn::backend::Flex;
-use burn::tensor::Tensor;
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::Tensor;
 use gyrus_kernels::optimizer::{AdamW, Sgd};
 
 use crate::device::kernels_run_on;

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use burn::backend::Flex;
-use burn::tensor::Tensor;
-use burn_flex::{FlexTensor, Layout};
+use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+use burn_tensor::Tensor;
 
 /// Bytes that may lie idle in the pool.
 const IDLE_LIMIT: usize = 1 << 30;
@@ -93,7 +92,7 @@ pub(crate) fn filled<const D: usize>(shape: [usize; D], fill: impl FnOnce(&mut [
     fill(&mut bytemuck::cast_slice_mut(&mut loan.0)[..length]);
     // SAFETY: the loan holds at least `length` floats, all initialised.
     let bytes = unsafe { Bytes::from_controller(Box::new(loan), length * size_of::<f32>()) };
-    FlexTensor::new(bytes, Layout::contiguous(shape.into()), burn::tensor::DType::F32)
+    FlexTensor::new(bytes, Layout::contiguous(shape.into()), burn_tensor::DType::F32)
 }
 
 /// A new tensor on the CPU, `[rows, columns]`, that `fill` writes whole; what it finds there is unspecified.

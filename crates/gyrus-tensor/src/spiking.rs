@@ -6,9 +6,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use burn::backend::Flex;
-use burn::tensor::{Tensor, TensorData};
-use burn_flex::FlexTensor;
+use burn_flex::{Flex, FlexTensor};
+use burn_tensor::{Tensor, TensorData};
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
 use gyrus_kernels::matmul::{linear_input_gradient, sum_rows};

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::DType;
+use burn_tensor::DType;
 use gyrus_kernels::weights::Format;
 use gyrus_tensor::{
     Activation, CausalAttention, Convolution, Device, FeedForwardActivation, IGNORED, LowRankLinear,

@@ -1,10 +1,10 @@
 //! Optimiser steps: kernel against composition, and both against PyTorch over several steps.
 //!
-//! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `tools/golden/optimizer.py`.
+//! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `golden/optimizer.py`.
 
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::DType;
+use burn_tensor::DType;
 use gyrus_tensor::{AdamW, Device, Sgd, Tensor, TensorData, adamw_step, cpu, device, sgd_step};
 use serde_json::Value;
 

@@ -488,7 +488,7 @@ fn embeddings_beside_a_model_that_writes_and_alone() {
     }
 }
 
-/// The tiny models, for `tools/golden/openai_client.py`; see CONTRIBUTING.md.
+/// The tiny models, for `golden/openai_client.py`; see CONTRIBUTING.md.
 #[test]
 fn models_for_other_programs() {
     let Some(out) = std::env::var_os("GYRUS_SERVE_OUT") else { return };

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use hf_hub::repository::RepoTypeModel;
-
+use super::cache::Kind;
 use super::{Hub, Transfer};
 use crate::{Error, Result};
 
@@ -25,16 +24,15 @@ impl Hub {
     /// As for [`Self::fetch`]; [`Error::Mismatch`] for an index of weights that is none.
     pub fn model(&self, owner: &str, name: &str) -> Result<PathBuf> {
         // Without the hub, what is not in the cache may be what the repository lacks.
-        let unreachable =
-            if self.offline { None } else { self.transfer(owner, name, CONFIG).announced().err() };
+        let unreachable = if self.offline { None } else { self.part(owner, name, CONFIG).announced().err() };
         let cached_only = self.offline || unreachable.is_some();
         let get = |file: &str| {
-            let transfer = self.transfer(owner, name, file);
-            if cached_only { Ok(transfer.cached(true).ok()) } else { transfer.run() }
+            let transfer = self.part(owner, name, file);
+            if cached_only { Ok(transfer.cached()) } else { transfer.run() }
         };
-        let need = |file: &str| get(file)?.ok_or_else(|| self.transfer(owner, name, file).absent());
+        let need = |file: &str| get(file)?.ok_or_else(|| self.part(owner, name, file).absent());
         let Some(config) = get(CONFIG)? else {
-            return Err(unreachable.unwrap_or_else(|| self.transfer(owner, name, CONFIG).absent()));
+            return Err(unreachable.unwrap_or_else(|| self.part(owner, name, CONFIG).absent()));
         };
         for file in OPTIONAL {
             get(file)?;
@@ -52,15 +50,8 @@ impl Hub {
         Ok(config.parent().unwrap_or(&config).to_owned())
     }
 
-    fn transfer<'a>(&'a self, owner: &str, name: &str, file: &'a str) -> Transfer<'a, RepoTypeModel> {
-        Transfer {
-            hub: self,
-            repository: self.client.model(owner, name),
-            name: format!("{owner}/{name}"),
-            file,
-            blobs: self.cache.join(format!("models--{owner}--{name}")).join("blobs"),
-            maximum_bytes: MAXIMUM_BYTES,
-        }
+    fn part<'a>(&'a self, owner: &str, name: &str, file: &'a str) -> Transfer<'a> {
+        self.transfer(Kind::Model, owner, name, file, MAXIMUM_BYTES)
     }
 }
 

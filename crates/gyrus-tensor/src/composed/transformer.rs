@@ -1,7 +1,7 @@
 //! The operations of a transformer, composed of Burn's own.
 
-use burn::tensor::activation as act;
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn_tensor::activation as act;
+use burn_tensor::{Bool, Int, Tensor, TensorData};
 use gyrus_kernels::decoding::FeedForwardActivation;
 use gyrus_kernels::transformer::{CausalAttention, IGNORED};
 

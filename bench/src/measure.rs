@@ -1,0 +1,208 @@
+//! Measuring steps: workers that take turns, ours and one for each peer.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::peer::Peer;
+use crate::report::{Choice, Row, Side};
+use crate::statistics::median;
+use crate::works::{EVENTS_BESIDE_CLOCKED, Kind, Work};
+
+/// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
+const WARM_UP_STEPS: usize = 10;
+/// The same for steps that take a good part of a second or more.
+const SLOW_WARM_UP_STEPS: usize = 2;
+/// What makes a step one of those.
+const SLOW_US: f64 = 500_000.0;
+/// Steps whose median decides how many make up a turn.
+const TRIAL_STEPS: usize = 5;
+/// How long a turn of the slower side takes, about.
+const TURN_US: f64 = 500_000.0;
+/// Rest between turns, in which the other side's threads stop spinning for more work.
+const REST: Duration = Duration::from_millis(200);
+
+/// What holds for every work of a run.
+pub(crate) struct Setting<'a> {
+    /// The directory with the peers' workers.
+    pub(crate) peers: &'a Path,
+    /// The Python that has the peers.
+    pub(crate) python: &'a Path,
+    /// Turns that each side takes.
+    pub(crate) rounds: u32,
+    /// Threads of each side.
+    pub(crate) threads: u32,
+    /// Whether our side is left out.
+    pub(crate) torch_only: bool,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    parameters: u64,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Steps {
+    times_us: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Memory {
+    peak_bytes: u64,
+    import_bytes: Option<u64>,
+}
+
+/// A library that is measured beside ours.
+struct Library {
+    /// For messages and the report.
+    name: &'static str,
+    /// The worker's script and arguments; none for what of our own stands beside the work.
+    worker: &'static [&'static str],
+}
+
+const TORCH: &[Library] = &[Library { name: "PyTorch", worker: &["torch_worker.py"] }];
+const SPIKING: &[Library] = &[
+    Library { name: "snnTorch", worker: &["snn_worker.py", "snntorch"] },
+    Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] },
+    Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
+];
+
+const LLAMA_CPP: Library = Library { name: "llama.cpp", worker: &["language_worker.py", "llama.cpp"] };
+const LANGUAGE: &[Library] = &[LLAMA_CPP];
+const PREFILL: &[Library] =
+    &[LLAMA_CPP, Library { name: "PyTorch", worker: &["language_worker.py", "pytorch"] }];
+const READER: &[Library] = &[Library { name: "reading", worker: &[] }];
+const SPIKINGJELLY: &[Library] =
+    &[Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] }];
+const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
+const EMBED: &[Library] = &[
+    Library { name: "sentence-transf.", worker: &["embed_worker.py", "sentence-transformers"] },
+    Library { name: "onnxruntime", worker: &["embed_worker.py", "onnxruntime"] },
+];
+
+/// The peers of a work.
+fn peers(work: &Work) -> &'static [Library] {
+    match work.kind {
+        Kind::Spiking => SPIKING,
+        Kind::Memory => READER,
+        Kind::Events if work.name == EVENTS_BESIDE_CLOCKED => CLOCKED,
+        Kind::Events => SPIKINGJELLY,
+        Kind::Embed => EMBED,
+        Kind::Language if work.name.starts_with("prefill-") => PREFILL,
+        Kind::Language => LANGUAGE,
+        Kind::Steps | Kind::Whole => TORCH,
+    }
+}
+
+impl Library {
+    fn start(&self, setting: &Setting<'_>) -> Result<Peer> {
+        let command = match self.worker {
+            [] => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["worker", "--peer"]);
+                command
+            }
+            [script, arguments @ ..] => {
+                let mut command = Command::new(setting.python);
+                command.arg(setting.peers.join(script)).args(arguments);
+                command
+            }
+        };
+        Peer::start(self.name, command)
+    }
+}
+
+/// A worker in the middle of a measurement.
+struct Runner {
+    name: &'static str,
+    version: String,
+    worker: Peer,
+    choice: Option<Choice>,
+    times_us: Vec<f64>,
+}
+
+/// Measures one work made of steps. `file` is what [`images`](crate::images), [`events`](crate::events),
+/// [`sentences`](crate::sentences) or [`language::model`](crate::language::model) wrote, for works that need it.
+///
+/// # Errors
+/// When a worker fails, or the networks differ in size.
+pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> Result<Row> {
+    let libraries = peers(work);
+    let request = json!({"work": work.name, "threads": setting.threads, "file": file});
+    let ask = |cmd: &str, variant: Option<&str>| {
+        let mut request = request.clone();
+        request["cmd"] = cmd.into();
+        request["variant"] = variant.into();
+        request
+    };
+    let mut sides: Vec<Runner> = Vec::new();
+    let mut parameters: Option<(&'static str, u64)> = None;
+    let mut start = |name, mut worker: Peer, choice: Option<Choice>| {
+        let variant = choice.as_ref().map(|choice| choice.variant.as_str());
+        let ready: Ready = worker.ask(&ask("setup", variant))?;
+        let (other, expected) = *parameters.get_or_insert((name, ready.parameters));
+        if ready.parameters != expected {
+            bail!("the networks differ: {other}'s has {expected} parameters, {name}'s {}", ready.parameters);
+        }
+        sides.push(Runner { name, version: ready.version, worker, choice, times_us: Vec::new() });
+        Ok(())
+    };
+    if !setting.torch_only {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("worker");
+        start("Gyrus", Peer::start("Gyrus", command)?, None)?;
+    }
+    for library in libraries {
+        // Trying variants takes memory, so another process than the measured one does it.
+        let choice: Choice = library.start(setting)?.ask(&ask("choose", None))?;
+        start(library.name, library.start(setting)?, Some(choice))?;
+    }
+
+    let mut slowest_us = 1.0_f64;
+    for side in &mut sides {
+        // The first step may prepare what the others use.
+        let slow = run_steps(&mut side.worker, 2)?[1] > SLOW_US;
+        let (warm_up, trial) = match slow {
+            true => (SLOW_WARM_UP_STEPS, 1),
+            false => (WARM_UP_STEPS, TRIAL_STEPS),
+        };
+        run_steps(&mut side.worker, warm_up)?;
+        let trial = median(&run_steps(&mut side.worker, trial)?);
+        slowest_us = slowest_us.max(trial);
+        std::thread::sleep(REST);
+    }
+    let count = ((TURN_US / slowest_us) as usize).clamp(3, 2000);
+    for _ in 0..setting.rounds {
+        for side in &mut sides {
+            side.times_us.extend(run_steps(&mut side.worker, count)?);
+            std::thread::sleep(REST);
+        }
+    }
+
+    let mut measured = Vec::new();
+    for mut side in sides {
+        let memory: Memory = side.worker.ask(&json!({"cmd": "memory"}))?;
+        let Runner { name, version, times_us, choice, .. } = side;
+        let side = Side::new(name, version, &times_us, memory.peak_bytes, memory.import_bytes);
+        measured.push(side.with_choice(choice));
+    }
+    let peers = measured.split_off(usize::from(!setting.torch_only));
+    let row = Row::new(work, measured.pop(), peers);
+    Ok(match parameters {
+        Some((_, parameters)) => row.with_parameters(parameters),
+        None => row,
+    })
+}
+
+fn run_steps(worker: &mut Peer, count: usize) -> Result<Vec<f64>> {
+    let steps: Steps = worker.ask(&json!({"cmd": "steps", "count": count}))?;
+    if steps.times_us.len() != count {
+        bail!("{count} steps were asked for, {} were done", steps.times_us.len());
+    }
+    Ok(steps.times_us)
+}

@@ -1,0 +1,94 @@
+//! Our side of the works on dense networks: those of `bench/peers/torch_works.py`, built with Gyrus.
+//!
+//! Everything goes through the public library, as a user's program would: [`Network::gradients`] and
+//! [`Optimizer::step`] for a training step, [`Network::infer`] for an answer.
+
+use anyhow::{Context, Result, bail};
+use gyrus_blueprint::preset;
+use gyrus_nn::Network;
+use gyrus_tensor::{Operation, Tensor, cpu, filled_tensor};
+use gyrus_train::Optimizer;
+
+use crate::timing::{Timed, timed, values};
+
+/// One work, set up on fixed random data.
+pub(crate) struct Work {
+    pub(crate) network: Network,
+    /// What a step does beside the forward pass; nothing for inference.
+    pub(crate) training: Option<Training>,
+    pub(crate) input: Tensor<2>,
+    pub(crate) threads: usize,
+}
+
+/// What a training step needs.
+pub(crate) struct Training {
+    pub(crate) loss: Operation,
+    /// The optimiser and its learning rate; without it a step ends with the gradients.
+    pub(crate) optimizer: Option<(Optimizer, f32)>,
+}
+
+/// Sets up the work `name` for `threads` threads.
+///
+/// # Errors
+/// When there is no such work on our side.
+pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
+    let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
+    let (blueprint, shape) = match network {
+        "mlp" => ("mlp", vec![784]),
+        "cnn" => ("cnn", vec![1, 28, 28]),
+        "resnet20" => ("resnet20", vec![3, 32, 32]),
+        _ => bail!("'{name}' has no implementation on our side"),
+    };
+    let (batch, train) = match (work, network) {
+        ("train", "mlp") => (128, true),
+        ("train", _) => (64, true),
+        ("infer-64", _) => (64, false),
+        ("infer-1", _) => (1, false),
+        _ => bail!("'{name}' has no implementation on our side"),
+    };
+    let elements = shape.iter().product();
+    let network = Network::new(&preset(blueprint, shape, 10)?, 0, &cpu())?;
+    let optimizer = match (train, blueprint) {
+        (false, _) => None,
+        (true, "resnet20") => Some((Optimizer::new("sgd", 1e-4, &network)?, 0.01)),
+        (true, _) => Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3)),
+    };
+    let targets = (0..batch as u32).map(|i| i % 10).collect();
+    let loss = Operation::CrossEntropy { targets, classes: 10, smoothing: 0.0 };
+    let training = optimizer.map(|optimizer| Training { loss, optimizer: Some(optimizer) });
+    let input = filled_tensor(batch, elements, |x| {
+        x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
+    });
+    Ok(Work { network, training, input, threads })
+}
+
+impl Timed for Work {
+    /// A whole training step (forward, backward, optimiser), the gradients alone, or one inference.
+    fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
+        timed(self.threads, count, |index| self.step(index))
+    }
+
+    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
+    fn parameters(&self) -> usize {
+        self.network.parameter_count()
+    }
+}
+
+impl Work {
+    fn step(&mut self, noise: u64) -> Result<()> {
+        let input = self.input.clone();
+        match &mut self.training {
+            Some(Training { loss, optimizer }) => {
+                let (loss, gradients) = self.network.gradients(input, noise, loss.clone())?;
+                assert!(loss.is_finite(), "the training diverged");
+                if let Some((optimizer, learning_rate)) = optimizer {
+                    optimizer.step(&mut self.network, gradients, *learning_rate);
+                }
+            }
+            None => {
+                std::hint::black_box(self.network.infer(input));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/peers/torch_worker.py` does.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::timing::Timed;
+use crate::{decoder, events, language, memory, network, sentences, spiking};
+
+#[derive(Deserialize)]
+#[serde(tag = "cmd", rename_all = "lowercase")]
+enum Request {
+    Choose,
+    Setup { work: String, threads: usize, file: Option<PathBuf> },
+    Steps { count: usize },
+    Memory,
+    Exit,
+}
+
+/// Serves requests until "exit" or the end of `requests`, with the works or, if `peer`, with what of our own stands beside
+/// them: the clocked body or the reader of memory.
+///
+/// # Errors
+/// When a stream fails; whatever goes wrong in a request is the content of its reply.
+pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write, peer: bool) -> Result<()> {
+    let mut work = None;
+    for line in requests.lines() {
+        let line = line?;
+        let reply = serde_json::from_str(&line)
+            .map_err(anyhow::Error::from)
+            .and_then(|request| reply(request, &mut work, peer));
+        let reply = match reply {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return Ok(()),
+            Err(error) => json!({"ok": false, "error": format!("{error:#}")}),
+        };
+        writeln!(replies, "{reply}")?;
+        replies.flush()?;
+    }
+    Ok(())
+}
+
+/// The reply to one request, or none where it ends the conversation.
+fn reply(request: Request, work: &mut Option<Box<dyn Timed>>, peer: bool) -> Result<Option<Value>> {
+    let reply = match request {
+        Request::Choose => json!({"ok": true, "variant": "", "variants_us": {}}),
+        Request::Setup { work: name, threads, file } => {
+            let file = file.as_deref();
+            let created =
+                if peer { create_peer(&name, threads, file)? } else { create(&name, threads, file)? };
+            let parameters = created.parameters();
+            *work = Some(created);
+            json!({"ok": true, "parameters": parameters, "version": env!("CARGO_PKG_VERSION")})
+        }
+        Request::Steps { count } => {
+            let work = work.as_mut().context("'steps' before 'setup'")?;
+            let times_us = work.steps(count)?;
+            json!({"ok": true, "times_us": times_us})
+        }
+        Request::Memory => json!({"ok": true, "peak_bytes": memory::peak_bytes("self")?}),
+        Request::Exit => return Ok(None),
+    };
+    Ok(Some(reply))
+}
+
+/// Sets up the work `name` for `threads` threads.
+///
+/// # Errors
+/// When there is no such work on our side, or what it needs is missing.
+fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
+    let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+    Ok(match name {
+        _ if begins(&["spiking-"]) => Box::new(spiking::create(name, threads, file)?),
+        _ if begins(&["decoder-", "lora-"]) => Box::new(decoder::create(name, threads)?),
+        _ if begins(&["events-"]) => Box::new(events::Work::new(file, false, threads)?),
+        _ if begins(&["embed-"]) => Box::new(sentences::Work::new(file, threads)?),
+        _ if name.contains("-q") => language::create(name, threads, file)?,
+        _ => Box::new(network::create(name, threads)?),
+    })
+}
+
+/// Sets up what of our own stands beside the work `name`: the clocked body or the reader of memory.
+///
+/// # Errors
+/// When what it needs is missing.
+fn create_peer(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
+    Ok(match name.starts_with("events-") {
+        true => Box::new(events::Work::new(file, true, threads)?),
+        false => Box::new(language::Reader::new(name, threads, file)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conversation(requests: &str) -> Vec<Value> {
+        let mut replies = Vec::new();
+        serve(requests.as_bytes(), &mut replies, false).unwrap();
+        let replies = String::from_utf8(replies).unwrap();
+        replies.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_request_gets_one_reply_and_exit_ends() {
+        let replies = conversation(concat!(
+            "{\"cmd\":\"memory\"}\n",
+            "{\"cmd\":\"steps\",\"count\":1}\n",
+            "{\"cmd\":\"setup\",\"work\":\"none-such\",\"threads\":2}\n",
+            "not json\n",
+            "{\"cmd\":\"exit\"}\n",
+            "{\"cmd\":\"memory\"}\n",
+        ));
+        assert_eq!(replies.len(), 4);
+        assert!(replies[0]["peak_bytes"].as_u64().unwrap() > 0);
+        assert_eq!(replies[1]["error"], json!("'steps' before 'setup'"));
+        assert!(replies[2]["error"].as_str().unwrap().contains("none-such"));
+        assert_eq!(replies[3]["ok"], json!(false));
+    }
+}
