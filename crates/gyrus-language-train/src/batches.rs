@@ -1,7 +1,7 @@
-//! Batches out of a stream of tokens: windows of equal length whose places are a function of (seed, step).
+//! Batches from a stream of tokens: windows of equal length at positions that are a function of (seed, step).
 //!
-//! Where a corpus is many documents, each begins with the token that ends texts; within a window they are texts of their
-//! own, which do not see each other, and each predicts its own end.
+//! In a corpus of several documents, each begins with the end-of-text token. Within a window they are separate sequences that
+//! do not attend to each other, and each predicts its own end.
 
 use std::sync::Arc;
 
@@ -9,40 +9,40 @@ use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Shared so that no copy of a batch is made for each operation.
+/// Shared, so that operations need no copy of a batch.
 pub(crate) type Shared<T> = Arc<[T]>;
 
-/// Tokens to learn from at once.
+/// Sequences for one gradient, packed one after another.
 #[derive(Clone, Debug)]
 pub struct TextBatch {
-    /// One after the other, those of all texts.
+    /// The tokens of all sequences.
     pub tokens: Shared<u32>,
-    /// The token that follows each, or [`gyrus_tensor::IGNORED`] where that shall not be learned.
+    /// The next token of each, or [`gyrus_tensor::IGNORED`] if it is not to be learned.
     pub targets: Shared<u32>,
-    /// The place after the last token of each text.
+    /// The index after the last token of each sequence.
     pub ends: Shared<usize>,
 }
 
 impl TextBatch {
-    /// Tokens in the batch.
+    /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether it holds no token.
+    /// Whether there are no tokens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Tokens whose successor is learned.
+    /// Number of tokens whose next token is learned.
     #[must_use]
     pub fn counted(&self) -> usize {
         self.targets.iter().filter(|&&target| target != IGNORED).count()
     }
 
-    /// Tokens of its longest text.
+    /// Length of the longest sequence.
     #[must_use]
     pub fn longest(&self) -> usize {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -54,12 +54,12 @@ impl TextBatch {
 #[derive(Clone, Debug)]
 pub struct TokenStream {
     tokens: Vec<u32>,
-    /// The token that each document begins with, where there are documents.
+    /// The token that each document begins with, if there are several documents.
     boundary: Option<u32>,
 }
 
 impl TokenStream {
-    /// A stream of tokens; with a `boundary`, a new text begins at each such token.
+    /// A stream of tokens; with a `boundary`, a new sequence begins at each such token.
     #[must_use]
     pub fn new(tokens: Vec<u32>, boundary: Option<u32>) -> Self {
         Self { tokens, boundary }
@@ -73,19 +73,19 @@ impl TokenStream {
         (self, Self { tokens: rest, boundary })
     }
 
-    /// How many tokens.
+    /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Windows of `context` tokens at random places; the same for equal `(seed, step)`.
+    /// Windows of `context` tokens at random positions; the same for equal `(seed, step)`.
     ///
     /// # Panics
     /// If the stream is not longer than `context`.
@@ -102,8 +102,8 @@ impl TokenStream {
         self.batch(&starts, context)
     }
 
-    /// Windows that follow one another through the whole stream, `windows` a batch; what does not fill a last window is
-    /// a shorter one. At most `limit` windows are taken, evenly spread.
+    /// Consecutive windows through the whole stream, `windows` per batch; the last window may be shorter. At most `limit`
+    /// windows are used, evenly spread.
     pub fn all_batches(
         &self,
         windows: usize,
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_cover_the_stream_once_and_documents_are_texts_of_their_own() {
+    fn windows_cover_the_stream_once_and_documents_are_separate_sequences() {
         let stream = TokenStream::new(vec![9, 1, 2, 9, 3, 9, 4, 5, 6], Some(9));
         let batches: Vec<TextBatch> = stream.all_batches(2, 3, usize::MAX).collect();
         assert_eq!(batches.len(), 2);

@@ -1,4 +1,4 @@
-//! From a configuration and its numbers to a network that can be trained.
+//! Building a trainable network from a configuration and weights.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,16 +8,16 @@ use gyrus_formats::{Checkpoint, Format};
 use gyrus_language::{ADAPTER_PREFIX, DecoderConfig, Parameter, Role};
 use gyrus_tensor::{Device, FeedForwardActivation, StoredLinear, StoredMatrix, Tensor, TensorData};
 
-use crate::fused::{Fused, turned};
-use crate::network::{Network, Norm, Product, Table, TrainedLayer, Vector, rotations};
+use crate::fused::{Fused, as_used};
+use crate::network::{LinearLayer, Network, Norm, Table, TrainedLayer, Vector, rotations};
 use crate::random::uniform;
 use crate::{Error, Lora, Result};
 
-/// Where the numbers come from.
+/// Where the weights come from.
 pub(crate) enum Source<'a> {
-    /// All are trained; the numbers of a tensor, given its place among the configuration's, in the file's order.
+    /// All are trained; returns the values of a tensor as stored, given its index among the configuration's.
     Trained(&'a mut dyn FnMut(usize, &Parameter) -> Result<Vec<f32>>),
-    /// They stay as they are, and adapters are trained.
+    /// They are frozen, and adapters are trained.
     Frozen { checkpoint: Checkpoint, lora: &'a Lora, seed: u64 },
 }
 
@@ -25,13 +25,13 @@ struct Builder<'a, 's> {
     config: &'a DecoderConfig,
     source: Source<'s>,
     device: &'a Device,
-    /// The place of each tensor among the configuration's.
+    /// The index of each tensor among the configuration's.
     places: HashMap<String, usize>,
     parameters: Vec<Fused>,
-    products: u64,
+    linear_layers: u64,
 }
 
-/// The network, and what of it is trained.
+/// The network and its trained parameters.
 pub(crate) fn build(
     config: &DecoderConfig,
     source: Source<'_>,
@@ -41,7 +41,7 @@ pub(crate) fn build(
     let activation = check(config)?;
     let names = config.parameters().into_iter().map(|parameter| parameter.name);
     let places = names.enumerate().map(|(place, name)| (name, place)).collect();
-    let mut builder = Builder { config, source, device, places, parameters: Vec::new(), products: 0 };
+    let mut builder = Builder { config, source, device, places, parameters: Vec::new(), linear_layers: 0 };
     let embedding = builder.table(Role::Embedding)?;
     let positions_table = match config.learned_positions {
         true => Some(builder.table(Role::PositionEmbedding)?),
@@ -49,10 +49,10 @@ pub(crate) fn build(
     };
     let layers = (0..config.layers.len()).map(|layer| builder.layer(layer)).collect::<Result<_>>()?;
     let final_normalization = builder.norm(Role::FinalNormalization, None)?;
-    let final_normalization = final_normalization.ok_or_else(|| refused("no last normalization"))?;
+    let final_normalization = final_normalization.ok_or_else(|| refused("no final normalization"))?;
     let head = if config.tied { None } else { Some(builder.table(Role::Head)?) };
     let embedding_scale = match &embedding {
-        // What a model was trained with: the factor was a number of the weights' own format.
+        // In training, the factor had the format of the weights.
         Table::Frozen(_, tensor) if tensor.format() == Format::BF16 => {
             half::bf16::from_f32(config.embedding_scale).to_f32()
         }
@@ -65,7 +65,7 @@ pub(crate) fn build(
     if let Source::Frozen { checkpoint, lora, .. } = source {
         config.check_all_taken(&checkpoint)?;
         if parameters.is_empty() {
-            let expected = "the ends of some names of products, such as q_proj";
+            let expected = "the ends of the names of linear layers, such as q_proj";
             return Err(Error::request("targets", lora.targets.join(","), expected));
         }
     }
@@ -84,17 +84,17 @@ pub(crate) fn build(
 }
 
 impl Builder<'_, '_> {
-    /// The numbers of a tensor, as `[outputs, inputs]`.
+    /// The values of a tensor, as `[outputs, inputs]`.
     fn values(&mut self, parameter: &Parameter) -> Result<Vec<f32>> {
         let place = self.places.get(&parameter.name).copied().unwrap_or_default();
         let values = match &mut self.source {
             Source::Trained(values) => values(place, parameter)?,
             Source::Frozen { checkpoint, .. } => parameter.take_from(checkpoint)?.floats(),
         };
-        Ok(turned(parameter, values))
+        Ok(as_used(parameter, values))
     }
 
-    /// Adds a parameter of these tensors, and gives its place.
+    /// Adds a parameter of these tensors and returns its index.
     fn train(&mut self, parts: Vec<Parameter>) -> Result<usize> {
         let mut numbers = Vec::new();
         for part in &parts {
@@ -130,7 +130,7 @@ impl Builder<'_, '_> {
 
     fn table(&mut self, role: Role) -> Result<Table> {
         let parameter = self.config.parameter(role, None, false);
-        let parameter = parameter.ok_or_else(|| refused("a table that is missing"))?;
+        let parameter = parameter.ok_or_else(|| refused("a missing embedding or head"))?;
         match &mut self.source {
             Source::Trained(_) => Ok(Table::Trained(self.train(vec![parameter])?)),
             Source::Frozen { checkpoint, .. } => {
@@ -140,20 +140,20 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// The product of those of these roles that the model has.
-    fn product(&mut self, roles: &[Role], layer: usize) -> Result<Product> {
+    /// The linear layer of those of these roles that the model has.
+    fn linear(&mut self, roles: &[Role], layer: usize) -> Result<LinearLayer> {
         let of = |bias: bool| -> Vec<Parameter> {
             roles.iter().filter_map(|&role| self.config.parameter(role, Some(layer), bias)).collect()
         };
         let (weights, biases) = (of(false), of(true));
-        let number = self.products;
-        self.products += 1;
+        let number = self.linear_layers;
+        self.linear_layers += 1;
         let inputs = weights.first().map_or(0, |weight| weight.outputs_and_inputs().1);
         if let Source::Trained(_) = self.source {
             let outputs = weights.iter().map(|weight| weight.outputs_and_inputs().0).sum();
             let weight = self.train(weights)?;
             let bias = if biases.is_empty() { None } else { Some(self.train(biases)?) };
-            return Ok(Product::Trained { weight, bias, inputs, outputs });
+            return Ok(LinearLayer::Trained { weight, bias, inputs, outputs });
         }
         let mut biases = biases.into_iter();
         let mut parts = Vec::new();
@@ -169,7 +169,7 @@ impl Builder<'_, '_> {
             let tensor = weight.take_from(checkpoint)?;
             let tensor = if weight.transposed {
                 let (outputs, inputs) = weight.outputs_and_inputs();
-                gyrus_formats::Tensor::of_floats(vec![outputs, inputs], turned(weight, tensor.floats()))
+                gyrus_formats::Tensor::of_floats(vec![outputs, inputs], as_used(weight, tensor.floats()))
             } else {
                 tensor
             };
@@ -180,10 +180,10 @@ impl Builder<'_, '_> {
             parts.push(StoredLinear { weight: stored(&tensor)?, bias, rank, scale: lora.scale() });
         }
         let adapter = if adapted.is_empty() { None } else { Some(self.adapter(&adapted, inputs)) };
-        Ok(Product::Frozen { parts: parts.into(), adapter, number })
+        Ok(LinearLayer::Frozen { parts: parts.into(), adapter, number })
     }
 
-    /// A fresh adapter of some products: `A` uniform, as a linear layer of PyTorch begins, `B` zero.
+    /// A fresh adapter of some linear layers: `A` uniform, like PyTorch's linear layers, `B` zero.
     fn adapter(&mut self, adapted: &[Parameter], inputs: usize) -> usize {
         let Source::Frozen { lora, seed, .. } = &self.source else { return 0 };
         let (rank, seed) = (lora.rank, *seed);
@@ -213,7 +213,7 @@ impl Builder<'_, '_> {
         let at = Some(layer);
         let before_attention = self.norm(Role::BeforeAttention, at)?;
         let query_key_value =
-            self.product(&[Role::Query, Role::Key, Role::Value, Role::QueryKeyValue], layer)?;
+            self.linear(&[Role::Query, Role::Key, Role::Value, Role::QueryKeyValue], layer)?;
         let normalizations = [Role::QueryNormalization, Role::KeyNormalization]
             .map(|role| self.config.parameter(role, at, false));
         let query_key_normalization = match normalizations {
@@ -224,11 +224,11 @@ impl Builder<'_, '_> {
             before_attention,
             query_key_value,
             query_key_normalization,
-            attention_output: self.product(&[Role::AttentionOutput], layer)?,
+            attention_output: self.linear(&[Role::AttentionOutput], layer)?,
             after_attention: self.norm(Role::AfterAttention, at)?,
             before_feed_forward: self.norm(Role::BeforeFeedForward, at)?,
-            up: self.product(&[Role::Gate, Role::Up, Role::GateUp], layer)?,
-            down: self.product(&[Role::Down], layer)?,
+            up: self.linear(&[Role::Gate, Role::Up, Role::GateUp], layer)?,
+            down: self.linear(&[Role::Down], layer)?,
             after_feed_forward: self.norm(Role::AfterFeedForward, at)?,
         })
     }
@@ -243,7 +243,7 @@ fn refused(got: &str) -> Error {
     Error::request("the model to train", got, "a decoder of one of the known families")
 }
 
-/// Fails for what no training pass can compute.
+/// Fails for shapes that cannot be trained.
 fn check(config: &DecoderConfig) -> Result<FeedForwardActivation> {
     let groups = config.key_value_heads > 0 && config.heads.is_multiple_of(config.key_value_heads);
     let sizes = [config.vocabulary, config.width, config.head_width, config.feed_forward, config.heads];
@@ -254,7 +254,7 @@ fn check(config: &DecoderConfig) -> Result<FeedForwardActivation> {
         return Err(refused("more rotated elements than a head has"));
     }
     if config.layers.iter().any(|layer| layer.rope.is_some_and(|rope| rope >= config.ropes.len())) {
-        return Err(refused("a way of rotating that is missing"));
+        return Err(refused("a missing rotary embedding"));
     }
     Ok(config.activation.into())
 }

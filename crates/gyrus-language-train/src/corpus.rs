@@ -1,4 +1,4 @@
-//! Texts to learn from: a text file, a folder of them, or a `.jsonl` file with a `text` in each line.
+//! A training corpus: a text file, a folder of them, or a `.jsonl` file with a `text` in each line.
 
 use std::path::{Path, PathBuf};
 
@@ -6,23 +6,23 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// The most bytes of text that are read: they and their tokens stay in memory.
+/// The most bytes of text; they and their tokens stay in memory.
 pub(crate) const MAXIMUM_BYTES: u64 = 4 << 30;
 
-/// Texts, in order.
+/// The texts of a corpus, in order.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// The name of the file or folder, without its ending.
+    /// The name of the file or folder, without its extension.
     pub name: String,
-    /// Each a text of its own; one file is one text.
+    /// The documents; each file is one.
     pub documents: Vec<String>,
-    /// SHA-256 over the texts and where they end, in hexadecimal.
+    /// SHA-256 over the documents and their lengths, in hexadecimal.
     pub fingerprint: String,
 }
 
 impl Corpus {
-    /// Whether `path` looks like a corpus: a `.txt` or `.jsonl` file, or a folder that holds `.txt` files and no
-    /// sub-folder.
+    /// Whether `path` looks like a corpus: a `.txt` or `.jsonl` file, or a folder that contains `.txt` files and no
+    /// subfolder.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         if path.is_file() {
@@ -33,11 +33,12 @@ impl Corpus {
         paths.iter().any(|path| is_text(path)) && !paths.iter().any(|path| path.is_dir())
     }
 
-    /// Reads a corpus. The `.txt` files of a folder are its texts, in the order of their names.
+    /// Reads a corpus. The `.txt` files of a folder are its documents, in order of their names.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are no UTF-8, [`gyrus_formats::Error::Field`] for a line that holds no text, and
-    /// [`gyrus_formats::Error::Mismatch`] for a corpus that is empty or too large.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not UTF-8,
+    /// [`gyrus_formats::Error::Field`] for a line without text, and [`gyrus_formats::Error::Mismatch`] for a corpus that is empty
+    /// or too large.
     pub fn read(path: &Path) -> Result<Self> {
         let documents = if path.is_dir() {
             let entries = std::fs::read_dir(path).map_err(|source| Error::io(path, source))?;
@@ -72,13 +73,13 @@ impl Corpus {
         Ok(Self { name, documents, fingerprint })
     }
 
-    /// Bytes of all texts.
+    /// Total bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.documents.iter().map(String::len).sum()
     }
 
-    /// Characters of all texts.
+    /// Total characters.
     #[must_use]
     pub fn characters(&self) -> usize {
         self.documents.iter().map(|text| text.chars().count()).sum()
@@ -93,7 +94,7 @@ fn is_text(path: &Path) -> bool {
     path.is_file() && ending(path).is_some_and(|ending| ending == "txt")
 }
 
-/// The text of a file, of at most `left` bytes, which become fewer.
+/// Reads a text file of at most `left` bytes, and reduces `left` by its length.
 pub(crate) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
     *left = left.checked_sub(metadata.len()).ok_or_else(|| {
@@ -108,7 +109,7 @@ pub(crate) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
     })
 }
 
-/// The texts of a `.jsonl` file.
+/// The documents of a `.jsonl` file.
 fn lines(path: &Path, text: &str) -> Result<Vec<String>> {
     let filled = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let document = |(index, line): (usize, &str)| {
@@ -118,8 +119,8 @@ fn lines(path: &Path, text: &str) -> Result<Vec<String>> {
         })?;
         match value.get("text") {
             Some(serde_json::Value::String(text)) => Ok(text.clone()),
-            Some(other) => Err(Error::field(path, field, kind(other), "a text")),
-            None => Err(Error::field(path, field, "nothing", "a text")),
+            Some(other) => Err(Error::field(path, field, kind(other), "a string")),
+            None => Err(Error::field(path, field, "nothing", "a string")),
         }
     };
     filled.map(document).collect()
@@ -130,7 +131,7 @@ pub(crate) fn kind(value: &serde_json::Value) -> &'static str {
         serde_json::Value::Null => "null",
         serde_json::Value::Bool(_) => "true or false",
         serde_json::Value::Number(_) => "a number",
-        serde_json::Value::String(_) => "a text",
+        serde_json::Value::String(_) => "a string",
         serde_json::Value::Array(_) => "a list",
         serde_json::Value::Object(_) => "an object",
     }
@@ -161,7 +162,7 @@ mod tests {
         let message = |name: &str, bytes: &[u8]| Corpus::read(&write(name, bytes)).unwrap_err().to_string();
         assert!(
             message("d.jsonl", b"{\"text\": \"one\"}\n{\"text\": 3}\n")
-                .ends_with("d.jsonl, field 'line 2: text': got a number, expected a text")
+                .ends_with("d.jsonl, field 'line 2: text': got a number, expected a string")
         );
         assert!(message("e.jsonl", b"{\"text\"").contains("line 1"));
         assert!(message("f.txt", b"ab\xffcd").contains("byte 2: got the byte 0xff"));

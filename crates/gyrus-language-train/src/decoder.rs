@@ -1,12 +1,12 @@
-//! A decoder that learns: parameters on a device, and the gradients of its loss.
+//! A trainable decoder: parameters on a device, and the gradients of its loss.
 //!
-//! Either all of its numbers are trained, or low-rank adapters of its products are (LoRA, Hu et al. 2021), while the
-//! model's own weights stay as they are stored, in whichever format (QLoRA, Dettmers et al. 2023). What multiplies the same
-//! input is one parameter here (`[queries; keys; values]`, `[gate; up]`), so that it is one product forward and two
-//! backward; [`TrainableDecoder::state`] takes them apart under Hugging Face's names, or PEFT's. A step over `t` tokens costs
-//! about `6 t` operations for each number of the matrices, `4 t` with adapters, and keeps about
-//! `width * 5 + queries * 2 + keys * 2 + feed_forward * 3` floats of each token and layer for the gradients.
-//! [`TrainableDecoder::recompute_layers`] keeps `width` of them instead and computes each layer twice.
+//! Either all weights are trained, or low-rank adapters of the linear layers (LoRA, Hu et al. 2021) while the model's own
+//! weights stay as they are stored, in any format (QLoRA, Dettmers et al. 2023). Linear layers with the same input are one
+//! parameter (`[queries; keys; values]`, `[gate; up]`), which costs one matmul forward and two backward;
+//! [`TrainableDecoder::state`] splits them under Hugging Face's names, or PEFT's. A step over `t` tokens costs about `6 t`
+//! operations per matrix element, `4 t` with adapters, and keeps about
+//! `width * 5 + queries * 2 + keys * 2 + feed_forward * 3` floats per token and layer for the backward pass. With
+//! [`TrainableDecoder::recompute_layers`] (activation checkpointing) it keeps `width` and computes each layer twice.
 
 use gyrus_files::{State, StateTensor};
 use gyrus_formats::Checkpoint;
@@ -17,18 +17,18 @@ use gyrus_nn::floats;
 use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
 
 use crate::build::{Source, build};
-use crate::fused::{Fused, turned, turned_back};
+use crate::fused::{Fused, as_stored, as_used};
 use crate::network::{Network, Pass};
 use crate::random::{mixed, normal};
 use crate::{Error, Lora, Result, TextBatch};
 
 /// Standard deviation of fresh weights.
-const DEVIATION: f32 = 0.02;
+const STD: f32 = 0.02;
 
-/// The most numbers that are trained: with gradients and moments, 32 GiB.
+/// The most trained parameters: 32 GiB with gradients and moments.
 const MAXIMUM_PARAMETERS: usize = 1 << 31;
 
-/// A decoder with parameters that can be trained.
+/// A decoder with trainable parameters.
 #[derive(Debug)]
 pub struct TrainableDecoder {
     config: DecoderConfig,
@@ -40,14 +40,14 @@ pub struct TrainableDecoder {
 }
 
 impl TrainableDecoder {
-    /// A decoder with fresh weights: normal with a deviation of 0.02, those that add to the stream smaller by
-    /// the root of their number (Radford et al. 2019), normalizations one.
+    /// A decoder with fresh weights: normal with std 0.02, divided by the square root of their number for those that write to
+    /// the residual stream (Radford et al. 2019); normalizations are 1.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here.
+    /// [`gyrus_language::Error::Request`] for an unsupported shape.
     pub fn new(config: DecoderConfig, seed: u64, device: &Device) -> Result<Self> {
         let layers = config.layers.len().max(1);
-        let residual = DEVIATION / (2.0 * layers as f32).sqrt();
+        let residual = STD / (2.0 * layers as f32).sqrt();
         let positions = config.maximum_positions;
         Self::trained(config, positions, device, |index, parameter| {
             let count = parameter.shape.iter().product();
@@ -57,28 +57,28 @@ impl TrainableDecoder {
             if parameter.shape.len() == 1 {
                 return Ok(vec![1.0; count]);
             }
-            let deviation = match parameter.role {
+            let std = match parameter.role {
                 Role::AttentionOutput | Role::Down => residual,
-                _ => DEVIATION,
+                _ => STD,
             };
-            Ok(normal(seed, index as u64, count).map(|value| value * deviation).collect())
+            Ok(normal(seed, index as u64, count).map(|value| value * std).collect())
         })
     }
 
     /// A decoder with these weights, under Hugging Face's names.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, or a weight that is missing or has another shape.
+    /// [`gyrus_language::Error::Request`] for an unsupported shape, or a weight that is missing or has another shape.
     pub fn with_state(config: DecoderConfig, state: &State, device: &Device) -> Result<Self> {
         let positions = config.maximum_positions;
         Self::trained(config, positions, device, |_, parameter| Ok(found(state, parameter)?.to_vec()))
     }
 
-    /// A decoder with the weights of a model, all of which are trained, on texts of at most `positions` tokens.
+    /// A decoder with the weights of a model, all of which are trained, for sequences of at most `positions` tokens.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a shape that cannot be trained here, [`gyrus_formats::Error::Tensor`] for a tensor that is missing or has
-    /// another shape.
+    /// [`gyrus_language::Error::Request`] for an unsupported shape, [`gyrus_formats::Error::Tensor`] for a tensor that is missing
+    /// or has another shape.
     pub fn with_checkpoint(
         config: DecoderConfig,
         mut checkpoint: Checkpoint,
@@ -90,10 +90,10 @@ impl TrainableDecoder {
         })
     }
 
-    /// A model that stays as it is, with fresh adapters that are trained on texts of at most `positions` tokens.
+    /// A frozen model with fresh adapters, which are trained, for sequences of at most `positions` tokens.
     ///
     /// # Errors
-    /// As [`Self::with_checkpoint`], and [`gyrus_language::Error::Request`] for adapters of nothing.
+    /// As [`Self::with_checkpoint`], and [`gyrus_language::Error::Request`] for invalid adapters or none.
     pub fn with_adapters(
         config: DecoderConfig,
         checkpoint: Checkpoint,
@@ -119,11 +119,11 @@ impl TrainableDecoder {
         mut values: impl FnMut(usize, &Parameter) -> Result<Vec<f32>>,
     ) -> Result<Self> {
         let counts = config.parameters().into_iter().map(|parameter| {
-            parameter.shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
+            parameter.shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent))
         });
         let count = counts.into_iter().try_fold(0usize, |sum, count| sum.checked_add(count?));
         if count.is_none_or(|count| count > MAXIMUM_PARAMETERS) {
-            let got = count.map_or("more than can be counted".to_owned(), |count| count.to_string());
+            let got = count.map_or("too many to count".to_owned(), |count| count.to_string());
             return Err(Error::request(
                 "the model's parameters",
                 got,
@@ -134,7 +134,7 @@ impl TrainableDecoder {
         Ok(Self { config, parameters, network, lora: None, recompute: false, device: device.clone() })
     }
 
-    /// Whether layers are computed anew in the backward pass instead of kept: less memory, more time, the same numbers.
+    /// Whether layers are recomputed in the backward pass (activation checkpointing): less memory, more time, equal bits.
     pub fn recompute_layers(&mut self, recompute: bool) {
         self.recompute = recompute;
     }
@@ -145,7 +145,7 @@ impl TrainableDecoder {
         &self.config
     }
 
-    /// Numbers that are trained.
+    /// The number of trained parameters.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(Fused::elements).sum()
@@ -159,7 +159,7 @@ impl TrainableDecoder {
         &self.device
     }
 
-    /// Replaces each parameter by what `change` makes of it.
+    /// Replaces each parameter by the result of `change`.
     pub(crate) fn update(&mut self, mut change: impl FnMut(usize, bool, Tensor<1>) -> Tensor<1>) {
         for (index, parameter) in self.parameters.iter_mut().enumerate() {
             let empty = Tensor::zeros([1], &self.device);
@@ -168,22 +168,22 @@ impl TrainableDecoder {
         }
     }
 
-    /// All that is trained, under Hugging Face's names, or PEFT's where adapters are.
+    /// All trained parameters under Hugging Face's names, or PEFT's for adapters.
     #[must_use]
     pub fn state(&self) -> State {
         self.by_name(self.parameters.iter().map(|parameter| parameter.value.clone()))
     }
 
-    /// Takes what [`Self::state`] gave.
+    /// Restores parameters from [`Self::state`].
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a tensor that is missing or has another shape; then nothing was taken.
+    /// [`gyrus_language::Error::Request`] for a tensor that is missing or has another shape; nothing has changed then.
     pub fn load_state(&mut self, state: &State) -> Result<()> {
         let mut values = Vec::with_capacity(self.parameters.len());
         for parameter in &self.parameters {
             let mut numbers = Vec::with_capacity(parameter.elements());
             for part in &parameter.parts {
-                numbers.extend(turned(part, found(state, part)?.to_vec()));
+                numbers.extend(as_used(part, found(state, part)?.to_vec()));
             }
             values.push(numbers);
         }
@@ -194,24 +194,24 @@ impl TrainableDecoder {
         Ok(())
     }
 
-    /// Tensors as the parameters lie, taken apart under their names.
+    /// Splits values with the layout of the parameters into named arrays.
     fn by_name(&self, values: impl IntoIterator<Item = Tensor<1>>) -> State {
         let mut state = State::new();
         for (parameter, value) in self.parameters.iter().zip(values) {
             let numbers = floats(value);
             let mut rest = &numbers[..];
             for part in &parameter.parts {
-                let (values, behind) = rest.split_at(part.shape.iter().product());
-                let values = turned_back(part, values);
+                let (values, others) = rest.split_at(part.shape.iter().product());
+                let values = as_stored(part, values);
                 state.insert(part.name.clone(), StateTensor { shape: part.shape.clone(), values });
-                rest = behind;
+                rest = others;
             }
         }
         state
     }
 
-    /// The adapters of `state`, which [`Self::state`] gave, for `base`, as PEFT has them; none where all weights are
-    /// trained.
+    /// The adapter in `state`, which comes from [`Self::state`], in PEFT's form for the model named `base`; `None` if all weights
+    /// are trained.
     #[must_use]
     pub fn adapter(&self, state: &State, base: Option<String>) -> Option<Adapter> {
         let lora = self.lora.as_ref()?;
@@ -242,17 +242,17 @@ impl TrainableDecoder {
         Some(Adapter { config, parts })
     }
 
-    /// Whether some adapter is of a product with this end of its name.
+    /// Whether a linear layer with this end of its name is adapted.
     fn adapts(&self, target: &str) -> bool {
         let end = format!(".{target}.lora_A.weight");
         self.parameters.iter().flat_map(|parameter| &parameter.parts).any(|part| part.name.ends_with(&end))
     }
 
-    /// The mean loss over a batch, in nats a token that counts, and the gradient of each parameter. Equal `stream`s drop
-    /// the same.
+    /// The mean loss over a batch, in nats per counted token, and the gradient of each parameter. Dropout is a function of
+    /// `stream`.
     ///
     /// # Panics
-    /// If a token is outside of the vocabulary or a text longer than the positions.
+    /// If a token is outside the vocabulary or a sequence is longer than the positions.
     pub(crate) fn gradients(&self, batch: &TextBatch, stream: u64) -> (f32, Vec<Tensor<1>>) {
         let leaves: Vec<Tensor<1>> = self
             .parameters
@@ -275,7 +275,7 @@ impl TrainableDecoder {
         (loss, gradients.collect())
     }
 
-    /// Loss and gradients, with everything kept that the backward pass needs.
+    /// Loss and gradients, keeping everything for the backward pass.
     fn kept(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
         let loss = pass.loss();
         let mut gradients = loss.backward();
@@ -283,8 +283,7 @@ impl TrainableDecoder {
         (loss.inner().into_scalar::<f32>(), found)
     }
 
-    /// The same with the streams between the layers kept alone: each layer runs again before its gradient is made (Chen et
-    /// al. 2016).
+    /// The same, keeping only the residual stream between layers: each layer runs again for its gradient (Chen et al. 2016).
     fn recomputed(&self, pass: &Pass<'_>) -> (f32, Vec<Option<Tensor<1>>>) {
         let values: Vec<Tensor<1>> =
             self.parameters.iter().map(|parameter| parameter.value.clone()).collect();
@@ -313,9 +312,9 @@ impl TrainableDecoder {
         collect(&mut gradients);
         for index in (0..self.network.layers.len()).rev() {
             let (Some(dy), Some(stream)) = (slope.take(), streams.pop()) else { break };
-            // Below the first layer nothing is trained where adapters are.
+            // With adapters, nothing is trained below the first layer.
             let x = if index > 0 || self.lora.is_none() { leaf(stream) } else { stream };
-            // The gradient of this sum for the layer's result is `dy` itself.
+            // The gradient of this sum with respect to the layer's output is `dy` itself.
             let y = pass.layer(index, x.clone()) * Tensor::from_inner(dy);
             let mut gradients = y.sum().backward();
             slope = x.grad_remove(&mut gradients);
@@ -333,17 +332,17 @@ impl TrainableDecoder {
     /// The gradients of a batch under the names of [`Self::state`], for tests and tools.
     ///
     /// # Panics
-    /// As for a training step: if a token is outside of the vocabulary or a text longer than the positions.
+    /// If a token is outside the vocabulary or a sequence is longer than the positions.
     #[must_use]
     pub fn named_gradients(&self, batch: &TextBatch) -> (f32, State) {
         let (loss, gradients) = self.gradients(batch, 0);
         (loss, self.by_name(gradients))
     }
 
-    /// The mean loss over a batch, in nats a token that counts.
+    /// The mean loss over a batch, in nats per counted token.
     ///
     /// # Panics
-    /// If a token is outside of the vocabulary or a text longer than the positions.
+    /// If a token is outside the vocabulary or a sequence is longer than the positions.
     #[must_use]
     pub fn loss(&self, batch: &TextBatch) -> f32 {
         let values: Vec<Tensor<1>> =
@@ -353,7 +352,7 @@ impl TrainableDecoder {
     }
 }
 
-/// The numbers of a tensor by its name.
+/// The values of a tensor in a state.
 fn found<'a>(state: &'a State, parameter: &Parameter) -> Result<&'a [f32]> {
     let found = state.get(&parameter.name).filter(|tensor| tensor.shape == parameter.shape);
     let found = found.ok_or_else(|| {

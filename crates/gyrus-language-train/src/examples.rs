@@ -1,4 +1,4 @@
-//! Examples to tune a model with: a `.jsonl` file, one example in each line.
+//! Examples for tuning: a `.jsonl` file with one example per line.
 //!
 //! | line | what is learned |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | `{"messages": [{"role": "user", "content": "..."}, ...]}` | each answer of the assistant and its end |
 //! | `{"text": "..."}` | all of it |
 //!
-//! Messages become text by the model's own chat template, as they do when it is talked with. Each token is either learned or
-//! only read. A conversation whose template shows earlier answers in another way later on (without their thoughts, say)
-//! becomes an example for each answer.
+//! Messages become text through the model's chat template, as in inference. Each token is either learned or only read. If a
+//! template renders earlier answers differently later on (for example without their reasoning), the conversation becomes one
+//! example per answer.
 
 use std::path::Path;
 
@@ -21,40 +21,40 @@ use crate::{Error, Result};
 
 /// The most examples that are read.
 const MAXIMUM_EXAMPLES: usize = 1 << 26;
-/// The most messages of a conversation: templates are filled once for each answer.
+/// The most messages of a conversation: the template is rendered once for each answer.
 const MAXIMUM_MESSAGES: usize = 1 << 12;
 
-/// A line, as it stands there.
+/// A line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// A text that is learned whole.
+    /// A text, all of which is learned.
     Text(String),
-    /// What stands there, and how it goes on.
+    /// A prompt and its completion.
     Completion {
-        /// What is only read.
+        /// Only read.
         prompt: String,
-        /// What is learned.
+        /// Learned.
         completion: String,
     },
     /// A conversation.
     Messages(Vec<Message>),
 }
 
-/// Tokens, and which of them are learned.
+/// A tokenized example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// The tokens of a text.
+    /// Its tokens.
     pub tokens: Vec<u32>,
-    /// Whether each is to be learned from those before it.
+    /// Whether each token is learned, given those before it.
     pub learned: Vec<bool>,
 }
 
 /// The lines of a file.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// The name of the file, without its ending.
+    /// The name of the file, without its extension.
     pub name: String,
-    /// The line that each stands in, from 1, and what stands there.
+    /// Line numbers, from 1, and their content.
     pub lines: Vec<(usize, Sample)>,
     /// SHA-256 over the file, in hexadecimal.
     pub fingerprint: String,
@@ -64,14 +64,15 @@ impl Samples {
     /// Reads a `.jsonl` file.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are no UTF-8, [`gyrus_formats::Error::Field`] with the number of a line that is no
-    /// example, [`gyrus_formats::Error::Mismatch`] for a file without examples.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not UTF-8,
+    /// [`gyrus_formats::Error::Field`] with the number of an invalid line, [`gyrus_formats::Error::Mismatch`] for a file without
+    /// examples.
     pub fn read(path: &Path) -> Result<Self> {
         let mut left = crate::corpus::MAXIMUM_BYTES;
         Self::parse(path, &read_text(path, &mut left)?)
     }
 
-    /// Reads the text of such a file; `path` is for messages.
+    /// Parses the text of such a file; `path` is for messages.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -85,7 +86,7 @@ impl Samples {
             return Err(Error::mismatch(
                 path,
                 got,
-                format!("1 to {MAXIMUM_EXAMPLES} lines with an example each"),
+                format!("1 to {MAXIMUM_EXAMPLES} lines with one example each"),
             ));
         }
         let fingerprint = gyrus_files::hexadecimal(&Sha256::digest(text.as_bytes()));
@@ -93,10 +94,10 @@ impl Samples {
         Ok(Self { name, lines, fingerprint })
     }
 
-    /// The examples in tokens of a model.
+    /// Tokenizes the examples for a model.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Field`] with the number of a line that the model's vocabulary or template refuses.
+    /// [`gyrus_formats::Error::Field`] with the number of a line that the model's tokenizer or template refuses.
     pub fn encode(
         &self,
         path: &Path,
@@ -125,7 +126,7 @@ impl Samples {
     }
 }
 
-/// One line.
+/// Parses one line.
 fn sample(path: &Path, line: usize, text: &str) -> Result<Sample> {
     let wrong = |field: &str, got: String, expected: &str| {
         let place = if field.is_empty() { format!("line {line}") } else { format!("line {line}: {field}") };
@@ -135,15 +136,15 @@ fn sample(path: &Path, line: usize, text: &str) -> Result<Sample> {
     let value: Value = serde_json::from_str(text).map_err(|error| wrong("", error.to_string(), shape))?;
     let text_of = |of: &Value, field: &str, name: &str| match of.get(field) {
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(wrong(name, kind(other).to_owned(), "a text")),
-        None => Err(wrong(name, "nothing".to_owned(), "a text")),
+        Some(other) => Err(wrong(name, kind(other).to_owned(), "a string")),
+        None => Err(wrong(name, "nothing".to_owned(), "a string")),
     };
     let has = |field: &str| value.get(field).is_some();
     match (has("prompt") || has("completion"), value.get("messages"), has("text")) {
         (true, None, false) => {
             let completion = text_of(&value, "completion", "completion")?;
             if completion.is_empty() {
-                return Err(wrong("completion", "an empty text".to_owned(), "a text to learn"));
+                return Err(wrong("completion", "an empty string".to_owned(), "text to learn"));
             }
             Ok(Sample::Completion { prompt: text_of(&value, "prompt", "prompt")?, completion })
         }
@@ -159,7 +160,7 @@ fn sample(path: &Path, line: usize, text: &str) -> Result<Sample> {
             };
             let messages: Vec<Message> = list.iter().enumerate().map(message).collect::<Result<_>>()?;
             if !messages.iter().any(is_answer) {
-                let expected = "at least one message of the role assistant";
+                let expected = "at least one message with the role assistant";
                 return Err(wrong("messages", "no answer to learn".to_owned(), expected));
             }
             Ok(Sample::Messages(messages))
@@ -167,7 +168,7 @@ fn sample(path: &Path, line: usize, text: &str) -> Result<Sample> {
         (false, None, true) => {
             let text = text_of(&value, "text", "text")?;
             if text.is_empty() {
-                return Err(wrong("text", "an empty text".to_owned(), "a text to learn"));
+                return Err(wrong("text", "an empty string".to_owned(), "text to learn"));
             }
             Ok(Sample::Text(text))
         }
@@ -186,7 +187,7 @@ struct Encoder<'a> {
     config: &'a DecoderConfig,
 }
 
-/// How many leading tokens two texts share.
+/// The length of the common beginning of two sequences.
 fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
@@ -202,7 +203,7 @@ impl Encoder<'_> {
             Sample::Completion { prompt, completion } => {
                 let before = self.tokenizer.encode(prompt, true)?;
                 let tokens = self.tokenizer.encode(&format!("{prompt}{completion}"), true)?;
-                // Where a token reaches over the border, it belongs to what is learned.
+                // A token that spans the border is learned.
                 let first = shared(&before, &tokens);
                 let tokens = self.ended(tokens);
                 let learned = (0..tokens.len()).map(|place| place >= first).collect();
@@ -235,7 +236,7 @@ impl Encoder<'_> {
                 if index == last { whole.clone() } else { template.render(&messages[..=index], false)? };
             if !after.starts_with(&before) {
                 let got = format!("{after:?} after {before:?}");
-                let expected = "a template whose prompt for an answer begins the answer";
+                let expected = "a template whose generation prompt is the beginning of the answer";
                 return Err(Error::request("chat template", shortened(&got), expected));
             }
             answers.push((before, after));
@@ -257,11 +258,11 @@ impl Encoder<'_> {
         answers.iter().map(example).collect()
     }
 
-    /// Marks the tokens of the text `after` that `before` does not have, up to the one that ends the answer.
+    /// Marks as learned the tokens of `after` that `before` lacks, up to the one that ends the answer.
     fn mark(&self, tokens: &[u32], before: &str, after: &str, learned: &mut [bool]) -> Result<()> {
         let first = shared(&self.tokenizer.encode_chat(before)?, tokens);
-        let behind = shared(&self.tokenizer.encode_chat(after)?, tokens);
-        for place in first..behind {
+        let end = shared(&self.tokenizer.encode_chat(after)?, tokens);
+        for place in first..end {
             learned[place] = true;
             if self.config.end_of_text.contains(&tokens[place]) {
                 break;

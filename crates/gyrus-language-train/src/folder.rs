@@ -1,4 +1,4 @@
-//! The files that a run leaves for others, as Hugging Face has them: `config.json`, `generation_config.json`,
+//! The Hugging Face files in a run folder: `config.json`, `generation_config.json`,
 //! `tokenizer.json`, `tokenizer_config.json`, and `model.safetensors` with what `transformers` expects in its header.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{END_OF_TEXT, Error, Result, TokenizerKind, Vocabulary};
 
-/// The longest `tokenizer.json` that is read back.
+/// The largest `tokenizer.json` that is read back.
 const MAXIMUM_TOKENIZER_BYTES: u64 = 256 << 20;
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -49,7 +49,7 @@ pub(crate) fn write_description(
     Ok(())
 }
 
-/// Reads the vocabulary of a run again.
+/// Reads the vocabulary of a run.
 pub(crate) fn read_vocabulary(folder: &RunFolder, kind: TokenizerKind) -> Result<Vocabulary> {
     let bytes = folder.read_file(TOKENIZER, MAXIMUM_TOKENIZER_BYTES)?;
     Vocabulary::from_json(&bytes, kind)
@@ -62,7 +62,7 @@ pub(crate) fn write_model(folder: &RunFolder, state: &State) -> Result<()> {
     Ok(folder.write_model(&bytes)?)
 }
 
-/// What a checkpoint cannot be.
+/// The error for an invalid checkpoint.
 pub(crate) fn refused(error: &impl std::fmt::Display) -> Error {
     Error::request("the checkpoint", error.to_string(), "one that this run has written")
 }

@@ -1,14 +1,14 @@
-//! A parameter of a decoder in training: one or more tensors of its files, as one.
+//! A trained parameter of a decoder: one or more tensors of its files, fused into one.
 
 use gyrus_language::Parameter;
 use gyrus_tensor::Tensor;
 
-/// A parameter of one or more tensors that lie one after the other.
+/// A parameter of one or more concatenated tensors.
 #[derive(Debug)]
 pub(crate) struct Fused {
     /// The tensors, in order.
     pub(crate) parts: Vec<Parameter>,
-    /// All numbers.
+    /// All values.
     pub(crate) value: Tensor<1>,
 }
 
@@ -22,22 +22,22 @@ impl Fused {
         self.parts.iter().map(|part| part.shape.iter().product::<usize>()).sum()
     }
 
-    /// Whether weight decay applies: to matrices only.
+    /// Whether weight decay applies, which it does for matrices only.
     pub(crate) fn decays(&self) -> bool {
         self.parts[0].shape.len() > 1
     }
 }
 
-/// A tensor of a file as it is used, `[outputs, inputs]`.
-pub(crate) fn turned(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
+/// A tensor as stored, converted to `[outputs, inputs]`.
+pub(crate) fn as_used(parameter: &Parameter, values: Vec<f32>) -> Vec<f32> {
     match (parameter.transposed, &parameter.shape[..]) {
         (true, &[inputs, outputs]) => transposed(&values, inputs, outputs),
         _ => values,
     }
 }
 
-/// The inverse of [`turned`].
-pub(crate) fn turned_back(parameter: &Parameter, values: &[f32]) -> Vec<f32> {
+/// The inverse of [`as_used`].
+pub(crate) fn as_stored(parameter: &Parameter, values: &[f32]) -> Vec<f32> {
     match (parameter.transposed, &parameter.shape[..]) {
         (true, &[inputs, outputs]) => transposed(values, outputs, inputs),
         _ => values.to_vec(),

@@ -1,17 +1,17 @@
-//! Low-rank adapters: how they are asked for, and which products get one.
+//! Low-rank adapters: their settings, and which linear layers get one.
 
 use gyrus_language::Parameter;
 
-/// Low-rank adapters to be trained.
+/// Settings of the low-rank adapters to train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lora {
     /// Rows of `A` and columns of `B`.
     pub rank: usize,
-    /// The adapter's product is scaled by `alpha / rank`.
+    /// The adapter's output is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// The products that are adapted, by the end of their names, such as `q_proj`.
+    /// The linear layers to adapt, by the end of their names, such as `q_proj`.
     pub targets: Vec<String>,
-    /// Share of the adapter's inputs that are dropped in training.
+    /// Dropout of the adapter's inputs in training.
     pub dropout: f32,
 }
 

@@ -1,7 +1,7 @@
-//! The parts of a decoder in training, and the pass through them: see [`DecoderConfig`] for the equations.
+//! The parts of a trainable decoder and its forward pass: see [`DecoderConfig`] for the equations.
 //!
-//! What multiplies the same input is one product here (queries, keys and values; gate and up). A product is trained itself,
-//! or it is frozen, stays as it is stored, and may have a low-rank adapter that is trained.
+//! Linear layers with the same input are one (queries, keys and values; gate and up). A linear layer is either trained, or it
+//! is frozen, stays as it is stored, and may have a trained low-rank adapter.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use gyrus_tensor::{
 use crate::TextBatch;
 use crate::random::mixed;
 
-/// Numbers of a normalization or a bias.
+/// The weights of a normalization or a bias.
 #[derive(Debug)]
 pub(crate) enum Vector {
-    /// A parameter, by its place.
+    /// A parameter, by its index.
     Trained(usize),
     Frozen(Box<Tensor<1>>),
 }
@@ -28,16 +28,16 @@ pub(crate) struct Norm {
     pub(crate) bias: Option<Vector>,
 }
 
-/// Products of one input, their results beside each other.
+/// Linear layers with one input; their outputs are concatenated.
 #[derive(Debug)]
-pub(crate) enum Product {
-    /// Parameters by their places.
+pub(crate) enum LinearLayer {
+    /// Parameters by their indices.
     Trained { weight: usize, bias: Option<usize>, inputs: usize, outputs: usize },
-    /// An adapter by its place, and a number of its own for each product.
+    /// An adapter by its index, and a unique number for each linear layer.
     Frozen { parts: Arc<[StoredLinear]>, adapter: Option<usize>, number: u64 },
 }
 
-/// A table of vectors: of tokens, of positions, or the head's.
+/// A table of vectors: token embedding, position embedding or head.
 #[derive(Debug)]
 pub(crate) enum Table {
     Trained(usize),
@@ -47,14 +47,14 @@ pub(crate) enum Table {
 #[derive(Debug)]
 pub(crate) struct TrainedLayer {
     pub(crate) before_attention: Option<Norm>,
-    pub(crate) query_key_value: Product,
+    pub(crate) query_key_value: LinearLayer,
     pub(crate) query_key_normalization: Option<[Vector; 2]>,
-    pub(crate) attention_output: Product,
+    pub(crate) attention_output: LinearLayer,
     pub(crate) after_attention: Option<Norm>,
     pub(crate) before_feed_forward: Option<Norm>,
     /// Gate and up, or up alone.
-    pub(crate) up: Product,
-    pub(crate) down: Product,
+    pub(crate) up: LinearLayer,
+    pub(crate) down: LinearLayer,
     pub(crate) after_feed_forward: Option<Norm>,
 }
 
@@ -65,14 +65,14 @@ pub(crate) struct Network {
     pub(crate) positions: Option<Table>,
     pub(crate) layers: Vec<TrainedLayer>,
     pub(crate) final_normalization: Norm,
-    /// None where it is the embedding.
+    /// `None` if it shares the embedding's weights.
     pub(crate) head: Option<Table>,
-    /// Angles for as many positions as are trained, one table for each of the configuration's ways of rotating.
+    /// Angles for all trained positions, one table for each rotary embedding of the configuration.
     pub(crate) rotations: Vec<RotationTable>,
     pub(crate) activation: FeedForwardActivation,
 }
 
-/// The tables of all ways of rotating, for texts of at most `positions` tokens of which the longest has `longest`.
+/// The tables of all rotary embeddings, for sequences of at most `positions` tokens, the longest of which has `longest`.
 pub(crate) fn rotations(config: &DecoderConfig, positions: usize, longest: usize) -> Vec<RotationTable> {
     let tables = config.ropes.iter().map(|rope| {
         let table = RotationTable::new(&rope.inverse_frequencies(longest), positions);
@@ -81,17 +81,17 @@ pub(crate) fn rotations(config: &DecoderConfig, positions: usize, longest: usize
     tables.collect()
 }
 
-/// What one pass works on.
+/// One forward pass.
 pub(crate) struct Pass<'a> {
     pub(crate) config: &'a DecoderConfig,
     pub(crate) network: &'a Network,
-    /// The parameters, as leaves where gradients are wanted.
+    /// The parameters; leaves if gradients are needed.
     pub(crate) parameters: &'a [Tensor<1>],
     pub(crate) batch: &'a TextBatch,
     pub(crate) gradients: bool,
-    /// The share of an adapter's inputs that are dropped, and where the random numbers begin.
+    /// Dropout of adapters' inputs, and the seed of its random numbers.
     pub(crate) dropout: Option<(f32, u64)>,
-    /// Where the longest text asks for other angles than the network's tables hold.
+    /// Other tables, if the longest sequence needs other angles than the network's.
     pub(crate) scaled: Option<Vec<RotationTable>>,
 }
 
@@ -158,7 +158,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The stream before the first layer.
+    /// The residual stream before the first layer.
     pub(crate) fn begin(&self) -> Tensor<2> {
         let mut stream = self.rows(&self.network.embedding, &self.batch.tokens);
         if self.network.embedding_scale != 1.0 {
@@ -188,14 +188,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn product(&self, product: &Product, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
+    fn linear(&self, layer: &LinearLayer, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
         let parameter = |place: &usize| self.parameters[*place].clone();
-        match product {
-            Product::Trained { weight, bias: None, inputs, outputs } if residual.is_some() => {
+        match layer {
+            LinearLayer::Trained { weight, bias: None, inputs, outputs } if residual.is_some() => {
                 let operation = Transformer::LinearResidual { inputs: *inputs, outputs: *outputs };
                 transformer(operation, x, vec![parameter(weight)], residual)
             }
-            Product::Trained { weight, bias, inputs, outputs } => {
+            LinearLayer::Trained { weight, bias, inputs, outputs } => {
                 let parameters = std::iter::once(weight).chain(bias).map(parameter).collect();
                 let operation = Operation::Linear { inputs: *inputs, outputs: *outputs, relu: false };
                 let y = apply(operation, x, parameters, None);
@@ -204,7 +204,7 @@ impl<'a> Pass<'a> {
                     residual => apply(Operation::Add, y, Vec::new(), residual),
                 }
             }
-            Product::Frozen { parts, adapter, number } => {
+            LinearLayer::Frozen { parts, adapter, number } => {
                 let dropout = self.dropout.filter(|_| adapter.is_some());
                 let dropout = dropout.map(|(share, stream)| (share, mixed(stream ^ mixed(*number))));
                 let linear = LowRankLinear { parts: parts.clone(), dropout };
@@ -214,27 +214,27 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Adds `product(x)` to the stream, normalized and scaled where the model asks for it.
-    fn add(&self, product: &Product, x: Tensor<2>, after: Option<&Norm>, stream: Tensor<2>) -> Tensor<2> {
+    /// Adds `linear(x)` to the residual stream, normalized and scaled if the model does so.
+    fn add(&self, layer: &LinearLayer, x: Tensor<2>, after: Option<&Norm>, stream: Tensor<2>) -> Tensor<2> {
         let scale = self.config.residual_scale;
         if after.is_none() && scale == 1.0 {
-            return self.product(product, x, Some(stream));
+            return self.linear(layer, x, Some(stream));
         }
-        let mut result = self.norm(after, self.product(product, x, None));
+        let mut result = self.norm(after, self.linear(layer, x, None));
         if scale != 1.0 {
             result = result * scale;
         }
         apply(Operation::Add, result, Vec::new(), Some(stream))
     }
 
-    /// The stream after a layer.
+    /// The residual stream after a layer.
     pub(crate) fn layer(&self, index: usize, stream: Tensor<2>) -> Tensor<2> {
         let layer = &self.network.layers[index];
         let x = self.norm(layer.before_attention.as_ref(), stream.clone());
-        let x = self.attention(index, self.product(&layer.query_key_value, x, None));
+        let x = self.attention(index, self.linear(&layer.query_key_value, x, None));
         let stream = self.add(&layer.attention_output, x, layer.after_attention.as_ref(), stream);
         let x = self.norm(layer.before_feed_forward.as_ref(), stream.clone());
-        let x = self.product(&layer.up, x, None);
+        let x = self.linear(&layer.up, x, None);
         let f = self.network.activation;
         let inner = if self.config.gated { Transformer::Gated(f) } else { Transformer::Activated(f) };
         let x = transformer(inner, x, Vec::new(), None);
@@ -272,7 +272,7 @@ impl<'a> Pass<'a> {
         transformer(Transformer::Attention { shape, ends, rotation }, x, Vec::new(), None)
     }
 
-    /// The loss, given the stream after the last layer.
+    /// The loss, given the residual stream after the last layer.
     pub(crate) fn end(&self, stream: Tensor<2>) -> Tensor<2> {
         let mut x = self.norm(Some(&self.network.final_normalization), stream);
         if self.config.logits_divisor != 1.0 {

@@ -1,7 +1,7 @@
-//! Examples packed into windows: texts beside each other that do not see each other, so that nothing is padded.
+//! Packing examples into windows: sequences side by side that do not attend to each other, without padding.
 //!
-//! An example is never cut in two; one longer than a window loses its end. Each goes into the first of the open windows that
-//! has room. Windows are made once; a pass over them takes them in an order that is a function of (seed, pass).
+//! An example is never split; one longer than a window is truncated. Each goes into the first open window with room. Windows are
+//! built once; each pass visits them in an order that is a function of (seed, pass).
 
 use gyrus_tensor::IGNORED;
 use rand_chacha::ChaCha8Rng;
@@ -9,21 +9,21 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::{Example, TextBatch};
 
-/// Windows that are filled at the same time.
+/// The number of windows that are filled at the same time.
 const OPEN: usize = 64;
 
 /// Windows of examples.
 #[derive(Clone, Debug)]
 pub struct Windows {
-    /// The examples of each.
+    /// The examples of each window.
     windows: Vec<Vec<Example>>,
-    /// Examples that were longer than a window.
+    /// Number of examples truncated because they were longer than a window.
     pub cut: usize,
-    /// Examples of which nothing was left to learn.
+    /// Number of examples dropped because nothing was left to learn.
     pub dropped: usize,
-    /// Tokens that are learned.
+    /// Number of learned tokens.
     pub learned: usize,
-    /// Tokens that are read.
+    /// Number of read tokens.
     pub tokens: usize,
 }
 
@@ -32,10 +32,10 @@ impl Windows {
     #[must_use]
     pub fn pack(examples: Vec<Example>, context: usize) -> Self {
         let mut all = Self { windows: Vec::new(), cut: 0, dropped: 0, learned: 0, tokens: 0 };
-        // Room that is left, and the window.
+        // Free room, and the window.
         let mut open: Vec<(usize, Vec<Example>)> = Vec::new();
         for mut example in examples {
-            // The last token is learned, but not read.
+            // The last token is learned but not read.
             if example.tokens.len() > context + 1 {
                 example.tokens.truncate(context + 1);
                 example.learned.truncate(context + 1);
@@ -67,19 +67,19 @@ impl Windows {
         all
     }
 
-    /// How many windows.
+    /// Number of windows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.windows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
     }
 
-    /// Steps of one pass over all windows.
+    /// Number of steps in one pass over all windows.
     #[must_use]
     pub fn steps(&self, windows: usize, accumulation: usize) -> u64 {
         self.windows.len().div_ceil((windows * accumulation).max(1)) as u64
@@ -99,7 +99,7 @@ impl Windows {
         chosen.chunks(windows).map(|windows| self.batch(windows)).collect()
     }
 
-    /// All windows in order, `windows` a batch, until `tokens` tokens were read.
+    /// All windows in order, `windows` per batch, until `tokens` tokens have been read.
     pub fn all_batches(&self, windows: usize, tokens: usize) -> impl Iterator<Item = TextBatch> + '_ {
         let order: Vec<usize> = (0..self.windows.len()).collect();
         let chunks: Vec<Vec<usize>> = order.chunks(windows.max(1)).map(<[usize]>::to_vec).collect();
@@ -124,7 +124,7 @@ impl Windows {
     }
 }
 
-/// The numbers below `count` in an order that is a function of (seed, pass): Fisher and Yates.
+/// The numbers below `count`, shuffled as a function of (seed, pass) (Fisher and Yates).
 pub(crate) fn shuffled(count: usize, seed: u64, pass: u64) -> Vec<usize> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_lie_beside_each_other_and_prompts_are_not_learned() {
+    fn examples_are_packed_and_prompts_are_not_learned() {
         let examples = vec![
             example(&[1, 2, 3, 4], 2),
             example(&[5, 6, 7, 8, 9, 10], 4),

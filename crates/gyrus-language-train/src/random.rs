@@ -1,9 +1,9 @@
-//! Random numbers as functions of a seed and an index, never of what was drawn before.
+//! Random numbers as functions of a seed and an index, independent of what was drawn before.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Spreads a number over all 64 bits (the finisher of SplitMix64).
+/// Mixes the bits of a number (the finalizer of SplitMix64).
 pub(crate) fn mixed(number: u64) -> u64 {
     let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,7 +29,7 @@ pub(crate) fn normal(seed: u64, index: u64, count: usize) -> impl Iterator<Item 
     let mut random = ChaCha8Rng::from_seed(key);
     (0..count).map(move |_| {
         let mut unit = || (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
-        // 1 - unit() lies in (0, 1], so that the logarithm is finite.
+        // 1 - unit() is in (0, 1], so the logarithm is finite.
         let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
         radius * (std::f32::consts::TAU * unit()).cos()
     })

@@ -1,4 +1,4 @@
-//! The vocabulary of a corpus: its characters, or byte-level pairs (Sennrich et al. 2016, as GPT-2 has them), both as
+//! Building the vocabulary of a corpus: its characters, or byte-level pairs (Sennrich et al. 2016, in GPT-2's form), both as
 //! Hugging Face's `tokenizer.json`.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,36 +13,36 @@ use crate::{Corpus, Error, Result, TokenStream};
 
 /// The token between documents.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-/// The most different characters of a vocabulary of characters.
+/// The most characters in a character vocabulary.
 const MAXIMUM_CHARACTERS: usize = 1 << 16;
-/// Bytes of a piece of a long text that is tokenized at once.
+/// Long texts are tokenized in pieces of about this many bytes.
 const PIECE: usize = 1 << 18;
 
-/// What a token is.
+/// The kind of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenizerKind {
     /// A character.
     Characters,
-    /// Some bytes that often come together.
+    /// Bytes that often occur together.
     BytePairs,
 }
 
-/// The tokens of a corpus and the way to them.
+/// The vocabulary of a corpus.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     tokenizer: HuggingFace,
-    /// The token of each character, where tokens are characters.
+    /// The token of each character, in a character vocabulary.
     characters: Option<HashMap<char, u32>>,
     end_of_text: Option<u32>,
 }
 
 impl Vocabulary {
-    /// Finds the vocabulary of a corpus: all of its characters, or `size` byte pairs. A corpus of several documents
-    /// has a token that separates them as well.
+    /// Builds the vocabulary of a corpus: all of its characters, or `size` byte pairs. A corpus of several documents also gets a
+    /// token that separates them.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a size that cannot be, or too many different characters.
+    /// [`gyrus_language::Error::Request`] for a size that is too small, or too many different characters.
     pub fn train(corpus: &Corpus, kind: TokenizerKind, size: usize) -> Result<Self> {
         let several = corpus.documents.len() > 1;
         let mut tokenizer = match kind {
@@ -57,10 +57,10 @@ impl Vocabulary {
         Self::of(tokenizer, kind)
     }
 
-    /// A vocabulary from the text of its `tokenizer.json`.
+    /// Parses a vocabulary from its `tokenizer.json`.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a text that the `tokenizers` library refuses.
+    /// [`gyrus_language::Error::Request`] if the `tokenizers` library refuses it.
     pub fn from_json(json: &[u8], kind: TokenizerKind) -> Result<Self> {
         Self::of(HuggingFace::from_bytes(json).map_err(|error| refused(&*error))?, kind)
     }
@@ -77,25 +77,25 @@ impl Vocabulary {
         Ok(Self { tokenizer, characters, end_of_text })
     }
 
-    /// How many tokens there are.
+    /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The token between documents, where there are several.
+    /// The token between documents, if there are several.
     #[must_use]
     pub fn end_of_text(&self) -> Option<u32> {
         self.end_of_text
     }
 
-    /// The text of `tokenizer.json`.
+    /// The content of `tokenizer.json`.
     ///
     /// # Errors
     /// [`gyrus_language::Error::Request`] if the `tokenizers` library fails.
@@ -109,11 +109,10 @@ impl Vocabulary {
         &self.tokenizer
     }
 
-    /// All texts of a corpus as tokens: before each of several documents the token that separates them, and one after
-    /// the last.
+    /// Tokenizes a corpus. With several documents, the separating token precedes each of them and follows the last.
     ///
     /// # Errors
-    /// [`gyrus_language::Error::Request`] for a text that the vocabulary cannot express.
+    /// [`gyrus_language::Error::Request`] if the vocabulary cannot express a text.
     pub fn encode(&self, corpus: &Corpus) -> Result<TokenStream> {
         let mut tokens = Vec::new();
         for document in &corpus.documents {
@@ -143,18 +142,18 @@ impl Vocabulary {
 }
 
 fn refused(error: &(dyn std::error::Error + Send + Sync)) -> Error {
-    Error::request("the vocabulary", error.to_string(), "one that the tokenizers library takes")
+    Error::request("the vocabulary", error.to_string(), "one that the tokenizers library accepts")
 }
 
-/// Byte pairs without a pair: each character is a token.
+/// Byte pairs without merges: each character is a token.
 fn characters(corpus: &Corpus, several: bool) -> Result<HuggingFace> {
     let all: BTreeSet<char> = corpus.documents.iter().flat_map(|text| text.chars()).collect();
     if all.len() > MAXIMUM_CHARACTERS {
         let got = format!("{} different characters", all.len());
-        let expected = format!("at most {MAXIMUM_CHARACTERS}; byte pairs suit such a corpus");
+        let expected = format!("at most {MAXIMUM_CHARACTERS}; use byte pairs for such a corpus");
         return Err(Error::request("the corpus", got, expected));
     }
-    // The separator takes the last number, as a token that is added later does.
+    // The separator gets the last number, like a token that is added later.
     let tokens = all.iter().map(|letter| letter.to_string()).chain(several.then(|| END_OF_TEXT.to_owned()));
     let vocabulary = tokens.zip(0..).collect::<Vec<(String, u32)>>();
     let model = BPE::builder()
@@ -190,9 +189,9 @@ fn byte_pairs(corpus: &Corpus, size: usize, several: bool) -> Result<HuggingFace
     Ok(tokenizer)
 }
 
-/// A long text in pieces whose tokens are those of the whole: cut behind the end of a line that is not empty, before one
-/// that begins with a letter or digit, where the pattern of byte-level pairs always cuts. (Of several line ends it keeps
-/// the last apart where a word follows, and none at the end of a text.)
+/// Splits a long text into pieces that have the same tokens as the whole: after the end of a nonempty line that precedes a line
+/// beginning with a letter or digit, where the pattern of byte-level pairs always splits. (It separates the last of several line
+/// ends if a word follows, and none at the end of a text.)
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -206,8 +205,8 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
                 && bytes[place].is_ascii_alphanumeric()
         };
         let place = (PIECE..bytes.len()).find(cut).unwrap_or(bytes.len());
-        let (piece, behind) = rest.split_at(place);
-        rest = behind;
+        let (piece, others) = rest.split_at(place);
+        rest = others;
         Some(piece)
     })
 }

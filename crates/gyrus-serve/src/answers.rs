@@ -1,4 +1,4 @@
-//! What engines say, in the shapes of OpenAI's answers: whole, or as the chunks of a stream.
+//! Engine events as OpenAI's answers: complete, or as the chunks of a stream.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use crate::error::{ApiError, Result};
 use crate::service::{Service, now, random};
 use crate::tools::{Part, ToolForm, ToolReader};
 
-/// What OpenAI's interface shows for a probability of zero.
-const LEAST_LOGARITHM: f32 = -9999.0;
+/// What OpenAI's interface reports for a probability of zero.
+const LEAST_LOG_PROBABILITY: f32 = -9999.0;
 
-/// Whose shape an answer has.
+/// The endpoint that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Chat,
     Completion,
 }
 
-/// An answer on its way.
+/// An answer in progress.
 pub(crate) struct Answer {
     service: Arc<Service>,
     kind: Kind,
     id: String,
     created: u64,
     model: String,
-    /// Texts of each prompt.
+    /// Number of texts per prompt.
     choices_of_prompt: usize,
-    /// Whether calls after the first one are left out.
+    /// Whether tool calls after the first are dropped.
     single: bool,
-    /// Calls are named as this form wants it.
+    /// The form of tool calls, which determines their ids.
     form: Option<ToolForm>,
     include_usage: bool,
     texts: Vec<Text>,
@@ -43,15 +43,15 @@ struct Text {
     text: String,
     calls: Vec<Value>,
     probabilities: Vec<Value>,
-    /// Characters of the tokens so far.
+    /// Number of characters so far.
     offset: usize,
     begun: bool,
-    /// Calls so far.
+    /// Number of tool calls so far.
     called: usize,
     summary: Option<Summary>,
 }
 
-/// What an event adds to one of the texts.
+/// What an event adds to a text.
 struct Delta {
     text: String,
     calls: Vec<Value>,
@@ -59,11 +59,11 @@ struct Delta {
     finish: Option<&'static str>,
 }
 
-/// How an answer is to be shaped.
+/// The parameters of an answer.
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
     pub(crate) model: String,
-    /// Texts, and how many of them belong to a prompt.
+    /// Number of texts in total, and per prompt.
     pub(crate) texts: usize,
     pub(crate) choices_of_prompt: usize,
     pub(crate) single: bool,
@@ -100,12 +100,12 @@ impl Answer {
         }
     }
 
-    /// Whether all texts have ended.
+    /// Whether all texts are complete.
     pub(crate) fn is_whole(&self) -> bool {
         self.texts.iter().all(|text| text.summary.is_some())
     }
 
-    /// Adds what happened to a text.
+    /// Adds an event of a text.
     pub(crate) fn add(&mut self, index: usize, event: Event) -> Result<(), ApiError> {
         let delta = self.delta(index, event)?;
         let text = &mut self.texts[index];
@@ -115,7 +115,7 @@ impl Answer {
         Ok(())
     }
 
-    /// The whole answer.
+    /// The complete answer.
     pub(crate) fn whole(mut self) -> Value {
         let texts = std::mem::take(&mut self.texts);
         let usage = usage(&texts, self.choices_of_prompt);
@@ -142,7 +142,7 @@ impl Answer {
         })
     }
 
-    /// The chunks that tell what happened to a text.
+    /// The chunks for an event of a text.
     pub(crate) fn chunks(&mut self, index: usize, event: Event) -> Result<Vec<Value>, ApiError> {
         let mut delta = self.delta(index, event)?;
         let mut chunks = Vec::new();
@@ -177,7 +177,7 @@ impl Answer {
         Ok(chunks)
     }
 
-    /// The chunk with the tokens of the whole answer, if it was asked for.
+    /// The chunk with the token usage of the answer, if requested.
     pub(crate) fn usage_chunk(&self) -> Option<Value> {
         self.include_usage.then(|| {
             let mut chunk = self.chunk(Value::Null);
@@ -201,7 +201,7 @@ impl Answer {
 
     fn delta(&mut self, index: usize, event: Event) -> Result<Delta, ApiError> {
         let Some(text) = self.texts.get_mut(index) else {
-            return Err(ApiError::server("an event of a text that is none of this answer's"));
+            return Err(ApiError::server("an event of a text that is not part of this answer"));
         };
         let mut probabilities = Vec::new();
         let (parts, ended) = match event {
@@ -266,7 +266,7 @@ impl Answer {
 }
 
 impl Text {
-    /// Why it ended, in OpenAI's words.
+    /// OpenAI's `finish_reason`.
     fn finish(&self) -> Option<&'static str> {
         let ending = self.summary?.ending;
         Some(match ending {
@@ -277,7 +277,7 @@ impl Text {
     }
 }
 
-/// Tokens of all texts; those of a prompt are counted once.
+/// Token usage of all texts; each prompt is counted once.
 fn usage(texts: &[Text], choices_of_prompt: usize) -> Value {
     let summaries = || texts.iter().filter_map(|text| text.summary);
     let prompts = || summaries().step_by(choices_of_prompt.max(1));
@@ -290,7 +290,7 @@ fn usage(texts: &[Text], choices_of_prompt: usize) -> Value {
     })
 }
 
-/// A name for a call. Mistral's templates take no other than nine letters and digits.
+/// An id for a tool call. Mistral's templates accept only nine letters and digits.
 fn call_id(form: Option<ToolForm>) -> String {
     let id = format!("{:016x}", random());
     match form {
@@ -305,13 +305,13 @@ fn shown(bytes: &[Vec<u8>], token: u32) -> (String, &[u8]) {
 }
 
 fn chat_probability(choice: &Choice, bytes: &[Vec<u8>]) -> Value {
-    let entry = |token: u32, logarithm: f32| {
+    let entry = |token: u32, log_probability: f32| {
         let (text, bytes) = shown(bytes, token);
-        json!({"token": text, "logprob": logarithm.max(LEAST_LOGARITHM), "bytes": bytes})
+        json!({"token": text, "logprob": log_probability.max(LEAST_LOG_PROBABILITY), "bytes": bytes})
     };
     let mut value = entry(choice.token, choice.log_probability);
     let top: Vec<Value> =
-        choice.alternatives.iter().map(|&(token, logarithm)| entry(token, logarithm)).collect();
+        choice.alternatives.iter().map(|&(token, log_probability)| entry(token, log_probability)).collect();
     value["top_logprobs"] = Value::Array(top);
     value
 }
@@ -321,9 +321,11 @@ fn completion_probability(choice: &Choice, bytes: &[Vec<u8>], offset: &mut usize
     let top: Map<String, Value> = choice
         .alternatives
         .iter()
-        .map(|&(token, logarithm)| (shown(bytes, token).0, json!(logarithm.max(LEAST_LOGARITHM))))
+        .map(|&(token, log_probability)| {
+            (shown(bytes, token).0, json!(log_probability.max(LEAST_LOG_PROBABILITY)))
+        })
         .collect();
     let at = *offset;
     *offset += text.chars().count();
-    json!({"token": text, "logprob": choice.log_probability.max(LEAST_LOGARITHM), "top": top, "offset": at})
+    json!({"token": text, "logprob": choice.log_probability.max(LEAST_LOG_PROBABILITY), "top": top, "offset": at})
 }

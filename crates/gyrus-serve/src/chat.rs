@@ -7,41 +7,41 @@ use crate::fields::{Fields, kind};
 use crate::sampling::Settings;
 use crate::tools::{Tool, ToolChoice, tool_choice, tools};
 
-/// Messages of one conversation.
+/// The most messages of a conversation.
 const MOST_MESSAGES: usize = 4096;
-/// Most probable tokens that can be told with each.
+/// The most alternatives that can be reported with each token.
 const MOST_ALTERNATIVES: u64 = 20;
 
-/// A conversation that wants an answer.
+/// A request for an answer in a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRequest {
     pub(crate) model: String,
-    /// As chat templates want them: the arguments of tool calls are objects, not texts.
+    /// In the form that chat templates expect: the arguments of tool calls are objects, not strings.
     pub(crate) messages: Vec<Value>,
     pub(crate) settings: Settings,
     pub(crate) format: ResponseFormat,
     pub(crate) tools: Vec<Tool>,
     pub(crate) tool_choice: ToolChoice,
-    /// Whether several tools may be called at once.
+    /// Whether an answer may call several tools.
     pub(crate) parallel: bool,
-    /// Most probable tokens to tell with each token; none tells no probabilities.
+    /// The number of alternatives to report with each token; `None` reports no probabilities.
     pub(crate) alternatives: Option<usize>,
 }
 
-/// What the text of an answer is bound to.
+/// The required format of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ResponseFormat {
-    /// Nothing.
+    /// Free text.
     Text,
-    /// JSON of this schema.
+    /// JSON that matches this schema.
     Json(Value),
 }
 
 impl ChatRequest {
-    /// Reads the body of a request.
+    /// Parses the body of a request.
     ///
     /// # Errors
-    /// For what is no such request: names the field.
+    /// For an invalid request; names the field.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let model = fields.string("model")?;
@@ -64,7 +64,7 @@ impl ChatRequest {
         }
         fields.finish()?;
         if format != ResponseFormat::Text && !tools.is_empty() && tool_choice != ToolChoice::None {
-            return Err(ApiError::field("response_format", "it beside tools", "one of both"));
+            return Err(ApiError::field("response_format", "it together with tools", "only one of them"));
         }
         Ok(Self {
             model,
@@ -93,7 +93,7 @@ fn message(value: Value, place: &str) -> Result<Value, ApiError> {
     let mut fields = Fields::of(value, place)?;
     let role = fields.string("role")?;
     let role = match fields.required("role", role)?.as_str() {
-        // The newer name of the same.
+        // The newer name of `system`.
         "developer" => "system".to_owned(),
         role @ ("system" | "user" | "assistant" | "tool") => role.to_owned(),
         other => {
@@ -107,19 +107,19 @@ fn message(value: Value, place: &str) -> Result<Value, ApiError> {
     if role == "assistant" {
         let calls = calls(&mut fields)?;
         if content.is_none() && calls.is_empty() {
-            return Err(ApiError::field(&fields.at("content"), "nothing", "a text or tool_calls"));
+            return Err(ApiError::field(&fields.at("content"), "nothing", "a string or tool_calls"));
         }
         if !calls.is_empty() {
             message.insert("tool_calls".to_owned(), Value::Array(calls));
         }
-        // A refusal was said as well.
+        // A refusal is an answer as well.
         if let Some(refusal) = fields.string("refusal")?
             && content.is_none()
         {
             message.insert("content".to_owned(), Value::String(refusal));
         }
     } else if content.is_none() {
-        return Err(ApiError::field(&fields.at("content"), "nothing", "a text"));
+        return Err(ApiError::field(&fields.at("content"), "nothing", "a string"));
     }
     if role == "tool"
         && let Some(id) = fields.string("tool_call_id")?
@@ -131,12 +131,12 @@ fn message(value: Value, place: &str) -> Result<Value, ApiError> {
     }
     fields.finish()?;
     message.insert("role".to_owned(), Value::String(role));
-    // Templates join it to other texts.
+    // Templates concatenate it with strings, so it must not be null.
     message.entry("content").or_insert(Value::String(content.unwrap_or_default()));
     Ok(Value::Object(message))
 }
 
-/// A text, or a list of parts that are texts.
+/// A string, or a list of text parts.
 fn content(fields: &mut Fields) -> Result<Option<String>, ApiError> {
     let place = fields.at("content");
     let parts = match fields.value("content") {
@@ -154,14 +154,14 @@ fn content(fields: &mut Fields) -> Result<Option<String>, ApiError> {
                 let text = part.string("text")?;
                 texts.push(part.required("text", text)?);
             }
-            _ => return Err(ApiError::field(&part.at("type"), "another", "text: only text is read")),
+            _ => return Err(ApiError::field(&part.at("type"), "another", "text: only text is supported")),
         }
         part.finish()?;
     }
     Ok(Some(texts.join("\n")))
 }
 
-/// The tools that an earlier answer called.
+/// The tool calls of an earlier answer.
 fn calls(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
     let place = fields.at("tool_calls");
     let calls = fields.list("tool_calls")?.unwrap_or_default();
@@ -176,10 +176,10 @@ fn calls(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
         let name = function.string("name")?;
         let name = function.required("name", name)?;
         let arguments = function.string("arguments")?.unwrap_or_default();
-        // What is no JSON is shown to the model as it is.
+        // Arguments that are not JSON are shown to the model unchanged.
         let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
         function.finish()?;
-        // The position in a stream, if somebody sends back what came.
+        // The position in a stream, if a client sends back what it received.
         call.value("index");
         call.finish()?;
         Ok(json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}))
@@ -199,7 +199,7 @@ fn response_format(fields: &mut Fields) -> Result<ResponseFormat, ApiError> {
             let mut inner = Fields::of(inner, "response_format.json_schema")?;
             let schema = inner.value("schema");
             let schema = inner.required("schema", schema)?;
-            // Every schema is followed strictly; names and descriptions are for models that know them.
+            // Every schema is enforced strictly; names and descriptions have no effect.
             for (name, what) in [("name", "a string"), ("description", "a string")] {
                 if inner.value(name).is_some_and(|value| !value.is_string()) {
                     return Err(ApiError::field(&inner.at(name), "another value", what));
@@ -293,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn invalid_requests_are_refused() {
         for body in ["", "[]", "{", "null", "{\"model\": \"m\"}", "{\"messages\": []}"] {
             assert!(ChatRequest::parse(body.as_bytes()).is_err(), "{body}");
         }
     }
 
     #[test]
-    fn no_damage_of_a_request_makes_its_reader_panic() {
+    fn damaged_requests_do_not_panic() {
         let body = json!({
             "model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], "stop": ["a"],
             "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#/a"}}}],

@@ -6,14 +6,14 @@ use crate::error::{ApiError, Result};
 use crate::fields::{Fields, kind};
 use crate::sampling::Settings;
 
-/// Prompts of one request.
+/// The most prompts of a request.
 const MOST_PROMPTS: usize = 256;
-/// Most probable tokens that can be told with each.
+/// The most alternatives that can be reported with each token.
 const MOST_ALTERNATIVES: u64 = 20;
-/// Tokens that are written unless the request says how many: OpenAI's default.
+/// The default maximum of generated tokens, as in OpenAI's interface.
 const DEFAULT_TOKENS: usize = 16;
 
-/// Texts that shall go on.
+/// A request for completions of prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompletionRequest {
     pub(crate) model: String,
@@ -22,7 +22,7 @@ pub struct CompletionRequest {
     pub(crate) alternatives: Option<usize>,
 }
 
-/// What is gone on with.
+/// A prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Prompt {
     Text(String),
@@ -30,10 +30,10 @@ pub(crate) enum Prompt {
 }
 
 impl CompletionRequest {
-    /// Reads the body of a request.
+    /// Parses the body of a request.
     ///
     /// # Errors
-    /// For what is no such request: names the field.
+    /// For an invalid request; names the field.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let model = fields.string("model")?;
@@ -56,7 +56,7 @@ impl CompletionRequest {
     }
 }
 
-/// A text, a list of texts, the tokens of a text, or a list of these.
+/// A string, a list of strings, a list of tokens, or a list of lists of tokens.
 pub(crate) fn prompts(fields: &mut Fields, name: &str) -> Result<Vec<Prompt>, ApiError> {
     let expected = "a string, a list of strings, a list of tokens, or a list of lists of tokens";
     let value = fields.value(name);
@@ -82,7 +82,7 @@ pub(crate) fn prompts(fields: &mut Fields, name: &str) -> Result<Vec<Prompt>, Ap
 fn tokens(list: &[Value], name: &str) -> Result<Vec<u32>, ApiError> {
     let token = |value: &Value| {
         let token = value.as_u64().and_then(|token| u32::try_from(token).ok());
-        token.ok_or_else(|| ApiError::field(name, kind(value), "tokens only, as whole numbers"))
+        token.ok_or_else(|| ApiError::field(name, kind(value), "tokens only, as integers"))
     };
     list.iter().map(token).collect()
 }

@@ -5,25 +5,25 @@ use serde_json::Value;
 use crate::error::{ApiError, Result};
 use crate::fields::{Fields, kind};
 
-/// Texts of one request: OpenAI's bound.
+/// The most texts of a request, as in OpenAI's interface.
 const MOST_TEXTS: usize = 2048;
 
-/// Texts whose vectors are wanted.
+/// A request for embeddings of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddingRequest {
     pub(crate) model: String,
     pub(crate) texts: Vec<String>,
-    /// Vectors as the base64 of 32-bit floats, lowest byte first.
+    /// Whether to return vectors as base64 of little-endian 32-bit floats.
     pub(crate) base64: bool,
     /// The width that the caller expects.
     pub(crate) dimensions: Option<usize>,
 }
 
 impl EmbeddingRequest {
-    /// Reads the body of a request.
+    /// Parses the body of a request.
     ///
     /// # Errors
-    /// For what is no such request: names the field.
+    /// For an invalid request; names the field.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let mut fields = Fields::parse(body)?;
         let model = fields.string("model")?;

@@ -1,4 +1,4 @@
-//! What is told to a client that cannot be served, in the shape of OpenAI's errors; and why a server cannot run.
+//! Errors sent to clients, in the form of OpenAI's errors, and errors of the server itself.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -6,40 +6,40 @@ use axum::response::IntoResponse;
 use gyrus_language::engine::{Failure, Refusal};
 use serde_json::{Value, json};
 
-/// Seconds after which a client that met a full queue may come again.
+/// Seconds after which a client may retry when the queue was full.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a server cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The host has no address.
+    /// The address cannot be bound.
     #[error("{host}, port {port}: {reason}")]
     Address {
-        /// As it was given.
+        /// As given.
         host: String,
-        /// As it was given.
+        /// As given.
         port: u16,
         /// The operating system's reason.
         reason: String,
     },
-    /// Everybody could ask the model.
+    /// Anyone on the network could use the model.
     #[error(
         "{host} can be reached from other machines: got no API key, expected one (--api-key or GYRUS_API_KEY), or a \
          loopback address"
     )]
     Unprotected {
-        /// As it was given.
+        /// As given.
         host: String,
     },
-    /// A key that no client could send.
+    /// A key that clients cannot send.
     #[error("API key: got {got}, expected visible ASCII characters, at least one")]
     Key {
         /// What is wrong with it.
         got: &'static str,
     },
-    /// Neither a decoder nor an encoder is there.
-    #[error("got no model, expected one that writes or one that embeds")]
+    /// Neither a decoder nor an encoder was given.
+    #[error("got no model, expected a text model or an embedding model")]
     NoModel,
     /// The model cannot be served.
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub enum Error {
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a client is told.
+/// An error sent to a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
     status: StatusCode,
@@ -67,43 +67,43 @@ impl ApiError {
         Self { status, kind, message: message.into(), param: None, code: None }
     }
 
-    /// A request that is wrong, without a field that were to blame.
+    /// An invalid request, where no single field is wrong.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
     }
 
-    /// A field that is wrong.
+    /// An invalid field.
     pub(crate) fn field(param: &str, got: impl std::fmt::Display, expected: impl std::fmt::Display) -> Self {
         let message = format!("{param}: got {got}, expected {expected}");
         Self { param: Some(param.to_owned()), ..Self::invalid(message) }
     }
 
-    /// A field that would change the answer and is not supported.
+    /// An unsupported field that would change the answer.
     pub(crate) fn unsupported(param: &str) -> Self {
-        let message = format!("{param} is not supported here, and would change the answer");
+        let message = format!("{param} is not supported and would change the answer");
         Self { param: Some(param.to_owned()), code: Some("unsupported_parameter"), ..Self::invalid(message) }
     }
 
-    /// A text that is too long together with what shall follow it.
+    /// A prompt that is too long together with the requested answer.
     pub(crate) fn context(place: &str, prompt: usize, wanted: usize, most: usize) -> Self {
-        let got = format!("{prompt} tokens, and {wanted} to write");
+        let got = format!("{prompt} tokens and {wanted} to generate");
         let expected = format!("at most {most} together: the context of this server");
         Self { code: Some("context_length_exceeded"), ..Self::field(place, got, expected) }
     }
 
-    /// The client is not known.
+    /// The API key is missing or wrong.
     pub(crate) fn unauthorized() -> Self {
-        let message = "a valid API key is needed: Authorization: Bearer KEY";
+        let message = "a valid API key is required: Authorization: Bearer KEY";
         let code = Some("invalid_api_key");
         Self { code, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", message) }
     }
 
-    /// The client may not ask this.
+    /// The client is not allowed to do this.
     pub(crate) fn forbidden(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "invalid_request_error", message)
     }
 
-    /// There is no such thing.
+    /// The resource does not exist.
     pub(crate) fn not_found(message: String, param: Option<&str>, code: Option<&'static str>) -> Self {
         let param = param.map(str::to_owned);
         Self { param, code, ..Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message) }
@@ -111,7 +111,7 @@ impl ApiError {
 
     /// The method does not exist for this path.
     pub(crate) fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "this path knows another method")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "this path expects another method")
     }
 
     /// The body is too long.
@@ -120,25 +120,25 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
     }
 
-    /// The body is of another type.
+    /// The body has the wrong content type.
     pub(crate) fn media_type() -> Self {
         let message = "Content-Type: expected application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
     }
 
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     pub(crate) fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "the body did not come in time")
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "the body did not arrive in time")
     }
 
-    /// Something is broken here.
+    /// An internal error.
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
     }
 
-    /// The server is going away.
+    /// The server is shutting down.
     pub(crate) fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "the server is being stopped")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "the server is shutting down")
     }
 
     /// `{"error": {...}}`

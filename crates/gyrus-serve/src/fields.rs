@@ -1,10 +1,10 @@
-//! The fields of a JSON object, taken one by one: what is left in the end is not known here.
+//! Takes the fields of a JSON object one by one; fields left at the end are unknown.
 
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Result};
 
-/// Fields that say nothing about the answer.
+/// Fields without effect on the answer.
 const WITHOUT_EFFECT: [&str; 7] = [
     "user",
     "metadata",
@@ -15,25 +15,25 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "prompt_cache_retention",
 ];
 
-/// An object whose fields are being taken. A field that is null is as one that is not there.
+/// An object whose fields are being taken. A null field counts as missing.
 pub(crate) struct Fields {
-    /// What stands before each name in messages.
+    /// The prefix of field names in messages.
     place: String,
     fields: Map<String, Value>,
 }
 
 impl Fields {
-    /// The object that `bytes` are.
+    /// Parses an object.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
         let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| ApiError::invalid(format!("the body is no JSON: {error}")))?;
+            .map_err(|error| ApiError::invalid(format!("the body is not JSON: {error}")))?;
         match value {
             Value::Object(fields) => Ok(Self { place: String::new(), fields }),
-            _ => Err(ApiError::invalid("the body: got no object, expected one")),
+            _ => Err(ApiError::invalid("the body: got something else, expected an object")),
         }
     }
 
-    /// An object within another: `place` is where it stands.
+    /// An object inside another, at `place`.
     pub(crate) fn of(value: Value, place: &str) -> Result<Self, ApiError> {
         match value {
             Value::Object(fields) => Ok(Self { place: format!("{place}."), fields }),
@@ -41,12 +41,12 @@ impl Fields {
         }
     }
 
-    /// Where a field stands.
+    /// The full name of a field.
     pub(crate) fn at(&self, name: &str) -> String {
         format!("{}{name}", self.place)
     }
 
-    /// A field as it is.
+    /// A field, unchanged.
     pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
         self.fields.shift_remove(name).filter(|value| !value.is_null())
     }
@@ -79,17 +79,17 @@ impl Fields {
         })
     }
 
-    /// A whole number within bounds.
+    /// An integer within bounds.
     pub(crate) fn count(&mut self, name: &str, least: u64, most: u64) -> Result<Option<usize>, ApiError> {
-        self.take(name, &format!("a whole number from {least} to {most}"), |value| {
+        self.take(name, &format!("an integer from {least} to {most}"), |value| {
             let number = value.as_u64().filter(|number| (least..=most).contains(number))?;
             usize::try_from(number).ok()
         })
     }
 
-    /// A whole number that may be below zero, as the same 64 bits.
+    /// A signed or unsigned 64-bit integer, as its 64 bits.
     pub(crate) fn seed(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
-        self.take(name, "a whole number of 64 bits", |value| {
+        self.take(name, "a 64-bit integer", |value| {
             value.as_u64().or_else(|| value.as_i64().map(|number| number as u64))
         })
     }
@@ -103,12 +103,12 @@ impl Fields {
         }
     }
 
-    /// A field that must be there.
+    /// A required field.
     pub(crate) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, ApiError> {
         value.ok_or_else(|| ApiError::field(&self.at(name), "nothing", "a value"))
     }
 
-    /// Fails for a field that was not taken and would change the answer.
+    /// Fails if a field was not taken that would change the answer.
     pub(crate) fn finish(self) -> Result<(), ApiError> {
         let unknown = self
             .fields
@@ -121,11 +121,11 @@ impl Fields {
     }
 }
 
-/// What a value is.
+/// The kind of a value, for messages.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
-        Value::Bool(_) => "a truth value",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
@@ -133,7 +133,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A value, if it is short.
+/// A short value, or its kind.
 fn shown(value: &Value) -> String {
     match value {
         Value::Bool(_) | Value::Number(_) => value.to_string(),

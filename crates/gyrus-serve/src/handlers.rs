@@ -1,4 +1,4 @@
-//! What is done for each path.
+//! The handlers of all paths.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,13 +25,13 @@ use crate::error::{ApiError, Result};
 use crate::service::{Prepared, Service};
 use crate::stream::{EventStream, Events, Sender};
 
-/// Bytes of a request's body.
+/// The most bytes of a request's body.
 pub(crate) const MOST_BODY_BYTES: usize = 4 << 20;
-/// Bytes of a body that is too long that are read all the same.
+/// How much of an oversized body to drain before answering.
 const MOST_DRAINED_BYTES: usize = 64 << 20;
-/// And for how long.
+/// How long to drain it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a client may take for it.
+/// How long a client may take to send the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) type Shared = State<Arc<Service>>;
@@ -74,14 +74,14 @@ pub(crate) async fn completion(State(service): Shared, request: Request) -> Resu
     answer(service, body, prepare).await
 }
 
-/// An answer that the engine is at work on.
+/// An answer that the engine is working on.
 struct Submitted {
     answer: Answer,
     events: Events,
     stream: bool,
 }
 
-/// Hands all texts of a request to the engine, or none.
+/// Submits all texts of a request to the engine, or none.
 fn submit(
     service: Arc<Service>,
     prepared: Prepared,
@@ -100,7 +100,7 @@ fn submit(
     Ok(Submitted { answer: Answer::new(Arc::clone(&service), shape), events, stream })
 }
 
-/// Makes a request ready, lets the engine work, and answers.
+/// Prepares and submits a request, and returns its answer.
 async fn answer(
     service: Arc<Service>,
     body: Bytes,
@@ -108,14 +108,14 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let clock = Instant::now();
     let of_thread = Arc::clone(&service);
-    // Vocabularies and schemas take their time: threads of their own have it.
+    // Tokenizing and compiling schemas can be slow, so it runs on blocking threads.
     let submitted = tokio::task::spawn_blocking(move || prepare(of_thread, body)).await;
     let Submitted { mut answer, mut events, stream } =
         submitted.map_err(|_| ApiError::server("the request could not be prepared"))??;
     let first = next(&mut events).await?;
     service.metrics.first_token(clock.elapsed());
     if stream {
-        // What fails before the first token is an error with its status.
+        // A failure before the first token becomes an error with a status code.
         let first = match first {
             (_, Event::Failed(failure)) => return Err(failure.into()),
             first => first,
@@ -135,7 +135,7 @@ async fn answer(
 }
 
 async fn next(events: &mut Events) -> Result<(usize, Event), ApiError> {
-    events.recv().await.ok_or_else(|| ApiError::server("the engine gave the text up"))
+    events.recv().await.ok_or_else(|| ApiError::server("the engine dropped the text"))
 }
 
 pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Result<Response, ApiError> {
@@ -147,7 +147,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
         return Err(ApiError::field("dimensions", dimensions, format!("the {width} of this model")));
     }
     let (sender, receiver) = oneshot::channel();
-    // Shared by the two closures: one replies, the other asks whether that is still of use.
+    // Shared by two closures: one replies, the other checks whether the reply is still wanted.
     let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
     let asked = Arc::clone(&sender);
     let job = SentenceJob {
@@ -156,7 +156,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
             if let Ok(mut sender) = sender.lock()
                 && let Some(sender) = sender.take()
             {
-                // Whoever has gone away needs no reply.
+                // The client may be gone.
                 let _ = sender.send(result);
             }
         }),
@@ -165,7 +165,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
         }),
     };
     embedder.engine.submit(job)?;
-    let embedded = receiver.await.map_err(|_| ApiError::server("the encoder gave the texts up"))??;
+    let embedded = receiver.await.map_err(|_| ApiError::server("the encoder dropped the texts"))??;
     let data: Vec<Value> = embedded
         .embeddings
         .chunks_exact(width.max(1))
@@ -199,7 +199,7 @@ pub(crate) async fn model(State(service): Shared, Path(name): Path<String>) -> R
     if service.names().contains(&name.as_str()) {
         return Ok(json_response(&model_json(&service, &name)));
     }
-    // One of both says what is wrong with the name.
+    // Returns the error for an unknown name.
     service.writer(&name).map(|_| json_response(&Value::Null))
 }
 
@@ -230,7 +230,7 @@ fn json_response(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
-/// The body of a request, which must say that it is JSON: pages of strangers in a browser cannot say so unasked.
+/// The body of a request, which must be declared as JSON: a foreign web page cannot declare that without a preflight request.
 async fn body(request: Request) -> Result<Bytes, ApiError> {
     let json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let json = json.and_then(|kind| kind.split(';').next()).map(str::trim);
@@ -240,8 +240,8 @@ async fn body(request: Request) -> Result<Bytes, ApiError> {
     timeout(BODY_TIMEOUT, collect(request.into_body())).await.unwrap_or_else(|_| Err(ApiError::too_slow()))
 }
 
-/// The bytes of a body. Of one that is too long some more is read and thrown away: clients look for an answer only when they
-/// have said everything.
+/// The bytes of a body. An oversized body is drained for a while, because clients look for an answer only after sending
+/// everything.
 async fn collect(body: Body) -> Result<Bytes, ApiError> {
     let mut stream = body.into_data_stream();
     let mut kept = Vec::new();
@@ -256,7 +256,7 @@ async fn collect(body: Body) -> Result<Bytes, ApiError> {
                 }
                 Ok::<_, ApiError>(())
             };
-            // Whether it came to its end is all the same.
+            // It does not matter whether it reached the end.
             let _ = timeout(DRAIN_TIMEOUT, drain).await;
             return Err(ApiError::too_large(MOST_BODY_BYTES));
         }
@@ -267,6 +267,6 @@ async fn collect(body: Body) -> Result<Bytes, ApiError> {
 
 async fn next_chunk(stream: &mut BodyDataStream) -> Result<Option<Bytes>, ApiError> {
     let chunk = poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await;
-    // Then the client has gone away, and is told nothing.
+    // The client is gone and will not see this.
     chunk.transpose().map_err(|_| ApiError::invalid("the body ended early"))
 }

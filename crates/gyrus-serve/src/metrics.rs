@@ -1,4 +1,4 @@
-//! What `/metrics` tells, in OpenMetrics' text format, which Prometheus reads.
+//! The metrics at `/metrics`, in OpenMetrics' text format, which Prometheus reads.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// Which request it was, and how it ended.
+/// The labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     path: String,
     status: u16,
 }
 
-/// Counters of one server.
+/// The metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
     engine: EngineMetrics,
 }
 
-/// What the engine counts, copied when somebody asks.
+/// The engine's counters, copied on each request.
 #[derive(Default)]
 struct EngineMetrics {
     slots: Gauge,
@@ -47,12 +47,12 @@ impl Metrics {
         let mut registry = Registry::with_prefix("gyrus");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Requests by path and status", requests.clone());
-        // From a millisecond to two minutes and a half.
+        // From a millisecond to two and a half minutes.
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
         let (request_seconds, first_token_seconds) = (seconds(), seconds());
         registry.register_with_unit(
             "http_request",
-            "Time until a request had its answer, or the begin of a streamed one",
+            "Time until a request was answered, or a streamed answer began",
             Unit::Seconds,
             request_seconds.clone(),
         );
@@ -64,25 +64,21 @@ impl Metrics {
         );
         let engine = EngineMetrics::default();
         let gauges = [
-            ("slots", "Texts that can be written together", &engine.slots),
-            ("running", "Texts that are being written", &engine.running),
-            ("waiting", "Texts that wait for a slot", &engine.waiting),
-            (
-                "kept_prompts_bytes",
-                "Memory of prompts that are kept for others that begin alike",
-                &engine.prefix_cache_bytes,
-            ),
+            ("slots", "Sequences that can be generated together", &engine.slots),
+            ("running", "Sequences being generated", &engine.running),
+            ("waiting", "Jobs waiting for a slot", &engine.waiting),
+            ("kept_prompts_bytes", "Memory of the prefix cache", &engine.prefix_cache_bytes),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
         let counters = [
-            ("prompt_tokens", "Tokens of prompts that were read", &engine.read),
-            ("reused_prompt_tokens", "Tokens of prompts that had been read before", &engine.reused),
-            ("written_tokens", "Tokens that were written", &engine.written),
+            ("prompt_tokens", "Prompt tokens computed", &engine.read),
+            ("reused_prompt_tokens", "Prompt tokens reused", &engine.reused),
+            ("written_tokens", "Tokens generated", &engine.written),
             ("passes", "Passes over the weights", &engine.passes),
-            ("abandoned_texts", "Texts whose clients went away", &engine.abandoned),
-            ("engine_failures", "Passes that failed", &engine.failures),
+            ("abandoned_texts", "Jobs whose clients went away", &engine.abandoned),
+            ("engine_failures", "Failed passes", &engine.failures),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -96,12 +92,12 @@ impl Metrics {
         self.request_seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts how long the first token of an answer took.
+    /// Records the time to the first token of an answer.
     pub(crate) fn first_token(&self, took: Duration) {
         self.first_token_seconds.observe(took.as_secs_f64());
     }
 
-    /// The text that is reported, with the slots and the counts of the engine that writes, where there is one.
+    /// The metrics as text, with the slots and counters of the text engine, if there is one.
     pub(crate) fn text(&self, engine: Option<(usize, Statistics)>) -> Result<String, fmt::Error> {
         if let Some((slots, statistics)) = engine {
             self.engine.update(slots, &statistics);
@@ -122,7 +118,7 @@ impl EngineMetrics {
         gauge(&self.waiting, statistics.waiting);
         gauge(&self.prefix_cache_bytes, statistics.prefix_cache_bytes);
         let counter = |counter: &Counter, value: u64| {
-            // Numbers of the engine only grow; two who ask at once may come out of order.
+            // The engine's counters only grow, but concurrent requests may read them out of order.
             counter.inner().fetch_max(value, std::sync::atomic::Ordering::Relaxed);
         };
         counter(&self.read, statistics.read_tokens);

@@ -1,4 +1,4 @@
-//! What chat and plain completions have in common: how tokens are chosen, and when to stop.
+//! Settings shared by chat and plain completions: sampling and stopping.
 
 use gyrus_language::Sampling;
 use serde_json::Value;
@@ -6,15 +6,15 @@ use serde_json::Value;
 use crate::error::{ApiError, Result};
 use crate::fields::{Fields, kind};
 
-/// Texts that one request may get, each counted.
+/// The most choices of a request.
 const MOST_CHOICES: u64 = 128;
-/// Stop texts of a request, and the bytes of one.
+/// The most stop strings of a request, and the most bytes of each.
 const MOST_STOPS: usize = 16;
 const LONGEST_STOP: usize = 256;
-/// Tokens whose logits one request may shift.
+/// The most tokens in a request's `logit_bias`.
 const MOST_BIASES: usize = 1024;
 
-/// What a request says about the choice of tokens; what it does not say is as the model's makers recommend.
+/// The settings of a request; missing ones default to the model's recommended sampling.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     temperature: Option<f32>,
@@ -24,12 +24,12 @@ pub(crate) struct Settings {
     repetition_penalty: Option<f32>,
     presence_penalty: f32,
     frequency_penalty: f32,
-    /// What decides all draws; none asks for chance.
+    /// Random seed; `None` draws one.
     pub(crate) seed: Option<u64>,
     pub(crate) bias: Vec<(u32, f32)>,
     pub(crate) stop: Vec<String>,
     pub(crate) maximum_tokens: Option<usize>,
-    /// Texts that are wanted.
+    /// Number of choices per prompt.
     pub(crate) choices: usize,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
@@ -54,12 +54,12 @@ impl Settings {
             include_usage: include_usage(fields)?,
         };
         if settings.include_usage && !settings.stream {
-            return Err(ApiError::field("stream_options", "it without stream", "it with stream only"));
+            return Err(ApiError::field("stream_options", "it without stream", "it only with stream"));
         }
         Ok(settings)
     }
 
-    /// How the tokens of one of the texts are chosen.
+    /// The sampling of one text.
     pub(crate) fn sampling(&self, recommended: Sampling, seed: u64) -> Sampling {
         Sampling {
             temperature: self.temperature.unwrap_or(recommended.temperature),
@@ -90,7 +90,7 @@ fn include_usage(fields: &mut Fields) -> Result<bool, ApiError> {
     let Some(options) = fields.value("stream_options") else { return Ok(false) };
     let mut options = Fields::of(options, "stream_options")?;
     let usage = options.flag("include_usage")?;
-    // Padding against those who listen on the line: there is none, and none is promised.
+    // Padding against traffic analysis is not implemented; the flag has no effect.
     options.flag("include_obfuscation")?;
     options.finish()?;
     Ok(usage.unwrap_or(false))
@@ -105,7 +105,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
     if list.len() > MOST_STOPS {
         return Err(ApiError::field(
             "stop",
-            format!("{} texts", list.len()),
+            format!("{} strings", list.len()),
             format!("at most {MOST_STOPS}"),
         ));
     }
@@ -113,7 +113,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
         .map(|text| match text {
             Value::String(text) if (1..=LONGEST_STOP).contains(&text.len()) => Ok(text),
             Value::String(text) => {
-                let got = format!("a text of {} bytes", text.len());
+                let got = format!("a string of {} bytes", text.len());
                 Err(ApiError::field("stop", got, format!("1 to {LONGEST_STOP} bytes")))
             }
             other => Err(ApiError::field("stop", kind(&other), "a string or a list of strings")),
@@ -135,7 +135,7 @@ fn bias(fields: &mut Fields) -> Result<Vec<(u32, f32)>, ApiError> {
         .map(|(token, bias)| {
             let wrong = || ApiError::field("logit_bias", "another", "tokens with numbers from -100 to 100");
             let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias)).ok_or_else(wrong)?;
-            // OpenAI's ends of the scale mean never and only.
+            // At -100, OpenAI's interface bans the token.
             let bias = match bias {
                 -100.0 => f32::NEG_INFINITY,
                 other => other as f32,

@@ -1,4 +1,4 @@
-//! The server itself: connections, who may ask, and an orderly end.
+//! The server: connections, access control and graceful shutdown.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::error::{ApiError, Error, Result};
 use crate::handlers;
 use crate::service::Service;
 
-/// Connections at once; others wait to be accepted.
+/// The most open connections; others wait to be accepted.
 const MOST_CONNECTIONS: u32 = 256;
-/// How long a client may take for the head of a request, and a connection may do nothing.
+/// How long a client may take to send the head of a request, and a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a head.
+/// The most bytes of a request's head.
 const MOST_HEAD_BYTES: usize = 64 << 10;
-/// Threads that prepare requests: vocabularies, templates, schemas.
+/// Threads that prepare requests: tokenizing, templates, schemas.
 const PREPARING_THREADS: usize = 4;
-/// How long answers may take to end after the server was told to stop.
+/// How long running answers may take during shutdown.
 const LAST_ANSWERS: Duration = Duration::from_secs(60);
-/// How long to wait where the system refuses connections for want of something.
+/// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A server that has its address.
+/// A server bound to an address.
 #[derive(Debug)]
 pub struct Server {
     listener: std::net::TcpListener,
@@ -43,24 +43,24 @@ pub struct Server {
     guard: Arc<Guard>,
 }
 
-/// Tells a server to stop.
+/// A handle that shuts a server down.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Sender<bool>);
 
 impl Shutdown {
-    /// No server has been told yet.
+    /// A handle that has not been used yet.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
-    /// Tells it to take no more requests and to stop when the running ones have their answers.
+    /// Stops accepting requests; the server ends when the running ones are answered.
     pub fn begin(&self) {
         self.0.send_replace(true);
     }
 
     async fn begun(&self) {
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|begun| *begun).await;
     }
 }
@@ -71,7 +71,7 @@ impl Default for Shutdown {
     }
 }
 
-/// Who may ask.
+/// Access control.
 #[derive(Debug)]
 struct Guard {
     key: Option<Vec<u8>>,
@@ -79,17 +79,17 @@ struct Guard {
 }
 
 impl Server {
-    /// Takes an address; port 0 takes any that is free. Without a key, only an address of this machine's own is taken.
+    /// Binds an address; port 0 picks a free port. Without an API key, only loopback addresses are allowed.
     ///
     /// # Errors
-    /// [`Error::Address`] for one that cannot be taken, [`Error::Unprotected`] for one that others reach, [`Error::Key`] for
-    /// a key that no client could send.
+    /// [`Error::Address`] if the address cannot be bound, [`Error::Unprotected`] for one that other machines can reach without
+    /// a key, [`Error::Key`] for a key that clients cannot send.
     pub fn bind(service: Service, host: &str, port: u16, key: Option<String>) -> Result<Self> {
         let refused = |reason: String| Error::Address { host: host.to_owned(), port, reason };
         if let Some(key) = &key {
             let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
             match (key.is_empty(), visible) {
-                (true, _) => return Err(Error::Key { got: "an empty one" }),
+                (true, _) => return Err(Error::Key { got: "an empty key" }),
                 (_, false) => return Err(Error::Key { got: "other characters" }),
                 _ => {}
             }
@@ -108,16 +108,16 @@ impl Server {
         Ok(Self { listener, address, service, guard: Arc::new(guard) })
     }
 
-    /// The address that it has.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until it is told to stop and the running answers have ended.
+    /// Serves until shutdown, when the running answers have ended.
     ///
     /// # Errors
-    /// [`Error::System`] if the system refuses threads or the address.
+    /// [`Error::System`] if the operating system refuses threads or the address.
     pub fn run(self, shutdown: &Shutdown) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -142,7 +142,7 @@ fn router(service: Arc<Service>, guard: Arc<Guard>) -> Router {
         .route("/v1/completions", post(handlers::completion))
         .route("/v1/embeddings", post(handlers::embeddings))
         .route("/v1/models", get(handlers::models))
-        // Names of models may have a slash.
+        // Model names may contain a slash.
         .route("/v1/models/{*name}", get(handlers::model))
         .route("/health", get(handlers::health))
         .route("/metrics", get(handlers::metrics))
@@ -152,7 +152,7 @@ fn router(service: Arc<Service>, guard: Arc<Guard>) -> Router {
         .with_state(service)
 }
 
-/// Lets in who may ask, and counts.
+/// Checks access and records metrics.
 async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let clock = Instant::now();
     let path = known(request.uri().path());
@@ -164,7 +164,7 @@ async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
     response
 }
 
-/// A path as it is counted: what strangers ask for makes no new counters.
+/// The label of a path in metrics; unknown paths do not create new counters.
 fn known(path: &str) -> &'static str {
     const PATHS: [&str; 6] =
         ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/health", "/metrics"];
@@ -174,7 +174,7 @@ fn known(path: &str) -> &'static str {
 impl Guard {
     fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(key) = &self.key else {
-            // A page in a browser may reach this machine under a name of its own that leads here.
+            // A web page may reach this machine through a domain name that resolves to it (DNS rebinding).
             return match headers.get(header::HOST).map(|host| host.to_str().is_ok_and(is_own_name)) {
                 None | Some(true) => Ok(()),
                 Some(false) => Err(ApiError::forbidden("Host: expected localhost or a loopback address")),
@@ -218,7 +218,7 @@ async fn serve(listener: std::net::TcpListener, router: Router, shutdown: &Shutd
             () = shutdown.begun() => break,
         };
         let Ok((stream, _)) = accepted else {
-            // The client has gone away already, or the system is out of something for a while.
+            // The client is already gone, or the system is temporarily out of resources.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -229,13 +229,13 @@ async fn serve(listener: std::net::TcpListener, router: Router, shutdown: &Shutd
         });
     }
     drop(listener);
-    // Every connection has given its permit back, or there was time enough.
+    // Wait until every connection has returned its permit, or for the timeout.
     let _ = tokio::time::timeout(LAST_ANSWERS, connections.acquire_many(MOST_CONNECTIONS)).await;
     Ok(())
 }
 
 async fn connection(stream: TcpStream, router: Router, shutdown: &Shutdown) {
-    // Tokens shall be seen when they are there; whether the system can do so decides nothing else.
+    // Send tokens immediately; failing to set this is harmless.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -243,7 +243,7 @@ async fn connection(stream: TcpStream, router: Router, shutdown: &Shutdown) {
         .max_buf_size(MOST_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
-    // How a connection ended is the client's business.
+    // Errors of a connection concern only the client.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_make_no_counters() {
+    fn unknown_paths_make_no_counters() {
         assert_eq!(known("/v1/models/a/b"), "/v1/models");
         assert_eq!(known("/etc/passwd"), "other");
     }

@@ -1,4 +1,4 @@
-//! What is served: a model that writes, one that embeds, or both; and requests made ready for their engines.
+//! The served models (a text model, an embedding model, or both), and preparing requests for their engines.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::sampling::Settings;
 use crate::tools::{Tool, ToolChoice, ToolForm, ToolReader};
 
-/// Models with their engines.
+/// The served models with their engines.
 #[derive(Debug)]
 pub struct Service {
     pub(crate) writer: Option<Writer>,
@@ -25,26 +25,26 @@ pub struct Service {
     pub(crate) metrics: Metrics,
 }
 
-/// A model that writes.
+/// A text model.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) engine: Engine,
     template: Option<ChatTemplate>,
     form: Option<ToolForm>,
-    /// Made when the first request needs them, or the reason why not.
+    /// Created when first needed, or the reason for failure.
     constraints: OnceLock<Result<Constraints, String>>,
     token_bytes: OnceLock<Result<Vec<Vec<u8>>, String>>,
 }
 
-/// A model that embeds.
+/// An embedding model.
 #[derive(Debug)]
 pub(crate) struct Embedder {
     pub(crate) name: String,
     pub(crate) engine: SentenceEngine,
 }
 
-/// A request that the engine can take.
+/// A request prepared for the engine.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) prompts: Vec<Vec<u32>>,
@@ -54,10 +54,10 @@ pub(crate) struct Prepared {
 }
 
 impl Service {
-    /// A service of a model that writes under the name `writer`, and of one that embeds under its name.
+    /// A service of a text model and an embedding model, each with its name.
     ///
     /// # Errors
-    /// [`Error::NoModel`] for neither, [`Error::Model`] for a chat template that is none.
+    /// [`Error::NoModel`] for neither, [`Error::Model`] for an invalid chat template.
     pub fn new(writer: Option<(String, Engine)>, embedder: Option<(String, SentenceEngine)>) -> Result<Self> {
         if writer.is_none() && embedder.is_none() {
             return Err(Error::NoModel);
@@ -76,19 +76,19 @@ impl Service {
         Ok(Self { writer, embedder, created: now(), metrics: Metrics::new() })
     }
 
-    /// The model that writes, if it has this name.
+    /// The text model, if it has this name.
     pub(crate) fn writer(&self, name: &str) -> Result<&Writer, ApiError> {
         self.writer.as_ref().filter(|writer| writer.name == name).ok_or_else(|| {
             let embeds = self.embedder.as_ref().is_some_and(|embedder| embedder.name == name);
-            unknown_model(name, if embeds { "it embeds texts and writes none" } else { "see /v1/models" })
+            unknown_model(name, if embeds { "it is an embedding model" } else { "see /v1/models" })
         })
     }
 
-    /// The model that embeds, if it has this name.
+    /// The embedding model, if it has this name.
     pub(crate) fn embedder(&self, name: &str) -> Result<&Embedder, ApiError> {
         self.embedder.as_ref().filter(|embedder| embedder.name == name).ok_or_else(|| {
             let writes = self.writer.as_ref().is_some_and(|writer| writer.name == name);
-            unknown_model(name, if writes { "it writes texts and embeds none" } else { "see /v1/models" })
+            unknown_model(name, if writes { "it is a text model" } else { "see /v1/models" })
         })
     }
 
@@ -105,7 +105,7 @@ fn unknown_model(name: &str, hint: &str) -> ApiError {
 }
 
 impl Writer {
-    /// A conversation made ready.
+    /// Prepares a chat request.
     pub(crate) fn prepare_chat(&self, request: &ChatRequest) -> Result<Prepared, ApiError> {
         let Some(template) = &self.template else {
             let message = format!("{} has no chat template: use /v1/completions", self.name);
@@ -119,7 +119,7 @@ impl Writer {
         let uses_tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
         let form = if uses_tools { self.form } else { None };
         if uses_tools && form.is_none() {
-            let message = format!("tools: the chat template of {} knows none", self.name);
+            let message = format!("tools: the chat template of {} does not support them", self.name);
             return Err(ApiError::invalid(message));
         }
         let given: Vec<Value> = match uses_tools {
@@ -127,8 +127,9 @@ impl Writer {
             false => Vec::new(),
         };
         let rendered = template.render_with_tools(&request.messages, &given, true);
-        let mut text = rendered
-            .map_err(|error| ApiError::field("messages", error, "a conversation that the template takes"))?;
+        let mut text = rendered.map_err(|error| {
+            ApiError::field("messages", error, "a conversation that the template accepts")
+        })?;
         let schema = match (form, &request.format) {
             (Some(form), _) if !called.is_empty() => {
                 text += form.forced_begin();
@@ -145,14 +146,14 @@ impl Writer {
         }
         if let Some(form) = form {
             base.special_tokens =
-                form.marks().iter().filter_map(|mark| model.tokenizer.token(mark)).collect();
+                form.special_tokens().iter().filter_map(|name| model.tokenizer.token(name)).collect();
         }
         let requests = self.requests(&request.settings, std::slice::from_ref(&prompt), &base, "messages")?;
         let reader = ToolReader::new(form, !called.is_empty());
         Ok(Prepared { prompts: vec![prompt], requests, reader })
     }
 
-    /// Texts to go on with made ready.
+    /// Prepares a completion request.
     pub(crate) fn prepare_completion(&self, request: &CompletionRequest) -> Result<Prepared, ApiError> {
         let tokenizer = &self.engine.model().tokenizer;
         let prompt = |prompt: &Prompt| match prompt {
@@ -165,7 +166,7 @@ impl Writer {
         Ok(Prepared { prompts, requests, reader: ToolReader::new(None, false) })
     }
 
-    /// What is asked for all texts of a request alike.
+    /// The part that all texts of a request share.
     fn request(&self, settings: &Settings, alternatives: Option<usize>) -> Result<Request, ApiError> {
         if alternatives.is_some() {
             self.token_bytes()?;
@@ -178,7 +179,7 @@ impl Writer {
         })
     }
 
-    /// What is asked for each text: each has a seed of its own.
+    /// The request of each text; each has a different seed.
     fn requests(
         &self,
         settings: &Settings,
@@ -190,11 +191,7 @@ impl Writer {
         let (choices, most) = (settings.choices, options.slots + options.queue);
         if prompts.len() * choices > most {
             let got = format!("{} texts", prompts.len() * choices);
-            return Err(ApiError::field(
-                "n",
-                got,
-                format!("at most {most}, which this server takes at once"),
-            ));
+            return Err(ApiError::field("n", got, format!("at most {most}, the capacity of this server")));
         }
         let seed = settings.seed.unwrap_or_else(random);
         let recommended = self.engine.model().recommended;
@@ -203,7 +200,7 @@ impl Writer {
             if prompt.is_empty() {
                 return Err(ApiError::field(place, "a text without tokens", "at least one token"));
             }
-            // At least one token is to be written, unless none is asked for.
+            // At least one token must fit, unless none is requested.
             let left = options.context.saturating_sub(prompt.len());
             let wanted = settings.maximum_tokens.unwrap_or(left.max(1));
             if wanted > left {
@@ -222,7 +219,8 @@ impl Writer {
         let made = self
             .constraints
             .get_or_init(|| self.engine.model().constraints().map_err(|error| error.to_string()));
-        made.as_ref().map_err(|reason| ApiError::invalid(format!("this model cannot be bound: {reason}")))
+        made.as_ref()
+            .map_err(|reason| ApiError::invalid(format!("this model does not support schemas: {reason}")))
     }
 
     /// The bytes of each token.
@@ -231,11 +229,13 @@ impl Writer {
             .token_bytes
             .get_or_init(|| self.engine.model().tokenizer.token_bytes().map_err(|error| error.to_string()));
         let made = made.as_ref().map(Vec::as_slice);
-        made.map_err(|reason| ApiError::invalid(format!("logprobs of this model cannot be told: {reason}")))
+        made.map_err(|reason| {
+            ApiError::invalid(format!("logprobs of this model are not available: {reason}"))
+        })
     }
 }
 
-/// A number that differs each time. It keeps no secret.
+/// A number that differs each time; not cryptographically secure.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,6 +1,6 @@
 //! An answer as server-sent events: `data: {...}` for each chunk, `data: [DONE]` at its end.
 //!
-//! When the client goes away the stream is dropped, and with it the channel; the engine then gives the texts up.
+//! When the client disconnects, the stream and its channel are dropped, and the engine abandons the texts.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,11 +15,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::answers::Answer;
 use crate::error::ApiError;
 
-/// The way from the engine's thread to a request: which of its texts, and what happened to it. It needs no bound: a text has
-/// no more events than the context has tokens.
+/// The channel from the engine's thread to a request: the index of the text, and the event. It needs no bound, because a text
+/// has no more events than the context has tokens.
 pub(crate) type Events = UnboundedReceiver<(usize, Event)>;
 
-/// One of the texts of a request.
+/// The sending side for one text of a request.
 pub(crate) struct Sender {
     pub(crate) index: usize,
     pub(crate) events: UnboundedSender<(usize, Event)>,
@@ -27,7 +27,7 @@ pub(crate) struct Sender {
 
 impl Listener for Sender {
     fn receive(&mut self, event: Event) {
-        // A client that has gone away is noticed by `is_listening`.
+        // `is_listening` notices a client that is gone.
         let _ = self.events.send((self.index, event));
     }
 
@@ -45,7 +45,7 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    /// A stream that begins with an event that has come already.
+    /// A stream that begins with an event that has already arrived.
     pub(crate) fn new(answer: Answer, events: Events, (index, first): (usize, Event)) -> Self {
         let mut stream = Self { answer, events, lines: VecDeque::new(), ended: false };
         stream.take(index, first);
@@ -71,7 +71,7 @@ impl EventStream {
 
     fn end(&mut self) {
         self.ended = true;
-        // The other texts, if there are any, are not wanted any more.
+        // The other texts, if any, are no longer wanted.
         self.events.close();
     }
 }
@@ -94,7 +94,7 @@ impl Stream for EventStream {
             match self.events.poll_recv(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some((index, event))) => self.take(index, event),
-                Poll::Ready(None) => self.fail(&ApiError::server("the engine gave the text up")),
+                Poll::Ready(None) => self.fail(&ApiError::server("the engine dropped the text")),
             }
         }
     }

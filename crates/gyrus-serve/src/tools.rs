@@ -1,7 +1,7 @@
-//! Tools: what a model may call, how it says so in its text, and how it is made to.
+//! Tools: what a model may call, how calls appear in its text, and how to force one.
 //!
-//! Models were trained to call tools in forms of their own ([`ToolForm`]); which one is told by their chat template. An answer
-//! is read as it comes ([`ToolReader`]): text that could be the begin of a call is held back until it is one or is none.
+//! Models are trained to call tools in different forms ([`ToolForm`]); the chat template shows which. [`ToolReader`] reads an
+//! answer as it arrives: text that could be the beginning of a call is held back until that is decided.
 
 use std::collections::VecDeque;
 
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::error::{ApiError, Result};
 use crate::fields::Fields;
 
-/// Tools of a request.
+/// The most tools of a request.
 const MOST_TOOLS: usize = 128;
-/// Bytes of a tool's name.
+/// The most bytes of a tool's name.
 const LONGEST_NAME: usize = 64;
 
 /// A function that may be called.
@@ -21,16 +21,16 @@ pub(crate) struct Tool {
     pub(crate) name: String,
     /// The schema of its arguments.
     parameters: Value,
-    /// As it was given: for the chat template.
+    /// As given, for the chat template.
     pub(crate) given: Value,
 }
 
-/// Which tools an answer shall call.
+/// Which tools an answer should call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ToolChoice {
     /// None.
     None,
-    /// Whichever the model wants.
+    /// The model decides.
     Auto,
     /// At least one.
     Required,
@@ -64,7 +64,7 @@ pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<Tool>, ApiError> {
             return Err(ApiError::field(&function.at("name"), "another name", expected));
         }
         function.string("description")?;
-        // Calls that are forced follow the schema strictly.
+        // Forced calls follow the schema strictly.
         function.flag("strict")?;
         let parameters = function.value("parameters").unwrap_or(json!({"type": "object", "properties": {}}));
         function.finish()?;
@@ -73,7 +73,7 @@ pub(crate) fn tools(fields: &mut Fields) -> Result<Vec<Tool>, ApiError> {
     list.into_iter().enumerate().map(tool).collect()
 }
 
-/// What a request says about calling them.
+/// The `tool_choice` of a request.
 pub(crate) fn tool_choice(fields: &mut Fields, tools: &[Tool]) -> Result<ToolChoice, ApiError> {
     let wrong = || ApiError::field("tool_choice", "another", "none, auto, required, or one of the tools");
     let choice = match fields.value("tool_choice") {
@@ -107,7 +107,7 @@ pub(crate) fn tool_choice(fields: &mut Fields, tools: &[Tool]) -> Result<ToolCho
     Ok(choice)
 }
 
-/// How a model says that it calls a tool.
+/// The form in which a model calls tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolForm {
     /// `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen, SmolLM3.
@@ -119,7 +119,7 @@ pub enum ToolForm {
 }
 
 impl ToolForm {
-    /// The form that a chat template teaches; none if it knows no tools.
+    /// The form in a chat template; `None` if it does not support tools.
     #[must_use]
     pub fn of_template(template: &str) -> Option<Self> {
         if !template.contains("tools") {
@@ -136,7 +136,7 @@ impl ToolForm {
         }
     }
 
-    /// What a call begins with, in the text.
+    /// The beginning of a call in the text.
     fn begin(self) -> &'static str {
         match self {
             Self::Hermes => "<tool_call>",
@@ -145,8 +145,8 @@ impl ToolForm {
         }
     }
 
-    /// Marks of the vocabulary that belong to a call.
-    pub(crate) fn marks(self) -> &'static [&'static str] {
+    /// Special tokens that belong to a call.
+    pub(crate) fn special_tokens(self) -> &'static [&'static str] {
         match self {
             Self::Hermes => &["<tool_call>", "</tool_call>"],
             Self::Llama => &["<|python_tag|>"],
@@ -154,7 +154,7 @@ impl ToolForm {
         }
     }
 
-    /// What is put behind the prompt of an answer that must be a call, so that only its JSON remains to be written.
+    /// Appended to the prompt if the answer must be a call, so that only its JSON remains to be generated.
     pub(crate) fn forced_begin(self) -> &'static str {
         match self {
             Self::Hermes => "<tool_call>\n",
@@ -163,7 +163,7 @@ impl ToolForm {
         }
     }
 
-    /// The name of the field with the arguments.
+    /// The field that holds the arguments.
     fn arguments(self) -> &'static str {
         match self {
             Self::Hermes | Self::Mistral => "arguments",
@@ -171,7 +171,7 @@ impl ToolForm {
         }
     }
 
-    /// The schema of a call of one of these tools.
+    /// The JSON schema of a call of one of these tools.
     pub(crate) fn forced_schema(self, tools: &[&Tool]) -> Value {
         let place = if self == Self::Mistral { "#/items" } else { "#" };
         let of = |tool: &Tool, place: String| {
@@ -199,7 +199,7 @@ impl ToolForm {
         }
     }
 
-    /// The calls that a JSON text is.
+    /// Parses JSON into calls.
     fn calls(self, text: &str) -> Option<Vec<Part>> {
         let value: Value = serde_json::from_str(text.trim()).ok()?;
         let list = match value {
@@ -219,7 +219,7 @@ impl ToolForm {
     }
 }
 
-/// The same schema at another place: its references to itself go on to mean the same.
+/// Moves a schema to another place, adapting its internal references.
 fn moved(schema: &Value, place: &str) -> Value {
     match schema {
         Value::Object(fields) => {
@@ -240,48 +240,48 @@ fn moved(schema: &Value, place: &str) -> Value {
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text for a person.
+    /// Text for the user.
     Text(String),
     /// A call of a tool.
     Call {
-        /// Of which one.
+        /// The tool's name.
         name: String,
-        /// JSON, if the model keeps to its form.
+        /// The arguments as JSON, if the model keeps to its form.
         arguments: String,
     },
 }
 
-/// Reads an answer as it comes.
+/// Reads an answer as it arrives.
 #[derive(Clone, Debug)]
 pub struct ToolReader {
-    /// None where there are no tools: all is text.
+    /// `None` without tools: everything is text.
     form: Option<ToolForm>,
-    /// The answer was made to be one call, without what calls begin with.
+    /// The answer is a forced call, without its beginning.
     forced: bool,
-    /// Nothing but blanks came yet.
+    /// Only whitespace has arrived so far.
     fresh: bool,
-    /// A call was the last part: blanks behind it are nobody's text.
+    /// The last part was a call: whitespace after it is dropped.
     after_call: bool,
-    /// What may be a call, or is one that is not whole yet.
+    /// A possible or incomplete call.
     held: String,
-    /// Within a call.
+    /// Inside a call.
     calling: bool,
 }
 
 impl ToolReader {
-    /// A reader of an answer; `forced` says that it was made to be a call.
+    /// A reader of an answer; `forced` means that the answer is a forced call.
     #[must_use]
     pub fn new(form: Option<ToolForm>, forced: bool) -> Self {
         let forced = forced && form.is_some();
         Self { form, forced, fresh: true, after_call: false, held: String::new(), calling: forced }
     }
 
-    /// The form that calls have; none where there are no tools.
+    /// The form of calls; `None` without tools.
     pub(crate) fn form(&self) -> Option<ToolForm> {
         self.form
     }
 
-    /// The parts that `text` makes whole.
+    /// The parts that `text` completes.
     pub fn push(&mut self, text: &str) -> Vec<Part> {
         let Some(form) = self.form else {
             return if text.is_empty() { Vec::new() } else { vec![Part::Text(text.to_owned())] };
@@ -292,7 +292,7 @@ impl ToolReader {
         parts.into()
     }
 
-    /// What is left when the answer has ended.
+    /// The remaining parts after the answer has ended.
     pub fn finish(&mut self) -> Vec<Part> {
         let held = std::mem::take(&mut self.held);
         let Some(form) = self.form.filter(|_| !held.is_empty()) else { return Vec::new() };
@@ -309,10 +309,10 @@ impl ToolReader {
         }
     }
 
-    /// Takes one part out of what is held; whether there may be more.
+    /// Takes one part out of the held text; returns whether there may be more.
     fn advance(&mut self, form: ToolForm, parts: &mut VecDeque<Part>) -> bool {
         if self.calling {
-            // Only this form says where a call ends.
+            // Only this form marks the end of a call.
             const END: &str = "</tool_call>";
             if form != ToolForm::Hermes {
                 return false;
@@ -348,7 +348,7 @@ impl ToolReader {
         if self.after_call && self.held.trim().is_empty() {
             return false;
         }
-        // The longest end that could be the begin of a call stays.
+        // Keep the longest suffix that could be the beginning of a call.
         let begin = form.begin();
         let kept = (1..begin.len()).rev().find(|&length| self.held.ends_with(&begin[..length])).unwrap_or(0);
         let kept = self.held.split_off(self.held.len() - kept);
@@ -372,7 +372,7 @@ impl ToolReader {
 mod tests {
     use super::*;
 
-    /// The parts of an answer that comes in pieces of so many characters, texts joined.
+    /// The parts of an answer that arrives in pieces of `size` characters, with texts joined.
     fn read(form: ToolForm, forced: bool, answer: &str, size: usize) -> Vec<Part> {
         let mut reader = ToolReader::new(Some(form), forced);
         let letters: Vec<char> = answer.chars().collect();
@@ -410,11 +410,7 @@ mod tests {
             let more = format!("{answer}\n And more <");
             assert_eq!(read(Hermes, false, &more, size)[3..], [text("\n And more <")], "{size}");
             let cut = "<tool_call>{\"name\": \"g\", \"arguments\": {}}";
-            assert_eq!(
-                read(Hermes, false, cut, size),
-                [call("g", "{}")],
-                "the end may be a mark that is no text"
-            );
+            assert_eq!(read(Hermes, false, cut, size), [call("g", "{}")], "the end may be a special token");
             assert_eq!(read(Hermes, false, "a <tool_x> b <too", size), [text("a <tool_x> b <too")]);
             let broken = "<tool_call>{\"name\": </tool_call> or so";
             assert_eq!(read(Hermes, false, broken, size), [text(broken)]);
@@ -443,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_told_by_templates() {
+    fn templates_determine_forms() {
         let of = ToolForm::of_template;
         assert_eq!(of("{% if tools %}<tool_call>{% endif %}"), Some(ToolForm::Hermes));
         assert_eq!(of("{% if tools %}[TOOL_CALLS]{% endif %}"), Some(ToolForm::Mistral));
@@ -452,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn references_within_schemas_go_on_to_mean_the_same() {
+    fn internal_references_of_schemas_keep_their_meaning() {
         let parameters =
             json!({"$defs": {"a": {"type": "integer"}}, "properties": {"x": {"$ref": "#/$defs/a"}}});
         let tool =

@@ -55,7 +55,7 @@ pub enum Error {
     Network(#[from] gyrus_nn::NetworkError),
     /// From `gyrus-train`.
     #[error(transparent)]
-    Train(#[from] gyrus_train::TrainError),
+    Train(#[from] gyrus_train::Error),
     /// From `gyrus-files`.
     #[error(transparent)]
     Files(#[from] gyrus_files::Error),
@@ -142,8 +142,8 @@ fn of_device(error: &gyrus_tensor::DeviceError) -> Fault {
     }
 }
 
-fn of_training(error: &gyrus_train::TrainError) -> Fault {
-    use gyrus_train::TrainError;
+fn of_training(error: &gyrus_train::Error) -> Fault {
+    use gyrus_train::Error as TrainError;
     match error {
         TrainError::Io { .. }
         | TrainError::Diverged { .. }

@@ -49,7 +49,7 @@ impl ExportNir {
     /// # Errors
     /// If the folder holds no run.
     pub fn is_spiking(&self) -> Result<bool> {
-        Ok(RunFolder::open(&self.run)?.read_record()?.settings.spiking.is_some())
+        Ok(RunFolder::open(&self.run)?.read_record::<RunRecord>()?.settings.spiking.is_some())
     }
 
     /// Writes the file.
@@ -63,7 +63,7 @@ impl ExportNir {
 
     fn export(&self) -> Result<ExportNirReport> {
         let folder = RunFolder::open(&self.run)?;
-        let record = folder.read_record()?;
+        let record: RunRecord = folder.read_record()?;
         let Some(settings) = &record.settings.spiking else {
             return Err(Error::Request(format!(
                 "the run in {} is dense; expected a spiking run, as `gyrus spike` leaves it",
