@@ -59,6 +59,9 @@ pub enum Error {
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(#[from] gyrus_train::Error),
+    /// From `gyrus-events`.
+    #[error(transparent)]
+    Events(#[from] gyrus_events::Error),
     /// From `gyrus-files`.
     #[error(transparent)]
     Files(#[from] gyrus_files::Error),
@@ -107,7 +110,7 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Request(_) | Self::Blueprint(_) | Self::Files(_) => Fault::Caller,
+            Self::Request(_) | Self::Blueprint(_) | Self::Events(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
             Self::Interrupted { .. } => Fault::Interruption,
             Self::Data(error) => of_data(error),

@@ -1,5 +1,6 @@
 //! What a run, or the network of a NIR file, answers for new images, table rows or recordings.
 
+mod events;
 mod nir;
 mod run;
 
@@ -14,6 +15,7 @@ use super::inspect::is_nir;
 use super::serialized;
 use crate::{Error, Result};
 
+pub use events::EventWork;
 pub use nir::NirOptions;
 
 /// Classifies images, table rows or event recordings with a trained network.
@@ -25,10 +27,36 @@ pub struct Predict {
     pub inputs: Vec<PathBuf>,
     /// What a NIR file does not specify; not for runs.
     pub nir: NirOptions,
+    /// The body that runs a spiking network.
+    pub body: Body,
     /// `cpu`, or a device that the build has.
     pub device: String,
     /// Worker threads; 0 for one per core.
     pub threads: usize,
+}
+
+/// The bodies of a spiking network. Their spikes are the same, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// All neurons at every step. A dense network has this one pass only.
+    #[default]
+    Clocked,
+    /// Event by event: work only where spikes occur, and it is counted. On the CPU.
+    Events,
+}
+
+impl Body {
+    /// Every body.
+    pub const ALL: [Self; 2] = [Self::Clocked, Self::Events];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clocked => "clocked",
+            Self::Events => "events",
+        }
+    }
 }
 
 /// The answers.
@@ -81,6 +109,9 @@ pub struct Prediction {
     /// The network's answer.
     #[serde(flatten)]
     pub answer: Answer,
+    /// The work that it took, if the body counts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<EventWork>,
 }
 
 /// The answer of a network.
@@ -124,6 +155,7 @@ impl Predict {
             network: network.into(),
             inputs: Vec::new(),
             nir: NirOptions::default(),
+            body: Body::default(),
             device: Self::DEVICE.to_owned(),
             threads: 0,
         }
@@ -134,6 +166,12 @@ impl Predict {
     pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
         self.inputs.push(file.into());
         self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(self, body: Body) -> Self {
+        Self { body, ..self }
     }
 
     /// Classifies all inputs.

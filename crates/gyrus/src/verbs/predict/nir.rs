@@ -12,7 +12,8 @@ use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings, floats};
 use gyrus_tensor::{device, filled_tensor};
 
-use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
+use super::events::EventBody;
+use super::{Answer, Body, Predict, PredictingNetwork, Prediction, ranking};
 use crate::verbs::names::unknown;
 use crate::{Error, Result};
 
@@ -86,6 +87,7 @@ pub(super) struct NirPredictor {
     settings: SpikingSettings,
     preprocessing: Preprocessing,
     network: Network,
+    events: Option<EventBody>,
     warnings: Vec<String>,
 }
 
@@ -98,7 +100,14 @@ impl NirPredictor {
         let preprocessing = pixels(&nir.blueprint, file)?;
         let device = device(&verb.device)?;
         let network = Network::with_state(&nir.blueprint, Some(&settings), &nir.parameters, &device)?;
-        Ok(Self { file: file.clone(), settings, preprocessing, network, warnings: nir.warnings })
+        let events = match verb.body {
+            Body::Clocked => None,
+            Body::Events => {
+                let numbers = preprocessing.shape().iter().product();
+                Some(EventBody::new(&nir.blueprint, &nir.parameters, &settings, numbers)?)
+            }
+        };
+        Ok(Self { file: file.clone(), settings, preprocessing, network, events, warnings: nir.warnings })
     }
 
     pub(super) fn network(&self) -> PredictingNetwork {
@@ -112,11 +121,19 @@ impl NirPredictor {
 
     pub(super) fn predict(&self, image: &Path) -> Result<Prediction> {
         let pixels = self.preprocessing.normalise(&self.preprocessing.decode_file(image)?);
-        let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
-        let (each_step, _) = self.network.observe(x)?;
-        let outputs = read_out(&floats(each_step), &self.settings);
+        let (each_step, work) = match &self.events {
+            None => {
+                let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
+                (floats(self.network.observe(x)?.0), None)
+            }
+            Some(events) => {
+                let (each_step, work) = events.run(&pixels)?;
+                (each_step, Some(work))
+            }
+        };
+        let outputs = read_out(&each_step, &self.settings);
         let answer = Answer::Outputs { class: ranking(&outputs).first().copied(), outputs };
-        Ok(Prediction { file: image.to_owned(), row: None, answer })
+        Ok(Prediction { file: image.to_owned(), row: None, answer, work })
     }
 }
 
