@@ -214,7 +214,7 @@ impl Engine {
         });
         let (of_thread, model_of_thread) = (Arc::clone(&shared), Arc::clone(&model));
         let thread = spawn("gyrus-engine", options.threads, move || {
-            // However the thread ends, waiting jobs are told.
+            // However the thread ends, waiting jobs fail.
             let _guard = StopGuard(&of_thread);
             run(&model_of_thread, &of_thread);
         })?;
