@@ -1,30 +1,31 @@
-//! Our side of the training of language models: the decoders of `bench/peers/torch_works.py`, built with Gyrus.
+//! Our side of training language models: the decoders of `bench/peers/torch_works.py`, built with Gyrus.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};
-use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TokenStream, TrainableDecoder};
+use gyrus_language_train::{Lora, TextBatch, TokenStream, TrainableDecoder};
 use gyrus_tensor::cpu;
+use gyrus_train::Optimizer;
 
 use crate::timing::{Timed, timed, values};
 
-/// Tokens of the vocabulary, as small models with byte pairs have.
+/// Vocabulary size of a small byte-pair model.
 const VOCABULARY: usize = 8192;
 
-/// A decoder and a batch that it learns again and again.
+/// A decoder and the one batch that every step trains on.
 pub(crate) struct Training {
     decoder: TrainableDecoder,
-    optimizer: DecoderOptimizer,
+    optimizer: Optimizer,
     batch: TextBatch,
     threads: usize,
 }
 
-/// Sets up the work `name`.
+/// Sets up the workload `name`.
 ///
 /// # Errors
-/// When there is no such work on our side.
+/// If Gyrus does not implement this workload.
 pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
     if name == "lora-135m-train" {
         return adapters(threads);
@@ -32,26 +33,26 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
     let (layers, width, heads, feed_forward, windows, context) = match name {
         "decoder-256-train" => (6, 256, 8, 688, 8, 128),
         "decoder-512-train" => (8, 512, 8, 1376, 4, 512),
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     };
     let config = DecoderConfig {
         maximum_positions: context,
         ..DecoderConfig::llama(VOCABULARY, width, layers, (heads, heads), feed_forward, 10_000.0)
     };
     let decoder = TrainableDecoder::new(config, 0, &cpu())?;
-    let optimizer = DecoderOptimizer::new(&decoder, 0.999, 0.01, f32::INFINITY);
+    let optimizer = Optimizer::new("adamw", 0.01, &decoder)?.with_clip(f32::INFINITY);
     let batch = batch(VOCABULARY, windows, context);
     Ok(Training { decoder, optimizer, batch, threads })
 }
 
-/// Windows of tokens of no meaning.
+/// Windows of random tokens.
 fn batch(vocabulary: usize, windows: usize, context: usize) -> TextBatch {
     let count = windows * context + 1;
     let tokens = values(count).map(|value| ((value + 1.0) * 0.4999 * vocabulary as f32) as u32).collect();
     TokenStream::new(tokens, None).random_batch(windows, context, 0, 0)
 }
 
-/// Adapters of rank 16 on all products of a model of SmolLM2-135M's shape.
+/// Adapters of rank 16 on every linear layer of a model of SmolLM2-135M's shape.
 fn adapters(threads: usize) -> Result<Training> {
     let (vocabulary, windows, context) = (49_152, 4, 256);
     let config = DecoderConfig {
@@ -71,14 +72,15 @@ fn adapters(threads: usize) -> Result<Training> {
     let targets = DEFAULT_TARGETS.map(str::to_owned).to_vec();
     let lora = Lora { rank: 16, alpha: 32.0, targets, dropout: 0.0 };
     let decoder = TrainableDecoder::with_adapters(config, checkpoint, lora, 0, context, &cpu())?;
-    let optimizer = DecoderOptimizer::new(&decoder, 0.999, 0.01, f32::INFINITY);
+    let optimizer = Optimizer::new("adamw", 0.01, &decoder)?.with_clip(f32::INFINITY);
     Ok(Training { decoder, optimizer, batch: batch(vocabulary, windows, context), threads })
 }
 
 impl Training {
     fn step(&mut self) -> Result<()> {
-        let (loss, _) = self.optimizer.learn(&mut self.decoder, std::slice::from_ref(&self.batch), 1e-4, 0);
-        assert!(loss.is_finite(), "the training diverged");
+        let found = self.decoder.mean_gradients(std::slice::from_ref(&self.batch), 0);
+        self.optimizer.step_scaled(&mut self.decoder, found.gradients, found.scale, 1e-4);
+        assert!(found.loss.is_finite(), "the training diverged");
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! One picture at a time through a converted network, event by event or by the clocked body.
+//! One image at a time through a converted network, in the event-driven or the clocked body.
 //!
-//! The network is trained on MNIST and converted for the measurement (`gyrus learn`, `gyrus spike`), because how many
-//! spikes there are, and so the work of the event-driven body, depends on what it has learnt.
+//! The network is trained on MNIST and converted for the measurement (`gyrus learn`, `gyrus spike`), because the number of
+//! spikes, and so the work of the event-driven body, depends on what the network has learned.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,15 +16,15 @@ use gyrus_train::RunFolder;
 
 use crate::timing::{Timed, timed_step};
 
-/// Steps for which a picture is shown.
+/// Time steps per image.
 pub(crate) const STEPS: usize = 8;
-/// Pictures that are looked at in turn: the first of the test part.
-const PICTURES: usize = 1000;
+/// Images that the steps cycle through: the first of the test set.
+const IMAGES: usize = 1000;
 
-/// Trains and converts the network in `folder`, and writes the pictures there: `spiking` and `pictures.f32`.
+/// Trains and converts the network in `folder`, and writes the run `spiking` and the images `images.f32` there.
 ///
 /// # Errors
-/// When a program or the data is missing, or a program fails.
+/// If a program or the data is missing, or a program fails.
 pub(crate) fn prepare(folder: &Path, gyrus: Option<&Path>, data: Option<&Path>, threads: u32) -> Result<()> {
     let gyrus = crate::whole::program(gyrus)?;
     let data = crate::whole::data_directory(data)?;
@@ -43,11 +43,11 @@ pub(crate) fn prepare(folder: &Path, gyrus: Option<&Path>, data: Option<&Path>, 
     let options = ["spike", "--epochs", "1", "--time-epochs", "2", "--steps", "8"];
     run(&options, &[Path::new("--out"), &spiking, &dense])?;
     let data = gyrus_data::mnist(&data)?;
-    let indices: Vec<u32> = (0..PICTURES as u32).collect();
-    let mut pictures = Vec::new();
-    fill_batch(&data.test, &data.preprocessing, &indices, None, &mut pictures);
-    let bytes: Vec<u8> = pictures.iter().flat_map(|x| x.to_le_bytes()).collect();
-    std::fs::write(folder.join("pictures.f32"), bytes).context("cannot write the pictures")
+    let indices: Vec<u32> = (0..IMAGES as u32).collect();
+    let mut images = Vec::new();
+    fill_batch(&data.test, &data.preprocessing, &indices, None, &mut images);
+    let bytes: Vec<u8> = images.iter().flat_map(|x| x.to_le_bytes()).collect();
+    std::fs::write(folder.join("images.f32"), bytes).context("cannot write the images")
 }
 
 /// A converted network in one of two bodies.
@@ -56,31 +56,31 @@ enum Body {
     Clocked(Box<Network>),
 }
 
-/// One work, set up.
-pub(crate) struct Work {
+/// One workload, ready to run.
+pub(crate) struct Workload {
     body: Body,
-    /// Floats of a picture.
+    /// Numbers per image.
     len: usize,
-    pictures: Vec<f32>,
-    /// The picture that comes next.
+    images: Vec<f32>,
+    /// The next image.
     next: usize,
     parameters: usize,
     threads: usize,
 }
 
-impl Work {
+impl Workload {
     /// Reads what [`prepare`] left in `folder`.
     ///
     /// # Errors
-    /// When something is missing there or damaged.
+    /// If something is missing or damaged there.
     pub(crate) fn new(folder: Option<&Path>, clocked: bool, threads: usize) -> Result<Self> {
-        let folder = folder.context("this work needs a trained network")?;
+        let folder = folder.context("this workload needs a trained network")?;
         let run = RunFolder::open(folder.join("spiking"))?;
         let blueprint = run.read_blueprint()?;
         let (state, _) = from_safetensors(&run.read_model()?)?;
-        let bytes = std::fs::read(folder.join("pictures.f32")).context("cannot read the pictures")?;
+        let bytes = std::fs::read(folder.join("images.f32")).context("cannot read the images")?;
         let (chunks, _) = bytes.as_chunks::<4>();
-        let pictures: Vec<f32> = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let images: Vec<f32> = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         let settings = SpikingSettings { steps: STEPS, ..SpikingSettings::default() };
         let network = Network::with_state(&blueprint, Some(&settings), &state, &cpu())?;
         let parameters = network.parameter_count();
@@ -92,19 +92,19 @@ impl Work {
                 Body::Events(Box::new(network), Box::default())
             }
         };
-        Ok(Self { body, len: pictures.len() / PICTURES, pictures, next: 0, parameters, threads })
+        Ok(Self { body, len: images.len() / IMAGES, images, next: 0, parameters, threads })
     }
 
     fn step(&mut self) -> Result<()> {
-        let picture = &self.pictures[self.next * self.len..][..self.len];
-        self.next = (self.next + 1) % PICTURES;
+        let image = &self.images[self.next * self.len..][..self.len];
+        self.next = (self.next + 1) % IMAGES;
         match &mut self.body {
             Body::Events(network, memory) => {
-                let outcome = network.run(memory, Stimulus::Constant(picture), STEPS, false)?;
+                let outcome = network.run(memory, Stimulus::Constant(image), STEPS, false)?;
                 std::hint::black_box(outcome.mean(network.outputs()));
             }
             Body::Clocked(network) => {
-                let x = Tensor::from_data(TensorData::new(picture.to_vec(), [1, self.len]), &cpu());
+                let x = Tensor::from_data(TensorData::new(image.to_vec(), [1, self.len]), &cpu());
                 std::hint::black_box(floats(network.infer(x)));
             }
         }
@@ -112,9 +112,9 @@ impl Work {
     }
 }
 
-impl Timed for Work {
+impl Timed for Workload {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
-        // As a program does that answers a stream of pictures: threads do not fall asleep between two.
+        // Threads stay awake between images, as in a program that answers a stream of them.
         with_threads(self.threads, || {
             keep_awake(|| (0..count).map(|_| timed_step(|| self.step())).collect::<Result<_>>())
         })?

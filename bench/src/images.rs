@@ -1,25 +1,25 @@
-//! The pictures that both sides of a work see: the first training images of MNIST in one small file, so that no side
-//! holds the whole data set in memory or spends time on decoding it.
+//! The images that both sides of a workload use: the first training images of MNIST in one small file, so that neither side
+//! holds the whole data set in memory or spends time decoding it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use gyrus_data::{Features, Targets};
 
-/// Pixels of a picture.
+/// Pixels per image.
 pub(crate) const PIXELS: usize = 28 * 28;
-/// Pictures in the file: the largest batch.
+/// Images in the file: the largest batch.
 const COUNT: usize = 128;
 
-/// Writes the file: 128 pictures of 784 bytes, then 128 labels of one byte. Returns its path.
+/// Writes the file: 128 images of 784 bytes, then 128 labels of one byte. Returns its path.
 ///
 /// # Errors
-/// When the data are missing or damaged, or the file cannot be written.
+/// If the data are missing or damaged, or the file cannot be written.
 pub(crate) fn write(data: Option<&Path>, to: &Path) -> Result<PathBuf> {
     let data = gyrus_data::mnist(&crate::whole::data_directory(data)?)?;
     let examples = data.train.subset(&(0..COUNT).collect::<Vec<_>>());
     let (Features::Images(images), Targets::Classes(classes)) = (examples.features, examples.targets) else {
-        bail!("MNIST is pictures with classes");
+        bail!("expected MNIST to be images with classes");
     };
     let mut bytes = images.pixels;
     bytes.extend(classes.iter().map(|&class| class as u8));
@@ -30,7 +30,7 @@ pub(crate) fn write(data: Option<&Path>, to: &Path) -> Result<PathBuf> {
 /// Reads the first `count` intensities (`[count, 784]`, 0 to 1) and labels of such a file.
 ///
 /// # Errors
-/// When the file cannot be read or has another length.
+/// If the file cannot be read or has another length.
 pub(crate) fn read(from: &Path, count: usize) -> Result<(Vec<f32>, Vec<u32>)> {
     let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if bytes.len() != COUNT * (PIXELS + 1) || count > COUNT {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_and_labels_are_read_and_other_files_refused() {
+    fn images_and_labels_are_read_and_other_files_refused() {
         let path = std::env::temp_dir().join(format!("gyrus-bench-images-{}", std::process::id()));
         let mut bytes = vec![51; COUNT * PIXELS];
         bytes.extend((0..COUNT).map(|i| (i % 10) as u8));

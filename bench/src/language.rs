@@ -1,6 +1,6 @@
-//! Our side of the works with language models: `prefill-` reads 512 tokens, `decode-` reads one more token of a text,
-//! `start-` opens the file and reads a prompt (`-cold`: from the disk), all on the file that `bench/peers/random_llama.py` writes;
-//! and the reader that says how fast this machine's memory is.
+//! Our side of the language model workloads, on the file that `bench/peers/random_llama.py` writes: `prefill-` reads 512
+//! tokens, `decode-` reads one more token of a sequence, `start-` opens the file and reads a prompt (`-cold`: from the disk).
+//! [`Reader`] measures the memory bandwidth of the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,23 +14,23 @@ use rayon::prelude::*;
 
 use crate::timing::Timed;
 
-/// Tokens that a prefill reads, of a text that decoding writes, and of a prompt: as in `bench/peers/language_worker.py`.
+/// Tokens of a prefill, of a decoded sequence and of a prompt, as in `bench/peers/language_worker.py`.
 const PREFILL: usize = 512;
-const TEXT: usize = 128;
+const SEQUENCE: usize = 128;
 const PROMPT: usize = 8;
-/// Words that one task of the reader takes.
+/// Words per task of the reader.
 const PART: usize = 1 << 16;
 
 enum Task {
     Prefill,
     Decode(Cache),
     Start {
-        /// Whether the file is first taken out of the page cache.
+        /// Whether the file is evicted from the page cache first.
         cold: bool,
     },
 }
 
-struct Work {
+struct Workload {
     task: Task,
     file: PathBuf,
     model: Option<Model>,
@@ -38,12 +38,12 @@ struct Work {
     threads: usize,
 }
 
-/// Sets up the work `name` on the model in `file`.
+/// Sets up the workload `name` on the model in `file`.
 ///
 /// # Errors
-/// When there is no such work, or the file is no model.
+/// If Gyrus does not implement this workload, or the file is not a model.
 pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
-    let file = file.context("this work needs a file")?.to_path_buf();
+    let file = file.context("this workload needs a file")?.to_path_buf();
     let model = Model::open(&file)?;
     let config = model.decoder.config();
     let parameters = config.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum();
@@ -51,18 +51,18 @@ pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<
         Some(("prefill", _)) => Task::Prefill,
         Some(("decode", _)) => Task::Decode(Cache::new(config)),
         Some(("start", _)) => Task::Start { cold: name.ends_with("-cold") },
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     };
     let model = (!matches!(task, Task::Start { .. })).then_some(model);
-    Ok(Box::new(Work { task, file, model, parameters, threads }))
+    Ok(Box::new(Workload { task, file, model, parameters, threads }))
 }
 
-/// The tokens that both sides read.
+/// The tokens, the same on both sides.
 fn tokens(count: usize) -> Vec<u32> {
     (300..).take(count).collect()
 }
 
-impl Work {
+impl Workload {
     fn step(&mut self) -> Result<()> {
         let opened;
         let model = match &self.model {
@@ -76,7 +76,7 @@ impl Work {
         let (count, first) = match &self.task {
             Task::Prefill => (PREFILL, 0),
             Task::Start { .. } => (PROMPT, 0),
-            Task::Decode(cache) => (1, cache.positions() % TEXT),
+            Task::Decode(cache) => (1, cache.positions() % SEQUENCE),
         };
         let tokens = &tokens(first + count)[first..];
         let mut fresh = Cache::new(decoder.config());
@@ -95,7 +95,7 @@ impl Work {
     }
 }
 
-impl Timed for Work {
+impl Timed for Workload {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let threads = self.threads;
         let time = |_| {
@@ -114,22 +114,22 @@ impl Timed for Work {
     }
 }
 
-/// Takes a file out of the page cache, so that whoever opens it next waits for the disk.
+/// Evicts a file from the page cache, so that the next reader waits for the disk.
 #[cfg(target_os = "linux")]
 fn forget(file: &Path) -> Result<()> {
     use rustix::fs::{Advice, fadvise};
     let file = std::fs::File::open(file).context("cannot open the model")?;
-    // Only pages that are on the disk can go.
+    // Only pages that are on the disk can be evicted.
     file.sync_all().context("cannot write the model to the disk")?;
-    fadvise(&file, 0, None, Advice::DontNeed).context("cannot take the model out of the page cache")
+    fadvise(&file, 0, None, Advice::DontNeed).context("cannot evict the model from the page cache")
 }
 
 #[cfg(not(target_os = "linux"))]
 fn forget(_: &Path) -> Result<()> {
-    bail!("taking a file out of the page cache is known for Linux only")
+    bail!("evicting a file from the page cache is implemented for Linux only")
 }
 
-/// Reads all weights once a step and does nothing else: as fast as decoding can be.
+/// Reads all weights once per step and does nothing else: the lower bound of decoding.
 pub(crate) struct Reader {
     bytes: Bytes,
     parameters: usize,
@@ -140,10 +140,10 @@ impl Reader {
     /// The reader of `file`.
     ///
     /// # Errors
-    /// When the file is no model.
+    /// If the file is not a model.
     pub(crate) fn new(name: &str, threads: usize, file: Option<&Path>) -> Result<Self> {
         let parameters = create(name, threads, file)?.parameters();
-        Ok(Self { bytes: Bytes::map(file.context("this work needs a file")?)?, parameters, threads })
+        Ok(Self { bytes: Bytes::map(file.context("this workload needs a file")?)?, parameters, threads })
     }
 }
 
@@ -164,7 +164,7 @@ impl Timed for Reader {
     }
 }
 
-/// All words in one, read by registers as wide as the machine has them.
+/// XOR of all words, read with the widest vector registers of the machine.
 fn mix(words: &[[u8; 8]]) -> u64 {
     pulp::Arch::new().dispatch(
         #[inline(always)]
@@ -180,12 +180,12 @@ fn mix(words: &[[u8; 8]]) -> u64 {
     )
 }
 
-/// Writes the model of a work, `...-FORMAT`, into `folder`, unless an earlier work did.
+/// Writes the model of a workload `...-FORMAT` into `folder`, unless an earlier workload has done so.
 ///
 /// # Errors
-/// When Python cannot write it.
+/// If Python cannot write it.
 pub(crate) fn model(name: &str, peers: &Path, python: &Path, folder: &Path) -> Result<PathBuf> {
-    let format = name.split('-').nth(1).context("a work is TASK-FORMAT")?;
+    let format = name.split('-').nth(1).context("expected a workload named TASK-FORMAT")?;
     let file = folder.join(format!("{format}.gguf"));
     if !file.exists() {
         let mut command = Command::new(python);

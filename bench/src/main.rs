@@ -1,10 +1,9 @@
-//! `gyrus-bench`: times Gyrus and its peers on the same work and prints the ratios.
+//! `gyrus-bench`: times Gyrus and its peers on the same workloads and prints the ratios.
 //!
-//! For each work worker processes are started, ours (this program's `worker` command) and `bench/peers/torch_worker.py`, or
-//! `bench/peers/snn_worker.py` for each library of spiking networks, `bench/peers/language_worker.py` and `bench/peers/embed_worker.py` for
-//! those that run language models; all speak one JSON object per line on stdin and stdout. They take turns, so that
-//! whatever else the machine does falls on both. What is compared is the median time of a step and the largest
-//! resident size of the process; whole programs are compared by their wall time from start to finish.
+//! Each workload runs in several worker processes: ours (the `worker` command of this program) and one per peer
+//! (`torch_worker.py`, `snn_worker.py`, `language_worker.py`, `embed_worker.py` in `bench/peers/`). All speak one JSON object
+//! per line on stdin and stdout. They alternate, so that other load on the machine affects all of them. The report compares
+//! median step times and peak resident sizes; whole programs are compared by their wall time from start to exit.
 
 mod decoder;
 mod events;
@@ -22,7 +21,7 @@ mod statistics;
 mod timing;
 mod whole;
 mod worker;
-mod works;
+mod workloads;
 
 use std::path::PathBuf;
 
@@ -30,50 +29,50 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::report::{Report, Row};
-use crate::works::{Kind, WORKS};
+use crate::workloads::{Kind, WORKLOADS};
 
-/// As the program `gyrus` has it.
+/// The same allocator as in the program `gyrus`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Times Gyrus and its peers on the same work, in turn, and prints the ratios ours / the best peer's.
+/// Time Gyrus and its peers on the same workloads, alternating, and print the ratios ours / best peer
 #[derive(Parser)]
 #[command(name = "gyrus-bench", version)]
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Measure only this work (may be repeated); without it, all of them
+    /// Measure only this workload (may be repeated) [default: all]
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Turns that each side takes (whole programs: at most 3)
+    /// Rounds per side (at most 3 for whole programs)
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Threads for each side
+    /// Threads per side
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: u32,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Measure the peers alone
+    /// Measure the peers only
     #[arg(long)]
     torch_only: bool,
-    /// A Python with the packages of bench/peers/requirements.txt, instead of one made in bench/.venv
+    /// Python with the packages of bench/peers/requirements.txt [default: created in bench/.venv]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// The program `gyrus` for whole-program works, instead of the one beside this program
+    /// Program `gyrus` for whole-program workloads [default: beside this program]
     #[arg(long, value_name = "PATH")]
     gyrus: Option<PathBuf>,
-    /// Directory of the MNIST files, instead of `mnist` in $GYRUS_DATA or in ../shared/data
+    /// Folder of the MNIST files [default: `mnist` in $GYRUS_DATA or ../shared/data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve our side of the works on stdin and stdout (the runner starts this itself)
+    /// Serve our side of the workloads on stdin and stdout (started by the runner)
     #[command(hide = true)]
     Worker {
-        /// Read the weights of a language model and nothing else
+        /// Serve the comparison that Gyrus itself provides: the clocked body or the memory reader
         #[arg(long)]
         peer: bool,
     },
@@ -91,9 +90,9 @@ fn main() -> Result<()> {
 
 fn run(options: &Options) -> Result<()> {
     for name in &options.only {
-        if !WORKS.iter().any(|work| work.name == name) {
-            let known: Vec<_> = WORKS.iter().map(|work| work.name).collect();
-            bail!("no work is named '{name}'; there are {}", known.join(", "));
+        if !WORKLOADS.iter().any(|work| work.name == name) {
+            let known: Vec<_> = WORKLOADS.iter().map(|work| work.name).collect();
+            bail!("unknown workload '{name}'; expected {}", known.join(", "));
         }
     }
     let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -112,7 +111,7 @@ fn run(options: &Options) -> Result<()> {
     let folder = whole::RunFolder::new()?;
     let mut rows: Vec<Row> = Vec::new();
     let mut failure = None;
-    for work in WORKS {
+    for work in WORKLOADS {
         if !options.only.is_empty() && !options.only.iter().any(|name| name == work.name) {
             continue;
         }
@@ -149,7 +148,7 @@ fn run(options: &Options) -> Result<()> {
         };
         match row.with_context(|| format!("measuring {}", work.name)) {
             Ok(row) => rows.push(row),
-            // What was measured before is still worth printing.
+            // Earlier measurements are still worth printing.
             Err(error) => {
                 failure = Some(error);
                 break;

@@ -1,4 +1,4 @@
-//! Measuring steps: workers that take turns, ours and one for each peer.
+//! Measuring steps: our worker and one per peer, which alternate.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,32 +11,32 @@ use serde_json::json;
 use crate::peer::Peer;
 use crate::report::{Choice, Row, Side};
 use crate::statistics::median;
-use crate::works::{EVENTS_BESIDE_CLOCKED, Kind, Work};
+use crate::workloads::{EVENTS_BESIDE_CLOCKED, Kind, Workload};
 
-/// Steps before anything is timed: memory is in place, and caches and branch predictors are warm.
+/// Untimed steps at the start, until memory is allocated and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
-/// The same for steps that take a good part of a second or more.
+/// The same for slow steps.
 const SLOW_WARM_UP_STEPS: usize = 2;
-/// What makes a step one of those.
+/// Steps longer than this are slow.
 const SLOW_US: f64 = 500_000.0;
-/// Steps whose median decides how many make up a turn.
+/// Steps whose median decides how many steps one round has.
 const TRIAL_STEPS: usize = 5;
-/// How long a turn of the slower side takes, about.
+/// Approximate length of a round of the slowest side.
 const TURN_US: f64 = 500_000.0;
-/// Rest between turns, in which the other side's threads stop spinning for more work.
+/// Pause between rounds, in which the other side's threads stop spinning.
 const REST: Duration = Duration::from_millis(200);
 
-/// What holds for every work of a run.
+/// Settings of a whole run.
 pub(crate) struct Setting<'a> {
-    /// The directory with the peers' workers.
+    /// The folder of the peers' workers.
     pub(crate) peers: &'a Path,
-    /// The Python that has the peers.
+    /// The Python in which the peers are installed.
     pub(crate) python: &'a Path,
-    /// Turns that each side takes.
+    /// Rounds per side.
     pub(crate) rounds: u32,
-    /// Threads of each side.
+    /// Threads per side.
     pub(crate) threads: u32,
-    /// Whether our side is left out.
+    /// Whether our side is skipped.
     pub(crate) torch_only: bool,
 }
 
@@ -57,11 +57,11 @@ struct Memory {
     import_bytes: Option<u64>,
 }
 
-/// A library that is measured beside ours.
+/// A library that ours is compared with.
 struct Library {
     /// For messages and the report.
     name: &'static str,
-    /// The worker's script and arguments; none for what of our own stands beside the work.
+    /// The worker's script and arguments; empty for a comparison within Gyrus.
     worker: &'static [&'static str],
 }
 
@@ -85,8 +85,8 @@ const EMBED: &[Library] = &[
     Library { name: "onnxruntime", worker: &["embed_worker.py", "onnxruntime"] },
 ];
 
-/// The peers of a work.
-fn peers(work: &Work) -> &'static [Library] {
+/// The peers of a workload.
+fn peers(work: &Workload) -> &'static [Library] {
     match work.kind {
         Kind::Spiking => SPIKING,
         Kind::Memory => READER,
@@ -117,7 +117,7 @@ impl Library {
     }
 }
 
-/// A worker in the middle of a measurement.
+/// A worker that is being measured.
 struct Runner {
     name: &'static str,
     version: String,
@@ -126,12 +126,12 @@ struct Runner {
     times_us: Vec<f64>,
 }
 
-/// Measures one work made of steps. `file` is what [`images`](crate::images), [`events`](crate::events),
-/// [`sentences`](crate::sentences) or [`language::model`](crate::language::model) wrote, for works that need it.
+/// Measures one workload of steps. `file` was written by [`images`](crate::images), [`events`](crate::events),
+/// [`sentences`](crate::sentences) or [`language::model`](crate::language::model), for workloads that need it.
 ///
 /// # Errors
-/// When a worker fails, or the networks differ in size.
-pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> Result<Row> {
+/// If a worker fails, or the networks differ in size.
+pub(crate) fn steps(work: &Workload, setting: &Setting<'_>, file: Option<&Path>) -> Result<Row> {
     let libraries = peers(work);
     let request = json!({"work": work.name, "threads": setting.threads, "file": file});
     let ask = |cmd: &str, variant: Option<&str>| {
@@ -147,7 +147,7 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> 
         let ready: Ready = worker.ask(&ask("setup", variant))?;
         let (other, expected) = *parameters.get_or_insert((name, ready.parameters));
         if ready.parameters != expected {
-            bail!("the networks differ: {other}'s has {expected} parameters, {name}'s {}", ready.parameters);
+            bail!("the networks differ: {other} has {expected} parameters, {name} {}", ready.parameters);
         }
         sides.push(Runner { name, version: ready.version, worker, choice, times_us: Vec::new() });
         Ok(())
@@ -158,14 +158,14 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> 
         start("Gyrus", Peer::start("Gyrus", command)?, None)?;
     }
     for library in libraries {
-        // Trying variants takes memory, so another process than the measured one does it.
+        // Trying variants takes memory, so a separate process does it.
         let choice: Choice = library.start(setting)?.ask(&ask("choose", None))?;
         start(library.name, library.start(setting)?, Some(choice))?;
     }
 
     let mut slowest_us = 1.0_f64;
     for side in &mut sides {
-        // The first step may prepare what the others use.
+        // The first step may initialize what the others use.
         let slow = run_steps(&mut side.worker, 2)?[1] > SLOW_US;
         let (warm_up, trial) = match slow {
             true => (SLOW_WARM_UP_STEPS, 1),
@@ -202,7 +202,7 @@ pub(crate) fn steps(work: &Work, setting: &Setting<'_>, file: Option<&Path>) -> 
 fn run_steps(worker: &mut Peer, count: usize) -> Result<Vec<f64>> {
     let steps: Steps = worker.ask(&json!({"cmd": "steps", "count": count}))?;
     if steps.times_us.len() != count {
-        bail!("{count} steps were asked for, {} were done", steps.times_us.len());
+        bail!("requested {count} steps, got {}", steps.times_us.len());
     }
     Ok(steps.times_us)
 }

@@ -1,4 +1,4 @@
-//! The largest resident size of a process so far, as Linux counts it (`VmHWM`).
+//! The peak resident size of a process, from Linux (`VmHWM`).
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// process number).
 ///
 /// # Errors
-/// When the process is gone, or the system has no `/proc`.
+/// If the process has ended, or the system has no `/proc`.
 pub(crate) fn peak_bytes(process: &str) -> Result<u64> {
     let path = Path::new("/proc").join(process).join("status");
     let status = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;

@@ -1,7 +1,7 @@
-//! Our side of the works on dense networks: those of `bench/peers/torch_works.py`, built with Gyrus.
+//! Our side of the dense workloads: the networks of `bench/peers/torch_works.py`, built with Gyrus.
 //!
-//! Everything goes through the public library, as a user's program would: [`Network::gradients`] and
-//! [`Optimizer::step`] for a training step, [`Network::infer`] for an answer.
+//! Only the public library is used, as in a user's program: [`Network::gradients`] and [`Optimizer::step`] for a training
+//! step, [`Network::infer`] for inference.
 
 use anyhow::{Context, Result, bail};
 use gyrus_blueprint::preset;
@@ -11,10 +11,10 @@ use gyrus_train::Optimizer;
 
 use crate::timing::{Timed, timed, values};
 
-/// One work, set up on fixed random data.
-pub(crate) struct Work {
+/// One workload on fixed random data.
+pub(crate) struct Workload {
     pub(crate) network: Network,
-    /// What a step does beside the forward pass; nothing for inference.
+    /// What a training step needs; `None` for inference.
     pub(crate) training: Option<Training>,
     pub(crate) input: Tensor<2>,
     pub(crate) threads: usize,
@@ -23,28 +23,28 @@ pub(crate) struct Work {
 /// What a training step needs.
 pub(crate) struct Training {
     pub(crate) loss: Operation,
-    /// The optimiser and its learning rate; without it a step ends with the gradients.
+    /// The optimizer and its learning rate; without it a step ends with the gradients.
     pub(crate) optimizer: Option<(Optimizer, f32)>,
 }
 
-/// Sets up the work `name` for `threads` threads.
+/// Sets up the workload `name` for `threads` threads.
 ///
 /// # Errors
-/// When there is no such work on our side.
-pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
-    let (network, work) = name.split_once('-').context("a work is NETWORK-WORK")?;
+/// If Gyrus does not implement this workload.
+pub(crate) fn create(name: &str, threads: usize) -> Result<Workload> {
+    let (network, task) = name.split_once('-').context("expected a workload named NETWORK-TASK")?;
     let (blueprint, shape) = match network {
         "mlp" => ("mlp", vec![784]),
         "cnn" => ("cnn", vec![1, 28, 28]),
         "resnet20" => ("resnet20", vec![3, 32, 32]),
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     };
-    let (batch, train) = match (work, network) {
+    let (batch, train) = match (task, network) {
         ("train", "mlp") => (128, true),
         ("train", _) => (64, true),
         ("infer-64", _) => (64, false),
         ("infer-1", _) => (1, false),
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     };
     let elements = shape.iter().product();
     let network = Network::new(&preset(blueprint, shape, 10)?, 0, &cpu())?;
@@ -59,22 +59,22 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Work> {
     let input = filled_tensor(batch, elements, |x| {
         x.iter_mut().zip(values(batch * elements)).for_each(|(x, v)| *x = v)
     });
-    Ok(Work { network, training, input, threads })
+    Ok(Workload { network, training, input, threads })
 }
 
-impl Timed for Work {
-    /// A whole training step (forward, backward, optimiser), the gradients alone, or one inference.
+impl Timed for Workload {
+    /// One training step (forward, backward, optimizer), one gradient computation, or one inference.
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         timed(self.threads, count, |index| self.step(index))
     }
 
-    /// How many trainable numbers the network has; the runner compares it with PyTorch's count.
+    /// Number of trainable parameters; the runner compares it with PyTorch's.
     fn parameters(&self) -> usize {
         self.network.parameter_count()
     }
 }
 
-impl Work {
+impl Workload {
     fn step(&mut self, noise: u64) -> Result<()> {
         let input = self.input.clone();
         match &mut self.training {

@@ -1,4 +1,4 @@
-//! A worker process and the conversation with it: one JSON object per line, each request answered once.
+//! A worker process and its protocol: one JSON object per line, one reply per request.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -19,7 +19,7 @@ impl Peer {
     /// Starts `command` as the worker `name` (for messages).
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub(crate) fn start(name: &str, mut command: Command) -> Result<Self> {
         let mut process = command
             .stdin(Stdio::piped())
@@ -34,7 +34,7 @@ impl Peer {
     /// Sends `request` and waits for the reply.
     ///
     /// # Errors
-    /// When the worker ended, answered with an error, or answered something that is not a `Reply`.
+    /// If the worker has ended, or its answer is an error or not a `Reply`.
     pub(crate) fn ask<Reply: DeserializeOwned>(&mut self, request: &Value) -> Result<Reply> {
         let name = &self.name;
         let line = (|| {
@@ -44,9 +44,9 @@ impl Peer {
             self.replies.read_line(&mut line)?;
             std::io::Result::Ok(line)
         })()
-        .with_context(|| format!("talking with the {name} worker about {request}"))?;
+        .with_context(|| format!("sending {request} to the {name} worker"))?;
         if line.is_empty() {
-            bail!("the {name} worker ended without an answer to {request}");
+            bail!("the {name} worker ended without answering {request}");
         }
         let reply: Value = serde_json::from_str(&line)
             .with_context(|| format!("the {name} worker answered {line:?} to {request}"))?;
@@ -61,7 +61,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Both fail only where the process has already ended, which is what is wanted.
+        // Both fail only if the process has already ended, which is the goal.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! The Python environment of the peer: made in `bench/.venv` the first time, with the pinned packages.
+//! The Python environment of the peers: created in `bench/.venv` on first use, with pinned packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The Python of `bench/.venv`, after making the environment where it is missing, half made or outdated.
+/// The Python of `bench/.venv`; creates the environment if it is missing, incomplete or outdated.
 ///
 /// # Errors
-/// When there is no `python3`, or the packages cannot be installed.
+/// If there is no `python3`, or the packages cannot be installed.
 pub(crate) fn environment(bench: &Path) -> Result<PathBuf> {
     let requirements = bench.join("peers/requirements.txt");
     let wanted = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let directory = bench.join(".venv");
     let python = directory.join("bin/python");
-    // Written last, so its presence with today's text says that everything is installed.
+    // Written last: if it holds the current requirements, everything is installed.
     let installed = directory.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(python);
     }
-    eprintln!("Making the Python environment {} (about 6 GB on disk) ...", directory.display());
+    eprintln!("Creating the Python environment {} (about 6 GB on disk) ...", directory.display());
     run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
     run(Command::new(&python).args(["-m", "pip", "install", "--requirement"]).arg(&requirements))?;
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
@@ -29,7 +29,7 @@ pub(crate) fn environment(bench: &Path) -> Result<PathBuf> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    // What pip says goes to stderr: stdout belongs to the report.
+    // pip's output goes to stderr: stdout belongs to the report.
     let status = command
         .stdout(Stdio::from(std::io::stderr()))
         .status()

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as one JSON object for programs.
+//! The measurements as a table for people and as one JSON object for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::statistics::{median, tenth_percentile};
-use crate::works::Work;
+use crate::workloads::Workload;
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
-/// What one side needed for one work.
+/// Time and memory of one side of a workload.
 #[derive(Debug, Serialize)]
 pub(crate) struct Side {
     name: String,
@@ -20,7 +20,7 @@ pub(crate) struct Side {
     tenth_percentile_us: f64,
     times: usize,
     peak_bytes: u64,
-    /// The resident size right after Python's imports, before there was any work.
+    /// The resident size right after Python's imports, before any work.
     #[serde(skip_serializing_if = "Option::is_none")]
     import_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,8 +29,8 @@ pub(crate) struct Side {
     choice: Option<Choice>,
 }
 
-/// The variant of a peer that was measured, the times of all that were tried, and the times of those tried for
-/// information only (10th percentiles, in microseconds).
+/// The measured variant of a peer, the times of all candidates, and the times of variants that are listed for information
+/// only (10th percentiles in microseconds).
 #[derive(Debug, Clone, serde::Deserialize, Serialize)]
 pub(crate) struct Choice {
     pub(crate) variant: String,
@@ -40,7 +40,7 @@ pub(crate) struct Choice {
 }
 
 impl Side {
-    /// The side `name` from its times in microseconds and its sizes in bytes.
+    /// The side `name` from times in microseconds and sizes in bytes.
     pub(crate) fn new(
         name: &str,
         version: String,
@@ -61,18 +61,18 @@ impl Side {
         }
     }
 
-    /// The same with the accuracy (0 to 1) that the program reported.
+    /// Adds the accuracy (0 to 1) that the program reported.
     pub(crate) fn with_test_accuracy(self, test_accuracy: Option<f64>) -> Self {
         Self { test_accuracy, ..self }
     }
 
-    /// The same with the variant that was chosen for it.
+    /// Adds the chosen variant.
     pub(crate) fn with_choice(self, choice: Option<Choice>) -> Self {
         Self { choice, ..self }
     }
 }
 
-/// One work, measured.
+/// One measured workload.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     work: &'static str,
@@ -81,14 +81,14 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     ours: Option<Side>,
     peers: Vec<Side>,
-    /// To the median of the fastest peer.
+    /// Ours / the median of the fastest peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_ratio: Option<f64>,
-    /// The same of the 10th percentiles, which other load on the machine disturbs less.
+    /// The same for the 10th percentiles, which other load on the machine disturbs less.
     #[serde(skip_serializing_if = "Option::is_none")]
     quiet_time_ratio: Option<f64>,
     time_ratio_goal: f64,
-    /// To the leanest peer.
+    /// Ours / the peer with the least memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_ratio: Option<f64>,
     memory_ratio_goal: f64,
@@ -96,7 +96,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row from its sides.
-    pub(crate) fn new(work: &Work, ours: Option<Side>, peers: Vec<Side>) -> Self {
+    pub(crate) fn new(work: &Workload, ours: Option<Side>, peers: Vec<Side>) -> Self {
         let least = |size: fn(&Side) -> f64| {
             let ours = size(ours.as_ref()?);
             peers.iter().map(size).min_by(f64::total_cmp).map(|peer| ours / peer)
@@ -114,7 +114,7 @@ impl Row {
         }
     }
 
-    /// The same with the number of trainable numbers in the network.
+    /// Adds the number of trainable parameters.
     pub(crate) fn with_parameters(self, parameters: u64) -> Self {
         Self { parameters: Some(parameters), ..self }
     }
@@ -160,18 +160,18 @@ impl fmt::Display for Report {
                 let version = format!("{} {}", side.name, side.version);
                 let time = format!("{:.3} ({:.3})", side.median_us / 1e3, side.tenth_percentile_us / 1e3);
                 let quiet = row.quiet_time_ratio.map(|quiet| format!(" ({quiet:.2})")).unwrap_or_default();
-                // What belongs to the work stands in its first line.
-                let of_work = |text: String| if index == 0 { text } else { String::new() };
+                // Columns about the workload appear in its first line only.
+                let once = |text: String| if index == 0 { text } else { String::new() };
                 writeln!(
                     f,
                     "{:<21} {:<18} {time:>20} {:>14} {:>7}  {:>14} {:>6} {:>7}  {}",
-                    of_work(row.work.to_owned()),
+                    once(row.work.to_owned()),
                     version.trim(),
-                    of_work(ratio(row.time_ratio) + &quiet),
-                    of_work(row.time_ratio_goal.to_string()),
+                    once(ratio(row.time_ratio) + &quiet),
+                    once(row.time_ratio_goal.to_string()),
                     memory(side),
-                    of_work(ratio(row.memory_ratio)),
-                    of_work(row.memory_ratio_goal.to_string()),
+                    once(ratio(row.memory_ratio)),
+                    once(row.memory_ratio_goal.to_string()),
                     side.choice.as_ref().map_or("-", |choice| &choice.variant),
                 )?;
             }
@@ -209,7 +209,7 @@ fn ratio(ratio: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::works::WORKS;
+    use crate::workloads::WORKLOADS;
 
     fn side(name: &str, median_us: f64, peak_bytes: u64) -> Side {
         Side::new(name, "1.0".to_owned(), &[median_us], peak_bytes, None)
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn ratios_are_ours_over_the_fastest_and_the_leanest() {
         let peers = vec![side("A", 4000.0, 400 << 20), side("B", 5000.0, 200 << 20)];
-        let row = Row::new(&WORKS[0], Some(side("Gyrus", 1000.0, 100 << 20)), peers);
+        let row = Row::new(&WORKLOADS[0], Some(side("Gyrus", 1000.0, 100 << 20)), peers);
         assert_eq!((row.time_ratio, row.memory_ratio), (Some(0.25), Some(0.5)));
         let text = Report::new(2, 7, vec![row]).to_string();
         assert!(text.contains("1.000 (1.000)") && text.contains("  0.25 (0.25) "), "{text}");
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn peers_alone_have_no_ratio() {
-        let row = Row::new(&WORKS[0], None, vec![side("A", 4000.0, 200 << 20)]);
+        let row = Row::new(&WORKLOADS[0], None, vec![side("A", 4000.0, 200 << 20)]);
         assert_eq!((row.time_ratio, row.memory_ratio), (None, None));
         let json = serde_json::to_value(Report::new(2, 7, vec![row])).unwrap();
         assert!(json["works"][0].get("time_ratio").is_none());

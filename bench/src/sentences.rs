@@ -1,4 +1,4 @@
-//! Sentences to embed: the first 1,000 of tinyshakespeare, and the encoder that embeds them.
+//! Embedding sentences: the first 1,000 of tinyshakespeare, and the encoder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,16 +8,16 @@ use gyrus_language::SentenceEncoder;
 
 use crate::timing::{Timed, timed};
 
-/// Sentences that a step embeds.
+/// Sentences per step.
 const COUNT: usize = 1000;
-/// Where the sentences stand, and where it is written which folder holds the model.
+/// Files with the sentences and with the path of the model.
 const SENTENCES: &str = "sentences.txt";
 const MODEL: &str = "model.txt";
 
-/// Writes the sentences and the place of the model, which the Python package carries, into `folder`.
+/// Writes the sentences and the path of the model, which a Python package contains, into `folder`.
 ///
 /// # Errors
-/// When the text or the package is missing.
+/// If the text or the package is missing.
 pub(crate) fn prepare(folder: &Path, python: &Path, peers: &Path) -> Result<()> {
     let path = text()?;
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -41,12 +41,12 @@ fn text() -> Result<PathBuf> {
     let data = std::env::var_os("GYRUS_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
     let path = data.join("tinyshakespeare/input.txt");
     if !path.is_file() {
-        bail!("the text {} does not exist; say with GYRUS_DATA where the data are", path.display());
+        bail!("the text {} does not exist; set GYRUS_DATA to the folder of the data", path.display());
     }
     Ok(path)
 }
 
-/// What the speakers say, sentence by sentence. A speech is the name of who speaks, a colon, and lines up to an empty one.
+/// The sentences of all speeches. A speech is the speaker's name, a colon, and lines up to an empty one.
 fn sentences(text: &str) -> impl Iterator<Item = String> {
     let speeches =
         text.split("\n\n").filter_map(|speech| Some(speech.split_once(":\n")?.1.replace('\n', " ")));
@@ -57,20 +57,20 @@ fn sentences(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The work, set up.
-pub(crate) struct Work {
+/// The workload, ready to run.
+pub(crate) struct Workload {
     encoder: SentenceEncoder,
     sentences: Vec<String>,
     threads: usize,
 }
 
-impl Work {
+impl Workload {
     /// Reads what [`prepare`] left in `folder`.
     ///
     /// # Errors
-    /// When something is missing there or damaged.
+    /// If something is missing or damaged there.
     pub(crate) fn new(folder: Option<&Path>, threads: usize) -> Result<Self> {
-        let folder = folder.context("this work needs sentences")?;
+        let folder = folder.context("this workload needs sentences")?;
         let read =
             |name| std::fs::read_to_string(folder.join(name)).with_context(|| format!("cannot read {name}"));
         let encoder = SentenceEncoder::open(Path::new(read(MODEL)?.trim()))?;
@@ -79,7 +79,7 @@ impl Work {
     }
 }
 
-impl Timed for Work {
+impl Timed for Workload {
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         timed(self.threads, count, |_| {
             std::hint::black_box(self.encoder.embed(&self.sentences)?);

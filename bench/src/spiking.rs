@@ -1,4 +1,4 @@
-//! Our side of the works in time: the networks of `bench/peers/snn_works.py`, built with Gyrus.
+//! Our side of the spiking workloads: the networks of `bench/peers/snn_works.py`, built with Gyrus.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use gyrus_tensor::{Operation, cpu, filled_tensor};
 use gyrus_train::Optimizer;
 
 use crate::images;
-use crate::network::{Training, Work};
+use crate::network::{Training, Workload};
 use crate::timing::values;
 
 /// Share of spikes in the sparse inputs.
 const SHARE: f32 = 0.05;
 
-/// Whether the work sees pictures.
+/// Whether the workload needs images.
 pub(crate) fn wants_images(name: &str) -> bool {
     name.ends_with("-train")
 }
 
-/// Neurons that lose half their potential at a step, reset by subtraction, and fire at `threshold`.
+/// Neurons that lose half their potential per step, reset by subtraction, and fire at `threshold`.
 fn neurons(threshold: f64) -> NodeKind {
     let mut kind = NodeKind::lif(2.0);
     if let NodeKind::LIF { v_threshold, reset, .. } = &mut kind {
@@ -41,11 +41,11 @@ fn settings(steps: usize, encoder: Encoder) -> SpikingSettings {
     }
 }
 
-/// Sets up the work `name` for `threads` threads; `pictures` is the file that [`images::write`] made.
+/// Sets up the workload `name` for `threads` threads; `file` was written by [`images::write`].
 ///
 /// # Errors
-/// When there is no such work on our side, or its pictures cannot be read.
-pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Result<Work> {
+/// If Gyrus does not implement this workload, or its images cannot be read.
+pub(crate) fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Workload> {
     match name {
         "spiking-layer-dense" => layer((100, 16, 512), false, 1.0, threads),
         "spiking-layer-sparse" => layer((100, 16, 512), true, 0.2, threads),
@@ -58,7 +58,7 @@ pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Res
                 .node("answer", NodeKind::affine(10))
                 .node("answer_lif", neurons(0.5))
                 .build()?;
-            train(&blueprint, (25, 128), pictures, threads)
+            train(&blueprint, (25, 128), file, threads)
         }
         "spiking-cnn-train" => {
             let convolution = |channels| NodeKind::conv2d(channels, 3).padding(Padding::Same);
@@ -74,20 +74,20 @@ pub(crate) fn create(name: &str, threads: usize, pictures: Option<&Path>) -> Res
                 .node("answer", NodeKind::affine(10))
                 .node("answer_lif", neurons(0.5))
                 .build()?;
-            train(&blueprint, (8, 64), pictures, threads)
+            train(&blueprint, (8, 64), file, threads)
         }
-        _ => bail!("'{name}' has no implementation on our side"),
+        _ => bail!("Gyrus does not implement '{name}'"),
     }
 }
 
-/// One layer of weights and neurons: gradients of the mean squared distance of its spike counts from a tenth of the
-/// steps. The input is there as numbers and becomes packed spikes within the step, where it is sparse.
+/// One layer of weights and neurons: gradients of the mean squared distance between its spike counts and a tenth of the
+/// steps. The input is stored as numbers; a sparse one is packed into spikes within the step.
 fn layer(
     (steps, batch, width): (usize, usize, usize),
     binary: bool,
     threshold: f64,
     threads: usize,
-) -> Result<Work> {
+) -> Result<Workload> {
     let blueprint = Blueprint::builder("spiking-layer")
         .input([width])
         .node("weights", NodeKind::affine(width))
@@ -108,22 +108,22 @@ fn layer(
     });
     let targets: Arc<[f32]> = vec![steps as f32 / 10.0; batch * width].into();
     let training = Training { loss: Operation::MeanSquaredError { targets }, optimizer: None };
-    Ok(Work { network, training: Some(training), input, threads })
+    Ok(Workload { network, training: Some(training), input, threads })
 }
 
-/// Whole training steps on rate-coded pictures, with new spikes in each.
+/// Whole training steps on rate-coded images, with new spikes in each step.
 fn train(
     blueprint: &Blueprint,
     (steps, batch): (usize, usize),
-    pictures: Option<&Path>,
+    file: Option<&Path>,
     threads: usize,
-) -> Result<Work> {
-    let (pixels, targets) = images::read(pictures.context("this work needs pictures")?, batch)?;
+) -> Result<Workload> {
+    let (pixels, targets) = images::read(file.context("this workload needs images")?, batch)?;
     let intensity = Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
     let settings = settings(steps, Encoder::Rate { intensity });
     let network = Network::with(blueprint, Some(&settings), 0, &cpu())?;
     let optimizer = Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3));
     let input = filled_tensor(batch, images::PIXELS, |x| x.copy_from_slice(&pixels));
     let loss = Operation::CrossEntropy { targets: targets.into(), classes: 10, smoothing: 0.0 };
-    Ok(Work { network, training: Some(Training { loss, optimizer }), input, threads })
+    Ok(Workload { network, training: Some(Training { loss, optimizer }), input, threads })
 }

@@ -1,6 +1,6 @@
 //! Medians and percentiles of measured times.
 
-/// The median of `values` (the mean of the middle two where their number is even); NaN of none.
+/// The median of `values` (the mean of the middle two if their number is even); NaN for none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     match sorted.len() {
@@ -10,7 +10,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value that a tenth of `values` stay at or below (the nearest rank); NaN of none.
+/// The 10th percentile of `values` by nearest rank; NaN for none.
 pub(crate) fn tenth_percentile(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     let rank = sorted.len().div_ceil(10);

@@ -1,26 +1,26 @@
-//! What every work of ours shares: the trait of a work that was set up, its clock, and the numbers that it is fed.
+//! What all workloads of ours share: the trait of a workload, the clock, and pseudo-random input.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use gyrus_tensor::with_threads;
 
-/// A work that has been set up.
+/// A workload that is ready to run.
 pub(crate) trait Timed {
-    /// Does the work `count` times and returns the microseconds of each.
+    /// Runs `count` steps and returns the microseconds of each.
     ///
     /// # Errors
-    /// When the work fails.
+    /// If a step fails.
     fn steps(&mut self, count: usize) -> Result<Vec<f64>>;
 
-    /// How many numbers the network has; the runner compares it with the peers' count.
+    /// Number of parameters; the runner compares it with the peers'.
     fn parameters(&self) -> usize;
 }
 
-/// Does `step` `count` times on `threads` threads and returns the microseconds of each.
+/// Runs `step` `count` times on `threads` threads and returns the microseconds of each.
 ///
 /// # Errors
-/// When a step fails.
+/// If a step fails.
 pub(crate) fn timed(
     threads: usize,
     count: usize,
@@ -29,17 +29,17 @@ pub(crate) fn timed(
     with_threads(threads, || (0..count).map(|index| timed_step(|| step(index as u64))).collect())?
 }
 
-/// Does `step` once and returns the microseconds that it took.
+/// Runs `step` once and returns the microseconds that it took.
 ///
 /// # Errors
-/// When the step fails.
+/// If the step fails.
 pub(crate) fn timed_step(step: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     step()?;
     Ok(start.elapsed().as_secs_f64() * 1e6)
 }
 
-/// Repeatable values in -1 ..= 1.
+/// Reproducible values in -1 ..= 1.
 pub(crate) fn values(count: usize) -> impl Iterator<Item = f32> {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     (0..count).map(move |_| {

@@ -1,5 +1,5 @@
-//! Measuring whole programs: `gyrus learn mnist --epochs 1` against `bench/peers/train_mnist_torch.py`, from the start
-//! of the process to its end, with everything in between: loading, training, evaluation, writing.
+//! Measuring whole programs: `gyrus learn mnist --epochs 1` against `bench/peers/train_mnist_torch.py`, from process start
+//! to exit, including loading, training, evaluation and writing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::measure::Setting;
 use crate::memory;
 use crate::report::{Row, Side};
-use crate::works::Work;
+use crate::workloads::Workload;
 
-/// A run takes a minute or so, and its length averages the machine's noise out by itself.
+/// A run takes about a minute, long enough to average out the machine's noise.
 const MOST_ROUNDS: u32 = 3;
-/// How often the peak memory of a running program is read. Only a peak in its last moments can be missed.
+/// How often the peak memory of a running program is read. Only a peak at the very end can be missed.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 
 struct Program {
@@ -30,9 +30,9 @@ struct Program {
 /// Measures the training of one epoch of MNIST.
 ///
 /// # Errors
-/// When a program or the data is missing, or a program fails.
+/// If a program or the data is missing, or a program fails.
 pub(crate) fn learn_mnist(
-    work: &Work,
+    work: &Workload,
     setting: &Setting<'_>,
     gyrus: Option<&Path>,
     data: Option<&Path>,
@@ -71,25 +71,25 @@ pub(crate) fn learn_mnist(
     Ok(Row::new(work, sides.pop(), peers))
 }
 
-/// The program `gyrus`: the one named, or that beside this program.
+/// The program `gyrus`: `named`, or the one beside this program.
 ///
 /// # Errors
-/// When there is none.
+/// If it does not exist.
 pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf> {
     let gyrus = match named {
         Some(gyrus) => gyrus.to_path_buf(),
         None => std::env::current_exe()?.with_file_name("gyrus"),
     };
     if !gyrus.is_file() {
-        bail!("the program {} does not exist; build it, or name one with --gyrus", gyrus.display());
+        bail!("the program {} does not exist; build it or pass --gyrus", gyrus.display());
     }
     Ok(gyrus)
 }
 
-/// The directory of the MNIST files: the one named, or the default.
+/// The folder of the MNIST files: `named`, or the default.
 ///
 /// # Errors
-/// When it does not exist.
+/// If it does not exist.
 pub(crate) fn data_directory(named: Option<&Path>) -> Result<PathBuf> {
     let default = || {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -99,29 +99,28 @@ pub(crate) fn data_directory(named: Option<&Path>) -> Result<PathBuf> {
     };
     let data = named.map_or_else(default, Path::to_path_buf);
     if !data.is_dir() {
-        bail!("the MNIST directory {} does not exist; name one with --data", data.display());
+        bail!("the MNIST folder {} does not exist; pass --data", data.display());
     }
     Ok(data)
 }
 
-/// A temporary directory for run folders, removed when dropped.
+/// A temporary folder for run folders, removed when dropped.
 pub(crate) struct RunFolder(pub(crate) PathBuf);
 
 impl RunFolder {
-    /// A new one.
+    /// Creates a new one.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn new() -> Result<Self> {
-        // One process may need several.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("gyrus-bench-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 
-    /// Each run starts without the one before: an existing run folder might be refused or continued.
+    /// Removes the previous run: an existing run folder might be refused or continued.
     fn empty(&self) -> Result<()> {
         std::fs::remove_dir_all(&self.0)?;
         Ok(std::fs::create_dir(&self.0)?)
@@ -130,7 +129,7 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system's care of its temporary directory.
+        // The system cleans its temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -141,7 +140,7 @@ impl Program {
         Self { name, command, seconds: Vec::new(), peak_bytes: 0, test_accuracy: None }
     }
 
-    /// Runs the program once, and adds its time, memory and reported accuracy to what is known.
+    /// Runs the program once and records its time, memory and reported accuracy.
     fn run(&mut self) -> Result<()> {
         let command = &mut self.command;
         let start = Instant::now();
@@ -152,7 +151,7 @@ impl Program {
             let watch = scope.spawn(|| {
                 let mut peak_bytes = 0;
                 while !ended.load(Ordering::Relaxed) {
-                    // A process that has just ended has no size any more; the last reading stands.
+                    // A process that has just ended has no size: keep the last reading.
                     peak_bytes = memory::peak_bytes(&number).unwrap_or(peak_bytes);
                     std::thread::sleep(MEMORY_INTERVAL);
                 }
@@ -165,8 +164,8 @@ impl Program {
         });
         let output = output.with_context(|| format!("running {command:?}"))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{command:?} failed with {}: {}", output.status, said.trim());
+            let message = String::from_utf8_lossy(&output.stderr);
+            bail!("{command:?} failed with {}: {}", output.status, message.trim());
         }
         self.peak_bytes = self.peak_bytes.max(peak_bytes.unwrap_or(0));
         self.test_accuracy = test_accuracy(&output.stdout).or(self.test_accuracy);
@@ -174,7 +173,7 @@ impl Program {
     }
 }
 
-/// `test_accuracy` of the JSON object in the last line of what a program printed.
+/// `test_accuracy` of the JSON object in the last line of a program's output.
 fn test_accuracy(stdout: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(stdout).ok()?;
     let report: Value = serde_json::from_str(text.lines().last()?).ok()?;

@@ -1,4 +1,4 @@
-//! Our worker: answers the runner's requests on stdin with replies on stdout, as `bench/peers/torch_worker.py` does.
+//! Our worker: answers requests on stdin with replies on stdout, like `bench/peers/torch_worker.py`.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ enum Request {
     Exit,
 }
 
-/// Serves requests until "exit" or the end of `requests`, with the works or, if `peer`, with what of our own stands beside
-/// them: the clocked body or the reader of memory.
+/// Serves requests until "exit" or the end of `requests`: our side of the workloads or, if `peer`, the comparison that Gyrus
+/// itself provides.
 ///
 /// # Errors
-/// When a stream fails; whatever goes wrong in a request is the content of its reply.
+/// If a stream fails; an error within a request becomes its reply.
 pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write, peer: bool) -> Result<()> {
     let mut work = None;
     for line in requests.lines() {
@@ -43,7 +43,7 @@ pub(crate) fn serve(requests: impl BufRead, mut replies: impl Write, peer: bool)
     Ok(())
 }
 
-/// The reply to one request, or none where it ends the conversation.
+/// The reply to one request, or `None` for "exit".
 fn reply(request: Request, work: &mut Option<Box<dyn Timed>>, peer: bool) -> Result<Option<Value>> {
     let reply = match request {
         Request::Choose => json!({"ok": true, "variant": "", "variants_us": {}}),
@@ -66,29 +66,29 @@ fn reply(request: Request, work: &mut Option<Box<dyn Timed>>, peer: bool) -> Res
     Ok(Some(reply))
 }
 
-/// Sets up the work `name` for `threads` threads.
+/// Sets up the workload `name` for `threads` threads.
 ///
 /// # Errors
-/// When there is no such work on our side, or what it needs is missing.
+/// If Gyrus does not implement this workload, or something that it needs is missing.
 fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
     let begins = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
     Ok(match name {
         _ if begins(&["spiking-"]) => Box::new(spiking::create(name, threads, file)?),
         _ if begins(&["decoder-", "lora-"]) => Box::new(decoder::create(name, threads)?),
-        _ if begins(&["events-"]) => Box::new(events::Work::new(file, false, threads)?),
-        _ if begins(&["embed-"]) => Box::new(sentences::Work::new(file, threads)?),
+        _ if begins(&["events-"]) => Box::new(events::Workload::new(file, false, threads)?),
+        _ if begins(&["embed-"]) => Box::new(sentences::Workload::new(file, threads)?),
         _ if name.contains("-q") => language::create(name, threads, file)?,
         _ => Box::new(network::create(name, threads)?),
     })
 }
 
-/// Sets up what of our own stands beside the work `name`: the clocked body or the reader of memory.
+/// Sets up the comparison that Gyrus itself provides for the workload `name`: the clocked body or the memory reader.
 ///
 /// # Errors
-/// When what it needs is missing.
+/// If something that it needs is missing.
 fn create_peer(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Timed>> {
     Ok(match name.starts_with("events-") {
-        true => Box::new(events::Work::new(file, true, threads)?),
+        true => Box::new(events::Workload::new(file, true, threads)?),
         false => Box::new(language::Reader::new(name, threads, file)?),
     })
 }
