@@ -17,7 +17,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use gyrus_tensor::with_threads;
+use gyrus_kernels::with_threads;
 
 pub use sentences::{Embedded, SentenceEngine, SentenceJob};
 use worker::Worker;
