@@ -98,8 +98,11 @@ fn opened_after(folder: &RunFolder, from: &str, to: &str) -> String {
 #[test]
 fn what_was_written_is_what_is_read() {
     let (_directory, written) = complete();
+    // Made once: a record says when it was made.
+    let record = finished();
+    written.write_record(&record).unwrap();
     let folder = RunFolder::open(written.path()).unwrap();
-    assert_eq!(folder.read_record::<RunRecord>().unwrap(), finished());
+    assert_eq!(folder.read_record::<RunRecord>().unwrap(), record);
     assert_eq!(folder.read_blueprint().unwrap(), preset("mlp", [1, 4, 4], 2).unwrap());
     assert_eq!(folder.read_model().unwrap(), b"model");
     assert_eq!(folder.read_checkpoint().unwrap(), None);
