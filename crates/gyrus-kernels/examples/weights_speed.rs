@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gyrus_kernels::oracle::values;
-use gyrus_kernels::weights::{Format, Matrix, product, quantize};
+use gyrus_kernels::stored::{Format, Matrix, product, quantize};
 use rayon::prelude::*;
 
 /// Rows and columns of the matrices: those of a feed-forward layer of a model with 1 billion weights.

@@ -1,7 +1,6 @@
 //! Convolutions of every kind against the oracle.
 
-use gyrus_kernels::convolution::{Convolution, convolution};
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
 use gyrus_kernels::oracle::{self, assert_close, values};
 use proptest::prelude::*;
 

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use gyrus_kernels::Error;
 use gyrus_kernels::oracle::{self, values};
-use gyrus_kernels::weights::{
-    Error, Format, Matrix, dequantize, dequantize_row, product, product_of_few, product_of_many, quantize,
+use gyrus_kernels::stored::{
+    Format, Matrix, dequantize, dequantize_row, product, product_of_few, product_of_many, quantize,
 };
 use proptest::prelude::*;
 

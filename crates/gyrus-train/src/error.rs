@@ -4,8 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::BlueprintError;
-
 use crate::RunStatus;
 
 /// Why something was refused or failed.
@@ -15,7 +13,7 @@ use crate::RunStatus;
 pub enum Error {
     /// The network could not be built or loaded.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::NetworkError),
+    Network(#[from] gyrus_nn::Error),
     /// The bytes are not a safetensors file of 32-bit floats.
     #[error(transparent)]
     Arrays(gyrus_files::Error),
@@ -94,7 +92,7 @@ pub enum Error {
     #[error("{} is {bytes} bytes long; at most {limit} are accepted", .path.display())]
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error(transparent)]
-    Blueprint(#[from] BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
 }
 
 /// The result of this crate's functions.

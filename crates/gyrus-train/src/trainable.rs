@@ -1,6 +1,6 @@
 //! What the optimizer and the training loop see of a model: its parameters.
 
-use gyrus_nn::{Network, NetworkError, State};
+use gyrus_nn::{Network, State};
 use gyrus_tensor::{Device, Tensor};
 
 /// A model that can be trained: parameters that can be listed, changed, saved and loaded.
@@ -47,7 +47,7 @@ impl ParameterInfo {
 }
 
 impl Trainable for Network {
-    type Error = NetworkError;
+    type Error = gyrus_nn::Error;
 
     fn parameters(&self) -> Vec<ParameterInfo> {
         let info = |parameter: &gyrus_nn::Parameter| ParameterInfo {
@@ -66,7 +66,7 @@ impl Trainable for Network {
         Network::state(self)
     }
 
-    fn load_state(&mut self, state: &State) -> Result<(), NetworkError> {
+    fn load_state(&mut self, state: &State) -> gyrus_nn::Result<()> {
         Network::load_state(self, state)
     }
 

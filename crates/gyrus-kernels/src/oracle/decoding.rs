@@ -1,8 +1,8 @@
 //! The naive form of the kernels of a decoder.
 
-use crate::decoding::AttentionShape;
+use crate::attention::cached::AttentionShape;
 
-/// See [`crate::attention_maps::cached_attention_maps`].
+/// See [`crate::attention::maps::cached_attention_maps`].
 pub fn attention_maps(shape: &AttentionShape, queries: &[f32], keys: &[f32]) -> Vec<f32> {
     let AttentionShape { heads, key_value_heads, head_width, scale, softcap, window } = *shape;
     let (tokens, positions) =
@@ -28,7 +28,7 @@ pub fn attention_maps(shape: &AttentionShape, queries: &[f32], keys: &[f32]) -> 
     maps
 }
 
-/// See [`crate::decoding::attention_cached`], of one sequence.
+/// See [`crate::attention::cached::attention_cached`], of one sequence.
 pub fn attention_cached(shape: &AttentionShape, queries: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
     let AttentionShape { heads, key_value_heads, head_width, scale, softcap, window } = *shape;
     let (tokens, positions) =
@@ -67,7 +67,7 @@ pub fn attention_cached(shape: &AttentionShape, queries: &[f32], keys: &[f32], v
     out
 }
 
-/// See [`crate::decoding::rms_norm`].
+/// See [`crate::normalization::rms::rms_norm`].
 pub fn rms_norm_rows(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     let row = |x: &[f32]| {
         let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
@@ -77,7 +77,7 @@ pub fn rms_norm_rows(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     x.chunks_exact(weight.len()).flat_map(row).collect()
 }
 
-/// See [`crate::decoding::rotate`]; `angles` in radians are `[rows, pairs]`.
+/// See [`crate::attention::rotary::rotate`]; `angles` in radians are `[rows, pairs]`.
 pub fn rotate(
     x: &[f32],
     (heads, head_width, pairs): (usize, usize, usize),

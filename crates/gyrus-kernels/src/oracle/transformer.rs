@@ -1,15 +1,17 @@
 //! The naive form of the kernels for training a transformer.
 
 use super::narrow;
-use crate::decoding::FeedForwardActivation;
-use crate::transformer::{CausalAttention, IGNORED, LowRank, VocabularyLoss};
+use crate::attention::causal::CausalAttention;
+use crate::stored::low_rank::LowRank;
+use crate::token::activation::FeedForwardActivation;
+use crate::token::vocabulary_loss::{IGNORED, VocabularyLoss};
 
-/// See [`crate::transformer::embedding`].
+/// See [`crate::token::embedding::embedding`].
 pub fn embedding(table: &[f32], tokens: &[u32], width: usize) -> Vec<f32> {
     tokens.iter().flat_map(|&token| table[token as usize * width..][..width].to_vec()).collect()
 }
 
-/// See [`crate::transformer::embedding_gradient`].
+/// See [`crate::token::embedding::embedding_gradient`].
 pub fn embedding_gradient(tokens: &[u32], dy: &[f32], vocabulary: usize, width: usize) -> Vec<f32> {
     let mut gradient = vec![0.0f64; vocabulary * width];
     for (i, &token) in tokens.iter().enumerate() {
@@ -18,7 +20,7 @@ pub fn embedding_gradient(tokens: &[u32], dy: &[f32], vocabulary: usize, width: 
     narrow(&gradient)
 }
 
-/// See [`crate::transformer::rms_norm_backward`].
+/// See [`crate::normalization::rms::rms_norm_backward`].
 pub fn rms_norm_backward(x: &[f32], weight: &[f32], epsilon: f32, dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let columns = weight.len();
     let (mut dx, mut dweight) = (Vec::new(), vec![0.0f64; columns]);
@@ -37,7 +39,7 @@ pub fn rms_norm_backward(x: &[f32], weight: &[f32], epsilon: f32, dy: &[f32]) ->
     (narrow(&dx), narrow(&dweight))
 }
 
-/// See [`crate::transformer::gated`] and its gradient, by differences.
+/// See [`crate::token::gated::gated`] and its gradient, by differences.
 pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let apply = |x: f64| match f {
         FeedForwardActivation::Silu => x / (1.0 + (-x).exp()),
@@ -70,7 +72,7 @@ fn distribution(x: f64) -> f64 {
     0.5 + sum * (-x * x / 2.0).exp() / (2.0 * core::f64::consts::PI).sqrt()
 }
 
-/// The loss of [`crate::transformer::vocabulary_loss`] and its gradients for input and weight.
+/// The loss of [`crate::token::vocabulary_loss::vocabulary_loss`] and its gradients for input and weight.
 pub fn vocabulary_loss(
     shape: VocabularyLoss,
     x: &[f32],
@@ -103,7 +105,7 @@ pub fn vocabulary_loss(
     (loss as f32, narrow(&dx), narrow(&dw))
 }
 
-/// See [`crate::transformer::causal_attention`]: its result and its gradient for `x`, with the angles of the rotation
+/// See [`crate::attention::causal::causal_attention`]: its result and its gradient for `x`, with the angles of the rotation
 /// in radians, `[positions, pairs]`.
 pub fn causal_attention(
     shape: &CausalAttention,
@@ -181,7 +183,7 @@ pub fn causal_attention(
     (narrow(&y), narrow(&dx))
 }
 
-/// The result of [`crate::transformer::low_rank`], and its gradients for `x` and the adapter.
+/// The result of [`crate::stored::low_rank::low_rank`], and its gradients for `x` and the adapter.
 pub fn low_rank(
     shape: &LowRank<'_>,
     x: &[f32],
@@ -195,7 +197,7 @@ pub fn low_rank(
     let (mut column, mut first, mut second) = (0, 0, shape.rank() * inputs);
     for part in shape.parts {
         let mut weight = vec![0.0; part.weight.rows() * inputs];
-        crate::weights::dequantize(&part.weight, &mut weight);
+        crate::stored::dequantize(&part.weight, &mut weight);
         for row in 0..x.len() / inputs {
             let at = |i: usize| f64::from(x[row * inputs + i]);
             let kept = |i: usize| mask.map_or(1.0, |mask| f64::from(mask[row * inputs + i]));

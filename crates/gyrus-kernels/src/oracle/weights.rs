@@ -1,8 +1,8 @@
-//! Naive forms of [`crate::weights`].
+//! Naive forms of [`crate::stored`].
 
 use half::{bf16, f16};
 
-use crate::weights::Format;
+use crate::stored::Format;
 
 /// One weight of a chain of blocks, straight from the description of the format.
 #[must_use]
@@ -49,7 +49,7 @@ pub fn round_inputs(x: &[f32]) -> Vec<f64> {
     rounded
 }
 
-/// See [`crate::weights::product`]: with each output also the sum of the products' sizes, which bounds its error.
+/// See [`crate::stored::product`]: with each output also the sum of the products' sizes, which bounds its error.
 #[must_use]
 pub fn product(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(f64, f64)> {
     let row_bytes = columns / format.block_weights() * format.block_bytes();

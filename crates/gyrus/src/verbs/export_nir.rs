@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::{Blueprint, with_standardisation, write_nir};
+use gyrus_blueprint::{Blueprint, with_standardization, write_nir};
 use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Network, SpikingSettings, State, from_safetensors};
 use gyrus_tensor::{cpu, with_threads};
@@ -126,7 +126,7 @@ impl NirFile {
     ) -> Result<Self> {
         let (bytes, mut warnings) = match (preprocessing, &settings.encoder) {
             (Preprocessing::Image { mean, deviation, .. }, Encoder::Direct) => {
-                let (blueprint, state) = with_standardisation(blueprint, state, mean, deviation)?;
+                let (blueprint, state) = with_standardization(blueprint, state, mean, deviation)?;
                 write_nir(&blueprint, &state, settings.time)?
             }
             _ => write_nir(blueprint, state, settings.time)?,
