@@ -202,14 +202,14 @@ fn a_folder_that_is_no_run_is_refused_with_its_path() {
     };
     assert!(said(&directory.path().join("nowhere")).contains("does not exist"));
     assert!(said(&folder.path().join("run.json")).contains("is not a folder"));
-    assert!(said(directory.path()).contains("holds no run.json"));
+    assert!(said(directory.path()).contains("has no run.json"));
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
-    assert!(said(folder.path()).contains("holds no model.safetensors: the file was lost"));
+    assert!(said(folder.path()).contains("has no model.safetensors: the file is missing"));
     folder.write_record(&record()).unwrap();
     assert!(said(folder.path()).contains("--resume"));
     RunFolder::resume::<RunRecord>(folder.path()).unwrap();
     fs::remove_file(folder.path().join("blueprint.toml")).unwrap();
-    assert!(said(folder.path()).contains("holds no blueprint.toml"));
+    assert!(said(folder.path()).contains("has no blueprint.toml"));
     RunFolder::resume::<RunRecord>(folder.path()).unwrap_err();
 }
 

@@ -40,11 +40,11 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> Strin
             })
             .collect()
     };
-    let tokens = look.texts.iter().zip(&look.special).enumerate().map(|(index, (text, is_mark))| {
+    let tokens = look.texts.iter().zip(&look.special).enumerate().map(|(index, (text, is_special))| {
         let place = predictions.map(|predictions| &predictions.places[index]);
         InspectedToken {
             text,
-            is_mark: *is_mark,
+            is_special: *is_special,
             surprise: place.and_then(|place| Some((place.surprisal_bits?, place.probability?, place.rank?))),
             next: place.map_or_else(Vec::new, |place| pairs(&place.next)),
             lens: predictions.map_or_else(Vec::new, |predictions| lens(predictions, index)),
