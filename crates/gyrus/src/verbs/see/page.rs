@@ -16,14 +16,18 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> Strin
         Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the input"),
         None => (look.tokens.len().to_string(), "tokens"),
     };
-    let mut facts = vec![("layers", seen.layers().to_string()), ("heads per layer", seen.heads().to_string())];
+    let mut facts =
+        vec![("layers", seen.layers().to_string()), ("heads per layer", seen.heads().to_string())];
     if let Some(predictions) = predictions {
         facts.insert(0, ("tokens", look.tokens.len().to_string()));
         if let Some(bits) = predictions.mean_surprisal_bits() {
             facts.push(("bits per token", format!("{bits:.2}")));
         }
         let first = predictions.places.iter().filter(|place| place.rank == Some(1)).count();
-        facts.push(("predicted correctly", format!("{first} of {}", predictions.places.len().saturating_sub(1))));
+        facts.push((
+            "predicted correctly",
+            format!("{first} of {}", predictions.places.len().saturating_sub(1)),
+        ));
     }
     facts.push(("vocabulary", grouped(kind.vocabulary as u128)));
     let pairs = |candidates: &[Candidate]| -> Vec<(&'a str, f64)> {

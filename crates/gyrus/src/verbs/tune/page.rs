@@ -25,9 +25,7 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
         headline: (headline, "validation loss, nats per learned token"),
         detail: loss.map_or_else(String::new, |loss| {
             let choices = loss.exp();
-            format!(
-                "on held-back answers: as uncertain as among {choices:.1} equally likely tokens"
-            )
+            format!("on held-back answers: as uncertain as among {choices:.1} equally likely tokens")
         }),
         facts: vec![
             ("parameters", result.map_or_else(String::new, |r| r.parameters.to_string())),

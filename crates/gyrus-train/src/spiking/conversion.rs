@@ -3,7 +3,7 @@
 use gyrus_nn::workload::Footprint;
 use serde::{Deserialize, Serialize};
 
-use crate::energy::{Comparison, Sizes, compare};
+use crate::spiking::energy::{Comparison, Sizes, compare};
 use crate::{Agreement, OverTime};
 
 /// How a spiking run was converted from a dense one.

@@ -6,8 +6,8 @@ use gyrus_nn::workload::{Connections, connections};
 use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
-use crate::agreement::round_as;
 use crate::evaluate::best;
+use crate::spiking::agreement::round_as;
 use crate::{Error, Result};
 
 /// About how many rows one pass has: steps times examples.

@@ -17,7 +17,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::over_time::OverTime;
+use crate::spiking::over_time::OverTime;
 
 /// Multiply-accumulate in `f32`.
 const MAC: f64 = 4.6;
@@ -107,7 +107,7 @@ pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::over_time::{NeuronWork, WeightWork};
+    use crate::spiking::over_time::{NeuronWork, WeightWork};
 
     #[test]
     fn memory_costs_what_horowitz_says() {
