@@ -135,7 +135,7 @@ impl Tensor {
     /// If the length of a slice does not match its shape.
     pub fn linear(&self, x: &[f32], y: &mut [f32]) {
         if let Some(matrix) = self.matrix() {
-            stored::product(&matrix, x, y);
+            stored::matmul(&matrix, x, y);
         }
     }
 
@@ -148,7 +148,7 @@ impl Tensor {
         let Some(matrix) = self.matrix() else { return };
         let (of_many, of_few) = x.split_at(many * self.columns());
         let (to_many, to_few) = y.split_at_mut(many * self.rows());
-        stored::product_of_many(&matrix, of_many, to_many);
-        stored::product_of_few(&matrix, of_few, to_few);
+        stored::matmul_many(&matrix, of_many, to_many);
+        stored::matmul_few(&matrix, of_few, to_few);
     }
 }

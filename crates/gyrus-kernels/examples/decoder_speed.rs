@@ -1,9 +1,8 @@
 //! Times the kernels of a decoder's training step at the sizes of the benchmark: `decoder_speed [THREADS]`.
 use std::time::Instant;
 
-use gyrus_kernels::attention::causal::{
-    CausalAttention, Rotation, causal_attention, causal_attention_backward,
-};
+use gyrus_kernels::attention::causal::{CausalAttention, causal_attention, causal_attention_backward};
+use gyrus_kernels::attention::rotary::Rotation;
 use gyrus_kernels::dense::linear::{linear, linear_input_gradient, linear_weight_gradient};
 use gyrus_kernels::normalization::rms::{rms_norm, rms_norm_backward};
 use gyrus_kernels::oracle::values;

@@ -1,52 +1,52 @@
-//! What can go wrong: stored weights that are not what their shape says, and threads that do not start.
+//! Errors: stored weights whose bytes do not match their shape, and threads that cannot be started.
 
 use crate::stored::Format;
 
-/// A result whose error is this crate's.
+/// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// What can go wrong.
+/// Everything that can go wrong in this crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A row is no whole number of blocks.
+    /// A row is not a whole number of blocks.
     #[error(
-        "a row of {columns} weights is no whole number of {} blocks, which hold {} weights each",
+        "a row of {columns} weights is not a whole number of {} blocks, which hold {} weights each",
         format.name(),
         format.block_weights()
     )]
     Columns {
-        /// The format asked for.
+        /// The requested format.
         format: Format,
-        /// Weights of a row.
+        /// Weights per row.
         columns: usize,
     },
-    /// The bytes are not as many as the shape says.
+    /// The number of bytes does not match the shape.
     #[error("a {} matrix of {rows} rows and {columns} columns does not have {bytes} bytes", format.name())]
     Bytes {
-        /// The format asked for.
+        /// The requested format.
         format: Format,
         /// Rows of the matrix.
         rows: usize,
-        /// Weights of a row.
+        /// Weights per row.
         columns: usize,
-        /// Bytes there are.
+        /// Bytes found.
         bytes: usize,
     },
-    /// Values to quantise are no whole number of rows.
-    #[error("{values} values are no whole number of rows of {columns}")]
+    /// The values to quantize are not a whole number of rows.
+    #[error("{values} values are not a whole number of rows of {columns}")]
     Values {
-        /// Values there are.
+        /// Values found.
         values: usize,
-        /// Weights of a row.
+        /// Weights per row.
         columns: usize,
     },
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {
-        /// How many were asked for.
+        /// Threads asked for.
         threads: usize,
-        /// What the system said.
+        /// The system's reason.
         reason: String,
     },
 }

@@ -1,9 +1,9 @@
-//! Attention of new tokens over cached keys and values: `softmax(scale * q kᵀ) v` within each head (Vaswani et al.
-//! 2017), query heads in groups that share a key head (Ainslie et al. 2023), with a sliding window and a soft cap.
+//! Attention of new tokens to cached keys and values: `softmax(scale * q kᵀ) v` within each head (Vaswani et al. 2017),
+//! with groups of query heads that share a key head (Ainslie et al. 2023), a sliding window and a soft cap.
 //!
-//! Cost: `4 * head_width` operations for each query head, new token and position that it sees. A task is one key head
-//! and a few tokens of one sequence, so keys are read once for the whole group of query heads. Scores are kept for one
-//! task only. A token's result depends on what it sees alone, not on the tokens that are computed beside it.
+//! Cost: `4 * head_width` operations for each query head, new token and visible position. A task is one key head and a
+//! few tokens of one sequence, so keys are read once for the whole group of query heads. Only one task's scores are
+//! kept. A token's result depends only on what it sees, not on the tokens computed beside it.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -11,14 +11,14 @@ use crate::base::math::{exp, tanh};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::sums::LANES;
 
-/// Rows of scores, a token's query head each, that one task holds.
+/// Rows of scores held by one task: one per token and query head.
 const ROWS: usize = 16;
-/// Positions whose keys are used for all rows while they are in the nearest cache.
+/// Positions whose keys are used for all rows while they are in the first-level cache.
 const POSITIONS: usize = 32;
-/// Operations below which all stays on one thread.
+/// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 16;
 
-/// The shape of an attention.
+/// The shape of an attention layer.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionShape {
     /// Query heads.
@@ -31,24 +31,24 @@ pub struct AttentionShape {
     pub scale: f32,
     /// `c` in `c * tanh(score / c)`.
     pub softcap: Option<f32>,
-    /// How many positions a token sees, itself included.
+    /// How many positions a token sees, including itself.
     pub window: Option<usize>,
 }
 
-/// New tokens of one sequence, and what is cached of it.
+/// The new tokens of one sequence, and its cache.
 #[derive(Debug)]
 pub struct CachedSequence<'a> {
     /// `[tokens, heads, head_width]`
     pub queries: &'a [f32],
-    /// `[positions, key_value_heads, head_width]`; the last `tokens` positions are the new tokens' own.
+    /// `[positions, key_value_heads, head_width]`; the last `tokens` positions are those of the new tokens.
     pub keys: &'a [f32],
-    /// As `keys`.
+    /// Same shape as `keys`.
     pub values: &'a [f32],
     /// The result: `[tokens, heads, head_width]`
     pub out: &'a mut [f32],
 }
 
-/// Attention of each sequence's new tokens over its cache.
+/// Attention of each sequence's new tokens to its cache.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or fewer positions are cached than there are tokens.
@@ -64,9 +64,9 @@ pub fn attention_cached(shape: &AttentionShape, sequences: &mut [CachedSequence<
     for (index, sequence) in sequences.iter().enumerate() {
         let (tokens, positions) = (sequence.queries.len() / query_row, sequence.keys.len() / key_row);
         assert_eq!(sequence.queries.len(), tokens * query_row, "queries are [tokens, heads, head_width]");
-        assert_eq!(sequence.out.len(), sequence.queries.len(), "out is as queries");
+        assert_eq!(sequence.out.len(), sequence.queries.len(), "out has the shape of queries");
         assert_eq!(sequence.keys.len(), positions * key_row, "keys are [positions, heads, head_width]");
-        assert_eq!(sequence.values.len(), sequence.keys.len(), "values are as keys");
+        assert_eq!(sequence.values.len(), sequence.keys.len(), "values have the shape of keys");
         assert!(tokens <= positions, "the new tokens are cached too");
         operations += tokens * positions * query_row;
         for first in (0..tokens).step_by(block) {
@@ -80,7 +80,7 @@ pub fn attention_cached(shape: &AttentionShape, sequences: &mut [CachedSequence<
         let sequence = &sequences[index];
         let positions = sequence.keys.len() / key_row;
         let all_tokens = sequence.queries.len() / query_row;
-        // The first token of the block sees from here.
+        // The block's first token sees the positions from here on.
         let end = positions - all_tokens + first + 1;
         let from = shape.window.map_or(0, |window| end.saturating_sub(window));
         let span = end + tokens - 1 - from;
@@ -91,7 +91,7 @@ pub fn attention_cached(shape: &AttentionShape, sequences: &mut [CachedSequence<
     });
 }
 
-/// Some tokens of one sequence and one key head.
+/// Some tokens of one sequence, and one key head.
 struct Task<'a> {
     shape: &'a AttentionShape,
     sequence: &'a CachedSequence<'a>,
@@ -102,7 +102,7 @@ struct Task<'a> {
     span: usize,
     /// `[tokens * group, span]`
     scores: &'a mut [f32],
-    /// This task alone writes this key head's query heads of these tokens.
+    /// Only this task writes the query heads of this key head for these tokens.
     out: SharedMut,
 }
 
@@ -118,7 +118,7 @@ impl WithSimd for Task<'_> {
             for member in 0..group {
                 let seen = task.seen(token);
                 let start = ((task.first + token) * heads + task.head * group + member) * head_width;
-                // SAFETY: this task alone has this key head's query heads of these tokens.
+                // SAFETY: only this task writes the query heads of this key head for these tokens.
                 let out = unsafe { task.out.slice(start, head_width) };
                 task.blend(simd, token * group + member, seen, out);
             }
@@ -134,7 +134,7 @@ impl Task<'_> {
         (self.shape.window.map_or(0, |window| end.saturating_sub(window)), end)
     }
 
-    /// Scores of each row with each position that it sees.
+    /// Scores of each row for each position that it sees.
     #[inline(always)]
     fn score<S: Simd>(&mut self, simd: S) {
         let AttentionShape { heads, key_value_heads, head_width, scale, softcap, .. } = *self.shape;
@@ -177,7 +177,7 @@ impl Task<'_> {
         }
     }
 
-    /// Values weighted by the softmax of a row's scores with the positions `start .. end`, counted from `from`.
+    /// Values weighted by the softmax of a row's scores for the positions `start .. end`, counted from `from`.
     #[inline(always)]
     fn blend<S: Simd>(&mut self, simd: S, row: usize, (start, end): (usize, usize), out: &mut [f32]) {
         let (stride, width) = (self.shape.key_value_heads * self.shape.head_width, self.shape.head_width);
@@ -206,7 +206,7 @@ impl Task<'_> {
     }
 }
 
-/// Makes `exp(score - largest)` of scores, and returns what makes them sum to one.
+/// Replaces scores by `exp(score - largest)` and returns the factor that makes them sum to one.
 #[inline(always)]
 fn softmax(scores: &mut [f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -232,7 +232,7 @@ fn softmax(scores: &mut [f32]) -> f32 {
     1.0 / lanes.iter().sum::<f32>()
 }
 
-/// Dot products of a query with several keys, each in an order of its own.
+/// Dot products of a query with several keys; the order of each does not depend on the others.
 #[inline(always)]
 fn dots<S: Simd, const N: usize>(simd: S, query: &[f32], keys: [&[f32]; N]) -> [f32; N] {
     let (query, query_rest) = S::as_simd_f32s(query);
@@ -282,7 +282,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn it_is_the_oracle(
+        fn it_matches_the_oracle(
             group in 1usize..5, key_value_heads in 1usize..4, head_width in 1usize..40,
             lengths in prop::collection::vec((1usize..20, 0usize..50), 1..4),
             window in prop::option::of(1usize..30), softcap in prop::option::of(0.5f32..4.0),
@@ -299,7 +299,7 @@ mod tests {
             }).collect();
             attention_cached(&shape, &mut sequences);
             for ((queries, keys, values), out) in inputs.iter().zip(&outs) {
-                assert_close(out, &oracle::decoding::attention_cached(&shape, queries, keys, values), 2e-5);
+                assert_close(out, &oracle::attention::attention_cached(&shape, queries, keys, values), 2e-5);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Attention of an encoder: `softmax(scale * q kᵀ) v` within each head (Vaswani et al. 2017), where every token of a
-//! text sees every other.
+//! sequence sees every other.
 //!
-//! Texts of different lengths lie one behind the other, with nothing between them: no work is done for padding. Cost:
-//! `4 * head_width` operations for each head and pair of tokens of a text. A task is one head of one text; its keys are
+//! Sequences of different lengths are packed one after another, so padding costs nothing. Cost: `4 * head_width`
+//! operations for each head and pair of tokens of a sequence. A task is one head of one sequence; its keys are
 //! transposed and its values copied once, so that both products run along vectors, for four queries at a time.
 
 use crate::base::math::exp;
@@ -10,12 +10,12 @@ use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_aligned_s
 
 /// Queries that share a pass over keys and values.
 const ROWS: usize = 4;
-/// Numbers of a vector.
+/// Numbers per vector.
 const LANES: usize = 16;
-/// Operations below which all stays on one thread.
+/// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
-/// Heads, and how their scores are scaled.
+/// The heads, and the scale of their scores.
 #[derive(Clone, Copy, Debug)]
 pub struct EncoderAttention {
     /// Heads.
@@ -26,8 +26,8 @@ pub struct EncoderAttention {
     pub scale: f32,
 }
 
-/// Attention within each of the texts of `lengths` tokens: `query_key_value` is `[tokens, 3, heads, head_width]`, `out`
-/// `[tokens, heads, head_width]`.
+/// Attention within each of the packed sequences, which have `lengths` tokens: `query_key_value` is
+/// `[tokens, 3, heads, head_width]`, `out` is `[tokens, heads, head_width]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -52,11 +52,11 @@ pub fn encoder_attention(
         *end += length;
         Some((start, *length))
     });
-    let texts: Vec<(usize, usize)> = starts.filter(|(_, length)| *length > 0).collect();
+    let sequences: Vec<(usize, usize)> = starts.filter(|(_, length)| *length > 0).collect();
     let operations: usize = lengths.iter().map(|length| 4 * length * length * width).sum();
     let target = SharedMut(out.as_mut_ptr());
-    for_each_task(texts.len() * heads, operations < SERIAL_OPERATIONS, |task| {
-        let ((first, length), head) = (texts[task / heads], task % heads);
+    for_each_task(sequences.len() * heads, operations < SERIAL_OPERATIONS, |task| {
+        let ((first, length), head) = (sequences[task / heads], task % heads);
         let head = Head { shape, length, rows: &query_key_value[first * 3 * width..], head };
         let (columns, value_width) = (length.next_multiple_of(LANES), head_width.next_multiple_of(LANES));
         with_aligned_scratch(head_width * columns + length * value_width + ROWS * columns, |scratch| {
@@ -75,7 +75,7 @@ pub fn encoder_attention(
                             let count = LANES.min(head_width - chunk);
                             for (i, (blended, share)) in blended.iter().zip(shares).take(rows).enumerate() {
                                 let at = (first + row + i) * width + head.head * head_width + chunk;
-                                // SAFETY: this task alone writes this head of this text.
+                                // SAFETY: only this task writes this head of this sequence.
                                 let out = unsafe { target.slice(at, count) };
                                 out.iter_mut().zip(blended).for_each(|(out, value)| *out = value * share);
                             }
@@ -87,12 +87,12 @@ pub fn encoder_attention(
     });
 }
 
-/// One head of one text.
+/// One head of one sequence.
 struct Head<'a> {
     shape: &'a EncoderAttention,
     /// Tokens.
     length: usize,
-    /// The text's rows, `[length, 3, heads, head_width]`.
+    /// The sequence's rows, `[length, 3, heads, head_width]`.
     rows: &'a [f32],
     head: usize,
 }
@@ -143,7 +143,7 @@ impl Head<'_> {
         }
     }
 
-    /// Exponentials of the scores, and one over the sum of each row.
+    /// Exponentials of the scores, and the inverse sum of each row.
     #[inline(always)]
     fn softmax(&self, scores: &mut [f32]) -> [f32; ROWS] {
         let columns = scores.len() / ROWS;
@@ -155,7 +155,7 @@ impl Head<'_> {
             let (chunks, _) = scores[i * columns..][..columns].as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for lane in 0..LANES {
-                    // The exponential saturates, so what is padding is cut off.
+                    // The exponential saturates, so padding must be set to zero explicitly.
                     let score = chunk[lane] - largest;
                     chunk[lane] = if score < -80.0 { 0.0 } else { exp(score) };
                     lanes[lane] += chunk[lane];
@@ -195,7 +195,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn it_is_the_oracle(
+        fn it_matches_the_oracle(
             heads in 1usize..5, head_width in 1usize..40, lengths in prop::collection::vec(0usize..50, 0..5),
             scale in 0.1f32..4.0,
         ) {
@@ -204,12 +204,12 @@ mod tests {
             let x = values(tokens * 3 * heads * head_width, 1);
             let mut out = vec![f32::NAN; tokens * heads * head_width];
             encoder_attention(&shape, &lengths, &x, &mut out);
-            assert_close(&out, &oracle::encoder_attention(&shape, &lengths, &x), 2e-5);
+            assert_close(&out, &oracle::attention::encoder_attention(&shape, &lengths, &x), 2e-5);
         }
     }
 
     #[test]
-    fn a_text_has_the_same_bits_alone_as_among_others_in_any_number_of_threads() {
+    fn a_sequence_has_the_same_bits_alone_and_in_a_batch_for_any_number_of_threads() {
         let shape = EncoderAttention { heads: 6, head_width: 24, scale: 0.2 };
         let lengths = [33, 7, 128];
         let row = 3 * shape.heads * shape.head_width;

@@ -1,9 +1,8 @@
-//! What attention looks at: the probabilities `softmax(scale * q kᵀ)` of each head (Vaswani et al. 2017), which the fused
-//! kernels of [`crate::attention::cached`] and [`crate::attention::encoder`] use and never store.
+//! Attention maps: the probabilities `softmax(scale * q kᵀ)` of each head (Vaswani et al. 2017), which the fused
+//! kernels of [`super::cached`] and [`super::encoder`] use but never store.
 //!
-//! For people who look into a model, so computed anew beside the ordinary pass from the queries and keys that it has.
-//! Cost: `2 * head_width` operations, and four bytes, for each head and pair of tokens. A task is one row: what one token
-//! sees in one head.
+//! For inspecting a model, so recomputed beside the ordinary pass from its queries and keys. Cost: `2 * head_width`
+//! operations, and four bytes, for each head and pair of tokens. A task is one row: what one token sees in one head.
 
 use std::ops::Range;
 
@@ -15,12 +14,12 @@ use crate::base::math::{exp, tanh};
 use crate::base::parallel::vectorized;
 use crate::base::sums::sum_of;
 
-/// Rows that go to a thread together, at least.
+/// Rows per task, at least.
 const ROWS: usize = 16;
 
-/// The probabilities of a decoder, `[heads, tokens, positions]`: `queries` are `[tokens, heads, head_width]`, `keys`
-/// `[positions, key_value_heads, head_width]`, both as the ordinary pass has rotated them, and the last `tokens`
-/// positions are the tokens' own. What a token does not see is 0.
+/// The probabilities of a decoder, `[heads, tokens, positions]`. `queries` are `[tokens, heads, head_width]`, `keys`
+/// are `[positions, key_value_heads, head_width]`, both already rotated; the last `tokens` positions are those of the
+/// tokens themselves. The probability of what a token does not see is 0.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or there are fewer positions than tokens.
@@ -59,7 +58,7 @@ pub fn cached_attention_maps(shape: &AttentionShape, queries: &[f32], keys: &[f3
     );
 }
 
-/// The probabilities of an encoder's text, `[heads, tokens, tokens]`; `query_key_value` is
+/// The probabilities of one sequence in an encoder, `[heads, tokens, tokens]`; `query_key_value` is
 /// `[tokens, 3, heads, head_width]`.
 ///
 /// # Panics
@@ -133,7 +132,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn a_decoders_maps_are_the_oracles(
+        fn maps_of_a_decoder_match_the_oracle(
             group in 1usize..5, key_value_heads in 1usize..4, head_width in 1usize..40,
             tokens in 1usize..20, before in 0usize..30,
             window in prop::option::of(1usize..30), softcap in prop::option::of(0.5f32..4.0),
@@ -144,7 +143,7 @@ mod tests {
             let keys = values(positions * key_value_heads * head_width, 2);
             let mut maps = vec![f32::NAN; heads * tokens * positions];
             cached_attention_maps(&shape, &queries, &keys, &mut maps);
-            assert_close(&maps, &oracle::decoding::attention_maps(&shape, &queries, &keys), 1e-6);
+            assert_close(&maps, &oracle::attention::attention_maps(&shape, &queries, &keys), 1e-6);
         }
 
         #[test]
@@ -165,7 +164,7 @@ mod tests {
                     }
                 }
             }
-            assert_close(&blended, &oracle::encoder_attention(&shape, &[tokens], &x), 2e-5);
+            assert_close(&blended, &oracle::attention::encoder_attention(&shape, &[tokens], &x), 2e-5);
         }
     }
 

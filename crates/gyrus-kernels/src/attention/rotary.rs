@@ -1,9 +1,23 @@
-//! Rotary position embedding (Su et al. 2021): pairs of elements of each query and key, turned by an angle that grows with
-//! the position. Memory-bound; a few rows stay on one thread.
+//! Rotary position embedding (Su et al. 2021): pairs of elements of each query and key are rotated by an angle that
+//! grows with the position. Memory-bound; a few rows stay on one thread.
 
 use crate::base::parallel::{for_each_rows, vectorized};
 
-/// Turns pairs of the leading elements of each head by an angle.
+/// The rotation of queries and keys: pairs of elements of a head by an angle that depends on the token's position in
+/// its sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation<'a> {
+    /// `[positions, pairs]`, with at least as many positions as the longest sequence has tokens.
+    pub cosines: &'a [f32],
+    /// Same shape as `cosines`.
+    pub sines: &'a [f32],
+    /// At most half of a head's elements.
+    pub pairs: usize,
+    /// Whether a pair is the elements `2i` and `2i + 1` rather than `i` and `i + pairs`.
+    pub interleaved: bool,
+}
+
+/// Rotates pairs of the leading elements of each head.
 ///
 /// `x` is `[rows, heads, head_width]`, `cosines` and `sines` are `[rows, pairs]`. A pair is the elements `2i` and
 /// `2i + 1` if `interleaved`, else `i` and `i + pairs`.
@@ -32,25 +46,38 @@ pub fn rotate(
                     let cosines = &cosines[(first + row) * pairs..][..pairs];
                     let sines = &sines[(first + row) * pairs..][..pairs];
                     for head in x.chunks_exact_mut(head_width) {
-                        if interleaved {
-                            let (elements, _) = head.as_chunks_mut::<2>();
-                            for (pair, (cosine, sine)) in elements.iter_mut().zip(cosines.iter().zip(sines)) {
-                                let [a, b] = *pair;
-                                *pair = [a * cosine - b * sine, b * cosine + a * sine];
-                            }
-                        } else {
-                            let (low, high) = head[..2 * pairs].split_at_mut(pairs);
-                            for i in 0..pairs {
-                                let (a, b) = (low[i], high[i]);
-                                low[i] = a * cosines[i] - b * sines[i];
-                                high[i] = b * cosines[i] + a * sines[i];
-                            }
-                        }
+                        rotate_head(head, (cosines, sines), interleaved, 1.0);
                     }
                 }
             },
         );
     });
+}
+
+/// Rotates the leading pairs of one head, as many as there are angles; backward if `sign` is −1.
+#[inline(always)]
+pub(super) fn rotate_head(
+    head: &mut [f32],
+    (cosines, sines): (&[f32], &[f32]),
+    interleaved: bool,
+    sign: f32,
+) {
+    let pairs = cosines.len();
+    let sines = &sines[..pairs];
+    if interleaved {
+        let (elements, _) = head[..2 * pairs].as_chunks_mut::<2>();
+        for (pair, (cosine, sine)) in elements.iter_mut().zip(cosines.iter().zip(sines)) {
+            let ([a, b], sine) = (*pair, sign * sine);
+            *pair = [a * cosine - b * sine, b * cosine + a * sine];
+        }
+        return;
+    }
+    let (low, high) = head[..2 * pairs].split_at_mut(pairs);
+    for i in 0..pairs {
+        let (a, b, sine) = (low[i], high[i], sign * sines[i]);
+        low[i] = a * cosines[i] - b * sine;
+        high[i] = b * cosines[i] + a * sine;
+    }
 }
 
 #[cfg(test)]
@@ -59,7 +86,7 @@ mod tests {
     use crate::oracle::{self, assert_close, values};
 
     #[test]
-    fn pairs_are_turned_as_complex_numbers_are() {
+    fn pairs_rotate_like_complex_numbers() {
         for (rows, heads, head_width, pairs, interleaved) in
             [(1, 1, 2, 1, true), (3, 2, 12, 6, false), (3, 2, 12, 4, true), (500, 4, 32, 16, false)]
         {
@@ -68,10 +95,10 @@ mod tests {
             let cosines: Vec<f32> = angles.iter().map(|angle| angle.cos() as f32).collect();
             let sines: Vec<f32> = angles.iter().map(|angle| angle.sin() as f32).collect();
             let x = values(rows * heads * head_width, 2);
-            let mut turned = x.clone();
-            rotate(&mut turned, (heads, head_width, pairs), (&cosines, &sines), interleaved);
-            let expected = oracle::decoding::rotate(&x, (heads, head_width, pairs), &angles, interleaved);
-            assert_close(&turned, &expected, 1e-5);
+            let mut rotated = x.clone();
+            rotate(&mut rotated, (heads, head_width, pairs), (&cosines, &sines), interleaved);
+            let expected = oracle::attention::rotate(&x, (heads, head_width, pairs), &angles, interleaved);
+            assert_close(&rotated, &expected, 1e-5);
         }
     }
 }

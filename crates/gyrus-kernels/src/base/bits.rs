@@ -1,14 +1,14 @@
-//! Masks of lanes to bits and back.
+//! Conversion between lane masks and bits.
 //!
-//! Where a mask is bits (AVX-512), that is a move between registers; elsewhere lanes are compared or gathered.
+//! Where a mask already is bits (AVX-512), this is a move between registers; elsewhere lanes are compared or gathered.
 
 use pulp::Simd;
 use pulp::bytemuck::{self, checked};
 
-/// Elements of one word.
+/// Bits of one word of spikes.
 pub(crate) const BITS: usize = u32::BITS as usize;
 
-/// Each bit of a word.
+/// One bit per lane of a word.
 static BIT: [u32; BITS] = {
     let mut bit = [0; BITS];
     let mut i = 0;
@@ -19,17 +19,17 @@ static BIT: [u32; BITS] = {
     bit
 };
 
-/// Whether a mask is a bit for each of 16 lanes.
+/// Whether a mask is one bit for each of 16 lanes.
 #[inline(always)]
 pub(crate) const fn is_bits<S: Simd>() -> bool {
     size_of::<S::m32s>() == size_of::<u16>() && S::F32_LANES == 16
 }
 
-/// The `lane`th bit for each lane of a register, from bit `first`.
+/// For each lane of a register, its bit of a word, starting at bit `first`.
 #[inline(always)]
 pub(crate) fn bit_of_lane<S: Simd>(first: usize) -> S::u32s {
     assert!(first + S::F32_LANES <= BITS, "bits of a word");
-    // SAFETY: the bits were checked to be there.
+    // SAFETY: checked above: the bits are in the word.
     unsafe { BIT.as_ptr().add(first).cast::<S::u32s>().read_unaligned() }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn bits_of<S: Simd>(simd: S, mask: S::m32s) -> u32 {
     gather(simd.select_u32s(mask, bit_of_lane::<S>(0), simd.splat_u32s(0)))
 }
 
-/// All bits of all lanes.
+/// The bitwise or of all lanes.
 #[inline(always)]
 pub(crate) fn gather<V: bytemuck::NoUninit>(lanes: V) -> u32 {
     let (chunks, _) = bytemuck::bytes_of(&lanes).as_chunks::<4>();

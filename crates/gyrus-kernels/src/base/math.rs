@@ -1,10 +1,10 @@
-//! Exponential, hyperbolic tangent and normal distribution as polynomials, a few units in the last place off, so that loops
-//! over them vectorize.
+//! `exp`, `tanh`, `sigmoid` and the normal distribution as polynomials, accurate to a few units in the last place, so
+//! that loops over them vectorize.
 
 /// `exp(x)`: 2^n times a polynomial on -ln2/2 ..= ln2/2 (Cephes). Saturates outside -87.3 ..= 88.3.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Adding and subtracting this rounds to the nearest integer, which is then in its low bits.
+    // Adding and subtracting this constant rounds to the nearest integer, which then sits in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 88.3);
     let shifted = x * core::f32::consts::LOG2_E + ROUND;
@@ -31,7 +31,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
-    // Near zero the quotient would lose digits.
+    // Near zero the quotient loses digits.
     let small = x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 - square * (17.0 / 315.0))));
     let large = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);
     if square < 0.02 { small } else { large }

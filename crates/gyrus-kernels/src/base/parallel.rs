@@ -1,7 +1,6 @@
-//! Threads, scratch memory and denormals: what every kernel stands on.
+//! Threads, scratch memory and denormals.
 //!
-//! Work is cut into tasks by its shape alone, never by the number of threads, so that results are the same for any
-//! number of them.
+//! Work is cut into tasks by its shape alone, never by the number of threads, so results do not depend on it.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,42 +9,42 @@ use rayon::prelude::*;
 
 use crate::{Error, Result};
 
-/// Floats that one task of an element-wise pass takes: a cache-sized stretch.
-pub(crate) const STRETCH: usize = 1 << 14;
+/// Floats per task of an element-wise pass: a chunk that fits in the cache.
+pub(crate) const CHUNK: usize = 1 << 14;
 
-/// A raw pointer that tasks may share because each writes a part of its own.
+/// A raw pointer that tasks may share because each of them writes a different part.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<T = f32>(pub(crate) *mut T);
 
-// SAFETY: every user cuts the target into disjoint parts, one a task.
+// SAFETY: every user cuts the target into disjoint parts, one per task.
 unsafe impl<T> Send for SharedMut<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for SharedMut<T> {}
 
 impl<T: Copy> SharedMut<T> {
-    /// The pointer, through a method so that closures capture the whole wrapper.
+    /// The pointer; a method, so that closures capture the whole wrapper.
     pub(crate) fn get(self) -> *mut T {
         self.0
     }
 
-    /// The `length` elements from `start`.
+    /// The `length` elements from `start` on.
     ///
     /// # Safety
-    /// They lie in the target, and no one else uses them meanwhile.
+    /// They lie within the target, and nothing else uses them while the slice lives.
     pub(crate) unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a mut [T] {
         // SAFETY: the caller's promise.
         unsafe { core::slice::from_raw_parts_mut(self.0.add(start), length) }
     }
 }
 
-/// Asks the cache for the line of a float that is wanted soon. Rows of steps lie pages apart, and a processor foresees reads
-/// within a page only: it would wait for the first lines of each.
+/// Prefetches the cache line of a float that is needed soon. The rows of successive steps lie pages apart, and the
+/// hardware prefetcher works within a page, so the first lines of each row would stall.
 #[inline(always)]
 pub(crate) fn prefetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 processor has this instruction, which changes caches only, whatever the address.
+        // SAFETY: every x86-64 processor has this instruction; it only affects caches, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -56,9 +55,9 @@ thread_local! {
     static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends a buffer of at least `length` floats with unspecified contents; the same memory serves the next caller.
+/// Lends a buffer of at least `length` floats with unspecified contents; the next caller reuses the same memory.
 pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // Taken out while in use: a task that waits may run another that wants scratch on the same thread.
+    // The buffer is taken out while in use: a waiting task may run another one on this thread that also needs scratch.
     let mut buffer = SCRATCH.with(|pool| pool.borrow_mut().pop()).unwrap_or_default();
     if buffer.len() < length {
         buffer.resize(length, 0.0);
@@ -71,7 +70,7 @@ pub(crate) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R)
 /// [`with_scratch`] for bit patterns.
 pub(crate) fn with_words<R>(length: usize, work: impl FnOnce(&mut [u32]) -> R) -> R {
     with_scratch(length, |scratch| {
-        // SAFETY: as long, as aligned, and every bit pattern is valid as either type.
+        // SAFETY: same length and alignment, and every bit pattern is valid for both types.
         work(unsafe { core::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast(), length) })
     })
 }
@@ -79,12 +78,12 @@ pub(crate) fn with_words<R>(length: usize, work: impl FnOnce(&mut [u32]) -> R) -
 /// [`with_scratch`] for indices.
 pub(crate) fn with_indices<R>(length: usize, work: impl FnOnce(&mut [u16]) -> R) -> R {
     with_scratch(length.div_ceil(2), |scratch| {
-        // SAFETY: at least as long, more aligned, and every bit pattern is valid as either type.
+        // SAFETY: at least as long, more strictly aligned, and every bit pattern is valid for both types.
         work(unsafe { core::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast(), length) })
     })
 }
 
-/// [`with_scratch`] that begins on a cache line, so that no vector of it lies on two.
+/// [`with_scratch`] aligned to a cache line, so that no vector straddles two lines.
 pub(crate) fn with_aligned_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     const LINE: usize = 16;
     with_scratch(length + LINE, |scratch| {
@@ -95,8 +94,8 @@ pub(crate) fn with_aligned_scratch<R>(length: usize, work: impl FnOnce(&mut [f32
 
 /// Runs `work`, a closure marked `#[inline(always)]`, with the widest vector instructions of this machine.
 ///
-/// Unlike a closure that is dispatched as it is: that is called as `FnOnce` through a function in between, and whatever the
-/// compiler finds too large to inline into it is then compiled for the oldest machines.
+/// Dispatching the closure directly is slower: it is then called as `FnOnce` through an intermediate function, and
+/// whatever is too large to be inlined there is compiled for the baseline instruction set.
 pub(crate) fn vectorized<R>(work: impl FnMut() -> R) -> R {
     struct Work<F>(F);
     impl<R, F: FnMut() -> R> pulp::WithSimd for Work<F> {
@@ -118,12 +117,12 @@ pub(crate) fn for_each_task(tasks: usize, serial: bool, work: impl Fn(usize) + S
     }
 }
 
-/// Runs `work`, and keeps the pool's other threads looking for tasks of it instead of falling asleep between two kernels.
+/// Runs `work` and keeps the pool's other threads looking for its tasks instead of going to sleep between two kernels.
 ///
-/// A network is a chain of kernels of a tenth of a millisecond or so, and waking a thread takes a good part of that. The
-/// price is that all threads are busy until `work` is done, so it is for chains of kernels, not for waiting.
+/// A network is a chain of kernels of about a tenth of a millisecond, and waking a thread takes a good part of that.
+/// The price is that all threads are busy until `work` returns, so this is for chains of kernels, not for waiting.
 pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
-    /// Ends the waiting also when `work` panics.
+    /// Also ends the waiting if `work` panics.
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
@@ -146,7 +145,7 @@ pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
                         continue;
                     }
                     idle += 1;
-                    // Other programs may need the core more.
+                    // Let other programs have the core.
                     if idle.is_multiple_of(64) {
                         std::thread::yield_now();
                     } else {
@@ -161,36 +160,36 @@ pub fn keep_awake<R>(work: impl FnOnce() -> R) -> R {
     })
 }
 
-/// Runs `work(start, stretch)` for each cache-sized stretch of `target`.
-pub(crate) fn for_each_stretch(target: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
-    if target.len() <= 2 * STRETCH {
+/// Runs `work(start, chunk)` for each cache-sized chunk of `target`.
+pub(crate) fn for_each_chunk(target: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    if target.len() <= 2 * CHUNK {
         work(0, target);
     } else {
-        target.par_chunks_mut(STRETCH).enumerate().for_each(|(i, stretch)| work(i * STRETCH, stretch));
+        target.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| work(i * CHUNK, chunk));
     }
 }
 
-/// Runs `work(first row, rows)` over stretches of whole rows.
+/// Runs `work(first row, rows)` for chunks of whole rows.
 pub(crate) fn for_each_rows(x: &mut [f32], columns: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) {
-    let rows = (STRETCH / columns).max(1);
-    if x.len() <= 2 * STRETCH {
+    let rows = (CHUNK / columns).max(1);
+    if x.len() <= 2 * CHUNK {
         work(0, x);
     } else {
         x.par_chunks_mut(rows * columns).enumerate().for_each(|(i, part)| work(i * rows, part));
     }
 }
 
-/// Makes the calling thread flush denormal numbers to zero, as inputs and as results.
+/// Makes the calling thread flush denormal numbers to zero, both inputs and results.
 ///
-/// Underflowing gradients otherwise cost a hundred cycles an operation. The setting is the thread's own: call it in
-/// each worker's start handler, and in the main thread.
+/// Underflowing gradients otherwise cost about a hundred cycles per operation. The setting belongs to the thread: call
+/// this in each worker's start handler and in the main thread.
 pub fn flush_denormals() {
     #[cfg(target_arch = "x86_64")]
     {
         const FLUSH_TO_ZERO: u32 = 1 << 15;
         const DENORMALS_ARE_ZERO: u32 = 1 << 6;
         let mut control: u32 = 0;
-        // SAFETY: reads and writes MXCSR, which every x86-64 has; only rounding of denormals changes.
+        // SAFETY: reads and writes MXCSR, which every x86-64 processor has; only the handling of denormals changes.
         unsafe {
             core::arch::asm!("stmxcsr [{}]", in(reg) &mut control, options(nostack));
             control |= FLUSH_TO_ZERO | DENORMALS_ARE_ZERO;
@@ -199,7 +198,7 @@ pub fn flush_denormals() {
     }
     #[cfg(target_arch = "aarch64")]
     {
-        // SAFETY: sets the FZ bit of FPCR, nothing else.
+        // SAFETY: only sets the FZ bit of FPCR.
         unsafe {
             let mut control: u64;
             core::arch::asm!("mrs {}, fpcr", out(reg) control, options(nomem, nostack));
@@ -209,7 +208,7 @@ pub fn flush_denormals() {
     }
 }
 
-/// Runs `work` on a pool of `threads` threads (0: one a core) that flush denormals; everything inside uses that pool.
+/// Runs `work` on a pool of `threads` threads (0: one per core) that flush denormals. Everything inside uses that pool.
 ///
 /// # Errors
 /// If the threads cannot be started.

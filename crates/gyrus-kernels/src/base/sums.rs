@@ -1,9 +1,9 @@
-//! Sums over rows in interleaved chains.
+//! Sums over rows in interleaved chains of additions.
 
-/// Chains of a sum.
+/// Chains per sum.
 pub(crate) const LANES: usize = 16;
 
-/// `sum over i of term([rows[0][i], rows[1][i], ...])`; all rows are as long as the first.
+/// `sum over i of term([rows[0][i], rows[1][i], ...])`; all rows must be at least as long as the first.
 #[inline(always)]
 pub(crate) fn sum_of<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
     let length = rows[0].len();
@@ -20,7 +20,7 @@ pub(crate) fn sum_of<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) 
     for (i, lane) in lanes.iter_mut().enumerate().take(length % LANES) {
         *lane += term(rest.map(|row| row[i]));
     }
-    // Halves onto each other: an order that vectors have too.
+    // Folds the chains in halves, an order that vector instructions share.
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

@@ -1,22 +1,21 @@
 //! The register tile under every matrix product and convolution.
 //!
-//! Two forms, both an `MR x 16` block of accumulators kept in registers:
+//! Two forms, both with an `MR x 16` block of accumulators that stays in registers:
 //!
-//! - [`inner`]: `out[i][n] = sum_k a_i[k] * panel[k][n]`. The left side is read in place by broadcast through one
+//! - [`inner`]: `out[i][n] = sum_k a_i[k] * panel[k][n]`. The left operand is read in place and broadcast, through one
 //!   pointer per row, so a convolution needs no im2col: the row of a pixel is a few contiguous *runs* of its padded
-//!   image. The right side is packed in panels of 16 columns ([`PANEL`]).
-//! - [`outer`]: `out[i][n] += sum_p x[p][i] * y[p][n]`, the weight gradient, where neither side needs packing.
+//!   image. The right operand is packed in panels of 16 columns ([`PANEL`]).
+//! - [`outer`]: `out[i][n] += sum_p x[p][i] * y[p][n]`, for weight gradients; neither operand needs packing.
 //!
-//! Sixteen columns are two AVX2, one AVX-512 or four NEON registers, so that one packed form serves them all.
-//! Every output is one sequential sum over `k` (or `p`), whatever the tile, so results do not depend on how the
-//! work was cut.
+//! Sixteen columns are one AVX-512, two AVX2 or four NEON registers, so one packed form serves all of them. Every
+//! output is one sequential sum over `k` (or `p`), whatever the tile, so results do not depend on how the work is cut.
 
 use pulp::Simd;
 
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 16;
 
-/// What happens to a finished tile on its way to memory.
+/// What is applied to a finished tile on its way to memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
     /// Added to each column; as long as all columns.
@@ -31,7 +30,7 @@ impl Epilogue<'_> {
     pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false, residual: None };
 }
 
-/// An array laid out as the output, and where both begin.
+/// An array laid out like the output, and where both begin.
 #[derive(Clone, Copy)]
 pub(crate) struct Residual {
     pub(crate) residual: *const f32,
@@ -39,24 +38,24 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    /// The element that belongs to the output's at `out`.
+    /// The element that corresponds to the output's at `out`.
     ///
     /// # Safety
     /// `out` points into the output.
     #[inline(always)]
     pub(crate) unsafe fn at(self, out: *const f32) -> *const f32 {
-        // SAFETY: both are in the output, and the residual is as long.
+        // SAFETY: `out` and `self.out` are both in the output, and the residual is just as long.
         unsafe { self.residual.offset(out.offset_from(self.out)) }
     }
 }
 
-// SAFETY: the residual is only read, and the output's pointer only measured from.
+// SAFETY: the residual is only read, and the output's pointer is only used to measure distances.
 unsafe impl Send for Residual {}
 // SAFETY: as above.
 unsafe impl Sync for Residual {}
 
-/// The contiguous stretches of the left operand that make up one row: `offsets[r] .. offsets[r] + length`, in
-/// floats from the row's pointer, for each `r`.
+/// The contiguous runs of the left operand that make up one row: `offsets[r] .. offsets[r] + length`, in floats from
+/// the row's pointer, for each `r`.
 #[derive(Clone, Copy)]
 pub(crate) struct Runs<'a> {
     pub(crate) offsets: &'a [usize],
@@ -65,7 +64,7 @@ pub(crate) struct Runs<'a> {
 
 #[inline(always)]
 pub(crate) unsafe fn load<S: Simd>(pointer: *const f32) -> S::f32s {
-    // SAFETY: the caller gives a pointer to at least `F32_LANES` floats; `S::f32s` is plain data.
+    // SAFETY: the caller passes a pointer to at least `F32_LANES` floats; `S::f32s` is plain data.
     unsafe { pointer.cast::<S::f32s>().read_unaligned() }
 }
 
@@ -75,7 +74,7 @@ pub(crate) unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
     unsafe { pointer.cast::<S::f32s>().write_unaligned(value) }
 }
 
-/// Sends one row of a finished tile to memory, whole or cut to `columns`.
+/// Stores one row of a finished tile, whole or cut to `columns`.
 #[inline(always)]
 unsafe fn finish_row<S: Simd>(
     simd: S,
@@ -91,7 +90,7 @@ unsafe fn finish_row<S: Simd>(
             // SAFETY: `n < columns`, so this is in the output.
             let value = value + epilogue.residual.map_or(0.0, |r| unsafe { *r.at(out.add(n)) });
             let value = if epilogue.relu && value < 0.0 { 0.0 } else { value };
-            // SAFETY: the caller gives `out` room for `columns` floats.
+            // SAFETY: the caller guarantees room for `columns` floats at `out`.
             unsafe { *out.add(n) = value };
         }
         return;
@@ -102,10 +101,10 @@ unsafe fn finish_row<S: Simd>(
     }
 }
 
-/// Sends results `column ..` of an output pixel or row to memory.
+/// Stores results `column ..` of an output pixel or row.
 ///
 /// # Safety
-/// `out` is writable, and the bias as long as the results reach.
+/// `out` is writable, and the bias covers these columns.
 #[inline(always)]
 pub(crate) unsafe fn finish_vector<S: Simd>(
     simd: S,
@@ -114,7 +113,7 @@ pub(crate) unsafe fn finish_vector<S: Simd>(
     column: usize,
     epilogue: Epilogue<'_>,
 ) {
-    // SAFETY: the caller's promise; the residual is laid out as the output.
+    // SAFETY: guaranteed by the caller; the residual is laid out like the output.
     unsafe {
         if let Some(bias) = epilogue.bias {
             value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column)));
@@ -131,14 +130,14 @@ pub(crate) unsafe fn finish_vector<S: Simd>(
     }
 }
 
-/// `rows` rows times one packed panel. `PLAIN` promises a whole panel of columns and no epilogue, for short depths where
-/// the way through memory that an epilogue takes would show.
+/// `rows` rows times one packed panel. `PLAIN` promises a full panel of columns and no epilogue: for short depths,
+/// where the detour through memory that an epilogue takes would show.
 ///
 /// # Safety
-/// `left(i)` points to floats readable at every run; `panel` holds `runs.offsets.len() * runs.length * PANEL`
-/// floats; `out(i)` is writable for `columns` floats and no one else's.
+/// `left(i)` points to floats that are readable at every run; `panel` holds `runs.offsets.len() * runs.length * PANEL`
+/// floats; `out(i)` is writable for `columns` floats and used by nothing else.
 #[inline(always)]
-// Loops over a tile run over indices known at compile time, so that the sums stay in registers.
+// Loops over a tile use indices known at compile time, so that the sums stay in registers.
 #[allow(clippy::needless_range_loop)]
 pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(
     simd: S,
@@ -154,7 +153,7 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
     let mut first = rows.start;
     while first < rows.end {
         let last = rows.end - 1;
-        // A short last block repeats its last row rather than have a kernel of its own.
+        // A short last block repeats its last row, which saves a second kernel.
         let pointers: [*const f32; MR] = core::array::from_fn(|i| left((first + i).min(last)));
         let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
         let mut right = panel;
@@ -176,14 +175,14 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
         if PLAIN && rows.end - first >= MR {
             for i in 0..MR {
                 for v in 0..NV {
-                    // SAFETY: the caller's promise on `out`, and a whole panel of columns.
+                    // SAFETY: guaranteed by the caller for `out`, and the panel is full.
                     unsafe { store::<S>(out(first + i).add(v * S::F32_LANES), sums[i][v]) };
                 }
             }
             first += MR;
             continue;
         }
-        // Through memory by indices known at compile time: only so do the sums stay in registers above.
+        // Through memory, with indices known at compile time: otherwise the sums above would not stay in registers.
         let mut tile = [[0.0f32; PANEL]; MR];
         for i in 0..MR {
             for v in 0..NV {
@@ -192,14 +191,14 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
             }
         }
         for (i, row) in tile.iter().enumerate().take(rows.end - first) {
-            // SAFETY: the caller's promise on `out`.
+            // SAFETY: guaranteed by the caller for `out`.
             unsafe { finish_row::<S>(simd, row, out(first + i), column, columns, epilogue) };
         }
         first += MR;
     }
 }
 
-/// A stretch of pairs `(x, y)` for [`outer`]: `count` steps from both pointers.
+/// Consecutive pairs `(x, y)` for [`outer`]: `count` steps from both pointers.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) x: *const f32,
@@ -213,7 +212,7 @@ pub(crate) struct Segment {
 /// Every step of every segment has `rows` floats at `x` and `PANEL` at `y`; `out` is writable for `rows` rows of
 /// `PANEL` floats.
 #[inline(always)]
-// Loops over a tile run over indices known at compile time, so that the sums stay in registers.
+// Loops over a tile use indices known at compile time, so that the sums stay in registers.
 #[allow(clippy::needless_range_loop)]
 pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
@@ -224,11 +223,11 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
     out: *mut f32,
     out_stride: usize,
 ) {
-    // A short block repeats its last row; only the valid ones are stored.
+    // A short block repeats its last row; only valid rows are stored.
     let column: [usize; MR] = core::array::from_fn(|i| i.min(rows - 1));
     let mut sums: [[S::f32s; NV]; MR] = core::array::from_fn(|i| {
         core::array::from_fn(|v| {
-            // SAFETY: the caller's promise on `out`.
+            // SAFETY: guaranteed by the caller for `out`.
             unsafe { load::<S>(out.add(column[i] * out_stride + v * S::F32_LANES)) }
         })
     });
@@ -236,7 +235,7 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
         let (mut x, mut y) = (segment.x, segment.y);
         if rows == MR {
             for _ in 0..segment.count {
-                // SAFETY: the caller's promise on the segments.
+                // SAFETY: guaranteed by the caller for the segments.
                 unsafe {
                     let b: [S::f32s; NV] = core::array::from_fn(|v| load::<S>(y.add(v * S::F32_LANES)));
                     for i in 0..MR {
@@ -269,7 +268,7 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
     for i in 0..MR {
         if i < rows {
             for v in 0..NV {
-                // SAFETY: the caller's promise on `out`.
+                // SAFETY: guaranteed by the caller for `out`.
                 unsafe { store::<S>(out.add(i * out_stride + v * S::F32_LANES), sums[i][v]) };
             }
         }

@@ -1,77 +1,36 @@
-//! The gradients of a convolution for its input, weight and bias, in one pass over the pictures.
+//! The gradients of a convolution for its input, weight and bias, in one pass over the images.
 //!
-//! Each task takes a few pictures: it copies the output's gradient (zeroed where a fused ReLU was off) into a padded
-//! scratch once, and reads it twice: for the weight gradient, an outer product over pixels, and for the input
-//! gradient, a convolution with the kernel turned round. A stride splits the input pixels into `stride * stride`
-//! phases, each an ordinary convolution with a part of the kernel, so no zeros are multiplied. Cost: twice the
-//! forward pass.
+//! Each task takes a few images. It copies the output's gradient (zeroed where a fused ReLU was off) into a padded
+//! scratch once and reads it twice: for the weight gradient, an outer product over pixels, and for the input gradient,
+//! a convolution with the flipped kernel. A stride splits the input pixels into `stride * stride` phases, each an
+//! ordinary convolution with a part of the kernel, so no zeros are multiplied. Cost: twice the forward pass.
 //!
-//! Weight gradients are summed per group of pictures, then over the groups in order: the grouping depends on the shape
+//! Weight gradients are summed per group of images, then over the groups in order. The grouping depends on the shape
 //! alone, so the result is the same for any number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::gradients::{ConvolutionGradients, gather_bias, images_per_group};
+use super::pixels::{Frame, Pixels, copy_padded, pack_weights};
+use super::shape::{Convolution, Tap, join_runs};
+use super::{depthwise, winograd, winograd_backward};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
-use crate::convolution::{
-    Convolution, Pixels, Tap, copy_padded, join_runs, pack_weights, winograd, winograd_backward,
-};
 
-/// Groups of pictures, each with weight-gradient sums of its own: more of them where the sums are small, so that threads
-/// end together.
-const GROUPS: core::ops::RangeInclusive<usize> = 8..=16;
-/// Floats that many groups' sums may take together, and those of few.
-const MANY_SUMS: usize = 1 << 19;
-const SUMS_LIMIT: usize = 1 << 23;
-
-/// Pictures of each group, whose sums take `sums_len` floats.
-pub(crate) fn pictures_of_a_group(batch: usize, sums_len: usize) -> usize {
-    let groups = (MANY_SUMS / sums_len).clamp(*GROUPS.start(), *GROUPS.end());
-    batch.div_ceil(groups.min((SUMS_LIMIT / sums_len).max(2)))
-}
-
-/// Adds up the groups' sums of the bias's gradient, which lie at the end of each, in order.
-pub(crate) fn gather_bias(all_sums: &[f32], sums_len: usize, db: &mut [f32]) {
-    db.fill(0.0);
-    let start = sums_len - db.len();
-    for sums in all_sums.chunks_exact(sums_len) {
-        for (to, from) in db.iter_mut().zip(&sums[start..]) {
-            *to += from;
-        }
-    }
-}
-/// Floats of input and gradient that a band of rows may take, so that it stays in the cache for all tiles.
+/// Floats of input and gradient per band of rows, so that the band stays in the cache for all tiles.
 const BAND_LEN: usize = 12 << 10;
 
-/// Where the gradients go; `None` for one that nobody needs.
-pub struct ConvolutionGradients<'a> {
-    /// As long as the input.
-    pub input: Option<&'a mut [f32]>,
-    /// As long as the weight.
-    pub weight: Option<&'a mut [f32]>,
-    /// `[outputs]`.
-    pub bias: Option<&'a mut [f32]>,
-}
-
-/// Input pixels that share the kernel elements which reach them.
+/// Input pixels that are reached by the same kernel elements.
 struct Phase {
     offsets: Vec<usize>,
     length: usize,
     packed: Vec<f32>,
-    /// Per pixel: floats into the padded gradient, and into the input's gradient.
+    /// Per pixel: offsets in floats into the padded gradient, and into the input's gradient.
     from_offsets: Vec<u32>,
     out_offsets: Vec<u32>,
 }
 
-/// Zeros round the output's gradient, so that every phase stays inside.
-pub(crate) struct Frame {
-    pub(crate) top: usize,
-    pub(crate) left: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-}
-
-/// For one axis and one phase: kernel elements that reach it, each with how many output pixels it lies back.
+/// For one axis and one phase: the kernel elements that reach it, each with how many output pixels it lies back.
 fn reach(shape: &Convolution, axis: usize, phase: usize) -> Vec<(usize, usize)> {
     let (stride, dilation) = (shape.stride[axis], shape.dilation[axis]);
     (0..shape.kernel[axis])
@@ -115,7 +74,7 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
                 pack_weights(weight, &taps, depth, results, at, packed);
             }
             let (mut from_offsets, mut out_offsets) = (Vec::new(), Vec::new());
-            // The first pixel of the phase, and every stride-th from there.
+            // The first pixel of the phase, and every stride-th one after it.
             let start = |axis: usize, phase: usize| {
                 let (stride, padding) = (shape.stride[axis], shape.padding[2 * axis]);
                 (phase + stride - padding % stride) % stride
@@ -134,10 +93,10 @@ fn phases(shape: &Convolution, weight: &[f32], frame: &Frame) -> Vec<Phase> {
     phases
 }
 
-/// The gradients of [`convolution`](crate::convolution::convolution).
+/// The gradients of [`convolution`](super::convolution).
 ///
 /// `dy` is the gradient of the output. If the forward pass fused a ReLU, `activated` is its output: gradients stop
-/// where it is zero. `x` may be empty where no gradient of the weight is wanted, which alone looks at it.
+/// where it is zero. `x` is only read for the weight's gradient and may be empty without it.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -178,27 +137,25 @@ pub fn convolution_backward(
         winograd_backward::backward(shape, x, weight, dy, activated, gradients);
         return;
     }
-    let depthwise = shape.is_depthwise();
+    let thin = shape.is_depthwise();
     let [out_height, out_width] = shape.output_size();
-    let frame = if depthwise { crate::convolution::depthwise::no_frame(shape) } else { frame(shape) };
-    let phases =
-        if gradients.input.is_some() && !depthwise { phases(shape, weight, &frame) } else { Vec::new() };
+    let frame = if thin { depthwise::no_frame(shape) } else { frame(shape) };
+    let phases = if gradients.input.is_some() && !thin { phases(shape, weight, &frame) } else { Vec::new() };
     let taps = shape.forward_taps();
     let (offsets, length) = join_runs(&taps, shape.channels, shape.group_channels());
     let (depth, results) = (shape.group_channels(), shape.group_outputs());
-    // Sums of one group of pictures: [groups, taps * depth, results rounded up], then the bias.
+    // Sums of one group of images: [groups, taps * depth, results rounded up], then the bias.
     let results_wide = results.next_multiple_of(PANEL);
     let group_sums = taps.len() * depth * results_wide;
-    let sums_len =
-        if depthwise { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
-    let pictures_each = pictures_of_a_group(shape.batch, sums_len);
-    let tasks = shape.batch.div_ceil(pictures_each);
+    let sums_len = if thin { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
+    let images_each = images_per_group(shape.batch, sums_len);
+    let tasks = shape.batch.div_ceil(images_each);
 
     let padded_width = shape.padded_width();
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
     let x_len = padded_height * padded_width * shape.channels;
     let dy_len = frame.height * frame.width * shape.outputs;
-    let picture_len = shape.height * shape.width * shape.channels;
+    let image_len = shape.height * shape.width * shape.channels;
     let out_len = out_height * out_width * shape.outputs;
     let band_rows = {
         let row = shape.stride[0] * padded_width * shape.channels + frame.width * shape.outputs;
@@ -210,7 +167,7 @@ pub fn convolution_backward(
     with_scratch(tasks * sums_len, |all_sums| {
         let sums_pointer = SharedMut(all_sums.as_mut_ptr());
         for_each_task(tasks, false, |task| {
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums =
                 unsafe { core::slice::from_raw_parts_mut(sums_pointer.get().add(task * sums_len), sums_len) };
             sums.fill(0.0);
@@ -219,7 +176,7 @@ pub fn convolution_backward(
             with_scratch(x_len + dy_len + PANEL, |scratch| {
                 let (padded_x, framed_dy) = scratch.split_at_mut(x_len);
                 framed_dy.fill(0.0);
-                for b in task * pictures_each..shape.batch.min((task + 1) * pictures_each) {
+                for b in task * images_each..shape.batch.min((task + 1) * images_each) {
                     let dy = &dy[b * out_len..][..out_len];
                     let activated = activated.map(|y| &y[b * out_len..][..out_len]);
                     frame_gradient(shape, &frame, dy, activated, framed_dy);
@@ -227,18 +184,18 @@ pub fn convolution_backward(
                         sum_pixels(shape, &frame, framed_dy, bias_sums);
                     }
                     if wants_weight {
-                        let picture = &x[b * picture_len..][..picture_len];
+                        let image = &x[b * image_len..][..image_len];
                         let size = (shape.height, shape.width, shape.channels);
                         let (top, left) = (shape.padding[0], shape.padding[2]);
-                        copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded_x);
+                        copy_padded(image, size, 0..padded_height, top, left, padded_width, padded_x);
                     }
-                    if depthwise {
-                        // SAFETY: each task writes the gradient of its own pictures.
+                    if thin {
+                        // SAFETY: each task writes the gradient of its own images.
                         let dx = input_gradient.map(|g| unsafe {
-                            core::slice::from_raw_parts_mut(g.get().add(b * picture_len), picture_len)
+                            core::slice::from_raw_parts_mut(g.get().add(b * image_len), image_len)
                         });
                         let dw = wants_weight.then_some((&*padded_x, &mut *weight_sums));
-                        crate::convolution::depthwise::backward(shape, weight, framed_dy, dx, dw);
+                        depthwise::backward(shape, weight, framed_dy, dx, dw);
                         continue;
                     }
                     if wants_weight {
@@ -258,7 +215,7 @@ pub fn convolution_backward(
                     }
                     if let Some(target) = input_gradient {
                         for phase in &phases {
-                            input_phase(shape, phase, framed_dy, target.get().wrapping_add(b * picture_len));
+                            input_phase(shape, phase, framed_dy, target.get().wrapping_add(b * image_len));
                         }
                     }
                 }
@@ -267,7 +224,7 @@ pub fn convolution_backward(
         let all_sums = &*all_sums;
         if let Some(dw) = gradients.weight {
             let index = |output: usize, channel: usize, tap: usize| {
-                if depthwise {
+                if thin {
                     tap * shape.channels + output
                 } else {
                     let (group, n) = (output / results, output % results);
@@ -282,7 +239,7 @@ pub fn convolution_backward(
     });
 }
 
-/// Adds up the tasks' sums in order and puts them into the weight's own order.
+/// Adds up the tasks' sums in order and writes them in the weight's layout.
 fn gather_weights(
     shape: &Convolution,
     all_sums: &[f32],
@@ -307,7 +264,7 @@ fn gather_weights(
     });
 }
 
-/// Copies the gradient into its frame, zero where the fused ReLU was off.
+/// Copies the gradient into its frame, with zeros where the fused ReLU was off.
 fn frame_gradient(shape: &Convolution, frame: &Frame, dy: &[f32], activated: Option<&[f32]>, to: &mut [f32]) {
     let [_, out_width] = shape.output_size();
     let row_len = out_width * shape.outputs;
@@ -404,8 +361,8 @@ impl WithSimd for WeightBand<'_> {
                                 y: y.wrapping_add(row * framed_row + column),
                                 count: out_width,
                             });
-                            // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack),
-                            // and the sums are `[taps * depth, results_wide]`.
+                            // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack), and
+                            // the sums are `[taps * depth, results_wide]`.
                             unsafe {
                                 outer::<S, MR, NV>(
                                     simd,

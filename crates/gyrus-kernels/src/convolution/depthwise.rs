@@ -1,13 +1,14 @@
-//! Depthwise convolution: one kernel a channel, so each pixel is a few vectors multiplied and added, channel by channel.
+//! Depthwise convolution: one kernel per channel, so each pixel is a few vectors multiplied and added along the
+//! channels.
 //!
-//! Cost: `2 * y.len() * kernel_height * kernel_width` operations; bound by memory, not by arithmetic.
+//! Cost: `2 * y.len() * kernel_height * kernel_width` operations; memory-bound.
 
+use super::pixels::{Frame, copy_padded};
+use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::Epilogue;
-use crate::convolution::backward::Frame;
-use crate::convolution::{Convolution, copy_padded};
 
-/// Rearranges the weights to `[taps, channels]`.
+/// Packs the weights as `[taps, channels]`.
 pub(crate) fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     for (tap, row) in packed.chunks_exact_mut(shape.channels).enumerate() {
         for (channel, to) in row.iter_mut().enumerate() {
@@ -22,17 +23,17 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
     let channels = shape.channels;
     let padded_width = shape.padded_width();
     let padded_height = shape.height + shape.padding[0] + shape.padding[1];
-    let picture_len = shape.height * shape.width * channels;
+    let image_len = shape.height * shape.width * channels;
     let out_len = out_height * out_width * channels;
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(shape.batch, false, |b| {
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(b * out_len), out_len) };
         with_scratch(padded_height * padded_width * channels, |padded| {
-            let picture = &x[b * picture_len..][..picture_len];
+            let image = &x[b * image_len..][..image_len];
             let size = (shape.height, shape.width, channels);
             let (top, left) = (shape.padding[0], shape.padding[2]);
-            copy_padded(picture, size, 0..padded_height, top, left, padded_width, padded);
+            copy_padded(image, size, 0..padded_height, top, left, padded_width, padded);
             vectorized(
                 #[inline(always)]
                 || {
@@ -64,13 +65,13 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
     });
 }
 
-/// The frame of the output's gradient here: none.
+/// The output's gradient needs no frame here.
 pub(crate) fn no_frame(shape: &Convolution) -> Frame {
     let [height, width] = shape.output_size();
     Frame { top: 0, left: 0, height, width }
 }
 
-/// The gradients of one picture: `dx`, and `dw` (padded input, sums `[taps, channels]` to add to).
+/// The gradients of one image: `dx`, and `dw` (padded input, sums `[taps, channels]` to add to).
 pub(crate) fn backward(
     shape: &Convolution,
     weight: &[f32],

@@ -1,13 +1,13 @@
-//! Maximum and average pooling over channels-last pictures.
+//! Maximum and average pooling over channels-last images.
 //!
-//! `x` is `[batch, height, width, channels]`; each output pixel looks at a window of it. Cost: `y.len()` times the window.
+//! `x` is `[batch, height, width, channels]`; each output pixel reads a window of it. Cost: `y.len()` times the window.
 
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 
-/// The shape of a pooling. All sizes in pixels.
+/// The shape of a pooling layer. All sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooling {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
     /// Height of the input.
     pub height: usize,
@@ -19,7 +19,7 @@ pub struct Pooling {
     pub kernel: [usize; 2],
     /// Steps down and across.
     pub stride: [usize; 2],
-    /// Pixels added at the top, bottom, left and right: never the maximum, zero in an average.
+    /// Pixels added at the top, bottom, left and right: never the maximum, and zero in an average.
     pub padding: [usize; 4],
 }
 
@@ -66,7 +66,7 @@ impl Pooling {
         }
     }
 
-    /// Whether windows are 2 x 2 and tile the picture, as nearly always: then no window needs to be looked for.
+    /// Whether windows are 2 x 2 and tile the image, the usual case, in which windows need not be computed.
     pub(crate) fn is_plain(&self) -> bool {
         self.kernel == [2, 2]
             && self.stride == [2, 2]
@@ -75,13 +75,13 @@ impl Pooling {
             && self.width.is_multiple_of(2)
     }
 
-    /// Runs `work(picture of a, picture of out)` for each picture, where `out` has `out_len` floats a picture.
+    /// Runs `work(image index, image of out)` for each image, where `out` has `out_len` floats per image.
     fn each(&self, out: &mut [f32], work: impl Fn(usize, &mut [f32]) + Sync + Send) {
         let out_len = out.len() / self.batch.max(1);
         let serial = self.input_len() < 1 << 14;
         let target = SharedMut(out.as_mut_ptr());
         for_each_task(self.batch, serial, |b| {
-            // SAFETY: each task has a picture of its own.
+            // SAFETY: each task has its own image.
             work(b, unsafe { core::slice::from_raw_parts_mut(target.get().add(b * out_len), out_len) });
         });
     }
@@ -95,9 +95,9 @@ pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
     assert_eq!(y.len(), shape.output_len(), "y is [batch, out_height, out_width, channels]");
     let [_, out_width] = shape.output_size();
-    let (channels, picture) = (shape.channels, shape.height * shape.width * shape.channels);
+    let (channels, image) = (shape.channels, shape.height * shape.width * shape.channels);
     shape.each(y, |b, y| {
-        let x = &x[b * picture..][..picture];
+        let x = &x[b * image..][..image];
         if shape.is_plain() {
             plain_max_pool(x, shape.width * channels, channels, y);
             return;
@@ -162,7 +162,7 @@ pub fn max_pool_backward(shape: &Pooling, x: &[f32], y: &[f32], dy: &[f32], dx: 
     });
 }
 
-/// 2 x 2 windows of one picture whose rows have `row` floats.
+/// 2 x 2 windows of one image whose rows have `row` floats.
 fn plain_max_pool(x: &[f32], row: usize, channels: usize, y: &mut [f32]) {
     // A NaN wins, as above.
     #[inline(always)]
@@ -206,7 +206,7 @@ fn plain_max_pool_backward(x: &[f32], y: &[f32], dy: &[f32], row: usize, channel
                     let (da, db) = dtop[left..][..2 * channels].split_at_mut(channels);
                     let (dc, dd) = dbottom[left..][..2 * channels].split_at_mut(channels);
                     for i in 0..channels {
-                        // What is left of the gradient once a value has taken it.
+                        // The part of the gradient that no value has taken yet.
                         let g = dy[i];
                         da[i] = if a[i] == y[i] { g } else { 0.0 };
                         let g = if a[i] == y[i] { 0.0 } else { g };
@@ -222,8 +222,8 @@ fn plain_max_pool_backward(x: &[f32], y: &[f32], dy: &[f32], row: usize, channel
     );
 }
 
-/// `scale` times the sum of each window: with `1 / (window height * width)` the average (padding counted, as in PyTorch
-/// and NIR), with 1 the sum.
+/// `scale` times the sum of each window: the average if `scale` is `1 / (window height * width)` (padding counts, as in
+/// PyTorch and NIR), the sum if it is 1.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -231,9 +231,9 @@ pub fn sum_pool(shape: &Pooling, scale: f32, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
     assert_eq!(y.len(), shape.output_len(), "y is [batch, out_height, out_width, channels]");
     let [_, out_width] = shape.output_size();
-    let (channels, picture) = (shape.channels, shape.height * shape.width * shape.channels);
+    let (channels, image) = (shape.channels, shape.height * shape.width * shape.channels);
     shape.each(y, |b, y| {
-        let x = &x[b * picture..][..picture];
+        let x = &x[b * image..][..image];
         vectorized(
             #[inline(always)]
             || {
@@ -328,7 +328,7 @@ mod tests {
         fn pooling_matches_the_definition(shape in any_shape(), coarse: bool, plain: bool) {
             let even = Pooling { kernel: [2, 2], stride: [2, 2], padding: [0; 4], height: 6, width: 4, ..shape };
             let shape = if plain { even } else { shape };
-            // Coarse values make ties, where the first maximum takes the gradient.
+            // Coarse values produce ties, where the first maximum takes the gradient.
             let x: Vec<f32> =
                 values(shape.input_len(), 1).iter().map(|x| if coarse { (x * 2.0).round() } else { *x }).collect();
             let dy = values(shape.output_len(), 2);

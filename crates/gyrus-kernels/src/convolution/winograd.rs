@@ -1,32 +1,33 @@
-//! 3×3 convolutions of stride 1 with four multiplications an output instead of nine: Winograd's minimal filtering
+//! 3×3 convolutions of stride 1 with four multiplications per output instead of nine: Winograd's minimal filtering
 //! F(2×2, 3×3), Lavin and Gray 2015 (arXiv:1509.09308).
 //!
 //! Each tile of 4×4 input pixels gives 2×2 output pixels, `Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`: sixteen *positions*, each
-//! an ordinary product `[tiles, channels] × [channels, outputs]`. The gradients are the transposed steps of the same
-//! formula, so that both share the transformed output gradient `A dY Aᵀ`. Transforms are sums and halvings, which keep
-//! the rounding error near that of the direct sum. Tiles are worked off in blocks that stay in the second-level cache.
+//! an ordinary matrix product `[tiles, channels] × [channels, outputs]`. The gradients are the transposed steps of the
+//! same formula and share the transformed output gradient `A dY Aᵀ`. Transforms are sums and halvings, which keep the
+//! rounding error near that of the direct sum. Tiles are processed in blocks that stay in the second-level cache.
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::shape::Convolution;
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, finish_vector, inner, load, store, with_tile};
-use crate::convolution::Convolution;
 
-/// Output pixels of a tile along each axis, and input pixels.
+/// Output pixels of a tile along each axis, then input pixels.
 pub(crate) const OUT: usize = 2;
 pub(crate) const SIDE: usize = 4;
 pub(crate) const POSITIONS: usize = SIDE * SIDE;
 /// Floats of a block's transformed inputs and outputs.
 const BLOCK_LEN: usize = 64 << 10;
-/// Tiles of a block, at most: more gain nothing.
+/// Tiles per block, at most: more bring no gain.
 const MOST_TILES: usize = 96;
-/// Few tiles are cut into blocks this small, so that every thread has some: twice the usual height of a register tile.
+/// A small number of tiles is cut into blocks of this size so that every thread has work: twice the usual height of a
+/// register tile.
 const FEW_TILES: usize = 12;
 
-/// Channels from which on fewer multiplications outweigh the transforms.
+/// Channels from which on saving multiplications outweighs the transforms.
 const FEWEST_CHANNELS: usize = 32;
 
-/// Whether a convolution is done this way.
+/// Whether this algorithm is used for a convolution.
 pub(crate) fn fits(shape: &Convolution) -> bool {
     shape.kernel == [3, 3]
         && shape.stride == [1, 1]
@@ -42,7 +43,7 @@ pub(crate) fn packed_len(shape: &Convolution) -> usize {
     POSITIONS * shape.channels * shape.outputs
 }
 
-/// The one-dimensional transforms; the two-dimensional ones are [`both_axes`] of them.
+/// The one-dimensional transforms; [`both_axes`] makes two-dimensional ones of them.
 pub(crate) mod one_axis {
     use super::Simd;
 
@@ -105,7 +106,7 @@ pub(crate) mod one_axis {
     }
 }
 
-/// A transform applied to the columns, then to the rows.
+/// Applies a transform to the columns, then to the rows.
 #[inline(always)]
 pub(crate) fn both_axes<T: Copy, const FROM: usize, const TO: usize>(
     x: [[T; FROM]; FROM],
@@ -115,7 +116,7 @@ pub(crate) fn both_axes<T: Copy, const FROM: usize, const TO: usize>(
     core::array::from_fn(|i| transform(core::array::from_fn(|j| columns[j][i])))
 }
 
-/// `G g Gᵀ` for every pair of channels, as [`inner`]'s panels: `[position, results / 16, depth, 16]`.
+/// `G g Gᵀ` for every pair of channels, in [`inner`]'s panels: `[position, results / 16, depth, 16]`.
 ///
 /// For the forward pass results are the outputs; for the input gradient, `transposed`, they are the input channels.
 pub(crate) fn transform_weights(shape: &Convolution, weight: &[f32], transposed: bool, packed: &mut [f32]) {
@@ -168,7 +169,7 @@ impl<'a, F: Fn(usize, usize) -> &'a [f32; 9]> WithSimd for WeightPanel<F> {
                 let u = both_axes(g, |g| one_axis::weight(simd, g));
                 for (position, u) in u.into_iter().flatten().enumerate() {
                     let at = position * self.position_len + (self.panel * self.depth + d) * PANEL + v;
-                    // SAFETY: this task alone writes these depths of this panel.
+                    // SAFETY: only this task writes these depths of this panel.
                     unsafe { store::<S>(self.to.get().add(at), u) };
                 }
             }
@@ -181,26 +182,26 @@ impl<'a, F: Fn(usize, usize) -> &'a [f32; 9]> WithSimd for WeightPanel<F> {
 pub(crate) struct Tiles {
     down: usize,
     across: usize,
-    /// Tiles of a block.
+    /// Tiles per block.
     pub(crate) block: usize,
 }
 
 impl Tiles {
-    /// For `pictures` that are worked off together.
-    pub(crate) fn new(shape: &Convolution, pictures: usize) -> Self {
+    /// For `images` that are processed together.
+    pub(crate) fn new(shape: &Convolution, images: usize) -> Self {
         let floats = shape.channels + shape.outputs;
         let [down, across] = shape.output_size().map(|size| size.div_ceil(OUT));
         let most = (BLOCK_LEN / (POSITIONS * floats)).clamp(FEW_TILES, MOST_TILES) / FEW_TILES * FEW_TILES;
-        let spread = (pictures * down * across).div_ceil(8).next_multiple_of(FEW_TILES);
+        let spread = (images * down * across).div_ceil(8).next_multiple_of(FEW_TILES);
         Self { down, across, block: most.min(spread) }
     }
 
-    pub(crate) fn of_a_picture(&self) -> usize {
+    pub(crate) fn per_image(&self) -> usize {
         self.down * self.across
     }
 
-    /// Floats of one position of a block, for `channels`. The line more keeps positions from meeting in the same sets
-    /// of the cache.
+    /// Floats of one position of a block, for `channels`. The extra line keeps positions from falling into the same
+    /// sets of the cache.
     pub(crate) fn position_len(&self, channels: usize) -> usize {
         self.block * channels + PANEL
     }
@@ -209,17 +210,17 @@ impl Tiles {
         POSITIONS * self.position_len(channels)
     }
 
-    /// Picture, and first output row and column, of a tile.
+    /// Image, first output row and first output column of a tile.
     #[inline(always)]
     pub(crate) fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let within = tile % self.of_a_picture();
-        (tile / self.of_a_picture(), within / self.across * OUT, within % self.across * OUT)
+        let within = tile % self.per_image();
+        (tile / self.per_image(), within / self.across * OUT, within % self.across * OUT)
     }
 }
 
-/// Pictures in memory, and a stand-in pixel for those outside of them.
+/// Images in memory, and a substitute for pixels outside of them.
 #[derive(Clone, Copy)]
-pub(crate) struct Pictures {
+pub(crate) struct Images {
     pub(crate) first: *mut f32,
     pub(crate) outside: *mut f32,
     pub(crate) height: usize,
@@ -227,17 +228,17 @@ pub(crate) struct Pictures {
     pub(crate) channels: usize,
 }
 
-impl Pictures {
-    /// The square of pixels from (`row`, `column`) of a picture on.
+impl Images {
+    /// The square of pixels of an image whose first one is (`row`, `column`).
     #[inline(always)]
     pub(crate) fn square<const N: usize>(
         &self,
-        picture: usize,
+        image: usize,
         row: isize,
         column: isize,
     ) -> [[*mut f32; N]; N] {
         let (height, width) = (self.height as isize, self.width as isize);
-        let start = (picture as isize * height + row) * width + column;
+        let start = (image as isize * height + row) * width + column;
         let at = |i: usize, j: usize| {
             self.first.wrapping_offset((start + i as isize * width + j as isize) * self.channels as isize)
         };
@@ -255,7 +256,7 @@ impl Pictures {
     }
 }
 
-/// A stretch of tiles and the transformed inputs or outputs that belong to it.
+/// A range of tiles and their transformed inputs or outputs.
 pub(crate) struct Block {
     pub(crate) tiles: Tiles,
     pub(crate) range: core::ops::Range<usize>,
@@ -265,21 +266,21 @@ impl Block {
     /// `Bᵀ d B` of each tile's input: `[position, tile, channels]`.
     ///
     /// # Safety
-    /// The pictures exist for all tiles; `to` is as long as the block.
+    /// The images exist for all tiles; `to` is as long as the block.
     #[inline(always)]
     pub(crate) unsafe fn transform_input<S: Simd>(
         &self,
         simd: S,
         shape: &Convolution,
-        x: Pictures,
+        x: Images,
         to: *mut f32,
     ) {
         let position_len = self.tiles.position_len(x.channels);
         for (index, tile) in self.range.clone().enumerate() {
-            let (picture, row, column) = self.tiles.place(tile);
+            let (image, row, column) = self.tiles.place(tile);
             let (row, column) =
                 (row as isize - shape.padding[0] as isize, column as isize - shape.padding[2] as isize);
-            let pixels = x.square::<SIDE>(picture, row, column);
+            let pixels = x.square::<SIDE>(image, row, column);
             for c in (0..x.channels).step_by(S::F32_LANES) {
                 // SAFETY: pixels are `channels` long, as is a tile's place in each position.
                 unsafe {
@@ -309,7 +310,7 @@ impl Block {
             let left = left.wrapping_add(position * self.tiles.position_len(depth));
             let out = out.wrapping_add(position * self.tiles.position_len(results));
             for column in (0..results).step_by(PANEL) {
-                // SAFETY: the caller's promise; rows are tiles.
+                // SAFETY: guaranteed by the caller; rows are tiles.
                 unsafe {
                     inner::<S, MR, NV, true>(
                         simd,
@@ -331,8 +332,8 @@ impl Block {
 struct Forward<'a> {
     shape: &'a Convolution,
     block: Block,
-    x: Pictures,
-    y: Pictures,
+    x: Images,
+    y: Images,
     packed: &'a [f32],
     epilogue: Epilogue<'a>,
     inputs: *mut f32,
@@ -346,7 +347,7 @@ impl WithSimd for Forward<'_> {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, this: Forward<'_>) {
             let Forward { block, x, y, .. } = &this;
-            // SAFETY: the caller's scratch is as long as the block, its pictures as many as the tiles need.
+            // SAFETY: the caller's scratch is as long as the block, and all images of the tiles exist.
             unsafe {
                 block.transform_input(simd, this.shape, *x, this.inputs);
                 block.multiply::<S, MR, NV>(
@@ -358,8 +359,8 @@ impl WithSimd for Forward<'_> {
             }
             let position_len = block.tiles.position_len(y.channels);
             for (index, tile) in block.range.clone().enumerate() {
-                let (picture, row, column) = block.tiles.place(tile);
-                let pixels = y.square::<OUT>(picture, row as isize, column as isize);
+                let (image, row, column) = block.tiles.place(tile);
+                let pixels = y.square::<OUT>(image, row as isize, column as isize);
                 for c in (0..y.channels).step_by(S::F32_LANES) {
                     // SAFETY: as above; pixels outside are not written.
                     unsafe {
@@ -387,7 +388,7 @@ impl WithSimd for Forward<'_> {
 /// The forward pass with transformed weights; the caller has checked all lengths.
 pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: Epilogue<'_>, y: &mut [f32]) {
     let tiles = Tiles::new(shape, shape.batch);
-    let total = shape.batch * tiles.of_a_picture();
+    let total = shape.batch * tiles.per_image();
     let target = SharedMut(y.as_mut_ptr());
     let [out_height, out_width] = shape.output_size();
     let serial = total * POSITIONS * shape.channels * shape.outputs < 1 << 17;
@@ -401,15 +402,15 @@ pub(crate) fn forward(shape: &Convolution, x: &[f32], packed: &[f32], epilogue: 
             Arch::new().dispatch(Forward {
                 shape,
                 block: Block { tiles, range: first..total.min(first + tiles.block) },
-                // Read only, however the type is spelled.
-                x: Pictures {
+                // Only read, despite the pointer's type.
+                x: Images {
                     first: x.as_ptr().cast_mut(),
                     outside: outside.as_mut_ptr(),
                     height: shape.height,
                     width: shape.width,
                     channels: shape.channels,
                 },
-                y: Pictures {
+                y: Images {
                     first: target.get(),
                     outside: core::ptr::null_mut(),
                     height: out_height,

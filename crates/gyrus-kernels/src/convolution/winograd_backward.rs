@@ -1,19 +1,19 @@
-//! The gradients of Winograd's convolution: see [`winograd`](crate::convolution::winograd) for the formula.
+//! The gradients of Winograd's convolution; see [`super::winograd`] for the formula.
 //!
-//! Weight gradients are summed in the transformed form per group of pictures, then over the groups in order, as in
-//! [`convolution_backward`](crate::convolution::backward), and transformed back once at the end.
+//! Weight gradients are summed in transformed form per group of images, then over the groups in order, as in
+//! [`super::backward`], and transformed back once at the end.
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::gradients::{ConvolutionGradients, gather_bias, images_per_group};
+use super::shape::Convolution;
+use super::winograd::{
+    Block, Images, OUT, POSITIONS, SIDE, Tiles, both_axes, one_axis, packed_len, transform_weights,
+};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{PANEL, Segment, load, outer, store, with_tile};
-use crate::convolution::backward::{gather_bias, pictures_of_a_group};
-use crate::convolution::winograd::{
-    Block, OUT, POSITIONS, Pictures, SIDE, Tiles, both_axes, one_axis, packed_len, transform_weights,
-};
-use crate::convolution::{Convolution, ConvolutionGradients};
 
-/// As [`convolution_backward`](crate::convolution::convolution_backward), which has checked all lengths.
+/// [`convolution_backward`](super::convolution_backward), which has checked all lengths.
 pub(crate) fn backward(
     shape: &Convolution,
     x: &[f32],
@@ -27,8 +27,8 @@ pub(crate) fn backward(
     let input = gradients.input.map(|g| SharedMut(g.as_mut_ptr()));
     let weight_len = if wants_weight { packed_len(shape) } else { 0 };
     let sums_len = weight_len + shape.outputs;
-    let pictures_each = pictures_of_a_group(shape.batch, sums_len);
-    let groups = shape.batch.div_ceil(pictures_each);
+    let images_each = images_per_group(shape.batch, sums_len);
+    let groups = shape.batch.div_ceil(images_each);
     let transposed_len = if input.is_some() { packed_len(shape) } else { 0 };
     with_scratch(transposed_len + groups * sums_len, |scratch| {
         let (transposed, all_sums) = scratch.split_at_mut(transposed_len);
@@ -37,13 +37,13 @@ pub(crate) fn backward(
         }
         let (transposed, sums) = (&*transposed, SharedMut(all_sums.as_mut_ptr()));
         for_each_task(groups, false, |group| {
-            // SAFETY: each group has sums of its own.
+            // SAFETY: each group has its own sums.
             let sums = unsafe { core::slice::from_raw_parts_mut(sums.get().add(group * sums_len), sums_len) };
             sums.fill(0.0);
             let (weight_sums, bias_sums) = sums.split_at_mut(weight_len);
             let group = Group {
                 shape,
-                pictures: group * pictures_each..shape.batch.min((group + 1) * pictures_each),
+                images: group * images_each..shape.batch.min((group + 1) * images_each),
                 x,
                 dy,
                 activated,
@@ -62,28 +62,28 @@ pub(crate) fn backward(
     });
 }
 
-/// A group of pictures: what their gradients need and where they go.
+/// A group of images: the inputs of their gradients, and where these go.
 struct Group<'a> {
     shape: &'a Convolution,
-    /// Pictures of the batch.
-    pictures: core::ops::Range<usize>,
+    /// Images of the batch.
+    images: core::ops::Range<usize>,
     x: &'a [f32],
     dy: &'a [f32],
     /// The output, where a ReLU was fused.
     activated: Option<&'a [f32]>,
     /// Transformed weights, [transposed](transform_weights), and the gradient of the whole input.
     input: Option<(&'a [f32], *mut f32)>,
-    /// Sums of these pictures: `[position, channels, outputs]`.
+    /// Sums of these images: `[position, channels, outputs]`.
     weight_sums: Option<&'a mut [f32]>,
-    /// Sums of these pictures: `[outputs]`.
+    /// Sums of these images: `[outputs]`.
     bias_sums: Option<&'a mut [f32]>,
 }
 
 impl Group<'_> {
-    /// Adds up and writes the gradients of these pictures.
+    /// Adds up and writes the gradients of these images.
     fn run(self) {
         let shape = self.shape;
-        let tiles = Tiles::new(shape, self.pictures.len());
+        let tiles = Tiles::new(shape, self.images.len());
         let lengths = [
             tiles.block_len(shape.channels),
             tiles.block_len(shape.outputs),
@@ -111,7 +111,7 @@ impl Group<'_> {
 struct Blocks<'a> {
     work: Group<'a>,
     tiles: Tiles,
-    /// A block's transformed inputs, then their gradients.
+    /// A block's transformed inputs, later their gradients.
     inputs: *mut f32,
     /// A block's transformed output gradients.
     gradients: *mut f32,
@@ -126,18 +126,18 @@ impl WithSimd for Blocks<'_> {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, mut this: Blocks<'_>) {
             let shape = this.work.shape;
-            let of_a_picture = this.tiles.of_a_picture();
-            let end = this.work.pictures.end * of_a_picture;
-            let mut first = this.work.pictures.start * of_a_picture;
+            let per_image = this.tiles.per_image();
+            let end = this.work.images.end * per_image;
+            let mut first = this.work.images.start * per_image;
             if let Some((_, dx)) = this.work.input {
-                let picture_len = shape.height * shape.width * shape.channels;
-                let count = this.work.pictures.len() * picture_len;
-                // SAFETY: this task alone writes the gradient of these pictures.
-                unsafe { dx.add(this.work.pictures.start * picture_len).write_bytes(0, count) };
+                let image_len = shape.height * shape.width * shape.channels;
+                let count = this.work.images.len() * image_len;
+                // SAFETY: only this task writes the gradient of these images.
+                unsafe { dx.add(this.work.images.start * image_len).write_bytes(0, count) };
             }
             while first < end {
                 let block = Block { tiles: this.tiles, range: first..end.min(first + this.tiles.block) };
-                // SAFETY: the scratch is as long as the block, the pictures are as many as the tiles need.
+                // SAFETY: the scratch is as long as the block, and all images of the tiles exist.
                 unsafe {
                     this.transform_gradient(simd, &block);
                     if this.work.weight_sums.is_some() {
@@ -160,9 +160,9 @@ impl WithSimd for Blocks<'_> {
 }
 
 impl Blocks<'_> {
-    fn inputs_as(&self, first: *mut f32, outside: *mut f32) -> Pictures {
+    fn inputs_as(&self, first: *mut f32, outside: *mut f32) -> Images {
         let Convolution { height, width, channels, .. } = *self.work.shape;
-        Pictures { first, outside, height, width, channels }
+        Images { first, outside, height, width, channels }
     }
 
     /// `A dY Aᵀ` of each tile: `[position, tile, outputs]`; and the sums for the bias.
@@ -170,21 +170,21 @@ impl Blocks<'_> {
     unsafe fn transform_gradient<S: Simd>(&mut self, simd: S, block: &Block) {
         let outputs = self.work.shape.outputs;
         let [height, width] = self.work.shape.output_size();
-        let pictures = |first: *const f32| Pictures {
+        let images = |first: *const f32| Images {
             first: first.cast_mut(),
             outside: self.zeros,
             height,
             width,
             channels: outputs,
         };
-        let dy = pictures(self.work.dy.as_ptr());
-        let activated = self.work.activated.map(|y| pictures(y.as_ptr()));
+        let dy = images(self.work.dy.as_ptr());
+        let activated = self.work.activated.map(|y| images(y.as_ptr()));
         let position_len = block.tiles.position_len(outputs);
         let zero = simd.splat_f32s(0.0);
         for (index, tile) in block.range.clone().enumerate() {
-            let (picture, row, column) = block.tiles.place(tile);
-            let pixels = dy.square::<OUT>(picture, row as isize, column as isize);
-            let masks = activated.map(|y| y.square::<OUT>(picture, row as isize, column as isize));
+            let (image, row, column) = block.tiles.place(tile);
+            let pixels = dy.square::<OUT>(image, row as isize, column as isize);
+            let masks = activated.map(|y| y.square::<OUT>(image, row as isize, column as isize));
             for c in (0..outputs).step_by(S::F32_LANES) {
                 // SAFETY: pixels are `outputs` long, as is a tile's place in each position.
                 unsafe {
@@ -212,7 +212,7 @@ impl Blocks<'_> {
         }
     }
 
-    /// For every position: inputs transposed times gradients, `[channels, tiles] × [tiles, outputs]`.
+    /// For every position: transposed inputs times gradients, `[channels, tiles] × [tiles, outputs]`.
     #[inline(always)]
     unsafe fn add_weight_gradient<S: Simd, const MR: usize, const NV: usize>(
         &mut self,
@@ -246,13 +246,13 @@ impl Blocks<'_> {
 
     /// Adds `B m Bᵀ` of each tile to the gradient of the pixels that it read.
     #[inline(always)]
-    unsafe fn add_input_gradient<S: Simd>(&self, simd: S, block: &Block, dx: Pictures) {
+    unsafe fn add_input_gradient<S: Simd>(&self, simd: S, block: &Block, dx: Images) {
         let padding = self.work.shape.padding;
         let position_len = block.tiles.position_len(dx.channels);
         for (index, tile) in block.range.clone().enumerate() {
-            let (picture, row, column) = block.tiles.place(tile);
+            let (image, row, column) = block.tiles.place(tile);
             let (row, column) = (row as isize - padding[0] as isize, column as isize - padding[2] as isize);
-            let pixels = dx.square::<SIDE>(picture, row, column);
+            let pixels = dx.square::<SIDE>(image, row, column);
             for c in (0..dx.channels).step_by(S::F32_LANES) {
                 // SAFETY: pixels are `channels` long, as is a tile's place in each position.
                 unsafe {
@@ -270,7 +270,7 @@ impl Blocks<'_> {
     }
 }
 
-/// Adds up the tasks' sums in order, and `Gᵀ u G` of them into the weight's own order.
+/// Adds up the tasks' sums in order and writes `Gᵀ u G` of them in the weight's layout.
 fn gather_weights(shape: &Convolution, all_sums: &[f32], sums_len: usize, dw: &mut [f32]) {
     let target = SharedMut(dw.as_mut_ptr());
     let (channels, outputs) = (shape.channels, shape.outputs);
@@ -314,7 +314,7 @@ impl WithSimd for WeightGradient<'_> {
             }
             for n in 0..PANEL {
                 for (tap, g) in g.iter().enumerate() {
-                    // SAFETY: this task alone writes the weights of its outputs.
+                    // SAFETY: only this task writes the weights of its outputs.
                     unsafe { *self.to.get().add(((first + n) * self.channels + channel) * 9 + tap) = g[n] };
                 }
             }

@@ -1,9 +1,8 @@
-//! Activations, element by element: forward, and gradient from what the forward pass kept.
-//!
-//! Memory-bound when vectorised; exponentials are polynomials (a few units in the last place) so that they are.
+//! Element-wise passes: activations with their gradients, sums, products, dropout masks. Memory-bound.
 
 use crate::base::math::{normal, sigmoid, tanh};
-use crate::base::parallel::{for_each_stretch, vectorized};
+use crate::base::parallel::{for_each_chunk, vectorized};
+use crate::base::random::{INCREMENT, splitmix64};
 
 /// An activation function `f`, applied to each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Whether [`activation_backward`] wants the input (GELU) rather than the output of the forward pass.
+    /// Whether [`activation_backward`] takes the input (GELU) rather than the output of the forward pass.
     pub fn gradient_needs_input(self) -> bool {
         self == Activation::Gelu
     }
@@ -32,7 +31,7 @@ impl Activation {
 /// If the lengths differ.
 pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "x and y are equally long");
-    for_each_stretch(y, |start, y| {
+    for_each_chunk(y, |start, y| {
         let x = &x[start..][..y.len()];
         match f {
             Activation::Relu => map(
@@ -53,9 +52,9 @@ pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `x = f(x)`; for inference, where nobody asks for `x` again.
+/// `x = f(x)`, for inference, where `x` itself is not needed again.
 pub fn activation_in_place(f: Activation, x: &mut [f32]) {
-    for_each_stretch(x, |_, x| match f {
+    for_each_chunk(x, |_, x| match f {
         Activation::Relu => map_in_place(
             x,
             #[inline(always)]
@@ -77,7 +76,7 @@ pub fn activation_in_place(f: Activation, x: &mut [f32]) {
 /// If the lengths differ.
 pub fn activation_backward(f: Activation, kept: &[f32], dy: &[f32], dx: &mut [f32]) {
     assert!(kept.len() == dx.len() && dy.len() == dx.len(), "all are equally long");
-    for_each_stretch(dx, |start, dx| {
+    for_each_chunk(dx, |start, dx| {
         let (kept, dy) = (&kept[start..][..dx.len()], &dy[start..][..dx.len()]);
         match f {
             Activation::Relu => map2(
@@ -121,7 +120,7 @@ pub fn activation_backward(f: Activation, kept: &[f32], dy: &[f32], dx: &mut [f3
 /// If the lengths differ.
 pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) {
     assert!(a.len() == sum.len() && b.len() == sum.len(), "all are equally long");
-    for_each_stretch(sum, |start, sum| {
+    for_each_chunk(sum, |start, sum| {
         map2(
             &a[start..][..sum.len()],
             &b[start..][..sum.len()],
@@ -132,13 +131,13 @@ pub fn add(a: &[f32], b: &[f32], sum: &mut [f32]) {
     });
 }
 
-/// `y = scale * x`, element by element with the scales repeated: a dropout mask, or one factor.
+/// `y = scale * x`, element by element: `scale` is a dropout mask, say.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn multiply(x: &[f32], scale: &[f32], y: &mut [f32]) {
     assert!(x.len() == y.len() && scale.len() == y.len(), "all are equally long");
-    for_each_stretch(y, |start, y| {
+    for_each_chunk(y, |start, y| {
         map2(
             &x[start..][..y.len()],
             &scale[start..][..y.len()],
@@ -149,19 +148,17 @@ pub fn multiply(x: &[f32], scale: &[f32], y: &mut [f32]) {
     });
 }
 
-/// A dropout mask: 0 with this probability, else `1 / (1 - probability)`; equal `stream`s give equal masks.
+/// A dropout mask: 0 with this probability, else `1 / (1 - probability)`. Equal `stream`s give equal masks.
 ///
-/// Element `i` is decided by the `i`-th number of SplitMix64 (Steele et al. 2014) started at `stream`, so that
-/// threads need not agree on anything.
+/// Element `i` is decided by the `i`-th number of SplitMix64 (Steele et al. 2014) started at `stream`, so threads need
+/// no coordination.
 pub fn dropout_mask(probability: f32, stream: u64, mask: &mut [f32]) {
     let keep = 1.0 / (1.0 - probability);
     let threshold = (f64::from(probability) * 2f64.powi(32)) as u64;
-    for_each_stretch(mask, |start, mask| {
+    for_each_chunk(mask, |start, mask| {
         for (i, mask) in mask.iter_mut().enumerate() {
-            let mut z = stream.wrapping_add((start + i) as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            *mask = if (z ^ (z >> 31)) >> 32 < threshold { 0.0 } else { keep };
+            let z = splitmix64(stream.wrapping_add((start + i) as u64).wrapping_mul(INCREMENT));
+            *mask = if z >> 32 < threshold { 0.0 } else { keep };
         }
     });
 }

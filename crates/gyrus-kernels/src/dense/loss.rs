@@ -1,15 +1,15 @@
-//! Losses, each with its gradient in the same pass.
+//! Losses, each computed together with its gradient.
 
 use crate::base::math::exp;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 
-/// Rows that one task takes.
+/// Rows per task.
 const ROWS: usize = 64;
 
 /// `y = softmax(x)` over each row of `[rows, columns]`: `exp(x_i - max) / sum_j exp(x_j - max)`.
 ///
 /// # Panics
-/// If the lengths differ or are no whole rows.
+/// If the lengths differ or are not whole rows.
 pub fn softmax(x: &[f32], columns: usize, y: &mut [f32]) {
     assert!(
         columns > 0 && x.len() == y.len() && x.len().is_multiple_of(columns),
@@ -19,7 +19,7 @@ pub fn softmax(x: &[f32], columns: usize, y: &mut [f32]) {
     for_each_task(x.len().div_ceil(ROWS * columns), x.len() < 1 << 14, |task| {
         let start = task * ROWS * columns;
         let x = &x[start..x.len().min(start + ROWS * columns)];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
         vectorized(
             #[inline(always)]
@@ -32,7 +32,7 @@ pub fn softmax(x: &[f32], columns: usize, y: &mut [f32]) {
     });
 }
 
-/// Writes the softmax of one row and returns the logarithm of its normaliser, maximum included.
+/// Writes the softmax of one row and returns the logarithm of its normalizer, including the maximum.
 #[inline(always)]
 fn softmax_row(x: &[f32], y: &mut [f32]) -> f32 {
     let mut max = f32::NEG_INFINITY;
@@ -40,7 +40,7 @@ fn softmax_row(x: &[f32], y: &mut [f32]) -> f32 {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - max));
     let sum: f32 = y.iter().sum();
     let scale = 1.0 / sum;
-    // A NaN in the row would vanish in `exp`'s clamp: let it through.
+    // `exp`'s clamp would hide a NaN of the row: let it through.
     let poison = if x.iter().any(|x| x.is_nan()) { f32::NAN } else { 0.0 };
     y.iter_mut().for_each(|y| *y = *y * scale + poison);
     max + sum.ln() + poison
@@ -49,7 +49,7 @@ fn softmax_row(x: &[f32], y: &mut [f32]) -> f32 {
 /// Gradient of [`softmax`]: `dx_i = y_i (dy_i - sum_j dy_j y_j)`.
 ///
 /// # Panics
-/// If the lengths differ or are no whole rows.
+/// If the lengths differ or are not whole rows.
 pub fn softmax_backward(y: &[f32], dy: &[f32], columns: usize, dx: &mut [f32]) {
     assert!(y.len() == dy.len() && y.len() == dx.len(), "all are equally long");
     assert!(columns > 0 && y.len().is_multiple_of(columns), "all are [rows, columns]");
@@ -86,7 +86,7 @@ pub fn cross_entropy(
         let rows = ROWS.min(targets.len() - first);
         let logits = &logits[first * classes..][..rows * classes];
         let targets = &targets[first..][..rows];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let gradient = unsafe {
             core::slice::from_raw_parts_mut(target_pointer.get().add(first * classes), rows * classes)
         };
@@ -96,24 +96,24 @@ pub fn cross_entropy(
                 let mut loss = 0.0f64;
                 let rows = logits.chunks_exact(classes).zip(gradient.chunks_exact_mut(classes));
                 for ((x, g), &target) in rows.zip(targets) {
-                    let normaliser = softmax_row(x, g);
+                    let normalizer = softmax_row(x, g);
                     let sum: f32 = x.iter().sum();
                     let picked = (1.0 - smoothing) * x[target as usize] + smoothing / classes as f32 * sum;
-                    loss += f64::from(normaliser - picked);
+                    loss += f64::from(normalizer - picked);
                     g[target as usize] -= 1.0 - smoothing;
                     g.iter_mut().for_each(|g| *g = (*g - smoothing / classes as f32) * scale);
                 }
                 loss
             },
         );
-        // SAFETY: each task has a place of its own.
+        // SAFETY: each task has its own place.
         unsafe { *(losses_pointer as *mut f64).add(task) = loss };
     });
     (losses.iter().sum::<f64>() / targets.len() as f64) as f32
 }
 
-/// Makes each row of `logits`, `[rows, classes]`, its own gradient in place, times `scale`, and returns the sum of the
-/// rows' losses in nats. A row whose target is no class counts nothing, and its gradient is zero.
+/// Replaces each row of `logits`, `[rows, classes]`, by its gradient times `scale`, and returns the sum of the rows'
+/// losses in nats. A row whose target is not a class contributes nothing, and its gradient is zero.
 pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: usize, scale: f32) -> f64 {
     let mut losses = vec![0.0f64; targets.len()];
     let (places, target) = (SharedMut(losses.as_mut_ptr()), SharedMut(logits.as_mut_ptr()));
@@ -121,7 +121,7 @@ pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: u
     for_each_task(targets.len().div_ceil(rows), targets.len() * classes < 1 << 14, |task| {
         let first = task * rows;
         for (row, &class) in targets.iter().enumerate().skip(first).take(rows) {
-            // SAFETY: each task has rows of its own.
+            // SAFETY: each task has its own rows.
             let (row, loss) = unsafe { (target.slice(row * classes, classes), places.slice(row, 1)) };
             if class as usize >= classes {
                 row.fill(0.0);
@@ -131,8 +131,8 @@ pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: u
                 #[inline(always)]
                 || {
                     let picked = row[class as usize];
-                    let normaliser = softmax_in_place(row, scale);
-                    loss[0] = f64::from(normaliser - picked);
+                    let normalizer = softmax_in_place(row, scale);
+                    loss[0] = f64::from(normalizer - picked);
                     row[class as usize] -= scale;
                 },
             );
@@ -141,12 +141,12 @@ pub(crate) fn cross_entropy_rows(logits: &mut [f32], targets: &[u32], classes: u
     losses.iter().sum()
 }
 
-/// `scale * softmax(row)` in place; returns the logarithm of the normaliser, maximum included.
+/// `scale * softmax(row)` in place; returns the logarithm of the normalizer, including the maximum.
 #[inline(always)]
 fn softmax_in_place(row: &mut [f32], scale: f32) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    // A NaN in the row would vanish in `exp`'s clamp: this lets it through.
+    // `exp`'s clamp would hide a NaN of the row: this lets it through.
     let mut poison = [0.0f32; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {

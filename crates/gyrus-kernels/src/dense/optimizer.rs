@@ -1,6 +1,6 @@
-//! Optimisers as one fused pass over each parameter: every array is read and written once.
+//! Optimizers as one fused pass over each parameter: every array is read and written once.
 
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized};
 
 /// One step of AdamW (Loshchilov and Hutter 2019), with PyTorch's conventions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,17 +11,17 @@ pub struct AdamW {
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f32,
     /// Decoupled: the parameter shrinks by `learning_rate * weight_decay`.
     pub weight_decay: f32,
-    /// Which step this is, from 1: corrects the moments' bias.
+    /// Number of this step, counted from 1: corrects the moments' bias.
     pub step: u64,
-    /// Factor of the gradient, below 1 where gradients are clipped.
+    /// Factor of the gradient; below 1 where gradients are clipped.
     pub gradient_scale: f32,
 }
 
-/// Runs `work` on stretches of all four arrays, `b` and `c` possibly empty.
+/// Runs `work` on chunks of all four arrays; `b` and `c` may be empty.
 fn for_each_part(
     a: &mut [f32],
     gradient: &[f32],
@@ -36,10 +36,10 @@ fn for_each_part(
         "moments are as long as the parameter"
     );
     let (a, b, c) = (SharedMut(a.as_mut_ptr()), SharedMut(b.as_mut_ptr()), SharedMut(c.as_mut_ptr()));
-    for_each_task(length.div_ceil(STRETCH), length <= 2 * STRETCH, |task| {
-        let start = task * STRETCH;
-        let count = STRETCH.min(length - start);
-        // SAFETY: stretches are disjoint and inside each array.
+    for_each_task(length.div_ceil(CHUNK), length <= 2 * CHUNK, |task| {
+        let start = task * CHUNK;
+        let count = CHUNK.min(length - start);
+        // SAFETY: chunks are disjoint and within each array.
         let part = |p: SharedMut, len: usize| unsafe {
             if len == 0 {
                 core::slice::from_raw_parts_mut(p.get(), 0)
@@ -87,9 +87,9 @@ impl AdamW {
 pub struct Sgd {
     /// Step size.
     pub learning_rate: f32,
-    /// Decay of the velocity; 0 for plain descent.
+    /// Decay of the velocity; 0 is plain gradient descent.
     pub momentum: f32,
-    /// Looks ahead along the velocity (Nesterov).
+    /// Whether to look ahead along the velocity (Nesterov).
     pub nesterov: bool,
     /// Added to the gradient: `weight_decay * parameter`.
     pub weight_decay: f32,
@@ -119,14 +119,14 @@ impl Sgd {
     }
 }
 
-/// The sum of the squares of all elements, in an order that threads do not change.
+/// The sum of squares of all elements, in an order that does not depend on threads.
 #[must_use]
 pub fn squared_norm(x: &[f32]) -> f64 {
     const LANES: usize = 16;
-    let mut parts = vec![0.0f64; x.len().div_ceil(STRETCH)];
+    let mut parts = vec![0.0f64; x.len().div_ceil(CHUNK)];
     let target = SharedMut(parts.as_mut_ptr());
-    for_each_task(parts.len(), x.len() <= 2 * STRETCH, |task| {
-        let x = &x[task * STRETCH..x.len().min((task + 1) * STRETCH)];
+    for_each_task(parts.len(), x.len() <= 2 * CHUNK, |task| {
+        let x = &x[task * CHUNK..x.len().min((task + 1) * CHUNK)];
         let sum = vectorized(
             #[inline(always)]
             || {
@@ -141,7 +141,7 @@ pub fn squared_norm(x: &[f32]) -> f64 {
                     + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
             },
         );
-        // SAFETY: each task has a place of its own.
+        // SAFETY: each task has its own place.
         unsafe { target.slice(task, 1)[0] = sum };
     });
     parts.iter().sum()

@@ -1,18 +1,18 @@
-//! A ReLU that saturates and has steps.
+//! A ReLU that saturates and is quantized to steps.
 //!
-//! `y = λ/L · clip(⌈x L/λ − ½⌉, 0, L)`: the quantisation-clip-floor-shift activation of Bu et al. 2022
-//! (arXiv:2303.04347), rounding halves down so that it agrees with a neuron that fires strictly above its threshold. The
-//! straight-through gradient sees `clip(x, 0, λ)`. Memory-bound.
+//! `y = λ/L · clip(⌈x L/λ − ½⌉, 0, L)`: the quantization-clip-floor-shift activation of Bu et al. 2022
+//! (arXiv:2303.04347), with halves rounded down so that it agrees with a neuron that fires strictly above its
+//! threshold. The straight-through gradient is that of `clip(x, 0, λ)`. Memory-bound.
 
-use crate::base::parallel::{SharedMut, for_each_stretch, for_each_task, vectorized};
+use crate::base::parallel::{SharedMut, for_each_chunk, for_each_task, vectorized};
 
-/// Floats of one partial sum of the threshold's gradient.
+/// Floats per partial sum of the threshold's gradient.
 const PART: usize = 1 << 12;
 
-/// The smallest threshold: training may push it below, where it would divide by nothing.
+/// The smallest threshold. Training may push the parameter below it, where the quotient would overflow.
 pub const SMALLEST_THRESHOLD: f32 = 1e-4;
 
-/// How many steps of `threshold / levels` a value is worth.
+/// The number of steps of `threshold / levels` in a value.
 #[inline(always)]
 pub(crate) fn steps_in(x: f32, levels: f32, scale: f32) -> f32 {
     (x * scale - 0.5).ceil().clamp(0.0, levels)
@@ -27,7 +27,7 @@ pub fn quantized_relu(levels: usize, threshold: f32, x: &[f32], y: &mut [f32]) {
     let threshold = threshold.max(SMALLEST_THRESHOLD);
     let levels = levels as f32;
     let (scale, unit) = (levels / threshold, threshold / levels);
-    for_each_stretch(y, |start, y| {
+    for_each_chunk(y, |start, y| {
         let x = &x[start..][..y.len()];
         vectorized(
             #[inline(always)]
@@ -36,7 +36,7 @@ pub fn quantized_relu(levels: usize, threshold: f32, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Gradients of [`quantized_relu`]: `dx = dy` where `0 ≤ x ≤ λ`, else 0; returns that of the threshold.
+/// Gradients of [`quantized_relu`]: `dx = dy` where `0 ≤ x ≤ λ`, else 0; returns the threshold's gradient.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -50,7 +50,7 @@ pub fn quantized_relu_backward(levels: usize, threshold: f32, x: &[f32], dy: &[f
     let count = dx.len();
     for_each_task(sums.len(), count < 1 << 14, |part| {
         let (start, length) = (part * PART, PART.min(count - part * PART));
-        // SAFETY: each task has a part of its own.
+        // SAFETY: each task has its own part.
         let dx = unsafe { core::slice::from_raw_parts_mut(to_dx.get().add(start), length) };
         let (x, dy) = (&x[start..][..length], &dy[start..][..length]);
         let mut lanes = [0.0f32; 16];

@@ -1,9 +1,11 @@
-//! Spikes of one picture row added to the sums of a convolution three elements wide, by a window that slides along the row.
+//! Adds the spikes of one image row to the sums of a convolution three elements wide, with a window that slides along
+//! the row.
 //!
-//! The sums of all output pixels that an input pixel reaches, three beside each other in some rows, stay in registers. When
-//! the window moves on by a pixel, its left column is stored and one comes in on the right: each sum is loaded and stored
-//! once for many events, where single events would load and store nine. Each target's sum is still one chain of additions in
-//! the order of the events. Where three pixels or more are silent, the window ends and another begins behind them.
+//! The sums of all output pixels that an input pixel reaches, three columns of some rows, stay in registers.
+//! When the window moves on by a pixel, its left column is stored and a new one is loaded on the right: each sum is
+//! loaded and stored once for many events, where separate events would load and store nine. Each target's sum is still
+//! one chain of additions in the order of the events. Where three or more pixels are silent, the window ends and
+//! another begins after them.
 
 use pulp::Simd;
 
@@ -13,7 +15,7 @@ use crate::base::tile::{load, store};
 pub(crate) const COLUMNS: usize = 3;
 
 /// Spikes of one row of input pixels.
-pub(crate) struct PictureRow<'a> {
+pub(crate) struct ImageRow<'a> {
     /// Ascending, all of them in the row.
     pub(crate) events: &'a [u32],
     /// The row's first element.
@@ -26,21 +28,21 @@ pub(crate) struct PictureRow<'a> {
     pub(crate) out_width: usize,
 }
 
-/// Adds the spikes to `ROWS` rows of sums, `VECTORS` registers a pixel; calls `reached` with the first and the last output
-/// column of each stretch that changed. Returns how many sums of pixels a spike was added to, in each row.
+/// Adds the spikes to `ROWS` rows of sums, `VECTORS` registers per pixel; calls `reached` with the first and the last
+/// output column of each range that changed. Returns how many sums of pixels received a spike, in each row.
 ///
 /// # Safety
-/// The events lie in the row and ascend; each of `weights` points to `[channels, COLUMNS, VECTORS]` registers, the columns
-/// from the left, and each of `sums` to `[out_width, VECTORS]`.
+/// The events lie in the row and ascend; each of `weights` points to `[channels, COLUMNS, VECTORS]` registers, the
+/// columns from the left, and each of `sums` to `[out_width, VECTORS]`.
 #[inline(always)]
 pub(crate) unsafe fn slide<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    row: &PictureRow<'_>,
+    row: &ImageRow<'_>,
     weights: [*const f32; ROWS],
     sums: [*mut f32; ROWS],
     mut reached: impl FnMut(usize, usize),
 ) -> usize {
-    let &PictureRow { events, first, channels, padding, out_width } = row;
+    let &ImageRow { events, first, channels, padding, out_width } = row;
     let pixel = VECTORS * S::F32_LANES;
     let column_at = |r: usize, column: usize| -> [S::f32s; VECTORS] {
         if column >= out_width {
@@ -62,7 +64,7 @@ pub(crate) unsafe fn slide<S: Simd, const ROWS: usize, const VECTORS: usize>(
     while let Some(&event) = events.get(at) {
         let column = (event as usize - first) / channels;
         let mut start = first + column * channels;
-        // Columns beyond the edges of the picture are past `out_width`, those before it by wrapping around.
+        // Columns beyond the edges of the image are past `out_width`; those before it wrap around.
         let mut left = (column + padding).wrapping_sub(COLUMNS - 1);
         let mut held: [[[S::f32s; VECTORS]; COLUMNS]; ROWS] =
             core::array::from_fn(|r| core::array::from_fn(|k| column_at(r, left.wrapping_add(k))));

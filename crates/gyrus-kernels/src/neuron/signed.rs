@@ -1,19 +1,21 @@
-//! Integrate-and-fire neurons with signed spikes ("ST-BIF", You et al. 2024, arXiv:2406.03470), over their whole time axis.
+//! Integrate-and-fire neurons with signed spikes ("ST-BIF", You et al. 2024, arXiv:2406.03470), over their whole time
+//! axis.
 //!
-//! With `S` the sum of all input so far, on top of a start of its own for each neuron, and `k` the net count of its own
-//! spikes, a neuron fires at each step
+//! With `S` the sum of all input so far, added to a start value per neuron, and `k` the net count of its own spikes, a
+//! neuron fires at each step
 //!
 //! `z = sign(clip(⌈S / θ − ½⌉, 0, levels) − k)`
 //!
-//! and `k` grows by it. What it fires towards is the level that [`quantized_relu`](crate::dense::quantized_relu::quantized_relu) gives
-//! `S`, computed by the same instructions: once `S` stays, `k` is that level after at most `levels` steps, and stays.
-//! Memory-bound; a task keeps its neurons' state in the cache.
+//! and `k` grows by `z`. It thus fires toward the level that
+//! [`quantized_relu`](crate::dense::quantized_relu::quantized_relu) gives for `S`, computed by the same instructions:
+//! once `S` is constant, `k` reaches that level after at most `levels` steps and stays there. Memory-bound; a task
+//! keeps its neurons' state in the cache.
 
+use super::chunk::Broken;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::dense::quantized_relu::steps_in;
-use crate::neuron::Broken;
 
-/// Neurons of one task, at most.
+/// Neurons per task, at most.
 const BLOCK: usize = 1024;
 /// Neurons times steps below which a layer stays on one thread.
 const SERIAL_UPDATES: usize = 1 << 14;
@@ -27,15 +29,15 @@ pub struct SignedShape {
     pub batch: usize,
     /// Neurons of a sample.
     pub neurons: usize,
-    /// Whether input comes at the first step only: then `x` is `[batch, neurons]`, else `[steps * batch, neurons]`.
+    /// Whether there is input at the first step only: `x` is then `[batch, neurons]`, else `[steps * batch, neurons]`.
     pub once: bool,
-    /// Most spikes that stand at a time.
+    /// The largest net count of spikes.
     pub levels: usize,
-    /// Input that one spike stands for, θ.
+    /// Input per spike, θ.
     pub threshold: f32,
 }
 
-/// Runs a layer: `y`, `[steps * batch, neurons]`, becomes its spikes −1, 0 and 1. `start` is `[neurons]`.
+/// Runs a layer; `y`, `[steps * batch, neurons]`, receives its spikes −1, 0 and 1. `start` is `[neurons]`.
 ///
 /// Returns the first step and neuron whose sum is not finite, if any.
 ///
@@ -69,7 +71,7 @@ pub fn signed_integrate_and_fire(
             counts.fill(0.0);
             for step in 0..steps {
                 let row = step * batch + b;
-                // SAFETY: each task has neurons of its own.
+                // SAFETY: each task has its own neurons.
                 let y = unsafe { target.slice(row * neurons + first, length) };
                 if !once || step == 0 {
                     let x = &x[row * neurons + first..][..length];
@@ -99,7 +101,8 @@ mod tests {
     use crate::dense::quantized_relu::quantized_relu;
     use crate::oracle::values;
 
-    /// The rule as [`You et al.`](self) write it, neuron by neuron: up while `S > (k + ½) θ`, down while `S ≤ (k − ½) θ`.
+    /// The rule as written by [`You et al.`](self), neuron by neuron: up while `S > (k + ½) θ`, down while
+    /// `S ≤ (k − ½) θ`.
     fn oracle(shape: SignedShape, start: &[f32], x: &[f32]) -> Vec<f32> {
         let SignedShape { steps, batch, neurons, once, levels, threshold } = shape;
         let mut y = vec![0.0; steps * batch * neurons];

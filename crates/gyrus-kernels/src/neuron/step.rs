@@ -1,18 +1,16 @@
-//! One step of a row of neurons, forward and backward: what [`neuron`](crate::neuron) and
-//! [`recurrent`](crate::neuron::recurrent) share.
+//! One step of a row of neurons, forward and backward: shared by plain and [`recurrent`](super::recurrent) layers and
+//! by the event-driven body.
 //!
-//! A row is a stretch of neurons padded to whole words of spikes; constants are nine such rows. Padding neurons have zero
-//! constants, so they stay at zero and do not fire (a spike wants `u > theta`, strictly).
+//! A row is a chunk of neurons padded to whole words of spikes; constants are nine such rows. Padding neurons have zero
+//! constants, so they stay at zero and do not fire (a spike needs `u > theta`, strictly).
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::kind::{CONSTANTS, NeuronKind, Reset};
 use crate::base::bits::{BITS, bit_of_lane, bits_of, gather, is_bits};
 use crate::base::parallel::{prefetch, vectorized};
 use crate::base::tile::{load, store};
-use crate::neuron::{NeuronKind, Reset};
 
-/// Rows of constants, and their places.
-pub(crate) const CONSTANTS: usize = 9;
 const DECAY: usize = 0;
 const GAIN: usize = 1;
 const DRIVE: usize = 2;
@@ -23,7 +21,7 @@ const V_RESET: usize = 6;
 pub(crate) const STRENGTH: usize = 7;
 const TRACE_DECAY: usize = 8;
 
-/// Values of [`Reset`] as the const parameter that loops are compiled for.
+/// Values of [`Reset`] as the const parameter for which loops are compiled.
 const HARD: u8 = 0;
 const SUBTRACT: u8 = 1;
 const NONE: u8 = 2;
@@ -51,8 +49,8 @@ macro_rules! with_kind {
     }};
 }
 
-/// A step forward of a padded row. Pointers are to rows, except `z`, to its words; `v`, `i` and `a` are state before and
-/// after the step, which may be the same memory. `i` and `a` are not touched by kinds that have none.
+/// A step forward of a padded row. Pointers are to rows, except `z`, to its words; `v`, `i` and `a` are the state
+/// before and after the step, which may be the same memory. Kinds without `i` or `a` do not touch them.
 pub(crate) struct Forward<'a> {
     pub(crate) kind: NeuronKind,
     /// `[9, width]`.
@@ -63,12 +61,12 @@ pub(crate) struct Forward<'a> {
     pub(crate) a: (*const f32, *mut f32),
     pub(crate) u: &'a mut [f32],
     pub(crate) z: &'a mut [u32],
-    /// Where the row is that comes as `x` next, or where `x` is.
+    /// The row that will be `x` next, for prefetching; or `x` itself.
     pub(crate) next_x: *const f32,
 }
 
 impl Forward<'_> {
-    /// Runs the step and returns whether every potential is finite.
+    /// Runs the step; returns whether every potential is finite.
     ///
     /// # Safety
     /// The state's pointers are valid for the width of the row, as far as the kind uses them.
@@ -94,7 +92,7 @@ impl WithSimd for Forward<'_> {
             let one = simd.splat_f32s(1.0);
             let mut broken = zero;
             for (word, z) in row.z.iter_mut().enumerate() {
-                // Bits gathered from masks at once, or those of all lanes where masks are not bits.
+                // Bits collected directly from masks, or those of all lanes where masks are not bits.
                 let (mut bits, mut fired) = (0, simd.splat_u32s(0));
                 for v in (0..BITS).step_by(S::F32_LANES) {
                     let at = word * BITS + v;
@@ -150,14 +148,14 @@ impl WithSimd for Forward<'_> {
                     *z = if const { is_bits::<S>() } { bits } else { gather(fired) };
                 }
             }
-            // Zero times what is not finite is NaN.
+            // Zero times a number that is not finite is NaN.
             simd.reduce_sum_f32s(broken) == 0.0
         }
         with_kind!(self.kind, run(simd, self))
     }
 }
 
-/// [`Forward`] with the state `v`, `i`, `a` replaced by that after the step.
+/// [`Forward`] that updates the state `v`, `i`, `a` in place.
 pub(crate) fn forward_in_place(
     kind: NeuronKind,
     constants: &[f32],
@@ -196,7 +194,7 @@ pub(crate) struct Backward<'a> {
     /// Gradients of `v`, `i` and `a` after the step, replaced by those before it: `[3, width]`.
     pub(crate) state_gradient: &'a mut [f32],
     pub(crate) dx: &'a mut [f32],
-    /// Where the rows are that come as `dz` and `dx` next, or where these are.
+    /// The rows that will be `dz` and `dx` next, for prefetching; or these rows themselves.
     pub(crate) next: [*const f32; 2],
     /// Added to: `[9, width]`.
     pub(crate) dconstants: Option<&'a mut [f32]>,
@@ -271,7 +269,7 @@ impl WithSimd for Backward<'_> {
                                 _ => dz,
                             };
                         }
-                        // What goes through the threshold.
+                        // The gradient through the threshold.
                         let ds = simd.mul_f32s(dz, load::<S>(row.surrogate.as_ptr().add(at)));
                         let kept = if RESET == HARD { simd.select_f32s(spike, zero, dv) } else { dv };
                         if wants_constants {
@@ -320,7 +318,7 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// Writes the distance of each potential from its threshold; `a_before` is `None` unless the kind adapts.
+/// Writes the distance of each potential from its threshold; `a_before` is `None` unless the kind is adaptive.
 pub(crate) fn distances(constants: &[f32], u: &[f32], a_before: Option<&[f32]>, to: &mut [f32]) {
     let width = u.len();
     let theta = &constants[THETA * width..][..width];

@@ -1,7 +1,7 @@
-//! Surrogates for the derivative of a spike, which is zero almost everywhere and so teaches nothing.
+//! Surrogates for the derivative of a spike, which is zero almost everywhere and so gives no learning signal.
 //!
-//! `z = 1 if u > theta, else 0` runs forward; backward `dz/du` is a smooth bump of the distance `x = u - theta`.
-//! Cost: a division or an exponential an element.
+//! Forward, `z = 1 if u > theta, else 0`; backward, `dz/du` is a smooth bump of the distance `x = u - theta`. Cost: a
+//! division or an exponential per element.
 
 use crate::base::math::exp;
 use crate::base::parallel::vectorized;
@@ -30,19 +30,19 @@ pub enum Surrogate {
         /// Standard deviation; 0.5 is usual.
         sigma: f32,
     },
-    /// `(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)`, with `N(x; mean, deviation)` the normal
+    /// `(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)`, with `N(x; mean, std)` the normal
     /// density: negative tails on both sides (Yin et al. 2021, "Accurate and efficient time-domain classification").
     MultiGaussian {
         /// Height of the tails; 0.15 is usual.
         h: f32,
-        /// Their deviation, in units of `sigma`; 6 is usual.
+        /// Standard deviation of the tails, in units of `sigma`; 6 is usual.
         s: f32,
-        /// Standard deviation of the centre; 0.5 is usual.
+        /// Standard deviation of the center; 0.5 is usual.
         sigma: f32,
     },
     /// `1 / width` where `|x| < width / 2` (Wu et al. 2018, "STBP"). Area 1.
     Boxcar {
-        /// Where it is not zero, from end to end; 1 is usual.
+        /// Width of the range where it is not zero; 1 is usual.
         width: f32,
     },
 }

@@ -1,19 +1,19 @@
-//! Batch normalisation (Ioffe and Szegedy 2015).
+//! Batch normalization (Ioffe and Szegedy 2015).
 //!
-//! `x` is `[rows, channels]`, channels last; for pictures a row is a pixel. Mean and variance are those of each channel over
+//! `x` is `[rows, channels]`, channels last; for images a row is a pixel. With mean and variance of each channel over
 //! the rows: `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`.
 //!
-//! Few channels make short loops, so per-channel arrays are repeated to at least `WIDE` floats first. Statistics are
-//! summed in `f32` over one cache-sized stretch, about its own mean, and joined in `f64` (Chan et al. 1983). Cost:
-//! two or three passes over memory.
+//! A few channels would make short loops, so per-channel arrays are first repeated to at least `WIDE` floats.
+//! Statistics are summed in `f32` over one cache-sized chunk, about its own mean, and joined in `f64` (Chan et al.
+//! 1983). Cost: two or three passes over memory.
 
-use super::inverse_deviation;
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use super::inverse_std;
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 
-/// Floats that per-channel arrays are repeated to, about.
+/// Length in floats, about, to which per-channel arrays are repeated.
 const WIDE: usize = 256;
 
-/// Mean and variance (over the count, not the count less one) of each channel.
+/// Mean and variance (divided by the count, not the count minus one) of each channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics<'a> {
     /// `[channels]`
@@ -22,7 +22,7 @@ pub struct Statistics<'a> {
     pub variance: &'a [f32],
 }
 
-/// How often a per-channel array is repeated for long loops.
+/// How often a per-channel array is repeated to make loops long.
 fn repeats(channels: usize) -> usize {
     (WIDE / channels).max(1)
 }
@@ -36,13 +36,13 @@ fn repeat(values: impl Iterator<Item = f32> + Clone, channels: usize) -> Vec<f32
     wide
 }
 
-/// Floats that one task takes: whole repeats.
-fn stretch(channels: usize) -> usize {
+/// Floats per task: whole repeats.
+fn task_len(channels: usize) -> usize {
     let wide = repeats(channels) * channels;
-    wide * (STRETCH / wide).max(1)
+    wide * (CHUNK / wide).max(1)
 }
 
-/// Adds up a wide array's repeats into its first `channels`.
+/// Adds up the repeats of a wide array in its first `channels`.
 fn fold(wide: &mut [f32], channels: usize) {
     let (first, rest) = wide.split_at_mut(channels);
     for repeat in rest.chunks_exact(channels) {
@@ -50,23 +50,23 @@ fn fold(wide: &mut [f32], channels: usize) {
     }
 }
 
-/// Mean and variance of each channel of `[rows, channels]`, written to `mean` and `variance`, both `[channels]`.
+/// Writes the mean and variance of each channel of `[rows, channels]` to `mean` and `variance`, both `[channels]`.
 ///
 /// # Panics
-/// If `x` is empty or no whole rows, or the results are not equally long.
+/// If `x` is empty or not whole rows, or the results are not equally long.
 pub fn batch_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     let channels = mean.len();
     assert_eq!(variance.len(), channels, "mean and variance are equally long");
     assert!(channels > 0 && !x.is_empty() && x.len().is_multiple_of(channels), "x is [rows, channels]");
     let wide = repeats(channels) * channels;
-    let length = stretch(channels);
+    let length = task_len(channels);
     let tasks = x.len().div_ceil(length);
     // Per task: its mean, then the sum of squares about it.
     with_scratch(tasks * 2 * wide, |parts| {
         let target = SharedMut(parts.as_mut_ptr());
-        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+        for_each_task(tasks, x.len() <= 2 * CHUNK, |task| {
             let x = &x[task * length..x.len().min((task + 1) * length)];
-            // SAFETY: each task has a part of its own.
+            // SAFETY: each task has its own part.
             let part =
                 unsafe { core::slice::from_raw_parts_mut(target.get().add(task * 2 * wide), 2 * wide) };
             part.fill(0.0);
@@ -116,7 +116,7 @@ pub fn batch_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     });
 }
 
-/// What [`batch_norm`] applies besides the statistics.
+/// The parameters of [`batch_norm`] besides the statistics.
 #[derive(Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// Scale, `[channels]`.
@@ -125,7 +125,7 @@ pub struct BatchNorm<'a> {
     pub beta: &'a [f32],
     /// Added to the variance.
     pub epsilon: f32,
-    /// Negative results become zero (after `residual` is added).
+    /// Whether negative results become zero (after `residual` is added).
     pub relu: bool,
 }
 
@@ -145,20 +145,19 @@ pub fn batch_norm(
         channels > 0 && x.len() == y.len() && x.len().is_multiple_of(channels),
         "x and y are [rows, channels]"
     );
-    assert!(norm.beta.len() == channels && statistics.mean.len() == channels, "one value a channel");
+    assert!(norm.beta.len() == channels && statistics.mean.len() == channels, "one value per channel");
     assert!(residual.is_none_or(|r| r.len() == x.len()), "the residual is as long as x");
-    let scale =
-        (0..channels).map(|c| norm.gamma[c] * inverse_deviation(statistics.variance[c], norm.epsilon));
+    let scale = (0..channels).map(|c| norm.gamma[c] * inverse_std(statistics.variance[c], norm.epsilon));
     let scale: Vec<f32> = scale.collect();
     let shift = (0..channels).map(|c| norm.beta[c] - statistics.mean[c] * scale[c]);
     let shift = repeat(shift, channels);
     let scale = repeat(scale.iter().copied(), channels);
-    let (wide, length) = (scale.len(), stretch(channels));
+    let (wide, length) = (scale.len(), task_len(channels));
     let target = SharedMut(y.as_mut_ptr());
-    for_each_task(x.len().div_ceil(length), x.len() <= 2 * STRETCH, |task| {
+    for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
-        // SAFETY: each task has a stretch of its own.
+        // SAFETY: each task has its own chunk.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
         let residual = residual.map(|r| &r[start..][..x.len()]);
         vectorized(
@@ -193,11 +192,11 @@ pub struct BatchNormGradients<'a> {
     pub beta: &'a mut [f32],
 }
 
-/// Gradients of [`batch_norm`]. If `own`, the statistics are those of this batch and gradients go through them too; else
-/// they are constants. `activated` is the output if `norm.relu`.
+/// Gradients of [`batch_norm`]. If `own`, the statistics are those of this batch and gradients go through them too;
+/// otherwise they are constants. `activated` is the output if `norm.relu`.
 ///
 /// # Panics
-/// If a slice is not as long as its shape says, or `norm.relu` comes without `activated`.
+/// If a slice is not as long as its shape says, or `norm.relu` is set without `activated`.
 pub fn batch_norm_backward(
     norm: BatchNorm<'_>,
     statistics: Statistics<'_>,
@@ -214,23 +213,23 @@ pub fn batch_norm_backward(
     );
     assert_eq!(gradients.input.len(), x.len(), "the input's gradient is as long as x");
     assert!(gradients.residual.as_ref().is_none_or(|r| r.len() == x.len()), "as long as x");
-    assert!(gradients.gamma.len() == channels && gradients.beta.len() == channels, "one value a channel");
+    assert!(gradients.gamma.len() == channels && gradients.beta.len() == channels, "one value per channel");
     assert!(activated.is_some() == norm.relu, "the gradient of a fused ReLU needs its output");
     assert!(activated.is_none_or(|y| y.len() == x.len()), "the output is as long as x");
-    let inverse: Vec<f32> = statistics.variance.iter().map(|&v| inverse_deviation(v, norm.epsilon)).collect();
+    let inverse: Vec<f32> = statistics.variance.iter().map(|&v| inverse_std(v, norm.epsilon)).collect();
     let mean = repeat(statistics.mean.iter().copied(), channels);
-    let (wide, length) = (mean.len(), stretch(channels));
+    let (wide, length) = (mean.len(), task_len(channels));
     let tasks = x.len().div_ceil(length);
-    let serial = x.len() <= 2 * STRETCH;
+    let serial = x.len() <= 2 * CHUNK;
 
-    // First pass: the sums of g and of g (x - mean), where g is the gradient behind the ReLU.
+    // First pass: the sums of g and of g (x - mean), where g is the gradient before the ReLU.
     with_scratch(tasks * 2 * wide, |parts| {
         let target = SharedMut(parts.as_mut_ptr());
         for_each_task(tasks, serial, |task| {
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];
-            // SAFETY: each task has a part of its own.
+            // SAFETY: each task has its own part.
             let part =
                 unsafe { core::slice::from_raw_parts_mut(target.get().add(task * 2 * wide), 2 * wide) };
             part.fill(0.0);
@@ -270,7 +269,7 @@ pub fn batch_norm_backward(
         }
     });
 
-    // Second pass: dx = gamma / deviation * (g - sum(g) / n - normalised x * sum(g * normalised x) / n).
+    // Second pass: dx = gamma / std * (g - sum(g) / n - normalized x * sum(g * normalized x) / n).
     // With constant statistics the last two terms vanish.
     let per_row = if own { channels as f32 / x.len() as f32 } else { 0.0 };
     let scale = repeat((0..channels).map(|c| norm.gamma[c] * inverse[c]), channels);
@@ -282,7 +281,7 @@ pub fn batch_norm_backward(
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
         let dy = &dy[start..][..x.len()];
-        // SAFETY: each task has a stretch of its own, in both gradients.
+        // SAFETY: each task has its own chunk of both gradients.
         let part = |p: SharedMut| unsafe { core::slice::from_raw_parts_mut(p.get().add(start), x.len()) };
         let masked = |dy: &[f32], i: usize, to: &mut [f32]| match activated {
             None => to.copy_from_slice(dy),
@@ -322,7 +321,7 @@ mod tests {
     use super::*;
     use crate::oracle::{assert_close, narrow, values};
 
-    /// Batch normalisation of `x` by the definition, in f64, with ReLU and residual.
+    /// Batch normalization of `x` by the definition, in f64, with ReLU and residual.
     fn naive(x: &[f64], gamma: &[f32], beta: &[f32], residual: Option<&[f32]>, relu: bool) -> Vec<f64> {
         let channels = gamma.len();
         let rows = x.len() / channels;

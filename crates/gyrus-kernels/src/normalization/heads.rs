@@ -1,18 +1,18 @@
-//! Root-mean-square normalisation of stretches of a row: of each query and key head, or of all of them together (Henry et
-//! al. 2020, Dehghani et al. 2023), with what follows them (values) passed on as it is.
+//! Root-mean-square normalization of segments of a row: of each query and key head, or of all of them together (Henry
+//! et al. 2020, Dehghani et al. 2023). What follows them in the row (values) is passed on unchanged.
 //!
-//! With `r = 1 / sqrt(mean(x²) + epsilon)` within a stretch: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
-//! `dw = sum over rows and stretches of dy x r`. Memory-bound: two passes over a stretch in the nearest cache.
+//! With `r = 1 / sqrt(mean(x²) + epsilon)` within a segment: `y = w x r`, `dx = r (w dy - x r² mean(w dy x))` and
+//! `dw = sum over rows and segments of dy x r`. Memory-bound: two passes over a segment in the first-level cache.
 
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
-/// Stretches of a row that share a weight, which is as long as each.
+/// Segments of a row that share a weight, which is as long as each of them.
 #[derive(Clone, Copy, Debug)]
 pub struct NormedHeads<'a> {
     /// Factor of each element.
     pub weight: &'a [f32],
-    /// How many stretches.
+    /// Number of segments.
     pub heads: usize,
 }
 
@@ -25,29 +25,30 @@ fn check(x: &[f32], columns: usize, groups: &[NormedHeads<'_>]) {
     );
 }
 
-/// Runs `work(task, first float, floats)` over stretches of whole rows.
+/// Runs `work(task, first float, floats)` for chunks of whole rows.
 fn for_each_rows(floats: usize, columns: usize, work: impl Fn(usize, usize, usize) + Sync + Send) {
     let length = length_of_task(columns);
-    for_each_task(floats.div_ceil(length), floats <= 2 * STRETCH, |task| {
+    for_each_task(floats.div_ceil(length), floats <= 2 * CHUNK, |task| {
         work(task, task * length, length.min(floats - task * length));
     });
 }
 
 fn length_of_task(columns: usize) -> usize {
-    columns * (STRETCH / columns).max(1)
+    columns * (CHUNK / columns).max(1)
 }
 
-/// `y` is `x`, `[rows, columns]`, with the leading elements of each row normalised: the heads of each group in turn.
+/// `y` is `x`, `[rows, columns]`, with the leading elements of each row normalized: the heads of each group, one group
+/// after another.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a row does not hold all heads.
 pub fn head_norm(x: &[f32], columns: usize, groups: &[NormedHeads<'_>], epsilon: f32, y: &mut [f32]) {
     check(x, columns, groups);
-    assert_eq!(x.len(), y.len(), "y is as x");
+    assert_eq!(x.len(), y.len(), "y has the shape of x");
     let target = SharedMut(y.as_mut_ptr());
     for_each_rows(x.len(), columns, |_, start, count| {
         let x = &x[start..][..count];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let y = unsafe { target.slice(start, count) };
         y.copy_from_slice(x);
         vectorized(
@@ -70,7 +71,7 @@ pub fn head_norm(x: &[f32], columns: usize, groups: &[NormedHeads<'_>], epsilon:
     });
 }
 
-/// Gradients of [`head_norm`] for `x`, `[rows, columns]`, and for the weights of all groups, one after the other.
+/// Gradients of [`head_norm`] for `x`, `[rows, columns]`, and for the weights of all groups, one after another.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a row does not hold all heads.
@@ -84,16 +85,16 @@ pub fn head_norm_backward(
     dweights: &mut [f32],
 ) {
     check(x, columns, groups);
-    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx are as x");
+    assert!(x.len() == dy.len() && x.len() == dx.len(), "dy and dx have the shape of x");
     let weights: usize = groups.iter().map(|group| group.weight.len()).sum();
-    assert_eq!(dweights.len(), weights, "dweights is as all weights");
+    assert_eq!(dweights.len(), weights, "dweights is as long as all weights");
     let tasks = x.len().div_ceil(length_of_task(columns));
     let target = SharedMut(dx.as_mut_ptr());
     with_scratch(tasks * weights, |parts| {
         let parts_target = SharedMut(parts.as_mut_ptr());
         for_each_rows(x.len(), columns, |task, start, count| {
             let (x, dy) = (&x[start..][..count], &dy[start..][..count]);
-            // SAFETY: each task has rows and a part of its own.
+            // SAFETY: each task has its own rows and part.
             let (dx, part) =
                 unsafe { (target.slice(start, count), parts_target.slice(task * weights, weights)) };
             part.fill(0.0);
@@ -143,7 +144,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn it_and_its_gradients_are_the_oracle(
+        fn it_and_its_gradient_match_the_oracle(
             rows in 1usize..300, heads in 1usize..5, keys in 1usize..3, width in 1usize..40, rest in 0usize..50,
         ) {
             let columns = (heads + keys) * width + rest;
@@ -155,7 +156,7 @@ mod tests {
             head_norm(&x, columns, &groups, 1e-3, &mut y);
             let (mut dx, mut dweights) = (vec![f32::NAN; x.len()], vec![f32::NAN; 2 * width]);
             head_norm_backward(&x, columns, &groups, 1e-3, &dy, &mut dx, &mut dweights);
-            // Each head is a row of its own to the plain normalisation.
+            // To the plain normalization each head is a separate row.
             let (mut exact_y, mut exact_dx) = (x.clone(), dy.clone());
             let mut exact_dweights = Vec::new();
             let mut first = 0;
@@ -169,8 +170,8 @@ mod tests {
                     }
                 };
                 let (x, dy) = (gather(&x), gather(&dy));
-                scatter(&oracle::decoding::rms_norm_rows(&x, weight, 1e-3), &mut exact_y);
-                let (dx, dweight) = oracle::transformer::rms_norm_backward(&x, weight, 1e-3, &dy);
+                scatter(&oracle::normalization::rms_norm_rows(&x, weight, 1e-3), &mut exact_y);
+                let (dx, dweight) = oracle::normalization::rms_norm_backward(&x, weight, 1e-3, &dy);
                 scatter(&dx, &mut exact_dx);
                 exact_dweights.extend(dweight);
                 first += count * width;

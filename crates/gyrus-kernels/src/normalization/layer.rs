@@ -1,13 +1,13 @@
-//! Layer normalisation (Ba et al. 2016).
+//! Layer normalization (Ba et al. 2016).
 //!
-//! `x` is `[rows, channels]`; mean and variance are those of each row over its channels:
+//! `x` is `[rows, channels]`. With mean and variance of each row over its channels:
 //! `y = gamma (x - mean) / sqrt(variance + epsilon) + beta`. Cost: two or three passes over memory.
 
-use super::inverse_deviation;
-use crate::base::parallel::{STRETCH, SharedMut, for_each_task, vectorized, with_scratch};
+use super::inverse_std;
+use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::sums::sum_of;
 
-/// Layer normalisation of each row of `[rows, channels]`; `gamma` and `beta` are `[channels]`.
+/// Layer normalization of each row of `[rows, channels]`; `gamma` and `beta` are `[channels]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -18,12 +18,12 @@ pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut 
         "x and y are [rows, channels]"
     );
     assert_eq!(beta.len(), channels, "beta is [channels]");
-    let length = channels * (STRETCH / channels).max(1);
+    let length = channels * (CHUNK / channels).max(1);
     let target = SharedMut(y.as_mut_ptr());
-    for_each_task(x.len().div_ceil(length), x.len() <= 2 * STRETCH, |task| {
+    for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
         let x = &x[start..x.len().min(start + length)];
-        // SAFETY: each task has a stretch of its own.
+        // SAFETY: each task has its own chunk.
         let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(start), x.len()) };
         vectorized(
             #[inline(always)]
@@ -44,7 +44,7 @@ fn row_statistics(x: &[f32], epsilon: f32) -> (f32, f32) {
     let scale = 1.0 / x.len() as f32;
     let mean = sum_of([x], |[x]| x) * scale;
     let variance = sum_of([x], |[x]| (x - mean) * (x - mean)) * scale;
-    (mean, inverse_deviation(variance, epsilon))
+    (mean, inverse_std(variance, epsilon))
 }
 
 /// Gradients of [`layer_norm`] for its input, `gamma` and `beta`.
@@ -63,16 +63,16 @@ pub fn layer_norm_backward(
     let channels = gamma.len();
     assert!(channels > 0 && x.len() == dy.len() && x.len() == dx.len(), "x, dy and dx are [rows, channels]");
     assert!(x.len().is_multiple_of(channels) && dgamma.len() == channels && dbeta.len() == channels);
-    let length = channels * (STRETCH / channels).max(1);
+    let length = channels * (CHUNK / channels).max(1);
     let tasks = x.len().div_ceil(length);
     let target = SharedMut(dx.as_mut_ptr());
     with_scratch(tasks * 2 * channels, |parts| {
         let parts_pointer = SharedMut(parts.as_mut_ptr());
-        for_each_task(tasks, x.len() <= 2 * STRETCH, |task| {
+        for_each_task(tasks, x.len() <= 2 * CHUNK, |task| {
             let start = task * length;
             let x = &x[start..x.len().min(start + length)];
             let dy = &dy[start..][..x.len()];
-            // SAFETY: each task has a stretch and a part of its own.
+            // SAFETY: each task has its own chunk and part.
             let (dx, part) = unsafe {
                 (
                     core::slice::from_raw_parts_mut(target.get().add(start), x.len()),
@@ -98,9 +98,9 @@ pub fn layer_norm_backward(
                         for ((((x, dy), gamma), dx), (dgamma, dbeta)) in
                             inputs.zip(dgamma.iter_mut().zip(&mut *dbeta))
                         {
-                            let normalised = (x - mean) * inverse;
-                            *dx = inverse * (dy * gamma - sum_g - normalised * sum_gx);
-                            *dgamma += dy * normalised;
+                            let normalized = (x - mean) * inverse;
+                            *dx = inverse * (dy * gamma - sum_g - normalized * sum_gx);
+                            *dgamma += dy * normalized;
                             *dbeta += dy;
                         }
                     }

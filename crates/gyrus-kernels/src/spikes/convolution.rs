@@ -1,12 +1,13 @@
-//! Convolutions of pictures of spikes: forward, and the gradient of the weight.
+//! Convolutions of images of spikes: forward, and the gradient of the weight.
 //!
-//! A picture is a row of packed spikes ([`spikes`]) of `height * width * channels` elements,
-//! channels-last; `y`, weights and [`Convolution`] are those of [`convolution`](crate::convolution), with time in the
-//! batch. The spikes under an output pixel are listed; forward, the weights that they pick are summed, and backward the
-//! pixel's gradient is added to the gradients of those weights, so zeros cost next to nothing. Each output is one chain of
-//! additions in ascending order of kernel row, kernel column and channel, the bias last, whichever way it was computed.
+//! An image is a row of [`packed`] spikes, `height * width * channels` elements, channels-last; `y`, weights and
+//! [`Convolution`] are those of [`convolution`](crate::convolution), with time in the batch. The spikes under each
+//! output pixel are listed. Forward, the weights that they select are summed; backward, the pixel's gradient is added
+//! to the gradients of those weights; so zeros cost next to nothing. Each output is one chain of additions in ascending
+//! order of kernel row, kernel column and channel, with the bias last, whatever the algorithm.
 //!
-//! Where spikes are many, pictures are unpacked and take the dense way (never Winograd's forward, which rounds otherwise).
+//! Where spikes are many, images are unpacked and go through the dense kernels (but never Winograd's forward pass,
+//! which rounds differently).
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -15,35 +16,37 @@ use crate::base::parallel::{
     SharedMut, for_each_task, with_aligned_scratch, with_indices, with_scratch, with_words,
 };
 use crate::base::tile::{load, store};
-use crate::convolution::backward::pictures_of_a_group;
-use crate::convolution::{Convolution, ConvolutionGradients, convolution_backward, direct_convolution};
+use crate::convolution::{
+    Convolution, ConvolutionGradients, convolution_backward, direct_convolution, images_per_group,
+};
 use crate::spikes::packed::{self, unpack, words};
 use crate::spikes::sparse::{UNROLLED, add_rows, lanes, list_bits, panel_vectors};
 
-/// Share of active inputs above which the dense way is faster: forward, and for the weight.
+/// Share of active inputs above which the dense kernels are faster: forward, and for the weight.
 const DENSE_SHARE: f64 = 0.3;
 const DENSE_SHARE_OF_WEIGHT: f64 = 0.3;
-/// Multiplications of a pixel below which the dense way is faster however few the spikes: listing costs more.
+/// Multiplications per pixel below which the dense kernels are faster however few the spikes, because listing costs
+/// more.
 const DENSE_MULTIPLICATIONS: usize = 1024;
-/// Floats of pictures that the dense way unpacks at once.
+/// Floats of images that the dense kernels unpack at a time.
 const DENSE_LEN: usize = 1 << 19;
 
-/// Elements of a picture.
-fn picture_len(shape: &Convolution) -> usize {
+/// Elements of an image.
+fn image_len(shape: &Convolution) -> usize {
     shape.height * shape.width * shape.channels
 }
 
 fn check(shape: &Convolution, bits: &[u32]) {
-    let expected = shape.batch * words(picture_len(shape));
+    let expected = shape.batch * words(image_len(shape));
     assert_eq!(bits.len(), expected, "bits is [batch, words(height * width * channels)]");
 }
 
-/// Whether spikes are few enough, and the shape one that can be listed and is worth it.
+/// Whether spikes are few enough, and the shape can be listed and is worth it.
 fn is_sparse(shape: &Convolution, bits: &[u32], dense_share: f64) -> bool {
     shape.groups == 1
         && shape.taps() * shape.channels * shape.outputs >= DENSE_MULTIPLICATIONS
         && shape.taps() * shape.channels <= usize::from(u16::MAX)
-        && packed::count(bits) as f64 <= dense_share * (shape.batch * picture_len(shape)) as f64
+        && packed::count(bits) as f64 <= dense_share * (shape.batch * image_len(shape)) as f64
 }
 
 /// Convolution of spikes, plus bias `[outputs]`. `y` is `[batch, out_height, out_width, outputs]`.
@@ -83,9 +86,9 @@ pub fn spike_convolution_weight_gradient(shape: &Convolution, bits: &[u32], dy: 
     }
 }
 
-/// Runs `work(part of the shape, its first picture, its floats)` for blocks of unpacked pictures.
+/// Runs `work(part of the shape, its first image, its floats)` for blocks of unpacked images.
 fn for_each_unpacked(shape: &Convolution, bits: &[u32], mut work: impl FnMut(&Convolution, usize, &[f32])) {
-    let len = picture_len(shape);
+    let len = image_len(shape);
     let each = (DENSE_LEN / len.max(1)).max(1).min(shape.batch);
     with_scratch(each * len, |x| {
         for first in (0..shape.batch).step_by(each.max(1)) {
@@ -111,7 +114,7 @@ fn dense_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mut
     dw.fill(0.0);
     with_scratch(2 * len, |scratch| {
         let (weight, sums) = scratch.split_at_mut(len);
-        // Only the gradient of the input would look at the weight.
+        // Only the gradient of the input would read the weight.
         weight.fill(0.0);
         for_each_unpacked(shape, bits, |part, first, x| {
             let dy = &dy[first * out_len..][..part.batch * out_len];
@@ -122,7 +125,7 @@ fn dense_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mut
     });
 }
 
-/// How outputs are cut into panels of registers; a table has a row of whole panels for each kernel element and channel.
+/// How outputs are cut into panels of registers; a table has a row of full panels for each kernel element and channel.
 #[derive(Clone, Copy)]
 struct Panels {
     vectors: usize,
@@ -147,7 +150,7 @@ impl Panels {
 /// Appends the spikes among bits `run` to the list at `length`, as indices from `base`, and returns the new length.
 ///
 /// # Safety
-/// As [`window`].
+/// As for [`window`].
 #[inline(always)]
 unsafe fn list_run(
     bits: &[u32],
@@ -159,22 +162,22 @@ unsafe fn list_run(
     for start in run.clone().step_by(2 * BITS) {
         let (word, shift) = (start / BITS, start % BITS);
         let [a, b, c] = [bits[word], bits[word + 1], bits[word + 2]].map(u64::from);
-        // Twice, since a shift by 64 is not one.
+        // In two steps, since shifting by 64 is not defined.
         let mut found = (a | b << BITS) >> shift | (c << (BITS - 1 - shift + BITS)) << 1;
         let left = run.end - start;
         if left < 2 * BITS {
             found &= (1 << left) - 1;
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         length = unsafe { list_bits(found, (base + start - run.start) as u16, list, length) };
     }
     length
 }
 
-/// Lists the spikes under output pixel `(row, column)` as indices `tap * channels + channel`, and returns how many.
+/// Lists the spikes under output pixel `(row, column)` as indices `tap * channels + channel`, and returns their number.
 ///
 /// # Safety
-/// `list` has room for all of them and [`UNROLLED`] more. `bits` has two words more than the picture.
+/// `list` has room for all of them and [`UNROLLED`] more. `bits` has two words more than the image.
 #[inline(always)]
 unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize), list: *mut u16) -> usize {
     let [height, width, channels] = [shape.height, shape.width, shape.channels];
@@ -186,14 +189,14 @@ unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize
         }
         let left = column * shape.stride[1];
         if shape.dilation[1] == 1 {
-            // Kernel elements that lie in the picture.
+            // Kernel elements that lie within the image.
             let first = shape.padding[2].saturating_sub(left);
             let last = shape.kernel[1].min((width + shape.padding[2]).saturating_sub(left));
             if first < last {
                 let start = (y * width + left + first - shape.padding[2]) * channels;
                 let (end, base) =
                     (start + (last - first) * channels, (u * shape.kernel[1] + first) * channels);
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 length = unsafe { list_run(bits, start..end, base, list, length) };
             }
         } else {
@@ -210,11 +213,11 @@ unsafe fn window(shape: &Convolution, bits: &[u32], (row, column): (usize, usize
     length
 }
 
-/// A picture's sums, or its part of the gradient of the weight.
-struct Picture<'a> {
+/// An image's sums, or its part of the weight gradient.
+struct Image<'a> {
     shape: &'a Convolution,
     panels: Panels,
-    /// The picture and two words more.
+    /// The image and two extra words.
     bits: &'a [u32],
     list: &'a mut [u16],
     work: Work<'a>,
@@ -225,13 +228,13 @@ enum Work<'a> {
     Weight { dy: &'a [f32], sums: &'a mut [f32] },
 }
 
-impl WithSimd for Picture<'_> {
+impl WithSimd for Image<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         #[inline(always)]
-        fn run<S: Simd, const NV: usize>(simd: S, picture: Picture<'_>) {
-            let Picture { shape, panels, bits, list, mut work } = picture;
+        fn run<S: Simd, const NV: usize>(simd: S, image: Image<'_>) {
+            let Image { shape, panels, bits, list, mut work } = image;
             let [_, out_width] = shape.output_size();
             let sources = shape.taps() * shape.channels;
             let width = NV * S::F32_LANES;
@@ -309,14 +312,14 @@ impl WithSimd for Picture<'_> {
     }
 }
 
-/// Lends a picture's bits with two words of slack, and room for a list.
-fn with_picture<R>(
+/// Lends an image's bits with two words of slack, and room for a list.
+fn with_image<R>(
     shape: &Convolution,
     bits: &[u32],
     b: usize,
     work: impl FnOnce(&[u32], &mut [u16]) -> R,
 ) -> R {
-    let width = words(picture_len(shape));
+    let width = words(image_len(shape));
     with_words(width + 2, |padded| {
         padded[..width].copy_from_slice(&bits[b * width..][..width]);
         padded[width..].fill(0);
@@ -342,11 +345,11 @@ fn sparse(shape: &Convolution, bits: &[u32], weight: &[f32], bias: Option<&[f32]
         }
         let table = &*table;
         for_each_task(shape.batch, shape.output_len() < 1 << 14, |b| {
-            with_picture(shape, bits, b, |bits, list| {
-                // SAFETY: each task writes its own picture.
+            with_image(shape, bits, b, |bits, list| {
+                // SAFETY: each task writes its own image.
                 let y = unsafe { target.slice(b * out_len, out_len) };
                 let work = Work::Forward { table, bias, y };
-                Arch::new().dispatch(Picture { shape, panels, bits, list, work });
+                Arch::new().dispatch(Image { shape, panels, bits, list, work });
             });
         });
     });
@@ -358,18 +361,18 @@ fn sparse_weight_gradient(shape: &Convolution, bits: &[u32], dy: &[f32], dw: &mu
     let sources = taps * channels;
     let out_len = shape.output_len() / shape.batch.max(1);
     let sums_len = panels.table_len(sources);
-    let each = pictures_of_a_group(shape.batch, sums_len.max(1)).max(1);
+    let each = images_per_group(shape.batch, sums_len.max(1)).max(1);
     let groups = shape.batch.div_ceil(each);
     with_aligned_scratch(groups * sums_len, |all_sums| {
         let shared_sums = SharedMut(all_sums.as_mut_ptr());
         for_each_task(groups, shape.output_len() < 1 << 14, |group| {
-            // SAFETY: each task has sums of its own.
+            // SAFETY: each task has its own sums.
             let sums = unsafe { shared_sums.slice(group * sums_len, sums_len) };
             sums.fill(0.0);
             for b in group * each..shape.batch.min((group + 1) * each) {
-                with_picture(shape, bits, b, |bits, list| {
+                with_image(shape, bits, b, |bits, list| {
                     let work = Work::Weight { dy: &dy[b * out_len..][..out_len], sums };
-                    Arch::new().dispatch(Picture { shape, panels, bits, list, work });
+                    Arch::new().dispatch(Image { shape, panels, bits, list, work });
                 });
             }
         });
@@ -391,15 +394,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oracle::{self, assert_close, pack, spike_values, values};
+    use crate::oracle::spikes::pack;
+    use crate::oracle::{self, assert_close, spike_values, values};
 
-    /// All ways; the forward ones must be equal bit for bit.
+    /// All algorithms; the forward ones must agree bit for bit.
     fn check_all(shape: &Convolution, share: f64) {
         let x = spike_values(shape.input_len(), share, 1);
-        let bits = pack(&x, picture_len(shape));
+        let bits = pack(&x, image_len(shape));
         let (w, b) = (values(shape.weight_len(), 2), values(shape.outputs, 3));
         let dy = values(shape.output_len(), 4);
-        let expected = oracle::spike_convolution(shape, &x, &w, &b);
+        let expected = oracle::spikes::spike_convolution(shape, &x, &w, &b);
         let mut y = vec![f32::NAN; dy.len()];
         for way in 0..3 {
             y.fill(f32::NAN);
@@ -409,9 +413,12 @@ mod tests {
                 _ if shape.groups == 1 => sparse(shape, &bits, &w, Some(&b), &mut y),
                 _ => continue,
             }
-            assert!(y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())), "way {way}");
+            assert!(
+                y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())),
+                "algorithm {way}"
+            );
         }
-        let (_, expected, _) = oracle::convolution_gradients(shape, &x, &w, &dy);
+        let (_, expected, _) = oracle::convolution::convolution_gradients(shape, &x, &w, &dy);
         let mut dw = vec![f32::NAN; w.len()];
         for way in 0..3 {
             dw.fill(f32::NAN);
@@ -484,7 +491,7 @@ mod tests {
         };
         let dy = values(shape.output_len(), 4);
         for share in [0.1, 0.6] {
-            let bits = pack(&spike_values(shape.input_len(), share, 1), picture_len(&shape));
+            let bits = pack(&spike_values(shape.input_len(), share, 1), image_len(&shape));
             let run = |threads| {
                 let mut dw = vec![0.0; shape.weight_len()];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -1,32 +1,32 @@
-//! The spiking maximum of layers whose spikes are floats, which may be signed: it counts them.
+//! Max pooling for spiking layers whose spikes are floats and may be signed: it pools their counts.
 //!
-//! Cost: one maximum pooling a step.
+//! Cost: one maximum pooling per step.
 
 use crate::base::parallel::{SharedMut, for_each_task};
 use crate::convolution::pooling::{Pooling, max_pool, max_pool_backward};
 
-/// The spiking maximum of [`Pooling`]: each window passes on by how much the largest count of spikes in it grew (or, with
-/// signed spikes, fell), so that the counts of its output are the maxima of the counts of its input, at every step.
+/// Max pooling of spike counts over time: each window emits the change of the largest spike count in it (negative only
+/// with signed spikes), so that at every step the counts of its output are the maxima of the counts of its input.
 ///
 /// `x` and `y` are time-major, `[steps · batch, ...]`; `shape.batch` is that of one step.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn count_max_pool(shape: &Pooling, steps: usize, x: &[f32], y: &mut [f32]) {
-    let (picture, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
+    let (image, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
     assert_eq!(x.len(), steps * shape.input_len(), "x is [steps * batch, height, width, channels]");
     assert_eq!(y.len(), steps * shape.output_len(), "y is [steps * batch, out_height, out_width, channels]");
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(shape.batch, false, |b| {
-        let mut counts = vec![0.0f32; picture];
+        let mut counts = vec![0.0f32; image];
         let mut largest = vec![0.0f32; out];
         let mut now = vec![0.0f32; out];
         let one = Pooling { batch: 1, ..*shape };
         for step in 0..steps {
             let row = step * shape.batch + b;
-            counts.iter_mut().zip(&x[row * picture..][..picture]).for_each(|(count, x)| *count += x);
+            counts.iter_mut().zip(&x[row * image..][..image]).for_each(|(count, x)| *count += x);
             max_pool(&one, &counts, &mut now);
-            // SAFETY: each task has its own pictures.
+            // SAFETY: each task has its own images.
             let y = unsafe { core::slice::from_raw_parts_mut(target.get().add(row * out), out) };
             for ((y, now), largest) in y.iter_mut().zip(&now).zip(&mut largest) {
                 *y = now - *largest;
@@ -38,14 +38,14 @@ pub fn count_max_pool(shape: &Pooling, steps: usize, x: &[f32], y: &mut [f32]) {
 
 /// Gradient of [`count_max_pool`] for its input: `dx` as long as `x`, from `dy`, as long as `y`.
 ///
-/// With the counts `n(t)` of a window's inputs and their maximum `m(t)`, `y(t) = m(t) − m(t−1)`; so `m(t)` has the gradient
-/// `dy(t) − dy(t+1)`, which goes to the count that equals it ([`max_pool_backward`]),
-/// and from there to all inputs up to `t`.
+/// With the counts `n(t)` of a window's inputs and their maximum `m(t)`, `y(t) = m(t) − m(t−1)`; so `m(t)` has the
+/// gradient `dy(t) − dy(t+1)`, which goes to the count that equals it ([`max_pool_backward`]) and from there to all
+/// inputs up to `t`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
 pub fn count_max_pool_backward(shape: &Pooling, steps: usize, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let (picture, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
+    let (image, out) = (shape.input_len() / shape.batch.max(1), shape.output_len() / shape.batch.max(1));
     assert_eq!(x.len(), steps * shape.input_len(), "x is [steps * batch, height, width, channels]");
     assert_eq!(
         dy.len(),
@@ -55,29 +55,29 @@ pub fn count_max_pool_backward(shape: &Pooling, steps: usize, x: &[f32], dy: &[f
     assert_eq!(dx.len(), x.len(), "dx is [steps * batch, height, width, channels]");
     let target = SharedMut(dx.as_mut_ptr());
     for_each_task(shape.batch, false, |b| {
-        let mut counts = vec![0.0f32; picture];
+        let mut counts = vec![0.0f32; image];
         let mut largest = vec![0.0f32; out];
         let mut change = vec![0.0f32; out];
-        let mut of_step = vec![0.0f32; picture];
-        let mut sum = vec![0.0f32; picture];
+        let mut of_step = vec![0.0f32; image];
+        let mut sum = vec![0.0f32; image];
         let one = Pooling { batch: 1, ..*shape };
         let row = |step: usize| step * shape.batch + b;
         for step in 0..steps {
-            counts.iter_mut().zip(&x[row(step) * picture..][..picture]).for_each(|(count, x)| *count += x);
+            counts.iter_mut().zip(&x[row(step) * image..][..image]).for_each(|(count, x)| *count += x);
         }
         for step in (0..steps).rev() {
-            // What `dy(t) − dy(t+1)` is: `change` holds the later one, negated.
+            // Becomes `dy(t) − dy(t+1)`: `change` holds the later one, negated.
             let dy = &dy[row(step) * out..][..out];
             change.iter_mut().zip(dy).for_each(|(change, dy)| *change += dy);
             max_pool(&one, &counts, &mut largest);
             max_pool_backward(&one, &counts, &largest, &change, &mut of_step);
-            // SAFETY: each task has its own pictures.
-            let dx = unsafe { target.slice(row(step) * picture, picture) };
+            // SAFETY: each task has its own images.
+            let dx = unsafe { target.slice(row(step) * image, image) };
             for ((dx, sum), of_step) in dx.iter_mut().zip(&mut sum).zip(&of_step) {
                 *sum += of_step;
                 *dx = *sum;
             }
-            counts.iter_mut().zip(&x[row(step) * picture..][..picture]).for_each(|(count, x)| *count -= x);
+            counts.iter_mut().zip(&x[row(step) * image..][..image]).for_each(|(count, x)| *count -= x);
             change.iter_mut().zip(dy).for_each(|(change, dy)| *change = -dy);
         }
     });

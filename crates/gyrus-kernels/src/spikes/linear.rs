@@ -1,20 +1,21 @@
-//! Matrix products with spikes: `y = s wᵀ + b` for bit-packed `s`, and the gradient of `w`.
+//! Linear layers of spikes: `y = s wᵀ + b` for bit-packed `s`, and the gradient of `w`.
 //!
-//! `s` is `[rows, inputs]` as in [`spikes`], `w` `[outputs, inputs]`, `y` `[rows, outputs]`. Zeros cost
-//! nothing: the work is active inputs times outputs. Each output is one chain of additions in ascending input order from
-//! zero, the bias added last, whichever way it was computed, so spikes downstream are the same for any density. A weight
-//! that is not finite counts only where a spike meets it, or, in the dense product, wherever it is.
+//! `s` is `[rows, inputs]` as in [`packed`], `w` is `[outputs, inputs]`, `y` is `[rows, outputs]`. Zeros cost nothing:
+//! the work is active inputs times outputs. Each output is one chain of additions in ascending input order from zero,
+//! with the bias added last, whatever the algorithm, so spikes downstream do not depend on the density. A weight that
+//! is not finite matters only where a spike meets it, or, in the dense product, wherever it is.
 
 use crate::base::bits::BITS;
 use crate::base::parallel::{SharedMut, with_scratch, with_words};
 use crate::base::tile::PANEL;
-use crate::dense::linear::{linear_packed, pack, packed_len, weight_gradient};
+use crate::dense::linear::{linear_packed, pack, packed_len};
+use crate::dense::weight_gradient::weight_gradient;
 use crate::spikes::packed::{self, transpose, unpack, unpack_row, words};
-use crate::spikes::sparse::{Part, product, transpose_floats};
+use crate::spikes::sparse::{Part, gather_sums, transpose_floats};
 
 /// Share of active inputs above which the dense product is faster.
 const DENSE_SHARE: f64 = 0.4;
-/// Rows that the dense product unpacks at once.
+/// Rows that the dense product unpacks at a time.
 const DENSE_ROWS: usize = 512;
 
 fn check(bits: &[u32], rows: usize, inputs: usize) -> (u64, bool) {
@@ -55,7 +56,7 @@ fn sparse(
     y: &mut [f32],
 ) {
     let target = SharedMut(y.as_mut_ptr());
-    product(
+    gather_sums(
         bits,
         active,
         (rows, inputs, outputs),
@@ -82,7 +83,7 @@ fn sparse(
     );
 }
 
-/// [`spike_linear`] by the dense product, some rows at a time.
+/// [`spike_linear`] with the dense product, some rows at a time.
 fn dense(
     bits: &[u32],
     weight: &[f32],
@@ -128,7 +129,7 @@ fn sparse_weight_gradient(
     let target = SharedMut(dw.as_mut_ptr());
     with_words(inputs * words(rows), |transposed| {
         transpose(bits, rows, inputs, transposed);
-        product(
+        gather_sums(
             transposed,
             active,
             (inputs, rows, outputs),
@@ -147,7 +148,7 @@ fn sparse_weight_gradient(
     });
 }
 
-/// [`spike_linear_weight_gradient`] by the dense product, whose strips of the input are unpacked as they are needed.
+/// [`spike_linear_weight_gradient`] with the dense product; strips of the input are unpacked when they are needed.
 fn dense_weight_gradient(
     bits: &[u32],
     dy: &[f32],
@@ -171,14 +172,14 @@ mod tests {
     use super::*;
     use crate::oracle::{self, assert_close, values};
 
-    /// Products of one shape and density by every way; the forward ones must be equal bit for bit.
+    /// Products of one shape and density by every algorithm; the forward ones must agree bit for bit.
     fn check_products(shape: (usize, usize, usize), share: f64) {
         let (rows, inputs, outputs) = shape;
         let x = oracle::spike_values(rows * inputs, share, 5);
-        let bits = oracle::pack(&x, inputs);
+        let bits = oracle::spikes::pack(&x, inputs);
         let (w, b) = (values(outputs * inputs, 2), values(outputs, 3));
         let dy = values(rows * outputs, 4);
-        let expected = oracle::spike_linear(&bits, &w, Some(&b), shape);
+        let expected = oracle::spikes::spike_linear(&bits, &w, Some(&b), shape);
         let active = packed::count(&bits);
         let mut y = vec![f32::NAN; rows * outputs];
         for way in 0..3 {
@@ -188,10 +189,13 @@ mod tests {
                 1 => sparse(&bits, active, &w, Some(&b), shape, &mut y),
                 _ => dense(&bits, &w, Some(&b), shape, &mut y),
             }
-            assert!(y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())), "way {way}");
+            assert!(
+                y.iter().map(|y| y.to_bits()).eq(expected.iter().map(|y| y.to_bits())),
+                "algorithm {way}"
+            );
         }
-        assert_close(&y, &oracle::linear(&x, &w, Some(&b), false, shape), 1e-3);
-        let (_, expected) = oracle::linear_gradients(&dy, &x, &w, shape);
+        assert_close(&y, &oracle::dense::linear(&x, &w, Some(&b), false, shape), 1e-3);
+        let (_, expected) = oracle::dense::linear_gradients(&dy, &x, &w, shape);
         let mut dw = vec![f32::NAN; outputs * inputs];
         for way in 0..3 {
             dw.fill(f32::NAN);
@@ -215,11 +219,11 @@ mod tests {
 
     #[test]
     fn large_products_match_the_oracle_for_any_number_of_threads() {
-        // More than one block of sources and of destinations both ways.
+        // More than one block of sources and of destinations in both directions.
         check_products((1100, 530, 70), 0.1);
         check_products((300, 1100, 9), 0.6);
         let shape = (700, 600, 200);
-        let bits = oracle::pack(&oracle::spike_values(700 * 600, 0.1, 1), 600);
+        let bits = oracle::spikes::pack(&oracle::spike_values(700 * 600, 0.1, 1), 600);
         let dy = values(700 * 200, 2);
         let gradient = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

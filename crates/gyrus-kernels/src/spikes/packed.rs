@@ -1,7 +1,7 @@
 //! Bit-packed spikes: a matrix `[rows, elements]` of zeros and ones in 1/32 of the memory of its floats.
 //!
-//! Each row takes [`words`]`(elements)` words of its own; bit `e % 32` of word `e / 32` is element `e`, and bits beyond
-//! the last element are zero. Over time, rows are time-major: row `step * batch + b`. Cost of packing and unpacking: one
+//! Each row takes [`words`]`(elements)` whole words; bit `e % 32` of word `e / 32` is element `e`, and bits beyond the
+//! last element are zero. Over time, rows are time-major: row `step * batch + b`. Cost of packing and unpacking: one
 //! pass over the floats.
 
 use crate::base::bits::BITS;
@@ -22,7 +22,7 @@ fn for_each_block(rows: usize, elements: usize, work: impl Fn(core::ops::Range<u
     for_each_task(rows.div_ceil(block), false, |task| work(task * block..rows.min((task + 1) * block)));
 }
 
-/// Packs rows of `elements` floats: what is not zero is a spike.
+/// Packs rows of `elements` floats: every nonzero is a spike.
 ///
 /// # Panics
 /// If `x` is not whole rows of `elements`, or `bits` not as many rows of [`words`]`(elements)`.
@@ -56,13 +56,13 @@ pub fn unpack(bits: &[u32], elements: usize, x: &mut [f32]) {
     });
 }
 
-/// Number of spikes.
+/// The number of spikes.
 #[must_use]
 pub fn count(bits: &[u32]) -> u64 {
     vectorized(
         #[inline(always)]
         || {
-            // Blocks keep the inner sum in 32 bits, which vectorise better.
+            // Blocks keep the inner sum in 32 bits, which vectorize better.
             bits.chunks(1 << 16)
                 .map(|block| u64::from(block.iter().map(|w| w.count_ones()).sum::<u32>()))
                 .sum()
@@ -112,7 +112,7 @@ pub(crate) fn unpack_row(bits: &[u32], x: &mut [f32]) {
     );
 }
 
-/// Bits `[rows, elements]` to `[elements, rows]`, by squares of 32.
+/// Transposes bits `[rows, elements]` to `[elements, rows]`, in squares of 32.
 pub(crate) fn transpose(bits: &[u32], rows: usize, elements: usize, transposed: &mut [u32]) {
     let (width, height) = (words(elements), words(rows));
     assert_eq!(bits.len(), rows * width, "bits is [rows, words(elements)]");
@@ -164,7 +164,7 @@ mod tests {
             let x = oracle::spike_values(rows * elements, share, 1);
             let mut bits = vec![u32::MAX; rows * words(elements)];
             pack(&x, elements, &mut bits);
-            prop_assert_eq!(&bits, &oracle::pack(&x, elements));
+            prop_assert_eq!(&bits, &oracle::spikes::pack(&x, elements));
             prop_assert_eq!(count(&bits), x.iter().filter(|x| **x != 0.0).count() as u64);
             let mut unpacked = vec![f32::NAN; x.len()];
             unpack(&bits, elements, &mut unpacked);
@@ -174,7 +174,7 @@ mod tests {
             let turned: Vec<f32> =
                 (0..rows * elements).map(|i| x[i % rows * elements + i / rows]).collect();
             if rows > 0 {
-                prop_assert_eq!(transposed, oracle::pack(&turned, rows));
+                prop_assert_eq!(transposed, oracle::spikes::pack(&turned, rows));
             }
         }
     }
@@ -184,7 +184,7 @@ mod tests {
         let x = oracle::spike_values(300 * 1001, 0.3, 2);
         let mut bits = vec![0; 300 * words(1001)];
         pack(&x, 1001, &mut bits);
-        assert_eq!(bits, oracle::pack(&x, 1001));
+        assert_eq!(bits, oracle::spikes::pack(&x, 1001));
         let mut unpacked = vec![0.0; x.len()];
         unpack(&bits, 1001, &mut unpacked);
         assert_eq!(unpacked, x);

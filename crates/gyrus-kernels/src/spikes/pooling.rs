@@ -1,9 +1,10 @@
-//! Maximum pooling of pictures of spikes: an output spikes where any input of its window does.
+//! Maximum pooling of images of spikes: an output spikes if any input of its window does.
 //!
-//! Pictures are rows of packed spikes ([`spikes`](crate::spikes::packed)) of `height * width * channels` elements,
-//! channels-last, with time in the batch; up to 32 channels of a pixel are one operation. The gradient is that of
-//! [`max_pool`](crate::convolution::pooling::max_pool) on zeros and ones: it goes to the first input that equals the output, so to the
-//! first of the window where nothing spikes. Cost: a word for each 32 inputs, and one pass over the gradients.
+//! Images are rows of [`packed`](crate::spikes::packed) spikes, `height * width * channels` elements, channels-last,
+//! with time in the batch; up to 32 channels of a pixel are one operation. The gradient is that of
+//! [`max_pool`](crate::convolution::pooling::max_pool) on zeros and ones: it goes to the first input that equals the
+//! output, thus to the first of the window where nothing spikes. Cost: one word for each 32 inputs, and one pass over
+//! the gradients.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -18,7 +19,7 @@ fn lengths(shape: &Pooling) -> (usize, usize) {
     (shape.input_len() / batch, shape.output_len() / batch)
 }
 
-/// Bits `at .. at + count` of a row, `count` from 1 to 32.
+/// Bits `at .. at + count` of a row; `count` is 1 to 32.
 #[inline(always)]
 fn read(bits: &[u32], at: usize, count: usize) -> u32 {
     let (word, shift) = (at / BITS, at % BITS);
@@ -29,7 +30,7 @@ fn read(bits: &[u32], at: usize, count: usize) -> u32 {
     found & (u32::MAX >> (BITS - count))
 }
 
-/// Sets the bits of `value` at `at ..`; there are `count`.
+/// Sets the `count` bits of `value` at `at ..`.
 #[inline(always)]
 fn write(bits: &mut [u32], at: usize, count: usize, value: u32) {
     let (word, shift) = (at / BITS, at % BITS);
@@ -39,7 +40,7 @@ fn write(bits: &mut [u32], at: usize, count: usize, value: u32) {
     }
 }
 
-/// Runs `work(output pixel, first channel, channels)` for every pixel and up to 32 channels of it.
+/// Runs `work(output pixel, first channel, channels)` for every pixel and up to 32 of its channels.
 #[inline(always)]
 fn for_each_word(shape: &Pooling, mut work: impl FnMut(usize, usize, usize)) {
     let [height, width] = shape.output_size();
@@ -50,7 +51,7 @@ fn for_each_word(shape: &Pooling, mut work: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// The maximum of each window of `x` `[batch, words(height * width * channels)]`, as packed as that.
+/// The maximum of each window of `x` `[batch, words(height * width * channels)]`; `y` is packed in the same way.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -63,7 +64,7 @@ pub fn spike_max_pool(shape: &Pooling, x: &[u32], y: &mut [u32]) {
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(shape.batch, shape.input_len() < 1 << 16, |b| {
         let x = &x[b * x_width..][..x_width];
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let y = unsafe { target.slice(b * y_width, y_width) };
         y.fill(0);
         for_each_word(
@@ -97,13 +98,13 @@ pub fn spike_max_pool_backward(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut 
     let target = SharedMut(dx.as_mut_ptr());
     for_each_task(shape.batch, shape.input_len() < 1 << 14, |b| {
         let (x, dy) = (&x[b * x_width..][..x_width], &dy[b * y_len..][..y_len]);
-        // SAFETY: each task writes its own picture.
+        // SAFETY: each task writes its own image.
         let dx = unsafe { target.slice(b * x_len, x_len) };
         spread(shape, x, dy, dx);
     });
 }
 
-/// The gradient of one picture: `dx` from its spikes and `dy`.
+/// The gradient of one image: `dx` from its spikes and `dy`.
 fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let len = shape.height * shape.width * shape.channels;
     assert!(dx.len() == len && x.len() == words(len), "x is as many spikes as dx has floats");
@@ -118,8 +119,8 @@ fn spread(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     }
 }
 
-/// The gradient of one picture whose windows are 2 x 2 and tile it, of whole [`LINE`]s of channels: each float is written
-/// once.
+/// The gradient of one image whose windows are 2 x 2 and tile it, with channels in full [`LINE`]s: each float is
+/// written once.
 struct Spread<'a> {
     shape: &'a Pooling,
     x: &'a [u32],
@@ -162,7 +163,7 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-/// The gradient of one picture with any windows.
+/// The gradient of one image for any windows.
 #[inline(always)]
 fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     let [_, out_width] = shape.output_size();
@@ -203,7 +204,7 @@ fn spread_any(shape: &Pooling, x: &[u32], dy: &[f32], dx: &mut [f32]) {
     );
 }
 
-/// Floats that are selected at once.
+/// Floats that are selected together.
 const LINE: usize = 16;
 
 /// All ones where a bit is set.
@@ -242,9 +243,9 @@ mod tests {
             let (mut y, dy) = (vec![f32::NAN; batch * y_len], values(batch * y_len, 2));
             max_pool(&shape, &x, &mut y);
             let mut bits = vec![u32::MAX; batch * words(y_len)];
-            let packed = oracle::pack(&x, x_len);
+            let packed = oracle::spikes::pack(&x, x_len);
             spike_max_pool(&shape, &packed, &mut bits);
-            prop_assert_eq!(bits, oracle::pack(&y, y_len));
+            prop_assert_eq!(bits, oracle::spikes::pack(&y, y_len));
             let (mut expected, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
             max_pool_backward(&shape, &x, &y, &dy, &mut expected);
             spike_max_pool_backward(&shape, &packed, &dy, &mut dx);

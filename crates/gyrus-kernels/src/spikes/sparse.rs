@@ -1,13 +1,13 @@
-//! Sums of the rows of a table that spikes pick: the core of products with spikes.
+//! Sums of the rows of a table that spikes select: the core of products with spikes.
 //!
 //! `sums[d] = sum of table[s] over the sources s of destination d`, ascending. Forward, destinations are rows, sources
-//! their active inputs, and the table is the transposed weight; for the weight gradient, destinations are inputs, sources
-//! the rows in which they were active, and the table is the output's gradient.
+//! are their active inputs, and the table is the transposed weight; for the weight gradient, destinations are inputs,
+//! sources are the rows in which they were active, and the table is the output's gradient.
 //!
 //! The active bits are listed once. A task then takes a panel of as many columns as fit into 8 registers, so that each
-//! listed source costs 8 additions from the cache; sources go in blocks so that the panel's part of the table stays in the
-//! second-level cache. Each sum is one sequential chain, so it does not depend on how the work was cut. Cost: active
-//! bits times columns, plus one pass over bits and table.
+//! listed source costs 8 additions from the cache; sources are processed in blocks so that the panel's part of the
+//! table stays in the second-level cache. Each sum is one sequential chain, so it does not depend on how the work is
+//! cut. Cost: active bits times columns, plus one pass over bits and table.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -20,17 +20,17 @@ use crate::spikes::packed::words;
 
 /// Registers of a panel.
 const PANEL_VECTORS: usize = 8;
-/// Sources whose part of a panel stays in the cache; whole words of bits, and an index fits into 16 bits.
+/// Sources per block, whose part of a panel stays in the cache: whole words of bits, and an index fits into 16 bits.
 const SOURCE_BLOCK: usize = 256;
 /// Destinations whose sums stay in the cache.
 pub(crate) const DESTINATION_BLOCK: usize = 256;
-/// Tasks, at least, when there is enough to do.
+/// Tasks, at least, when there is enough work.
 const TASKS: usize = 8;
 /// Additions below which a product stays on one thread.
 const SERIAL_ADDITIONS: usize = 1 << 17;
-/// Side of the squares by which matrices are transposed.
+/// Side of the squares in which matrices are transposed.
 const SQUARE: usize = 16;
-/// Indices that are written at once, needed or not: fewer branches that cannot be foretold.
+/// Indices written per iteration, needed or not: fewer branches that cannot be predicted.
 pub(crate) const UNROLLED: usize = 4;
 
 /// Appends the indices of the set bits to `list` at `length`, plus `base`, and returns the new length.
@@ -43,7 +43,7 @@ pub(crate) unsafe fn list_bits(mut word: u64, base: u16, list: *mut u16, length:
     let mut at = 0;
     loop {
         for i in 0..UNROLLED {
-            // SAFETY: at most UNROLLED beyond the last bit, as the caller promises.
+            // SAFETY: at most UNROLLED beyond the last bit, as guaranteed by the caller.
             unsafe { *list.add(length + at + i) = base + word.trailing_zeros() as u16 };
             word &= word.wrapping_sub(1);
         }
@@ -56,7 +56,7 @@ pub(crate) unsafe fn list_bits(mut word: u64, base: u16, list: *mut u16, length:
 
 /// The active sources of every destination, by block of sources: list `[destination block][source block][destination]`.
 struct Lists<'a> {
-    /// Where each list begins in `sources`; one more at the end of each `[destination block][source block]`.
+    /// Where each list begins in `sources`, plus one entry at the end of each `[destination block][source block]`.
     starts: &'a [u32],
     /// Indices within the source block.
     sources: &'a [u16],
@@ -95,7 +95,7 @@ fn with_lists<R>(
             let all_starts = SharedMut(starts.as_mut_ptr());
             let all_indices = SharedMut(indices.as_mut_ptr());
             for_each_task(blocks, bits.len() < 1 << 12, |block| {
-                // SAFETY: each task has starts and indices of its own.
+                // SAFETY: each task has its own starts and indices.
                 let (starts, list) = unsafe {
                     (all_starts.slice(block * starts_len, starts_len), all_indices.get().add(first[block]))
                 };
@@ -127,7 +127,7 @@ fn with_lists<R>(
     })
 }
 
-/// `sums[d] += table[s]` over the listed sources of each destination, a panel of `vectors` registers wide.
+/// `sums[d] += table[s]` over the listed sources of each destination, for a panel `vectors` registers wide.
 struct Gather<'a> {
     starts: &'a [u32],
     sources: &'a [u16],
@@ -180,7 +180,7 @@ pub(crate) unsafe fn add_rows<S: Simd, const NV: usize>(
     // A copy, so that the sums stay in registers.
     let mut registers = *sums;
     for &source in list {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let row = table.add(source as usize * NV * S::F32_LANES);
             for (v, register) in registers.iter_mut().enumerate() {
@@ -209,18 +209,18 @@ pub(crate) fn panel_vectors(columns: usize, lanes: usize) -> usize {
     columns.div_ceil(lanes).next_power_of_two().min(PANEL_VECTORS)
 }
 
-/// A part of a product: a block of destinations, and a panel of columns that lies `width` floats apart in memory.
+/// A part of a product: a block of destinations, and a panel of columns that lie `width` floats apart in memory.
 pub(crate) struct Part {
     pub(crate) destinations: core::ops::Range<usize>,
     pub(crate) columns: core::ops::Range<usize>,
     pub(crate) width: usize,
 }
 
-/// Sums the rows of a table `[sources, columns]` that the set bits of `[destinations, sources]` pick.
+/// Sums the rows of a table `[sources, columns]` that the set bits of `[destinations, sources]` select.
 ///
-/// `fill(columns, width, table)` writes a panel of the table, `[sources, width]` with anything beyond the columns;
-/// `finish(part, sums)` takes finished sums, `[destinations, width]`.
-pub(crate) fn product(
+/// `fill(columns, width, table)` writes a panel of the table, `[sources, width]`, with anything beyond the columns;
+/// `finish(part, sums)` receives finished sums, `[destinations, width]`.
+pub(crate) fn gather_sums(
     bits: &[u32],
     active: u64,
     (destinations, sources, columns): (usize, usize, usize),
@@ -231,7 +231,7 @@ pub(crate) fn product(
     let panel = panel_vectors(columns, lanes) * lanes;
     let panels = columns.div_ceil(panel);
     let blocks = destinations.div_ceil(DESTINATION_BLOCK);
-    // Few panels are cut by destinations too, so that every thread has some.
+    // A small number of panels is also cut by destinations, so that every thread has work.
     let parts = TASKS.div_ceil(panels.max(1)).min(blocks).max(1);
     let blocks_each = blocks.div_ceil(parts);
     let serial = active as usize * columns < SERIAL_ADDITIONS;
@@ -263,7 +263,7 @@ pub(crate) fn product(
     });
 }
 
-/// Writes `[rows, columns]`, whose rows lie `stride` apart, as `[columns, rows]` with rows `to_stride` apart.
+/// Transposes `[rows, columns]`, whose rows lie `stride` apart, to `[columns, rows]` with rows `to_stride` apart.
 ///
 /// # Safety
 /// `to` is writable there.
@@ -296,7 +296,7 @@ pub(crate) unsafe fn transpose_floats(
                         }
                     }
                     for (j, line) in square.iter().enumerate().take(width) {
-                        // SAFETY: the caller's promise.
+                        // SAFETY: guaranteed by the caller.
                         unsafe {
                             let to = to.add((column + j) * to_stride + row);
                             core::ptr::copy_nonoverlapping(line.as_ptr(), to, height);

@@ -1,4 +1,4 @@
-//! The input of a product rounded to 8 bits.
+//! The inputs of a product, rounded to 8 bits.
 //!
 //! `x ≈ scale * code`, 32 values sharing `scale = max |x| / 127`.
 
@@ -6,14 +6,14 @@ use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 
 /// Values that share a scale.
 pub(super) const SPAN: usize = 32;
-/// Values whose codes are summed, as the 8-bit dot products do.
+/// Values whose codes are summed together by the 8-bit dot products.
 pub(super) const QUAD: usize = 4;
 /// Values below which rounding stays on one thread.
 const SERIAL_VALUES: usize = 1 << 15;
-/// Rows are filled up with zeros to a multiple of this, which the dot products take at once.
+/// Rows are padded with zeros to a multiple of this, which the dot products take at a time.
 pub(super) const GROUP: usize = 256;
 
-/// What one vector or cache line holds, aligned as one, so that no read takes two.
+/// The contents of one vector or cache line, aligned so that no read touches two.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line<T>(pub(super) T);
@@ -24,9 +24,9 @@ pub(super) const LINE: usize = 64;
 /// The order of the codes of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// That of the values.
+    /// The order of the values.
     Plain,
-    /// Of each 128 values, first the first halves of the four spans, then the second halves.
+    /// In each 128 values, first the first halves of the four spans, then the second halves.
     Halves,
 }
 
@@ -47,19 +47,19 @@ pub(super) struct Activations {
 pub(super) struct Row<'a> {
     /// The rounded values, -127 ..= 127: `[padded / LINE]`.
     pub(super) codes: &'a [Line<[i8; LINE]>],
-    /// What each [`SPAN`] of codes is multiplied with: `[padded / SPAN]`.
+    /// The factor of each [`SPAN`] of codes: `[padded / SPAN]`.
     pub(super) scales: &'a [f32],
-    /// Minus the weights' offset times the sum of each [`QUAD`] of codes, which dot products with codes of weights start
-    /// from: `[padded / LINE]`.
+    /// Minus the weights' offset times the sum of each [`QUAD`] of codes: the start of dot products with codes of
+    /// weights. `[padded / LINE]`.
     pub(super) starts: &'a [Line<[i32; LINE / QUAD]>],
-    /// Scale times the sum of its codes, which a minimum of weights is multiplied with: `[padded / SPAN]`.
+    /// Scale times the sum of its codes, the factor of a minimum of the weights: `[padded / SPAN]`.
     pub(super) sums: &'a [f32],
 }
 
 impl Activations {
     /// Rounds `x`, `[batch, columns]`, for weights whose zero has the code `offset`.
     ///
-    /// What dot products start from is in the order of the values.
+    /// `starts` is always in the order of the values.
     pub(super) fn new(x: &[f32], columns: usize, offset: i32, order: Order) -> Self {
         let batch = x.len() / columns;
         let padded = columns.next_multiple_of(GROUP);
@@ -71,7 +71,7 @@ impl Activations {
         let (to_codes, to_scales) = (SharedMut(codes.as_mut_ptr()), SharedMut(scales.as_mut_ptr()));
         let (to_starts, to_sums) = (SharedMut(starts.as_mut_ptr()), SharedMut(sums.as_mut_ptr()));
         for_each_task(batch, x.len() < SERIAL_VALUES, |row| {
-            // SAFETY: each task has a row of its own.
+            // SAFETY: each task has its own row.
             let (codes, scales, starts, sums) = unsafe {
                 (
                     to_codes.slice(row * padded / LINE, padded / LINE),
@@ -106,12 +106,12 @@ impl Activations {
         Activations { columns, padded, codes, scales, starts, sums }
     }
 
-    /// The rows there are.
+    /// The number of rows.
     pub(super) fn batch(&self) -> usize {
         self.codes.len() / (self.padded / LINE)
     }
 
-    /// One of them.
+    /// One row.
     pub(super) fn row(&self, row: usize) -> Row<'_> {
         let of = |length: usize| row * length..(row + 1) * length;
         Row {
@@ -123,7 +123,7 @@ impl Activations {
     }
 }
 
-/// Turns [`Order::Plain`] into [`Order::Halves`].
+/// Reorders [`Order::Plain`] to [`Order::Halves`].
 #[inline(always)]
 fn order_halves(lines: &mut [Line<[i8; LINE]>; 2]) {
     let mut halves = [[[0i8; SPAN / 2]; 4]; 2];
@@ -135,10 +135,10 @@ fn order_halves(lines: &mut [Line<[i8; LINE]>; 2]) {
     }
 }
 
-/// Rounds the values that share a scale, and returns it.
+/// Rounds the values that share a scale; returns the scale.
 #[inline(always)]
 fn round(values: &[f32; SPAN], codes: &mut [i8; SPAN]) -> f32 {
-    // Eight maxima side by side, which a vector holds.
+    // Eight maxima side by side, which fit in a vector.
     let mut largest = [0.0f32; 8];
     for eight in values.as_chunks::<8>().0 {
         for (largest, value) in largest.iter_mut().zip(eight) {
@@ -149,7 +149,7 @@ fn round(values: &[f32; SPAN], codes: &mut [i8; SPAN]) -> f32 {
     let scale = largest / 127.0;
     let inverse = if scale > 0.0 { 127.0 / largest } else { 0.0 };
     for (code, value) in codes.iter_mut().zip(values) {
-        // Adding this pushes the fraction out of the mantissa, whose lowest bits then are the rounded number.
+        // Adding this pushes the fraction out of the mantissa, whose lowest bits are then the rounded number.
         *code = (value * inverse + 12_582_912.0).to_bits() as i8;
     }
     scale

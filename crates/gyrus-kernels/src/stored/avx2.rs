@@ -1,23 +1,23 @@
 //! Dot products of rows with AVX2.
 //!
-//! `vpmaddubsw` multiplies 32 codes of weights with those of inputs and adds pairs in 16 bits, which hold them: two products
-//! of a code up to 63 (or 128, of [`Q8_0`]) and one up to 127. `vpmaddwd` by ones adds those in 32 bits.
+//! `vpmaddubsw` multiplies 32 codes of weights with those of inputs and adds pairs in 16 bits, which can hold them: two
+//! products of a code up to 63 (or 128, for [`Q8_0`]) and one up to 127. `vpmaddwd` by ones adds those in 32 bits.
 
 use core::arch::x86_64::*;
 
 use super::activations::{Activations, GROUP, LINE, Row, SPAN};
 use super::blocks::{Block, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
 
-/// Whether this machine has what this module needs.
+/// Whether this machine has the instructions of this module.
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
 }
 
-/// How a block of a format becomes registers, and scales.
+/// How a block of a format becomes registers and scales.
 ///
-/// All functions are inlined into [`dots`], which has the instructions.
+/// All functions are inlined into [`dots`], which enables the instructions.
 pub(super) trait Halves: Block {
-    /// Whether codes are signed, and need no offset.
+    /// Whether codes are signed and need no offset.
     const SIGNED: bool = false;
 
     /// Codes `32 * span ..` of a block.
@@ -26,10 +26,10 @@ pub(super) trait Halves: Block {
     unsafe fn spans(block: *const u8, scales: &mut [f32; 16], minima: &mut [f32; 16]);
 }
 
-/// Sixteen bits as a float.
+/// A 16-bit float.
 #[inline(always)]
 pub(super) unsafe fn half(at: *const u8) -> f32 {
-    // SAFETY: the caller gives a pointer to two bytes, on a machine with F16C.
+    // SAFETY: the caller passes a pointer to two bytes, on a machine with F16C.
     unsafe {
         let bits = i32::from(at.cast::<u16>().read_unaligned());
         _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)))
@@ -39,7 +39,7 @@ pub(super) unsafe fn half(at: *const u8) -> f32 {
 /// 32 bytes.
 #[inline(always)]
 unsafe fn load(at: *const u8) -> __m256i {
-    // SAFETY: the caller gives a pointer to them, on a machine with AVX.
+    // SAFETY: the caller passes a pointer to them, on a machine with AVX.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
@@ -137,7 +137,7 @@ impl Halves for Q6_K {
     }
 }
 
-/// Rows of weights times all inputs: `put(b, row, value)` takes the product of row `row` with input `b`.
+/// Rows of weights times all inputs: `put(b, row, value)` receives the product of row `row` with input `b`.
 ///
 /// # Safety
 /// The machine is [`available`]; `weights` are whole rows of `x.columns`.
@@ -146,7 +146,7 @@ pub(super) unsafe fn dots<B: Halves>(weights: &[u8], x: &Activations, put: &dyn 
     let row_bytes = x.columns / B::WEIGHTS * B::BYTES;
     for (row, weights) in weights.chunks_exact(row_bytes).enumerate() {
         for b in 0..x.batch() {
-            // SAFETY: the caller's promises.
+            // SAFETY: guaranteed by the caller.
             put(b, row, unsafe { dot::<B>(weights, x.row(b)) });
         }
     }

@@ -1,7 +1,7 @@
-//! Dot products of rows with AVX-512 and its 8-bit products (VNNI).
+//! Dot products of rows with AVX-512 and its 8-bit dot products (VNNI).
 //!
-//! Four registers of 64 codes at a time, 256 weights: `vpdpbusd` multiplies 64 codes of weights with those of inputs and
-//! adds fours of them, in whole numbers; each lane is then scaled by what its weights and inputs share.
+//! Four registers of 64 codes, 256 weights, at a time: `vpdpbusd` multiplies 64 codes of weights with those of inputs
+//! and adds them in fours, as integers; each lane is then scaled by the factor that its weights and inputs share.
 
 use core::arch::x86_64::*;
 
@@ -9,7 +9,7 @@ use super::activations::{Activations, GROUP, LINE, Row, SPAN};
 use super::avx2::half;
 use super::blocks::{Block, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
 
-/// Whether this machine has what this module needs.
+/// Whether this machine has the instructions of this module.
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -21,12 +21,12 @@ pub(super) fn available() -> bool {
 
 /// How 256 weights of a format become registers. All functions take a pointer to [`GROUP`] weights.
 ///
-/// They are inlined into [`Sums::add`], whose caller has the instructions.
+/// They are inlined into [`Sums::add`], whose caller enables the instructions.
 pub(super) trait Registers: Block {
-    /// Whether the weights and inputs of a pair of chunks lie so that the four lanes of each quarter share a scale in both:
-    /// one scaling then serves two products. See [`super::activations::Order::Halves`].
+    /// Whether the weights and inputs of a pair of chunks are arranged so that the four lanes of each quarter share a
+    /// scale in both; one scaling then serves two products. See [`super::activations::Order::Halves`].
     const JOINED: bool = false;
-    /// Whether the offset is taken off by what products start from, or else as a minimum.
+    /// Whether the offset is subtracted by what products start from, rather than as a minimum.
     const STARTS: bool;
     /// Whether there are minima.
     const VECTOR_MINIMA: bool;
@@ -84,7 +84,7 @@ impl Registers for Q4_0 {
     unsafe fn chunk(group: *const u8, chunk: usize) -> __m512i {
         // SAFETY: within the eight blocks of the group.
         unsafe {
-            // Four blocks, of which even chunks are the lower and odd ones the upper halves.
+            // Four blocks, whose lower halves are the even chunks and whose upper halves are the odd ones.
             let block = |i: usize| {
                 let block = group.add((chunk / 2 * 4 + i) * Self::BYTES + 2);
                 _mm_loadu_si128(block.cast())
@@ -178,13 +178,13 @@ impl Registers for Q6_K {
     }
 }
 
-/// Rows of weights that are multiplied side by side, so that each read of the inputs serves several.
+/// Rows of weights that are multiplied together, so that each read of the inputs serves several.
 const ROWS: usize = 2;
-/// Bytes ahead of their use that weights are called from memory.
+/// How far ahead of their use, in bytes, weights are prefetched.
 const AHEAD: usize = 5120;
 
-/// Rows of weights times rows `first .. first + N` of `x`: `put(n, row, value)` takes the product of row `row` with input
-/// `first + n`.
+/// Rows of weights times rows `first .. first + N` of `x`: `put(n, row, value)` receives the product of row `row` with
+/// input `first + n`.
 ///
 /// # Safety
 /// The machine is [`available`]; `weights` are whole rows of `x.columns`, and `x` has these rows.
@@ -201,7 +201,7 @@ pub(super) unsafe fn dots<B: Registers, const N: usize>(
     let mut row = 0;
     while row + ROWS <= rows {
         let weights = core::array::from_fn(|i| &weights[(row + i) * row_bytes..][..row_bytes]);
-        // SAFETY: this function has the features, and its caller's promises.
+        // SAFETY: this function enables the features; the rest is guaranteed by the caller.
         let sums = unsafe { block::<B, ROWS, N>(weights, inputs, x.columns) };
         for (i, sums) in sums.iter().enumerate() {
             sums.iter().enumerate().for_each(|(n, &sum)| put(n, row + i, sum));
@@ -236,7 +236,7 @@ unsafe fn block<B: Registers, const R: usize, const N: usize>(
         unsafe { sums.add::<B>(groups, &inputs, index) };
     }
     if whole * GROUP < columns {
-        // Blocks of zeros make the last group whole.
+        // Blocks of zeros complete the last group.
         let mut last = [[0u8; GROUP / 32 * 34]; R];
         for (last, weights) in last.iter_mut().zip(weights) {
             let rest = &weights[whole * group_bytes..];
@@ -259,7 +259,7 @@ unsafe fn block<B: Registers, const R: usize, const N: usize>(
 struct Sums<const R: usize, const N: usize> {
     /// Of even and of odd chunks: two chains of additions.
     sums: [[[__m512; 2]; N]; R],
-    /// What the minima take away.
+    /// What the minima subtract.
     minima: [[__m256; N]; R],
 }
 
@@ -293,7 +293,7 @@ impl<const R: usize, const N: usize> Sums<R, N> {
     // Indices known at compile time, so that the sums stay in registers.
     #[allow(clippy::needless_range_loop)]
     unsafe fn add<B: Registers>(&mut self, groups: [*const u8; R], inputs: &[Row<'_>; N], index: usize) {
-        // SAFETY: the caller's promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             // Which of the scales each lane of a chunk takes.
             let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
@@ -301,7 +301,7 @@ impl<const R: usize, const N: usize> Sums<R, N> {
             let lane_span = if quarters { _mm512_srli_epi32(lanes, 2) } else { _mm512_srli_epi32(lanes, 3) };
             let spans_of_chunk = LINE / B::SPAN;
             let pairs = _mm512_srli_epi32(lanes, 1);
-            // The rows lie one after the other, and so they come into the cache.
+            // Rows are contiguous, so this also prefetches the next ones.
             let bytes = R * (GROUP / B::WEIGHTS * B::BYTES);
             let next = groups[0].wrapping_add(AHEAD + index * (bytes - bytes / R));
             for line in 0..bytes.div_ceil(64) {

@@ -1,6 +1,6 @@
-//! The blocks of each format of small integers, taken apart: codes, scales, minima.
+//! The blocks of each integer format taken apart: codes, scales, minima.
 //!
-//! A weight is `scale * (code - OFFSET) - minimum`, with codes of 0 ..= 255, as the 8-bit dot products want them.
+//! A weight is `scale * (code - OFFSET) - minimum`, with codes 0 ..= 255, as the 8-bit dot products need them.
 
 use half::f16;
 
@@ -9,7 +9,7 @@ pub(super) const LARGEST_BLOCK: usize = 256;
 /// Scales of a block, at most.
 pub(super) const MOST_SCALES: usize = 16;
 
-/// How a format's block lies in memory.
+/// The memory layout of a format's block.
 pub(super) trait Block {
     /// Weights of a block.
     const WEIGHTS: usize;
@@ -19,13 +19,13 @@ pub(super) trait Block {
     const SPAN: usize;
     /// The code of zero.
     const OFFSET: i32;
-    /// Whether there is a minimum to each scale.
+    /// Whether each scale comes with a minimum.
     const MINIMA: bool;
 
     /// The codes of a block: `codes` is `[WEIGHTS]`.
     fn codes(block: &[u8], codes: &mut [u8]);
 
-    /// The scales, and the minima if there are: `[WEIGHTS / SPAN]` each.
+    /// The scales, and the minima if there are any: `[WEIGHTS / SPAN]` each.
     fn scales(block: &[u8], scales: &mut [f32], minima: &mut [f32]);
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Q4_K;
 #[allow(non_camel_case_types)]
 pub(super) struct Q6_K;
 
-/// The 16-bit float at a place of a block.
+/// The 16-bit float at an offset in a block.
 #[inline(always)]
 pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()

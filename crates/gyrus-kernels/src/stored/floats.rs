@@ -1,30 +1,30 @@
 //! Products with weights that are floats of 32 or 16 bits.
 //!
-//! Those of 16 bits become 32 in the cache: a row at a time for a few inputs, which is bound by memory, else a block of
-//! rows that all inputs share. Cost: as [`crate::dense::linear::linear`].
+//! Those of 16 bits are widened to 32 in the cache: a row at a time for a few inputs, which is memory-bound, otherwise
+//! a block of rows for all inputs. Cost: that of [`crate::dense::linear::linear`].
 
 use super::{Format, Matrix};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
-use crate::dense::linear;
+use crate::dense::{dot, linear};
 use half::{bf16, f16};
 
-/// Bytes of weights that one task takes.
+/// Bytes of weights per task.
 const TASK_BYTES: usize = 1 << 16;
-/// Inputs up to which rows are multiplied one at a time: [`linear::linear`] does so too.
-const FEW_INPUTS: usize = linear::FEW_ROWS;
-/// Rows of weights that are widened at once for more inputs.
+/// Inputs up to which rows are multiplied one at a time, as in [`linear::linear`].
+const FEW_INPUTS: usize = dot::FEW_ROWS;
+/// Rows of weights that are widened together for more inputs.
 const BLOCK_ROWS: usize = 512;
 
-/// Whether [`few`] is the faster way for so many inputs.
+/// Whether [`few`] is faster for so many inputs.
 pub(super) fn are_few(batch: usize) -> bool {
     batch <= FEW_INPUTS
 }
 
-/// `y = x wᵀ`, with whole rows of both, the weights in place.
+/// `y = x wᵀ` for whole rows, with the weights in place.
 pub(super) fn few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (rows, columns) = (matrix.rows, matrix.columns);
     if let Some(weights) = as_floats(matrix) {
-        // So many share each read of the weights.
+        // So many inputs share each read of the weights.
         for (x, y) in x.chunks(FEW_INPUTS * columns).zip(y.chunks_mut(FEW_INPUTS * rows)) {
             linear::linear(x, weights, None, false, (x.len() / columns, columns, rows), y);
         }
@@ -37,15 +37,15 @@ pub(super) fn few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
             for row in task * rows_of_task..rows.min((task + 1) * rows_of_task) {
                 widen(matrix.format, matrix.rows_at(row, 1), weights);
                 for (b, x) in x.chunks_exact(columns).enumerate() {
-                    // SAFETY: this task alone writes these outputs of each input.
-                    unsafe { *target.get().add(b * rows + row) = linear::dot(weights, x) };
+                    // SAFETY: only this task writes these outputs of each input.
+                    unsafe { *target.get().add(b * rows + row) = dot::dot(weights, x) };
                 }
             }
         });
     });
 }
 
-/// `y = x wᵀ`, with whole rows of both, in tiles.
+/// `y = x wᵀ` for whole rows, in tiles.
 pub(super) fn many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (rows, columns) = (matrix.rows, matrix.columns);
     let batch = x.len() / columns;
@@ -66,7 +66,7 @@ pub(super) fn many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// The weights in place, if they are floats of this machine at an address fit for them.
+/// The weights in place, if they are stored as this machine's floats and suitably aligned.
 pub(super) fn as_floats<'a>(matrix: &Matrix<'a>) -> Option<&'a [f32]> {
     if matrix.format != Format::F32 || cfg!(target_endian = "big") {
         return None;
@@ -82,7 +82,7 @@ pub(super) fn widen(format: Format, bytes: &[u8], values: &mut [f32]) {
         Format::F16 => {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx") && is_x86_feature_detected!("f16c") {
-                // SAFETY: the machine has been asked.
+                // SAFETY: the features were detected.
                 return unsafe { widen_halves(bytes, values) };
             }
             widen_one_by_one(bytes, values);
@@ -118,7 +118,7 @@ fn widen_halves(bytes: &[u8], values: &mut [f32]) {
     let (eights, rest) = bytes.as_chunks::<16>();
     let (to_eights, to_rest) = values.as_chunks_mut::<8>();
     for (bytes, values) in eights.iter().zip(to_eights) {
-        // SAFETY: as long as the registers.
+        // SAFETY: the slices are as long as the registers.
         unsafe {
             _mm256_storeu_ps(values.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(bytes.as_ptr().cast())))
         };

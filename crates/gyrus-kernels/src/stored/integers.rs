@@ -1,8 +1,9 @@
 //! Products with weights that are small integers.
 //!
-//! A span of weights and inputs under one scale each is a dot product of integers, exact: `y = sum over spans of
-//! scale_w * scale_x * sum(code_w * code_x)`, minus `minimum * sum(x)` where there are minima. Each output is one sum in
-//! an order of its own, whatever the tasks. Many inputs at once go by [tiles](super::tiles) where the machine has them.
+//! A span of weights and inputs, each with one scale, is an exact dot product of integers:
+//! `y = sum over spans of scale_w * scale_x * sum(code_w * code_x)`, minus `minimum * sum(x)` where there are minima.
+//! The order of each output's sum does not depend on the tasks. Many inputs go through [tiles](super::tiles) where the
+//! machine supports them.
 
 use super::Matrix;
 use super::activations::{self, Activations, Order};
@@ -13,23 +14,23 @@ use super::neon;
 use super::{avx2, avx512, tiles};
 use crate::base::parallel::{SharedMut, for_each_task};
 
-/// Bytes of weights that one task takes.
+/// Bytes of weights per task.
 const TASK_BYTES: usize = 1 << 16;
 /// Bytes of weights below which a product of one row stays on one thread.
 const SERIAL_BYTES: usize = 1 << 15;
 
-/// A format with all ways to multiply.
+/// A format with all implementations.
 #[cfg(target_arch = "x86_64")]
 pub(super) trait Multiply: Block + avx512::Registers + avx2::Halves {}
 #[cfg(target_arch = "x86_64")]
 impl<B: Block + avx512::Registers + avx2::Halves> Multiply for B {}
-/// A format with all ways to multiply.
+/// A format with all implementations.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) trait Multiply: Block {}
 #[cfg(not(target_arch = "x86_64"))]
 impl<B: Block> Multiply for B {}
 
-/// Whether [`few`] is the faster way for so many inputs.
+/// Whether [`few`] is faster for so many inputs.
 pub(super) fn are_few(batch: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
     if avx512::available() {
@@ -39,23 +40,23 @@ pub(super) fn are_few(batch: usize) -> bool {
     true
 }
 
-/// `y = x wᵀ`, with whole rows of both, row by row.
+/// `y = x wᵀ` for whole rows, row by row.
 pub(super) fn few<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (dots, order) = ways::<B>().next().unwrap_or((dots::<B>, Order::Plain));
     product_by(dots, &Activations::new(x, matrix.columns, B::OFFSET, order), matrix, y);
 }
 
-/// `y = x wᵀ`, with whole rows of both, in tiles where the machine has them.
+/// `y = x wᵀ` for whole rows, in tiles where the machine supports them.
 pub(super) fn many<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if avx512::available() {
-        // SAFETY: the machine has been asked.
+        // SAFETY: the features were detected.
         return unsafe { tiles::product::<B>(matrix, x, y) };
     }
     few::<B>(matrix, x, y);
 }
 
-/// [`few`] in a given way.
+/// [`few`] with a given implementation.
 fn product_by(dots: Dots, x: &Activations, matrix: &Matrix<'_>, y: &mut [f32]) {
     let (rows, batch) = (matrix.rows, x.batch());
     let rows_of_task = (TASK_BYTES / matrix.row_bytes().max(1)).max(1);
@@ -63,17 +64,17 @@ fn product_by(dots: Dots, x: &Activations, matrix: &Matrix<'_>, y: &mut [f32]) {
     for_each_task(rows.div_ceil(rows_of_task), matrix.bytes.len() * batch < SERIAL_BYTES, |task| {
         let first = task * rows_of_task;
         let count = rows_of_task.min(rows - first);
-        // SAFETY: this task alone writes these outputs of each input.
+        // SAFETY: only this task writes these outputs of each input.
         let put =
             |b: usize, row: usize, value: f32| unsafe { *target.get().add(b * rows + first + row) = value };
         dots(matrix.rows_at(first, count), x, &put);
     });
 }
 
-/// Multiplies whole rows of weights with all inputs, and hands on each result with its input and row.
+/// Multiplies whole rows of weights with all inputs, and passes each result on with its input and row.
 type Dots = fn(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32));
 
-/// The ways to multiply on this machine, the fastest first, and the order of inputs that each wants.
+/// This machine's implementations, the fastest first, and the order of inputs that each needs.
 fn ways<B: Multiply>() -> impl Iterator<Item = (Dots, Order)> {
     let plain = |dots: Dots| (dots, Order::Plain);
     #[cfg(target_arch = "x86_64")]
@@ -89,14 +90,14 @@ fn ways<B: Multiply>() -> impl Iterator<Item = (Dots, Order)> {
     vectors.chain([plain(dots::<B>)])
 }
 
-/// By AVX2.
+/// With AVX2.
 #[cfg(target_arch = "x86_64")]
 fn avx2_dots<B: Multiply>(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32)) {
     // SAFETY: chosen on a machine that has it, with whole rows.
     unsafe { avx2::dots::<B>(weights, x, put) };
 }
 
-/// By AVX-512, four inputs at a time.
+/// With AVX-512, four inputs at a time.
 #[cfg(target_arch = "x86_64")]
 fn avx512_dots<B: Multiply>(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32)) {
     let mut first = 0;
@@ -118,7 +119,7 @@ fn avx512_dots<B: Multiply>(weights: &[u8], x: &Activations, put: &dyn Fn(usize,
     }
 }
 
-/// By any machine.
+/// On any machine.
 fn dots<B: Block>(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32)) {
     let row_bytes = x.columns / B::WEIGHTS * B::BYTES;
     for (row, weights) in weights.chunks_exact(row_bytes).enumerate() {
@@ -160,17 +161,17 @@ mod tests {
     use crate::stored::blocks::{Q4_0, Q4_K, Q6_K, Q8_0};
     use crate::stored::{Format, quantize};
 
-    /// All ways of this machine, not only the fastest, against the oracle.
+    /// All implementations that this machine supports, not only the fastest, against the oracle.
     fn check<B: Multiply>(format: Format) {
         for (batch, rows, columns) in [(1, 5, B::WEIGHTS), (7, 9, 3 * 256), (2, 300, 2 * 256 + B::WEIGHTS)] {
-            // The extreme codes too.
+            // Include the extreme codes.
             let mut weights = values(rows * columns, 1);
             weights.iter_mut().step_by(7).for_each(|w| *w = w.signum());
             let mut x = values(batch * columns, 2);
             x.iter_mut().step_by(3).for_each(|x| *x = x.signum());
             let bytes = quantize(format, &weights, columns).unwrap();
             let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
-            let expected = oracle::weights::product(format, &bytes, columns, &x);
+            let expected = oracle::stored::matmul(format, &bytes, columns, &x);
             for (way, (dots, order)) in ways::<B>().enumerate() {
                 let mut y = vec![f32::NAN; batch * rows];
                 product_by(dots, &Activations::new(&x, columns, B::OFFSET, order), &matrix, &mut y);

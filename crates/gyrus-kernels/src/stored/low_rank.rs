@@ -1,42 +1,43 @@
-//! Frozen products with low-rank adapters (LoRA, Hu et al. 2021): `y = x Wᵀ + b + scale * (x Aᵀ) Bᵀ`, and their gradients
-//! for `x`, `A` and `B`. What is frozen has none, and may be stored in any format (QLoRA, Dettmers et al. 2023).
+//! Frozen linear layers with low-rank adapters (LoRA, Hu et al. 2021): `y = x Wᵀ + b + scale * (x Aᵀ) Bᵀ`, and the
+//! gradients for `x`, `A` and `B`. Frozen weights have no gradient and may be stored in any format (QLoRA, Dettmers et
+//! al. 2023).
 //!
-//! Several products of the same input (queries, keys and values) are one: their results lie beside each other in a row of
-//! `y`. The adapter is one list of numbers: `A` of each part, `[rank, inputs]`, then `B` of each part, `[outputs, rank]`.
-//! The low-rank part is added while a tile of the frozen product is still in the nearest cache. Weights that are no floats
-//! become floats a panel or a few rows at a time, so they are never all in memory. Cost: `2 * rows * inputs * outputs`
-//! operations forward and as many backward, and about `6 * rank * rows * (inputs + outputs)` for the adapter.
+//! Several linear layers of the same input (queries, keys and values) are fused: their results lie side by side in a
+//! row of `y`. The adapter is one list of numbers: `A` of each part, `[rank, inputs]`, then `B` of each part,
+//! `[outputs, rank]`. The low-rank part is added while a tile of the frozen product is still in the first-level cache.
+//! Quantized weights are dequantized a panel or a few rows at a time and are never all in memory. Cost:
+//! `2 * rows * inputs * outputs` operations forward and as many backward, and about
+//! `6 * rank * rows * (inputs + outputs)` for the adapter.
 
 use crate::base::parallel::{SharedMut, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
-use crate::dense::linear::{
-    Right, Second, Strided, linear, linear_input_gradient, product_into, strips_of, weight_gradient,
-    weight_gradient_strided,
-};
-use crate::stored::{Matrix, dequantize};
+use crate::dense::linear::{linear, linear_input_gradient};
+use crate::dense::matmul::{Addend, Right, Strided, matmul_into};
+use crate::dense::weight_gradient::{strips_of, weight_gradient, weight_gradient_strided};
+use crate::stored::{Matrix, dequantize, dequantize_row};
 
-/// Floats of weights that are no floats in their files, in memory at once.
+/// Floats of dequantized weights in memory at a time.
 const STORED: usize = 1 << 20;
 
-/// One of the products that share an input.
+/// One of the linear layers that share an input.
 #[derive(Clone, Copy, Debug)]
 pub struct LowRankPart<'a> {
     /// The frozen weight, `[outputs, inputs]`.
     pub weight: Matrix<'a>,
     /// Added to each row of the result: `[outputs]`.
     pub bias: Option<&'a [f32]>,
-    /// Columns of `B`; 0 for a part without an adapter.
+    /// Columns of `B`; 0 for a part without adapter.
     pub rank: usize,
-    /// Factor of the adapter's product.
+    /// Factor of the adapter's result.
     pub scale: f32,
 }
 
-/// Products of one input, whose results lie beside each other.
+/// Linear layers of one input, whose results lie side by side.
 #[derive(Clone, Copy, Debug)]
 pub struct LowRank<'a> {
     /// Columns of `x`.
     pub inputs: usize,
-    /// The products.
+    /// The linear layers.
     pub parts: &'a [LowRankPart<'a>],
 }
 
@@ -56,13 +57,13 @@ impl LowRank<'_> {
         self.parts.iter().map(|part| part.weight.rows()).sum()
     }
 
-    /// Ranks of all parts together.
+    /// The ranks of all parts together.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.parts.iter().map(|part| part.rank).sum()
     }
 
-    /// Numbers of the adapter.
+    /// Length of the adapter.
     #[must_use]
     pub fn adapter_len(&self) -> usize {
         let second: usize = self.parts.iter().map(|part| part.rank * part.weight.rows()).sum();
@@ -76,11 +77,11 @@ impl LowRank<'_> {
             assert!(part.bias.is_none_or(|bias| bias.len() == part.weight.rows()), "bias is [outputs]");
         }
         assert_eq!(adapter.len(), self.adapter_len(), "the adapter is every part's A and every part's B");
-        assert!(mask.is_none_or(|mask| mask.len() == x.len()), "the mask is as x");
+        assert!(mask.is_none_or(|mask| mask.len() == x.len()), "the mask has the shape of x");
         x.len() / self.inputs
     }
 
-    /// Each part with its first column of the result, its first column among all ranks, and where its `B` begins.
+    /// Each part with its first column in the result, its first column among all ranks, and where its `B` begins.
     fn placed(&self) -> impl Iterator<Item = (&LowRankPart<'_>, usize, usize, usize)> {
         let (mut column, mut rank, mut second) = (0, 0, self.rank() * self.inputs);
         self.parts.iter().map(move |part| {
@@ -93,7 +94,7 @@ impl LowRank<'_> {
     }
 }
 
-/// `x * mask`, where there is a mask, handed to `work`.
+/// Passes `x * mask` to `work`, or `x` if there is no mask.
 fn masked<R>(x: &[f32], mask: Option<&[f32]>, work: impl FnOnce(&[f32]) -> R) -> R {
     let Some(mask) = mask else { return work(x) };
     with_scratch(x.len(), |product| {
@@ -102,7 +103,7 @@ fn masked<R>(x: &[f32], mask: Option<&[f32]>, work: impl FnOnce(&[f32]) -> R) ->
     })
 }
 
-/// `scale * B`, handed to `work`.
+/// Passes `scale * B` to `work`.
 fn scaled<R>(part: &LowRankPart<'_>, second: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
     with_scratch(second.len(), |scaled| {
         scaled.iter_mut().zip(second).for_each(|(scaled, b)| *scaled = part.scale * b);
@@ -110,9 +111,9 @@ fn scaled<R>(part: &LowRankPart<'_>, second: &[f32], work: impl FnOnce(&[f32]) -
     })
 }
 
-/// The result into `y`, `[rows, outputs]`, and `x Aᵀ` of all parts into `inner`, `[rows, rank]`.
+/// Writes the result to `y`, `[rows, outputs]`, and `x Aᵀ` of all parts to `inner`, `[rows, rank]`.
 ///
-/// `x` is `[rows, inputs]`; the adapter's input is `x * mask` where there is a mask (dropout); `residual` is added to `y`.
+/// `x` is `[rows, inputs]`; with a mask (dropout), the adapter's input is `x * mask`; `residual` is added to `y`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -128,7 +129,7 @@ pub fn low_rank(
     let rows = shape.check(x, adapter, mask);
     let (inputs, outputs, rank) = (shape.inputs, shape.outputs(), shape.rank());
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
-    assert!(residual.is_none_or(|residual| residual.len() == y.len()), "the residual is as y");
+    assert!(residual.is_none_or(|residual| residual.len() == y.len()), "the residual has the shape of y");
     assert_eq!(inner.len(), rows * rank, "inner is [rows, rank]");
     if rank > 0 {
         masked(x, mask, |x| linear(x, &adapter[..rank * inputs], None, false, (rows, inputs, rank), inner));
@@ -143,27 +144,28 @@ pub fn low_rank(
                 let epilogue = Epilogue {
                     bias: part.bias.map(|bias| &bias[first..][..count]),
                     relu: false,
-                    // Both are told from the places of `y`.
+                    // Both are addressed by the place in `y`.
                     residual: residual.map(|r| Residual { residual: r.as_ptr(), out: start }),
                 };
-                let low = (part.rank > 0).then(|| Second {
+                let low = (part.rank > 0).then(|| Addend {
                     left: Strided::columns(inner, rank, first_rank),
                     right: Right::Transposed(&second[first * part.rank..][..count * part.rank]),
                     depth: part.rank,
                 });
-                let right = weight.as_floats().map_or(Right::Stored(weight), Right::Transposed);
+                let floats = |row: usize, to: &mut [f32]| dequantize_row(&weight, row, to);
+                let right = weight.as_floats().map_or(Right::Rows(&floats), Right::Transposed);
                 let target = SharedMut(y.get().wrapping_add(column + first));
-                // SAFETY: these columns of all rows of `y`, which no other product writes meanwhile.
+                // SAFETY: these columns of all rows of `y`, which no other product writes in the meantime.
                 unsafe {
                     let left = Strided { values: x, stride: inputs };
-                    product_into(left, right, low, (rows, inputs, count), epilogue, (target, outputs));
+                    matmul_into(left, right, low, (rows, inputs, count), epilogue, (target, outputs));
                 }
             });
         });
     }
 }
 
-/// Calls `work(first row, rows)` for blocks of the weight: all of it where it is floats already.
+/// Calls `work(first row, rows)` for blocks of the weight: for all of it if it is stored as floats.
 fn for_each_block<'a>(weight: &Matrix<'a>, mut work: impl FnMut(usize, Matrix<'a>)) {
     if weight.as_floats().is_some() {
         return work(0, *weight);
@@ -174,12 +176,12 @@ fn for_each_block<'a>(weight: &Matrix<'a>, mut work: impl FnMut(usize, Matrix<'a
     }
 }
 
-/// Rows of a weight that become floats together.
+/// Rows of a weight that are dequantized together.
 fn block_rows(weight: &Matrix<'_>) -> usize {
     (STORED / weight.columns().max(1)).max(1).next_multiple_of(crate::base::tile::PANEL)
 }
 
-/// Gradients of [`low_rank`] for `x` and the adapter, where they are wanted, given the `inner` that it made.
+/// Gradients of [`low_rank`] for `x` and the adapter, if requested, given the `inner` of the forward pass.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -200,9 +202,9 @@ pub fn low_rank_backward(
         for (part, column, first_rank, second_at) in shape.placed().filter(|(part, ..)| part.rank > 0) {
             let count = part.weight.rows();
             scaled(part, &adapter[second_at..][..part.rank * count], |second| {
-                // SAFETY: these columns of all rows of `slopes`, which nothing else writes meanwhile.
+                // SAFETY: these columns of all rows of `slopes`, which nothing else writes in the meantime.
                 unsafe {
-                    product_into(
+                    matmul_into(
                         Strided::columns(dy, outputs, column),
                         Right::Plain(second),
                         None,
@@ -225,7 +227,7 @@ pub fn low_rank_backward(
             }
         }
         let Some(dadapter) = dadapter else { return };
-        assert_eq!(dadapter.len(), adapter.len(), "the gradient is as the adapter");
+        assert_eq!(dadapter.len(), adapter.len(), "the gradient is as long as the adapter");
         let (dfirst, _) = dadapter.split_at_mut(rank * inputs);
         masked(x, mask, |x| {
             weight_gradient(slopes, (rows, inputs, rank), false, dfirst, strips_of(x, inputs));
@@ -250,7 +252,7 @@ pub fn low_rank_backward(
     });
 }
 
-/// The gradient of [`low_rank`] for `x`, `[rows, inputs]`, where no part has an adapter.
+/// The gradient of [`low_rank`] for `x`, `[rows, inputs]`, if no part has an adapter.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a part has an adapter.
@@ -261,7 +263,7 @@ pub fn low_rank_input_gradient(shape: &LowRank<'_>, dy: &[f32], dx: &mut [f32]) 
     frozen_input_gradient(shape, (&[], &[]), false, dy, dx);
 }
 
-/// `dx = dy W` over all parts, and the adapter's `slopes A` where that is to be added.
+/// `dx = dy W` over all parts, plus the adapter's `slopes A` if `add_adapter`.
 fn frozen_input_gradient(
     shape: &LowRank<'_>,
     (slopes, first): (&[f32], &[f32]),
@@ -275,7 +277,7 @@ fn frozen_input_gradient(
     let mut begun = false;
     for (part, column, ..) in shape.placed() {
         let mut block = |at: usize, weight: &[f32], count: usize| {
-            let low = (!begun && add_adapter && rank > 0).then_some(Second {
+            let low = (!begun && add_adapter && rank > 0).then_some(Addend {
                 left: Strided { values: slopes, stride: rank },
                 right: Right::Plain(first),
                 depth: rank,
@@ -283,9 +285,9 @@ fn frozen_input_gradient(
             let residual = begun.then_some(Residual { residual: target.get(), out: target.get() });
             let left = Strided::columns(dy, outputs, column + at);
             let epilogue = Epilogue { residual, ..Epilogue::NONE };
-            // SAFETY: `dx` is `[rows, inputs]`, and this product alone writes it meanwhile.
+            // SAFETY: `dx` is `[rows, inputs]`, and only this product writes it in the meantime.
             unsafe {
-                product_into(
+                matmul_into(
                     left,
                     Right::Plain(weight),
                     low,
@@ -358,7 +360,7 @@ mod tests {
             low_rank_backward(&shape, (&x, &adapter, &inner), mask.as_deref(), &dy, gradients);
             if check {
                 let mask = mask.as_deref();
-                let exact = oracle::transformer::low_rank(&shape, &x, &adapter, mask, (&residual, &dy));
+                let exact = oracle::stored::low_rank(&shape, &x, &adapter, mask, (&residual, &dy));
                 assert_close(&y, &exact.0, 2e-4);
                 assert_close(&dx, &exact.1, 2e-4);
                 assert_close(&dadapter, &exact.2, 1e-3);
@@ -371,7 +373,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn it_and_its_gradients_are_the_oracle(
+        fn it_and_its_gradient_match_the_oracle(
             rows in 1usize..70, blocks in 1usize..4,
             parts in prop::collection::vec((1usize..40, 0usize..20), 1..4), dropped: bool, format in 0usize..3,
         ) {
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn large_weights_of_every_format_are_the_oracle_and_threads_change_no_bit() {
+    fn large_weights_of_every_format_match_the_oracle_and_threads_change_no_bit() {
         for format in Format::ALL {
             let case =
                 Case { rows: 20, inputs: 512, parts: vec![(2100, 16), (33, 3)], format, dropped: false };
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_fill_several_blocks_are_the_oracle() {
+    fn rows_that_fill_several_blocks_match_the_oracle() {
         let parts = vec![(150, 16), (70, 16), (70, 0)];
         Case { rows: 600, inputs: 320, parts, format: Format::F32, dropped: true }.run(true);
     }

@@ -1,12 +1,16 @@
-//! Weights as language-model files keep them, and products with them.
+//! Weights as the files of language models store them, and products with them.
 //!
-//! `y[b][r] = sum_c w[r][c] * x[b][c]`, where `w` lies in memory exactly as ggml's formats say: rows one after the other,
-//! each a chain of blocks of small integers with a scale (`w = scale * code`, for [`Format::Q4_K`] `scale * code - minimum`).
-//! Nothing is unpacked or rearranged beforehand, so a matrix may be a part of a mapped file. The inputs are rounded to
-//! 8 bits, 32 of them sharing a scale, so that products of blocks are sums of integers.
+//! `y[b][r] = sum_c w[r][c] * x[b][c]`, where `w` lies in memory exactly as ggml's formats prescribe: row after row,
+//! each a chain of blocks of small integers with a scale (`w = scale * code`, for [`Format::Q4_K`]
+//! `scale * code - minimum`). Nothing is unpacked or rearranged beforehand, so a matrix can be a part of a mapped file.
+//! The inputs are rounded to 8 bits, 32 of them sharing a scale, so that products of blocks are sums of integers.
 //!
-//! Sources: `ggml-common.h` and `ggml-quants.c` of llama.cpp for the layouts; Dettmers et al. 2022 (arXiv:2208.07339) for
-//! products in 8 bits. Cost: one pass over the weights for each few rows of `x`; one row is bound by memory.
+//! Sources: `ggml-common.h` and `ggml-quants.c` of llama.cpp for the layouts; Dettmers et al. 2022 (arXiv:2208.07339)
+//! for products in 8 bits. Cost: one pass over the weights per few rows of `x`; a single row is memory-bound.
+//!
+//! Where to look: `blocks` takes each format's blocks apart, `quantizers` makes them; `integers` and `floats` multiply,
+//! with `avx2`, `avx512`, `neon` and `tiles` as the inner loops of `integers`; [`low_rank`] adds trainable adapters to
+//! frozen weights.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
@@ -28,9 +32,9 @@ use rayon::prelude::*;
 pub use quantizers::quantize;
 
 use crate::Error;
-use crate::base::parallel::STRETCH;
+use crate::base::parallel::CHUNK;
 
-/// How the weights of a matrix are kept; the names are ggml's.
+/// How the weights of a matrix are stored; the names are ggml's.
 #[allow(non_camel_case_types)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -40,13 +44,13 @@ pub enum Format {
     F16,
     /// The upper half of 32-bit floats.
     BF16,
-    /// Blocks of 32 weights: a 16-bit scale, 8 bits a weight.
+    /// Blocks of 32 weights: a 16-bit scale, 8 bits per weight.
     Q8_0,
-    /// Blocks of 32 weights: a 16-bit scale, 4 bits a weight.
+    /// Blocks of 32 weights: a 16-bit scale, 4 bits per weight.
     Q4_0,
-    /// Blocks of 256 weights: scales and minima of 6 bits for each 32, 4 bits a weight.
+    /// Blocks of 256 weights: scales and minima of 6 bits for each 32, 4 bits per weight.
     Q4_K,
-    /// Blocks of 256 weights: scales of 8 bits for each 16, 6 bits a weight.
+    /// Blocks of 256 weights: scales of 8 bits for each 16, 6 bits per weight.
     Q6_K,
 }
 
@@ -55,7 +59,7 @@ impl Format {
     pub const ALL: [Format; 7] =
         [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q4_K, Format::Q6_K];
 
-    /// Weights in a block; a row is a whole number of blocks.
+    /// Weights per block; a row is a whole number of blocks.
     #[must_use]
     pub fn block_weights(self) -> usize {
         match self {
@@ -65,7 +69,7 @@ impl Format {
         }
     }
 
-    /// Bytes of a block.
+    /// Bytes per block.
     #[must_use]
     pub fn block_bytes(self) -> usize {
         match self {
@@ -78,7 +82,7 @@ impl Format {
         }
     }
 
-    /// Bytes of a row of `columns` weights; none if that is no whole number of blocks, or too many.
+    /// Bytes of a row of `columns` weights; `None` if that is not a whole number of blocks, or too many.
     #[must_use]
     pub fn row_bytes(self, columns: usize) -> Option<usize> {
         let blocks =
@@ -111,10 +115,10 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// The matrix that `bytes` are.
+    /// Views `bytes` as a matrix.
     ///
     /// # Errors
-    /// If a row is no whole number of blocks, or `bytes` is not exactly as long as the shape says.
+    /// If a row is not a whole number of blocks, or `bytes` is not exactly as long as the shape says.
     pub fn new(format: Format, rows: usize, columns: usize, bytes: &'a [u8]) -> Result<Self, Error> {
         let row = format.row_bytes(columns).ok_or(Error::Columns { format, columns })?;
         if row.checked_mul(rows) != Some(bytes.len()) {
@@ -123,10 +127,10 @@ impl<'a> Matrix<'a> {
         Ok(Matrix { format, rows, columns, bytes })
     }
 
-    /// Rows of `columns` floats each.
+    /// A matrix of floats with rows of `columns`.
     ///
     /// # Panics
-    /// If `floats` is no whole number of rows.
+    /// If `floats` is not a whole number of rows.
     #[must_use]
     pub fn of_floats(floats: &'a [f32], columns: usize) -> Self {
         assert!(columns > 0 && floats.len().is_multiple_of(columns), "whole rows");
@@ -135,7 +139,7 @@ impl<'a> Matrix<'a> {
         Matrix { format: Format::F32, rows: floats.len() / columns, columns, bytes }
     }
 
-    /// How the weights are kept.
+    /// How the weights are stored.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
@@ -167,7 +171,7 @@ impl<'a> Matrix<'a> {
         Matrix { rows: count, bytes: self.rows_at(first, count), ..*self }
     }
 
-    /// The weights in place, if they are floats of this machine at an address fit for them.
+    /// The weights in place, if they are stored as this machine's floats and suitably aligned.
     #[must_use]
     pub fn as_floats(&self) -> Option<&'a [f32]> {
         floats::as_floats(self)
@@ -185,26 +189,26 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `y = x wᵀ`: `x` is `[batch, columns]`, `y` is `[batch, rows]`, in the faster of two ways.
+/// `y = x wᵀ` by the faster of two algorithms: `x` is `[batch, columns]`, `y` is `[batch, rows]`.
 ///
 /// # Panics
-/// If `x` and `y` are no whole rows, or not of the same batch.
-pub fn product(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// If `x` and `y` are not whole rows, or not of the same batch.
+pub fn matmul(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let batch = x.len() / matrix.columns.max(1);
     let few = match matrix.format {
         Format::F32 | Format::F16 | Format::BF16 => floats::are_few(batch),
         Format::Q8_0 | Format::Q4_0 | Format::Q4_K | Format::Q6_K => integers::are_few(batch),
     };
-    if few { product_of_few(matrix, x, y) } else { product_of_many(matrix, x, y) }
+    if few { matmul_few(matrix, x, y) } else { matmul_many(matrix, x, y) }
 }
 
-/// [`product`] in the way that suits a few inputs, which is bound by memory.
+/// [`matmul`] by the algorithm for a few inputs, which is memory-bound.
 ///
-/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_many`].
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`matmul_many`].
 ///
 /// # Panics
-/// As [`product`].
-pub fn product_of_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// As [`matmul`].
+pub fn matmul_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
@@ -217,13 +221,13 @@ pub fn product_of_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// [`product`] in the way that suits many inputs, which is bound by arithmetic.
+/// [`matmul`] by the algorithm for many inputs, which is bound by arithmetic.
 ///
-/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`product_of_few`].
+/// A row of `y` has the same bits whatever other rows are computed with it, but not those of [`matmul_few`].
 ///
 /// # Panics
-/// As [`product`].
-pub fn product_of_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+/// As [`matmul`].
+pub fn matmul_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
@@ -236,7 +240,7 @@ pub fn product_of_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Checks the shapes, and whether there is nothing to multiply; then `y` is zero.
+/// Checks the shapes. Returns whether there is nothing to multiply; `y` is then zero.
 fn is_nothing(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) -> bool {
     let (rows, columns) = (matrix.rows, matrix.columns);
     if columns == 0 || rows == 0 {
@@ -266,8 +270,8 @@ pub fn dequantize_row(matrix: &Matrix<'_>, row: usize, values: &mut [f32]) {
 pub fn dequantize(matrix: &Matrix<'_>, values: &mut [f32]) {
     assert_eq!(values.len(), matrix.rows * matrix.columns, "values is [rows, columns]");
     // A whole number of blocks of every format.
-    let bytes = STRETCH / matrix.format.block_weights() * matrix.format.block_bytes();
-    values.par_chunks_mut(STRETCH).zip(matrix.bytes.par_chunks(bytes)).for_each(|(values, bytes)| {
+    let bytes = CHUNK / matrix.format.block_weights() * matrix.format.block_bytes();
+    values.par_chunks_mut(CHUNK).zip(matrix.bytes.par_chunks(bytes)).for_each(|(values, bytes)| {
         dequantize_blocks(matrix.format, bytes, values);
     });
 }

@@ -1,14 +1,14 @@
 //! Dot products of rows with NEON.
 //!
-//! `smull` multiplies eight codes of weights with those of inputs in 16 bits, `sadalp` adds pairs of those in 32 bits; every
-//! 64-bit ARM has both. Codes are signed here, so that they need no offset.
+//! `smull` multiplies eight codes of weights with those of inputs in 16 bits, `sadalp` adds pairs of those in 32 bits;
+//! every 64-bit ARM has both. Codes are signed here, so they need no offset.
 
 use core::arch::aarch64::*;
 
 use super::activations::{Activations, LINE, Row, SPAN};
 use super::blocks::{Block, LARGEST_BLOCK, MOST_SCALES};
 
-/// Rows of weights times all inputs: `put(b, row, value)` takes the product of row `row` with input `b`.
+/// Rows of weights times all inputs: `put(b, row, value)` receives the product of row `row` with input `b`.
 pub(super) fn dots<B: Block>(weights: &[u8], x: &Activations, put: &dyn Fn(usize, usize, f32)) {
     let row_bytes = x.columns / B::WEIGHTS * B::BYTES;
     for (row, weights) in weights.chunks_exact(row_bytes).enumerate() {
@@ -35,7 +35,7 @@ fn dot<B: Block>(weights: &[u8], x: Row<'_>) -> f32 {
                 let offset = vdupq_n_s8(B::OFFSET as u8 as i8);
                 let mut lanes = vdupq_n_s32(0);
                 for i in (0..B::SPAN).step_by(16) {
-                    // Codes minus the offset fit into 8 bits, so that wrapping around gives them.
+                    // Codes minus the offset fit into 8 bits, so wrapping subtraction gives them.
                     let w = vsubq_s8(vreinterpretq_s8_u8(vld1q_u8(of_weights.as_ptr().add(i))), offset);
                     let x = vld1q_s8(of_x.as_ptr().add(i));
                     lanes = vpadalq_s16(lanes, vmull_s8(vget_low_s8(w), vget_low_s8(x)));

@@ -1,21 +1,21 @@
-//! Floats made into blocks, as ggml's reference quantisers do, so that files are alike.
+//! Quantizes floats to blocks exactly as ggml's reference quantizers do, so that files are identical.
 //!
-//! `Q8_0` and `Q4_0` round to steps of the largest value. `Q4_K` and `Q6_K` try some 20 step widths a span and keep the one
-//! whose weighted squared error is least (for each, the best scale, and minimum, in closed form); then scales and minima
-//! are rounded too, and the codes taken again with what is left of them. Cost: some 20 passes for the latter.
+//! `Q8_0` and `Q4_0` round to steps of the largest value. `Q4_K` and `Q6_K` try some 20 step widths per span and keep
+//! the one with the least weighted squared error (for each, the best scale, and minimum, in closed form); then scales
+//! and minima are rounded too, and the codes computed again with the rounded ones. Cost: some 20 passes for the latter.
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::{Error, Format};
 
-/// Values below this are taken for zero.
+/// Values below this count as zero.
 const SMALLEST: f32 = 1e-15;
 
 /// Rows of `columns` values each in the given format.
 ///
 /// # Errors
-/// If `values` is no whole number of rows, or a row no whole number of blocks.
+/// If `values` is not a whole number of rows, or a row not a whole number of blocks.
 pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8>, Error> {
     let row_bytes = format.row_bytes(columns).ok_or(Error::Columns { format, columns })?;
     if columns == 0 || !values.len().is_multiple_of(columns) {
@@ -43,14 +43,14 @@ pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Writes a 16-bit float, and returns what it holds.
+/// Writes a 16-bit float and returns its rounded value.
 fn put_half(value: f32, to: &mut [u8]) -> f32 {
     let half = f16::from_f32(value);
     to[..2].copy_from_slice(&half.to_le_bytes());
     half.to_f32()
 }
 
-/// The value that is farthest from zero, the first of several.
+/// The value farthest from zero, the first of several.
 fn extreme(values: &[f32]) -> f32 {
     values.iter().fold(0.0f32, |extreme, &value| if value.abs() > extreme.abs() { value } else { extreme })
 }
@@ -75,7 +75,7 @@ fn q8_0(values: &[f32], block: &mut [u8]) {
 }
 
 fn q4_0(values: &[f32], block: &mut [u8]) {
-    // The extreme gets the code 0, of which there is no counterpart: -8.
+    // The extreme value gets code 0, the one without a positive counterpart: -8.
     let scale = extreme(values) / -8.0;
     let inverse = inverse(scale);
     put_half(scale, block);
@@ -88,7 +88,7 @@ fn q4_0(values: &[f32], block: &mut [u8]) {
 
 /// A scale and minimum for values that become codes 0 ..= 15, so that `x ≈ scale * code - minimum`.
 ///
-/// Each value's error weighs as the value's size plus the span's root mean square.
+/// Each value's error is weighted by its absolute value plus the span's root mean square.
 fn scale_and_minimum(values: &[f32]) -> (f32, f32) {
     const MOST: f32 = 15.0;
     let mean_square = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
@@ -106,7 +106,7 @@ fn scale_and_minimum(values: &[f32]) -> (f32, f32) {
         return (0.0, -lowest);
     }
     let code = |x: f32, base: f32, inverse: f32| nearest(inverse * (x - base), 0, 15) as f32;
-    // Of the codes that `inverse` and the base before give, under another scale and base.
+    // The error of the codes that `inverse` and the earlier base give, under another scale and base.
     let error = |scale: f32, base: f32, inverse: f32, before: f32| {
         values.iter().fold(0.0, |error, &x| {
             let difference = scale * code(x, before, inverse) + base - x;
@@ -181,7 +181,8 @@ fn q4_k(values: &[f32], block: &mut [u8]) {
     }
 }
 
-/// A scale for values that become codes -32 ..= 31, so that `x ≈ scale * code`; each error weighs as the value's square.
+/// A scale for values that become codes -32 ..= 31, so that `x ≈ scale * code`; each error is weighted by the value's
+/// square.
 fn scale(values: &[f32]) -> f32 {
     const MOST: f32 = 32.0;
     let extreme = extreme(values);
@@ -213,7 +214,7 @@ fn q6_k(values: &[f32], block: &mut [u8]) {
         *to = scale(values);
     }
     let extreme = extreme(&scales);
-    // A block of zeros is zeros all over.
+    // A block of zeros is all zero bytes.
     block.fill(0);
     if extreme.abs() < SMALLEST {
         return;

@@ -1,8 +1,8 @@
-//! Products with many inputs at once, with AVX-512 and its 8-bit products (VNNI).
+//! Products with many inputs, with AVX-512 and its 8-bit dot products (VNNI).
 //!
-//! A task takes [`PANEL`] rows of weights apart once, so that a register holds four codes of each of 16 rows, and then
-//! multiplies them with all inputs, [`HEIGHT`] at a time: `out[b][n] += scale_w[n] * scale_x[b] * sum of codes`, a span at
-//! a time. Cost: one 8-bit product instruction for 64 weights and input, and per span three more operations.
+//! A task unpacks [`PANEL`] rows of weights once, so that a register holds four codes of each of 16 rows, and then
+//! multiplies them with all inputs, [`HEIGHT`] at a time: `out[b][n] += scale_w[n] * scale_x[b] * sum of codes`, a span
+//! at a time. Cost: one 8-bit dot product instruction per 64 weights and input, and three more operations per span.
 
 use core::arch::x86_64::*;
 
@@ -15,14 +15,14 @@ use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 const LANES: usize = 16;
 /// Registers of rows side by side.
 const WIDTH: usize = 2;
-/// Rows of weights of one task.
+/// Rows of weights per task.
 const PANEL: usize = LANES * WIDTH;
 /// Inputs that share each read of the weights.
 const HEIGHT: usize = 6;
-/// Inputs from which taking weights apart pays.
+/// Inputs from which unpacking weights pays off.
 pub(super) const FEWEST: usize = 8;
 
-/// Rows of weights taken apart.
+/// Unpacked rows of weights.
 #[derive(Clone, Copy)]
 struct Panel<'a> {
     /// `[span, quad, row]`: four codes each.
@@ -33,7 +33,7 @@ struct Panel<'a> {
     minima: &'a [f32],
 }
 
-/// `y = x wᵀ`, with whole rows of both.
+/// `y = x wᵀ` for whole rows.
 ///
 /// # Safety
 /// The machine is [`super::avx512::available`].
@@ -50,15 +50,15 @@ pub(super) unsafe fn product<B: Registers>(matrix: &Matrix<'_>, x: &[f32], y: &m
         with_aligned_scratch(words + 2 * floats, |scratch| {
             let (codes, scratch) = scratch.split_at_mut(words);
             let (scales, minima) = scratch.split_at_mut(floats);
-            // SAFETY: as long, as aligned, and every bit pattern is valid as either type.
+            // SAFETY: same length and alignment, and every bit pattern is valid for both types.
             let codes = unsafe { core::slice::from_raw_parts_mut(codes.as_mut_ptr().cast::<u32>(), words) };
-            // SAFETY: the caller has the machine; the panel is as long as its shape.
+            // SAFETY: guaranteed by the caller for the machine; the panel is as long as its shape.
             unsafe { take_apart::<B>(matrix, first, count, codes, scales, minima) };
             let panel = Panel { codes, scales, minima };
             let mut b = 0;
             while b < batch {
                 let to = Target { y: target, stride: rows, first, count };
-                // SAFETY: the caller has the machine; this task alone writes these outputs.
+                // SAFETY: guaranteed by the caller for the machine; only this task writes these outputs.
                 unsafe {
                     b += match batch - b {
                         HEIGHT.. => tile::<B, HEIGHT>(panel, x, starts, b, to),
@@ -72,7 +72,7 @@ pub(super) unsafe fn product<B: Registers>(matrix: &Matrix<'_>, x: &[f32], y: &m
     });
 }
 
-/// What the products of each span start from: `[batch, spans]`.
+/// The starting values of each span's dot products: `[batch, spans]`.
 fn starts<B: Registers>(x: &Activations, spans: usize) -> Vec<i32> {
     let quads = B::SPAN / QUAD;
     let mut starts = vec![0; x.batch() * spans];
@@ -83,7 +83,7 @@ fn starts<B: Registers>(x: &Activations, spans: usize) -> Vec<i32> {
     starts
 }
 
-/// Takes `count` rows of weights apart; rows that are missing become zero.
+/// Unpacks `count` rows of weights; missing rows become zero.
 ///
 /// # Safety
 /// The machine is [`super::avx512::available`]; the targets have room for [`PANEL`] rows.
@@ -111,7 +111,7 @@ unsafe fn take_apart<B: Registers>(
                     if weights.len() >= group_bytes {
                         weights.as_ptr()
                     } else {
-                        // Blocks of zeros make the group whole.
+                        // Blocks of zeros complete the group.
                         last[..weights.len()].copy_from_slice(weights);
                         last[weights.len()..].fill(0);
                         last.as_ptr()
@@ -159,9 +159,9 @@ unsafe fn take_apart<B: Registers>(
 #[derive(Clone, Copy)]
 struct Target {
     y: SharedMut,
-    /// Outputs of each input.
+    /// Outputs per input.
     stride: usize,
-    /// The first output of the panel, and how many it has.
+    /// The first output of the panel, and the number of its outputs.
     first: usize,
     count: usize,
 }
@@ -169,7 +169,8 @@ struct Target {
 /// The panel times inputs `b .. b + H`; returns `H`.
 ///
 /// # Safety
-/// The machine is [`super::avx512::available`]; the panel is as long as the padded rows, and no one else uses the outputs.
+/// The machine is [`super::avx512::available`]; the panel is as long as the padded rows, and nothing else uses the
+/// outputs.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c")]
 // Indices known at compile time, so that the sums stay in registers.
 #[allow(clippy::needless_range_loop)]
@@ -182,7 +183,7 @@ unsafe fn tile<B: Registers, const H: usize>(
 ) -> usize {
     let quads = B::SPAN / QUAD;
     let spans = panel.scales.len() / PANEL;
-    // Pointers that only walk: slices would be checked in the innermost loop.
+    // Pointers that only advance: slices would be bounds-checked in the innermost loop.
     let mut codes: [*const i32; H] = [core::ptr::null(); H];
     let mut scales: [*const f32; H] = [core::ptr::null(); H];
     let mut sums_of_x: [*const f32; H] = [core::ptr::null(); H];
@@ -234,7 +235,7 @@ unsafe fn tile<B: Registers, const H: usize>(
             let count = to.count.saturating_sub(w * LANES).min(LANES);
             let mask = ((1u32 << count) - 1) as u16;
             let at = (b + h) * to.stride + to.first + w * LANES;
-            // SAFETY: only outputs that there are, and that are this task's.
+            // SAFETY: only existing outputs, which belong to this task.
             unsafe { _mm512_mask_storeu_ps(to.y.get().wrapping_add(at), mask, sums[h][w]) };
         }
     }

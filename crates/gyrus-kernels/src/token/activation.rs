@@ -1,11 +1,11 @@
-//! Nonlinearities of feed-forward parts, and their gradients.
+//! Activations of feed-forward layers, and their gradients.
 //!
-//! Memory-bound: two passes forward, three backward; gradients compute `f` again instead of keeping it.
+//! Memory-bound: two passes forward, three backward; gradients recompute `f` instead of keeping it.
 
 use crate::base::math::{exp, normal, tanh};
-use crate::base::parallel::{for_each_stretch, vectorized};
+use crate::base::parallel::{for_each_chunk, vectorized};
 
-/// The nonlinearity of a feed-forward part.
+/// The activation of a feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedForwardActivation {
     /// `x / (1 + exp(-x))`
@@ -64,19 +64,19 @@ pub fn activate(f: FeedForwardActivation, x: &mut [f32]) {
             || x.iter_mut().for_each(|x| *x = f(*x)),
         );
     }
-    for_each_stretch(x, |_, x| match f {
+    for_each_chunk(x, |_, x| match f {
         FeedForwardActivation::Silu => run(x, silu),
         FeedForwardActivation::Gelu => run(x, gelu),
         FeedForwardActivation::GeluTanh => run(x, gelu_tanh),
     });
 }
 
-/// `y = f(x)`, element by element, where there is no gate.
+/// `y = f(x)`, element by element, in feed-forward layers without a gate.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn activated(f: FeedForwardActivation, x: &[f32], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len(), "y is as x");
+    assert_eq!(x.len(), y.len(), "y has the shape of x");
     y.copy_from_slice(x);
     activate(f, y);
 }
@@ -94,7 +94,7 @@ pub fn activated_backward(f: FeedForwardActivation, x: &[f32], dy: &[f32], dx: &
         );
     }
     assert!(x.len() == dy.len() && dy.len() == dx.len(), "all are equally long");
-    for_each_stretch(dx, |start, dx| {
+    for_each_chunk(dx, |start, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
         match f {
             FeedForwardActivation::Silu => run(x, dy, dx, silu_and_slope),
@@ -116,7 +116,7 @@ mod tests {
         let tanh_form = |x: f64| {
             0.5 * x * (1.0 + ((2.0 / core::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
         };
-        // Phi by the integral of the bell curve, from the middle outwards.
+        // Phi as the integral of the bell curve, from the middle outward.
         let exact = |x: f64| {
             let steps = 2000;
             let width = x / f64::from(steps);

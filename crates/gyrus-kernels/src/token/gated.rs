@@ -1,15 +1,15 @@
-//! The gated nonlinearity of a feed-forward part, `y = f(gate) * up` (SwiGLU and kin, Shazeer 2020), with both halves
-//! in one row, as one product of both weights makes them.
+//! The gate of a feed-forward layer, `y = f(gate) * up` (SwiGLU and relatives, Shazeer 2020), with both halves in one
+//! row, as one linear layer computes them.
 //!
-//! Memory-bound: three passes forward, five backward; the gradient computes `f` again instead of keeping it.
+//! Memory-bound: three passes forward, five backward; the gradient recomputes `f` instead of keeping it.
 
 use super::activation::{self, FeedForwardActivation};
-use crate::base::parallel::{STRETCH, SharedMut, for_each_stretch, for_each_task, vectorized};
+use crate::base::parallel::{CHUNK, SharedMut, for_each_chunk, for_each_task, vectorized};
 
-/// Runs `work(first row, rows)` over stretches of rows of `columns` floats.
+/// Runs `work(first row, rows)` for chunks of rows of `columns` floats.
 fn for_each_rows(rows: usize, columns: usize, work: impl Fn(usize, usize) + Sync + Send) {
-    let block = (STRETCH / columns.max(1)).max(1);
-    for_each_task(rows.div_ceil(block), rows * columns <= 2 * STRETCH, |task| {
+    let block = (CHUNK / columns.max(1)).max(1);
+    for_each_task(rows.div_ceil(block), rows * columns <= 2 * CHUNK, |task| {
         work(task * block, block.min(rows - task * block));
     });
 }
@@ -20,7 +20,7 @@ fn check(x: &[f32], half: usize, y: &[f32]) -> usize {
     y.len() / half
 }
 
-/// `y = f(gate) * up`; a row of `x` is `gate` and then `up`, `half` floats each; `y` is `[rows, half]`.
+/// `y = f(gate) * up`; a row of `x` is `gate` followed by `up`, `half` floats each; `y` is `[rows, half]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -43,7 +43,7 @@ pub fn gated(f: FeedForwardActivation, x: &[f32], half: usize, y: &mut [f32]) {
     let target = SharedMut(y.as_mut_ptr());
     for_each_rows(rows, 2 * half, |first, rows| {
         let x = &x[first * 2 * half..][..rows * 2 * half];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let y = unsafe { target.slice(first * half, rows * half) };
         match f {
             FeedForwardActivation::Silu => run(x, half, y, activation::silu_and_slope),
@@ -77,12 +77,12 @@ pub fn gated_backward(f: FeedForwardActivation, x: &[f32], half: usize, dy: &[f3
         );
     }
     let rows = check(x, half, dy);
-    assert_eq!(dx.len(), x.len(), "dx is as x");
+    assert_eq!(dx.len(), x.len(), "dx has the shape of x");
     let target = SharedMut(dx.as_mut_ptr());
     for_each_rows(rows, 2 * half, |first, rows| {
         let x = &x[first * 2 * half..][..rows * 2 * half];
         let dy = &dy[first * half..][..rows * half];
-        // SAFETY: each task has rows of its own.
+        // SAFETY: each task has its own rows.
         let dx = unsafe { target.slice(first * 2 * half, rows * 2 * half) };
         match f {
             FeedForwardActivation::Silu => run(x, half, dy, dx, activation::silu_and_slope),
@@ -105,7 +105,7 @@ pub fn gate(f: FeedForwardActivation, x: &mut [f32], up: &[f32]) {
         );
     }
     assert_eq!(x.len(), up.len(), "both are equally long");
-    for_each_stretch(x, |start, x| {
+    for_each_chunk(x, |start, x| {
         let up = &up[start..][..x.len()];
         match f {
             FeedForwardActivation::Silu => run(x, up, activation::silu),
@@ -122,7 +122,7 @@ mod tests {
     use crate::oracle::{self, assert_close, values};
 
     #[test]
-    fn it_and_its_gradient_are_the_oracle() {
+    fn it_and_its_gradient_match_the_oracle() {
         for f in [FeedForwardActivation::Silu, FeedForwardActivation::Gelu, FeedForwardActivation::GeluTanh] {
             for (rows, half) in [(1, 1), (3, 17), (200, 100), (2, 20_000)] {
                 let x: Vec<f32> = values(rows * 2 * half, 1).iter().map(|x| x * 5.0).collect();
@@ -130,7 +130,7 @@ mod tests {
                 let (mut y, mut dx) = (vec![f32::NAN; rows * half], vec![f32::NAN; x.len()]);
                 gated(f, &x, half, &mut y);
                 gated_backward(f, &x, half, &dy, &mut dx);
-                let (exact_y, exact_dx) = oracle::transformer::gated(f, &x, half, &dy);
+                let (exact_y, exact_dx) = oracle::token::gated(f, &x, half, &dy);
                 assert_close(&y, &exact_y, 1e-5);
                 assert_close(&dx, &exact_dx, 2e-5);
                 // A gate whose other half is one.
@@ -140,7 +140,7 @@ mod tests {
                 activated(f, &gates, &mut y);
                 let mut dx = vec![f32::NAN; gates.len()];
                 activated_backward(f, &gates, &dy, &mut dx);
-                let (exact_y, exact_dx) = oracle::transformer::gated(f, &ones, half, &dy);
+                let (exact_y, exact_dx) = oracle::token::gated(f, &ones, half, &dy);
                 let exact_dx: Vec<f32> =
                     exact_dx.chunks(2 * half).flat_map(|row| row[..half].to_vec()).collect();
                 assert_close(&y, &exact_y, 1e-5);

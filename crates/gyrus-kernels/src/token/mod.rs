@@ -1,4 +1,5 @@
-//! What else transformers do with the rows of tokens, `[rows, width]`.
+//! The other layers of a transformer, on rows of tokens, `[rows, width]`: embeddings, feed-forward activations, gates,
+//! and the loss over a vocabulary.
 
 pub mod activation;
 pub mod embedding;

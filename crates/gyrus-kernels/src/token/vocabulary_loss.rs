@@ -1,31 +1,32 @@
-//! The head of a language model and its loss in one: `mean of -log softmax(cap(x wᵀ))[target]` over the rows that count,
-//! without all logits in memory at once; `cap(z) = c * tanh(z / c)` where the model has one (Gemma 2).
+//! The head of a language model fused with its loss: `mean of -log softmax(cap(x wᵀ))[target]` over the rows that
+//! count, without ever holding all logits; `cap(z) = c * tanh(z / c)` where the model has a soft cap (Gemma 2).
 //!
-//! Rows go through in chunks of a few million logits; a chunk's logits become their own gradient in place, which is
-//! multiplied into the gradients of `x` and `w` at once, so that three products are all it takes (as the fused losses
-//! of Liger, Hsu et al. 2024), two where the weight is frozen. Rows that do not count cost nothing. A frozen weight may be
-//! stored in any format: some of its rows become floats at a time. Cost: `6 * rows * width * vocabulary` operations.
+//! Rows are processed in chunks of a few million logits. A chunk's logits become their own gradient in place and are
+//! multiplied into the gradients of `x` and `w` immediately, so three matrix products suffice (as in the fused losses
+//! of Liger, Hsu et al. 2024), or two with a frozen weight. Ignored rows cost nothing. A frozen weight may be stored in
+//! any format; some of its rows at a time are dequantized. Cost: `6 * rows * width * vocabulary` operations.
 
 use crate::base::math::tanh;
-use crate::base::parallel::{SharedMut, for_each_stretch, vectorized, with_scratch};
+use crate::base::parallel::{SharedMut, for_each_chunk, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
 use crate::dense::linear::{
-    Right, Strided, add_linear_weight_gradient, linear_input_gradient, linear_packed, linear_weight_gradient,
-    pack, packed_len, product_into,
+    add_linear_weight_gradient, linear_input_gradient, linear_packed, linear_weight_gradient, pack,
+    packed_len,
 };
 use crate::dense::loss::cross_entropy_rows;
-use crate::stored::{Matrix, dequantize};
+use crate::dense::matmul::{Right, Strided, matmul_into};
+use crate::stored::{Matrix, dequantize, dequantize_row};
 
-/// Logits in memory at once.
+/// Logits in memory at a time.
 const LOGITS: usize = 1 << 21;
-/// The same where the weight becomes floats anew for each chunk of rows.
+/// The same where the weight is dequantized again for each chunk of rows.
 const LOGITS_OF_STORED: usize = 1 << 24;
-/// Floats of such a weight in memory at once.
+/// Floats of a dequantized weight in memory at a time.
 const STORED: usize = 1 << 21;
-/// A chunk's rows are a multiple of these.
+/// A chunk's rows are a multiple of this.
 const ROWS: usize = 48;
 
-/// The target of a row that does not count.
+/// The target of a row that is ignored.
 pub const IGNORED: u32 = u32::MAX;
 
 /// The shape of a head.
@@ -44,12 +45,12 @@ pub struct VocabularyLoss {
 pub struct VocabularyLossGradients<'a> {
     /// `[rows, width]`
     pub input: &'a mut [f32],
-    /// `[vocabulary, width]`; none where the weight is frozen.
+    /// `[vocabulary, width]`; `None` if the weight is frozen.
     pub weight: Option<&'a mut [f32]>,
 }
 
-/// The mean loss in nats over the rows whose target is not [`IGNORED`], 0 where there is none, and its gradients where
-/// they are wanted. `x` is `[rows, width]`, `weight` `[vocabulary, width]`, `targets` `[rows]`.
+/// The mean loss in nats over the rows whose target is not [`IGNORED`] (0 if there are none), and, if requested, its
+/// gradients. `x` is `[rows, width]`, `weight` is `[vocabulary, width]`, `targets` is `[rows]`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says, or a target is neither below `vocabulary` nor [`IGNORED`].
@@ -66,9 +67,12 @@ pub fn vocabulary_loss(
     let known = |&target: &u32| target == IGNORED || (target as usize) < vocabulary;
     assert!(targets.iter().all(known), "targets are in the vocabulary");
     if let Some(gradients) = &gradients {
-        assert_eq!(gradients.input.len(), x.len(), "the input's gradient is as x");
+        assert_eq!(gradients.input.len(), x.len(), "the input's gradient has the shape of x");
         let fits = |gradient: &&mut [f32]| gradient.len() == vocabulary * width;
-        assert!(gradients.weight.as_ref().is_none_or(fits), "the weight's gradient is as the weight");
+        assert!(
+            gradients.weight.as_ref().is_none_or(fits),
+            "the weight's gradient has the shape of the weight"
+        );
     }
     let counted: Vec<usize> = (0..targets.len()).filter(|&row| targets[row] != IGNORED).collect();
     if counted.len() == targets.len() {
@@ -93,7 +97,7 @@ pub fn vocabulary_loss(
     })
 }
 
-/// [`vocabulary_loss`] where every row counts.
+/// [`vocabulary_loss`] without ignored rows.
 fn loss_of_rows(
     shape: VocabularyLoss,
     x: &[f32],
@@ -155,7 +159,7 @@ fn loss_of_rows(
     (loss / targets.len() as f64) as f32
 }
 
-/// Rows of a stored weight that become floats together.
+/// Rows of a stored weight that are dequantized together.
 fn blocks<'a>(weight: &Matrix<'a>) -> impl Iterator<Item = (usize, Matrix<'a>)> {
     let (weight, rows) = (*weight, weight.rows());
     let block = (STORED / weight.columns().max(1)).max(1).next_multiple_of(ROWS);
@@ -170,10 +174,9 @@ fn stored_logits(x: &[f32], weight: &Matrix<'_>, rows: usize, logits: &mut [f32]
         let shape = (rows, width, block.rows());
         let target = SharedMut(target.get().wrapping_add(first));
         let left = Strided { values: x, stride: width };
-        // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes meanwhile.
-        unsafe {
-            product_into(left, Right::Stored(block), None, shape, Epilogue::NONE, (target, vocabulary))
-        };
+        let floats = |row: usize, to: &mut [f32]| dequantize_row(&block, row, to);
+        // SAFETY: these columns of `logits`, `[rows, vocabulary]`, which nothing else writes in the meantime.
+        unsafe { matmul_into(left, Right::Rows(&floats), None, shape, Epilogue::NONE, (target, vocabulary)) };
     }
 }
 
@@ -188,15 +191,15 @@ fn stored_input_gradient(slopes: &[f32], weight: &Matrix<'_>, rows: usize, dx: &
             let epilogue = Epilogue { residual, ..Epilogue::NONE };
             let left = Strided::columns(slopes, vocabulary, first);
             let shape = (rows, block.rows(), width);
-            // SAFETY: `dx` is `[rows, width]`, and this product alone writes it meanwhile.
-            unsafe { product_into(left, Right::Plain(floats), None, shape, epilogue, (target, width)) };
+            // SAFETY: `dx` is `[rows, width]`, and only this product writes it in the meantime.
+            unsafe { matmul_into(left, Right::Plain(floats), None, shape, epilogue, (target, width)) };
         });
     }
 }
 
-/// Caps the logits; `copy` becomes what they are then.
+/// Caps the logits, and copies the result to `copy`.
 fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
-    for_each_stretch(logits, |_, logits| {
+    for_each_chunk(logits, |_, logits| {
         vectorized(
             #[inline(always)]
             || logits.iter_mut().for_each(|z| *z = cap * tanh(*z / cap)),
@@ -205,9 +208,9 @@ fn cap_logits(cap: f32, logits: &mut [f32], copy: &mut [f32]) {
     copy.copy_from_slice(logits);
 }
 
-/// Turns gradients of capped logits into those of the logits themselves: `d cap(z) / dz = 1 - (cap(z) / c)²`.
+/// Turns gradients of capped logits into those of the logits: `d cap(z) / dz = 1 - (cap(z) / c)²`.
 fn uncap_gradients(cap: f32, capped: &[f32], slopes: &mut [f32]) {
-    for_each_stretch(slopes, |start, slopes| {
+    for_each_chunk(slopes, |start, slopes| {
         let capped = &capped[start..][..slopes.len()];
         vectorized(
             #[inline(always)]
@@ -239,7 +242,7 @@ mod tests {
         let gradients = VocabularyLossGradients { input: &mut dx, weight: Some(&mut dw) };
         let matrix = Matrix::of_floats(&weight, width);
         let loss = vocabulary_loss(shape, &x, matrix, &targets, Some(gradients));
-        let expected = oracle::transformer::vocabulary_loss(shape, &x, &weight, &targets);
+        let expected = oracle::token::vocabulary_loss(shape, &x, &weight, &targets);
         assert!((loss - expected.0).abs() < 1e-5 * expected.0.max(1.0), "{loss}, not {}", expected.0);
         let largest = |g: &[f32]| g.iter().fold(1e-30f32, |most, g| most.max(g.abs()));
         let scaled = |g: &[f32], by: f32| g.iter().map(|g| g / by).collect::<Vec<_>>();
@@ -249,7 +252,7 @@ mod tests {
         }
         assert_eq!(vocabulary_loss(shape, &x, matrix, &targets, None), loss);
 
-        // Frozen and stored in 16 bits: as if its rounded numbers were the weight.
+        // Frozen and stored in 16 bits: as if the rounded numbers were the weight.
         let bytes = quantize(Format::BF16, &weight, width).unwrap();
         let stored = Matrix::new(Format::BF16, vocabulary, width, &bytes).unwrap();
         let mut rounded = vec![0.0; weight.len()];
@@ -257,7 +260,7 @@ mod tests {
         let mut dx = vec![f32::NAN; x.len()];
         let gradients = VocabularyLossGradients { input: &mut dx, weight: None };
         let loss = vocabulary_loss(shape, &x, stored, &targets, Some(gradients));
-        let expected = oracle::transformer::vocabulary_loss(shape, &x, &rounded, &targets);
+        let expected = oracle::token::vocabulary_loss(shape, &x, &rounded, &targets);
         assert!((loss - expected.0).abs() < 1e-5 * expected.0.max(1.0), "{loss}, not {}", expected.0);
         let by = largest(&expected.1);
         assert_close(&scaled(&dx, by), &scaled(&expected.1, by), 2e-5);
@@ -267,14 +270,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn it_is_the_oracle(rows in 1usize..70, width in 1usize..40, vocabulary in 1usize..90, ignored in 0usize..8, cap in 0usize..2) {
+        fn it_matches_the_oracle(rows in 1usize..70, width in 1usize..40, vocabulary in 1usize..90, ignored in 0usize..8, cap in 0usize..2) {
             let softcap = (cap == 1).then_some(1.5);
             check(rows, VocabularyLoss { width, vocabulary, softcap }, ignored);
         }
     }
 
     #[test]
-    fn several_chunks_are_the_oracle() {
+    fn several_chunks_match_the_oracle() {
         check(130, VocabularyLoss { width: 3, vocabulary: 1 << 15, softcap: None }, 2);
     }
 }

@@ -4,10 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use burn_flex::FlexTensor;
-use gyrus_kernels::attention::causal::{
-    CausalAttention, Rotation, causal_attention, causal_attention_backward,
-};
-use gyrus_kernels::attention::rotary::rotate;
+use gyrus_kernels::attention::causal::{CausalAttention, causal_attention, causal_attention_backward};
+use gyrus_kernels::attention::rotary::{Rotation, rotate};
 use gyrus_kernels::dense::linear::{linear_input_gradient, linear_residual, linear_weight_gradient};
 use gyrus_kernels::normalization::heads::{NormedHeads, head_norm, head_norm_backward};
 use gyrus_kernels::normalization::rms::{rms_norm, rms_norm_backward};
