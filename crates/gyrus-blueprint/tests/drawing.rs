@@ -51,7 +51,7 @@ residual [31m<b>: 2,320 trained parameters, 0 stored statistics, 147,456 multipl
 #[test]
 fn an_image_escapes_its_text_and_leads_the_skip_edge_around_the_boxes() {
     let image = svg(&residual()).unwrap();
-    assert!(image.contains("<title>residual [31m&lt;b&gt;</title>"));
+    assert!(image.contains("<title>residual \u{fffd}[31m&lt;b&gt;</title>"));
     assert!(image.contains(">a &amp; &quot;b&quot; &lt;c&gt;</text>"));
     assert!(image.contains("[16, 8, 8] · 2,320 parameters</text>"));
     // The boxes span x from 16 to 232; the skip edge passes the convolution at 244.

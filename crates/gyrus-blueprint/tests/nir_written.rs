@@ -262,7 +262,7 @@ fn a_global_pool_is_written_as_its_parts_and_dropout_left_out() {
         builder.node("pool", NodeKind::GlobalAvgPool).node("fc", NodeKind::affine(2)).build().unwrap();
     let parameters = parameters(&blueprint);
     let (bytes, warnings) = write_nir(&blueprint, &parameters, Discretization::default()).unwrap();
-    assert_eq!(warnings, ["`drop`: left out, as dropout does nothing after training"]);
+    assert_eq!(warnings, ["`drop`: left out, since dropout does nothing after training"]);
     let read = read_nir(bytes).unwrap();
     assert_eq!(read.parameters, parameters);
     let nodes: Vec<(&str, NodeKind)> =
@@ -319,7 +319,7 @@ fn kinds_that_nir_lacks_are_named() {
         assert!(error(&blueprint).starts_with(&format!("node `this` ({name}) has no form in NIR")), "{name}");
     }
     let dot = Blueprint::builder("x").input([2]).node(".", NodeKind::Scale).build().unwrap();
-    assert!(error(&dot).contains("give it another name"));
+    assert!(error(&dot).contains("rename it"));
 }
 
 #[test]

@@ -167,7 +167,13 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
             )));
         }
     };
-    Ok(Preprocessing::Image { height, width, channels, mean: vec![0.0; channels], deviation: vec![1.0; channels] })
+    Ok(Preprocessing::Image {
+        height,
+        width,
+        channels,
+        mean: vec![0.0; channels],
+        deviation: vec![1.0; channels],
+    })
 }
 
 /// A node whose meaning depends on the time step.
