@@ -86,7 +86,7 @@ impl SpikingOptions {
     pub(super) fn settings(&self, preprocessing: &Preprocessing) -> Result<SpikingSettings> {
         let intensity = || match preprocessing {
             Preprocessing::Image { mean, deviation, .. } => {
-                Intensity::Pixels { mean: mean.clone(), deviation: deviation.clone() }
+                Intensity::Pixels { mean: mean.clone(), std: deviation.clone() }
             }
             Preprocessing::Table { .. } | Preprocessing::Events { .. } => Intensity::Logistic,
         };

@@ -65,7 +65,7 @@ impl NirOptions {
                 }
             },
         };
-        let intensity = || Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
+        let intensity = || Intensity::Pixels { mean: vec![0.0], std: vec![1.0] };
         let encoder = match self.encoder.as_deref().unwrap_or("direct") {
             "direct" => Encoder::Direct,
             "rate" => Encoder::Rate { intensity: intensity() },
