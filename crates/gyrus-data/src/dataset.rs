@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gyrus_files::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -146,10 +147,6 @@ fn fingerprint(train: &Examples, test: &Examples) -> String {
         }
     }
     hexadecimal(&hash.finalize())
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

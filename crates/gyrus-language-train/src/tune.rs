@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use gyrus_files::State;
 use gyrus_formats::{Checkpoint, Format};
-use gyrus_language::{Cache, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder};
+use gyrus_language::{
+    Cache, DESCRIBING_FILES, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder,
+};
 use gyrus_tensor::Device;
 use gyrus_train::{
     Begin, Gradients, Observer, Optimizer, Outcome, Plan, Record, RunData, RunFolder, RunStatus, Schedule,
@@ -131,18 +133,19 @@ pub struct TuneResults {
 impl RunData for TuneData {
     const KIND: &'static str = TUNING_KIND;
     const EXPECTED: &'static str = "a language model that is tuned on examples";
-    const FILES: &'static [&'static str] = &[
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "config.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-        "tokenizer.model",
-        "added_tokens.json",
-    ];
+    const FILES: &'static [&'static str] = &files();
+}
+
+/// The files of a run: those of an adapter, or those that describe a whole model.
+const fn files() -> [&'static str; 3 + DESCRIBING_FILES.len()] {
+    let mut all = [""; 3 + DESCRIBING_FILES.len()];
+    (all[0], all[1], all[2]) = ("adapter_config.json", "adapter_model.safetensors", "config.json");
+    let mut index = 0;
+    while index < DESCRIBING_FILES.len() {
+        all[3 + index] = DESCRIBING_FILES[index];
+        index += 1;
+    }
+    all
 }
 
 impl TuneData {
@@ -309,11 +312,11 @@ fn split(examples: Vec<Example>, share: f64) -> (Vec<Example>, Vec<Example>) {
     let wanted = (examples.len() as f64 * share).round() as usize;
     let count = if share > 0.0 { wanted.max(1) } else { 0 }.min(examples.len().saturating_sub(1));
     let order = shuffled(examples.len(), 0, 0);
-    let mut judging = vec![false; examples.len()];
-    order.iter().take(count).for_each(|&place| judging[place] = true);
+    let mut held_back = vec![false; examples.len()];
+    order.iter().take(count).for_each(|&place| held_back[place] = true);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
-    for (example, judging) in examples.into_iter().zip(judging) {
-        if judging { validation.push(example) } else { train.push(example) }
+    for (example, held_back) in examples.into_iter().zip(held_back) {
+        if held_back { validation.push(example) } else { train.push(example) }
     }
     (train, validation)
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use gyrus_files::hexadecimal;
 use sha2::{Digest, Sha256};
 use ureq::http::StatusCode;
 use ureq::http::header::CONTENT_RANGE;
@@ -15,7 +16,6 @@ use ureq::http::header::CONTENT_RANGE;
 use super::Hub;
 use super::cache::{self, Repository};
 use super::connection::Answer;
-use crate::dataset::hexadecimal;
 use crate::{Error, Result};
 
 /// How often a download goes on after the connection broke.
