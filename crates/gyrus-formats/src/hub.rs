@@ -1,4 +1,4 @@
-//! Files, data sets and models from the Hugging Face hub, through the cache that its own tools use.
+//! Models and files of data sets from the Hugging Face hub, through the cache that its own tools use.
 //!
 //! A file is fetched once: the hub announces its checksum, the bytes arrive where an interrupted download can go on,
 //! and only what has the announced SHA-256 enters the cache. Without a network the cache serves alone. The
@@ -7,7 +7,6 @@
 
 mod cache;
 mod connection;
-mod data_sets;
 mod models;
 mod transfer;
 
@@ -90,7 +89,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Error::Hub`] where the hub cannot be reached (and the file is not cached) or refuses, [`Error::Checksum`]
-    /// where something else arrived than was announced, [`Error::Io`] where the cache cannot be written.
+    /// where something else arrived than was announced, [`Error::Write`] where the cache cannot be written.
     pub fn fetch(&self, owner: &str, name: &str, file: &str) -> Result<PathBuf> {
         let transfer = self.transfer(Kind::Dataset, owner, name, file, MAXIMUM_BYTES);
         transfer.run()?.ok_or_else(|| transfer.absent())

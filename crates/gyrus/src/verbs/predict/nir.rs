@@ -111,7 +111,7 @@ impl NirPredictor {
     }
 
     pub(super) fn predict(&self, picture: &Path) -> Result<Prediction> {
-        let pixels = self.preprocessing.normalise(&self.preprocessing.decode_file(picture)?);
+        let pixels = self.preprocessing.normalize(&self.preprocessing.decode_file(picture)?);
         let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
         let (each_step, _) = self.network.observe(x)?;
         let outputs = read_out(&floats(each_step), &self.settings);
