@@ -77,7 +77,7 @@ impl Dataset {
         Self { name: name.into(), task, train, test, preprocessing, fingerprint, skipped, notes }
     }
 
-    /// Pictures and class numbers that come in two parts.
+    /// Images and class numbers that come in two parts.
     pub(crate) fn of_images(
         name: impl Into<String>,
         classes: Vec<String>,
@@ -92,7 +92,7 @@ impl Dataset {
         Self::new(name, Task::Classification { classes }, examples(train), examples(test), preprocessing)
     }
 
-    /// Pictures and class numbers that come without a split: the fixed stratified one.
+    /// Images and class numbers that come without a split: the fixed stratified one.
     pub(crate) fn split_images(
         name: impl Into<String>,
         classes: Vec<String>,
@@ -145,11 +145,7 @@ fn fingerprint(train: &Examples, test: &Examples) -> String {
             }
         }
     }
-    hexadecimal(&hash.finalize())
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    gyrus_files::hexadecimal(&hash.finalize())
 }
 
 #[cfg(test)]
