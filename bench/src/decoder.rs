@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};
-use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TokenStream, TrainableDecoder};
+use gyrus_language_train::{Lora, TextBatch, TokenStream, TrainableDecoder};
 use gyrus_tensor::cpu;
+use gyrus_train::Optimizer;
 
 use crate::timing::{Timed, timed, values};
 
@@ -16,7 +17,7 @@ const VOCABULARY: usize = 8192;
 /// A decoder and the one batch that every step trains on.
 pub(crate) struct Training {
     decoder: TrainableDecoder,
-    optimizer: DecoderOptimizer,
+    optimizer: Optimizer,
     batch: TextBatch,
     threads: usize,
 }
@@ -39,7 +40,7 @@ pub(crate) fn create(name: &str, threads: usize) -> Result<Training> {
         ..DecoderConfig::llama(VOCABULARY, width, layers, (heads, heads), feed_forward, 10_000.0)
     };
     let decoder = TrainableDecoder::new(config, 0, &cpu())?;
-    let optimizer = DecoderOptimizer::new(&decoder, 0.999, 0.01, f32::INFINITY);
+    let optimizer = Optimizer::new("adamw", 0.01, &decoder)?.with_clip(f32::INFINITY);
     let batch = batch(VOCABULARY, windows, context);
     Ok(Training { decoder, optimizer, batch, threads })
 }
@@ -71,14 +72,15 @@ fn adapters(threads: usize) -> Result<Training> {
     let targets = DEFAULT_TARGETS.map(str::to_owned).to_vec();
     let lora = Lora { rank: 16, alpha: 32.0, targets, dropout: 0.0 };
     let decoder = TrainableDecoder::with_adapters(config, checkpoint, lora, 0, context, &cpu())?;
-    let optimizer = DecoderOptimizer::new(&decoder, 0.999, 0.01, f32::INFINITY);
+    let optimizer = Optimizer::new("adamw", 0.01, &decoder)?.with_clip(f32::INFINITY);
     Ok(Training { decoder, optimizer, batch: batch(vocabulary, windows, context), threads })
 }
 
 impl Training {
     fn step(&mut self) -> Result<()> {
-        let (loss, _) = self.optimizer.learn(&mut self.decoder, std::slice::from_ref(&self.batch), 1e-4, 0);
-        assert!(loss.is_finite(), "the training diverged");
+        let found = self.decoder.mean_gradients(std::slice::from_ref(&self.batch), 0);
+        self.optimizer.step_scaled(&mut self.decoder, found.gradients, found.scale, 1e-4);
+        assert!(found.loss.is_finite(), "the training diverged");
         Ok(())
     }
 }

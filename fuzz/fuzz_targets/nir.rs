@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use gyrus_blueprint::{BlueprintError, read_nir, write_nir};
+use gyrus_blueprint::{Error, read_nir, write_nir};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(network) = read_nir(bytes.to_vec()) else { return };
@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             assert_eq!(again.parameters, network.parameters);
         }
         // A node may be called `.`, and a step may lie outside of what neurons can take.
-        Err(BlueprintError::NoNirForm { .. } | BlueprintError::NumberOutOfRange { .. }) => {}
+        Err(Error::NoNirForm { .. } | Error::NumberOutOfRange { .. }) => {}
         Err(error) => panic!("{error}"),
     }
 });

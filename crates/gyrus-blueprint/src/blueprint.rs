@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use crate::{BlueprintBuilder, BlueprintError, Node, NodeKind, Shapes, inference};
+use crate::{BlueprintBuilder, Error, Node, NodeKind, Result, Shapes, inference};
 
 /// The most nodes that a blueprint may have.
 pub const MAX_NODES: usize = 10_000;
@@ -15,23 +15,19 @@ const MAX_NAME_BYTES: usize = 256;
 /// A network: nodes, and edges that lead from one node's output into another node's input. Several edges into
 /// one node add up.
 ///
-/// Every value of this type has passed all checks: one Input, one Output, no cycle but through a node with a state in
-/// time, every node between the two, and shapes that fit together.
+/// Every value of this type has passed all checks: one Input and one Output, every node between the two, every cycle
+/// through a node that keeps state over time, and shapes that fit together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blueprint {
-    /// What the network is called; any text.
+    /// Name of the network; any string.
     pub name: String,
     nodes: Vec<Node>,
     edges: Vec<(usize, usize)>,
 }
 
 impl Blueprint {
-    /// Checks the graph and its shapes. Edges are `(from, to)`, indices into `nodes`.
-    pub fn new(
-        name: impl Into<String>,
-        nodes: Vec<Node>,
-        edges: Vec<(usize, usize)>,
-    ) -> Result<Self, BlueprintError> {
+    /// Builds a blueprint after checking the graph and its shapes. Edges are `(from, to)`, indices into `nodes`.
+    pub fn new(name: impl Into<String>, nodes: Vec<Node>, edges: Vec<(usize, usize)>) -> Result<Self> {
         check_counts(nodes.len(), edges.len())?;
         check_names(&nodes)?;
         let blueprint = Self { name: name.into(), nodes, edges };
@@ -43,16 +39,16 @@ impl Blueprint {
         let sources = blueprint.sources();
         let targets = blueprint.targets();
         if let Some(node) = first_unreached(&targets, input) {
-            return Err(BlueprintError::Unreachable { node: blueprint.nodes[node].name.clone() });
+            return Err(Error::Unreachable { node: blueprint.nodes[node].name.clone() });
         }
         if let Some(node) = first_unreached(&sources, output) {
-            return Err(BlueprintError::DeadEnd { node: blueprint.nodes[node].name.clone() });
+            return Err(Error::DeadEnd { node: blueprint.nodes[node].name.clone() });
         }
         blueprint.shapes()?;
         Ok(blueprint)
     }
 
-    /// Starts a blueprint that is written node after node.
+    /// Starts a builder that adds one node after another.
     pub fn builder(name: impl Into<String>) -> BlueprintBuilder {
         BlueprintBuilder::new(name.into())
     }
@@ -90,8 +86,8 @@ impl Blueprint {
         targets
     }
 
-    /// The edges that close a cycle, in a depth-first walk from the Input along the edges in their order. What they carry
-    /// arrives one step later.
+    /// The edges that close a cycle, found by a depth-first walk from the Input that follows edges in their order. A signal
+    /// on such an edge arrives one step later.
     pub fn back_edges(&self) -> Vec<(usize, usize)> {
         #[derive(Clone, Copy, PartialEq)]
         enum Seen {
@@ -129,20 +125,20 @@ impl Blueprint {
         back
     }
 
-    /// Node indices such that every edge but [`back_edges`](Self::back_edges) leads from an earlier to a later one; among
-    /// the possible orders the one closest to the order of [`nodes`](Self::nodes).
-    pub fn topological_order(&self) -> Result<Vec<usize>, BlueprintError> {
+    /// Node indices ordered so that every edge except the [`back_edges`](Self::back_edges) leads from an earlier to a later
+    /// node. Of all such orders it is the one closest to [`nodes`](Self::nodes).
+    pub fn topological_order(&self) -> Result<Vec<usize>> {
         self.order_without(&self.back_edges().into_iter().collect())
     }
 
-    /// Refuses cycles that no node with a state in time is part of: without it an output would be its own cause.
-    fn check_cycles(&self) -> Result<(), BlueprintError> {
+    /// Refuses cycles without a node that keeps state over time: an output there would depend on itself.
+    fn check_cycles(&self) -> Result<()> {
         let stateful = |&&(from, _): &&(usize, usize)| self.nodes[from].kind.has_state();
         self.order_without(&self.edges.iter().filter(stateful).copied().collect()).map(drop)
     }
 
-    /// A topological order when some edges do not count.
-    fn order_without(&self, left_out: &HashSet<(usize, usize)>) -> Result<Vec<usize>, BlueprintError> {
+    /// A topological order that ignores some edges.
+    fn order_without(&self, left_out: &HashSet<(usize, usize)>) -> Result<Vec<usize>> {
         let mut targets = vec![Vec::new(); self.nodes.len()];
         let mut waiting_for = vec![0usize; self.nodes.len()];
         for edge @ &(from, to) in &self.edges {
@@ -169,19 +165,14 @@ impl Blueprint {
         }
     }
 
-    /// The input and output shape of every node, its parameters and its work, inferred from the Input's shape.
-    pub fn shapes(&self) -> Result<Shapes, BlueprintError> {
+    /// Infers the input and output shape, the parameters and the work of every node from the Input's shape.
+    pub fn shapes(&self) -> Result<Shapes> {
         inference::infer(self)
     }
 
-    /// Names a cycle. Every node that still waits has a source that still waits, so walking back over such
-    /// sources must meet a node again.
-    fn cycle(
-        &self,
-        stuck: usize,
-        waiting_for: &[usize],
-        left_out: &HashSet<(usize, usize)>,
-    ) -> BlueprintError {
+    /// Names a cycle. Every waiting node has a waiting source, so walking back over waiting sources must return to some
+    /// node.
+    fn cycle(&self, stuck: usize, waiting_for: &[usize], left_out: &HashSet<(usize, usize)>) -> Error {
         let mut sources = self.sources();
         for (to, sources) in sources.iter_mut().enumerate() {
             sources.retain(|&from| !left_out.contains(&(from, to)));
@@ -198,78 +189,69 @@ impl Blueprint {
             path.push(node);
             next = sources[node].iter().copied().find(|&source| waiting_for[source] > 0);
         }
-        // Walked against the edges; told along them, from the node that was given first.
+        // The walk went against the edges; report the cycle along them, from the node that comes first in the blueprint.
         path.reverse();
         if let Some(first) = (0..path.len()).min_by_key(|&place| path[place]) {
             path.rotate_left(first);
         }
-        BlueprintError::Cycle { nodes: path.iter().map(|&node| self.nodes[node].name.clone()).collect() }
+        Error::Cycle { nodes: path.iter().map(|&node| self.nodes[node].name.clone()).collect() }
     }
 
-    fn check_edges(&self) -> Result<(), BlueprintError> {
+    fn check_edges(&self) -> Result<()> {
         let mut seen = HashSet::new();
         for &(from, to) in &self.edges {
             let (Some(source), Some(target)) = (self.nodes.get(from), self.nodes.get(to)) else {
-                return Err(BlueprintError::EdgeOutOfRange { from, to, nodes: self.nodes.len() });
+                return Err(Error::EdgeOutOfRange { from, to, nodes: self.nodes.len() });
             };
             if !seen.insert((from, to)) {
-                return Err(BlueprintError::DuplicateEdge {
-                    from: source.name.clone(),
-                    to: target.name.clone(),
-                });
+                return Err(Error::DuplicateEdge { from: source.name.clone(), to: target.name.clone() });
             }
         }
         Ok(())
     }
 
-    fn check_ends(&self, input: usize, output: usize) -> Result<(), BlueprintError> {
+    fn check_ends(&self, input: usize, output: usize) -> Result<()> {
         for &(from, to) in &self.edges {
             let (source, target) = (&self.nodes[from], &self.nodes[to]);
             if to == input {
-                return Err(BlueprintError::EdgeIntoInput {
-                    node: target.name.clone(),
-                    from: source.name.clone(),
-                });
+                return Err(Error::EdgeIntoInput { node: target.name.clone(), from: source.name.clone() });
             }
             if from == output {
-                return Err(BlueprintError::EdgeFromOutput {
-                    node: source.name.clone(),
-                    to: target.name.clone(),
-                });
+                return Err(Error::EdgeFromOutput { node: source.name.clone(), to: target.name.clone() });
             }
         }
         Ok(())
     }
 
     /// The index of the only node of a kind.
-    fn only(&self, is_it: impl Fn(&NodeKind) -> bool, kind: &'static str) -> Result<usize, BlueprintError> {
+    fn only(&self, is_it: impl Fn(&NodeKind) -> bool, kind: &'static str) -> Result<usize> {
         let mut found =
             self.nodes.iter().enumerate().filter(|(_, node)| is_it(&node.kind)).map(|(index, _)| index);
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only),
-            (Some(first), Some(second)) => Err(BlueprintError::Several {
+            (Some(first), Some(second)) => Err(Error::Several {
                 kind,
                 first: self.nodes[first].name.clone(),
                 second: self.nodes[second].name.clone(),
             }),
-            (None, _) => Err(BlueprintError::Missing { kind }),
+            (None, _) => Err(Error::Missing { kind }),
         }
     }
 }
 
-/// Refuses graphs beyond [`MAX_NODES`] and [`MAX_EDGES`], before any work is spent on them.
-pub(crate) fn check_counts(nodes: usize, edges: usize) -> Result<(), BlueprintError> {
+/// Refuses graphs beyond [`MAX_NODES`] and [`MAX_EDGES`], before doing any work on them.
+pub(crate) fn check_counts(nodes: usize, edges: usize) -> Result<()> {
     if nodes > MAX_NODES {
-        return Err(BlueprintError::TooManyNodes { count: nodes, limit: MAX_NODES });
+        return Err(Error::TooManyNodes { count: nodes, limit: MAX_NODES });
     }
     if edges > MAX_EDGES {
-        return Err(BlueprintError::TooManyEdges { count: edges, limit: MAX_EDGES });
+        return Err(Error::TooManyEdges { count: edges, limit: MAX_EDGES });
     }
     Ok(())
 }
 
 /// Names become parts of file entries (`<node>.weight`) and paths in `.nir`, where `/` separates.
-fn check_names(nodes: &[Node]) -> Result<(), BlueprintError> {
+fn check_names(nodes: &[Node]) -> Result<()> {
     let mut places = HashMap::new();
     for (index, Node { name, .. }) in nodes.iter().enumerate() {
         let problem = if name.is_empty() {
@@ -284,22 +266,22 @@ fn check_names(nodes: &[Node]) -> Result<(), BlueprintError> {
             None
         };
         if let Some(problem) = problem {
-            return Err(BlueprintError::InvalidName { name: name.clone(), problem, limit: MAX_NAME_BYTES });
+            return Err(Error::InvalidName { name: name.clone(), problem, limit: MAX_NAME_BYTES });
         }
         if let Some(first) = places.insert(name.as_str(), index) {
-            return Err(BlueprintError::DuplicateName { node: name.clone(), first, second: index });
+            return Err(Error::DuplicateName { node: name.clone(), first, second: index });
         }
     }
     Ok(())
 }
 
-/// The first node that cannot be reached from `start` along `neighbours`.
-fn first_unreached(neighbours: &[Vec<usize>], start: usize) -> Option<usize> {
-    let mut reached = vec![false; neighbours.len()];
+/// The first node that cannot be reached from `start` along `neighbors`.
+fn first_unreached(neighbors: &[Vec<usize>], start: usize) -> Option<usize> {
+    let mut reached = vec![false; neighbors.len()];
     reached[start] = true;
     let mut open = vec![start];
     while let Some(node) = open.pop() {
-        for &next in &neighbours[node] {
+        for &next in &neighbors[node] {
             if !std::mem::replace(&mut reached[next], true) {
                 open.push(next);
             }

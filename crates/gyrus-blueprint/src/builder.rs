@@ -1,10 +1,10 @@
-//! Writes a blueprint down node after node: each new node is fed by the one before it, unless told otherwise.
+//! Builds a blueprint node by node: each new node is fed by the one before it, unless another source is named.
 
 use std::collections::HashMap;
 
-use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
+use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 
-/// Made by [`Blueprint::builder`]. Mistakes are reported by [`build`](Self::build).
+/// Returned by [`Blueprint::builder`]. [`build`](Self::build) reports all mistakes.
 ///
 /// A residual block, with the skip connection as a second edge into the node that adds:
 ///
@@ -18,7 +18,7 @@ use crate::{Blueprint, BlueprintError, Node, NodeKind, Shape};
 ///     .edge("input", "relu")
 ///     .build()?;
 /// assert_eq!(blueprint.sources()[blueprint.index_of("relu").unwrap()].len(), 2);
-/// # Ok::<(), gyrus_blueprint::BlueprintError>(())
+/// # Ok::<(), gyrus_blueprint::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
@@ -50,13 +50,13 @@ impl BlueprintBuilder {
         self
     }
 
-    /// Lets the next node be fed by this one instead of the node before it.
+    /// Feeds the next node from this one instead of the node before it.
     pub fn from(mut self, name: impl Into<String>) -> Self {
         self.current = Some(name.into());
         self
     }
 
-    /// Adds an edge between two nodes, which may also follow later.
+    /// Adds an edge between two nodes; either may be added later.
     pub fn edge(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
         self.edges.push((from.into(), to.into()));
         self
@@ -72,8 +72,8 @@ impl BlueprintBuilder {
         self
     }
 
-    /// Adds the Output, named `output` and fed by the current node, unless there is one; then checks the whole.
-    pub fn build(self) -> Result<Blueprint, BlueprintError> {
+    /// Adds the Output, named `output` and fed by the current node, unless there is one already; then checks the blueprint.
+    pub fn build(self) -> Result<Blueprint> {
         let has_output = self.nodes.iter().any(|node| node.kind == NodeKind::Output);
         let complete = if has_output { self } else { self.node("output", NodeKind::Output) };
         let edges = resolve(&complete.nodes, &complete.edges)?;
@@ -82,15 +82,12 @@ impl BlueprintBuilder {
 }
 
 /// Turns the names of edges into indices.
-pub(crate) fn resolve(
-    nodes: &[Node],
-    edges: &[(String, String)],
-) -> Result<Vec<(usize, usize)>, BlueprintError> {
+pub(crate) fn resolve(nodes: &[Node], edges: &[(String, String)]) -> Result<Vec<(usize, usize)>> {
     crate::blueprint::check_counts(nodes.len(), edges.len())?;
     let places: HashMap<&str, usize> =
         nodes.iter().enumerate().map(|(index, node)| (node.name.as_str(), index)).collect();
     let place = |name: &String, (from, to): &(String, String)| {
-        places.get(name.as_str()).copied().ok_or_else(|| BlueprintError::UnknownEdgeEnd {
+        places.get(name.as_str()).copied().ok_or_else(|| Error::UnknownEdgeEnd {
             from: from.clone(),
             to: to.clone(),
             missing: name.clone(),

@@ -1,12 +1,12 @@
-//! A blueprint for the eye: [`svg`] for a page, [`text`] for a terminal.
+//! Drawings of a blueprint: [`svg`] for a page, [`text`] for a terminal.
 
 use std::fmt::Write;
 
 use crate::layout::{BOX_HEIGHT, BOX_WIDTH, Layout};
 use crate::markup::escaped;
-use crate::{Blueprint, BlueprintError, NodeKind, Padding, Shapes};
+use crate::{Blueprint, Conv1d, Conv2d, NodeKind, Padding, Pool2d, Result, Shapes};
 
-/// Text and lines take the page's colour; the kinds' own colours are read on white and on black.
+/// Text and lines take the page's color; the colors of kinds are legible on white and on black.
 const STYLE: &str = "
 .gyrus-blueprint { font-family: system-ui, 'DejaVu Sans', sans-serif; font-size: 11px }
 .gyrus-blueprint text { fill: currentColor; text-anchor: middle }
@@ -23,21 +23,21 @@ const STYLE: &str = "
 .gyrus-neuron { fill: #e0356f; stroke: #e0356f }
 ";
 
-/// Letters of a name that fit into a box.
+/// Characters of a name that fit into a box.
 const NAME_LETTERS: usize = 24;
 /// Radius of the plus sign above a node that adds up its inputs.
 const SUM_RADIUS: usize = 7;
 
-/// Draws the blueprint as a self-contained SVG picture, from the Input at the top to the Output at the bottom:
-/// one box for each node with its name, kind, output shape and number of trained parameters.
-pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
+/// Draws the blueprint as a self-contained SVG image, from the Input at the top to the Output at the bottom:
+/// one box per node with its name, kind, output shape and number of trained parameters.
+pub fn svg(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let layout = Layout::new(blueprint, shapes.order());
     let sums: Vec<bool> = blueprint.sources().iter().map(|sources| sources.len() > 1).collect();
-    let mut picture = String::new();
+    let mut image = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
-        picture,
+        image,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"gyrus-blueprint\" role=\"img\" \
          width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
          <defs><marker id=\"gyrus-arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" \
@@ -48,7 +48,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
         title = escaped(&blueprint.name),
     );
     for (edge, &(from, to)) in blueprint.edges().iter().enumerate() {
-        picture.push_str(&edge_path(&layout, edge, from, to, sums[to]));
+        image.push_str(&edge_path(&layout, edge, from, to, sums[to]));
     }
     for (index, node) in blueprint.nodes().iter().enumerate() {
         let (left, top) = layout.boxes[index];
@@ -56,7 +56,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
         if sums[index] {
             let y = top - SUM_RADIUS;
             let _ = writeln!(
-                picture,
+                image,
                 "<path class=\"gyrus-sum\" d=\"M{middle} {y}m-{r} 0a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0\
                  m{inner} 0h{cross}m-{half} -{half}v{cross}\"/>",
                 r = SUM_RADIUS,
@@ -72,7 +72,7 @@ pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
             _ => format!(" · {} parameters", grouped(u128::from(trained))),
         };
         let _ = writeln!(
-            picture,
+            image,
             "<g><title>{full}</title><rect class=\"gyrus-{family}\" x=\"{left}\" y=\"{top}\" \
              width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"8\"/>\
              <text class=\"gyrus-name\" x=\"{middle}\" y=\"{name_y}\">{name}</text>\
@@ -88,8 +88,8 @@ pub fn svg(blueprint: &Blueprint) -> Result<String, BlueprintError> {
             shape_y = top + 53,
         );
     }
-    picture.push_str("</svg>\n");
-    Ok(picture)
+    image.push_str("</svg>\n");
+    Ok(image)
 }
 
 fn edge_path(layout: &Layout, edge: usize, from: usize, to: usize, into_sum: bool) -> String {
@@ -116,9 +116,9 @@ fn edge_path(layout: &Layout, edge: usize, from: usize, to: usize, into_sum: boo
     format!("<path class=\"gyrus-edge\" marker-end=\"url(#gyrus-arrow)\" d=\"{path}\"/>\n")
 }
 
-/// The blueprint as a table for the terminal: for each node its kind, output shape, trained parameters and
-/// multiply-accumulates for one sample; what feeds it too, where that is not simply the line above.
-pub fn text(blueprint: &Blueprint) -> Result<String, BlueprintError> {
+/// The blueprint as a table for the terminal: the kind, output shape, trained parameters and multiply-accumulates
+/// (for one sample) of each node, and its sources unless each node is fed by the line above.
+pub fn text(blueprint: &Blueprint) -> Result<String> {
     let shapes = blueprint.shapes()?;
     let sources = blueprint.sources();
     let order = shapes.order();
@@ -183,15 +183,15 @@ fn grouped(count: u128) -> String {
     text
 }
 
-/// The colour class of a kind.
+/// The color class of a kind.
 fn family(kind: &NodeKind) -> &'static str {
     match kind {
         NodeKind::Input { .. } | NodeKind::Output => "ends",
         NodeKind::Affine { .. }
         | NodeKind::Linear { .. }
         | NodeKind::Scale
-        | NodeKind::Conv1d { .. }
-        | NodeKind::Conv2d { .. } => "weights",
+        | NodeKind::Conv1d(_)
+        | NodeKind::Conv2d(_) => "weights",
         NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. } | NodeKind::Dropout { .. } => "norm",
         NodeKind::ReLU
         | NodeKind::QuantizedReLU { .. }
@@ -199,10 +199,10 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::Sigmoid
         | NodeKind::Tanh
         | NodeKind::Softmax { .. } => "activation",
-        NodeKind::SumPool2d { .. }
-        | NodeKind::AvgPool2d { .. }
-        | NodeKind::MaxPool2d { .. }
-        | NodeKind::CountMaxPool2d { .. }
+        NodeKind::SumPool2d(_)
+        | NodeKind::AvgPool2d(_)
+        | NodeKind::MaxPool2d(_)
+        | NodeKind::CountMaxPool2d(_)
         | NodeKind::GlobalAvgPool
         | NodeKind::Flatten { .. } => "reshape",
         NodeKind::Delay { .. }
@@ -218,24 +218,24 @@ fn family(kind: &NodeKind) -> &'static str {
     }
 }
 
-/// The kind and those of its hyper-parameters that tell one node from another.
+/// The kind, and the hyper-parameters that distinguish one node from another.
 fn described(kind: &NodeKind) -> String {
     let name = kind.name();
     match kind {
-        NodeKind::Conv1d { kernel, stride, padding, dilation, groups, .. } => {
+        NodeKind::Conv1d(Conv1d { kernel, stride, padding, dilation, groups, .. }) => {
             format!("{name} {kernel}{}", extras([*stride], [1], padding, [*dilation], *groups))
         }
-        NodeKind::Conv2d { kernel, stride, padding, dilation, groups, .. } => {
+        NodeKind::Conv2d(Conv2d { kernel, stride, padding, dilation, groups, .. }) => {
             let [height, width] = kernel;
             format!("{name} {height}×{width}{}", extras(*stride, [1; 2], padding, *dilation, *groups))
         }
-        NodeKind::SumPool2d { kernel, stride, padding }
-        | NodeKind::AvgPool2d { kernel, stride, padding }
-        | NodeKind::MaxPool2d { kernel, stride, padding }
-        | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
-            let [height, width] = kernel;
+        NodeKind::SumPool2d(pool)
+        | NodeKind::AvgPool2d(pool)
+        | NodeKind::MaxPool2d(pool)
+        | NodeKind::CountMaxPool2d(pool) => {
+            let Pool2d { kernel: [height, width], stride, padding } = pool;
             let padding = if *padding == [0; 2] { Padding::Valid } else { Padding::Explicit(*padding) };
-            format!("{name} {height}×{width}{}", extras(*stride, *kernel, &padding, [1; 2], 1))
+            format!("{name} {height}×{width}{}", extras(*stride, pool.kernel, &padding, [1; 2], 1))
         }
         NodeKind::Dropout { probability } => format!("{name} {probability}"),
         NodeKind::Delay { delay_ms } => format!("{name} {delay_ms} ms"),
@@ -252,7 +252,7 @@ fn described(kind: &NodeKind) -> String {
     }
 }
 
-/// What differs from the usual stride, padding, dilation and groups.
+/// The stride, padding, dilation and groups, where they differ from the usual ones.
 fn extras<const AXES: usize>(
     stride: [usize; AXES],
     usual_stride: [usize; AXES],
@@ -289,7 +289,7 @@ fn shortened(name: &str) -> String {
     if name.chars().count() <= NAME_LETTERS {
         return name.to_owned();
     }
-    // The end tells nodes of one block apart, the beginning the blocks.
+    // The end distinguishes nodes of one block, the beginning distinguishes blocks.
     let half = NAME_LETTERS / 2;
     let letters: Vec<char> = name.chars().collect();
     let (head, tail) = (&letters[..half], &letters[letters.len() - half + 1..]);

@@ -1,15 +1,17 @@
-//! Everything that can be wrong with a blueprint, each with the node it is about, what was found and what would
-//! be right.
+//! Everything that can be wrong with a blueprint. Each error names the node, what was found and what was expected.
 
 use std::path::PathBuf;
 
 use crate::Shape;
 
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why a blueprint was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs)] // The fields are what the texts say.
-pub enum BlueprintError {
+#[allow(missing_docs)] // The messages explain the fields.
+pub enum Error {
     #[error("the blueprint has {count} nodes; at most {limit} are accepted")]
     TooManyNodes { count: usize, limit: usize },
     #[error("the blueprint has {count} edges; at most {limit} are accepted")]
@@ -117,13 +119,13 @@ pub enum BlueprintError {
     #[error("line {line}, column {column}: {}{message}", node_text(.node))]
     Toml { line: usize, column: usize, node: Option<String>, message: String },
     #[error("line {line}, column {column}: {source}")]
-    At { line: usize, column: usize, source: Box<BlueprintError> },
+    At { line: usize, column: usize, source: Box<Error> },
     #[error("the blueprint cannot be written as TOML: {source}")]
     Write { source: toml::ser::Error },
     #[error("cannot read {}: {source}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
-    InFile { path: PathBuf, source: Box<BlueprintError> },
+    InFile { path: PathBuf, source: Box<Error> },
 
     #[error("the file is {bytes} bytes long; at most {limit} are read as NIR")]
     NirTooLarge { bytes: u64, limit: u64 },
@@ -156,8 +158,8 @@ pub enum BlueprintError {
     UnknownPreset { name: String, known: &'static [&'static str] },
 }
 
-impl BlueprintError {
-    /// The node that has to be changed, where there is one.
+impl Error {
+    /// The node to change, if the error is about one.
     pub fn node(&self) -> Option<&str> {
         match self {
             Self::InvalidName { name: node, .. }
@@ -193,7 +195,7 @@ impl BlueprintError {
     }
 }
 
-/// The names on a cycle, in the direction of its edges and back to the first; long ones are cut short.
+/// The names on a cycle, along its edges and back to the first; long cycles are shortened.
 fn cycle_text(nodes: &[String]) -> String {
     const SHOWN: usize = 12;
     let mut text: Vec<String> = nodes.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

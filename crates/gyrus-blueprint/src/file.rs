@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! name = "small"
-//! edges = [["input", "dense"], ["dense", "output"]]   # may be left out: each node then feeds the next
+//! edges = [["input", "dense"], ["dense", "output"]]   # optional: without it each node feeds the next
 //!
 //! [[node]]
 //! name = "input"
@@ -19,9 +19,8 @@
 //! kind = "Output"
 //! ```
 //!
-//! Reading what was written gives an equal blueprint. A file longer than [`MAX_FILE_BYTES`] or with more than
-//! [`MAX_NODES`](crate::MAX_NODES) nodes is refused before it is worked on; a mistake is reported with its line,
-//! column and node.
+//! Reading a written blueprint gives an equal one. Files longer than [`MAX_FILE_BYTES`] or with more than
+//! [`MAX_NODES`](crate::MAX_NODES) nodes are refused before they are parsed; errors name the line, column and node.
 
 use std::fs::File;
 use std::io::Read;
@@ -34,30 +33,30 @@ use serde::de::value::StrDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::{Blueprint, BlueprintError, Node, NodeKind};
+use crate::{Blueprint, Error, Node, NodeKind, Result};
 
 type IntoBareName<'a> = StrDeserializer<'a, serde::de::value::Error>;
 
-/// The longest blueprint file that is read or written: 4 MiB.
+/// The largest blueprint file to read or write: 4 MiB.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
 impl Blueprint {
     /// Reads a blueprint from a TOML file. Errors name the file.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, BlueprintError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let unreadable = |source| BlueprintError::Read { path: path.to_owned(), source };
-        let in_file = |source| BlueprintError::InFile { path: path.to_owned(), source: Box::new(source) };
+        let unreadable = |source| Error::Read { path: path.to_owned(), source };
+        let in_file = |source| Error::InFile { path: path.to_owned(), source: Box::new(source) };
         let file = File::open(path).map_err(unreadable)?;
         let announced = file.metadata().map_err(unreadable)?.len();
         check_length(announced).map_err(in_file)?;
         let mut text = String::new();
-        // The limit holds for what has no length of its own, too, such as a pipe.
+        // The limit also holds for files without a known length, such as pipes.
         file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
         Self::from_toml(&text).map_err(in_file)
     }
 
     /// Reads a blueprint from TOML and checks it.
-    pub fn from_toml(text: &str) -> Result<Self, BlueprintError> {
+    pub fn from_toml(text: &str) -> Result<Self> {
         check_length(text.len() as u64)?;
         let document = DeTable::parse(text).map_err(|error| described(text, None, &error))?.into_inner();
         let mut name = None;
@@ -95,8 +94,7 @@ impl Blueprint {
         indices.and_then(|edges| Self::new(name, nodes, edges)).map_err(|error| {
             let node = error.node().and_then(|node| names.iter().rposition(|name| name == node));
             let edge = match &error {
-                BlueprintError::UnknownEdgeEnd { from, to, .. }
-                | BlueprintError::DuplicateEdge { from, to } => {
+                Error::UnknownEdgeEnd { from, to, .. } | Error::DuplicateEdge { from, to } => {
                     edge_names.iter().rposition(|(source, target)| source == from && target == to)
                 }
                 _ => None,
@@ -106,14 +104,14 @@ impl Blueprint {
                 None => error,
                 Some(span) => {
                     let (line, column) = line_and_column(text, span.start);
-                    BlueprintError::At { line, column, source: Box::new(error) }
+                    Error::At { line, column, source: Box::new(error) }
                 }
             }
         })
     }
 
     /// Writes the blueprint as TOML.
-    pub fn to_toml(&self) -> Result<String, BlueprintError> {
+    pub fn to_toml(&self) -> Result<String> {
         let mut text = format!("name = {}\n", quoted(&self.name));
         if self.edges() != chain(self.nodes().len()) {
             text.push_str("edges = [\n");
@@ -124,12 +122,11 @@ impl Blueprint {
             text.push_str("]\n");
         }
         for node in self.nodes() {
-            let kind =
-                toml::Value::try_from(&node.kind).map_err(|source| BlueprintError::Write { source })?;
+            let kind = toml::Value::try_from(&node.kind).map_err(|source| Error::Write { source })?;
             let mut table = toml::Table::new();
             table.insert("name".to_owned(), node.name.clone().into());
             table.insert("kind".to_owned(), node.kind.name().into());
-            // A kind with fields serialises as a table of one entry, the kind's name; one without, as its name.
+            // A kind with fields serializes to a table with one entry named after the kind; a kind without fields, to its name.
             if let toml::Value::Table(tagged) = kind {
                 for (_, fields) in tagged {
                     if let toml::Value::Table(fields) = fields {
@@ -137,7 +134,7 @@ impl Blueprint {
                     }
                 }
             }
-            let written = toml::to_string(&table).map_err(|source| BlueprintError::Write { source })?;
+            let written = toml::to_string(&table).map_err(|source| Error::Write { source })?;
             text.push_str("\n[[node]]\n");
             text.push_str(&written);
         }
@@ -151,9 +148,9 @@ fn chain(nodes: usize) -> Vec<(usize, usize)> {
     (1..nodes).map(|node| (node - 1, node)).collect()
 }
 
-fn check_length(bytes: u64) -> Result<(), BlueprintError> {
+fn check_length(bytes: u64) -> Result<()> {
     if bytes > MAX_FILE_BYTES {
-        return Err(BlueprintError::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
+        return Err(Error::FileTooLarge { bytes, limit: MAX_FILE_BYTES });
     }
     Ok(())
 }
@@ -163,11 +160,8 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// The nodes of `[[node]]`, each with the place where it stands.
-fn read_nodes(
-    text: &str,
-    value: Spanned<DeValue<'_>>,
-) -> Result<(Vec<Node>, Vec<Range<usize>>), BlueprintError> {
+/// The nodes of `[[node]]`, each with its position in the file.
+fn read_nodes(text: &str, value: Spanned<DeValue<'_>>) -> Result<(Vec<Node>, Vec<Range<usize>>)> {
     let span = value.span();
     let DeValue::Array(tables) = value.into_inner() else {
         return Err(at(text, span, None, "`node` must be written as [[node]] tables".to_owned()));
@@ -182,7 +176,7 @@ fn read_nodes(
     Ok((nodes, spans))
 }
 
-fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node, BlueprintError> {
+fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node> {
     let span = value.span();
     let DeValue::Table(table) = value.into_inner() else {
         return Err(at(text, span, None, "a node must be a table".to_owned()));
@@ -207,14 +201,14 @@ fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node, BlueprintE
     };
     let kind_span = kind.span();
     let kind: String = read(text, Some(&name), kind)?;
-    // What TOML leaves out of a pool is its kernel, as in PyTorch; a serde default cannot see another field.
+    // A pool's stride defaults to its kernel, as in PyTorch; a serde default cannot see another field.
     if kind.ends_with("Pool2d")
         && !fields.contains_key("stride")
         && let Some(kernel) = fields.get("kernel").cloned()
     {
         fields.insert(Spanned::new(kind_span.clone(), "stride".into()), kernel);
     }
-    // A kind without fields is a bare name to serde, which could not say which field is too much.
+    // To serde, a kind without fields is a bare name, so it could not report which field is unknown.
     let bare: IntoBareName<'_> = kind.as_str().into_deserializer();
     if let (Some((key, _)), Ok(_)) = (fields.iter().next(), NodeKind::deserialize(bare)) {
         let message = format!("`{kind}` has no field `{}`", key.get_ref());
@@ -226,17 +220,13 @@ fn read_node(text: &str, value: Spanned<DeValue<'_>>) -> Result<Node, BlueprintE
     Ok(Node { name, kind })
 }
 
-/// Reads one value; a mistake in it is reported where it stands.
-fn read<'de, T: Deserialize<'de>>(
-    text: &str,
-    node: Option<&str>,
-    value: Spanned<DeValue<'de>>,
-) -> Result<T, BlueprintError> {
+/// Reads one value; errors carry its position.
+fn read<'de, T: Deserialize<'de>>(text: &str, node: Option<&str>, value: Spanned<DeValue<'de>>) -> Result<T> {
     T::deserialize(ValueDeserializer::from(value)).map_err(|error| described(text, node, &error))
 }
 
-/// A mistake that serde found, in the words of a blueprint instead of Rust's.
-fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> BlueprintError {
+/// An error from serde, in the terms of a blueprint instead of Rust's.
+fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> Error {
     let message = error
         .message()
         .replace("unknown variant", "unknown kind")
@@ -245,12 +235,12 @@ fn described(text: &str, node: Option<&str>, error: &toml::de::Error) -> Bluepri
     at(text, error.span().unwrap_or(0..0), node.map(str::to_owned), message)
 }
 
-fn at(text: &str, span: Range<usize>, node: Option<String>, message: String) -> BlueprintError {
+fn at(text: &str, span: Range<usize>, node: Option<String>, message: String) -> Error {
     let (line, column) = line_and_column(text, span.start);
-    BlueprintError::Toml { line, column, node, message }
+    Error::Toml { line, column, node, message }
 }
 
-/// Both counted from 1; the column in characters.
+/// Both count from 1; the column counts characters.
 fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

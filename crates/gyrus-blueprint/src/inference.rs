@@ -1,18 +1,21 @@
-//! Shape inference: what enters and leaves every node, which parameters it holds and how much it multiplies,
-//! all from the Input's shape and before anything is allocated. Every product is checked; no activation and no
+//! Shape inference: the input and output shape, the parameters and the number of multiplications of every node, all from
+//! the Input's shape and before anything is allocated. Every product is checked for overflow; no activation and no
 //! parameter may have more than [`MAX_ELEMENTS`] elements.
 //!
 //! Along one axis, a window of k taps, d apart, moved by s over n elements with p zeros around them gives
 //! ⌊(n + p − d (k − 1) − 1) / s⌋ + 1 outputs.
 
 use crate::neuron::Neuron;
-use crate::{Blueprint, BlueprintError, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Shape, Shapes};
+use crate::{
+    Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Pool2d, Result,
+    Shape, Shapes,
+};
 
 /// The most elements of one activation or one parameter, and the largest whole number in a node: 2³¹.
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
 /// Infers every node in topological order.
-pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes, BlueprintError> {
+pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes> {
     let nodes = blueprint.nodes();
     let sources = blueprint.sources();
     let order = blueprint.topological_order()?;
@@ -25,7 +28,7 @@ pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes, BlueprintError> {
         };
         inferred[index] = Some(Rule { node, input: &input }.infer()?);
     }
-    // What a cycle brings back must fit as well.
+    // Signals on edges that close a cycle must fit as well.
     for index in blueprint.back_edges().into_iter().map(|(_, to)| to) {
         sum_of_sources(blueprint, &nodes[index], &sources[index], &inferred)?;
     }
@@ -38,16 +41,16 @@ fn sum_of_sources(
     node: &Node,
     sources: &[usize],
     inferred: &[Option<NodeShapes>],
-) -> Result<Shape, BlueprintError> {
+) -> Result<Shape> {
     let name = |source: usize| blueprint.nodes()[source].name.clone();
     let mut shapes =
         sources.iter().filter_map(|&source| inferred[source].as_ref().map(|shapes| (source, &shapes.output)));
     let Some((first, first_shape)) = shapes.next() else {
-        return Err(BlueprintError::Unreachable { node: node.name.clone() });
+        return Err(Error::Unreachable { node: node.name.clone() });
     };
     match shapes.find(|(_, shape)| *shape != first_shape) {
         None => Ok(first_shape.clone()),
-        Some((second, second_shape)) => Err(BlueprintError::SumMismatch {
+        Some((second, second_shape)) => Err(Error::SumMismatch {
             node: node.name.clone(),
             first: name(first),
             first_shape: first_shape.clone(),
@@ -65,7 +68,7 @@ struct Window<const AXES: usize> {
     dilation: [usize; AXES],
 }
 
-/// The numbers of a convolution that do not depend on the axis.
+/// The hyper-parameters of a convolution that do not depend on the axis.
 struct Filters {
     out_channels: usize,
     groups: usize,
@@ -75,14 +78,14 @@ struct Filters {
 const NO_HINT: &str = "";
 const FLATTEN_HINT: &str = "; a Flatten or GlobalAvgPool before it may be missing";
 
-/// One node and what enters it.
+/// One node and its input shape.
 struct Rule<'a> {
     node: &'a Node,
     input: &'a Shape,
 }
 
 impl Rule<'_> {
-    fn infer(&self) -> Result<NodeShapes, BlueprintError> {
+    fn infer(&self) -> Result<NodeShapes> {
         let input = self.input;
         let same = || (input.clone(), Vec::new(), 0);
         let (output, parameters, multiply_accumulates) = match &self.node.kind {
@@ -101,24 +104,22 @@ impl Rule<'_> {
             NodeKind::Scale => {
                 (input.clone(), vec![trainable("scale", input.clone())], self.elements("output", input)?)
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv1d(Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let window =
                     Window { kernel: [*kernel], stride: [*stride], padding: *padding, dilation: [*dilation] };
                 let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
                 self.convolution(&window, &filters)?
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv2d(Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let window =
                     Window { kernel: *kernel, stride: *stride, padding: *padding, dilation: *dilation };
                 let filters = Filters { out_channels: *out_channels, groups: *groups, bias: *bias };
                 self.convolution(&window, &filters)?
             }
-            NodeKind::SumPool2d { kernel, stride, padding }
-            | NodeKind::AvgPool2d { kernel, stride, padding }
-            | NodeKind::MaxPool2d { kernel, stride, padding }
-            | NodeKind::CountMaxPool2d { kernel, stride, padding } => {
-                (self.pool(*kernel, *stride, *padding)?, Vec::new(), 0)
-            }
+            NodeKind::SumPool2d(pool)
+            | NodeKind::AvgPool2d(pool)
+            | NodeKind::MaxPool2d(pool)
+            | NodeKind::CountMaxPool2d(pool) => (self.pool(pool)?, Vec::new(), 0),
             NodeKind::Flatten { start_axis, end_axis } => {
                 (self.flatten(*start_axis, *end_axis)?, Vec::new(), 0)
             }
@@ -170,13 +171,25 @@ impl Rule<'_> {
                 let start = ParameterSpec { name: "start", shape: input.clone(), trainable: false };
                 (input.clone(), vec![start], 0)
             }
-            kind => match kind.neuron() {
-                Some(neuron) => (input.clone(), self.constants(&neuron)?, 0),
-                None => {
-                    self.signal(kind)?;
-                    same()
-                }
-            },
+            NodeKind::Delay { delay_ms } => {
+                self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")?;
+                same()
+            }
+            NodeKind::Threshold { threshold } => {
+                self.finite("threshold", *threshold)?;
+                same()
+            }
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. } => {
+                let neuron = self.node.kind.neuron();
+                let constants = neuron.map(|neuron| self.constants(&neuron)).transpose()?;
+                (input.clone(), constants.unwrap_or_default(), 0)
+            }
         };
         self.elements("output", &output)?;
         for parameter in &parameters {
@@ -185,11 +198,7 @@ impl Rule<'_> {
         Ok(NodeShapes { input: input.clone(), output, parameters, multiply_accumulates })
     }
 
-    fn affine(
-        &self,
-        out_features: usize,
-        bias: bool,
-    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+    fn affine(&self, out_features: usize, bias: bool) -> Result<(Shape, Vec<ParameterSpec>, u64)> {
         self.whole("out_features", out_features, 1)?;
         let &[in_features] = &self.input[..] else {
             return Err(self.wrong_rank("[features]", FLATTEN_HINT));
@@ -208,14 +217,14 @@ impl Rule<'_> {
         &self,
         window: &Window<AXES>,
         filters: &Filters,
-    ) -> Result<(Shape, Vec<ParameterSpec>, u64), BlueprintError> {
+    ) -> Result<(Shape, Vec<ParameterSpec>, u64)> {
         self.whole("out_channels", filters.out_channels, 1)?;
         self.whole("groups", filters.groups, 1)?;
         let output = self.slide(window, filters.out_channels)?;
         let in_channels = self.input[0];
         for (channels, which) in [(in_channels, "input"), (filters.out_channels, "output")] {
             if channels % filters.groups != 0 {
-                return Err(BlueprintError::GroupsDoNotDivide {
+                return Err(Error::GroupsDoNotDivide {
                     node: self.node.name.clone(),
                     kind: self.node.kind.name(),
                     groups: filters.groups,
@@ -237,19 +246,15 @@ impl Rule<'_> {
         Ok((output, parameters, products))
     }
 
-    fn pool(
-        &self,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-        padding: [usize; 2],
-    ) -> Result<Shape, BlueprintError> {
+    fn pool(&self, pool: &Pool2d) -> Result<Shape> {
+        let Pool2d { kernel, stride, padding } = *pool;
         let window = Window { kernel, stride, padding: Padding::Explicit(padding), dilation: [1; 2] };
         let channels = self.input[0];
         let output = self.slide(&window, channels)?;
         for (&padding, &kernel) in padding.iter().zip(&kernel) {
-            // A window must not lie in the padding alone: it would have no maximum.
+            // A window that lies in the padding alone would have no maximum.
             if padding > kernel / 2 {
-                return Err(BlueprintError::PoolPaddingTooLarge {
+                return Err(Error::PoolPaddingTooLarge {
                     node: self.node.name.clone(),
                     kind: self.node.kind.name(),
                     padding,
@@ -260,12 +265,8 @@ impl Rule<'_> {
         Ok(output)
     }
 
-    /// `[channels, ...]` with the outputs of the window along each axis.
-    fn slide<const AXES: usize>(
-        &self,
-        window: &Window<AXES>,
-        channels: usize,
-    ) -> Result<Shape, BlueprintError> {
+    /// `[channels, ...]` with the number of windows along each axis.
+    fn slide<const AXES: usize>(&self, window: &Window<AXES>, channels: usize) -> Result<Shape> {
         for axis in 0..AXES {
             self.whole("kernel", window.kernel[axis], 1)?;
             self.whole("stride", window.stride[axis], 1)?;
@@ -273,7 +274,7 @@ impl Rule<'_> {
             match window.padding {
                 Padding::Explicit(each) => self.whole("padding", each[axis], 0)?,
                 Padding::Same if window.stride[axis] != 1 => {
-                    return Err(BlueprintError::SamePaddingWithStride {
+                    return Err(Error::SamePaddingWithStride {
                         node: self.node.name.clone(),
                         kind: self.node.kind.name(),
                         stride: window.stride[axis],
@@ -289,7 +290,7 @@ impl Rule<'_> {
         if self.input.len() != AXES + 1 {
             return Err(self.wrong_rank(expected, NO_HINT));
         }
-        let too_large = |span, padded, axis: usize| BlueprintError::KernelTooLarge {
+        let too_large = |span, padded, axis: usize| Error::KernelTooLarge {
             node: self.node.name.clone(),
             kind: self.node.kind.name(),
             axis: axes[axis],
@@ -313,12 +314,12 @@ impl Rule<'_> {
         Ok(Shape::from(extents))
     }
 
-    fn flatten(&self, start: usize, end: Option<usize>) -> Result<Shape, BlueprintError> {
+    fn flatten(&self, start: usize, end: Option<usize>) -> Result<Shape> {
         let end = end.unwrap_or(self.input.len() - 1);
         self.axis(start)?;
         self.axis(end)?;
         if end < start {
-            return Err(BlueprintError::AxesReversed {
+            return Err(Error::AxesReversed {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 start,
@@ -333,19 +334,8 @@ impl Rule<'_> {
         Ok(Shape::from(extents))
     }
 
-    /// The numbers of nodes on signals in time that are no neurons.
-    fn signal(&self, kind: &NodeKind) -> Result<(), BlueprintError> {
-        match kind {
-            NodeKind::Delay { delay_ms } => {
-                self.number("delay_ms", *delay_ms, *delay_ms >= 0.0, "a finite number, at least 0")
-            }
-            NodeKind::Threshold { threshold } => self.finite("threshold", *threshold),
-            _ => Ok(()),
-        }
-    }
-
-    /// The constants that live beside the blueprint, after checking all of them.
-    fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>, BlueprintError> {
+    /// The constants that are stored beside the blueprint, after checking all constants.
+    fn constants(&self, neuron: &Neuron<'_>) -> Result<Vec<ParameterSpec>> {
         for &(name, value) in &neuron.constants {
             if name.starts_with("tau_") {
                 self.positive(name, value)?;
@@ -359,7 +349,7 @@ impl Rule<'_> {
             self.number("v_reset", reset, reset < threshold, "a finite number below v_threshold")?;
         }
         if let Some(unknown) = neuron.per_neuron.iter().chain(neuron.learned).find(|name| !neuron.has(name)) {
-            return Err(BlueprintError::UnknownConstant {
+            return Err(Error::UnknownConstant {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 constant: unknown.clone(),
@@ -380,49 +370,43 @@ impl Rule<'_> {
             .collect())
     }
 
-    fn positive(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+    fn positive(&self, field: &'static str, got: f64) -> Result<()> {
         self.number(field, got, got > 0.0, "a finite number above 0")
     }
 
-    fn finite(&self, field: &'static str, got: f64) -> Result<(), BlueprintError> {
+    fn finite(&self, field: &'static str, got: f64) -> Result<()> {
         self.number(field, got, true, "a finite number")
     }
 
-    fn number(
-        &self,
-        field: &'static str,
-        got: f64,
-        in_range: bool,
-        expected: &'static str,
-    ) -> Result<(), BlueprintError> {
+    fn number(&self, field: &'static str, got: f64, in_range: bool, expected: &'static str) -> Result<()> {
         if got.is_finite() && in_range {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::NumberOutOfRange { node, kind, field, got, expected })
+        Err(Error::NumberOutOfRange { node, kind, field, got, expected })
     }
 
-    fn whole(&self, field: &'static str, got: usize, least: usize) -> Result<(), BlueprintError> {
+    fn whole(&self, field: &'static str, got: usize, least: usize) -> Result<()> {
         if (least..=MAX_ELEMENTS).contains(&got) {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::IntegerOutOfRange { node, kind, field, got, least, most: MAX_ELEMENTS })
+        Err(Error::IntegerOutOfRange { node, kind, field, got, least, most: MAX_ELEMENTS })
     }
 
-    fn axis(&self, axis: usize) -> Result<(), BlueprintError> {
+    fn axis(&self, axis: usize) -> Result<()> {
         if axis < self.input.len() {
             return Ok(());
         }
         let (node, kind) = (self.node.name.clone(), self.node.kind.name());
-        Err(BlueprintError::AxisOutOfRange { node, kind, axis, input: self.input.clone() })
+        Err(Error::AxisOutOfRange { node, kind, axis, input: self.input.clone() })
     }
 
     /// The number of elements, at most [`MAX_ELEMENTS`].
-    fn elements(&self, what: &'static str, shape: &Shape) -> Result<u64, BlueprintError> {
+    fn elements(&self, what: &'static str, shape: &Shape) -> Result<u64> {
         match shape.elements() {
             Some(elements) if elements <= MAX_ELEMENTS => Ok(elements as u64),
-            _ => Err(BlueprintError::TooLarge {
+            _ => Err(Error::TooLarge {
                 node: self.node.name.clone(),
                 kind: self.node.kind.name(),
                 what,
@@ -432,8 +416,8 @@ impl Rule<'_> {
         }
     }
 
-    fn wrong_rank(&self, expected: &'static str, hint: &'static str) -> BlueprintError {
-        BlueprintError::WrongRank {
+    fn wrong_rank(&self, expected: &'static str, hint: &'static str) -> Error {
+        Error::WrongRank {
             node: self.node.name.clone(),
             kind: self.node.kind.name(),
             expected,

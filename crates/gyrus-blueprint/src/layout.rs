@@ -1,6 +1,6 @@
-//! Where a drawing puts boxes and edges: boxes in rows by their longest path from the Input, each below the
-//! first node that feeds it if that place is free; an edge that passes rows runs down a column without boxes, or
-//! else down a lane to the right of them.
+//! Layout of a drawing. A box's row is the length of its longest path from the Input; within the row it lies below its
+//! leftmost source if that place is free. An edge that passes rows runs down a column without boxes, or else down a lane
+//! to the right of all boxes.
 
 use std::collections::HashSet;
 
@@ -14,12 +14,12 @@ const GAP_Y: usize = 40;
 const MARGIN: usize = 16;
 const LANE_WIDTH: usize = 12;
 
-/// Places of everything, in SVG units from the top left.
+/// Positions of everything, in SVG units from the top left.
 pub(crate) struct Layout {
     /// The top left corner of each node's box.
     pub(crate) boxes: Vec<(usize, usize)>,
     /// For each edge the x at which it passes the rows between its ends, and the y where it reaches and leaves
-    /// them; `None` for an edge between neighbouring rows.
+    /// them; `None` for an edge between neighboring rows.
     pub(crate) detours: Vec<Option<Detour>>,
     pub(crate) width: usize,
     pub(crate) height: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Detour {
     pub(crate) bottom: usize,
 }
 
-/// Which places of one row are taken.
+/// The taken places of one row.
 #[derive(Clone, Default)]
 struct Row {
     columns: Vec<bool>,
@@ -103,7 +103,7 @@ impl Layout {
                 None => {
                     let widest = rows[passed.clone()].iter().map(|row| row.columns.len()).max().unwrap_or(0);
                     let taken = rows[passed.clone()].iter().fold(0, |taken, row| taken | row.lanes);
-                    // Beyond 64 parallel edges the last lane is shared: nobody can follow them anyway.
+                    // Beyond 64 parallel edges the last lane is shared: nobody could tell them apart anyway.
                     let lane = taken.trailing_ones().min(u64::BITS - 1);
                     rows[passed].iter_mut().for_each(|row| row.lanes |= 1 << lane);
                     left_of(widest) - GAP_X + LANE_WIDTH * (lane as usize + 1)

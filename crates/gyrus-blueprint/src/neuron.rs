@@ -1,4 +1,4 @@
-//! What spiking nodes share: their constants, how a spike resets the membrane, and one step of time.
+//! Equations of spiking neurons: their constants, the reset after a spike, and one step of time.
 //!
 //! In every body, a neuron whose incoming current is x does this at each step, in this order:
 //!
@@ -7,7 +7,7 @@
 //! 3. threshold (kinds that fire): z = 1 if u > θ, else 0; the adaptive kind compares with θ + β a
 //! 4. reset: hard v = v_reset, subtract v = u − θ, where z = 1; else v = u. The adaptive kind: a ← ρ a + z
 //!
-//! with every `a b + c` fused (rounded once), in `f32`, so that all bodies give the same bits. Kinds that do not fire give
+//! with every `a b + c` fused (rounded once), in `f32`, so that all bodies give the same bits. Kinds that do not fire output
 //! u. The [`NeuronConstant`]s come from the continuous equations by [`Discretization`]:
 //!
 //! | | exact | Euler |
@@ -18,12 +18,12 @@
 //! | ρ | e^(−dt/τ_a) | 1 − dt/τ_a |
 //! | IF, I | d = 1, g = dt R, c = 0 | the same |
 //!
-//! Exact is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
+//! Exact integration is exact for inputs that are constant within a step. An edge that closes a cycle delivers one step later
 //! ([`Blueprint::back_edges`](crate::Blueprint::back_edges)).
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlueprintError, Node, NodeKind};
+use crate::{Error, Node, NodeKind, Result};
 
 /// What a spike does to the membrane potential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,23 +32,34 @@ pub enum Reset {
     /// v ← v_reset, as in NIR.
     #[default]
     Hard,
-    /// v ← v − v_threshold: what exceeds the threshold is not lost ("soft reset").
+    /// v ← v − v_threshold, which keeps what exceeds the threshold ("soft reset").
     Subtract,
-    /// None.
+    /// No reset.
     None,
 }
 
-/// The numbers beside a blueprint, by name: `<node>.<parameter>`.
-pub use gyrus_files::State as Parameters;
 pub use gyrus_files::StateTensor as Array;
 
-/// How continuous time becomes steps.
+/// The numbers of a blueprint by name: `<node>.<parameter>`.
+pub use gyrus_files::State as Parameters;
+
+/// Discretization of continuous time into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discretization {
     /// Length of a step in milliseconds, above 0.
     pub dt_ms: f64,
-    /// How the equations are integrated over a step.
+    /// Integration of the equations over a step.
     pub integration: Integration,
+}
+
+impl Discretization {
+    /// Number of steps of a delay; `None` if that is not a whole number (to a millionth of a step).
+    #[must_use]
+    pub fn delay_steps(&self, delay_ms: f64) -> Option<usize> {
+        let steps = delay_ms / self.dt_ms;
+        let whole = (steps - steps.round()).abs() <= 1e-6;
+        whole.then(|| steps.round() as usize)
+    }
 }
 
 impl Default for Discretization {
@@ -57,7 +68,7 @@ impl Default for Discretization {
     }
 }
 
-/// How an equation is integrated over a step.
+/// Integration of an equation over a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Integration {
@@ -95,24 +106,42 @@ pub enum NeuronConstant {
 /// Number of [`NeuronConstant`]s.
 pub const NEURON_CONSTANTS: usize = 9;
 
-/// A node's neurons, ready to step: see the [module](self) for what each number does.
+/// A node's neurons, ready to step; the [module](self) gives the equations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NeuronModel {
-    /// Whether there is a synaptic current with a memory of its own.
+    /// Whether the synaptic current has its own dynamics.
     pub synapse: bool,
-    /// Whether it fires; else its potential is its output.
+    /// Whether it fires; otherwise its potential is its output.
     pub fires: bool,
     /// Whether the threshold adapts.
     pub adaptive: bool,
-    /// What a spike does to the membrane.
+    /// Reset of the membrane after a spike.
     pub reset: Reset,
-    /// By [`NeuronConstant`]; one value for all neurons, or one for each. All nine are of the same length.
+    /// Indexed by [`NeuronConstant`]; one value for all neurons, or one per neuron. All nine rows have the same length.
     pub constants: [Vec<f32>; NEURON_CONSTANTS],
-    /// Membrane potential before the first step: v_start for an IF, the resting potential for what leaks. As long as a row.
+    /// Membrane potential before the first step: v_start for an IF, the resting potential for leaky neurons. As long as a
+    /// row of the constants.
     pub v_start: Vec<f32>,
 }
 
 impl NeuronModel {
+    /// The model of a [`NodeKind::Threshold`]: a neuron without memory, whose potential is its input.
+    #[must_use]
+    pub fn threshold(threshold: f64) -> Self {
+        let mut constants = [0.0; NEURON_CONSTANTS];
+        constants[NeuronConstant::Gain as usize] = 1.0;
+        constants[NeuronConstant::Threshold as usize] = threshold as f32;
+        constants[NeuronConstant::SynapseGain as usize] = 1.0;
+        Self {
+            synapse: false,
+            fires: true,
+            adaptive: false,
+            reset: Reset::None,
+            constants: constants.map(|value| vec![value]),
+            v_start: vec![0.0],
+        }
+    }
+
     /// One constant of one neuron.
     #[must_use]
     pub fn constant(&self, which: NeuronConstant, neuron: usize) -> f32 {
@@ -120,7 +149,7 @@ impl NeuronModel {
         row[if row.len() == 1 { 0 } else { neuron }]
     }
 
-    /// The model of `node`, which has `neurons` neurons; `None` if its kind is not one of these neurons.
+    /// The model of `node`, which has `neurons` neurons; `None` if its kind has no such equations.
     ///
     /// # Errors
     /// If a constant that should be in `parameters` is missing, of the wrong length, or out of range.
@@ -129,7 +158,7 @@ impl NeuronModel {
         neurons: usize,
         parameters: &Parameters,
         time: Discretization,
-    ) -> Result<Option<Self>, BlueprintError> {
+    ) -> Result<Option<Self>> {
         let Some(neuron) = node.kind.neuron() else { return Ok(None) };
         let dt = time.dt_ms;
         if !(dt.is_finite() && dt > 0.0) {
@@ -142,7 +171,7 @@ impl NeuronModel {
                 let expected = if neuron.per_neuron.iter().any(|n| n == name) { neurons } else { 1 };
                 let got = array.map(|array| array.values.len());
                 if got != Some(expected) {
-                    return Err(BlueprintError::MissingConstant {
+                    return Err(Error::MissingConstant {
                         node: node.name.clone(),
                         kind: node.kind.name(),
                         constant: name,
@@ -187,7 +216,7 @@ impl NeuronModel {
             let membrane = decay(value("tau_membrane_ms"));
             let synapse = decay(value("tau_synapse_ms"));
             let v_leak = value("v_leak");
-            // Without a leak the input adds up over time.
+            // Without a leak, the input adds up over time.
             let gain = if v_leak.is_some() { (1.0 - membrane) * resistance } else { dt * resistance };
             let row = [
                 membrane,
@@ -209,18 +238,18 @@ impl NeuronModel {
     }
 }
 
-fn out_of_range(node: &Node, field: &'static str, got: f64, expected: &'static str) -> BlueprintError {
-    BlueprintError::NumberOutOfRange { node: node.name.clone(), kind: node.kind.name(), field, got, expected }
+fn out_of_range(node: &Node, field: &'static str, got: f64, expected: &'static str) -> Error {
+    Error::NumberOutOfRange { node: node.name.clone(), kind: node.kind.name(), field, got, expected }
 }
 
-/// A spiking node's kind, seen as what all of them share.
+/// What all spiking kinds share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neuron<'a> {
     /// Name and value of each constant of the kind, in the order in which they are stored.
     pub constants: Vec<(&'static str, f64)>,
-    /// What a spike does; `None` for kinds that do not fire.
+    /// Reset after a spike; `None` for kinds that do not fire.
     pub reset: Option<Reset>,
-    /// Constants that each neuron has of its own.
+    /// Constants with one value per neuron.
     pub per_neuron: &'a [String],
     /// Constants that training changes.
     pub learned: &'a [String],
@@ -233,7 +262,7 @@ impl Neuron<'_> {
         self.constants.iter().any(|(constant, _)| *constant == name)
     }
 
-    /// Whether a constant lives beside the blueprint.
+    /// Whether a constant is stored beside the blueprint.
     #[must_use]
     pub fn is_stored(&self, name: &str) -> bool {
         self.per_neuron.iter().chain(self.learned).any(|stored| stored == name)
@@ -241,7 +270,7 @@ impl Neuron<'_> {
 }
 
 impl NodeKind {
-    /// What spiking kinds share; `None` for the others, [`NodeKind::SignedIF`] among them.
+    /// The constants and the reset of a spiking kind; `None` for the others, including [`NodeKind::SignedIF`].
     #[must_use]
     pub fn neuron(&self) -> Option<Neuron<'_>> {
         let of = |constants: &[(&'static str, &f64)], reset: Option<Reset>, per_neuron, learned| {
@@ -360,14 +389,38 @@ impl NodeKind {
                 per_neuron,
                 learned,
             ),
-            _ => None,
+            Self::SignedIF { .. }
+            | Self::Threshold { .. }
+            | Self::Delay { .. }
+            | Self::Input { .. }
+            | Self::Output
+            | Self::Affine { .. }
+            | Self::Linear { .. }
+            | Self::Scale
+            | Self::Conv1d(_)
+            | Self::Conv2d(_)
+            | Self::SumPool2d(_)
+            | Self::AvgPool2d(_)
+            | Self::MaxPool2d(_)
+            | Self::CountMaxPool2d(_)
+            | Self::GlobalAvgPool
+            | Self::Flatten { .. }
+            | Self::ReLU
+            | Self::QuantizedReLU { .. }
+            | Self::GELU
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Softmax { .. }
+            | Self::BatchNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::Dropout { .. } => None,
         }
     }
 
-    /// Whether its output depends on what came in at earlier steps.
+    /// Whether its output depends on the input of earlier steps.
     #[must_use]
     pub fn has_state(&self) -> bool {
         self.neuron().is_some()
-            || matches!(self, Self::SignedIF { .. } | Self::Delay { .. } | Self::CountMaxPool2d { .. })
+            || matches!(self, Self::SignedIF { .. } | Self::Delay { .. } | Self::CountMaxPool2d(_))
     }
 }

@@ -1,15 +1,15 @@
 //! The kinds of node: NIR's primitives, then the dense nodes that NIR lacks.
 //!
-//! A kind carries hyper-parameters only. Weights live beside the blueprint under `<node>.<parameter>`, and the
+//! A kind carries hyper-parameters only. Weights are stored beside the blueprint under `<node>.<parameter>`, and the
 //! number of incoming features or channels is inferred from the graph. Spiking kinds follow NIR's equations
-//! (v membrane potential, I current, S incoming spikes, z outgoing spikes); every neuron of a node starts from
-//! the same constants unless they are listed in `per_neuron`. Times are in milliseconds.
+//! (v membrane potential, I current, S incoming spikes, z outgoing spikes); all neurons of a node
+//! share their constants, except those listed in `per_neuron`. Times are in milliseconds.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Shape;
 use crate::neuron::Reset;
-use crate::window::{Conv1dOptions, Conv2dOptions, Padding, pair};
+use crate::window::{Conv1d, Conv2d, Pool2d};
 
 /// One named node of a [`Blueprint`](crate::Blueprint).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,17 +22,17 @@ pub struct Node {
 
 /// What a node computes, with its hyper-parameters.
 ///
-/// In TOML `kind` is the variant's name and the fields stand beside it; pairs `[height, width]` may be written
-/// as one number. Fields with a default may be left out there.
+/// In TOML, `kind` is the variant's name and the fields stand beside it; a pair `[height, width]` may be written
+/// as one number, and fields with a default may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum NodeKind {
-    /// The dendrite of the whole network: where a sample enters.
+    /// Where a sample enters the network.
     Input {
         /// Shape of one sample.
         shape: Shape,
     },
-    /// The axon of the whole network: where its answer leaves. Its shape is inferred.
+    /// Where the network's answer leaves. Its shape is inferred.
     Output,
 
     /// y = W x + b on `[features]`.
@@ -45,78 +45,16 @@ pub enum NodeKind {
         /// Length of y.
         out_features: usize,
     },
-    /// y = s ∘ x, one factor for each element.
+    /// y = s ∘ x, one factor per element.
     Scale,
     /// Cross-correlation over `[channels, length]`.
-    Conv1d {
-        /// Number of filters.
-        out_channels: usize,
-        /// Filter length.
-        kernel: usize,
-        /// Step between outputs; 1 by default.
-        #[serde(default = "one")]
-        stride: usize,
-        /// Zeros around the input; valid (none) by default.
-        #[serde(default)]
-        padding: Padding<1>,
-        /// Step between the filter's taps; 1 by default.
-        #[serde(default = "one")]
-        dilation: usize,
-        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
-        #[serde(default = "one")]
-        groups: usize,
-        /// Whether a bias is added to each output channel; true by default.
-        #[serde(default = "yes")]
-        bias: bool,
-    },
-    /// Cross-correlation over `[channels, height, width]`. Pairs are `[height, width]`.
-    Conv2d {
-        /// Number of filters.
-        out_channels: usize,
-        /// Filter extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between outputs; 1 by default.
-        #[serde(with = "pair", default = "ones")]
-        stride: [usize; 2],
-        /// Zeros around the input; valid (none) by default.
-        #[serde(default)]
-        padding: Padding,
-        /// Step between the filter's taps; 1 by default.
-        #[serde(with = "pair", default = "ones")]
-        dilation: [usize; 2],
-        /// Input and output channels are split into this many groups that do not see each other; 1 by default.
-        #[serde(default = "one")]
-        groups: usize,
-        /// Whether a bias is added to each output channel; true by default.
-        #[serde(default = "yes")]
-        bias: bool,
-    },
-    /// Sum over each window of `[channels, height, width]`. Pairs are `[height, width]`.
-    SumPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Zeros on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
-    /// Mean over each window of `[channels, height, width]`; padded zeros count as elements (as in PyTorch's
-    /// default). Pairs are `[height, width]`.
-    AvgPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Zeros on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
+    Conv1d(Conv1d),
+    /// Cross-correlation over `[channels, height, width]`.
+    Conv2d(Conv2d),
+    /// Sum over each window of `[channels, height, width]`.
+    SumPool2d(Pool2d),
+    /// Mean over each window of `[channels, height, width]`; padded zeros count as elements (as in PyTorch's default).
+    AvgPool2d(Pool2d),
     /// Joins the axes `start_axis..=end_axis` into one.
     Flatten {
         /// First axis joined, not counting the batch; 0 by default.
@@ -133,7 +71,7 @@ pub enum NodeKind {
     },
     /// y = 1 where x > threshold, else 0.
     Threshold {
-        /// The threshold itself gives 0.
+        /// An input equal to it gives 0.
         threshold: f64,
     },
     /// Integrator: dv/dt = R I.
@@ -141,10 +79,10 @@ pub enum NodeKind {
         /// R; 1 by default.
         #[serde(default = "unit")]
         resistance: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -159,16 +97,16 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
         /// Membrane potential before the first step; 0 by default.
         #[serde(default)]
         v_start: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -182,10 +120,10 @@ pub enum NodeKind {
         /// Resting potential; 0 by default.
         #[serde(default)]
         v_leak: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -205,13 +143,13 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -230,10 +168,10 @@ pub enum NodeKind {
         /// Weight of the incoming current; 1 by default.
         #[serde(default = "unit")]
         w_in: f64,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -258,13 +196,13 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
@@ -289,24 +227,24 @@ pub enum NodeKind {
         /// 0 by default; below `v_threshold`.
         #[serde(default)]
         v_reset: f64,
-        /// What a spike does to the membrane; hard by default.
+        /// Reset of the membrane after a spike; hard by default.
         #[serde(default)]
         reset: Reset,
-        /// Names of constants that every neuron has of its own, stored as `<node>.<constant>`; none by default.
+        /// Names of constants with one value per neuron, stored as `<node>.<constant>`; none by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         per_neuron: Vec<String>,
-        /// Names of constants that training changes; one for the node unless also in `per_neuron`. None by default.
+        /// Names of constants that training changes: one value per node, or per neuron if also in `per_neuron`. None by default.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         learned: Vec<String>,
     },
     /// Integrate and fire with signed spikes, the exact spiking form of [`NodeKind::QuantizedReLU`] ("ST-BIF", You et al.
-    /// 2024, arXiv:2406.03470). With S the sum of all input so far, on top of the stored parameter `start` (one for each
-    /// neuron), and k the net count of its own spikes: fires +1 while k < `levels` and S > (k + ½) threshold, −1 while
-    /// k > 0 and S ≤ (k − ½) threshold; at most one spike a step. Not a NIR primitive.
+    /// 2024, arXiv:2406.03470). Let S be the stored parameter `start` (one per neuron) plus the sum of all input so far,
+    /// and k the net count of the neuron's own spikes. It fires +1 while k < `levels` and S > (k + ½) threshold, and −1 while
+    /// k > 0 and S ≤ (k − ½) threshold; at most one spike per step. Not a NIR primitive.
     SignedIF {
-        /// Most spikes that stand at a time, at least 1.
+        /// Upper bound of the net count, at least 1.
         levels: usize,
-        /// Input that one spike stands for, above 0; 1 by default.
+        /// Input that one spike represents, above 0; 1 by default.
         #[serde(default = "unit")]
         threshold: f64,
     },
@@ -314,7 +252,8 @@ pub enum NodeKind {
     /// max(0, x).
     ReLU,
     /// A ReLU that saturates and has steps (QCFS, Bu et al. 2022, arXiv:2303.04347): y = λ/L · clip(⌈x L/λ − ½⌉, 0, L),
-    /// with one learned threshold λ. What spiking neurons can say in L steps; the straight-through gradient trains it.
+    /// with one learned threshold λ: the values that spiking neurons can represent in L steps. Trained with the
+    /// straight-through gradient.
     QuantizedReLU {
         /// L, at least 1.
         levels: usize,
@@ -331,8 +270,8 @@ pub enum NodeKind {
         #[serde(default)]
         axis: usize,
     },
-    /// Normalises each feature of `[features]`, or each channel of `[channels, ...]`, by its mean and variance
-    /// over the batch and the remaining axes, then scales and shifts it. Running statistics serve inference.
+    /// Normalizes each feature of `[features]`, or each channel of `[channels, ...]`, by its mean and variance
+    /// over the batch and the remaining axes, then scales and shifts it. Inference uses running statistics.
     BatchNorm {
         /// Added to the variance, above 0; 1e-5 by default.
         #[serde(default = "default_epsilon")]
@@ -342,43 +281,22 @@ pub enum NodeKind {
         #[serde(default = "default_momentum")]
         momentum: f64,
     },
-    /// Normalises each sample along its last axis, then scales and shifts each element of that axis.
+    /// Normalizes each sample along its last axis, then scales and shifts each element of that axis.
     LayerNorm {
         /// Added to the variance, above 0; 1e-5 by default.
         #[serde(default = "default_epsilon")]
         epsilon: f64,
     },
-    /// Maximum over each window of `[channels, height, width]`; padding never wins. Pairs are
-    /// `[height, width]`.
-    MaxPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Padding on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
-    /// The maximum of counts, for spikes: each window passes on by how much the largest sum over time in it grew, so that
-    /// what came out by any step is the maximum of what came in. What a [`NodeKind::MaxPool2d`] of a dense network becomes
-    /// (there, in a spiking body, it is the maximum at each step). Not a NIR primitive. Pairs are `[height, width]`.
-    CountMaxPool2d {
-        /// Window extents.
-        #[serde(with = "pair")]
-        kernel: [usize; 2],
-        /// Step between windows; in TOML the kernel by default.
-        #[serde(with = "pair")]
-        stride: [usize; 2],
-        /// Padding on each side, at most half the kernel; 0 by default.
-        #[serde(with = "pair", default)]
-        padding: [usize; 2],
-    },
-    /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. A kind of its own, so that
-    /// one blueprint serves pictures of any size, which an [`NodeKind::AvgPool2d`] over the whole map does not.
+    /// Maximum over each window of `[channels, height, width]`; padding never wins.
+    MaxPool2d(Pool2d),
+    /// The maximum of spike counts: each window outputs the growth of its largest sum over time, so that at any step the
+    /// total output equals the maximum of the total inputs. Conversion turns a dense network's [`NodeKind::MaxPool2d`] into
+    /// this kind (a MaxPool2d in a spiking body is the maximum at each step). Not a NIR primitive.
+    CountMaxPool2d(Pool2d),
+    /// Mean of each channel over all other axes: `[channels, ...]` to `[channels]`. Unlike an [`NodeKind::AvgPool2d`] over
+    /// the whole map, it fits images of any size.
     GlobalAvgPool,
-    /// While training, sets each element to 0 with this probability and divides the others by 1 − probability.
+    /// In training, sets each element to 0 with this probability and divides the others by 1 − probability.
     Dropout {
         /// From 0 up to, but not including, 1.
         probability: f64,
@@ -386,105 +304,6 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// [`NodeKind::Affine`] with this many outputs.
-    pub fn affine(out_features: usize) -> Self {
-        Self::Affine { out_features }
-    }
-
-    /// [`NodeKind::Linear`] with this many outputs.
-    pub fn linear(out_features: usize) -> Self {
-        Self::Linear { out_features }
-    }
-
-    /// [`NodeKind::Conv1d`] with PyTorch's defaults; the options change them one by one.
-    pub fn conv1d(out_channels: usize, kernel: usize) -> Conv1dOptions {
-        Conv1dOptions {
-            out_channels,
-            kernel,
-            stride: 1,
-            padding: Padding::Valid,
-            dilation: 1,
-            groups: 1,
-            bias: true,
-        }
-    }
-
-    /// [`NodeKind::Conv2d`] with a square kernel and PyTorch's defaults; the options change them one by one.
-    pub fn conv2d(out_channels: usize, kernel: usize) -> Conv2dOptions {
-        Conv2dOptions {
-            out_channels,
-            kernel: [kernel; 2],
-            stride: [1; 2],
-            padding: Padding::Valid,
-            dilation: [1; 2],
-            groups: 1,
-            bias: true,
-        }
-    }
-
-    /// [`NodeKind::MaxPool2d`] over square windows that touch and do not overlap.
-    pub fn max_pool2d(kernel: usize) -> Self {
-        Self::MaxPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
-    }
-
-    /// [`NodeKind::AvgPool2d`] over square windows that touch and do not overlap.
-    pub fn avg_pool2d(kernel: usize) -> Self {
-        Self::AvgPool2d { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
-    }
-
-    /// [`NodeKind::Flatten`] of every axis into one.
-    pub fn flatten() -> Self {
-        Self::Flatten { start_axis: 0, end_axis: None }
-    }
-
-    /// [`NodeKind::Softmax`] over features or channels.
-    pub fn softmax() -> Self {
-        Self::Softmax { axis: 0 }
-    }
-
-    /// [`NodeKind::BatchNorm`] with PyTorch's defaults.
-    pub fn batch_norm() -> Self {
-        Self::BatchNorm { epsilon: default_epsilon(), momentum: default_momentum() }
-    }
-
-    /// [`NodeKind::LayerNorm`] with PyTorch's defaults.
-    pub fn layer_norm() -> Self {
-        Self::LayerNorm { epsilon: default_epsilon() }
-    }
-
-    /// [`NodeKind::Dropout`] of this share of the elements.
-    pub fn dropout(probability: f64) -> Self {
-        Self::Dropout { probability }
-    }
-
-    /// [`NodeKind::LIF`] with unit resistance and threshold, resting and reset at 0.
-    pub fn lif(tau_membrane_ms: f64) -> Self {
-        Self::LIF {
-            tau_membrane_ms,
-            resistance: 1.0,
-            v_leak: 0.0,
-            v_threshold: 1.0,
-            v_reset: 0.0,
-            reset: Reset::Hard,
-            per_neuron: Vec::new(),
-            learned: Vec::new(),
-        }
-    }
-
-    /// [`NodeKind::IF`] with unit resistance and this threshold, soft reset and the membrane half-way at the start: what a
-    /// [`NodeKind::QuantizedReLU`] becomes.
-    pub fn soft_if(v_threshold: f64) -> Self {
-        Self::IF {
-            resistance: 1.0,
-            v_threshold,
-            v_reset: 0.0,
-            reset: Reset::Subtract,
-            v_start: v_threshold / 2.0,
-            per_neuron: Vec::new(),
-            learned: Vec::new(),
-        }
-    }
-
     /// The kind's name, as TOML and drawings write it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -493,10 +312,10 @@ impl NodeKind {
             Self::Affine { .. } => "Affine",
             Self::Linear { .. } => "Linear",
             Self::Scale => "Scale",
-            Self::Conv1d { .. } => "Conv1d",
-            Self::Conv2d { .. } => "Conv2d",
-            Self::SumPool2d { .. } => "SumPool2d",
-            Self::AvgPool2d { .. } => "AvgPool2d",
+            Self::Conv1d(_) => "Conv1d",
+            Self::Conv2d(_) => "Conv2d",
+            Self::SumPool2d(_) => "SumPool2d",
+            Self::AvgPool2d(_) => "AvgPool2d",
             Self::Flatten { .. } => "Flatten",
             Self::Delay { .. } => "Delay",
             Self::Threshold { .. } => "Threshold",
@@ -516,34 +335,22 @@ impl NodeKind {
             Self::Softmax { .. } => "Softmax",
             Self::BatchNorm { .. } => "BatchNorm",
             Self::LayerNorm { .. } => "LayerNorm",
-            Self::MaxPool2d { .. } => "MaxPool2d",
-            Self::CountMaxPool2d { .. } => "CountMaxPool2d",
+            Self::MaxPool2d(_) => "MaxPool2d",
+            Self::CountMaxPool2d(_) => "CountMaxPool2d",
             Self::GlobalAvgPool => "GlobalAvgPool",
             Self::Dropout { .. } => "Dropout",
         }
     }
 }
 
-fn one() -> usize {
-    1
-}
-
-fn ones() -> [usize; 2] {
-    [1; 2]
-}
-
-fn yes() -> bool {
-    true
-}
-
 fn unit() -> f64 {
     1.0
 }
 
-fn default_epsilon() -> f64 {
+pub(crate) fn default_epsilon() -> f64 {
     1e-5
 }
 
-fn default_momentum() -> f64 {
+pub(crate) fn default_momentum() -> f64 {
     0.1
 }

@@ -1,6 +1,6 @@
-//! Built-in blueprints, made for any input shape that they can take.
+//! Built-in blueprints for any input shape that fits them.
 
-use crate::{Blueprint, BlueprintBuilder, BlueprintError, NodeKind, Padding, Shape};
+use crate::{Blueprint, BlueprintBuilder, Error, NodeKind, Padding, Result, Shape};
 
 const NAMES: [&str; 8] =
     ["digits-cnn", "mnist-cnn", "picture-cnn", "cnn", "mlp", "resnet20", "table-mlp", "perceptron"];
@@ -12,22 +12,18 @@ pub fn preset_names() -> &'static [&'static str] {
 
 /// A built-in blueprint for samples of `input_shape` and this many outputs (classes, or regression targets).
 ///
-/// - `digits-cnn`: three convolutions for pictures of about 8×8.
-/// - `mnist-cnn`: four narrow convolutions for simple pictures of about 28×28.
-/// - `picture-cnn`: the same, twice as wide, for pictures that show more.
-/// - `cnn`: two convolutions and two affine layers, the network of the benchmarks.
+/// - `digits-cnn`: three convolutions for images of about 8×8.
+/// - `mnist-cnn`: four narrow convolutions for simple images of about 28×28.
+/// - `picture-cnn`: the same, twice as wide, for more complex images.
+/// - `cnn`: two convolutions and two affine layers; used by the benchmarks.
 /// - `mlp`: 512 and 256 hidden ReLU units.
 /// - `resnet20`: the residual network of He et al. 2015 (arXiv:1512.03385) for CIFAR-10, with convolutions as
 ///   shortcuts where the shape changes (their option B).
 /// - `table-mlp`: two hidden layers of 128 ReLU units with dropout.
 /// - `perceptron`: one affine node, no hidden layer.
 ///
-/// The first four and `resnet20` take `[channels, height, width]`; the others flatten what is not flat.
-pub fn preset(
-    name: &str,
-    input_shape: impl Into<Shape>,
-    outputs: usize,
-) -> Result<Blueprint, BlueprintError> {
+/// The first four and `resnet20` take `[channels, height, width]`; the others flatten their input if needed.
+pub fn preset(name: &str, input_shape: impl Into<Shape>, outputs: usize) -> Result<Blueprint> {
     let shape = input_shape.into();
     let flat = shape.len() == 1;
     let start = Blueprint::builder(name).input(shape);
@@ -40,7 +36,7 @@ pub fn preset(
         "resnet20" => resnet20(start),
         "table-mlp" => table_mlp(flatten_unless(flat, start)),
         "perceptron" => flatten_unless(flat, start),
-        _ => return Err(BlueprintError::UnknownPreset { name: name.to_owned(), known: &NAMES }),
+        _ => return Err(Error::UnknownPreset { name: name.to_owned(), known: &NAMES }),
     };
     builder.node("classifier", NodeKind::affine(outputs)).build()
 }
@@ -49,7 +45,7 @@ fn flatten_unless(flat: bool, builder: BlueprintBuilder) -> BlueprintBuilder {
     if flat { builder } else { builder.node("flatten", NodeKind::flatten()) }
 }
 
-/// Convolution, batch norm and ReLU: the norm's shift takes the place of the convolution's bias.
+/// Convolution, batch norm and ReLU; the norm's shift replaces the convolution's bias.
 fn conv_block(builder: BlueprintBuilder, number: usize, channels: usize) -> BlueprintBuilder {
     let conv = NodeKind::conv2d(channels, 3).padding(Padding::Same).bias(false);
     builder
@@ -122,7 +118,7 @@ fn resnet20(builder: BlueprintBuilder) -> BlueprintBuilder {
     builder.node("pool", NodeKind::GlobalAvgPool)
 }
 
-/// Two convolutions beside a shortcut from `entry`; both lead into the last ReLU, which adds them up.
+/// Two convolutions beside a shortcut from `entry`; the last ReLU adds both branches up.
 fn basic_block(
     builder: BlueprintBuilder,
     prefix: &str,

@@ -1,18 +1,18 @@
 //! The extents of an activation or a parameter, in NIR and PyTorch order and without the batch axis:
-//! `[features]`, `[channels, length]`, `[channels, height, width]`; and what was inferred about a whole blueprint.
+//! `[features]`, `[channels, length]`, `[channels, height, width]`; and the result of shape inference.
 
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// Extents of one sample's activation, or of one parameter. Reads as a slice of `usize`.
+/// Extents of one sample's activation, or of one parameter. Dereferences to a slice of `usize`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(pub Vec<usize>);
 
 impl Shape {
-    /// The number of elements, or `None` where it does not fit in a `usize`.
+    /// The number of elements, or `None` if it does not fit into a `usize`.
     pub fn elements(&self) -> Option<usize> {
         self.0.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))
     }
@@ -74,22 +74,22 @@ impl ParameterSpec {
     }
 }
 
-/// What was inferred about one node.
+/// Shapes, parameters and work of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeShapes {
-    /// The shape of what enters: the sum over its incoming edges, or the sample itself for the Input.
+    /// Shape of the input: the sum over its incoming edges, or the sample itself for the Input.
     pub input: Shape,
-    /// The shape of what leaves.
+    /// Shape of the output.
     pub output: Shape,
     /// Its parameters, in a fixed order.
     pub parameters: Vec<ParameterSpec>,
-    /// Products with a weight that are summed up for one sample (padded zeros counted): affine maps,
-    /// convolutions and scales. Normalisation, pooling and activations count as 0, as is usual.
+    /// Multiply-accumulates with weights for one sample (padded zeros counted): affine maps, convolutions and scales.
+    /// Normalization, pooling and activations count as 0, as is usual.
     pub multiply_accumulates: u64,
 }
 
-/// What [`Blueprint::shapes`](crate::Blueprint::shapes) infers. Methods that take a `node` expect its index in the blueprint that these
-/// shapes came from, and panic as a slice does on any other.
+/// The result of [`Blueprint::shapes`](crate::Blueprint::shapes). Methods that take a `node` expect its index in that blueprint, and panic on
+/// an index out of range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shapes {
     pub(crate) nodes: Vec<NodeShapes>,
@@ -102,12 +102,12 @@ impl Shapes {
         &self.nodes[node]
     }
 
-    /// Shape of what enters a node.
+    /// Input shape of a node.
     pub fn input(&self, node: usize) -> &Shape {
         &self.nodes[node].input
     }
 
-    /// Shape of what leaves a node.
+    /// Output shape of a node.
     pub fn output(&self, node: usize) -> &Shape {
         &self.nodes[node].output
     }

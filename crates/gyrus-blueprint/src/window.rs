@@ -1,21 +1,19 @@
-//! The windows of convolutions and pools: padding, the options of a convolution, and how TOML writes extents
-//! (one number where all axes agree, else one number for each axis).
+//! Convolutions and pools as a blueprint describes them: extents, padding, and their form in TOML (one number if all axes
+//! agree, otherwise one number per axis).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::NodeKind;
 
-/// How a convolution pads its input with zeros: `"valid"`, `"same"`, a number, or a number for each axis in
-/// TOML.
+/// Zero padding of a convolution's input; in TOML `"valid"`, `"same"`, a number, or a number per axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding<const AXES: usize = 2> {
     /// No padding.
     #[default]
     Valid,
-    /// As much as keeps the extents; needs stride 1. Of an odd total the larger half goes behind the input, as
-    /// in PyTorch.
+    /// Keeps the extents; needs stride 1. If the total is odd, the larger half goes behind the input, as in PyTorch.
     Same,
-    /// So many zeros on each of the two sides of an axis.
+    /// This many zeros on each of the two sides of an axis.
     Explicit([usize; AXES]),
 }
 
@@ -87,25 +85,38 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
     }
 }
 
-/// Options of a [`NodeKind::Conv1d`]; converts into the kind.
-#[derive(Clone, Debug)]
-pub struct Conv1dOptions {
-    pub(crate) out_channels: usize,
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) padding: Padding<1>,
-    pub(crate) dilation: usize,
-    pub(crate) groups: usize,
-    pub(crate) bias: bool,
+/// A cross-correlation over `[channels, length]`; converts into [`NodeKind::Conv1d`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv1d {
+    /// Number of filters.
+    pub out_channels: usize,
+    /// Filter length.
+    pub kernel: usize,
+    /// Step between outputs; 1 by default.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Zeros around the input; valid (none) by default.
+    #[serde(default)]
+    pub padding: Padding<1>,
+    /// Step between the filter's taps; 1 by default.
+    #[serde(default = "one")]
+    pub dilation: usize,
+    /// Input and output channels are split into this many independent groups; 1 by default.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Whether a bias is added to each output channel; true by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
 }
 
-impl Conv1dOptions {
+impl Conv1d {
     /// Step between outputs.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
-    /// Zeros around the input: a number for each side, or a [`Padding`].
+    /// Zeros around the input: a number per side, or a [`Padding`].
     pub fn padding(self, padding: impl Into<Padding<1>>) -> Self {
         Self { padding: padding.into(), ..self }
     }
@@ -126,37 +137,50 @@ impl Conv1dOptions {
     }
 }
 
-impl From<Conv1dOptions> for NodeKind {
-    fn from(options: Conv1dOptions) -> Self {
-        let Conv1dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
-        Self::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+impl From<Conv1d> for NodeKind {
+    fn from(convolution: Conv1d) -> Self {
+        Self::Conv1d(convolution)
     }
 }
 
-/// Options of a [`NodeKind::Conv2d`], the same on both axes; converts into the kind.
-#[derive(Clone, Debug)]
-pub struct Conv2dOptions {
-    pub(crate) out_channels: usize,
-    pub(crate) kernel: [usize; 2],
-    pub(crate) stride: [usize; 2],
-    pub(crate) padding: Padding,
-    pub(crate) dilation: [usize; 2],
-    pub(crate) groups: usize,
-    pub(crate) bias: bool,
+/// A cross-correlation over `[channels, height, width]`; converts into [`NodeKind::Conv2d`]. Pairs are `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2d {
+    /// Number of filters.
+    pub out_channels: usize,
+    /// Filter extents.
+    #[serde(with = "pair")]
+    pub kernel: [usize; 2],
+    /// Step between outputs; 1 by default.
+    #[serde(with = "pair", default = "ones")]
+    pub stride: [usize; 2],
+    /// Zeros around the input; valid (none) by default.
+    #[serde(default)]
+    pub padding: Padding,
+    /// Step between the filter's taps; 1 by default.
+    #[serde(with = "pair", default = "ones")]
+    pub dilation: [usize; 2],
+    /// Input and output channels are split into this many independent groups; 1 by default.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Whether a bias is added to each output channel; true by default.
+    #[serde(default = "yes")]
+    pub bias: bool,
 }
 
-impl Conv2dOptions {
-    /// Step between outputs.
+impl Conv2d {
+    /// Step between outputs, the same on both axes.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride: [stride; 2], ..self }
     }
 
-    /// Zeros around the input: a number for each side, or a [`Padding`].
+    /// Zeros around the input: a number per side, or a [`Padding`].
     pub fn padding(self, padding: impl Into<Padding>) -> Self {
         Self { padding: padding.into(), ..self }
     }
 
-    /// Step between the filter's taps.
+    /// Step between the filter's taps, the same on both axes.
     pub fn dilation(self, dilation: usize) -> Self {
         Self { dilation: [dilation; 2], ..self }
     }
@@ -172,14 +196,47 @@ impl Conv2dOptions {
     }
 }
 
-impl From<Conv2dOptions> for NodeKind {
-    fn from(options: Conv2dOptions) -> Self {
-        let Conv2dOptions { out_channels, kernel, stride, padding, dilation, groups, bias } = options;
-        Self::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+impl From<Conv2d> for NodeKind {
+    fn from(convolution: Conv2d) -> Self {
+        Self::Conv2d(convolution)
     }
 }
 
-/// A number for each axis; one number stands for all.
+/// The windows of a pool over `[channels, height, width]`. Pairs are `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool2d {
+    /// Window extents.
+    #[serde(with = "pair")]
+    pub kernel: [usize; 2],
+    /// Step between windows; in TOML the kernel by default.
+    #[serde(with = "pair")]
+    pub stride: [usize; 2],
+    /// Padding on each side, at most half the kernel; 0 by default.
+    #[serde(with = "pair", default)]
+    pub padding: [usize; 2],
+}
+
+impl Pool2d {
+    /// Square windows side by side, without overlap or padding.
+    pub fn square(kernel: usize) -> Self {
+        Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0; 2] }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ones() -> [usize; 2] {
+    [1; 2]
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A number per axis; a single number stands for all.
 mod extents {
     use serde::{Serialize, Serializer, de};
 

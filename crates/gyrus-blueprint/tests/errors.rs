@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{
-    Blueprint, BlueprintBuilder, BlueprintError, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding,
+    Blueprint, BlueprintBuilder, Error, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding, Pool2d,
     Reset, Shape,
 };
 
@@ -200,7 +200,7 @@ fn windows() {
         "node `n` (Conv2d): \"same\" padding needs stride 1, got 2; give the padding as a number"
     );
     assert_eq!(
-        refused([6, 8, 8], NodeKind::MaxPool2d { kernel: [3, 2], stride: [1, 1], padding: [1, 2] }),
+        refused([6, 8, 8], NodeKind::MaxPool2d(Pool2d { kernel: [3, 2], stride: [1, 1], padding: [1, 2] })),
         "node `n` (MaxPool2d): padding 2 is more than half of the kernel 2"
     );
 }
@@ -231,7 +231,7 @@ fn sizes_beyond_the_limit() {
         "node `input` (Input): its output of shape [65536, 32768, 2] has more than 2147483648 elements"
     );
     let overflowing = vec![MAX_ELEMENTS; 4];
-    assert!(matches!(start(overflowing).build(), Err(BlueprintError::TooLarge { .. })));
+    assert!(matches!(start(overflowing).build(), Err(Error::TooLarge { .. })));
     assert_eq!(
         refused([1 << 20], NodeKind::affine(1 << 12)),
         "node `n` (Affine): its weight of shape [4096, 1048576] has more than 2147483648 elements"
@@ -241,7 +241,7 @@ fn sizes_beyond_the_limit() {
         "node `n` (Conv2d): its output of shape [4096, 1024, 1024] has more than 2147483648 elements"
     );
     let huge = NodeKind::conv2d(1, MAX_ELEMENTS).dilation(MAX_ELEMENTS).padding(MAX_ELEMENTS);
-    assert!(matches!(start([1, 8, 8]).node("n", huge).build(), Err(BlueprintError::KernelTooLarge { .. })));
+    assert!(matches!(start([1, 8, 8]).node("n", huge).build(), Err(Error::KernelTooLarge { .. })));
 }
 
 #[test]

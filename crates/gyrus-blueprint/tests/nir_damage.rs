@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{
-    BlueprintError, Discretization, Integration, NirNetwork, NodeKind, load_nir, read_nir,
-};
+use gyrus_blueprint::{Discretization, Error, Integration, NirNetwork, NodeKind, load_nir, read_nir};
 use hdf5_pure::{DatasetBuilder, FileBuilder, GroupBuilder};
 
 fn golden(name: &str) -> Vec<u8> {
@@ -114,7 +112,7 @@ fn wrong_fields_are_named() {
         refused(chain("LIF", &|group| {
             group.create_dataset("tau").with_f64_data(&[0.02; 3]);
         })),
-        "node `it` (LIF): its `v_threshold` is missing; expected one number for each neuron"
+        "node `it` (LIF): its `v_threshold` is missing; expected one number per neuron"
     );
     let delay = |group: &mut GroupBuilder| {
         group.create_dataset("delay").with_f64_data(&[0.1, -1.0, 0.1]);
@@ -149,7 +147,7 @@ fn unknown_fields_are_told() {
         }
     });
     let warnings = read_nir(with_refractory).unwrap().warnings;
-    assert_eq!(warnings, ["`it`: its field `tau_refractory` is none of NIR's and has no effect"]);
+    assert_eq!(warnings, ["`it`: NIR has no field `tau_refractory`, so it is ignored"]);
 }
 
 /// sinabs, Norse and snnTorch write an r of 1 for "each step adds I"; SpikingJelly writes 1 / dt, in seconds.
@@ -174,7 +172,7 @@ fn what_r_of_an_integrator_means() {
     assert_eq!(resistance(&each_step.with_step(time).unwrap()), 4.0);
     let per_second = read(4000.0);
     assert_eq!(resistance(&per_second), 4.0);
-    assert_eq!(per_second.warnings, ["`it`: r is taken as per second; NIR does not say its unit"]);
+    assert_eq!(per_second.warnings, ["`it`: r is read as per second; NIR defines no unit for it"]);
     assert_eq!(resistance(&per_second.with_step(time).unwrap()), 4.0);
 }
 
@@ -288,7 +286,7 @@ fn weights_that_are_only_announced() {
 
 #[test]
 fn files_of_other_kinds() {
-    assert!(matches!(read_nir(Vec::new()), Err(BlueprintError::NotNir { .. })));
+    assert!(matches!(read_nir(Vec::new()), Err(Error::NotNir { .. })));
     assert!(refused(b"PK\x03\x04 certainly no HDF5".repeat(100)).starts_with("not a NIR file: "));
     let mut other = FileBuilder::new();
     other.create_dataset("temperature").with_f64_data(&[1.0]);

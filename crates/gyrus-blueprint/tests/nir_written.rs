@@ -11,8 +11,8 @@ mod in_nir;
 use std::path::PathBuf;
 
 use gyrus_blueprint::{
-    Array, Blueprint, BlueprintError, Discretization, Integration, Node, NodeKind, Padding, Parameters,
-    read_nir, with_standardisation, write_nir,
+    Array, Blueprint, Conv2d, Discretization, Error, Integration, Node, NodeKind, Padding, Parameters,
+    Pool2d, read_nir, with_standardization, write_nir,
 };
 use in_nir::in_nir;
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn parameters(blueprint: &Blueprint) -> Parameters {
     parameters
 }
 
-fn conv2d(name: &str, options: gyrus_blueprint::Conv2dOptions) -> (String, NodeKind) {
+fn conv2d(name: &str, options: Conv2d) -> (String, NodeKind) {
     (name.to_owned(), options.into())
 }
 
@@ -116,7 +116,7 @@ fn cases() -> Vec<(Blueprint, Discretization, bool)> {
     ]
     .into_iter()
     .fold(odd, |builder, (name, kind)| builder.node(name, kind));
-    let flat = NodeKind::Conv2d {
+    let flat = Conv2d {
         out_channels: 2,
         kernel: [1, 5],
         stride: [2, 1],
@@ -199,20 +199,20 @@ fn leave(
 }
 
 #[test]
-fn standardisation_becomes_a_node() {
+fn standardization_becomes_a_node() {
     let builder = Blueprint::builder("x").input([3, 4, 4]).node("flat", NodeKind::flatten());
     let blueprint = builder.node("fc", NodeKind::linear(2)).build().unwrap();
     let (mean, deviation) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
     let stored = parameters(&blueprint);
-    let (with, parameters) = with_standardisation(&blueprint, &stored, &mean, &deviation).unwrap();
+    let (with, parameters) = with_standardization(&blueprint, &stored, &mean, &deviation).unwrap();
     let names: Vec<&str> = with.nodes().iter().map(|node| node.name.as_str()).collect();
-    assert_eq!(names, ["input", "standardise", "flat", "fc", "output"]);
+    assert_eq!(names, ["input", "standardize", "flat", "fc", "output"]);
     assert_eq!(with.edges(), [(0, 1), (1, 2), (2, 3), (3, 4)]);
-    assert_eq!(parameters["standardise.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
-    assert_eq!(parameters["standardise.bias"].values, [-1.0, -1.0, -0.25]);
+    assert_eq!(parameters["standardize.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
+    assert_eq!(parameters["standardize.bias"].values, [-1.0, -1.0, -0.25]);
     assert_eq!(parameters["fc.weight"], stored["fc.weight"]);
     let error = |mean: &[f32], deviation: &[f32]| {
-        with_standardisation(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
+        with_standardization(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
     };
     assert!(error(&[0.5], &[0.5]).contains("[channels, height, width] with a mean"));
     assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("deviation is 0"));
@@ -229,21 +229,21 @@ fn warnings_say_what_others_would_compute_otherwise() {
     assert_eq!(
         pictures,
         [
-            "`soft`, `lif`: reset by subtraction, which NIR cannot say; elsewhere a spike sets the membrane to v_reset",
-            "`cuba`: not reset by spikes, which NIR cannot say; elsewhere a spike sets the membrane to v_reset",
-            "`soft`: the membrane starts at v_start, elsewhere at 0",
+            "`soft`, `lif`: reset by subtraction, which NIR cannot express; other libraries set the membrane to v_reset at a spike",
+            "`cuba`: not reset by spikes, which NIR cannot express; other libraries set the membrane to v_reset at a spike",
+            "`soft`: the membrane starts at v_start, in other libraries at 0",
             "`lif`: the membrane starts at v_leak, not at 0 as in most other libraries",
-            "NIR stores no time step: elsewhere the network has to be run with steps of 1 ms",
+            "NIR stores no time step: run the network with steps of 1 ms in other libraries",
             "neurons are integrated exactly here and by Euler's rule in most other libraries, where the membrane of \
              `lif` keeps 0.0000 of itself in a step instead of 0.3679",
         ]
     );
-    let step = "NIR stores no time step: elsewhere the network has to be run with steps of 0.5 ms";
-    let adds = "r is written as what a step of 0.5 ms adds; NIR does not say its unit";
+    let step = "NIR stores no time step: run the network with steps of 0.5 ms in other libraries";
+    let adds = "r is written as the gain of a step of 0.5 ms; NIR defines no unit for it";
     let rests = "`b`: the membrane starts at v_leak, not at 0 as in most other libraries";
     assert_eq!(signals, [rests, step, &format!("`a`: {adds}")]);
-    let starts = "`if`: the membrane starts at v_start, elsewhere at 0";
-    let back = "`back`: its bias acts from the first step on, elsewhere (in Norse) from the second on";
+    let starts = "`if`: the membrane starts at v_start, in other libraries at 0";
+    let back = "`back`: its bias acts from the first step on, in Norse from the second step on";
     assert_eq!(recurrent, [starts, step, &format!("`if`: {adds}"), back]);
     let shapes = "`same`, `grouped`, `flat`: the Python package nir 1.0.8 mistakes the shapes of grouped convolutions and \
                   of kernels that are not square, and reads the file with type_check=False only";
@@ -271,7 +271,7 @@ fn a_global_pool_is_written_as_its_parts_and_dropout_left_out() {
         nodes,
         [
             ("input", NodeKind::Input { shape: [3, 4, 6].into() }),
-            ("pool", NodeKind::AvgPool2d { kernel: [4, 6], stride: [4, 6], padding: [0, 0] }),
+            ("pool", NodeKind::AvgPool2d(Pool2d { kernel: [4, 6], stride: [4, 6], padding: [0, 0] })),
             ("pool.flatten", NodeKind::flatten()),
             ("fc", NodeKind::affine(2)),
             ("output", NodeKind::Output),
@@ -294,12 +294,12 @@ fn kinds_that_nir_lacks_are_named() {
     );
     let error = |blueprint: &Blueprint| {
         let error = write_nir(blueprint, &parameters(blueprint), Discretization::default()).unwrap_err();
-        assert!(matches!(error, BlueprintError::NoNirForm { .. }), "{error}");
+        assert!(matches!(error, Error::NoNirForm { .. }), "{error}");
         error.to_string()
     };
     assert_eq!(
         error(&adaptive),
-        "node `alif` (AdaptiveLIF) has no form in NIR: NIR has no threshold that adapts"
+        "node `alif` (AdaptiveLIF) has no form in NIR: NIR has no adaptive threshold"
     );
     let kinds = [
         NodeKind::ReLU,
@@ -309,7 +309,7 @@ fn kinds_that_nir_lacks_are_named() {
         NodeKind::batch_norm(),
         NodeKind::layer_norm(),
         NodeKind::max_pool2d(2),
-        NodeKind::CountMaxPool2d { kernel: [2; 2], stride: [2; 2], padding: [0; 2] },
+        NodeKind::CountMaxPool2d(Pool2d::square(2)),
         NodeKind::QuantizedReLU { levels: 4 },
         NodeKind::SignedIF { levels: 4, threshold: 1.0 },
     ];

@@ -23,10 +23,10 @@ fn resnet20_has_the_papers_parameters() {
     assert_eq!(first + stage1 + stage2 + stage3 + last, 272_474);
     let shapes = blueprint.shapes().unwrap();
     assert_eq!(shapes.trainable_parameters(), 272_474);
-    // Two running statistics beside the two trained numbers of each normalised channel.
-    let normalised = 16 + 6 * 16 + 6 * 32 + 32 + 6 * 64 + 64;
-    assert_eq!(shapes.stored_statistics(), 2 * normalised);
-    let convolutions = |kind: &NodeKind| matches!(kind, NodeKind::Conv2d { .. });
+    // Two running statistics beside the two trained numbers of each normalized channel.
+    let normalized = 16 + 6 * 16 + 6 * 32 + 32 + 6 * 64 + 64;
+    assert_eq!(shapes.stored_statistics(), 2 * normalized);
+    let convolutions = |kind: &NodeKind| matches!(kind, NodeKind::Conv2d(_));
     assert_eq!(blueprint.nodes().iter().filter(|node| convolutions(&node.kind)).count(), 19 + 2);
     assert_eq!(output_of(&blueprint, "stage1.block3.relu2").to_string(), "[16, 32, 32]");
     assert_eq!(output_of(&blueprint, "stage2.block1.relu2").to_string(), "[32, 16, 16]");

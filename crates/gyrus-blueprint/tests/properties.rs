@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{Blueprint, Node, NodeKind, Padding, Reset, svg, text};
+use gyrus_blueprint::{Blueprint, Conv2d, Node, NodeKind, Padding, Pool2d, Reset, svg, text};
 use proptest::prelude::*;
 
 fn pair() -> impl Strategy<Value = [usize; 2]> {
@@ -46,21 +46,15 @@ fn kind() -> impl Strategy<Value = NodeKind> {
         },
     );
     let conv2d = (1usize..5, pair(), pair(), padding(), pair(), 1usize..3, any::<bool>()).prop_map(
-        |(out_channels, kernel, stride, padding, dilation, groups, bias)| NodeKind::Conv2d {
-            out_channels,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
+        |(out_channels, kernel, stride, padding, dilation, groups, bias)| {
+            Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         },
     );
     let pools = (0..3, pair(), pair(), [0usize..2, 0usize..2]).prop_map(
         |(which, kernel, stride, padding)| match which {
-            0 => NodeKind::SumPool2d { kernel, stride, padding },
-            1 => NodeKind::AvgPool2d { kernel, stride, padding },
-            _ => NodeKind::MaxPool2d { kernel, stride, padding },
+            0 => NodeKind::SumPool2d(Pool2d { kernel, stride, padding }),
+            1 => NodeKind::AvgPool2d(Pool2d { kernel, stride, padding }),
+            _ => NodeKind::MaxPool2d(Pool2d { kernel, stride, padding }),
         },
     );
     let neurons = (0..8usize, [number(), number(), number()], [positive(), positive(), positive()]).prop_map(

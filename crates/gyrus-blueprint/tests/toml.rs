@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{Blueprint, MAX_FILE_BYTES, Node, NodeKind, Padding};
+use gyrus_blueprint::{Blueprint, Conv2d, MAX_FILE_BYTES, Node, NodeKind, Padding, Pool2d};
 
 /// A file whose middle node `n` has these lines, from line 8 on.
 fn with_node(lines: &str) -> String {
@@ -29,7 +29,7 @@ fn what_is_left_out_takes_its_default() {
     assert_eq!(kind_of("kind = \"MaxPool2d\"\nkernel = 2"), NodeKind::max_pool2d(2));
     assert_eq!(
         kind_of("kind = \"SumPool2d\"\nkernel = [4, 2]"),
-        NodeKind::SumPool2d { kernel: [4, 2], stride: [4, 2], padding: [0, 0] }
+        NodeKind::SumPool2d(Pool2d { kernel: [4, 2], stride: [4, 2], padding: [0, 0] })
     );
     assert_eq!(kind_of("kind = \"BatchNorm\""), NodeKind::batch_norm());
     assert_eq!(kind_of("kind = \"LayerNorm\""), NodeKind::layer_norm());
@@ -48,7 +48,7 @@ fn pairs_and_padding() {
         ("2", Padding::Explicit([2, 2])),
         ("[0, 1]", Padding::Explicit([0, 1])),
     ] {
-        let NodeKind::Conv2d { kernel, padding, .. } = conv(text) else { panic!("not a Conv2d") };
+        let NodeKind::Conv2d(Conv2d { kernel, padding, .. }) = conv(text) else { panic!("not a Conv2d") };
         assert_eq!((kernel, padding), ([3, 5], expected));
     }
 }

@@ -2,13 +2,16 @@
 
 use gyrus_blueprint::Shape;
 
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why a network could not be built or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EventsError {
+pub enum Error {
     /// The blueprint, or a constant of a neuron, is not valid.
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
     /// A node without an event-driven form.
     #[error("node `{node}` ({kind}) cannot run event by event: {reason}")]
     NoEventForm {

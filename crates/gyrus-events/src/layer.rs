@@ -2,55 +2,10 @@
 
 use std::collections::VecDeque;
 
+use gyrus_kernels::convolution::pooling::{Pooling, max_pool, sum_pool};
 use gyrus_kernels::events::{count_max_packed, counts_packed, list_spikes};
-use gyrus_kernels::pooling::{Pooling, max_pool, sum_pool};
 
-use crate::plan::Form;
-
-/// A signal at one step: events or numbers, as its [`Form`] says.
-#[derive(Clone, Default)]
-pub(crate) struct Signal {
-    /// Elements that spiked, ascending.
-    pub(crate) events: Vec<u32>,
-    /// A number for each event, if graded.
-    pub(crate) values: Vec<f32>,
-    /// A number for each element, if constant or dense.
-    pub(crate) row: Vec<f32>,
-    /// Spikes as neurons pack them, instead of events, where [`Unit::packed`](crate::plan::Unit::packed) says so.
-    pub(crate) words: Vec<u32>,
-}
-
-impl Signal {
-    /// Silence.
-    pub(crate) fn begin(&mut self, form: Form, elements: usize) {
-        self.events.clear();
-        self.values.clear();
-        self.row.clear();
-        self.words.clear();
-        if !form.events() {
-            self.row.resize(elements, 0.0);
-        }
-    }
-
-    /// The numbers of all elements, in `to`.
-    pub(crate) fn write(&self, form: Form, to: &mut [f32]) {
-        if !form.events() {
-            to.copy_from_slice(&self.row);
-            return;
-        }
-        to.fill(0.0);
-        for (at, &event) in self.events.iter().enumerate() {
-            to[event as usize] = self.values.get(at).copied().unwrap_or(1.0);
-        }
-    }
-
-    fn clone_from(&mut self, other: &Signal) {
-        self.events.clone_from(&other.events);
-        self.values.clone_from(&other.values);
-        self.row.clone_from(&other.row);
-        self.words.clone_from(&other.words);
-    }
-}
+use crate::signal::{Form, Signal};
 
 /// A window over the elements of a picture: for each input pixel, the output pixels that see it.
 pub(crate) struct Windows {
@@ -178,7 +133,7 @@ impl Layer {
         to: &mut Signal,
     ) {
         match self {
-            Self::Pass => to.clone_from(from),
+            Self::Pass => to.copy_from(from),
             Self::ChannelsFirst { pixels, channels } => {
                 let place = |at: usize| at % channels * pixels + at / channels;
                 if form.events() {
@@ -280,7 +235,7 @@ impl Layer {
             }
             Self::Delay { steps } => {
                 let mut now = memory.spare.pop().unwrap_or_default();
-                now.clone_from(from);
+                now.copy_from(from);
                 memory.past.push_back(now);
                 if memory.past.len() > *steps
                     && let Some(then) = memory.past.pop_front()

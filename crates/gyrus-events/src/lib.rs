@@ -5,6 +5,25 @@
 //! - [`simulation`] runs populations of neurons that explicit synapses connect, each with a delay of its own: networks of
 //!   biological size.
 //!
+//! ```
+//! use gyrus_blueprint::{Array, Blueprint, Discretization, NodeKind, Parameters};
+//! use gyrus_events::{EventNetwork, EventState, Stimulus, StimulusKind};
+//!
+//! let blueprint = Blueprint::builder("one neuron")
+//!     .input([2])
+//!     .node("weights", NodeKind::linear(1))
+//!     .node("neuron", NodeKind::lif(10.0))
+//!     .build()?;
+//! let weight = Array { shape: vec![1, 2], values: vec![20.0, -20.0] };
+//! let parameters = Parameters::from([("weights.weight".to_owned(), weight)]);
+//! let network = EventNetwork::new(&blueprint, &parameters, Discretization::default(), StimulusKind::Spikes)?;
+//! // Three steps of packed spikes, one word each: input 0 spikes at the second.
+//! let outcome = network.run(&mut EventState::default(), Stimulus::Spikes(&[0, 1, 0]), 3, false)?;
+//! assert_eq!(outcome.answer, [0.0, 1.0, 0.0]);
+//! assert_eq!(outcome.total().accumulates, 1);
+//! # Ok::<(), gyrus_events::Error>(())
+//! ```
+//!
 //! Both keep all state with the caller, count what they really execute, and give the same bits for any number of threads.
 //! Where denormal numbers are flushed to zero (`gyrus_kernels::flush_denormals`) is the caller's choice for each thread, as it
 //! is for the kernels.
@@ -15,10 +34,13 @@ mod membrane;
 mod network;
 mod pipeline;
 mod plan;
+mod signal;
 pub mod simulation;
+mod step;
+mod stimulus;
 mod weights;
 
-pub use error::EventsError;
-pub use network::{
-    EventNetwork, EventState, NodeCounts, NodeRecord, Outcome, Recorded, Stimulus, StimulusKind,
-};
+pub use error::{Error, Result};
+pub use network::{EventNetwork, EventState, NodeRecord, Outcome, Recorded};
+pub use step::NodeCounts;
+pub use stimulus::{Stimulus, StimulusKind};

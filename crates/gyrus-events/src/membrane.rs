@@ -5,7 +5,7 @@
 //! skipped until an event reaches it. For an IF without bias that is every block that an event did not reach; a leaking
 //! one rests once its membranes have come to rest.
 
-use gyrus_blueprint::{NeuronModel, Reset};
+use gyrus_blueprint::{Image, NeuronModel, Reset};
 use gyrus_kernels::events::{TOUCHED, membrane_step, signed_step};
 use gyrus_kernels::neuron::{NeuronKind, Reset as KernelReset};
 
@@ -73,9 +73,9 @@ fn blocks(neurons: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 }
 
 impl Neurons {
-    /// `last` brings a row of constants from channels-first to channels-last.
-    pub(crate) fn new(model: &NeuronModel, neurons: usize, last: impl Fn(&[f32]) -> Vec<f32>) -> Self {
-        let rows: Vec<Vec<f32>> = model.constants.iter().map(|row| last(row)).collect();
+    /// Neurons that lie as `image` does, by a model whose rows are channels-first.
+    pub(crate) fn new(model: &NeuronModel, neurons: usize, image: Image) -> Self {
+        let rows: Vec<Vec<f32>> = model.constants.iter().map(|row| image.channels_last(row)).collect();
         let differ = rows.iter().any(|row| row.len() > 1);
         let block_of = |first: usize, real: usize| {
             let mut constants = vec![0.0; CONSTANTS * width(real)];
@@ -105,7 +105,7 @@ impl Neurons {
         Self {
             cells: Cells::Model { kind, constants },
             neurons,
-            starts: spread(&last(&model.v_start), neurons),
+            starts: spread(&image.channels_last(&model.v_start), neurons),
         }
     }
 

@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::layer::Layer;
-use crate::network::{EventNetwork, NodeCounts, Stimulus, UnitState};
-use crate::plan::{Form, Unit, Work};
+use crate::plan::{Unit, Work};
+use crate::signal::Form;
+use crate::step::{NodeCounts, Program, UnitState};
+use crate::stimulus::Stimulus;
 
 /// Membranes of a network below which handing over costs more than it brings.
 const FEWEST_MEMBRANES: usize = 8192;
@@ -45,7 +47,7 @@ fn is_cut(unit: &Unit) -> bool {
 }
 
 struct Run<'a> {
-    network: &'a EventNetwork,
+    program: &'a Program,
     states: Vec<RwLock<UnitState>>,
     /// Steps that each unit has done.
     done: Vec<AtomicUsize>,
@@ -60,26 +62,26 @@ struct Run<'a> {
 
 /// Runs all steps on the threads of the current pool, and returns what was executed; none where a unit failed.
 pub(crate) fn run(
-    network: &EventNetwork,
+    program: &Program,
     states: &mut Vec<UnitState>,
     stimulus: Stimulus<'_>,
     steps: usize,
 ) -> Option<Vec<NodeCounts>> {
     let count = states.len();
     let threads = rayon::current_num_threads().min(MOST_THREADS);
-    let mut counts = vec![network.no_counts(); threads];
-    let first_steps = (0..count).filter(|&index| steps > 0 && is_constant(&network.units[index]));
+    let mut counts = vec![program.no_counts(); threads];
+    let first_steps = (0..count).filter(|&index| steps > 0 && is_constant(&program.units[index]));
     let mut done = vec![0; count];
     for index in first_steps {
-        network.step(index, states, stimulus, 0, &mut counts[0]).ok()?;
+        program.step(index, states, stimulus, 0, &mut counts[0]).ok()?;
         done[index] = 1;
     }
     let mut listeners = vec![Vec::new(); count];
-    for (index, unit) in network.units.iter().enumerate() {
+    for (index, unit) in program.units.iter().enumerate() {
         unit.sources.iter().for_each(|&source| listeners[source].push(index));
     }
     let run = Run {
-        network,
+        program,
         states: states.drain(..).map(RwLock::new).collect(),
         done: done.into_iter().map(AtomicUsize::new).collect(),
         taken: (0..count).map(|_| AtomicBool::new(false)).collect(),
@@ -150,7 +152,7 @@ impl Run<'_> {
     fn next(&self, index: usize) -> Option<usize> {
         let done = |unit: usize| self.done[unit].load(Ordering::Acquire);
         let step = done(index);
-        let unit = &self.network.units[index];
+        let unit = &self.program.units[index];
         let ready = step < self.steps
             && unit.sources.iter().all(|&source| done(source) > step)
             && self.listeners[index].iter().all(|&listener| done(listener) >= step);
@@ -173,12 +175,12 @@ impl Run<'_> {
     }
 
     fn run(&self, index: usize, step: usize, counts: &mut [NodeCounts]) {
-        let unit = &self.network.units[index];
+        let unit = &self.program.units[index];
         let mut own = self.states[index].write().unwrap_or_else(PoisonError::into_inner);
         let read = |&source: &usize| self.states[source].read().unwrap_or_else(PoisonError::into_inner);
         let sources: Vec<_> = unit.sources.iter().map(read).collect();
         let sources = sources.iter().map(|source| &**source);
-        let result = self.network.step_of(unit, &mut own, sources, (self.stimulus, step), counts);
+        let result = self.program.step_of(unit, &mut own, sources, (self.stimulus, step), counts);
         if result.is_err() {
             self.failed.store(true, Ordering::Release);
         }

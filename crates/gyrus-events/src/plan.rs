@@ -6,34 +6,17 @@
 use std::collections::HashSet;
 
 use gyrus_blueprint::{
-    Blueprint, Discretization, NeuronModel, NodeKind, Padding, Parameters, Reset, Shape, Shapes,
+    Blueprint, ConvolutionGeometry, Discretization, Flattening, Image, NeuronModel, NodeKind, Parameters,
+    PoolGeometry, Shape, Shapes,
 };
 use gyrus_kernels::convolution::Convolution;
-use gyrus_kernels::pooling::Pooling;
+use gyrus_kernels::convolution::pooling::Pooling;
 
-use crate::EventsError;
 use crate::layer::Layer;
 use crate::membrane::Neurons;
+use crate::signal::Form;
 use crate::weights::{Synapses, Weights, bias_row};
-
-/// How a signal comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// The same numbers at every step.
-    Constant,
-    /// Events without numbers: spikes.
-    Binary,
-    /// Events with a number each.
-    Graded,
-    /// Numbers for all elements, at every step.
-    Dense,
-}
-
-impl Form {
-    pub(crate) fn events(self) -> bool {
-        matches!(self, Self::Binary | Self::Graded)
-    }
-}
+use crate::{Error, Result};
 
 /// What a unit does.
 pub(crate) enum Work {
@@ -73,25 +56,6 @@ impl Unit {
     }
 }
 
-/// Height, width and channels of a blueprint shape; features are one pixel.
-fn picture(shape: &Shape) -> [usize; 3] {
-    match shape[..] {
-        [channels, height, width] => [height, width, channels],
-        [channels, length] => [1, length, channels],
-        _ => [1, 1, shape.iter().product()],
-    }
-}
-
-/// From channels-first to channels-last; a single value stays.
-fn last(values: &[f32], shape: &Shape) -> Vec<f32> {
-    let [height, width, channels] = picture(shape);
-    let pixels = height * width;
-    if values.len() != pixels * channels {
-        return values.to_vec();
-    }
-    (0..values.len()).map(|at| values[at % channels * pixels + at / channels]).collect()
-}
-
 struct Compiler<'a> {
     blueprint: &'a Blueprint,
     shapes: &'a Shapes,
@@ -111,7 +75,7 @@ pub(crate) fn compile(
     parameters: &Parameters,
     time: Discretization,
     stimulus: Form,
-) -> Result<Vec<Unit>, EventsError> {
+) -> Result<Vec<Unit>> {
     let shapes = blueprint.shapes()?;
     let mut compiler = Compiler {
         blueprint,
@@ -147,13 +111,13 @@ pub(crate) fn compile(
 }
 
 impl Compiler<'_> {
-    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T, EventsError> {
+    fn refuse<T>(&self, node: usize, reason: &'static str) -> Result<T> {
         let node = &self.blueprint.nodes()[node];
-        Err(EventsError::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
+        Err(Error::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
     }
 
     /// A stored parameter of the size that the blueprint says; `None` if the node has no such parameter.
-    fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>, EventsError> {
+    fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>> {
         let Some(spec) = self.shapes.parameters(node).iter().find(|spec| spec.name == name) else {
             return Ok(None);
         };
@@ -162,12 +126,12 @@ impl Compiler<'_> {
         let expected = spec.elements();
         if values.len() as u64 != expected {
             let (got, expected) = (values.len(), usize::try_from(expected).unwrap_or(usize::MAX));
-            return Err(EventsError::Parameter { name: full, got, expected, shape: spec.shape.clone() });
+            return Err(Error::Parameter { name: full, got, expected, shape: spec.shape.clone() });
         }
         Ok(Some(values))
     }
 
-    fn node(&mut self, node: usize, stimulus: Form) -> Result<(), EventsError> {
+    fn node(&mut self, node: usize, stimulus: Form) -> Result<()> {
         let elements = |shape: &Shape| shape.iter().product::<usize>();
         let (inputs, outputs) = (elements(self.shapes.input(node)), elements(self.shapes.output(node)));
         let forward: Vec<usize> = self.sources[node]
@@ -214,19 +178,10 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn work(&self, node: usize, input: Form, outputs: usize) -> Result<(Work, Form), EventsError> {
+    fn work(&self, node: usize, input: Form, outputs: usize) -> Result<(Work, Form)> {
         let kind = &self.blueprint.nodes()[node].kind;
         let shape = self.shapes.input(node);
-        let [height, width, channels] = picture(shape);
-        let pooling = |kernel: [usize; 2], stride: [usize; 2], [rows, columns]: [usize; 2]| Pooling {
-            batch: 1,
-            height,
-            width,
-            channels,
-            kernel,
-            stride,
-            padding: [rows, rows, columns, columns],
-        };
+        let image = Image::of(shape);
         let graded = if input.events() { Form::Graded } else { input };
         let layer = |layer: Layer, output: Form| Ok((Work::Layer(layer), output));
         match kind {
@@ -236,101 +191,64 @@ impl Compiler<'_> {
                 let Some(weight) = self.parameter(node, "weight")? else {
                     return self.refuse(node, "it has no weight");
                 };
-                let weights = Weights::linear(weight, (channels, *out_features), input);
+                let weights = Weights::linear(weight, (image.channels, *out_features), input);
                 self.synapses(node, weights, input, outputs)
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = sides(padding, [*kernel], [*dilation]);
-                let window = Convolution {
-                    batch: 1,
-                    height,
-                    width,
-                    channels,
-                    outputs: *out_channels,
-                    kernel: [1, *kernel],
-                    stride: [1, *stride],
-                    padding: [0, 0, ends[0].0, ends[0].1],
-                    dilation: [1, *dilation],
-                    groups: *groups,
-                };
-                self.convolution(node, window, input, outputs)
+            NodeKind::Conv1d(convolution) => {
+                self.convolution(node, kernel_of(convolution.geometry(shape)), input, outputs)
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = sides(padding, *kernel, *dilation);
-                let window = Convolution {
-                    batch: 1,
-                    height,
-                    width,
-                    channels,
-                    outputs: *out_channels,
-                    kernel: *kernel,
-                    stride: *stride,
-                    padding: [ends[0].0, ends[0].1, ends[1].0, ends[1].1],
-                    dilation: *dilation,
-                    groups: *groups,
-                };
-                self.convolution(node, window, input, outputs)
+            NodeKind::Conv2d(convolution) => {
+                self.convolution(node, kernel_of(convolution.geometry(shape)), input, outputs)
             }
-            NodeKind::SumPool2d { kernel, stride, padding } => {
-                layer(Layer::sum_pool(pooling(*kernel, *stride, *padding), 1.0), graded)
+            NodeKind::SumPool2d(pool) => {
+                layer(Layer::sum_pool(windows_of(pool.geometry(shape)), 1.0), graded)
             }
-            NodeKind::AvgPool2d { kernel, stride, padding } => {
-                let scale = 1.0 / (kernel[0] * kernel[1]) as f32;
-                layer(Layer::sum_pool(pooling(*kernel, *stride, *padding), scale), graded)
+            NodeKind::AvgPool2d(pool) => {
+                let geometry = pool.geometry(shape);
+                layer(Layer::sum_pool(windows_of(geometry), geometry.mean_factor()), graded)
             }
             NodeKind::GlobalAvgPool => {
-                let scale = 1.0 / (height * width) as f32;
-                layer(Layer::sum_pool(pooling([height, width], [1, 1], [0, 0]), scale), graded)
+                let geometry = PoolGeometry::whole(shape);
+                layer(Layer::sum_pool(windows_of(geometry), geometry.mean_factor()), graded)
             }
-            NodeKind::MaxPool2d { kernel, stride, padding } => {
+            NodeKind::MaxPool2d(pool) => {
                 let output = if input == Form::Graded { Form::Dense } else { input };
-                layer(Layer::max_pool(pooling(*kernel, *stride, *padding)), output)
+                layer(Layer::max_pool(windows_of(pool.geometry(shape))), output)
             }
-            NodeKind::CountMaxPool2d { kernel, stride, padding } => {
+            NodeKind::CountMaxPool2d(pool) => {
                 let output = if input == Form::Constant { Form::Dense } else { input };
-                layer(Layer::count_max_pool(pooling(*kernel, *stride, *padding)), output)
+                layer(Layer::count_max_pool(windows_of(pool.geometry(shape))), output)
             }
             NodeKind::Flatten { start_axis, end_axis } => {
-                let end = end_axis.unwrap_or(shape.len() - 1);
-                let pixels = height * width;
-                let same = *start_axis == end || pixels == 1 || channels == 1 || shape.len() == 1;
-                if same || *start_axis > 0 {
-                    layer(Layer::Pass, input)
-                } else if end == shape.len() - 1 {
-                    layer(Layer::ChannelsFirst { pixels, channels }, input)
-                } else {
-                    self.refuse(node, "flatten all axes, or only those behind the channels")
+                match Flattening::of(*start_axis, *end_axis, shape) {
+                    Some(Flattening::None) => layer(Layer::Pass, input),
+                    Some(Flattening::ChannelsFirst) => {
+                        let (pixels, channels) = (image.pixels(), image.channels);
+                        layer(Layer::ChannelsFirst { pixels, channels }, input)
+                    }
+                    None => self.refuse(node, Flattening::REFUSAL),
                 }
             }
             NodeKind::Dropout { .. } => layer(Layer::Pass, input),
             NodeKind::Scale => {
                 let scale = self.parameter(node, "scale")?.unwrap_or_default();
-                layer(Layer::Scale(last(scale, shape)), graded)
+                layer(Layer::Scale(image.channels_last(scale)), graded)
             }
             NodeKind::Delay { delay_ms } => {
-                let steps = delay_ms / self.time.dt_ms;
-                if (steps - steps.round()).abs() > 1e-6 {
+                let Some(steps) = self.time.delay_steps(*delay_ms) else {
                     return self.refuse(node, "its delay is not a whole number of steps");
-                }
+                };
                 let output = if input == Form::Constant { Form::Dense } else { input };
-                layer(Layer::Delay { steps: steps.round() as usize }, output)
+                layer(Layer::Delay { steps }, output)
             }
             NodeKind::Threshold { threshold } => {
-                let constants = [0.0, 1.0, 0.0, *threshold as f32, 0.0, 1.0, 0.0, 0.0, 0.0];
-                let model = NeuronModel {
-                    synapse: false,
-                    fires: true,
-                    adaptive: false,
-                    reset: Reset::None,
-                    constants: constants.map(|value| vec![value]),
-                    v_start: vec![0.0],
-                };
-                let neurons = Neurons::new(&model, outputs, |row| last(row, shape));
+                let model = NeuronModel::threshold(*threshold);
+                let neurons = Neurons::new(&model, outputs, image);
                 Ok((Work::Neurons(neurons, None), Form::Binary))
             }
             NodeKind::SignedIF { levels, threshold } => {
                 let start = self.parameter(node, "start")?.unwrap_or_default();
-                let neurons = Neurons::signed(*levels, *threshold, last(start, shape));
+                let neurons = Neurons::signed(*levels, *threshold, image.channels_last(start));
                 Ok((Work::Neurons(neurons, None), Form::Graded))
             }
             NodeKind::BatchNorm { .. } => {
@@ -339,17 +257,28 @@ impl Compiler<'_> {
             NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
                 self.refuse(node, "convert the network first, so that neurons take its place")
             }
-            _ => {
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. }
+            | NodeKind::AdaptiveLIF { .. } => {
                 let blueprint_node = &self.blueprint.nodes()[node];
                 match NeuronModel::new(blueprint_node, outputs, self.parameters, self.time)? {
                     Some(model) => {
-                        let neurons = Neurons::new(&model, outputs, |row| last(row, shape));
+                        let neurons = Neurons::new(&model, outputs, image);
                         let output = if neurons.fires() { Form::Binary } else { Form::Dense };
                         Ok((Work::Neurons(neurons, None), output))
                     }
                     None => self.refuse(node, "it has no spiking form"),
                 }
             }
+            NodeKind::GELU
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh
+            | NodeKind::Softmax { .. }
+            | NodeKind::LayerNorm { .. } => self.refuse(node, "it has no spiking form"),
         }
     }
 
@@ -359,20 +288,14 @@ impl Compiler<'_> {
         window: Convolution,
         input: Form,
         outputs: usize,
-    ) -> Result<(Work, Form), EventsError> {
+    ) -> Result<(Work, Form)> {
         let Some(weight) = self.parameter(node, "weight")? else {
             return self.refuse(node, "it has no weight");
         };
         self.synapses(node, Weights::convolution(weight, window, input), input, outputs)
     }
 
-    fn synapses(
-        &self,
-        node: usize,
-        weights: Weights,
-        input: Form,
-        outputs: usize,
-    ) -> Result<(Work, Form), EventsError> {
+    fn synapses(&self, node: usize, weights: Weights, input: Form, outputs: usize) -> Result<(Work, Form)> {
         let bias = self.parameter(node, "bias")?.map(<[f32]>::to_vec);
         let bias_row = bias_row(bias.as_deref().unwrap_or_default(), outputs);
         let dense_products = self.shapes.node(node).multiply_accumulates;
@@ -381,11 +304,15 @@ impl Compiler<'_> {
     }
 }
 
-/// Padding of each axis; the blueprint has checked that it does not overflow.
-fn sides<const AXES: usize>(
-    padding: &Padding<AXES>,
-    kernel: [usize; AXES],
-    dilation: [usize; AXES],
-) -> [(usize, usize); AXES] {
-    padding.before_and_behind(kernel, dilation).unwrap_or([(0, 0); AXES])
+/// A convolution as the kernels know it.
+fn kernel_of(geometry: ConvolutionGeometry) -> Convolution {
+    let ConvolutionGeometry { input, outputs, kernel, stride, padding, dilation, groups } = geometry;
+    let Image { height, width, channels } = input;
+    Convolution { batch: 1, height, width, channels, outputs, kernel, stride, padding, dilation, groups }
+}
+
+/// A pool as the kernels know it.
+fn windows_of(geometry: PoolGeometry) -> Pooling {
+    let PoolGeometry { input: Image { height, width, channels }, kernel, stride, padding } = geometry;
+    Pooling { batch: 1, height, width, channels, kernel, stride, padding }
 }

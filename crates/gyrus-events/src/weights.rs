@@ -4,10 +4,10 @@
 //! sample at a time, whose every output is the same for any batch.
 
 use gyrus_kernels::convolution::{self, Convolution, convolution_packed};
+use gyrus_kernels::dense::linear::{self, linear_packed};
 use gyrus_kernels::events::{ConvolutionTable, LinearTable, TOUCHED, take_sums, takes_winograd};
-use gyrus_kernels::matmul::{self, linear_packed};
 
-use crate::plan::Form;
+use crate::signal::Form;
 
 /// A linear map or a convolution in the form that its input needs.
 pub(crate) enum Weights {
@@ -44,8 +44,8 @@ impl Weights {
                 Self::Linear { table: LinearTable::new(weight, (inputs, outputs)), outputs }
             }
             Form::Constant | Form::Dense => {
-                let mut packed = vec![0.0; matmul::packed_len((inputs, outputs))];
-                matmul::pack(weight, (inputs, outputs), &mut packed);
+                let mut packed = vec![0.0; linear::packed_len((inputs, outputs))];
+                linear::pack(weight, (inputs, outputs), &mut packed);
                 Self::DenseLinear { packed, inputs, outputs }
             }
         }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{
-    Array, Blueprint, BlueprintBuilder, Discretization, Integration, NodeKind, Padding, Parameters, Reset,
-    preset,
+    Array, Blueprint, BlueprintBuilder, Discretization, Integration, NodeKind, Padding, Parameters, Pool2d,
+    Reset, preset,
 };
 use gyrus_events::{EventNetwork, EventState, Outcome, Recorded, Stimulus, StimulusKind};
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
@@ -246,8 +246,8 @@ fn one_dimensional_convolutions() {
 
 #[test]
 fn pools_of_every_kind() {
-    let sum = || NodeKind::SumPool2d { kernel: [3, 2], stride: [2, 2], padding: [1, 0] };
-    let count = || NodeKind::CountMaxPool2d { kernel: [2, 3], stride: [2, 1], padding: [0, 1] };
+    let sum = || NodeKind::SumPool2d(Pool2d { kernel: [3, 2], stride: [2, 2], padding: [1, 0] });
+    let count = || NodeKind::CountMaxPool2d(Pool2d { kernel: [2, 3], stride: [2, 1], padding: [0, 1] });
     for (place, pool) in
         [sum(), count(), NodeKind::avg_pool2d(2), NodeKind::max_pool2d(2)].into_iter().enumerate()
     {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{Discretization, NeuronModel, Node, NodeKind, Parameters, Reset};
-use gyrus_events::EventsError;
+use gyrus_events::Error;
 use gyrus_events::simulation::{
     Activity, Delay, Link, Noise, Population, Projection, Rule, Simulation, Weight,
 };
@@ -220,7 +220,7 @@ fn what_makes_no_sense_is_refused() {
         let (mut populations, mut projections) = (populations.clone(), projections.clone());
         change(&mut populations, &mut projections);
         match Simulation::new(&populations, &projections, DT_MS, 1) {
-            Err(error @ (EventsError::Setting { .. } | EventsError::Memory { .. })) => error.to_string(),
+            Err(error @ (Error::Setting { .. } | Error::Memory { .. })) => error.to_string(),
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it was accepted"),
         }

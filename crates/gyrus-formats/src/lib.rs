@@ -37,5 +37,5 @@ mod tensor;
 pub use bytes::Bytes;
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
-pub use gyrus_kernels::weights::Format;
+pub use gyrus_kernels::stored::Format;
 pub use tensor::Tensor;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use gyrus_kernels::weights::{self, Format, Matrix};
+use gyrus_kernels::stored::{self, Format, Matrix};
 
 use crate::Bytes;
 
@@ -74,7 +74,7 @@ impl Tensor {
     #[must_use]
     pub fn to_format(&self, format: Format) -> Self {
         let columns = self.columns();
-        let quantized = weights::quantize(format, &self.floats(), columns);
+        let quantized = stored::quantize(format, &self.floats(), columns);
         let tensor = quantized.ok().and_then(|bytes| Self::new(format, self.shape.clone(), bytes.into()));
         tensor.unwrap_or_else(|| self.clone())
     }
@@ -96,7 +96,7 @@ impl Tensor {
     pub fn floats(&self) -> Vec<f32> {
         let mut floats = vec![0.0; self.rows() * self.columns()];
         if let Some(matrix) = self.matrix() {
-            weights::dequantize(&matrix, &mut floats);
+            stored::dequantize(&matrix, &mut floats);
         }
         floats
     }
@@ -107,7 +107,7 @@ impl Tensor {
     /// If there is no such row, or `to` has another length than a row.
     pub fn row(&self, row: usize, to: &mut [f32]) {
         if let Some(matrix) = self.matrix() {
-            weights::dequantize_row(&matrix, row, to);
+            stored::dequantize_row(&matrix, row, to);
         }
     }
 
@@ -135,7 +135,7 @@ impl Tensor {
     /// If the length of a slice does not match its shape.
     pub fn linear(&self, x: &[f32], y: &mut [f32]) {
         if let Some(matrix) = self.matrix() {
-            weights::product(&matrix, x, y);
+            stored::matmul(&matrix, x, y);
         }
     }
 
@@ -148,7 +148,7 @@ impl Tensor {
         let Some(matrix) = self.matrix() else { return };
         let (of_many, of_few) = x.split_at(many * self.columns());
         let (to_many, to_few) = y.split_at_mut(many * self.rows());
-        weights::product_of_many(&matrix, of_many, to_many);
-        weights::product_of_few(&matrix, of_few, to_few);
+        stored::matmul_many(&matrix, of_many, to_many);
+        stored::matmul_few(&matrix, of_few, to_few);
     }
 }

@@ -1,14 +1,15 @@
 //! Times the kernels of a decoder's training step at the sizes of the benchmark: `decoder_speed [THREADS]`.
 use std::time::Instant;
 
-use gyrus_kernels::decoding::{FeedForwardActivation, rms_norm};
-use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradient};
+use gyrus_kernels::attention::causal::{CausalAttention, causal_attention, causal_attention_backward};
+use gyrus_kernels::attention::rotary::Rotation;
+use gyrus_kernels::dense::linear::{linear, linear_input_gradient, linear_weight_gradient};
+use gyrus_kernels::normalization::rms::{rms_norm, rms_norm_backward};
 use gyrus_kernels::oracle::values;
-use gyrus_kernels::transformer::{
-    CausalAttention, Rotation, VocabularyLoss, VocabularyLossGradients, causal_attention,
-    causal_attention_backward, gated, gated_backward, rms_norm_backward, vocabulary_loss,
-};
-use gyrus_kernels::weights::Matrix;
+use gyrus_kernels::stored::Matrix;
+use gyrus_kernels::token::activation::FeedForwardActivation;
+use gyrus_kernels::token::gated::{gated, gated_backward};
+use gyrus_kernels::token::vocabulary_loss::{VocabularyLoss, VocabularyLossGradients, vocabulary_loss};
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
     work();

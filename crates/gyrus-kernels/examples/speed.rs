@@ -2,19 +2,18 @@
 //! contain NAME.
 use std::time::Instant;
 
-use gyrus_kernels::convolution::{Convolution, convolution};
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::convolution::pooling::Pooling;
+use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
+use gyrus_kernels::dense::linear::{linear, linear_input_gradient, linear_weight_gradient};
 use gyrus_kernels::keep_awake;
-use gyrus_kernels::matmul::{linear, linear_input_gradient, linear_weight_gradient};
 use gyrus_kernels::neuron::{
     NeuronGradients, NeuronKind, NeuronOutput, NeuronShape, Reset, Surrogate, neuron_backward, neuron_forward,
 };
 use gyrus_kernels::oracle::{spike_values, values};
-use gyrus_kernels::pooling::Pooling;
-use gyrus_kernels::spike_convolution::{spike_convolution, spike_convolution_weight_gradient};
-use gyrus_kernels::spike_linear::{spike_linear, spike_linear_weight_gradient};
-use gyrus_kernels::spike_pooling::{spike_max_pool, spike_max_pool_backward};
-use gyrus_kernels::spikes;
+use gyrus_kernels::spikes::convolution::{spike_convolution, spike_convolution_weight_gradient};
+use gyrus_kernels::spikes::linear::{spike_linear, spike_linear_weight_gradient};
+use gyrus_kernels::spikes::packed;
+use gyrus_kernels::spikes::pooling::{spike_max_pool, spike_max_pool_backward};
 
 fn time(name: &str, operations: usize, mut work: impl FnMut()) {
     if std::env::args().nth(2).is_some_and(|part| !name.contains(&part)) {
@@ -37,9 +36,9 @@ fn spike_products() {
         let (w, dy) = (values(n * k, 2), values(m * n, 3));
         let (mut y, mut dw) = (vec![0.0; m * n], vec![0.0; n * k]);
         for percent in [1, 5, 13, 20, 30, 50] {
-            let mut bits = vec![0; m * spikes::words(k)];
-            spikes::pack(&spike_values(m * k, f64::from(percent) / 100.0, 1), k, &mut bits);
-            let ops = 2 * spikes::count(&bits) as usize * n;
+            let mut bits = vec![0; m * packed::words(k)];
+            packed::pack(&spike_values(m * k, f64::from(percent) / 100.0, 1), k, &mut bits);
+            let ops = 2 * packed::count(&bits) as usize * n;
             time(&format!("spikes {percent} % {m}x{k}x{n}"), ops, || {
                 spike_linear(&bits, &w, None, (m, k, n), &mut y)
             });
@@ -69,9 +68,9 @@ fn spike_convolutions() {
         let (mut y, mut dw) = (vec![0.0; dy.len()], vec![0.0; w.len()]);
         for percent in [1, 5, 13, 20, 30, 50] {
             let len = size * size * c;
-            let mut bits = vec![0; batch * spikes::words(len)];
-            spikes::pack(&spike_values(batch * len, f64::from(percent) / 100.0, 1), len, &mut bits);
-            let ops = 2 * spikes::count(&bits) as usize * 9 * o;
+            let mut bits = vec![0; batch * packed::words(len)];
+            packed::pack(&spike_values(batch * len, f64::from(percent) / 100.0, 1), len, &mut bits);
+            let ops = 2 * packed::count(&bits) as usize * 9 * o;
             time(&format!("spike conv {percent} % {batch}x{size}x{size} {c}->{o}"), ops, || {
                 spike_convolution(&shape, &bits, &w, None, &mut y)
             });
@@ -95,7 +94,7 @@ fn spiking_layers() {
         let x =
             if percent == 100 { values(len, 1) } else { spike_values(len, f64::from(percent) / 100.0, 1) };
         let mut bits = vec![0; shape.output_words()];
-        spikes::pack(&x, neurons, &mut bits);
+        packed::pack(&x, neurons, &mut bits);
         let mut z = vec![0; shape.output_words()];
         let (mut y, mut dy, mut dw) = (vec![0.0; len], vec![0.0; len], vec![0.0; w.len()]);
         let size = (rows, neurons, neurons);
@@ -163,9 +162,9 @@ fn spike_pools() {
             padding: [0; 4],
         };
         let (len, out) = (size * size * channels, size * size * channels / 4);
-        let mut bits = vec![0; batch * spikes::words(len)];
-        spikes::pack(&spike_values(batch * len, 0.13, 1), len, &mut bits);
-        let (mut y, dy) = (vec![0; batch * spikes::words(out)], values(batch * out, 2));
+        let mut bits = vec![0; batch * packed::words(len)];
+        packed::pack(&spike_values(batch * len, 0.13, 1), len, &mut bits);
+        let (mut y, dy) = (vec![0; batch * packed::words(out)], values(batch * out, 2));
         let mut dx = vec![0.0; batch * len];
         time(&format!("spike pool {size}x{size}x{channels}"), batch * len, || {
             spike_max_pool(&shape, &bits, &mut y);

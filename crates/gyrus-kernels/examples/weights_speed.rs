@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use gyrus_kernels::oracle::values;
-use gyrus_kernels::weights::{Format, Matrix, product, quantize};
+use gyrus_kernels::stored::{Format, Matrix, matmul, quantize};
 use rayon::prelude::*;
 
 /// Rows and columns of the matrices: those of a feed-forward layer of a model with 1 billion weights.
@@ -71,13 +71,13 @@ fn measure(threads: usize) {
             all.iter().map(|b| Matrix::new(format, ROWS, COLUMNS, b).expect("whole rows")).collect();
         let x = values(COLUMNS, 2);
         let mut y = vec![0.0; ROWS];
-        let seconds = typical(3 * copies, |run| product(&matrices[run % copies], &x, &mut y));
+        let seconds = typical(3 * copies, |run| matmul(&matrices[run % copies], &x, &mut y));
         let speed = bytes.len() as f64 / seconds / 1e9;
         print!("{:5} {speed:6.1} GB/s, {:.2} of reading", format.name(), speed / bandwidth);
         for batch in [4, 32, 512] {
             let x = values(batch * COLUMNS, 3);
             let mut y = vec![0.0; batch * ROWS];
-            let seconds = typical(10, |_| product(&matrices[0], &x, &mut y));
+            let seconds = typical(10, |_| matmul(&matrices[0], &x, &mut y));
             print!("; batch {batch} {:.0} Gop/s", 2.0 * (batch * ROWS * COLUMNS) as f64 / seconds / 1e9);
         }
         println!();

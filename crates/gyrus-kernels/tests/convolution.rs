@@ -1,7 +1,6 @@
 //! Convolutions of every kind against the oracle.
 
-use gyrus_kernels::convolution::{Convolution, convolution};
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
+use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
 use gyrus_kernels::oracle::{self, assert_close, values};
 use proptest::prelude::*;
 
@@ -13,14 +12,14 @@ fn check(shape: &Convolution, relu: bool) {
     let mut y = vec![f32::NAN; shape.output_len()];
     let residual = values(shape.output_len(), 5);
     convolution(shape, &x, &weight, Some(&bias), Some(&residual), relu, &mut y);
-    let mut expected = oracle::convolution(shape, &x, &weight, Some(&bias), false);
+    let mut expected = oracle::convolution::convolution(shape, &x, &weight, Some(&bias), false);
     for (expected, residual) in expected.iter_mut().zip(&residual) {
         *expected += residual;
         *expected = if relu { expected.max(0.0) } else { *expected };
     }
     assert_close(&y, &expected, 1e-4);
     convolution(shape, &x, &weight, Some(&bias), None, relu, &mut y);
-    assert_close(&y, &oracle::convolution(shape, &x, &weight, Some(&bias), relu), 1e-4);
+    assert_close(&y, &oracle::convolution::convolution(shape, &x, &weight, Some(&bias), relu), 1e-4);
 
     let mut dx = vec![f32::NAN; x.len()];
     let mut dw = vec![f32::NAN; weight.len()];
@@ -30,7 +29,8 @@ fn check(shape: &Convolution, relu: bool) {
     if relu {
         dy.iter_mut().zip(&y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 });
     }
-    let (expected_dx, expected_dw, expected_db) = oracle::convolution_gradients(shape, &x, &weight, &dy);
+    let (expected_dx, expected_dw, expected_db) =
+        oracle::convolution::convolution_gradients(shape, &x, &weight, &dy);
     assert_close(&dx, &expected_dx, 1e-4);
     assert_close(&dw, &expected_dw, 1e-3);
     assert_close(&db, &expected_db, 1e-3);

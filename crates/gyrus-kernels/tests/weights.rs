@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use gyrus_kernels::Error;
 use gyrus_kernels::oracle::{self, values};
-use gyrus_kernels::weights::{
-    Error, Format, Matrix, dequantize, dequantize_row, product, product_of_few, product_of_many, quantize,
+use gyrus_kernels::stored::{
+    Format, Matrix, dequantize, dequantize_row, matmul, matmul_few, matmul_many, quantize,
 };
 use proptest::prelude::*;
 
@@ -14,13 +15,13 @@ fn weights(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Fails unless the product is the oracle's, up to what summing in 32 bits costs.
-fn assert_product(format: Format, (batch, rows, columns): (usize, usize, usize), seed: u64) {
+fn assert_matmul(format: Format, (batch, rows, columns): (usize, usize, usize), seed: u64) {
     let bytes = quantize(format, &weights(rows * columns, seed), columns).unwrap();
     let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
     let x = values(batch * columns, seed + 1);
     let mut y = vec![f32::NAN; batch * rows];
-    product(&matrix, &x, &mut y);
-    let expected = oracle::weights::product(format, &bytes, columns, &x);
+    matmul(&matrix, &x, &mut y);
+    let expected = oracle::stored::matmul(format, &bytes, columns, &x);
     for (i, (&y, (sum, size))) in y.iter().zip(expected).enumerate() {
         let error = (f64::from(y) - sum).abs();
         assert!(
@@ -42,7 +43,7 @@ proptest! {
                 32 => 32 * (blocks * blocks * blocks),
                 weights => weights * blocks,
             };
-            assert_product(format, (batch, rows, columns), seed);
+            assert_matmul(format, (batch, rows, columns), seed);
         }
     }
 
@@ -65,7 +66,7 @@ proptest! {
             let mut all = vec![f32::NAN; rows * columns];
             dequantize(&matrix, &mut all);
             for (i, &value) in all.iter().enumerate() {
-                let expected = oracle::weights::weight(format, &bytes, i);
+                let expected = oracle::stored::weight(format, &bytes, i);
                 assert!((f64::from(value) - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{format:?} {i}");
             }
             let mut row = vec![f32::NAN; columns];
@@ -86,7 +87,7 @@ fn products_do_not_depend_on_the_address() {
             let x = values(batch * columns, 2);
             let run = |bytes: &[u8]| {
                 let mut y = vec![f32::NAN; batch * rows];
-                product(&Matrix::new(format, rows, columns, bytes).unwrap(), &x, &mut y);
+                matmul(&Matrix::new(format, rows, columns, bytes).unwrap(), &x, &mut y);
                 y
             };
             for (a, b) in run(&bytes).iter().zip(run(&shifted[1..])) {
@@ -100,7 +101,7 @@ fn products_do_not_depend_on_the_address() {
 fn large_products_match_the_oracle() {
     for format in Format::ALL {
         for batch in [1, 3, 37] {
-            assert_product(format, (batch, 129, 1024), 5);
+            assert_matmul(format, (batch, 129, 1024), 5);
         }
     }
 }
@@ -116,7 +117,7 @@ fn products_are_the_same_bits_for_any_number_of_threads() {
             let run = |threads: usize| {
                 let mut y = vec![f32::NAN; batch * rows];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| product(&matrix, &x[..batch * columns], &mut y));
+                pool.install(|| matmul(&matrix, &x[..batch * columns], &mut y));
                 y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
             };
             let one = run(1);
@@ -134,7 +135,7 @@ fn a_row_has_the_same_bits_alone_as_among_others() {
             let x = values(150 * columns, 3);
             let bytes = quantize(format, &weights(rows * columns, 2), columns).unwrap();
             let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
-            for way in [product_of_few, product_of_many] {
+            for way in [matmul_few, matmul_many] {
                 let run = |x: &[f32]| {
                     let mut y = vec![f32::NAN; x.len() / columns * rows];
                     way(&matrix, x, &mut y);
@@ -182,7 +183,7 @@ fn wrong_shapes_are_errors() {
     assert!(Matrix::new(Format::Q8_0, 4, 32, &bytes).is_ok());
     assert_eq!(
         Matrix::new(Format::Q8_0, 4, 33, &bytes).unwrap_err().to_string(),
-        "a row of 33 weights is no whole number of Q8_0 blocks, which hold 32 weights each"
+        "a row of 33 weights is not a whole number of Q8_0 blocks, which hold 32 weights each"
     );
     assert_eq!(
         Matrix::new(Format::Q8_0, 3, 32, &bytes).unwrap_err().to_string(),
@@ -197,9 +198,9 @@ fn wrong_shapes_are_errors() {
 #[test]
 fn nothing_times_nothing() {
     let empty = Matrix::new(Format::Q4_0, 0, 64, &[]).unwrap();
-    product(&empty, &values(64, 1), &mut []);
+    matmul(&empty, &values(64, 1), &mut []);
     let bytes = quantize(Format::Q4_0, &values(64, 1), 64).unwrap();
-    product(&Matrix::new(Format::Q4_0, 1, 64, &bytes).unwrap(), &[], &mut []);
+    matmul(&Matrix::new(Format::Q4_0, 1, 64, &bytes).unwrap(), &[], &mut []);
 }
 
 /// The bytes under a name of the golden file.

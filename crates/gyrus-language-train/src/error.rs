@@ -15,11 +15,11 @@ pub enum Error {
     Language(#[from] LanguageError),
     /// A run folder could not be read or written, or a training failed.
     #[error(transparent)]
-    Train(Box<gyrus_train::TrainError>),
+    Train(Box<gyrus_train::Error>),
 }
 
-impl From<gyrus_train::TrainError> for Error {
-    fn from(error: gyrus_train::TrainError) -> Self {
+impl From<gyrus_train::Error> for Error {
+    fn from(error: gyrus_train::Error) -> Self {
         Self::Train(Box::new(error))
     }
 }

@@ -9,69 +9,23 @@ use gyrus_files::State;
 use gyrus_formats::Checkpoint;
 use gyrus_language::{Cache, Decoder, DecoderConfig, Request, Sampling, Tokenizer, generate};
 use gyrus_tensor::Device;
-use gyrus_train::{MetricsRow, RunFolder, RunStatus, Schedule, TrainError};
+use gyrus_train::{
+    Begin, Gradients, Observer, Optimizer, Outcome, Plan, RunFolder, RunStatus, Schedule, Score, Trained,
+    Trainer, TrainingTask,
+};
 
 use crate::folder::{read_vocabulary, write_description, write_model};
-use crate::steps::{Ended, Lesson, Loop, Plan};
+use crate::random::mixed;
 use crate::{
-    Corpus, DecoderOptimizer, Error, Result, TextBatch, TextRecord, TextResults, TextSettings, TokenStream,
+    Corpus, EVALUATED_TOKENS, Error, Result, TextBatch, TextRecord, TextResults, TextSettings, TokenStream,
     TrainableDecoder, Vocabulary,
 };
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 200;
 
-/// Who watches a training, and may stop it.
-pub trait TextObserver {
-    /// After each step.
-    fn step(&mut self, progress: &TextProgress);
-    /// After each judgement, with a sample of what the model writes.
-    fn judged(&mut self, row: &MetricsRow, sample: &str);
-    /// Asked after each step; true saves and ends the training.
-    fn wants_to_stop(&mut self) -> bool {
-        false
-    }
-}
-
-/// Where a training is.
-#[derive(Clone, Copy, Debug)]
-pub struct TextProgress {
-    /// Steps done.
-    pub step: u64,
-    /// Of the whole training.
-    pub steps: u64,
-    /// Mean over the steps since the last judgement, in nats a token.
-    pub loss: f64,
-    /// Tokens that were learnt from in a second, since this part of the run began.
-    pub tokens_per_second: f64,
-}
-
-/// How a training ended.
-#[derive(Debug)]
-pub enum TextOutcome {
-    /// All steps are done; the best model is in the run folder, and this is what it came to. Until
-    /// [`RunFolder::finish`] is called the run can still be resumed.
-    Finished(Box<TextRecord>),
-    /// Stopped by the observer; everything to resume is in the run folder.
-    Interrupted {
-        /// Steps done.
-        step: u64,
-        /// Of the whole training.
-        steps: u64,
-    },
-}
-
-/// What a training begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextBegin {
-    /// A fresh vocabulary and fresh parameters, by the seed.
-    Fresh,
-    /// The vocabulary and the checkpoint in the run folder, if there is one.
-    Checkpoint,
-}
-
-/// What is learnt from a corpus.
-struct CorpusLesson<'a> {
+/// A decoder that learns from a corpus.
+struct CorpusTask<'a> {
     record: TextRecord,
     folder: &'a RunFolder,
     vocabulary: Vocabulary,
@@ -116,7 +70,7 @@ fn check(settings: &TextSettings) -> Result<Schedule> {
         settings.batch_size,
         settings.accumulation,
     ];
-    if counts.contains(&0) || settings.steps == 0 || settings.judge_every == 0 {
+    if counts.contains(&0) || settings.steps == 0 || settings.evaluate_every == 0 {
         return Err(Error::request("settings", "a count of 0", "at least 1 of everything"));
     }
     Ok(schedule)
@@ -132,19 +86,20 @@ pub fn learn_text(
     mut record: TextRecord,
     folder: &RunFolder,
     device: &Device,
-    begin: TextBegin,
-    observer: &mut dyn TextObserver,
-) -> Result<TextOutcome> {
+    begin: Begin<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome<TextRecord>> {
     let clock = Instant::now();
     let settings = record.settings.clone();
     let schedule = check(&settings)?;
     if record.data.fingerprint != corpus.fingerprint {
-        return Err(TrainError::OtherData { run: folder.path().to_owned() }.into());
+        return Err(gyrus_train::Error::OtherData { run: folder.path().to_owned() }.into());
     }
-    let vocabulary = match begin {
-        TextBegin::Fresh => Vocabulary::train(corpus, settings.tokenizer, settings.vocabulary)?,
-        TextBegin::Checkpoint => read_vocabulary(folder, settings.tokenizer)
-            .or_else(|_| Vocabulary::train(corpus, settings.tokenizer, settings.vocabulary))?,
+    let resume = matches!(begin, Begin::Checkpoint);
+    let fresh = || Vocabulary::train(corpus, settings.tokenizer, settings.vocabulary);
+    let vocabulary = match resume {
+        true => read_vocabulary(folder, settings.tokenizer).or_else(|_| fresh())?,
+        false => fresh()?,
     };
     let (train, validation) = vocabulary.encode(corpus)?.split();
     if train.len() <= settings.context || validation.len() < 2 {
@@ -159,51 +114,70 @@ pub fn learn_text(
     if record.timings.data_seconds == 0.0 {
         record.timings.data_seconds = clock.elapsed().as_secs_f64();
     }
-    let decoder = TrainableDecoder::new(config, settings.seed, device)?;
-    let optimizer = DecoderOptimizer::new(
-        &decoder,
-        settings.beta2 as f32,
-        settings.weight_decay as f32,
-        settings.clip as f32,
-    );
-    let TextSettings { seed, steps, judge_every, learning_rate, .. } = settings;
+    let mut decoder = TrainableDecoder::new(config, settings.seed, device)?;
+    if let Begin::State(state) = begin {
+        decoder.load_state(state)?;
+    }
+    let optimizer = Optimizer::new("adamw", settings.weight_decay as f32, &decoder)?
+        .with_beta2(settings.beta2 as f32)
+        .with_clip(settings.clip as f32);
+    let TextSettings { steps, evaluate_every, learning_rate, .. } = settings;
     let fingerprint = corpus.fingerprint.clone();
-    let plan = Plan { fingerprint, seed, steps, judge_every, learning_rate, schedule };
-    let lesson = CorpusLesson { record, folder, vocabulary, train, validation };
-    let parameters = decoder.parameter_count() as u64;
-    let this = Loop::new(lesson, plan, folder, decoder, optimizer);
-    let (ended, CorpusLesson { mut record, .. }) = this.run(begin == TextBegin::Checkpoint, observer)?;
-    match ended {
-        Ended::Interrupted { step } => Ok(TextOutcome::Interrupted { step, steps }),
-        Ended::Finished { chosen_step, validation_loss, sample, train_seconds } => {
-            let tokens = (record.data.train_tokens + record.data.validation_tokens) as f64;
-            let validation_loss_per_character =
-                validation_loss * tokens / record.data.characters.max(1) as f64;
-            record.results = Some(TextResults {
-                chosen_step,
-                validation_loss,
-                validation_loss_per_character,
-                parameters,
-                sample,
-            });
-            record.status = RunStatus::Finished;
-            record.timings.train_seconds = train_seconds;
-            Ok(TextOutcome::Finished(Box::new(record)))
-        }
+    let plan = Plan { fingerprint, steps, evaluate_every, learning_rate, schedule };
+    let task = CorpusTask { record, folder, vocabulary, train, validation };
+    let mut trainer = Trainer::new(task, plan, folder, decoder, optimizer);
+    if resume {
+        trainer.restore()?;
+    }
+    trainer.run(observer)?.map(finished)
+}
+
+/// The record of a finished training, with the results of its best weights.
+fn finished(trained: Trained<CorpusTask<'_>>) -> Result<TextRecord> {
+    let Trained { task, model, weights, best_step, train_seconds } = trained;
+    let clock = Instant::now();
+    let validation_loss = task.validation_loss(&model, usize::MAX).unwrap_or(f64::NAN);
+    let sample = task.sample(&model, &weights)?;
+    let mut record = task.record;
+    let tokens = (record.data.train_tokens + record.data.validation_tokens) as f64;
+    let validation_loss_per_character = validation_loss * tokens / record.data.characters.max(1) as f64;
+    record.results = Some(TextResults {
+        chosen_step: best_step,
+        validation_loss,
+        validation_loss_per_character,
+        parameters: model.parameter_count() as u64,
+        sample,
+    });
+    record.status = RunStatus::Finished;
+    record.timings.train_seconds = train_seconds;
+    record.timings.test_seconds = clock.elapsed().as_secs_f64();
+    Ok(record)
+}
+
+impl CorpusTask<'_> {
+    /// The mean loss over about this many held-back tokens, in nats per token.
+    fn validation_loss(&self, decoder: &TrainableDecoder, tokens: usize) -> Option<f64> {
+        let TextSettings { batch_size, context, .. } = self.record.settings;
+        decoder.mean_loss(self.validation.all_batches(batch_size, context, (tokens / context).max(1)))
     }
 }
 
-impl Lesson for CorpusLesson<'_> {
-    fn batches(&self, step: u64) -> Vec<TextBatch> {
+impl TrainingTask for CorpusTask<'_> {
+    type Model = TrainableDecoder;
+    type Record = TextRecord;
+    type Error = Error;
+
+    fn gradients(&mut self, decoder: &mut TrainableDecoder, step: u64) -> Result<Gradients> {
         let TextSettings { batch_size, context, accumulation, seed, .. } = self.record.settings;
         let first = step * accumulation as u64;
         let parts = first..first + accumulation as u64;
-        parts.map(|part| self.train.random_batch(batch_size, context, seed, part)).collect()
+        let batches: Vec<TextBatch> =
+            parts.map(|part| self.train.random_batch(batch_size, context, seed, part)).collect();
+        Ok(decoder.mean_gradients(&batches, mixed(seed) ^ step))
     }
 
-    fn validation(&self, tokens: usize) -> Box<dyn Iterator<Item = TextBatch> + '_> {
-        let TextSettings { batch_size, context, .. } = self.record.settings;
-        Box::new(self.validation.all_batches(batch_size, context, (tokens / context).max(1)))
+    fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
     }
 
     /// What the model writes from the beginning of a text, or of a line where there are no documents.
@@ -227,15 +201,11 @@ impl Lesson for CorpusLesson<'_> {
         Ok(generate(&decoder, &tokenizer, &mut cache, &[first], &request, |_| true)?.text)
     }
 
-    fn write(&self, _: &TrainableDecoder, state: &State) -> Result<()> {
+    fn write_model(&self, _: &TrainableDecoder, state: &State) -> Result<()> {
         write_model(self.folder, state)
     }
 
-    fn note(&mut self, status: RunStatus, train_seconds: f64) -> Result<()> {
-        self.record.status = status;
-        if status != RunStatus::Running {
-            self.record.timings.train_seconds = train_seconds;
-        }
-        Ok(self.folder.write_json_record(&self.record)?)
+    fn record_mut(&mut self) -> &mut TextRecord {
+        &mut self.record
     }
 }

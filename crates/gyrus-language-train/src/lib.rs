@@ -21,6 +21,7 @@
 //! # Ok::<(), gyrus_language_train::Error>(())
 //! ```
 
+mod accumulate;
 mod batches;
 mod build;
 mod corpus;
@@ -32,11 +33,9 @@ mod fused;
 mod learn;
 mod lora;
 mod network;
-mod optimizer;
 mod packing;
 mod random;
 mod record;
-mod steps;
 mod tune;
 mod vocabulary;
 
@@ -45,12 +44,12 @@ pub use corpus::Corpus;
 pub use decoder::TrainableDecoder;
 pub use error::{Error, Result};
 pub use examples::{Example, Sample, Samples};
-pub use learn::{TextBegin, TextObserver, TextOutcome, TextProgress, learn_text};
+pub use learn::learn_text;
 pub use lora::Lora;
-pub use optimizer::DecoderOptimizer;
 pub use packing::Windows;
-pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings, TextTimings};
-pub use tune::{
-    AdapterSettings, TUNING_KIND, TuneData, TuneOutcome, TuneRecord, TuneResults, TuneSettings, tune,
-};
+pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings};
+pub use tune::{AdapterSettings, TUNING_KIND, TuneData, TuneRecord, TuneResults, TuneSettings, tune};
 pub use vocabulary::{END_OF_TEXT, TokenizerKind, Vocabulary};
+
+/// Tokens that an evaluation during a training looks at, at most.
+const EVALUATED_TOKENS: usize = 1 << 15;

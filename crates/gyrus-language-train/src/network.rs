@@ -8,11 +8,10 @@ use std::sync::Arc;
 use gyrus_language::{DecoderConfig, Normalization, QueryKeyNormalization, RopeScaling};
 use gyrus_tensor::{
     CausalAttention, FeedForwardActivation, LowRankLinear, Operation, RotationTable, StoredLinear,
-    StoredMatrix, Tensor, TensorData, Transformer, apply,
+    StoredMatrix, Tensor, TensorData, Transformer, apply, splitmix64,
 };
 
 use crate::TextBatch;
-use crate::random::mixed;
 
 /// The weights of a normalization or a bias.
 #[derive(Debug)]
@@ -206,7 +205,8 @@ impl<'a> Pass<'a> {
             }
             LinearLayer::Frozen { parts, adapter, number } => {
                 let dropout = self.dropout.filter(|_| adapter.is_some());
-                let dropout = dropout.map(|(share, stream)| (share, mixed(stream ^ mixed(*number))));
+                let dropout =
+                    dropout.map(|(share, stream)| (share, splitmix64(stream ^ splitmix64(*number))));
                 let linear = LowRankLinear { parts: parts.clone(), dropout };
                 let adapter = adapter.iter().map(parameter).collect();
                 transformer(Transformer::LowRank(linear), x, adapter, residual)

@@ -1,15 +1,8 @@
 //! Random numbers as functions of a seed and an index, independent of what was drawn before.
 
+pub(crate) use gyrus_tensor::splitmix64 as mixed;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-
-/// Mixes the bits of a number (the finalizer of SplitMix64).
-pub(crate) fn mixed(number: u64) -> u64 {
-    let z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 /// Uniform numbers from 0 to below 1, a function of (seed, index).
 pub(crate) fn uniform(seed: u64, index: u64, count: usize) -> impl Iterator<Item = f32> {

@@ -1,8 +1,8 @@
-//! `run.json` of a run that learnt a language model: what from, how, and what came of it.
+//! `run.json` of a language model that learns from a corpus: the corpus, the settings, the results.
 
-use std::time::SystemTime;
+use std::path::Path;
 
-use gyrus_train::{RUN_FORMAT_VERSION, RunStatus};
+use gyrus_train::{Record, RunData};
 use serde::{Deserialize, Serialize};
 
 use crate::{Corpus, TokenizerKind};
@@ -10,28 +10,8 @@ use crate::{Corpus, TokenizerKind};
 /// What `kind` says in the `run.json` of such a run.
 pub const TEXT_RUN_KIND: &str = "language";
 
-/// Everything about a run but its weights and its vocabulary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TextRecord {
-    /// The version of the format, that of all runs.
-    pub format_version: u32,
-    /// The version of Gyrus that wrote it.
-    pub gyrus_version: String,
-    /// [`TEXT_RUN_KIND`].
-    pub kind: String,
-    /// When the run began: RFC 3339, UTC.
-    pub created: String,
-    /// How far it came.
-    pub status: RunStatus,
-    /// What was learnt from.
-    pub data: TextData,
-    /// How it was learnt.
-    pub settings: TextSettings,
-    /// What came of it; absent until the run is finished.
-    pub results: Option<TextResults>,
-    /// Where the time went.
-    pub timings: TextTimings,
-}
+/// Everything about such a run but its weights and its vocabulary.
+pub type TextRecord = Record<TextData, TextSettings, TextResults>;
 
 /// Where the texts came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,8 +61,9 @@ pub struct TextSettings {
     pub accumulation: usize,
     /// Steps of the whole training.
     pub steps: u64,
-    /// Steps from one judgement to the next.
-    pub judge_every: u64,
+    /// Steps from one evaluation to the next.
+    #[serde(alias = "judge_every")]
+    pub evaluate_every: u64,
     /// The highest learning rate of the schedule.
     pub learning_rate: f64,
     /// Name of the learning-rate schedule, as on the command line.
@@ -114,39 +95,25 @@ pub struct TextResults {
     pub sample: String,
 }
 
-/// Seconds spent, over all parts of a resumed run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TextTimings {
-    /// Reading the texts and finding the vocabulary.
-    pub data_seconds: f64,
-    /// Training steps, judgements and samples.
-    pub train_seconds: f64,
-    /// From start to finish.
-    pub total_seconds: f64,
+impl RunData for TextData {
+    const KIND: &'static str = TEXT_RUN_KIND;
+    const EXPECTED: &'static str = "a language model that learns from a corpus";
+    const FILES: &'static [&'static str] =
+        &["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 }
 
-impl TextRecord {
-    /// The record of a run that begins now.
+impl TextData {
+    /// Of a corpus that lies at `path`; its tokens are not counted yet.
     #[must_use]
-    pub fn new(corpus: &Corpus, path: &std::path::Path, settings: TextSettings) -> Self {
+    pub fn new(corpus: &Corpus, path: &Path) -> Self {
         Self {
-            format_version: RUN_FORMAT_VERSION,
-            gyrus_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kind: TEXT_RUN_KIND.to_owned(),
-            created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            status: RunStatus::Running,
-            data: TextData {
-                name: corpus.name.clone(),
-                path: path.to_string_lossy().into_owned(),
-                fingerprint: corpus.fingerprint.clone(),
-                documents: corpus.documents.len() as u64,
-                characters: corpus.characters() as u64,
-                train_tokens: 0,
-                validation_tokens: 0,
-            },
-            settings,
-            results: None,
-            timings: TextTimings::default(),
+            name: corpus.name.clone(),
+            path: path.to_string_lossy().into_owned(),
+            fingerprint: corpus.fingerprint.clone(),
+            documents: corpus.documents.len() as u64,
+            characters: corpus.characters() as u64,
+            train_tokens: 0,
+            validation_tokens: 0,
         }
     }
 }

@@ -4,49 +4,29 @@
 //! are answered better than before. Batches are a function of (seed, step).
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use gyrus_files::State;
 use gyrus_formats::{Checkpoint, Format};
 use gyrus_language::{Cache, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder};
 use gyrus_tensor::Device;
-use gyrus_train::{RUN_FORMAT_VERSION, RunFolder, RunStatus, Schedule, TrainError};
+use gyrus_train::{
+    Begin, Gradients, Observer, Optimizer, Outcome, Plan, Record, RunData, RunFolder, RunStatus, Schedule,
+    Score, Trained, Trainer, TrainingTask,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::packing::shuffled;
-use crate::steps::{Ended, Lesson, Loop, Plan};
-use crate::{
-    DecoderOptimizer, Error, Example, Lora, Result, Sample, Samples, TextBatch, TextBegin, TextObserver,
-    TextTimings, TrainableDecoder, Windows,
-};
+use crate::random::mixed;
+use crate::{EVALUATED_TOKENS, Error, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
 
 /// What `kind` says in the `run.json` of such a run.
 pub const TUNING_KIND: &str = "tuning";
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 64;
 
-/// Everything about a run but its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TuneRecord {
-    /// The version of the format, that of all runs.
-    pub format_version: u32,
-    /// The version of Gyrus that wrote it.
-    pub gyrus_version: String,
-    /// [`TUNING_KIND`].
-    pub kind: String,
-    /// When the run began: RFC 3339, UTC.
-    pub created: String,
-    /// How far it came.
-    pub status: RunStatus,
-    /// What was learnt from.
-    pub data: TuneData,
-    /// How it was learnt.
-    pub settings: TuneSettings,
-    /// What came of it; absent until the run is finished.
-    pub results: Option<TuneResults>,
-    /// Where the time went.
-    pub timings: TextTimings,
-}
+/// Everything about such a run but its weights.
+pub type TuneRecord = Record<TuneData, TuneSettings, TuneResults>;
 
 /// Where the examples came from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -68,7 +48,8 @@ pub struct TuneData {
     /// Examples of which nothing was left to learn.
     pub dropped_examples: u64,
     /// Tokens that are learnt in one pass over the examples.
-    pub learnt_tokens: u64,
+    #[serde(alias = "learnt_tokens")]
+    pub learned_tokens: u64,
     /// Tokens that are read in one pass over the examples.
     pub read_tokens: u64,
     /// Windows of one pass.
@@ -100,8 +81,9 @@ pub struct TuneSettings {
     pub steps: u64,
     /// Share of the examples that the model is judged by.
     pub validation_share: f64,
-    /// Judgements, evenly over the training.
-    pub judgements: u64,
+    /// Evaluations, evenly over the training.
+    #[serde(alias = "judgements")]
+    pub evaluations: u64,
     /// The highest learning rate of the schedule.
     pub learning_rate: f64,
     /// Name of the learning-rate schedule, as on the command line.
@@ -146,47 +128,39 @@ pub struct TuneResults {
     pub sample: String,
 }
 
-impl TuneRecord {
-    /// The record of a run that begins now.
+impl RunData for TuneData {
+    const KIND: &'static str = TUNING_KIND;
+    const EXPECTED: &'static str = "a language model that is tuned on examples";
+    const FILES: &'static [&'static str] = &[
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "tokenizer.model",
+        "added_tokens.json",
+    ];
+}
+
+impl TuneData {
+    /// Of examples that lie at `path`, for `model`; nothing is counted yet.
     #[must_use]
-    pub fn new(samples: &Samples, path: &Path, model: &Checkpoint, settings: TuneSettings) -> Self {
+    pub fn new(samples: &Samples, path: &Path, model: &Checkpoint) -> Self {
         Self {
-            format_version: RUN_FORMAT_VERSION,
-            gyrus_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kind: TUNING_KIND.to_owned(),
-            created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            status: RunStatus::Running,
-            data: TuneData {
-                name: samples.name.clone(),
-                path: path.to_string_lossy().into_owned(),
-                fingerprint: samples.fingerprint.clone(),
-                model_fingerprint: model.fingerprint(),
-                ..TuneData::default()
-            },
-            settings,
-            results: None,
-            timings: TextTimings::default(),
+            name: samples.name.clone(),
+            path: path.to_string_lossy().into_owned(),
+            fingerprint: samples.fingerprint.clone(),
+            model_fingerprint: model.fingerprint(),
+            ..Self::default()
         }
     }
 }
 
-/// How a tuning ended.
-#[derive(Debug)]
-pub enum TuneOutcome {
-    /// All steps are done; the best adapter or model is in the run folder, and this is what it came to. Until
-    /// [`RunFolder::finish`] is called the run can still be resumed.
-    Finished(Box<TuneRecord>),
-    /// Stopped by the observer; everything to resume is in the run folder.
-    Interrupted {
-        /// Steps done.
-        step: u64,
-        /// Of the whole training.
-        steps: u64,
-    },
-}
-
-/// What is learnt from examples.
-struct TuneLesson<'a> {
+/// A decoder that is tuned on examples.
+struct TuneTask<'a> {
     record: TuneRecord,
     folder: &'a RunFolder,
     /// The model with its own weights.
@@ -211,15 +185,16 @@ pub fn tune(
     mut record: TuneRecord,
     folder: &RunFolder,
     device: &Device,
-    begin: TextBegin,
-    observer: &mut dyn TextObserver,
-) -> Result<TuneOutcome> {
+    begin: Begin<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome<TuneRecord>> {
     let clock = Instant::now();
     let schedule = Schedule::from_name(&record.settings.schedule)?;
     if record.data.fingerprint != samples.fingerprint {
-        return Err(TrainError::OtherData { run: folder.path().to_owned() }.into());
+        return Err(gyrus_train::Error::OtherData { run: folder.path().to_owned() }.into());
     }
-    if begin == TextBegin::Checkpoint && record.data.model_fingerprint != parts.checkpoint.fingerprint() {
+    let resume = matches!(begin, Begin::Checkpoint);
+    if resume && record.data.model_fingerprint != parts.checkpoint.fingerprint() {
         let got = format!("other weights in {}", record.settings.model);
         return Err(Error::request("the model", got, "those that the run began with"));
     }
@@ -252,7 +227,7 @@ pub fn tune(
     }
     record.data.cut_examples = (train.cut + validation.cut) as u64;
     record.data.dropped_examples = (train.dropped + validation.dropped) as u64;
-    record.data.learnt_tokens = train.learned as u64;
+    record.data.learned_tokens = train.learned as u64;
     record.data.read_tokens = train.tokens as u64;
     record.data.windows = train.len() as u64;
     let a_pass = train.steps(settings.batch_size, settings.accumulation);
@@ -262,28 +237,39 @@ pub fn tune(
     if record.timings.data_seconds == 0.0 {
         record.timings.data_seconds = clock.elapsed().as_secs_f64();
     }
-    let decoder = decoder(&parts, &record.settings, device)?;
-    let TuneSettings { seed, steps, judgements, learning_rate, beta2, weight_decay, clip, .. } =
-        record.settings;
-    let optimizer = DecoderOptimizer::new(&decoder, beta2 as f32, weight_decay as f32, clip as f32);
-    let judge_every = steps.div_ceil(judgements.max(1)).max(1);
-    let fingerprint = samples.fingerprint.clone();
-    let plan = Plan { fingerprint, seed, steps, judge_every, learning_rate, schedule };
-    let parameters = decoder.parameter_count() as u64;
-    let source = PathBuf::from(&record.settings.model);
-    let lesson = TuneLesson { record, folder, parts, source, train, validation, prompt };
-    let this = Loop::new(lesson, plan, folder, decoder, optimizer);
-    let (ended, TuneLesson { mut record, .. }) = this.run(begin == TextBegin::Checkpoint, observer)?;
-    match ended {
-        Ended::Interrupted { step } => Ok(TuneOutcome::Interrupted { step, steps }),
-        Ended::Finished { chosen_step, validation_loss, sample, train_seconds } => {
-            let validation_loss = validation_loss.is_finite().then_some(validation_loss);
-            record.results = Some(TuneResults { chosen_step, validation_loss, parameters, sample });
-            record.status = RunStatus::Finished;
-            record.timings.train_seconds = train_seconds;
-            Ok(TuneOutcome::Finished(Box::new(record)))
-        }
+    let mut decoder = decoder(&parts, &record.settings, device)?;
+    if let Begin::State(state) = begin {
+        decoder.load_state(state)?;
     }
+    let TuneSettings { steps, evaluations, learning_rate, beta2, weight_decay, clip, .. } = record.settings;
+    let optimizer = Optimizer::new("adamw", weight_decay as f32, &decoder)?
+        .with_beta2(beta2 as f32)
+        .with_clip(clip as f32);
+    let evaluate_every = steps.div_ceil(evaluations.max(1)).max(1);
+    let fingerprint = samples.fingerprint.clone();
+    let plan = Plan { fingerprint, steps, evaluate_every, learning_rate, schedule };
+    let source = PathBuf::from(&record.settings.model);
+    let task = TuneTask { record, folder, parts, source, train, validation, prompt };
+    let mut trainer = Trainer::new(task, plan, folder, decoder, optimizer);
+    if resume {
+        trainer.restore()?;
+    }
+    trainer.run(observer)?.map(finished)
+}
+
+/// The record of a finished training, with the results of its best weights.
+fn finished(trained: Trained<TuneTask<'_>>) -> Result<TuneRecord> {
+    let Trained { task, model, weights, best_step, train_seconds } = trained;
+    let clock = Instant::now();
+    let validation_loss = task.validation_loss(&model, usize::MAX).filter(|loss| loss.is_finite());
+    let sample = task.sample(&model, &weights)?;
+    let mut record = task.record;
+    let parameters = model.parameter_count() as u64;
+    record.results = Some(TuneResults { chosen_step: best_step, validation_loss, parameters, sample });
+    record.status = RunStatus::Finished;
+    record.timings.train_seconds = train_seconds;
+    record.timings.test_seconds = clock.elapsed().as_secs_f64();
+    Ok(record)
 }
 
 /// The network that the settings ask for.
@@ -348,14 +334,26 @@ fn prompt(parts: &Parts, sample: &Sample, example: &Example) -> Result<Vec<u32>>
     Ok(if tokens.is_empty() { example.tokens[..1].to_vec() } else { tokens })
 }
 
-impl Lesson for TuneLesson<'_> {
-    fn batches(&self, step: u64) -> Vec<TextBatch> {
+impl TuneTask<'_> {
+    /// The mean loss over about this many tokens of the validation examples, in nats per learned token.
+    fn validation_loss(&self, decoder: &TrainableDecoder, tokens: usize) -> Option<f64> {
+        decoder.mean_loss(self.validation.all_batches(self.record.settings.batch_size, tokens))
+    }
+}
+
+impl TrainingTask for TuneTask<'_> {
+    type Model = TrainableDecoder;
+    type Record = TuneRecord;
+    type Error = Error;
+
+    fn gradients(&mut self, decoder: &mut TrainableDecoder, step: u64) -> Result<Gradients> {
         let TuneSettings { batch_size, accumulation, seed, .. } = self.record.settings;
-        self.train.batches(batch_size, accumulation, seed, step)
+        let batches = self.train.batches(batch_size, accumulation, seed, step);
+        Ok(decoder.mean_gradients(&batches, mixed(seed) ^ step))
     }
 
-    fn validation(&self, tokens: usize) -> Box<dyn Iterator<Item = TextBatch> + '_> {
-        Box::new(self.validation.all_batches(self.record.settings.batch_size, tokens))
+    fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
     }
 
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {
@@ -370,7 +368,7 @@ impl Lesson for TuneLesson<'_> {
         Ok(generate(&network, tokenizer, &mut cache, &self.prompt, &request, |_| true)?.text)
     }
 
-    fn write(&self, decoder: &TrainableDecoder, state: &State) -> Result<()> {
+    fn write_model(&self, decoder: &TrainableDecoder, state: &State) -> Result<()> {
         match decoder.adapter(state, Some(self.record.settings.base.clone())) {
             Some(adapter) => Ok(adapter.write(self.folder.path())?),
             None => {
@@ -381,12 +379,8 @@ impl Lesson for TuneLesson<'_> {
         }
     }
 
-    fn note(&mut self, status: RunStatus, train_seconds: f64) -> Result<()> {
-        self.record.status = status;
-        if status != RunStatus::Running {
-            self.record.timings.train_seconds = train_seconds;
-        }
-        Ok(self.folder.write_json_record(&self.record)?)
+    fn record_mut(&mut self) -> &mut TuneRecord {
+        &mut self.record
     }
 }
 

@@ -11,7 +11,7 @@ use gyrus_formats::Checkpoint;
 use gyrus_language::{
     Adapter, AdapterConfig, Cache, Decoder, DecoderConfig, Sequence, write_folder, write_model_folder,
 };
-use gyrus_language_train::{DecoderOptimizer, Lora, TextBatch, TrainableDecoder};
+use gyrus_language_train::{Lora, TextBatch, TrainableDecoder};
 use gyrus_tensor::cpu;
 use serde_json::{Value, json};
 
@@ -126,9 +126,10 @@ fn other_programs_open_what_is_written() {
         TrainableDecoder::with_adapters(config.clone(), checkpoint.clone(), lora, 1, 64, &cpu()).unwrap();
     let tokens: Vec<u32> = (0..32).map(|i| (i * i + 3) % 40).collect();
     let batch = TextBatch { tokens: tokens[..31].into(), targets: tokens[1..].into(), ends: vec![31].into() };
-    let mut optimizer = DecoderOptimizer::new(&decoder, 0.999, 0.0, 1.0);
+    let mut optimizer = gyrus_train::Optimizer::new("adamw", 0.0, &decoder).unwrap().with_clip(1.0);
     for step in 0..30 {
-        optimizer.learn(&mut decoder, std::slice::from_ref(&batch), 0.02, step);
+        let found = decoder.mean_gradients(std::slice::from_ref(&batch), step);
+        optimizer.step_scaled(&mut decoder, found.gradients, found.scale, 0.02);
     }
     let adapter = decoder.adapter(&decoder.state(), Some(base.to_string_lossy().into_owned())).unwrap();
     adapter.write(&place("adapter")).unwrap();

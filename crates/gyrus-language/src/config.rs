@@ -21,7 +21,7 @@ mod rope_fields;
 mod weights;
 mod written;
 
-use gyrus_kernels::decoding::FeedForwardActivation;
+use gyrus_kernels::token::activation::FeedForwardActivation;
 pub use parameters::{Parameter, Role};
 pub use rope::{Rope, RopeScaling};
 

@@ -16,11 +16,11 @@ mod sentence;
 use std::path::Path;
 
 use gyrus_formats::{Checkpoint, Tensor};
-use gyrus_kernels::attention_maps::encoder_attention_maps;
-use gyrus_kernels::elementwise::{self, add};
-use gyrus_kernels::encoding::{EncoderAttention, encoder_attention};
-use gyrus_kernels::matmul::{linear_packed, pack, packed_len};
-use gyrus_kernels::normalization::layer_norm;
+use gyrus_kernels::attention::encoder::{EncoderAttention, encoder_attention};
+use gyrus_kernels::attention::maps::encoder_attention_maps;
+use gyrus_kernels::dense::elementwise::{self, add};
+use gyrus_kernels::dense::linear::{linear_packed, pack, packed_len};
+use gyrus_kernels::normalization::layer::layer_norm;
 pub use sentence::{SentenceEncoder, SentencePooling};
 use serde::Deserialize;
 

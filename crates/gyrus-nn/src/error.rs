@@ -1,12 +1,15 @@
-//! What can go wrong between a blueprint and its body.
+//! Errors between a blueprint and its trainable body.
+
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a network could not be built or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NetworkError {
+pub enum Error {
     /// The blueprint itself is not valid.
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
     /// A node that the dense body cannot run.
     #[error("node `{node}` ({kind}) has no dense body: {reason}")]
     NoDenseBody {
@@ -14,7 +17,7 @@ pub enum NetworkError {
         node: String,
         /// Its kind.
         kind: &'static str,
-        /// What would be right.
+        /// Why, and what would be right.
         reason: &'static str,
     },
     /// A node that the spiking body cannot run.
@@ -24,20 +27,20 @@ pub enum NetworkError {
         node: String,
         /// Its kind.
         kind: &'static str,
-        /// What would be right.
+        /// Why, and what would be right.
         reason: &'static str,
     },
-    /// A node that no spiking node can stand for.
+    /// A node without a spiking equivalent.
     #[error("node `{node}` ({kind}) cannot be converted: {reason}")]
     NotConvertible {
         /// The node's name.
         node: String,
         /// Its kind.
         kind: &'static str,
-        /// What would be right.
+        /// Why, and what would be right.
         reason: &'static str,
     },
-    /// A node whose work is not counted.
+    /// A node whose work cannot be counted.
     #[error("the work of node `{node}` ({kind}) cannot be counted: {reason}")]
     NotCounted {
         /// The node's name.
@@ -47,17 +50,17 @@ pub enum NetworkError {
         /// Why.
         reason: &'static str,
     },
-    /// A setting of a network in time that is wrong.
+    /// A wrong setting of a spiking network.
     #[error("{setting} is {got}; expected {expected}")]
     Setting {
         /// The setting's name.
         setting: &'static str,
-        /// What was given.
+        /// The value given.
         got: String,
-        /// What would be right.
+        /// The expected value.
         expected: String,
     },
-    /// A membrane potential is no longer a number.
+    /// A membrane potential is not a finite number.
     #[error(
         "the membrane potential of node `{node}` is not a finite number at step {step} (neuron {neuron} of the batch)"
     )]
@@ -69,40 +72,40 @@ pub enum NetworkError {
         /// Sample times neurons plus neuron.
         neuron: usize,
     },
-    /// A network in time on a device without our kernels.
-    #[error("networks in time run on the device cpu only")]
+    /// A spiking network on a device without Gyrus's kernels.
+    #[error("spiking networks run on the device `cpu` only")]
     OnlyOnCpu,
-    /// More parameters than the memory holds.
+    /// More parameters than fit into memory.
     #[error(
-        "the blueprint has {parameters} parameters: this system does not give the memory to train them ({} MiB)",
+        "the blueprint has {parameters} parameters: training them needs {} MiB of memory, which this system does not provide",
         parameters.saturating_mul(20) >> 20
     )]
     TooLarge {
-        /// How many numbers.
+        /// Number of parameters.
         parameters: usize,
     },
-    /// Stored parameters lack one that the blueprint has.
+    /// A parameter of the blueprint is missing from the stored model.
     #[error("the stored model has no tensor `{name}`, which the blueprint needs with shape {expected:?}")]
     MissingTensor {
         /// `<node>.<parameter>`
         name: String,
-        /// The shape needed.
+        /// The expected shape.
         expected: Vec<usize>,
     },
-    /// Stored parameters have one that the blueprint does not know.
-    #[error("the stored model has a tensor `{name}` that the blueprint does not know")]
+    /// The stored model has a tensor that the blueprint lacks.
+    #[error("the stored model has a tensor `{name}`, which the blueprint does not have")]
     UnknownTensor {
         /// `<node>.<parameter>`
         name: String,
     },
-    /// A stored parameter has another shape than the blueprint says.
+    /// A stored parameter has another shape than in the blueprint.
     #[error("tensor `{name}` has shape {got:?}, but the blueprint needs {expected:?}")]
     TensorShape {
         /// `<node>.<parameter>`
         name: String,
         /// The shape stored.
         got: Vec<usize>,
-        /// The shape needed.
+        /// The expected shape.
         expected: Vec<usize>,
     },
 }

@@ -1,7 +1,8 @@
-//! Neurons and layers: a blueprint made trainable.
+//! Trainable networks: the dense and the clocked spiking body of a blueprint.
 //!
-//! A [`Network`] is the dense body of a [`Blueprint`](gyrus_blueprint::Blueprint): it lowers the graph to fused operations,
-//! holds the parameters by name, trains through [`Network::gradients`] and answers through [`Network::infer`].
+//! A [`Network`] lowers a [`Blueprint`](gyrus_blueprint::Blueprint) to fused operations, holds its parameters by name, trains
+//! through [`Network::gradients`] and answers through [`Network::infer`]. With [`SpikingSettings`] it is a spiking network,
+//! which runs for several time steps. [`convert`] turns trained dense networks into spiking ones.
 //!
 //! ```
 //! use gyrus_blueprint::preset;
@@ -11,7 +12,7 @@
 //! let network = Network::new(&preset("mlp", [1, 28, 28], 10)?, 0, &cpu())?;
 //! let answer = network.infer(Tensor::zeros([3, 784], &cpu()));
 //! assert_eq!(answer.dims(), [3, 10]);
-//! # Ok::<(), gyrus_nn::NetworkError>(())
+//! # Ok::<(), gyrus_nn::Error>(())
 //! ```
 
 pub mod conventions;
@@ -21,13 +22,14 @@ mod network;
 pub mod neurobench;
 mod neurons;
 mod plan;
-mod plan_in_time;
 mod spiking;
 pub mod workload;
 
-pub use error::NetworkError;
+pub use convert::spiking_form;
+pub use error::{Error, Result};
 pub use gyrus_files::{State, StateTensor, from_safetensors, to_safetensors};
-pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, floats};
+pub use gyrus_tensor::floats;
+pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter};
 pub use spiking::{
-    Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, spiking_form, surrogate,
+    EncodedSample, Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate,
 };

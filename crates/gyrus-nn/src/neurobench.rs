@@ -1,47 +1,47 @@
 //! The metrics of NeuroBench 2.3 (Yik et al. 2025, Nature Communications 16:1545), equal to those of its Python package for
 //! the same network in snnTorch.
 //!
-//! For S samples that are shown for T steps each:
+//! For S samples that run for T steps each:
 //!
-//! - Footprint: 4 bytes for each stored number, and what snnTorch keeps beside them: for each node of neurons a decay for
-//!   each of its time constants, a threshold and a spike factor of 4 bytes and a reset code of 8, for each batch
-//!   normalisation a counter of 8 bytes.
-//! - Connection sparsity: share of zeros among the weights, biases left out, in 32 bits and rounded to four digits.
-//! - Activation sparsity: share of neurons and steps without a spike; of several batches the mean, weighted by their size.
-//! - Synaptic operations per sample: for every input of weights that is not zero, its connections whose weight is not
-//!   zero. They are accumulates where all inputs of the batch at that step are −1, 0 or 1, else multiply-accumulates. An
-//!   input that is the same at every step counts at every step. Feedback counts at the step at which it arrives. Dense
-//!   operations count all connections of all inputs.
-//! - Membrane updates per sample: all neurons at the first step, later those whose membrane differs from the step before,
-//!   after the reset; that is snnTorch with `reset_delay=False`.
+//! - Footprint: 4 bytes per stored number, plus the buffers that snnTorch keeps: for each node of neurons a decay per time
+//!   constant, a threshold and a spike factor of 4 bytes each and a reset code of 8; for each batch normalization a counter
+//!   of 8 bytes.
+//! - Connection sparsity: share of zeros among the weights, without biases, in 32 bits and rounded to four digits.
+//! - Activation sparsity: share of neurons and steps without a spike; over several batches the mean, weighted by their size.
+//! - Synaptic operations per sample: for every nonzero input of weights, its connections with nonzero weights. They are
+//!   accumulates if all inputs of the batch at that step are −1, 0 or 1, otherwise multiply-accumulates. A constant input
+//!   counts at every step. Feedback counts at the step at which it arrives. Dense operations count all connections of all
+//!   inputs.
+//! - Membrane updates per sample: all neurons at the first step, later those whose membrane after the reset differs from the
+//!   previous step, as in snnTorch with `reset_delay=False`.
 //!
-//! Cost: a pass over the samples, and once more the neurons for their membranes.
+//! Cost: a pass over the samples, plus a second pass over the neurons for their membranes.
 
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_tensor::{Tensor, spike_words};
 use serde::{Deserialize, Serialize};
 
 use crate::workload::{Connections, connections, footprint};
-use crate::{Encoder, Network, NetworkError, Observation, Observed, SpikingSettings, floats};
+use crate::{Encoder, Error, Network, Observation, Observed, Result, SpikingSettings, floats};
 
-/// What a spiking network costs; see the [module](self).
+/// Costs of a spiking network; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NeuroBenchMetrics {
     /// Bytes of all parameters and buffers.
     pub footprint_bytes: u64,
-    /// How many numbers training changes.
+    /// Number of trained parameters.
     pub parameters: u64,
     /// Share of zeros among the weights, 0 to 1, rounded to four digits.
     pub connection_sparsity: f64,
     /// Share of silent neurons and steps, 0 to 1; 0 without neurons that fire.
     pub activation_sparsity: f64,
-    /// Multiply-accumulates of a sample.
+    /// Multiply-accumulates per sample.
     pub effective_macs: f64,
-    /// Accumulates of a sample.
+    /// Accumulates per sample.
     pub effective_acs: f64,
-    /// Operations of a sample if nothing were zero.
+    /// Operations per sample if nothing were zero.
     pub dense_operations: f64,
-    /// Changes of membranes of a sample.
+    /// Membrane updates per sample.
     pub membrane_updates: f64,
 }
 
@@ -57,29 +57,29 @@ struct Sums {
     sparsities: Vec<(f64, u64)>,
 }
 
-/// Shows the samples, `[batch, elements]` each, to a network in time and counts.
+/// Runs a spiking network on batches of samples, `[batch, elements]` each, and counts.
 ///
 /// # Errors
-/// If the network has no time, a membrane potential is not a finite number, or there is a node whose activations are
-/// not counted (ReLU, sigmoid, signed spikes).
+/// If the network is dense, a membrane potential is not a finite number, or there is a node whose activations cannot be
+/// counted (ReLU, sigmoid, signed spikes).
 pub fn neurobench_metrics(
     network: &Network,
     batches: impl IntoIterator<Item = Tensor<2>>,
-) -> Result<NeuroBenchMetrics, NetworkError> {
+) -> Result<NeuroBenchMetrics> {
     let blueprint = network.blueprint();
     let Some(settings) = network.spiking() else {
-        let (got, expected) = ("a dense network".to_owned(), "a network in time".to_owned());
-        return Err(NetworkError::Setting { setting: "what shall be counted", got, expected });
+        let (got, expected) = ("dense".to_owned(), "a spiking network".to_owned());
+        return Err(Error::Setting { setting: "the network", got, expected });
     };
     for node in blueprint.nodes() {
         let reason = match node.kind {
             NodeKind::ReLU | NodeKind::Sigmoid => {
-                "NeuroBench counts its zeros too, and here only those of neurons are seen"
+                "NeuroBench counts its zeros too, but only those of neurons are observed here"
             }
-            NodeKind::SignedIF { .. } => "NeuroBench knows no signed spikes",
+            NodeKind::SignedIF { .. } => "NeuroBench does not define signed spikes",
             _ => continue,
         };
-        return Err(NetworkError::NotCounted { node: node.name.clone(), kind: node.kind.name(), reason });
+        return Err(Error::NotCounted { node: node.name.clone(), kind: node.kind.name(), reason });
     }
     let state = network.state();
     let still = footprint(blueprint, &state)?;
@@ -97,7 +97,7 @@ pub fn neurobench_metrics(
         footprint_bytes: still.bytes + scalars(blueprint),
         parameters: still.parameters,
         connection_sparsity: rounded(still.connection_sparsity),
-        // In the package's order: its last digit depends on it.
+        // Add in the package's order, on which the last digit depends.
         activation_sparsity: weighted.fold(0.0, |sum, part| sum + part),
         effective_macs: per_sample(sums.macs),
         effective_acs: per_sample(sums.acs),
@@ -106,12 +106,12 @@ pub fn neurobench_metrics(
     })
 }
 
-/// To 32 bits, as PyTorch divides, and to four digits.
+/// Rounded to 32 bits, as PyTorch divides, and to four digits.
 fn rounded(share: f64) -> f64 {
     format!("{:.4}", share as f32).parse().unwrap_or(share)
 }
 
-/// Bytes of what snnTorch keeps beside the stored numbers.
+/// Bytes of the buffers that snnTorch keeps beside the stored numbers.
 fn scalars(blueprint: &Blueprint) -> u64 {
     let of = |kind: &NodeKind| {
         let Some(neuron) = kind.neuron() else {
@@ -135,9 +135,9 @@ impl Sums {
         observations: &[Observation],
         connections: &[Connections],
         (settings, batch): (&SpikingSettings, usize),
-    ) -> Result<(), NetworkError> {
+    ) -> Result<()> {
         let steps = settings.steps;
-        // How often what has no time is shown.
+        // How often constant input is presented.
         let shown = if matches!(settings.encoder, Encoder::Once { .. }) { 1 } else { steps as u64 };
         self.samples += batch as u64;
         let shapes = network.blueprint().shapes()?;
@@ -169,7 +169,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The synaptic operations of a node, whose input is shown `shown` times if it has no time.
+    /// Adds the synaptic operations of a node, whose input is presented `shown` times if it is constant.
     fn weigh(
         &mut self,
         observation: &Observation,

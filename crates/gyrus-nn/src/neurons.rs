@@ -1,33 +1,33 @@
-//! A node's neurons as the plan runs them: their constants as a tensor, computed from what training changes where it does.
+//! A node's neurons as the plan runs them: their constants as a tensor, computed from the learned parameters if there are
+//! any. ([`gyrus_blueprint::neuron`] has the equations; `gyrus_kernels::neuron` steps them.)
 
 use std::sync::Arc;
 
 use gyrus_blueprint::{Blueprint, Integration, NeuronModel, NodeKind, Reset};
+use gyrus_files::State;
 use gyrus_tensor::{
     Device, Neuron, NeuronKind, NeuronReset, Operation, Problem, SignedNeuron, Spiking, Tensor, apply,
-    membranes,
+    membranes, vector,
 };
 
-use crate::NetworkError;
-use crate::network::vector;
 use crate::plan::NeuronPlan;
 use crate::spiking::{SpikingSettings, surrogate};
-use gyrus_files::State;
+use crate::{Error, Result};
 
-/// What runs a node's neurons.
+/// The neurons of a node, ready to run.
 pub(crate) enum Neurons {
-    /// Those of the common equations.
+    /// Neurons of the common equations.
     Point(Box<PointNeurons>),
-    /// Those with signed spikes.
+    /// Neurons with signed spikes.
     Signed(SignedNeuron),
 }
 
 /// Neurons of the common equations.
 pub(crate) struct PointNeurons {
     neuron: Neuron,
-    /// Nine rows of one value, or of one a neuron in the order of the activations.
+    /// Nine rows of one value, or of one value per neuron in the order of the activations.
     constants: Tensor<1>,
-    /// How the constants follow from parameters, where training changes some.
+    /// The equations of the constants, if training changes some of them.
     learned: Option<Equations>,
 }
 
@@ -46,44 +46,36 @@ impl Neurons {
         plan: &NeuronPlan,
         stored: &State,
         settings: &SpikingSettings,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self> {
         let node = &blueprint.nodes()[plan.node];
         if let NodeKind::SignedIF { levels, threshold } = node.kind {
             let name = format!("{}.start", node.name);
             let expected = vec![plan.neurons];
             let starts = stored.get(&name).filter(|start| start.values.len() == plan.neurons);
-            let starts = starts.ok_or(NetworkError::MissingTensor { name, expected })?;
+            let starts = starts.ok_or(Error::MissingTensor { name, expected })?;
             return Ok(Self::Signed(SignedNeuron {
                 levels,
                 threshold: threshold as f32,
                 steps: settings.steps,
                 once: plan.constant_input,
-                starts: Arc::from(last(&starts.values, plan.picture)),
+                starts: Arc::from(plan.image.channels_last(&starts.values)),
                 problem: Problem::default(),
             }));
         }
         let device = gyrus_tensor::cpu();
         let Some(surrogate) = surrogate(&settings.surrogate) else { return Err(settings.wrong_surrogate()) };
         let model = match &node.kind {
-            // A neuron without memory.
-            NodeKind::Threshold { threshold } => NeuronModel {
-                synapse: false,
-                fires: true,
-                adaptive: false,
-                reset: Reset::None,
-                constants: [0.0, 1.0, 0.0, *threshold as f32, 0.0, 1.0, 0.0, 0.0, 0.0]
-                    .map(|value| vec![value]),
-                v_start: vec![0.0],
-            },
+            NodeKind::Threshold { threshold } => NeuronModel::threshold(*threshold),
             _ => match NeuronModel::new(node, plan.neurons, stored, settings.time)? {
                 Some(model) => model,
                 None => {
                     let (node, kind) = (node.name.clone(), node.kind.name());
-                    return Err(NetworkError::NoSpikingBody { node, kind, reason: "it is no neuron" });
+                    return Err(Error::NoSpikingBody { node, kind, reason: "it is not a neuron" });
                 }
             },
         };
-        let constants: Vec<f32> = model.constants.iter().flat_map(|row| last(row, plan.picture)).collect();
+        let constants: Vec<f32> =
+            model.constants.iter().flat_map(|row| plan.image.channels_last(row)).collect();
         let same_start = model.v_start.windows(2).all(|pair| pair[0] == pair[1]);
         let learned = match (node.kind.neuron(), plan.learned.is_empty()) {
             (Some(neuron), false) => {
@@ -113,7 +105,7 @@ impl Neurons {
             },
             steps: settings.steps,
             constant_input: plan.constant_input,
-            starts: (!same_start).then(|| Arc::from(last(&model.v_start, plan.picture))),
+            starts: (!same_start).then(|| Arc::from(plan.image.channels_last(&model.v_start))),
             surrogate,
             detach_reset: settings.detach_reset,
             truncate: settings.truncate,
@@ -128,8 +120,7 @@ impl Neurons {
         matches!(self, Self::Point(point) if point.neuron.kind.fires)
     }
 
-    /// The membranes after each step, `[steps · batch, neurons]`, where these currents come; empty for signed spikes,
-    /// whose membranes are integers.
+    /// The membranes after each step, `[steps · batch, neurons]`, for these input currents; empty for signed spikes.
     pub(crate) fn membranes(&self, x: Tensor<2>, plan: &NeuronPlan, values: &[Tensor<1>]) -> Vec<f32> {
         let Self::Point(point) = self else { return Vec::new() };
         let mut parameters = vec![point.constants.clone()];
@@ -168,7 +159,7 @@ impl Neurons {
 }
 
 impl Equations {
-    /// The nine rows, as [`NeuronModel`] computes them, of tensors that remember where they come from.
+    /// The nine rows of [`NeuronModel`], computed with autodiff.
     fn constants(&self, plan: &NeuronPlan, values: &[Tensor<1>]) -> Tensor<1> {
         let learned = |name: &str| {
             plan.learned.iter().find(|(learned, _)| *learned == name).map(|&(_, index)| values[index].clone())
@@ -207,7 +198,7 @@ impl Equations {
             decay(constant("tau_adaptation_ms")),
         ];
         let widest = rows.iter().map(|row| row.dims()[0]).max().unwrap_or(1);
-        let [pixels, channels] = plan.picture;
+        let (pixels, channels) = (plan.image.pixels(), plan.image.channels);
         let rows = rows.map(|row| match (row.dims()[0], widest) {
             (_, 1) => row,
             (1, _) => row.repeat_dim(0, widest),
@@ -217,16 +208,8 @@ impl Equations {
     }
 }
 
-/// One number as part of a recorded computation.
+/// A single number as a tensor of autodiff.
 fn lone(value: f64) -> Tensor<1> {
     let device: Device = gyrus_tensor::cpu();
     Tensor::from_inner(vector(vec![value as f32], &device))
-}
-
-/// From channels-first to channels-last; a single value stays.
-fn last(values: &[f32], [pixels, channels]: [usize; 2]) -> Vec<f32> {
-    if values.len() != pixels * channels {
-        return values.to_vec();
-    }
-    (0..values.len()).map(|at| values[at % channels * pixels + at / channels]).collect()
 }

@@ -1,24 +1,23 @@
-//! What a network costs, as NeuroBench 2.3 defines it (Yik et al. 2025, Nature Communications 16:1545), and what each of
-//! its inputs sets in motion.
+//! Costs of a network as NeuroBench 2.3 defines them (Yik et al. 2025, Nature Communications 16:1545), and the number of
+//! connections of each input.
 //!
 //! - Footprint: bytes of all stored numbers. Connection sparsity: share of zeros among the weights of affine maps and
-//!   convolutions, biases left out.
-//! - Synaptic operations of one sample: for every input of a weight node that is not zero, its connections with a weight
-//!   that is not zero (padding left out). They are accumulates (ACs) where all inputs of the node are −1, 0 or 1, else
+//!   convolutions, without biases.
+//! - Synaptic operations of one sample: for every nonzero input of a node with weights, its connections with nonzero weights
+//!   (without padding). They are accumulates (ACs) if all inputs of the node are −1, 0 or 1, otherwise
 //!   multiply-accumulates (MACs). Dense operations count all connections of all inputs.
 
-use gyrus_blueprint::{Blueprint, NodeKind, Shape};
-
-use crate::NetworkError;
-use crate::plan::{before_and_behind, picture};
+use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Image, Weights};
 use gyrus_files::State;
+
+use crate::{Error, Result};
 
 /// The connections of a node with weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connections {
     /// Index in the blueprint.
     pub node: usize,
-    /// For each element of its input, channels-last: connections whose weight is not zero.
+    /// For each element of its input, channels-last: connections with nonzero weights.
     pub effective: Vec<u32>,
     /// All connections of all elements together.
     pub dense: u64,
@@ -38,18 +37,18 @@ impl Connections {
         sum
     }
 
-    /// Synaptic operations of one row of numbers: those of what is not zero.
+    /// Synaptic operations of one row of numbers: those of nonzero numbers.
     pub fn of_values(&self, values: &[f32]) -> u64 {
         values.iter().zip(&self.effective).filter(|(x, _)| **x != 0.0).map(|(_, n)| u64::from(*n)).sum()
     }
 }
 
-/// Numbers of a network that do not depend on what it is shown.
+/// Costs of a network that do not depend on its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Footprint {
     /// Bytes of all stored numbers.
     pub bytes: u64,
-    /// How many stored numbers training changes.
+    /// Number of trained parameters.
     pub parameters: u64,
     /// Share of zeros among the weights.
     pub connection_sparsity: f64,
@@ -59,12 +58,12 @@ pub struct Footprint {
 ///
 /// # Errors
 /// If the blueprint is not valid.
-pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint, NetworkError> {
+pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint> {
     let shapes = blueprint.shapes()?;
     let numbers: usize = state.values().map(|tensor| tensor.values.len()).sum();
     let (mut zeros, mut weights) = (0usize, 0usize);
-    for node in blueprint.nodes() {
-        if has_weights(&node.kind)
+    for (index, node) in blueprint.nodes().iter().enumerate() {
+        if node.kind.weights(shapes.input(index)).is_some()
             && let Some(weight) = state.get(&format!("{}.weight", node.name))
         {
             zeros += weight.values.iter().filter(|weight| **weight == 0.0).count();
@@ -78,125 +77,84 @@ pub fn footprint(blueprint: &Blueprint, state: &State) -> Result<Footprint, Netw
     })
 }
 
-fn has_weights(kind: &NodeKind) -> bool {
-    matches!(
-        kind,
-        NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d { .. } | NodeKind::Conv2d { .. }
-    )
-}
-
-/// A convolution over `[height, width, channels]`; a `Conv1d` is one of height 1.
-struct Window {
-    input: [usize; 3],
-    output: [usize; 2],
+/// Along one axis of a convolution with this many outputs, the taps through which input `at` reaches one.
+fn taps(
+    convolution: &ConvolutionGeometry,
+    axis: usize,
     outputs: usize,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    /// Before the first row and column.
-    padding: [usize; 2],
-    dilation: [usize; 2],
-    groups: usize,
+    at: usize,
+) -> impl Iterator<Item = usize> {
+    let (stride, dilation) = (convolution.stride[axis], convolution.dilation[axis]);
+    let before = convolution.padding[2 * axis];
+    (0..convolution.kernel[axis]).filter(move |tap| {
+        let place = (at + before).checked_sub(tap * dilation);
+        place.is_some_and(|place| place % stride == 0 && place / stride < outputs)
+    })
 }
 
-impl Window {
-    /// Along one axis, the taps through which input `at` reaches an output.
-    fn taps(&self, axis: usize, at: usize) -> impl Iterator<Item = usize> {
-        let (stride, dilation, padding) = (self.stride[axis], self.dilation[axis], self.padding[axis]);
-        let outputs = self.output[axis];
-        (0..self.kernel[axis]).filter(move |tap| {
-            let place = (at + padding).checked_sub(tap * dilation);
-            place.is_some_and(|place| place % stride == 0 && place / stride < outputs)
-        })
+/// For each input, its connections with nonzero weights; and the number of all connections.
+fn convolution_connections(
+    convolution: &ConvolutionGeometry,
+    output: Image,
+    weight: &[f32],
+) -> (Vec<u32>, u64) {
+    let Image { height, width, channels } = convolution.input;
+    let [_, columns_of_kernel] = convolution.kernel;
+    let kernel = convolution.kernel[0] * columns_of_kernel;
+    let (group_in, group_out) = (channels / convolution.groups, convolution.outputs / convolution.groups);
+    // Nonzero weights over the outputs, for each input channel and tap.
+    let mut present = vec![0u32; channels * kernel];
+    for (index, weight) in weight.iter().enumerate() {
+        let (output, rest) = (index / (group_in * kernel), index % (group_in * kernel));
+        let channel = output / group_out * group_in + rest / kernel;
+        present[channel * kernel + rest % kernel] += u32::from(*weight != 0.0);
     }
-
-    fn connections(&self, weight: &[f32]) -> (Vec<u32>, u64) {
-        let [height, width, channels] = self.input;
-        let taps = self.kernel[0] * self.kernel[1];
-        let (group_in, group_out) = (channels / self.groups, self.outputs / self.groups);
-        // Weights that are not zero, over the outputs, for each input channel and tap.
-        let mut present = vec![0u32; channels * taps];
-        for (index, weight) in weight.iter().enumerate() {
-            let (output, rest) = (index / (group_in * taps), index % (group_in * taps));
-            let channel = output / group_out * group_in + rest / taps;
-            present[channel * taps + rest % taps] += u32::from(*weight != 0.0);
-        }
-        let mut effective = Vec::with_capacity(height * width * channels);
-        let mut dense = 0u64;
-        for y in 0..height {
-            let rows: Vec<usize> = self.taps(0, y).collect();
-            for x in 0..width {
-                let columns: Vec<usize> = self.taps(1, x).collect();
-                dense += (rows.len() * columns.len() * group_out * channels) as u64;
-                for channel in 0..channels {
-                    let of = |row: &usize| -> u32 {
-                        columns.iter().map(|v| present[channel * taps + row * self.kernel[1] + v]).sum()
-                    };
-                    effective.push(rows.iter().map(of).sum());
-                }
+    let mut effective = Vec::with_capacity(height * width * channels);
+    let mut dense = 0u64;
+    for y in 0..height {
+        let rows: Vec<usize> = taps(convolution, 0, output.height, y).collect();
+        for x in 0..width {
+            let columns: Vec<usize> = taps(convolution, 1, output.width, x).collect();
+            dense += (rows.len() * columns.len() * group_out * channels) as u64;
+            for channel in 0..channels {
+                let of = |row: &usize| -> u32 {
+                    columns.iter().map(|v| present[channel * kernel + row * columns_of_kernel + v]).sum()
+                };
+                effective.push(rows.iter().map(of).sum());
             }
         }
-        (effective, dense)
     }
+    (effective, dense)
+}
+
+/// As [`convolution_connections`].
+fn linear_connections(inputs: usize, weight: &[f32]) -> (Vec<u32>, u64) {
+    let mut present = vec![0u32; inputs];
+    for row in weight.chunks_exact(inputs.max(1)) {
+        present.iter_mut().zip(row).for_each(|(count, weight)| *count += u32::from(*weight != 0.0));
+    }
+    (present, weight.len() as u64)
 }
 
 /// The connections of every node with weights, in the order of the blueprint.
 ///
 /// # Errors
 /// If the blueprint is not valid, or a weight is missing.
-pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connections>, NetworkError> {
+pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connections>> {
     let shapes = blueprint.shapes()?;
     let mut all = Vec::new();
     for (index, node) in blueprint.nodes().iter().enumerate() {
-        if !has_weights(&node.kind) {
-            continue;
-        }
-        let input: &Shape = shapes.input(index);
-        let output = shapes.output(index);
+        let Some(weights) = node.kind.weights(shapes.input(index)) else { continue };
         let spec = &shapes.parameters(index)[0];
         let name = format!("{}.weight", node.name);
         let weight = state.get(&name).filter(|tensor| tensor.shape == *spec.shape);
         let Some(weight) = weight else {
-            return Err(NetworkError::MissingTensor { name, expected: spec.shape.to_vec() });
+            return Err(Error::MissingTensor { name, expected: spec.shape.to_vec() });
         };
-        let (effective, dense) = match &node.kind {
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = before_and_behind(padding, [*kernel], [*dilation]);
-                let window = Window {
-                    input: picture(input),
-                    output: [1, output[1]],
-                    outputs: *out_channels,
-                    kernel: [1, *kernel],
-                    stride: [1, *stride],
-                    padding: [0, ends[0].0],
-                    dilation: [1, *dilation],
-                    groups: *groups,
-                };
-                window.connections(&weight.values)
-            }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, .. } => {
-                let ends = before_and_behind(padding, *kernel, *dilation);
-                let window = Window {
-                    input: picture(input),
-                    output: [output[1], output[2]],
-                    outputs: *out_channels,
-                    kernel: *kernel,
-                    stride: *stride,
-                    padding: [ends[0].0, ends[1].0],
-                    dilation: *dilation,
-                    groups: *groups,
-                };
-                window.connections(&weight.values)
-            }
-            _ => {
-                let inputs = input[0];
-                let mut present = vec![0u32; inputs];
-                for row in weight.values.chunks_exact(inputs.max(1)) {
-                    present
-                        .iter_mut()
-                        .zip(row)
-                        .for_each(|(count, weight)| *count += u32::from(*weight != 0.0));
-                }
-                (present, weight.values.len() as u64)
+        let (effective, dense) = match weights {
+            Weights::Linear { inputs, .. } => linear_connections(inputs, &weight.values),
+            Weights::Convolution(geometry) => {
+                convolution_connections(&geometry, Image::of(shapes.output(index)), &weight.values)
             }
         };
         all.push(Connections { node: index, effective, dense });
@@ -206,6 +164,8 @@ pub fn connections(blueprint: &Blueprint, state: &State) -> Result<Vec<Connectio
 
 #[cfg(test)]
 mod tests {
+    use gyrus_blueprint::NodeKind;
+
     use super::*;
     use gyrus_files::StateTensor;
 
@@ -230,7 +190,7 @@ mod tests {
         assert!((footprint.connection_sparsity - 3.0 / 9.0).abs() < 1e-12);
     }
 
-    /// Against counting every product of the convolution.
+    /// Compared with a count of every multiplication of the convolution.
     #[test]
     fn a_convolution_counts_what_it_multiplies() {
         for (stride, padding, dilation, groups) in [(1, 1, 1, 1), (2, 0, 1, 2), (3, 2, 2, 1), (2, 1, 1, 4)] {
@@ -242,7 +202,7 @@ mod tests {
             let state = state("c.weight", &[8, 4 / groups, 3, 3], weight.clone());
             let got = &connections(&blueprint, &state).unwrap()[0];
             let shapes = blueprint.shapes().unwrap();
-            let [_, rows, columns] = shapes.output(1)[..] else { panic!("a picture") };
+            let [_, rows, columns] = shapes.output(1)[..] else { panic!("an image") };
             let mut expected = vec![0u32; 9 * 7 * 4];
             let mut dense = 0u64;
             for (output, row, column) in

@@ -3,7 +3,7 @@
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};
-use gyrus_nn::{Network, NetworkError, SpikingSettings, State, floats, rounded};
+use gyrus_nn::{Error, Network, SpikingSettings, State, floats, rounded};
 use gyrus_tensor::{Tensor, TensorData, cpu};
 
 /// Numbers between −1 and 1 that are the same on every machine.
@@ -47,7 +47,7 @@ fn many_kinds() -> Blueprint {
         .unwrap()
 }
 
-/// A folded, quantised network with random numbers, norms that do something, and thresholds that cut a little.
+/// A folded, quantized network with random numbers, norms that do something, and thresholds that cut a little.
 fn quantized(blueprint: &Blueprint, levels: usize) -> (Blueprint, State) {
     let quantized = quantized_form(blueprint, levels).unwrap();
     let mut state = Network::new(&quantized, 3, &cpu()).unwrap().state();
@@ -82,8 +82,8 @@ fn folding_changes_no_answer() {
 }
 
 #[test]
-fn the_spiking_network_approaches_the_quantised_one() {
-    // So many levels that the quantised network is almost continuous, as spikes are over many steps.
+fn the_spiking_network_approaches_the_quantized_one() {
+    // So many levels that the quantized network is almost continuous, as spikes are over many steps.
     let (blueprint, state) = quantized(&many_kinds(), 256);
     let x = tensor(&values(6 * 288, 5), 6);
     let expected = floats(Network::from_state(&blueprint, &state, &cpu()).unwrap().infer(x.clone()));
@@ -128,7 +128,7 @@ fn exact_answers(blueprint: &Blueprint, levels: usize, rows: usize) -> (Vec<f32>
 }
 
 #[test]
-fn the_exact_form_answers_as_the_quantised_network_bit_for_bit() {
+fn the_exact_form_answers_as_the_quantized_network_bit_for_bit() {
     for (blueprint, levels, rows) in [
         (many_kinds(), 4, 40),
         (many_kinds(), 7, 10),
@@ -189,9 +189,7 @@ fn what_has_no_spiking_form_is_named() {
     {
         let name = kind.name();
         let error = quantized_form(&with(kind), 4).unwrap_err();
-        assert!(
-            matches!(&error, NetworkError::NotConvertible { node, kind, .. } if node == "odd" && *kind == name)
-        );
+        assert!(matches!(&error, Error::NotConvertible { node, kind, .. } if node == "odd" && *kind == name));
     }
     let error = quantized_form(&with(NodeKind::lif(2.0)), 4).unwrap_err().to_string();
     assert!(error.contains("`odd`") && error.contains("spikes already"), "{error}");
@@ -217,7 +215,7 @@ fn what_has_no_spiking_form_is_named() {
 fn signed_spikes_are_not_trained_and_counting_maxima_are() {
     let (blueprint, state) = quantized(&many_kinds(), 4);
     let (spiking, _) = integrate_and_fire_form(&blueprint, &state).unwrap();
-    assert!(spiking.nodes().iter().any(|node| matches!(node.kind, NodeKind::CountMaxPool2d { .. })));
+    assert!(spiking.nodes().iter().any(|node| matches!(node.kind, NodeKind::CountMaxPool2d(_))));
     Network::check(&spiking, Some(&SpikingSettings::default())).unwrap();
     let exact = exact_form(&blueprint, &state, 4.0).unwrap();
     let error = Network::check(&exact.spiking.0, Some(&exact.settings)).unwrap_err().to_string();

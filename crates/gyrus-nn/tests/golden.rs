@@ -64,7 +64,7 @@ fn training_steps_equal_pytorch() {
             let velocity = Tensor::zeros(value.dims(), &cpu());
             sgd_step(descent, value, gradient, velocity).0
         });
-        // With the running statistics of the normalisation.
+        // With the running statistics of the normalization.
         let (got, expected) = (network.state(), tensors(&step["state"]));
         assert!(got.keys().eq(expected.keys()), "{:?}", got.keys());
         for (name, expected) in &expected {

@@ -190,9 +190,9 @@ fn a_residual_block_is_what_its_blueprint_says() {
     }
 }
 
-/// Both branches into the ReLU are normalisations; either may take in the other.
+/// Both branches into the ReLU are normalizations; either may take in the other.
 #[test]
-fn a_shortcut_with_its_own_normalisation_is_what_its_blueprint_says() {
+fn a_shortcut_with_its_own_normalization_is_what_its_blueprint_says() {
     let blueprint = Blueprint::builder("shortcut")
         .input([2, 6, 6])
         .node("conv1", conv(3))
@@ -277,10 +277,10 @@ fn fused_and_unfused_plans_agree() {
     }
 }
 
-/// In inference a normalisation goes into the product before it, but only if that product serves nothing else, and has
+/// In inference a normalization goes into the product before it, but only if that product serves nothing else, and has
 /// the same channels.
 #[test]
-fn inference_folds_normalisations_only_where_it_may() {
+fn inference_folds_normalizations_only_where_it_may() {
     let shared = Blueprint::builder("shared")
         .input([2, 6, 6])
         .node("conv", conv(3))

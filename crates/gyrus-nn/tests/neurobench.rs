@@ -142,7 +142,7 @@ fn a_recurrent_network_counts_as_neurobench_does() {
 }
 
 #[test]
-fn buffers_of_a_normalisation_count() {
+fn buffers_of_a_normalization_count() {
     let golden = network(&golden(), "normalised");
     let blueprint = Blueprint::builder("normalised")
         .input([2, 3, 3])

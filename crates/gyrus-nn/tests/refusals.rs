@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
-use gyrus_nn::{Network, NetworkError, State, StateTensor, from_safetensors, to_safetensors};
+use gyrus_nn::{Error, Network, State, StateTensor, from_safetensors, to_safetensors};
 use gyrus_tensor::cpu;
 
 /// The error of loading `network`'s state after a change, which must leave the network as it was.
-fn refused(network: &mut Network, change: impl FnOnce(&mut State)) -> NetworkError {
+fn refused(network: &mut Network, change: impl FnOnce(&mut State)) -> Error {
     let before = network.state();
     let mut state = before.clone();
     // Nothing of a refused state may be taken over, not even what fits.
@@ -43,7 +43,7 @@ fn a_state_that_does_not_fit_is_refused() {
                 let tensor = StateTensor { shape: vec![1], values: vec![0.0] };
                 state.insert("other.weight".into(), tensor);
             }),
-            "the stored model has a tensor `other.weight` that the blueprint does not know",
+            "the stored model has a tensor `other.weight`, which the blueprint does not have",
         ),
         (
             refused(network, |state| {
@@ -85,10 +85,13 @@ fn nodes_without_a_dense_body_are_named() {
         let blueprint = Blueprint::builder("odd").input(shape).node("cell", kind).build().unwrap();
         Network::new(&blueprint, 0, &cpu()).err().expect("the node is refused").to_string()
     };
-    assert_eq!(refuse(&[4], NodeKind::lif(20.0)), "node `cell` (LIF) has no dense body: it works in time");
+    assert_eq!(
+        refuse(&[4], NodeKind::lif(20.0)),
+        "node `cell` (LIF) has no dense body: it needs a spiking network"
+    );
     assert_eq!(
         refuse(&[4], NodeKind::Threshold { threshold: 0.5 }),
-        "node `cell` (Threshold) has no dense body: it works in time"
+        "node `cell` (Threshold) has no dense body: it needs a spiking network"
     );
     assert!(refuse(&[4, 3, 3], NodeKind::layer_norm()).contains("`cell` (LayerNorm)"));
     assert!(refuse(&[4, 3, 3], NodeKind::Softmax { axis: 1 }).contains("`cell` (Softmax)"));
@@ -100,7 +103,7 @@ fn nodes_without_a_dense_body_are_named() {
 fn a_blueprint_error_passes_through_as_it_is() {
     let error = preset("no-such-network", [1], 1).unwrap_err();
     let text = error.to_string();
-    assert_eq!(NetworkError::from(error).to_string(), text);
+    assert_eq!(Error::from(error).to_string(), text);
 }
 
 #[test]
@@ -112,9 +115,6 @@ fn a_network_beyond_all_memory_is_refused() {
         builder = builder.node(format!("vast{number}"), NodeKind::linear(side));
     }
     let error = Network::check(&builder.build().unwrap(), None).unwrap_err();
-    assert!(
-        matches!(error, NetworkError::TooLarge { parameters } if parameters == nodes * side * side),
-        "{error}"
-    );
+    assert!(matches!(error, Error::TooLarge { parameters } if parameters == nodes * side * side), "{error}");
     assert!(error.to_string().starts_with("the blueprint has 10580000000000 parameters: "), "{error}");
 }

@@ -9,9 +9,9 @@ use burn_tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn_tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn_tensor::{Int, Tensor, TensorData};
 use gyrus_kernels::convolution::Convolution;
-use gyrus_kernels::elementwise::Activation;
-use gyrus_kernels::pooling::Pooling;
-use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
+use gyrus_kernels::convolution::pooling::Pooling;
+use gyrus_kernels::dense::elementwise::Activation;
+use gyrus_kernels::dense::quantized_relu::SMALLEST_THRESHOLD;
 
 use crate::operation::Operation;
 

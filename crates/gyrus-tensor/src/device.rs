@@ -1,4 +1,4 @@
-//! Devices by name, and the threads that the CPU device runs on.
+//! Devices by name.
 
 use burn_dispatch::{DispatchDevice, GradientCheckpointingStrategy};
 use burn_tensor::{DType, Device, Tensor};
@@ -6,9 +6,12 @@ use burn_tensor::{DType, Device, Tensor};
 /// The devices that [`device`] knows, whether or not this build has them.
 pub const DEVICE_NAMES: [&str; 5] = ["cpu", "cuda", "wgpu", "vulkan", "metal"];
 
+/// Result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why there is no such device.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub enum Error {
     /// No device has this name.
     #[error("there is no device `{name}`; the devices are {}", DEVICE_NAMES.join(", "))]
     Unknown {
@@ -21,14 +24,6 @@ pub enum DeviceError {
         /// The name given.
         name: String,
     },
-    /// The threads could not be started.
-    #[error("cannot start {threads} threads: {reason}")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// What the system said.
-        reason: String,
-    },
 }
 
 /// The CPU device, on which Gyrus's kernels run.
@@ -40,7 +35,7 @@ pub fn cpu() -> Device {
 ///
 /// # Errors
 /// If the name is unknown, or the device not part of this build.
-pub fn device(name: &str) -> Result<Device, DeviceError> {
+pub fn device(name: &str) -> Result<Device> {
     match name {
         "cpu" => Ok(cpu()),
         #[cfg(feature = "cuda")]
@@ -51,8 +46,8 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         "vulkan" => Ok(Device::vulkan(burn_tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "metal")]
         "metal" => Ok(Device::metal(burn_tensor::DeviceKind::DefaultDevice)),
-        name if DEVICE_NAMES.contains(&name) => Err(DeviceError::NotBuilt { name: name.into() }),
-        name => Err(DeviceError::Unknown { name: name.into() }),
+        name if DEVICE_NAMES.contains(&name) => Err(Error::NotBuilt { name: name.into() }),
+        name => Err(Error::Unknown { name: name.into() }),
     }
 }
 
@@ -69,18 +64,4 @@ pub fn kernels_run_on<const D: usize>(tensor: &Tensor<D>) -> bool {
         device => (device, true),
     };
     plain && tensor.dtype() == DType::F32 && matches!(device, DispatchDevice::Flex(_))
-}
-
-/// Runs `work` on a pool of `threads` threads (0: one a core) that flush denormals; everything inside uses that pool.
-///
-/// # Errors
-/// If the threads cannot be started.
-pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R, DeviceError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("gyrus-{index}"))
-        .start_handler(|_| gyrus_kernels::flush_denormals())
-        .build()
-        .map_err(|error| DeviceError::Threads { threads, reason: error.to_string() })?;
-    Ok(pool.install(work))
 }

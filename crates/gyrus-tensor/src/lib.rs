@@ -19,27 +19,27 @@ mod device;
 mod operation;
 mod optimizer;
 mod pool;
-mod spiking;
-mod stored;
-mod transformer;
+mod values;
 
 pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
-pub use device::{DEVICE_NAMES, DeviceError, cpu, device, kernels_run_on, with_threads};
+pub use device::{DEVICE_NAMES, Error, Result, cpu, device, kernels_run_on};
+pub use gyrus_kernels::attention::causal::CausalAttention;
 pub use gyrus_kernels::convolution::Convolution;
-pub use gyrus_kernels::decoding::FeedForwardActivation;
-pub use gyrus_kernels::elementwise::Activation;
-pub use gyrus_kernels::keep_awake;
+pub use gyrus_kernels::convolution::pooling::Pooling;
+pub use gyrus_kernels::dense::elementwise::Activation;
+pub use gyrus_kernels::dense::optimizer::{AdamW, Sgd};
+pub use gyrus_kernels::dense::quantized_relu::SMALLEST_THRESHOLD;
 pub use gyrus_kernels::neuron::{NeuronKind, Reset as NeuronReset, Surrogate};
-pub use gyrus_kernels::optimizer::{AdamW, Sgd};
-pub use gyrus_kernels::pooling::Pooling;
-pub use gyrus_kernels::quantize::SMALLEST_THRESHOLD;
-pub use gyrus_kernels::transformer::{CausalAttention, IGNORED};
-pub use operation::Operation;
+pub use gyrus_kernels::token::activation::FeedForwardActivation;
+pub use gyrus_kernels::token::vocabulary_loss::IGNORED;
+pub use gyrus_kernels::{keep_awake, splitmix64, with_threads};
+pub use operation::{
+    LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear,
+    StoredMatrix, Transformer, coded_tensor, membranes, spike_words,
+};
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};
-pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
-pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
-pub use transformer::{RotationTable, Transformer};
+pub use values::{floats, vector};
 
 use autodiff::Input;
 
@@ -53,7 +53,7 @@ pub fn dropout_mask(
     device: &Device,
 ) -> Tensor<2> {
     let mask = filled_tensor(rows, columns, |mask| {
-        gyrus_kernels::elementwise::dropout_mask(probability, stream, mask);
+        gyrus_kernels::dense::elementwise::dropout_mask(probability, stream, mask);
     });
     mask.to_device(device)
 }

@@ -1,28 +1,39 @@
 //! The operations that have kernels: what each computes, what it keeps for its gradient, and the gradient.
 
+mod keep;
+mod spiking;
+mod stored;
+mod transformer;
+
 use std::sync::Arc;
 
 use burn_flex::{Flex, FlexTensor};
 use burn_tensor::Tensor;
-use gyrus_kernels::convolution::{self, Convolution, convolution, convolution_packed};
-use gyrus_kernels::convolution_backward::{ConvolutionGradients, convolution_backward};
-use gyrus_kernels::elementwise::{Activation, activation, activation_backward, add, multiply};
-use gyrus_kernels::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
-use gyrus_kernels::matmul::{
+use gyrus_kernels::convolution::pooling::{
+    Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward,
+};
+use gyrus_kernels::convolution::{
+    self, Convolution, ConvolutionGradients, convolution, convolution_backward, convolution_packed,
+};
+use gyrus_kernels::dense::elementwise::{Activation, activation, activation_backward, add, multiply};
+use gyrus_kernels::dense::linear::{
     self, linear, linear_input_gradient, linear_packed, linear_weight_gradient, sum_rows,
 };
-use gyrus_kernels::normalization::{
-    BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics, layer_norm,
-    layer_norm_backward,
+use gyrus_kernels::dense::loss::{cross_entropy, mean_squared_error, softmax, softmax_backward};
+use gyrus_kernels::dense::quantized_relu::{quantized_relu, quantized_relu_backward};
+use gyrus_kernels::normalization::batch::{
+    BatchNorm, BatchNormGradients, Statistics, batch_norm, batch_norm_backward, batch_statistics,
 };
-use gyrus_kernels::pooling::{Pooling, max_pool, max_pool_backward, sum_pool, sum_pool_backward};
-use gyrus_kernels::quantize::{quantized_relu, quantized_relu_backward};
+use gyrus_kernels::normalization::layer::{layer_norm, layer_norm_backward};
 use rayon::prelude::*;
 
 use crate::device::kernels_run_on;
 use crate::pool::filled;
-use crate::spiking::Spiking;
-use crate::transformer::Transformer;
+
+use keep::{Floats, Kept};
+pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
+pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
+pub use transformer::{RotationTable, Transformer};
 
 /// An operation with a kernel, and everything but its tensors.
 ///
@@ -122,26 +133,6 @@ pub enum Operation {
     },
 }
 
-/// What an operation keeps for its gradient.
-pub(crate) struct Kept {
-    /// Indices of inputs.
-    pub(crate) inputs: &'static [usize],
-    pub(crate) output: bool,
-}
-
-/// The floats of a tensor, copied first if it is a view that is not contiguous.
-pub(crate) struct Floats(FlexTensor);
-
-impl Floats {
-    pub(crate) fn new(tensor: &FlexTensor) -> Self {
-        Self(tensor.to_contiguous())
-    }
-
-    pub(crate) fn get(&self) -> &[f32] {
-        self.0.as_slice().unwrap_or_default()
-    }
-}
-
 impl Operation {
     /// The same operation, and its weight rearranged as the kernel reads it: worth it where one weight answers many
     /// times. None where no kernel runs on the weight, or the operation reads weights as they are.
@@ -156,8 +147,8 @@ impl Operation {
         let floats = Floats::new(&weight.clone().try_into_primitive::<Flex>().ok()?);
         let packed = match *self {
             Self::Linear { inputs, outputs, .. } => {
-                filled([matmul::packed_len((inputs, outputs))], |packed| {
-                    matmul::pack(floats.get(), (inputs, outputs), packed);
+                filled([linear::packed_len((inputs, outputs))], |packed| {
+                    linear::pack(floats.get(), (inputs, outputs), packed);
                 })
             }
             Self::Convolution { ref shape, .. } => filled([convolution::packed_len(shape)], |packed| {

@@ -2,7 +2,7 @@
 
 use burn_flex::{Flex, FlexTensor};
 use burn_tensor::Tensor;
-use gyrus_kernels::optimizer::{AdamW, Sgd};
+use gyrus_kernels::dense::optimizer::{AdamW, Sgd};
 
 use crate::device::kernels_run_on;
 
@@ -14,7 +14,7 @@ fn flex(tensor: Tensor<1>) -> FlexTensor {
 pub fn squared_norm(tensor: &Tensor<1>) -> f64 {
     if kernels_run_on(tensor) {
         let tensor = flex(tensor.clone()).to_contiguous();
-        return gyrus_kernels::optimizer::squared_norm(tensor.as_slice().unwrap_or_default());
+        return gyrus_kernels::dense::optimizer::squared_norm(tensor.as_slice().unwrap_or_default());
     }
     f64::from(tensor.clone().square().sum().into_scalar::<f32>())
 }

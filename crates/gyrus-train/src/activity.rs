@@ -5,7 +5,7 @@ use gyrus_blueprint::NodeKind;
 use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
-use crate::TrainError;
+use crate::Result;
 
 /// Neurons of a layer whose spikes are kept.
 const SHOWN: usize = 24;
@@ -31,7 +31,7 @@ pub struct LayerActivity {
 ///
 /// # Errors
 /// If a membrane potential is not a finite number.
-pub fn activity(network: &Network, input: &[f32]) -> Result<Vec<LayerActivity>, TrainError> {
+pub fn activity(network: &Network, input: &[f32]) -> Result<Vec<LayerActivity>> {
     let Some(settings) = network.spiking() else { return Ok(Vec::new()) };
     let x = filled_tensor(1, input.len(), |x| x.copy_from_slice(input));
     let (_, observations) = network.observe(x.to_device(network.device()))?;

@@ -10,7 +10,7 @@ use gyrus_data::{Examples, Preprocessing, fill_batch};
 use gyrus_nn::{Network, Observed, State, StateTensor, floats};
 use gyrus_tensor::{Device, filled_tensor};
 
-use crate::TrainError;
+use crate::Result;
 
 /// Examples that are looked at, at most.
 const EXAMPLES: usize = 256;
@@ -30,7 +30,7 @@ pub fn calibrate(
     examples: &Examples,
     preprocessing: &Preprocessing,
     device: &Device,
-) -> Result<State, TrainError> {
+) -> Result<State> {
     let mut state = state.clone();
     let mut open = Vec::new();
     let shapes = blueprint.shapes()?;

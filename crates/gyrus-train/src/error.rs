@@ -4,18 +4,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::BlueprintError;
-
 use crate::RunStatus;
 
 /// Why something was refused or failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The fields are what the texts say.
-pub enum TrainError {
+pub enum Error {
     /// The network could not be built or loaded.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::NetworkError),
+    Network(#[from] gyrus_nn::Error),
     /// The bytes are not a safetensors file of 32-bit floats.
     #[error(transparent)]
     Arrays(gyrus_files::Error),
@@ -50,6 +48,12 @@ pub enum TrainError {
     Checkpoint {
         /// What is wrong with it.
         problem: String,
+    },
+    /// A finished run has nothing to continue.
+    #[error("the run in {} is finished already", run.display())]
+    AlreadyFinished {
+        /// The run folder.
+        run: PathBuf,
     },
     /// A run cannot go on with other data than it began with.
     #[error("the data is not the same as when the run in {} began", run.display())]
@@ -88,10 +92,13 @@ pub enum TrainError {
     #[error("{} is {bytes} bytes long; at most {limit} are accepted", .path.display())]
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error(transparent)]
-    Blueprint(#[from] BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
 }
 
-impl From<gyrus_files::Error> for TrainError {
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<gyrus_files::Error> for Error {
     fn from(error: gyrus_files::Error) -> Self {
         match error {
             gyrus_files::Error::Io { path, source } => Self::Io { action: "read", path, source },
@@ -101,7 +108,7 @@ impl From<gyrus_files::Error> for TrainError {
     }
 }
 
-impl TrainError {
+impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

@@ -4,8 +4,7 @@ use gyrus_data::{Examples, Preprocessing, Targets, Task, fill_batch};
 use gyrus_nn::{Network, floats};
 use gyrus_tensor::{Operation, apply, filled_tensor};
 
-use crate::PartMetrics;
-use crate::learn::loss_operation;
+use crate::{PartMetrics, loss_operation};
 
 /// Examples per pass.
 const BATCH: usize = 250;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{TrainError, write_atomically};
+use crate::{Error, Result, write_atomically};
 
 /// What one epoch came to. A loss that is not a finite number is `null` in the file and NaN here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,8 +39,8 @@ pub(crate) fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-pub(crate) fn append(path: &Path, row: &MetricsRow) -> Result<(), TrainError> {
-    let failed = || TrainError::io("append to", path);
+pub(crate) fn append(path: &Path, row: &MetricsRow) -> Result<()> {
+    let failed = || Error::io("append to", path);
     let mut line = serde_json::to_vec(row).map_err(|error| failed()(error.into()))?;
     line.push(b'\n');
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(failed())?;
@@ -54,7 +54,7 @@ pub(crate) fn append(path: &Path, row: &MetricsRow) -> Result<(), TrainError> {
 
 /// The whole lines of `text`, as rows. A last line without its newline is left out; with `forgive_last`, so is a
 /// last line that does not parse.
-pub(crate) fn parse(path: &Path, text: &[u8], forgive_last: bool) -> Result<Vec<MetricsRow>, TrainError> {
+pub(crate) fn parse(path: &Path, text: &[u8], forgive_last: bool) -> Result<Vec<MetricsRow>> {
     let mut rows = Vec::new();
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
@@ -65,17 +65,17 @@ pub(crate) fn parse(path: &Path, text: &[u8], forgive_last: bool) -> Result<Vec<
         match serde_json::from_slice(line) {
             Ok(row) => rows.push(row),
             Err(_) if is_last && forgive_last => break,
-            Err(error) => return Err(TrainError::json(path, index + 1, &error)),
+            Err(error) => return Err(Error::json(path, index + 1, &error)),
         }
     }
     Ok(rows)
 }
 
-pub(crate) fn replace(path: &Path, rows: &[MetricsRow]) -> Result<(), TrainError> {
+pub(crate) fn replace(path: &Path, rows: &[MetricsRow]) -> Result<()> {
     let mut text = Vec::new();
     for row in rows {
-        serde_json::to_writer(&mut text, row).map_err(|error| TrainError::io("write", path)(error.into()))?;
+        serde_json::to_writer(&mut text, row).map_err(|error| Error::io("write", path)(error.into()))?;
         text.push(b'\n');
     }
-    write_atomically(path, &text).map_err(TrainError::io("write", path))
+    write_atomically(path, &text).map_err(Error::io("write", path))
 }

@@ -6,9 +6,9 @@ use gyrus_nn::workload::{Connections, connections};
 use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
-use crate::TrainError;
 use crate::agreement::round_as;
 use crate::evaluate::best;
+use crate::{Error, Result};
 
 /// Rows of one pass, about: steps times examples.
 const ROWS: usize = 1024;
@@ -93,8 +93,8 @@ pub fn evaluate_over_time(
     examples: &Examples,
     preprocessing: &Preprocessing,
     encoder: Option<&Encoder>,
-) -> Result<OverTime, TrainError> {
-    let Targets::Classes(classes) = &examples.targets else { return Err(TrainError::NoClasses) };
+) -> Result<OverTime> {
+    let Targets::Classes(classes) = &examples.targets else { return Err(Error::NoClasses) };
     let steps = network.spiking().map_or(1, |settings| settings.steps);
     let connections = connections(network.blueprint(), &network.state())?;
     let mut over_time = OverTime { examples: examples.len() as u64, ..OverTime::default() };

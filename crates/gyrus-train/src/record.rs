@@ -1,21 +1,18 @@
-//! `run.json`: what was learnt from, how, and what came of it.
+//! What the `run.json` of every run has: header, status, timings, and the record of a run that has nothing else.
+//!
+//! [`Record`] is generic over what differs from one kind of run to the next: where the data came from, the settings, the
+//! results. [`RunRecord`](crate::RunRecord), of networks that learn from examples, has fields of its own.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use gyrus_blueprint::MAX_ELEMENTS;
-use gyrus_data::{Augment, ColumnKind, Dataset, Preprocessing, Skipped, Task};
-use gyrus_nn::SpikingSettings;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::number_or_nan;
-use crate::{Conversion, TrainError};
+use crate::{Error, Result};
 
 /// The version of the run folder's format that this program writes, and the newest that it reads.
 pub const RUN_FORMAT_VERSION: u32 = 1;
-
-/// The most skipped files that are named; the others are only counted.
-const SKIPPED_NAMED: usize = 1000;
 
 /// What the records of all runs and of every version have, so that a newer one can be told from a broken one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,24 +23,27 @@ pub struct RunHeader {
     pub gyrus_version: String,
     /// How far it came.
     pub status: RunStatus,
-    /// What was learnt, where it was not a network for examples.
+    /// What kind of run it is; none for a network that learns from examples.
     #[serde(default)]
     pub kind: Option<String>,
+    /// The files that the run writes beside those that every run has.
+    #[serde(default)]
+    pub files: Vec<String>,
 }
 
 impl RunHeader {
-    /// Reads and checks what the text of a `run.json` that lies at `path` begins with.
-    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, TrainError> {
+    /// Reads and checks the header in the text of a `run.json` that lies at `path`.
+    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self> {
         /// What decides whether the rest can be read.
         #[derive(Deserialize)]
         struct Version {
             format_version: u32,
             gyrus_version: String,
         }
-        let bad = |error: serde_json::Error| TrainError::json(path, 1, &error);
+        let bad = |error: serde_json::Error| Error::json(path, 1, &error);
         let version: Version = serde_json::from_slice(text).map_err(bad)?;
         if !(1..=RUN_FORMAT_VERSION).contains(&version.format_version) {
-            return Err(TrainError::UnknownVersion {
+            return Err(Error::UnknownVersion {
                 path: path.to_owned(),
                 found: version.format_version,
                 written_by: version.gyrus_version,
@@ -54,36 +54,127 @@ impl RunHeader {
     }
 }
 
+/// A record that is kept in `run.json`.
+pub trait SavedRecord: Serialize + DeserializeOwned {
+    /// What `kind` says; none for a network that learns from examples.
+    const KIND: Option<&'static str>;
+    /// What kind of run is expected, for the message that refuses another.
+    const EXPECTED: &'static str;
+
+    /// How far the run came.
+    fn status(&self) -> RunStatus;
+
+    /// Notes how far the run came.
+    fn set_status(&mut self, status: RunStatus);
+
+    /// Where the time went.
+    fn timings_mut(&mut self) -> &mut Timings;
+
+    /// Refuses contents that nothing can be done with.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRecord`].
+    fn check(&self, _path: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads and checks the text of a `run.json` that lies at `path`.
+pub(crate) fn from_json<R: SavedRecord>(path: &Path, text: &[u8]) -> Result<R> {
+    let header = RunHeader::from_json(path, text)?;
+    if header.kind.as_deref() != R::KIND {
+        return Err(Error::InvalidRecord {
+            path: path.to_owned(),
+            field: "kind".to_owned(),
+            got: header.kind.unwrap_or_else(|| "absent".to_owned()),
+            expected: R::EXPECTED,
+        });
+    }
+    let record: R = serde_json::from_slice(text).map_err(|error| Error::json(path, 1, &error))?;
+    record.check(path)?;
+    Ok(record)
+}
+
+/// Where the data of a kind of run came from, and with it the kind.
+pub trait RunData: Serialize + DeserializeOwned {
+    /// What `kind` says in `run.json`.
+    const KIND: &'static str;
+    /// What kind of run is expected, for the message that refuses another.
+    const EXPECTED: &'static str;
+    /// The files that such a run may write beside those that every run has.
+    const FILES: &'static [&'static str];
+}
+
 /// Everything about a run but its weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record<Data, Settings, Results> {
     /// [`RUN_FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// The version of Gyrus that wrote it.
     pub gyrus_version: String,
+    /// [`RunData::KIND`].
+    pub kind: String,
     /// When the run began: RFC 3339, UTC.
     pub created: String,
     /// How far it came.
     pub status: RunStatus,
-    /// What was learnt from.
-    pub data: DataRecord,
-    /// What was asked.
-    pub task: Task,
-    /// How a file becomes network input.
-    pub preprocessing: Preprocessing,
-    /// How it was learnt.
+    /// What it learns from.
+    pub data: Data,
+    /// How it learns.
     pub settings: Settings,
-    /// What came of it; absent until the run is finished.
+    /// The results; absent until the run is finished.
     pub results: Option<Results>,
-    /// The dense run that it was converted from, for runs that `gyrus spike` has left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversion: Option<Conversion>,
     /// Where the time went.
     pub timings: Timings,
-    /// Files of the data set that could not be used.
-    pub skipped: SkippedFiles,
-    /// What a person should be told, one sentence each.
-    pub notes: Vec<String>,
+    /// The files that the run writes beside those that every run has.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+impl<D: RunData, S, R> Record<D, S, R> {
+    /// The record of a run that begins now.
+    #[must_use]
+    pub fn new(data: D, settings: S) -> Self {
+        Self {
+            format_version: RUN_FORMAT_VERSION,
+            gyrus_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kind: D::KIND.to_owned(),
+            created: now(),
+            status: RunStatus::Running,
+            data,
+            settings,
+            results: None,
+            timings: Timings::default(),
+            files: D::FILES.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+}
+
+impl<D, S, R> SavedRecord for Record<D, S, R>
+where
+    D: RunData,
+    S: Serialize + DeserializeOwned,
+    R: Serialize + DeserializeOwned,
+{
+    const KIND: Option<&'static str> = Some(D::KIND);
+    const EXPECTED: &'static str = D::EXPECTED;
+
+    fn status(&self) -> RunStatus {
+        self.status
+    }
+
+    fn set_status(&mut self, status: RunStatus) {
+        self.status = status;
+    }
+
+    fn timings_mut(&mut self) -> &mut Timings {
+        &mut self.timings
+    }
+}
+
+/// Now, as `run.json` writes it: RFC 3339, UTC.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 /// How far a run came.
@@ -94,7 +185,7 @@ pub enum RunStatus {
     Running,
     /// Stopped by a person; can be resumed.
     Interrupted,
-    /// Trained and judged.
+    /// Trained and evaluated.
     Finished,
 }
 
@@ -110,260 +201,24 @@ impl RunStatus {
     }
 }
 
-/// Where the examples came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataRecord {
-    /// The name of the data set: `digits`, or that of a folder or file.
-    pub name: String,
-    /// The folder or file, where there is one; characters that are not Unicode are replaced.
-    pub path: Option<String>,
-    /// The column to predict, for tables.
-    pub target: Option<String>,
-    /// SHA-256 over the examples, in hexadecimal.
-    pub fingerprint: String,
-    /// Number of examples that were learnt from.
-    pub train_examples: u64,
-    /// Number of examples that the epoch was chosen by.
-    pub validation_examples: u64,
-    /// Number of examples that the result was judged by.
-    pub test_examples: u64,
-}
-
-/// How a run was learnt: with the data and the blueprint, all that its weights depend on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Where all random numbers come from.
-    pub seed: u64,
-    /// Passes over the training examples.
-    pub epochs: u32,
-    /// Examples per step.
-    pub batch_size: usize,
-    /// The highest learning rate of the schedule.
-    pub learning_rate: f64,
-    /// Name of the optimiser, as on the command line.
-    pub optimizer: String,
-    /// Name of the learning-rate schedule, as on the command line.
-    pub schedule: String,
-    /// Random changes of the training examples.
-    pub augment: Augment,
-    /// Decoupled weight decay, per unit of learning rate.
-    pub weight_decay: f64,
-    /// Share of the target probability that is spread over all classes, 0 to 1.
-    pub label_smoothing: f64,
-    /// Worker threads; they change the speed, never the result.
-    pub threads: usize,
-    /// Where it was computed: `cpu`, `cuda`, ...
-    pub device: String,
-    /// How the network lives in time; absent for dense networks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spiking: Option<SpikingSettings>,
-}
-
-/// What came of a run, with the weights of its chosen epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Results {
-    /// The epoch whose weights were kept, counted from 1.
-    pub chosen_epoch: u32,
-    /// On the training examples, without augmentation.
-    pub train: Option<PartMetrics>,
-    /// On the validation examples.
-    pub validation: Option<PartMetrics>,
-    /// On the test examples, seen once.
-    pub test: Option<PartMetrics>,
-}
-
-/// How good a network is on one part of the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PartMetrics {
-    /// Number of examples.
-    pub examples: u64,
-    /// Mean loss; `null` in the file and NaN here where it is not a finite number.
-    #[serde(deserialize_with = "number_or_nan")]
-    pub loss: f64,
-    /// Share that was classified rightly, 0 to 1; classification only.
-    pub accuracy: Option<f64>,
-    /// Mean absolute error in the unit of the target; regression only.
-    pub mean_absolute_error: Option<f64>,
-}
-
 /// Seconds spent, over all parts of a resumed run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Finding and decoding the data.
     pub data_seconds: f64,
-    /// Training steps and validation.
+    /// Training steps, and evaluations between them.
     pub train_seconds: f64,
-    /// The final judgement.
+    /// The final evaluation.
+    #[serde(default)]
     pub test_seconds: f64,
     /// From start to finish.
     pub total_seconds: f64,
 }
 
-/// Files that could not be used: all counted, the first 1000 named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SkippedFiles {
-    /// How many there were.
-    pub count: u64,
-    /// The first of them.
-    pub files: Vec<SkippedFile>,
-}
-
-/// One file that could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SkippedFile {
-    /// The file; characters that are not Unicode are replaced.
-    pub path: String,
-    /// Why it could not be used.
-    pub reason: String,
-}
-
-impl From<&[Skipped]> for SkippedFiles {
-    fn from(skipped: &[Skipped]) -> Self {
-        let named = skipped.iter().take(SKIPPED_NAMED);
-        let files = named.map(|file| SkippedFile {
-            path: file.path.to_string_lossy().into_owned(),
-            reason: file.reason.clone(),
-        });
-        Self { count: skipped.len() as u64, files: files.collect() }
-    }
-}
-
-impl RunRecord {
-    /// The record of a run that begins now. Of the data set's training examples, `validation_examples` are held
-    /// back to choose the epoch by; `path` is where the data was read from.
-    #[must_use]
-    pub fn new(
-        dataset: &Dataset,
-        path: Option<&Path>,
-        validation_examples: usize,
-        settings: Settings,
-    ) -> Self {
-        let target = match &dataset.preprocessing {
-            Preprocessing::Table { target, .. } => Some(target.clone()),
-            Preprocessing::Image { .. } | Preprocessing::Events { .. } => None,
-        };
-        Self {
-            format_version: RUN_FORMAT_VERSION,
-            gyrus_version: env!("CARGO_PKG_VERSION").to_owned(),
-            created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            status: RunStatus::Running,
-            data: DataRecord {
-                name: dataset.name.clone(),
-                path: path.map(|path| path.to_string_lossy().into_owned()),
-                target,
-                fingerprint: dataset.fingerprint.clone(),
-                train_examples: dataset.train.len().saturating_sub(validation_examples) as u64,
-                validation_examples: validation_examples as u64,
-                test_examples: dataset.test.len() as u64,
-            },
-            task: dataset.task.clone(),
-            preprocessing: dataset.preprocessing.clone(),
-            settings,
-            results: None,
-            conversion: None,
-            timings: Timings::default(),
-            skipped: SkippedFiles::from(dataset.skipped.as_slice()),
-            notes: dataset.notes.clone(),
-        }
-    }
-
-    /// Reads and checks the text of a `run.json` that lies at `path`.
-    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, TrainError> {
-        let bad = |error: serde_json::Error| TrainError::json(path, 1, &error);
-        let header = RunHeader::from_json(path, text)?;
-        if let Some(kind) = header.kind {
-            return Err(TrainError::InvalidRecord {
-                path: path.to_owned(),
-                field: "kind".to_owned(),
-                got: kind,
-                expected: "a run that learnt from examples (language models write)",
-            });
-        }
-        let record: Self = serde_json::from_slice(text).map_err(bad)?;
-        record.check(path)?;
-        Ok(record)
-    }
-
-    /// Refuses what would make `predict` allocate without bounds or divide by zero.
-    fn check(&self, path: &Path) -> Result<(), TrainError> {
-        let invalid = |field: &str, got: String, expected| {
-            Err(TrainError::InvalidRecord { path: path.to_owned(), field: field.to_owned(), got, expected })
-        };
-        let is_scale = |deviation: f64| deviation.is_finite() && deviation > 0.0;
-        match &self.preprocessing {
-            Preprocessing::Image { height, width, channels, mean, deviation } => {
-                if !matches!(channels, 1 | 3) {
-                    return invalid("preprocessing.channels", channels.to_string(), "1 or 3");
-                }
-                let pixels = height.checked_mul(*width).and_then(|area| area.checked_mul(*channels));
-                if !pixels.is_some_and(|pixels| (1..=MAX_ELEMENTS).contains(&pixels)) {
-                    let got = format!("{height} by {width}");
-                    return invalid("preprocessing.height by width", got, "the size of a picture");
-                }
-                for (field, values) in [("mean", mean), ("deviation", deviation)] {
-                    if values.len() != *channels {
-                        let got = format!("a list of {}", values.len());
-                        return invalid(&format!("preprocessing.{field}"), got, "one number per channel");
-                    }
-                }
-                if let Some(wrong) = deviation.iter().find(|value| !is_scale(f64::from(**value))) {
-                    return invalid("preprocessing.deviation", wrong.to_string(), "numbers above 0");
-                }
-            }
-            Preprocessing::Events {
-                steps,
-                height,
-                width,
-                sensor_height,
-                sensor_width,
-                binary,
-                window_us,
-                ..
-            } => {
-                let numbers =
-                    self.preprocessing.shape().iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
-                if !numbers.is_some_and(|numbers| (1..=MAX_ELEMENTS).contains(&numbers)) {
-                    let got = format!("{steps} of {height} by {width}");
-                    return invalid("preprocessing.steps of height by width", got, "the size of frames");
-                }
-                if !(*height..=1 << 16).contains(sensor_height) || !(*width..=1 << 16).contains(sensor_width)
-                {
-                    let got = format!("{sensor_height} by {sensor_width}");
-                    let field = "preprocessing.sensor_height by sensor_width";
-                    return invalid(field, got, "a sensor that is not smaller than its frames");
-                }
-                if *window_us == Some(0) {
-                    return invalid("preprocessing.window_us", "0".to_owned(), "a number above 0");
-                }
-                let time = self.settings.spiking.as_ref();
-                let fits = time.is_some_and(|time| {
-                    time.steps == *steps && time.encoder == gyrus_nn::Encoder::Frames { binary: *binary }
-                });
-                if !fits {
-                    let got = time
-                        .map_or("none".to_owned(), |time| format!("{} by {:?}", time.steps, time.encoder));
-                    return invalid("settings.spiking", got, "the steps and the code of preprocessing");
-                }
-            }
-            Preprocessing::Table { columns, .. } => {
-                for column in columns {
-                    if let ColumnKind::Numeric { deviation, .. } = column.kind
-                        && !is_scale(deviation)
-                    {
-                        let field = format!("preprocessing.columns.{:?}.deviation", column.name);
-                        return invalid(&field, deviation.to_string(), "a number above 0");
-                    }
-                }
-            }
-        }
-        match &self.task {
-            Task::Classification { classes } if classes.is_empty() => {
-                invalid("task.classes", "empty".to_owned(), "at least one name")
-            }
-            Task::Regression { deviation, .. } if !is_scale(f64::from(*deviation)) => {
-                invalid("task.deviation", deviation.to_string(), "a number above 0")
-            }
-            _ => Ok(()),
-        }
+impl Timings {
+    /// Ends a run whose last part took `elapsed`. Of a run that was stopped or killed, the training before counts too.
+    pub(crate) fn finish(&mut self, elapsed: Duration) {
+        let parts = self.data_seconds + self.train_seconds + self.test_seconds;
+        self.total_seconds = parts.max(elapsed.as_secs_f64());
     }
 }

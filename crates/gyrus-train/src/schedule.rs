@@ -1,6 +1,6 @@
 //! Learning rates over the course of a training.
 
-use crate::TrainError;
+use crate::{Error, Result};
 
 /// The names of all schedules.
 pub const SCHEDULE_NAMES: [&str; 4] = ["one-cycle", "cosine", "wsd", "constant"];
@@ -25,15 +25,13 @@ impl Schedule {
     ///
     /// # Errors
     /// If there is none.
-    pub fn from_name(name: &str) -> Result<Self, TrainError> {
+    pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "one-cycle" => Ok(Self::OneCycle),
             "cosine" => Ok(Self::Cosine),
             "wsd" => Ok(Self::WarmupStableDecay),
             "constant" => Ok(Self::Constant),
-            name => {
-                Err(TrainError::UnknownName { what: "schedule", name: name.into(), known: &SCHEDULE_NAMES })
-            }
+            name => Err(Error::UnknownName { what: "schedule", name: name.into(), known: &SCHEDULE_NAMES }),
         }
     }
 

@@ -7,8 +7,7 @@ use std::path::Path;
 use gyrus_blueprint::preset;
 use gyrus_data::{Dataset, Examples, Features, Images, Preprocessing, Skipped, Targets, Task};
 use gyrus_train::{
-    Existing, MetricsRow, PartMetrics, Results, RunFolder, RunRecord, RunStatus, Settings, Timings,
-    TrainError,
+    Error, Existing, MetricsRow, PartMetrics, Results, RunFolder, RunRecord, RunStatus, Settings, Timings,
 };
 
 fn dataset() -> Dataset {
@@ -100,7 +99,7 @@ fn opened_after(folder: &RunFolder, from: &str, to: &str) -> String {
 fn what_was_written_is_what_is_read() {
     let (_directory, written) = complete();
     let folder = RunFolder::open(written.path()).unwrap();
-    assert_eq!(folder.read_record().unwrap(), finished());
+    assert_eq!(folder.read_record::<RunRecord>().unwrap(), finished());
     assert_eq!(folder.read_blueprint().unwrap(), preset("mlp", [1, 4, 4], 2).unwrap());
     assert_eq!(folder.read_model().unwrap(), b"model");
     assert_eq!(folder.read_checkpoint().unwrap(), None);
@@ -154,10 +153,10 @@ fn only_a_new_empty_or_worthless_folder_is_taken_for_a_new_run() {
     fs::write(path.join("thesis.txt"), "years of work").unwrap();
     for existing in [Existing::Refuse, Existing::Replace] {
         let error = RunFolder::create(&path, existing).unwrap_err();
-        assert!(matches!(&error, TrainError::NotEmpty { entry, .. } if entry == "thesis.txt"), "{error}");
+        assert!(matches!(&error, Error::NotEmpty { entry, .. } if entry == "thesis.txt"), "{error}");
     }
     let error = RunFolder::create(path.join("thesis.txt"), Existing::Replace).unwrap_err();
-    assert!(matches!(error, TrainError::NotAFolder { .. }), "{error}");
+    assert!(matches!(error, Error::NotAFolder { .. }), "{error}");
     fs::remove_file(path.join("thesis.txt")).unwrap();
     // Left by a writer that was killed.
     fs::write(path.join(".gyrus-Ab12Cd.tmp"), "torn").unwrap();
@@ -169,7 +168,7 @@ fn only_a_new_empty_or_worthless_folder_is_taken_for_a_new_run() {
 fn a_run_with_something_to_lose_is_replaced_only_when_told() {
     let (_directory, folder) = complete();
     let error = RunFolder::create(folder.path(), Existing::Refuse).unwrap_err();
-    assert!(matches!(error, TrainError::RunExists { status: RunStatus::Finished, .. }), "{error}");
+    assert!(matches!(error, Error::RunExists { status: RunStatus::Finished, .. }), "{error}");
 
     folder.write_record(&record()).unwrap();
     let error = RunFolder::create(folder.path(), Existing::Refuse).unwrap_err();
@@ -205,10 +204,10 @@ fn a_folder_that_is_no_run_is_refused_with_its_path() {
     assert!(said(folder.path()).contains("holds no model.safetensors: the file was lost"));
     folder.write_record(&record()).unwrap();
     assert!(said(folder.path()).contains("--resume"));
-    RunFolder::open_to_resume(folder.path()).unwrap();
+    RunFolder::resume::<RunRecord>(folder.path()).unwrap();
     fs::remove_file(folder.path().join("blueprint.toml")).unwrap();
     assert!(said(folder.path()).contains("holds no blueprint.toml"));
-    RunFolder::open_to_resume(folder.path()).unwrap_err();
+    RunFolder::resume::<RunRecord>(folder.path()).unwrap_err();
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn a_broken_record_is_refused_with_line_and_column() {
     for broken in ["", "[]", "{\"format_version\": 1", &"[".repeat(100_000), "\u{0}\u{1}"] {
         fs::write(&path, broken).unwrap();
         let error = RunFolder::open(folder.path()).unwrap_err();
-        assert!(matches!(error, TrainError::Json { line: 0 | 1, .. }), "{error}");
+        assert!(matches!(error, Error::Json { line: 0 | 1, .. }), "{error}");
     }
 }
 
@@ -239,7 +238,7 @@ fn a_record_of_another_version_is_refused_and_says_who_wrote_it() {
         )
         .unwrap();
         let error = RunFolder::open(folder.path()).unwrap_err();
-        assert!(matches!(error, TrainError::UnknownVersion { .. }), "{error}");
+        assert!(matches!(error, Error::UnknownVersion { .. }), "{error}");
         assert!(error.to_string().contains("Gyrus \"9.1\""), "{error}");
     }
 }
@@ -265,14 +264,14 @@ fn files_that_are_too_long_or_not_files_are_refused_before_they_are_read() {
     let (_directory, folder) = complete();
     let record = folder.path().join("run.json");
     fs::File::create(&record).unwrap().set_len((64 << 20) + 1).unwrap();
-    let error = folder.read_record().unwrap_err();
-    assert!(matches!(error, TrainError::TooLarge { bytes: 67_108_865, .. }), "{error}");
+    let error = folder.read_record::<RunRecord>().unwrap_err();
+    assert!(matches!(error, Error::TooLarge { bytes: 67_108_865, .. }), "{error}");
     let model = folder.path().join("model.safetensors");
     match fs::File::create(&model).unwrap().set_len((16 << 30) + 1) {
         Err(error) => println!("skipped: no file of this length here ({error})"),
         Ok(()) => {
             let error = folder.read_model().unwrap_err();
-            assert!(matches!(error, TrainError::TooLarge { .. }), "{error}");
+            assert!(matches!(error, Error::TooLarge { .. }), "{error}");
         }
     }
     fs::remove_file(&model).unwrap();

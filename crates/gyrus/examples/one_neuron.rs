@@ -7,8 +7,8 @@
 
 use std::fmt::Write;
 
-use gyrus::blueprint::{Blueprint, BlueprintError, NodeKind};
-use gyrus::nn::{Network, NetworkError, StateTensor, floats};
+use gyrus::blueprint::{self, Blueprint, NodeKind};
+use gyrus::nn::{self, Network, StateTensor, floats};
 use gyrus::tensor::{Operation, Tensor, cpu};
 use gyrus::train::Optimizer;
 
@@ -26,7 +26,7 @@ pub(crate) const OR: Gate = Gate { name: "OR", fires: [false, true, true, true] 
 pub(crate) const XOR: Gate = Gate { name: "XOR", fires: [false, true, true, false] };
 
 /// The smallest blueprint there is.
-pub(crate) fn one_neuron() -> Result<Blueprint, BlueprintError> {
+pub(crate) fn one_neuron() -> blueprint::Result<Blueprint> {
     Blueprint::builder("one neuron")
         .node("dendrites", NodeKind::Input { shape: [2].into() })
         .node("synapses", NodeKind::affine(1))
@@ -35,7 +35,7 @@ pub(crate) fn one_neuron() -> Result<Blueprint, BlueprintError> {
 }
 
 /// The same with three neurons between the dendrites and the last one.
-pub(crate) fn hidden_layer() -> Result<Blueprint, BlueprintError> {
+pub(crate) fn hidden_layer() -> blueprint::Result<Blueprint> {
     Blueprint::builder("hidden layer")
         .node("dendrites", NodeKind::Input { shape: [2].into() })
         .node("hidden_synapses", NodeKind::affine(3))
@@ -57,7 +57,7 @@ pub(crate) fn correct(network: &Network, gate: &Gate) -> usize {
 }
 
 /// McCulloch and Pitts: a neuron whose synapses are set by hand.
-pub(crate) fn by_hand(weights: [f32; 2], bias: f32) -> Result<Network, NetworkError> {
+pub(crate) fn by_hand(weights: [f32; 2], bias: f32) -> nn::Result<Network> {
     let state = [
         ("synapses.weight".to_owned(), StateTensor { shape: vec![1, 2], values: weights.into() }),
         ("synapses.bias".to_owned(), StateTensor { shape: vec![1], values: vec![bias] }),
@@ -73,7 +73,7 @@ pub(crate) struct Learned {
 }
 
 /// Rosenblatt: each wrong answer moves the active synapses one step towards the right one.
-pub(crate) fn perceptron(gate: &Gate, most_sweeps: usize) -> Result<Learned, NetworkError> {
+pub(crate) fn perceptron(gate: &Gate, most_sweeps: usize) -> nn::Result<Learned> {
     let mut network = by_hand([0.0, 0.0], 0.0)?;
     for sweep in 1..=most_sweeps {
         for (case, signals) in SIGNALS.iter().enumerate() {

@@ -43,19 +43,22 @@ pub enum Error {
     },
     /// From `gyrus-blueprint`.
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::BlueprintError),
+    Blueprint(#[from] gyrus_blueprint::Error),
     /// From `gyrus-data`.
     #[error(transparent)]
     Data(#[from] gyrus_data::Error),
     /// From `gyrus-tensor`.
     #[error(transparent)]
-    Device(#[from] gyrus_tensor::DeviceError),
+    Device(#[from] gyrus_tensor::Error),
+    /// From `gyrus-kernels`.
+    #[error(transparent)]
+    Kernels(#[from] gyrus_kernels::Error),
     /// From `gyrus-nn`.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::NetworkError),
+    Network(#[from] gyrus_nn::Error),
     /// From `gyrus-train`.
     #[error(transparent)]
-    Train(#[from] gyrus_train::TrainError),
+    Train(#[from] gyrus_train::Error),
     /// From `gyrus-files`.
     #[error(transparent)]
     Files(#[from] gyrus_files::Error),
@@ -108,7 +111,8 @@ impl Error {
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
             Self::Interrupted { .. } => Fault::Interruption,
             Self::Data(error) => of_data(error),
-            Self::Device(error) => of_device(error),
+            Self::Device(_) => Fault::Caller,
+            Self::Kernels(error) => of_kernels(error),
             Self::Network(_) => Fault::Caller,
             Self::Train(error) => of_training(error),
             Self::Formats(error) => of_formats(error),
@@ -135,19 +139,19 @@ fn of_data(error: &gyrus_data::Error) -> Fault {
     }
 }
 
-fn of_device(error: &gyrus_tensor::DeviceError) -> Fault {
+fn of_kernels(error: &gyrus_kernels::Error) -> Fault {
     match error {
-        gyrus_tensor::DeviceError::Threads { .. } => Fault::Failure,
+        gyrus_kernels::Error::Threads { .. } => Fault::Failure,
         _ => Fault::Caller,
     }
 }
 
-fn of_training(error: &gyrus_train::TrainError) -> Fault {
-    use gyrus_train::TrainError;
+fn of_training(error: &gyrus_train::Error) -> Fault {
+    use gyrus_train::Error as TrainError;
     match error {
         TrainError::Io { .. }
         | TrainError::Diverged { .. }
-        | TrainError::Network(gyrus_nn::NetworkError::NotFinite { .. }) => Fault::Failure,
+        | TrainError::Network(gyrus_nn::Error::NotFinite { .. }) => Fault::Failure,
         _ => Fault::Caller,
     }
 }

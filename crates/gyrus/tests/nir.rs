@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use gyrus::blueprint::{
-    Array, Blueprint, Discretization, Integration, NodeKind, Parameters, with_standardisation, write_nir,
+    Array, Blueprint, Discretization, Integration, NodeKind, Parameters, with_standardization, write_nir,
 };
 
 /// Two classes by brightness: class 1 hears the mean of the picture, class 0 a constant. Fires at most once a step.
@@ -118,7 +118,7 @@ fn a_run_as_a_nir_file_answers_as_the_run() {
     let preprocessing = record(&path)["preprocessing"].clone();
     let list = |name: &str| serde_json::from_value::<Vec<f32>>(preprocessing[name].clone()).unwrap();
     let (blueprint, state) =
-        with_standardisation(&blueprint, &state, &list("mean"), &list("deviation")).unwrap();
+        with_standardization(&blueprint, &state, &list("mean"), &list("deviation")).unwrap();
     let (bytes, warnings) = write_nir(&blueprint, &state, Discretization::default()).unwrap();
     assert!(warnings.iter().any(|warning| warning.contains("reset by subtraction")), "{warnings:?}");
     let file = folder.path().join("net.nir");

@@ -1,42 +1,42 @@
-//! A NIR graph, which may hold graphs, as one flat list of nodes and edges.
+//! Flattens a NIR graph, which may contain graphs, into one list of nodes and edges.
 //!
-//! The nodes of a nested graph get its name before their own, joined by `.`. Its Input and Output are wires: what leads
-//! into the one leads on to what it feeds. A graph without an Input is entered at its only node that nothing feeds, and
-//! left likewise; the outermost graph then gets an Input and an Output of its own, as in the Python package.
+//! A nested graph's name becomes a prefix of its nodes' names, joined by `.`. Its Input and Output are wires: an edge into
+//! one continues to the nodes that it feeds. A graph without an Input is entered at its only node without sources, and left
+//! at its only node without targets; the outermost graph then gets a new Input and Output, as in the Python package.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blueprint::check_counts;
 use crate::neuron::Discretization;
-use crate::{BlueprintError, NodeKind, Shape};
+use crate::{Conv1d, Conv2d, Error, NodeKind, Result, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::neurons::time_of;
 use super::nodes::{self, Leaf, Read};
 use super::source::Source;
 
-/// Everything that is gathered on the way through the nested graphs.
+/// Everything collected while flattening.
 #[derive(Debug, Default)]
 pub(super) struct Flat {
     pub(super) leaves: Vec<Leaf>,
     pub(super) edges: Vec<(String, String)>,
     /// Inputs and Outputs of nested graphs.
     wires: Vec<String>,
-    /// What the metadata say of time; the whole file agrees.
+    /// The time step in the metadata, which must be the same in the whole file.
     pub(super) time: Option<Discretization>,
     pub(super) name: Option<String>,
 }
 
-/// Where a graph, or a node that became several, is entered and left: full names.
+/// Entries and exits of a graph, or of a node that became several: full names.
 struct Ends {
     entries: Vec<String>,
     exits: Vec<String>,
-    /// Whether edges lead to all entries and from all exits; else there must be one of each.
+    /// Whether edges lead to all entries and from all exits; otherwise there must be one of each.
     all: bool,
 }
 
 /// Reads the outermost graph.
-pub(super) fn flatten(tree: Tree) -> Result<Flat, BlueprintError> {
+pub(super) fn flatten(tree: Tree) -> Result<Flat> {
     let mut flat = Flat::default();
     let ends = flat.graph(tree, "", None)?;
     flat.cut_wires()?;
@@ -45,13 +45,8 @@ pub(super) fn flatten(tree: Tree) -> Result<Flat, BlueprintError> {
 }
 
 impl Flat {
-    /// Reads a graph of this full name; the outermost has none.
-    fn graph(
-        &mut self,
-        mut tree: Tree,
-        graph: &str,
-        outer: Option<Discretization>,
-    ) -> Result<Ends, BlueprintError> {
+    /// Reads the graph of this full name; the outermost graph has none.
+    fn graph(&mut self, mut tree: Tree, graph: &str, outer: Option<Discretization>) -> Result<Ends> {
         let shown = if graph.is_empty() { "node" } else { graph };
         let nodes = tree.groups.remove("nodes");
         let edges = tree.fields.remove("edges");
@@ -108,7 +103,7 @@ impl Flat {
         for (from, to) in &edges {
             if let Some(missing) = [from, to].into_iter().find(|name| !names.contains(*name)) {
                 let (from, to, missing) = (full(from), full(to), full(missing));
-                return Err(BlueprintError::UnknownEdgeEnd { from, to, missing });
+                return Err(Error::UnknownEdgeEnd { from, to, missing });
             }
         }
         let ends = |name: &str| nested.get(name);
@@ -128,7 +123,7 @@ impl Flat {
                 self.edges.extend(entries.iter().map(|entry| (exit.clone(), entry.clone())));
             }
         }
-        // Without an Input, a graph is entered where no edge leads; without an Output, left where none starts.
+        // Without an Input, a graph is entered at nodes without sources; without an Output, left at nodes without targets.
         let fed: BTreeSet<&String> = edges.iter().map(|(_, to)| to).collect();
         let feeding: BTreeSet<&String> = edges.iter().map(|(from, _)| from).collect();
         let open = |connected: &BTreeSet<&String>, given: Vec<String>, entries: bool| -> Vec<String> {
@@ -146,28 +141,28 @@ impl Flat {
         Ok(Ends { entries: open(&fed, inputs, true), exits: open(&feeding, outputs, false), all: false })
     }
 
-    /// Takes what a node says of time, which must be what others said.
+    /// Records the time step of a node, which must agree with that of other nodes.
     fn agree(
         &mut self,
         source: &mut Source<'_>,
         outer: Option<Discretization>,
-    ) -> Result<Option<Discretization>, BlueprintError> {
-        let Some(told) = time_of(source)? else { return Ok(outer) };
+    ) -> Result<Option<Discretization>> {
+        let Some(given) = time_of(source)? else { return Ok(outer) };
         match self.time {
-            Some(before) if before != told => Err(source.wrong(
+            Some(before) if before != given => Err(source.wrong(
                 "metadata/gyrus_dt_ms",
-                format!("{} ms ({:?})", told.dt_ms, told.integration),
+                format!("{} ms ({:?})", given.dt_ms, given.integration),
                 format!("{} ms ({:?}), as elsewhere in the file", before.dt_ms, before.integration),
             )),
             _ => {
-                self.time = Some(told);
-                Ok(Some(told))
+                self.time = Some(given);
+                Ok(Some(given))
             }
         }
     }
 
-    /// Leads edges past the Inputs and Outputs of nested graphs.
-    fn cut_wires(&mut self) -> Result<(), BlueprintError> {
+    /// Connects edges across the Inputs and Outputs of nested graphs.
+    fn cut_wires(&mut self) -> Result<()> {
         for wire in std::mem::take(&mut self.wires) {
             self.leaves.retain(|leaf| leaf.name != wire);
             bypass(&wire, &mut self.edges)?;
@@ -175,18 +170,18 @@ impl Flat {
         Ok(())
     }
 
-    /// Gives the outermost graph the Input and Output that it lacks.
-    fn add_ends(&mut self, ends: Ends) -> Result<(), BlueprintError> {
+    /// Adds the Input and Output that the outermost graph lacks.
+    fn add_ends(&mut self, ends: Ends) -> Result<()> {
         let has =
             |flat: &Self, wanted: fn(&NodeKind) -> bool| flat.leaves.iter().any(|leaf| wanted(&leaf.kind));
         if !has(self, |kind| matches!(kind, NodeKind::Input { .. })) {
             let entry = only("node", &ends.entries, "nodes that nothing feeds", "its Input is not known")?;
             let shape = self.leaves.iter().find(|leaf| leaf.name == entry).and_then(entering);
-            let shape = shape.ok_or_else(|| BlueprintError::NirFieldMissing {
+            let shape = shape.ok_or_else(|| Error::NirFieldMissing {
                 node: entry.clone(),
                 kind: "first node".to_owned(),
                 field: "input shape".to_owned(),
-                expected: "an Input node before it that tells the shape of a sample",
+                expected: "an Input node before it with the shape of a sample",
             })?;
             let name = self.unused(format!("input_{entry}"));
             self.edges.push((name.clone(), entry));
@@ -210,14 +205,14 @@ impl Flat {
     }
 }
 
-/// Removes a node that passes on what it gets: its sources feed its targets.
-pub(super) fn bypass(wire: &str, edges: &mut Vec<(String, String)>) -> Result<(), BlueprintError> {
+/// Removes a node that passes its input on: its sources then feed its targets.
+pub(super) fn bypass(wire: &str, edges: &mut Vec<(String, String)>) -> Result<()> {
     let sources: Vec<String> =
         edges.iter().filter(|edge| edge.1 == wire).map(|edge| edge.0.clone()).collect();
     let targets: Vec<String> =
         edges.iter().filter(|edge| edge.0 == wire).map(|edge| edge.1.clone()).collect();
     check_counts(0, edges.len().saturating_add(sources.len().saturating_mul(targets.len())))?;
-    // In the place of the first edge that goes, so that the order of edges, which decides what closes a cycle, stays.
+    // Insert at the first removed edge: the order of edges decides which of them close a cycle, so it must not change.
     let place = edges.iter().position(|edge| edge.0 == wire || edge.1 == wire).unwrap_or(edges.len());
     let joined: Vec<(String, String)> = sources
         .iter()
@@ -229,7 +224,7 @@ pub(super) fn bypass(wire: &str, edges: &mut Vec<(String, String)>) -> Result<()
     Ok(())
 }
 
-/// What a node's own arrays say about the shape that enters it.
+/// The input shape of a node according to its own arrays.
 fn entering(leaf: &Leaf) -> Option<Shape> {
     let parameter =
         |name: &str| leaf.parameters.iter().find(|(n, _)| n == name).map(|(_, array)| &array.shape);
@@ -238,20 +233,20 @@ fn entering(leaf: &Leaf) -> Option<Shape> {
             Some(Shape::from([*parameter("weight")?.get(1)?]))
         }
         NodeKind::Scale => parameter("scale").cloned().map(Shape),
-        NodeKind::Conv1d { groups, .. } | NodeKind::Conv2d { groups, .. } => {
+        NodeKind::Conv1d(Conv1d { groups, .. }) | NodeKind::Conv2d(Conv2d { groups, .. }) => {
             let mut shape = vec![parameter("weight")?.get(1)?.checked_mul(*groups)?];
-            shape.extend(&leaf.told.as_ref()?.shape);
+            shape.extend(&leaf.given.as_ref()?.shape);
             Some(Shape(shape))
         }
-        _ => leaf.told.as_ref().map(|told| Shape(told.shape.clone())).filter(|shape| !shape.is_empty()),
+        _ => leaf.given.as_ref().map(|given| Shape(given.shape.clone())).filter(|shape| !shape.is_empty()),
     }
 }
 
-/// The only one of a graph's ends.
-fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<String, BlueprintError> {
+/// The single entry or exit of a graph.
+fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<String> {
     match ends {
         [end] => Ok(end.clone()),
-        _ => Err(BlueprintError::NirEnds {
+        _ => Err(Error::NirEnds {
             graph: graph.to_owned(),
             count: ends.len(),
             ends: kind,
@@ -260,29 +255,29 @@ fn only(graph: &str, ends: &[String], kind: &'static str, what: &str) -> Result<
     }
 }
 
-/// The text `type` of a node.
-fn type_of(tree: &mut Tree, node: &str) -> Result<String, BlueprintError> {
+/// The string `type` of a node.
+fn type_of(tree: &mut Tree, node: &str) -> Result<String> {
     let source = Source { node, kind: "node", tree: Tree::default() };
     match tree.fields.remove("type").map(|field| field.data) {
         Some(Data::Text(texts)) if texts.len() == 1 => Ok(texts.concat()),
-        Some(_) => Err(source.wrong("type", "no text", "the name of a type")),
+        Some(_) => Err(source.wrong("type", "not a string", "the name of a type")),
         None => Err(source.missing("type", "the name of a type")),
     }
 }
 
 /// Checks that the outermost group is a graph.
-pub(super) fn check_graph(tree: &mut Tree) -> Result<(), BlueprintError> {
+pub(super) fn check_graph(tree: &mut Tree) -> Result<()> {
     match type_of(tree, "node")? {
         graph if graph == "NIRGraph" => Ok(()),
-        found => Err(BlueprintError::NotNir { reason: format!("its `node` is of type {found:?}") }),
+        found => Err(Error::NotNir { reason: format!("its `node` is of type {found:?}") }),
     }
 }
 
 /// The edges of a graph.
-fn pairs(source: &Source<'_>, field: Field) -> Result<Vec<(String, String)>, BlueprintError> {
+fn pairs(source: &Source<'_>, field: Field) -> Result<Vec<(String, String)>> {
     let expected = "an array of shape [edges, 2] with node names";
     match field {
-        // What Python writes of an empty list.
+        // Python writes this for an empty list.
         Field { data, .. } if data.len() == 0 => Ok(Vec::new()),
         Field { shape, data: Data::Text(names) } if shape.len() == 2 && shape[1] == 2 => {
             Ok(names.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())

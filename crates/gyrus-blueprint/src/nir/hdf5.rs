@@ -1,26 +1,26 @@
-//! An HDF5 file as a plain tree of groups, arrays and texts, read within limits and written.
+//! HDF5 files as plain trees of groups, arrays and strings, read within limits and written.
 //!
-//! NIR uses little of HDF5: groups, numeric arrays (contiguous, or in chunks that gzip has packed) and texts of variable
-//! length. [`read`] loads all of it into memory and allocates nothing before its size was held against the file's: an
-//! array that is stored as it is must lie in the file; what was packed, or is linked from many places, must fit into a
-//! budget of 256 MiB and 32 times the file. Depth and number of objects are limited as well, so that groups which
-//! contain themselves end in an error. Cost: two copies of the numbers, in the file's bytes and decoded.
+//! NIR uses little of HDF5: groups, numeric arrays (contiguous, or in chunks compressed by gzip) and strings of variable
+//! length. [`read`] loads everything into memory, and checks each size against the file's before it allocates: an
+//! uncompressed array must lie within the file; compressed data, and data linked from many places, must fit into a budget of
+//! 256 MiB plus 32 times the file. Depth and number of objects are limited too, so groups that contain themselves end in an
+//! error. Cost: two copies of the numbers, in the file's bytes and decoded.
 
 use std::collections::BTreeMap;
 
 use hdf5_pure::{DType, Dataset, File, FileBuilder, GroupBuilder, Layout, VlenStringReadOptions};
 
-use crate::{BlueprintError, MAX_EDGES, MAX_NODES};
+use crate::{Error, MAX_EDGES, MAX_NODES, Result};
 
-/// Groups within groups; each nested graph takes two.
+/// Deepest nesting of groups; each nested graph takes two levels.
 const MAX_DEPTH: usize = 64;
 /// Groups and arrays of a file together.
 const MAX_OBJECTS: usize = 20 * MAX_NODES;
-/// Bytes that any file may decode to, on top of [`EXPANSION`].
+/// Decoded bytes allowed for any file, on top of [`EXPANSION`].
 const BUDGET: u64 = 256 << 20;
-/// How many times a file's length its contents may take.
+/// Decoded bytes allowed per byte of the file.
 const EXPANSION: u64 = 32;
-/// Shorter arrays are not worth packing.
+/// Shorter arrays are not worth compressing.
 const LEAST_PACKED: usize = 256;
 
 /// One group.
@@ -78,15 +78,15 @@ impl Field {
 }
 
 /// Reads a whole file.
-pub(super) fn read(bytes: Vec<u8>) -> Result<Tree, BlueprintError> {
-    let not_nir = |error: hdf5_pure::Error| BlueprintError::NotNir { reason: error.to_string() };
+pub(super) fn read(bytes: Vec<u8>) -> Result<Tree> {
+    let not_nir = |error: hdf5_pure::Error| Error::NotNir { reason: error.to_string() };
     let length = bytes.len() as u64;
     let file = File::from_bytes(bytes).map_err(not_nir)?;
     let budget = BUDGET.saturating_add(length.saturating_mul(EXPANSION));
     Reader { length, budget, objects: 0 }.group(&file.root(), String::new(), 0)
 }
 
-/// What may still be read.
+/// What remains of the limits.
 struct Reader {
     length: u64,
     budget: u64,
@@ -94,19 +94,14 @@ struct Reader {
 }
 
 impl Reader {
-    fn group(
-        &mut self,
-        group: &hdf5_pure::Group,
-        place: String,
-        depth: usize,
-    ) -> Result<Tree, BlueprintError> {
+    fn group(&mut self, group: &hdf5_pure::Group, place: String, depth: usize) -> Result<Tree> {
         if depth > MAX_DEPTH {
             let problem = format!("groups lie more than {MAX_DEPTH} deep; a group may contain itself");
-            // Of a path this long the beginning tells enough.
+            // The beginning of such a long path is enough.
             let place = place.split('/').take(8).collect::<Vec<_>>().join("/") + "/...";
-            return Err(BlueprintError::NirData { place, problem });
+            return Err(Error::NirData { place, problem });
         }
-        let wrong = |error: hdf5_pure::Error| BlueprintError::NirData {
+        let wrong = |error: hdf5_pure::Error| Error::NirData {
             place: if place.is_empty() { "/".to_owned() } else { place.clone() },
             problem: error.to_string(),
         };
@@ -126,27 +121,27 @@ impl Reader {
         Ok(tree)
     }
 
-    fn count(&mut self, place: &str) -> Result<(), BlueprintError> {
+    fn count(&mut self, place: &str) -> Result<()> {
         self.objects += 1;
         if self.objects > MAX_OBJECTS {
             let problem = format!("the file has more than {MAX_OBJECTS} groups and arrays");
-            return Err(BlueprintError::NirData { place: place.to_owned(), problem });
+            return Err(Error::NirData { place: place.to_owned(), problem });
         }
         Ok(())
     }
 
-    fn field(&mut self, dataset: &Dataset, place: &str) -> Result<Field, BlueprintError> {
-        let refuse = |problem: String| BlueprintError::NirData { place: place.to_owned(), problem };
+    fn field(&mut self, dataset: &Dataset, place: &str) -> Result<Field> {
+        let refuse = |problem: String| Error::NirData { place: place.to_owned(), problem };
         let wrong = |error: hdf5_pure::Error| refuse(error.to_string());
         let extents = dataset.shape().map_err(wrong)?;
         let shape: Option<Vec<usize>> = extents.iter().map(|&extent| usize::try_from(extent).ok()).collect();
         let elements = extents.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
         let (Some(shape), Some(elements)) = (shape, elements) else {
-            return Err(refuse(format!("its shape {extents:?} is beyond all memory")));
+            return Err(refuse(format!("its shape {extents:?} exceeds all memory")));
         };
         let size = dataset.element_size().map_err(wrong)?;
         let layout = dataset.layout().map_err(wrong)?;
-        // The largest thing that decoding makes: all elements, or one chunk that may reach beyond them.
+        // The largest allocation of decoding: all elements, or one chunk that may extend beyond them.
         let chunk = match &layout {
             Layout::Chunked { chunk_shape, .. } => {
                 chunk_shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent))
@@ -184,18 +179,18 @@ impl Reader {
                     .with_max_payload_bytes(payload);
                 Data::Text(dataset.read_vlen_strings(options).map_err(wrong)?)
             }
-            other => return Err(refuse(format!("it holds {other}; expected numbers or texts"))),
+            other => return Err(refuse(format!("it holds {other}; expected numbers or strings"))),
         };
         if let Data::Text(texts) = &data {
-            // Many may refer to the same bytes of the file, and become strings of their own.
+            // Several may refer to the same bytes of the file, and each becomes its own string.
             let bytes = texts.iter().map(|text| (text.len() + size_of::<String>()) as u64).sum();
             let left = self.budget.checked_sub(bytes);
             self.budget =
-                left.ok_or_else(|| refuse("the file's texts are more than it can hold".to_owned()))?;
+                left.ok_or_else(|| refuse("the file's strings are longer than it can hold".to_owned()))?;
         }
         if data.len() as u64 != elements {
             let problem =
-                format!("it holds {} elements, but its shape {extents:?} says {elements}", data.len());
+                format!("it holds {} elements, but its shape {extents:?} needs {elements}", data.len());
             return Err(refuse(problem));
         }
         Ok(Field { shape, data })
@@ -203,7 +198,7 @@ impl Reader {
 }
 
 /// The bytes of a file with these contents.
-pub(super) fn write(tree: Tree) -> Result<Vec<u8>, BlueprintError> {
+pub(super) fn write(tree: Tree) -> Result<Vec<u8>> {
     let mut file = FileBuilder::new();
     for (name, field) in &tree.fields {
         put(file.create_dataset(name), field);
@@ -212,7 +207,7 @@ pub(super) fn write(tree: Tree) -> Result<Vec<u8>, BlueprintError> {
         let group = filled(file.create_group(&name), child);
         file.add_group(group.finish());
     }
-    file.finish().map_err(|error| BlueprintError::NirWrite { reason: error.to_string() })
+    file.finish().map_err(|error| Error::NirWrite { reason: error.to_string() })
 }
 
 fn filled(mut group: GroupBuilder, tree: Tree) -> GroupBuilder {

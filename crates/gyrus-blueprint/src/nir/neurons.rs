@@ -1,7 +1,7 @@
-//! Neurons in NIR's words and back: the names and units of their constants, and what Gyrus says in `metadata`.
+//! Translates neurons between NIR and Gyrus: names and units of their constants, and Gyrus's `metadata`.
 
 use crate::neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
-use crate::{BlueprintError, Node, NodeKind, Shape};
+use crate::{Node, NodeKind, Result, Shape};
 
 use super::hdf5::{Data, Field, Tree};
 use super::source::{Numbers, Source, in_decimal, shifted};
@@ -10,9 +10,9 @@ use super::source::{Numbers, Source, in_decimal, shifted};
 struct Constant {
     /// NIR's name.
     nir: &'static str,
-    /// Ours.
+    /// Gyrus's name.
     ours: &'static str,
-    /// Of what a file may leave out.
+    /// Default of an optional constant.
     default: Option<f64>,
 }
 
@@ -43,23 +43,23 @@ fn constants(kind: &str) -> Option<&'static [Constant]> {
     })
 }
 
-/// Whether R is what one step adds, rather than part of an equation with a time constant.
+/// Whether R is the gain of one step, rather than part of an equation with a time constant.
 pub(super) fn adds_up(kind: &str) -> bool {
     matches!(kind, "I" | "IF")
 }
 
-/// A neuron that was read.
+/// Neurons read from a file.
 pub(super) struct Neurons {
     pub(super) kind: NodeKind,
     pub(super) parameters: Vec<(String, Array)>,
     /// The common shape of its arrays.
     pub(super) shape: Vec<usize>,
-    /// Whether its r is what each step adds, however long.
+    /// Whether its r is the gain of one step, whatever its length.
     pub(super) each_step: bool,
 }
 
-/// What a node's or graph's metadata say of time.
-pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>, BlueprintError> {
+/// The time step in the metadata of a node or graph.
+pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>> {
     let Some(dt) = source.metadata_numbers("gyrus_dt_ms")? else { return Ok(None) };
     let &[dt_ms] = &dt.values[..] else {
         return Err(source.wrong(
@@ -82,17 +82,14 @@ pub(super) fn time_of(source: &mut Source<'_>) -> Result<Option<Discretization>,
 }
 
 /// Reads a neuron; `None` for other types of node.
-pub(super) fn read(
-    source: &mut Source<'_>,
-    time: Option<Discretization>,
-) -> Result<Option<Neurons>, BlueprintError> {
+pub(super) fn read(source: &mut Source<'_>, time: Option<Discretization>) -> Result<Option<Neurons>> {
     let Some(table) = constants(source.kind) else { return Ok(None) };
     let mut found: Vec<(&Constant, Numbers)> = Vec::new();
     for constant in table {
         let numbers = match (source.numbers(constant.nir)?, constant.default) {
             (Some(numbers), _) => numbers,
             (None, Some(value)) => Numbers { shape: Vec::new(), values: vec![value] },
-            (None, None) => return Err(source.missing(constant.nir, "one number for each neuron")),
+            (None, None) => return Err(source.missing(constant.nir, "one number per neuron")),
         };
         found.push((constant, numbers));
     }
@@ -144,10 +141,10 @@ pub(super) fn read(
             parameters.push((name.to_owned(), Array { shape: vec![1], values: vec![first as f32] }));
         }
     }
-    // In the order in which they were told, where they were.
-    let told: Vec<String> = own.iter().filter(|name| per_neuron.contains(name)).cloned().collect();
-    per_neuron.retain(|name| !told.contains(name));
-    for (key, list) in [("per_neuron", [told, per_neuron].concat()), ("learned", learned)] {
+    // In the order of the metadata, if they are listed there.
+    let given: Vec<String> = own.iter().filter(|name| per_neuron.contains(name)).cloned().collect();
+    per_neuron.retain(|name| !given.contains(name));
+    for (key, list) in [("per_neuron", [given, per_neuron].concat()), ("learned", learned)] {
         if !list.is_empty() {
             fields.insert(key.to_owned(), list.into());
         }
@@ -173,8 +170,8 @@ pub(super) fn read(
     Ok(Some(Neurons { kind, parameters, shape, each_step }))
 }
 
-/// The shape of the constants, of which a single number serves all neurons.
-fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<Vec<usize>, BlueprintError> {
+/// The shape of the constants; a single number applies to all neurons.
+fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<Vec<usize>> {
     let of = |numbers: &Numbers| numbers.shape.clone();
     let many = found.iter().find(|(_, numbers)| numbers.values.len() > 1);
     let Some((_, first)) = many.or_else(|| found.iter().max_by_key(|(_, numbers)| numbers.shape.len()))
@@ -192,8 +189,8 @@ fn common_shape(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<V
     }
 }
 
-/// A membrane that is reset to its threshold or above would never stop.
-fn check_resets(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<(), BlueprintError> {
+/// A membrane that is reset to its threshold or above would never stop firing.
+fn check_resets(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<()> {
     let get = |name: &str| found.iter().find(|(constant, _)| constant.ours == name).map(|(_, n)| &n.values);
     let (Some(threshold), Some(reset)) = (get("v_threshold"), get("v_reset")) else { return Ok(()) };
     for at in 0..threshold.len().max(reset.len()) {
@@ -210,18 +207,18 @@ fn check_resets(source: &Source<'_>, found: &[(&Constant, Numbers)]) -> Result<(
     Ok(())
 }
 
-/// The fields of a neuron that is written; `None` for other kinds. The model of its step comes along.
+/// The fields of a neuron to write, and the model of its step; `None` for other kinds.
 pub(super) fn write(
     node: &Node,
     shape: &Shape,
     parameters: &Parameters,
     time: Discretization,
-) -> Result<Option<(Tree, NeuronModel)>, BlueprintError> {
+) -> Result<Option<(Tree, NeuronModel)>> {
     let kind = node.kind.name();
     let (Some(neuron), Some(table)) = (node.kind.neuron(), constants(kind)) else { return Ok(None) };
     let count = shape.iter().product::<usize>();
     let Some(model) = NeuronModel::new(node, count, parameters, time)? else { return Ok(None) };
-    // Checked just now: stored constants are there, one or one for each neuron.
+    // Checked above: stored constants exist, one for all or one per neuron.
     let values = |name: &str| -> Vec<f64> {
         match parameters.get(&format!("{}.{name}", node.name)).filter(|_| neuron.is_stored(name)) {
             Some(array) => array.values.iter().map(|&value| in_decimal(value)).collect(),
@@ -265,7 +262,7 @@ pub(super) fn write(
     Ok(Some((tree, model)))
 }
 
-/// What metadata say of time.
+/// The time step as metadata.
 pub(super) fn time_metadata(time: Discretization) -> Tree {
     let integration = match time.integration {
         Integration::Exact => "exact",

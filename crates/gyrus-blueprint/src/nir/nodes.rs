@@ -1,12 +1,12 @@
 //! One node of a NIR file as a [`NodeKind`] with its parameters.
 
 use crate::neuron::{Array, Discretization};
-use crate::{BlueprintError, NodeKind, Shape};
+use crate::{Conv1d, Conv2d, Error, NodeKind, Pool2d, Result, Shape};
 
 use super::neurons;
 use super::source::{Source, shifted};
 
-/// All types of node, nested graphs aside.
+/// All types of node, including nested graphs.
 pub(super) const TYPES: &[&str] = &[
     "Input",
     "Output",
@@ -29,57 +29,53 @@ pub(super) const TYPES: &[&str] = &[
     "NIRGraph",
 ];
 
-/// What was read of a node.
+/// One node read from a file.
 #[derive(Debug)]
 pub(super) struct Leaf {
     /// Its full name in the flattened graph.
     pub(super) name: String,
     pub(super) kind: NodeKind,
-    /// By name, without the node's.
+    /// By parameter name, without the node's name.
     pub(super) parameters: Vec<(String, Array)>,
-    /// What the file says of the shape that enters, to be held against what is inferred.
-    pub(super) told: Option<Told>,
-    /// Whether it is an I or IF whose r is what each step adds, however long.
+    /// Input shape in the file, to be compared with the inferred one.
+    pub(super) given: Option<GivenShape>,
+    /// Whether it is an I or IF whose r is the gain of one step, whatever its length.
     pub(super) each_step: bool,
     /// Fields that no version of NIR has for this type.
     pub(super) unknown: Vec<String>,
 }
 
 impl Leaf {
-    /// A node without numbers.
+    /// A node without parameters.
     pub(super) fn of(name: String, kind: NodeKind) -> Self {
-        Self { name, kind, parameters: Vec::new(), told: None, each_step: false, unknown: Vec::new() }
+        Self { name, kind, parameters: Vec::new(), given: None, each_step: false, unknown: Vec::new() }
     }
 }
 
-/// A shape that a field tells.
+/// A shape given by a field.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct GivenShape {
     pub(super) field: &'static str,
     pub(super) shape: Vec<usize>,
-    /// Leading axes of the input that the field does not tell.
+    /// Number of leading axes of the input that the field leaves out.
     pub(super) skip: usize,
-    /// Whether one number stands for any shape.
+    /// Whether a single number fits any shape.
     pub(super) broadcasts: bool,
 }
 
-/// What one node of a file becomes.
+/// The nodes that one node of a file becomes.
 pub(super) enum Read {
     One(Box<Leaf>),
-    /// Pairs of nodes side by side, each a first that feeds a second: all firsts get the input, all seconds add up.
+    /// Parallel pairs of nodes: each first node receives the input and feeds its second node; the second nodes add up.
     Parts(Vec<[Leaf; 2]>),
 }
 
-/// A delay or threshold that differs between elements becomes this many nodes at most.
+/// Most nodes for a delay or threshold that differs between elements.
 const MAX_PARTS: usize = 64;
 
-/// Reads a Delay or a Threshold. Ours have one number for all elements. Where a file has several, there is a node for each
-/// number, with a Scale of ones and zeros behind (for a Delay, before) it that picks its elements, which gives the same.
-fn elementwise(
-    source: &mut Source<'_>,
-    field: &'static str,
-    kind: impl Fn(f64) -> NodeKind,
-) -> Result<Read, BlueprintError> {
+/// Reads a Delay or a Threshold. Gyrus has one number for all elements. A file with several numbers gives one node per
+/// number, with a Scale of ones and zeros behind it (before it, for a Delay) that selects its elements.
+fn elementwise(source: &mut Source<'_>, field: &'static str, kind: impl Fn(f64) -> NodeKind) -> Result<Read> {
     let Some(numbers) = source.numbers(field)? else { return Err(source.missing(field, "numbers")) };
     if let Some(value) = numbers.values.iter().find(|&&value| field == "delay" && value < 0.0) {
         return Err(source.wrong(field, format!("{value} s"), "at least 0 s"));
@@ -99,8 +95,8 @@ fn elementwise(
         }
     }
     if let [value] = distinct[..] {
-        let told = Some(Told { field, shape: numbers.shape, skip: 0, broadcasts: true });
-        return Ok(Read::One(Box::new(Leaf { told, ..Leaf::of(source.node.to_owned(), kind(value)) })));
+        let given = Some(GivenShape { field, shape: numbers.shape, skip: 0, broadcasts: true });
+        return Ok(Read::One(Box::new(Leaf { given, ..Leaf::of(source.node.to_owned(), kind(value)) })));
     }
     let parts = distinct.iter().enumerate().map(|(part, &value)| {
         let values = numbers.values.iter().map(|&other| f32::from(other == value)).collect();
@@ -113,12 +109,13 @@ fn elementwise(
 }
 
 /// Reads a node of any type but NIRGraph.
-pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read, BlueprintError> {
+pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Result<Read> {
     let s = &mut source;
     let mut parameters = Vec::new();
-    let mut told = None;
+    let mut given = None;
     let mut each_step = false;
-    let mut tell = |field, shape, skip, broadcasts| told = Some(Told { field, shape, skip, broadcasts });
+    let mut keep_shape =
+        |field, shape, skip, broadcasts| given = Some(GivenShape { field, shape, skip, broadcasts });
     let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
     let kind = match s.kind {
         "Input" => {
@@ -127,7 +124,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         }
         "Output" => {
             if let Some(shape) = s.shape("shape")? {
-                tell("shape", shape, 0, false);
+                keep_shape("shape", shape, 0, false);
             }
             NodeKind::Output
         }
@@ -143,7 +140,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             }
         }
         "Scale" => {
-            keep("scale", s.weights("scale", None, "one number for each element")?);
+            keep("scale", s.weights("scale", None, "one number per element")?);
             NodeKind::Scale
         }
         "Conv1d" => {
@@ -156,9 +153,9 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             keep("weight", weight);
             let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
             if let Some(length) = s.shape("input_shape")? {
-                tell("input_shape", length, 1, false);
+                keep_shape("input_shape", length, 1, false);
             }
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }
+            Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
         "Conv2d" => {
             let expected = "numbers of shape [outputs, inputs / groups, height, width]";
@@ -169,16 +166,16 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             keep("weight", weight);
             let bias = bias(s)?.map(|bias| keep("bias", bias)).is_some();
             if let Some(extents) = s.shape("input_shape")? {
-                tell("input_shape", extents, 1, false);
+                keep_shape("input_shape", extents, 1, false);
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }
+            Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }.into()
         }
         "SumPool2d" | "AvgPool2d" => {
             let (kernel, stride) = (s.extents("kernel_size")?, s.extents("stride")?);
-            let padding = s.extents("padding")?;
+            let pool = Pool2d { kernel, stride, padding: s.extents("padding")? };
             match s.kind {
-                "SumPool2d" => NodeKind::SumPool2d { kernel, stride, padding },
-                _ => NodeKind::AvgPool2d { kernel, stride, padding },
+                "SumPool2d" => NodeKind::SumPool2d(pool),
+                _ => NodeKind::AvgPool2d(pool),
             }
         }
         "Flatten" => {
@@ -191,7 +188,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
                 end_axis: (end != -1).then(|| axis(s, "end_dim", end, rank)).transpose()?,
             };
             if let Some(shape) = shape {
-                tell("input_type", shape, 0, false);
+                keep_shape("input_type", shape, 0, false);
             }
             kind
         }
@@ -203,26 +200,33 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
             Some(read) => {
                 parameters = read.parameters;
                 each_step = read.each_step;
-                told = Some(Told { field: "r", shape: read.shape, skip: 0, broadcasts: true });
+                given = Some(GivenShape { field: "r", shape: read.shape, skip: 0, broadcasts: true });
                 read.kind
             }
             None => {
                 let (node, found) = (s.node.to_owned(), s.kind.to_owned());
-                return Err(BlueprintError::UnknownNirType { node, found, known: TYPES });
+                return Err(Error::UnknownNirType { node, found, known: TYPES });
             }
         },
     };
     let unknown = source.tree.fields.into_keys().collect();
-    Ok(Read::One(Box::new(Leaf { name: source.node.to_owned(), kind, parameters, told, each_step, unknown })))
+    Ok(Read::One(Box::new(Leaf {
+        name: source.node.to_owned(),
+        kind,
+        parameters,
+        given,
+        each_step,
+        unknown,
+    })))
 }
 
-fn groups(source: &mut Source<'_>) -> Result<usize, BlueprintError> {
+fn groups(source: &mut Source<'_>) -> Result<usize> {
     let [groups] = source.extents("groups")?;
     Ok(groups)
 }
 
-/// The bias of a convolution, unless Gyrus said that it stands for none.
-fn bias(source: &mut Source<'_>) -> Result<Option<Array>, BlueprintError> {
+/// The bias of a convolution, unless the metadata say that there is none.
+fn bias(source: &mut Source<'_>) -> Result<Option<Array>> {
     let bias = source.weights("bias", Some(1), "numbers of shape [outputs]")?;
     let none = source.metadata_text("gyrus_bias")?;
     match none.as_deref() {
@@ -235,7 +239,7 @@ fn bias(source: &mut Source<'_>) -> Result<Option<Array>, BlueprintError> {
 }
 
 /// An axis that may be counted from the end, where the rank is known.
-fn axis(source: &Source<'_>, field: &str, value: i64, rank: Option<usize>) -> Result<usize, BlueprintError> {
+fn axis(source: &Source<'_>, field: &str, value: i64, rank: Option<usize>) -> Result<usize> {
     let counted = match (value, rank) {
         (0.., _) => Some(value),
         (_, Some(rank)) => i64::try_from(rank).ok().and_then(|rank| rank.checked_add(value)),

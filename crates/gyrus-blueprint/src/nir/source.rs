@@ -1,11 +1,11 @@
-//! One node of a file, asked for its fields by name; every wrong answer is an error that names node and field.
+//! Access to the fields of one node of a file, by name; every error names the node and the field.
 
 use crate::neuron::Array;
-use crate::{BlueprintError, Padding};
+use crate::{Error, Padding, Result};
 
 use super::hdf5::{Data, Field, Tree};
 
-/// A node that is being read. Arrays are taken out of it, not copied.
+/// A node being read. Arrays are moved out of it, not copied.
 pub(super) struct Source<'a> {
     pub(super) node: &'a str,
     pub(super) kind: &'a str,
@@ -20,13 +20,8 @@ pub(super) struct Numbers {
 }
 
 impl Source<'_> {
-    pub(super) fn wrong(
-        &self,
-        field: &str,
-        got: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> BlueprintError {
-        BlueprintError::NirField {
+    pub(super) fn wrong(&self, field: &str, got: impl Into<String>, expected: impl Into<String>) -> Error {
+        Error::NirField {
             node: self.node.to_owned(),
             kind: self.kind.into(),
             field: field.into(),
@@ -35,8 +30,8 @@ impl Source<'_> {
         }
     }
 
-    pub(super) fn missing(&self, field: &str, expected: &'static str) -> BlueprintError {
-        BlueprintError::NirFieldMissing {
+    pub(super) fn missing(&self, field: &str, expected: &'static str) -> Error {
+        Error::NirFieldMissing {
             node: self.node.to_owned(),
             kind: self.kind.to_owned(),
             field: field.to_owned(),
@@ -44,21 +39,21 @@ impl Source<'_> {
         }
     }
 
-    /// Finite numbers, if there is such a field. What was written in single precision becomes the double that reads the
-    /// same in decimal: 0.1, not 0.10000000149.
-    pub(super) fn numbers(&mut self, field: &str) -> Result<Option<Numbers>, BlueprintError> {
+    /// Finite numbers, if the field exists. A single-precision number becomes the double with the same decimal form: 0.1,
+    /// not 0.10000000149.
+    pub(super) fn numbers(&mut self, field: &str) -> Result<Option<Numbers>> {
         let Some(Field { shape, data }) = self.tree.fields.remove(field) else { return Ok(None) };
         self.finite(field, shape, data).map(Some)
     }
 
-    /// The same, of the node's metadata.
-    pub(super) fn metadata_numbers(&mut self, name: &str) -> Result<Option<Numbers>, BlueprintError> {
+    /// Finite numbers of the node's metadata.
+    pub(super) fn metadata_numbers(&mut self, name: &str) -> Result<Option<Numbers>> {
         let found = self.tree.groups.get_mut("metadata").and_then(|metadata| metadata.fields.remove(name));
         let Some(Field { shape, data }) = found else { return Ok(None) };
         self.finite(&format!("metadata/{name}"), shape, data).map(Some)
     }
 
-    fn finite(&self, field: &str, shape: Vec<usize>, data: Data) -> Result<Numbers, BlueprintError> {
+    fn finite(&self, field: &str, shape: Vec<usize>, data: Data) -> Result<Numbers> {
         let values: Vec<f64> = match data {
             Data::Single(values) => values.into_iter().map(in_decimal).collect(),
             Data::Double(values) => values,
@@ -74,13 +69,13 @@ impl Source<'_> {
         }
     }
 
-    /// An array of weights in single precision, of a rank.
+    /// An array of single-precision weights, perhaps of a given rank.
     pub(super) fn weights(
         &mut self,
         field: &str,
         rank: Option<usize>,
         expected: &'static str,
-    ) -> Result<Array, BlueprintError> {
+    ) -> Result<Array> {
         let Some(Field { shape, data }) = self.tree.fields.remove(field) else {
             return Err(self.missing(field, expected));
         };
@@ -101,17 +96,17 @@ impl Source<'_> {
         }
     }
 
-    /// Whole numbers, if there is such a field.
-    pub(super) fn wholes(&mut self, field: &str) -> Result<Option<Vec<i64>>, BlueprintError> {
+    /// Whole numbers, if the field exists.
+    pub(super) fn wholes(&mut self, field: &str) -> Result<Option<Vec<i64>>> {
         match self.tree.fields.remove(field) {
             None => Ok(None),
             Some(Field { data: Data::Whole(values), .. }) => Ok(Some(values)),
-            Some(_) => Err(self.wrong(field, "no whole number", "whole numbers")),
+            Some(_) => Err(self.wrong(field, "not a whole number", "whole numbers")),
         }
     }
 
     /// One whole number.
-    pub(super) fn whole(&mut self, field: &str) -> Result<Option<i64>, BlueprintError> {
+    pub(super) fn whole(&mut self, field: &str) -> Result<Option<i64>> {
         match self.wholes(field)?.as_deref() {
             None => Ok(None),
             Some(&[value]) => Ok(Some(value)),
@@ -119,8 +114,8 @@ impl Source<'_> {
         }
     }
 
-    /// A shape, if there is such a field.
-    pub(super) fn shape(&mut self, field: &str) -> Result<Option<Vec<usize>>, BlueprintError> {
+    /// A shape, if the field exists.
+    pub(super) fn shape(&mut self, field: &str) -> Result<Option<Vec<usize>>> {
         let Some(values) = self.wholes(field)? else { return Ok(None) };
         let shape: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
         let shape =
@@ -128,20 +123,13 @@ impl Source<'_> {
         Ok(Some(shape))
     }
 
-    /// A number for each axis; one number stands for all.
-    pub(super) fn extents<const AXES: usize>(
-        &mut self,
-        field: &str,
-    ) -> Result<[usize; AXES], BlueprintError> {
-        let values = self.shape(field)?.ok_or_else(|| self.missing(field, "a whole number for each axis"))?;
+    /// A number per axis; a single number applies to all.
+    pub(super) fn extents<const AXES: usize>(&mut self, field: &str) -> Result<[usize; AXES]> {
+        let values = self.shape(field)?.ok_or_else(|| self.missing(field, "a whole number per axis"))?;
         self.each_axis(field, &values)
     }
 
-    fn each_axis<const AXES: usize>(
-        &self,
-        field: &str,
-        values: &[usize],
-    ) -> Result<[usize; AXES], BlueprintError> {
+    fn each_axis<const AXES: usize>(&self, field: &str, values: &[usize]) -> Result<[usize; AXES]> {
         match *values {
             [all] => Ok([all; AXES]),
             _ => values.try_into().map_err(|_| {
@@ -151,7 +139,7 @@ impl Source<'_> {
     }
 
     /// The padding of a convolution.
-    pub(super) fn padding<const AXES: usize>(&mut self) -> Result<Padding<AXES>, BlueprintError> {
+    pub(super) fn padding<const AXES: usize>(&mut self) -> Result<Padding<AXES>> {
         let field = "padding";
         if matches!(self.tree.fields.get(field), Some(Field { data: Data::Text(_), .. }))
             && let Some(Field { data: Data::Text(texts), .. }) = self.tree.fields.remove(field)
@@ -165,13 +153,13 @@ impl Source<'_> {
         self.extents(field).map(Padding::Explicit)
     }
 
-    /// A text of the node's metadata.
-    pub(super) fn metadata_text(&self, name: &str) -> Result<Option<String>, BlueprintError> {
+    /// A string of the node's metadata.
+    pub(super) fn metadata_text(&self, name: &str) -> Result<Option<String>> {
         let found = self.tree.groups.get("metadata").and_then(|metadata| metadata.fields.get(name));
         match found.map(|field| &field.data) {
             None => Ok(None),
             Some(Data::Text(texts)) if texts.len() == 1 => Ok(Some(texts[0].clone())),
-            Some(_) => Err(self.wrong(&format!("metadata/{name}"), "no text", "one text")),
+            Some(_) => Err(self.wrong(&format!("metadata/{name}"), "not a string", "one string")),
         }
     }
 }
@@ -180,13 +168,13 @@ fn at_text(value: f64, at: usize) -> String {
     format!("{value} at index {at}")
 }
 
-/// The double that reads as this single does in decimal.
+/// The double with the same decimal form as this single.
 pub(super) fn in_decimal(value: f32) -> f64 {
-    // What `Display` writes of a float always parses.
+    // The `Display` form of a float always parses.
     value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }
 
-/// The number times 10^`powers`, by moving its decimal point, so that 2.5 ms are 0.0025 s and back without rounding.
+/// The number times 10^`powers`, computed by moving its decimal point: 2.5 ms become 0.0025 s, and back, without rounding.
 pub(super) fn shifted(value: f64, powers: i32) -> f64 {
     let text = format!("{value:e}");
     let moved = text.split_once('e').and_then(|(digits, exponent)| {

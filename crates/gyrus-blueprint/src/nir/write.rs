@@ -1,25 +1,25 @@
-//! A blueprint and its parameters as a NIR file, and what others will read in it.
+//! Writes a blueprint and its parameters as a NIR file, and lists where other importers would differ.
 
 use crate::neuron::{Discretization, Integration, NeuronConstant, NeuronModel, Parameters, Reset};
-use crate::{Blueprint, BlueprintError, Node, NodeKind, Padding, Shape};
+use crate::{Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, Padding, Result, Shape};
 
 use super::graph::bypass;
 use super::hdf5::{self, Data, Field, Tree};
 use super::{list, neurons, parameter, starts_at_rest};
 
-/// The version of the Python package whose layout is written.
+/// Version of the Python package whose layout this writes.
 const LAYOUT: &str = "1.0.8";
 
-/// The bytes of a NIR file, and one sentence for each way in which an importer that knows nothing of Gyrus' metadata
-/// would compute something else. `parameters` must hold all that [`Blueprint::shapes`] names; `time` goes into metadata.
+/// The bytes of a NIR file, and one warning for each way in which an importer without Gyrus's metadata would compute
+/// something else. `parameters` must hold every parameter of [`Blueprint::shapes`]; `time` goes into the metadata.
 ///
 /// # Errors
-/// If a node has no form in NIR, or a parameter is missing, of another shape or out of range. The node is named.
+/// If a node has no form in NIR, or a parameter is missing, of another shape or out of range. Errors name the node.
 pub fn write_nir(
     blueprint: &Blueprint,
     parameters: &Parameters,
     time: Discretization,
-) -> Result<(Vec<u8>, Vec<String>), BlueprintError> {
+) -> Result<(Vec<u8>, Vec<String>)> {
     let shapes = blueprint.shapes()?;
     let mut writer = Writer { parameters, time, nodes: Tree::default(), notes: Notes::default() };
     let name = |index: usize| blueprint.nodes()[index].name.clone();
@@ -71,14 +71,14 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn node(&mut self, node: &Node, input: &Shape, output: &Shape) -> Result<(), BlueprintError> {
+    fn node(&mut self, node: &Node, input: &Shape, output: &Shape) -> Result<()> {
         let mut tree = typed(node.kind.name());
         let mut put = |name: &str, field: Field| drop(tree.fields.insert(name.to_owned(), field));
-        let stored = |name: &'static str, shape: Shape| -> Result<Field, BlueprintError> {
+        let stored = |name: &'static str, shape: Shape| -> Result<Field> {
             let array = parameter(self.parameters, node, name, &shape)?;
             match array.values.iter().find(|value| !value.is_finite()) {
                 None => Ok(Field { shape: shape.0, data: Data::Single(array.values.clone()) }),
-                Some(&got) => Err(BlueprintError::NumberOutOfRange {
+                Some(&got) => Err(Error::NumberOutOfRange {
                     node: node.name.clone(),
                     kind: node.kind.name(),
                     field: name,
@@ -102,7 +102,7 @@ impl Writer<'_> {
                 put("weight", stored("weight", [*out_features, input[0]].into())?);
             }
             NodeKind::Scale => put("scale", stored("scale", input.clone())?),
-            NodeKind::Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv1d(Conv1d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 put("weight", stored("weight", [*out_channels, input[0] / groups, *kernel].into())?);
                 put("input_shape", Field::whole(input[1] as i64));
                 put("stride", Field::whole(*stride as i64));
@@ -127,7 +127,7 @@ impl Writer<'_> {
                     self.notes.mistyped.push(node.name.clone());
                 }
             }
-            NodeKind::Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias } => {
+            NodeKind::Conv2d(Conv2d { out_channels, kernel, stride, padding, dilation, groups, bias }) => {
                 let weight = [*out_channels, input[0] / groups, kernel[0], kernel[1]];
                 put("weight", stored("weight", weight.into())?);
                 put("input_shape", Field::wholes(&input[1..]));
@@ -153,11 +153,10 @@ impl Writer<'_> {
                     self.notes.mistyped.push(node.name.clone());
                 }
             }
-            NodeKind::SumPool2d { kernel, stride, padding }
-            | NodeKind::AvgPool2d { kernel, stride, padding } => {
-                put("kernel_size", Field::wholes(kernel));
-                put("stride", Field::wholes(stride));
-                put("padding", Field::wholes(padding));
+            NodeKind::SumPool2d(pool) | NodeKind::AvgPool2d(pool) => {
+                put("kernel_size", Field::wholes(&pool.kernel));
+                put("stride", Field::wholes(&pool.stride));
+                put("padding", Field::wholes(&pool.padding));
             }
             NodeKind::Flatten { start_axis, end_axis } => flatten(&mut tree, input, *start_axis, *end_axis),
             NodeKind::Delay { delay_ms } => {
@@ -165,41 +164,70 @@ impl Writer<'_> {
                 self.notes.timed = true;
             }
             NodeKind::Threshold { threshold } => put("threshold", all(*threshold)),
-            _ => match neurons::write(node, input, self.parameters, self.time)? {
-                Some((fields, model)) => {
-                    tree.fields.extend(fields.fields);
-                    tree.groups = fields.groups;
-                    self.notes.neuron(node, &model);
-                }
-                None => return Err(no_form(node)),
-            },
+            NodeKind::I { .. }
+            | NodeKind::IF { .. }
+            | NodeKind::LI { .. }
+            | NodeKind::LIF { .. }
+            | NodeKind::CubaLI { .. }
+            | NodeKind::CubaLIF { .. } => {
+                let written = neurons::write(node, input, self.parameters, self.time)?;
+                let (fields, model) = written.ok_or_else(|| no_form(node, NO_SUCH_KIND))?;
+                tree.fields.extend(fields.fields);
+                tree.groups = fields.groups;
+                self.notes.neuron(node, &model);
+            }
+            NodeKind::AdaptiveLIF { .. } => {
+                return Err(no_form(node, "NIR has no adaptive threshold"));
+            }
+            NodeKind::SignedIF { .. } => return Err(no_form(node, "NIR has no signed spikes")),
+            NodeKind::BatchNorm { .. } => {
+                let reason =
+                    "NIR has no normalization; convert the run, which folds it into the weights before it";
+                return Err(no_form(node, reason));
+            }
+            NodeKind::MaxPool2d(_) | NodeKind::CountMaxPool2d(_) => {
+                let reason = "NIR has no maximum pooling; use AvgPool2d or SumPool2d";
+                return Err(no_form(node, reason));
+            }
+            NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
+                let reason = "NIR has no activations other than spikes; convert the run first";
+                return Err(no_form(node, reason));
+            }
+            // The caller writes dropouts and global averages, which are not single nodes in NIR.
+            NodeKind::Dropout { .. }
+            | NodeKind::GlobalAvgPool
+            | NodeKind::GELU
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh
+            | NodeKind::Softmax { .. }
+            | NodeKind::LayerNorm { .. } => return Err(no_form(node, NO_SUCH_KIND)),
         }
         self.insert(node, node.name.clone(), tree)
     }
 
-    fn insert(&mut self, node: &Node, name: String, tree: Tree) -> Result<(), BlueprintError> {
-        // HDF5 reads these two as places.
+    fn insert(&mut self, node: &Node, name: String, tree: Tree) -> Result<()> {
+        // HDF5 reads these two as paths.
         if name == "." || name == ".." || self.nodes.groups.contains_key(&name) {
-            return Err(BlueprintError::NoNirForm {
+            return Err(Error::NoNirForm {
                 node: node.name.clone(),
                 kind: node.kind.name(),
-                reason: "its name, or that of a part of it, means something else there; give it another name",
+                reason: "its name, or the name of one of its parts, has another meaning there; rename it",
             });
         }
         self.nodes.groups.insert(name, tree);
         Ok(())
     }
 
-    /// The mean over all of a picture: an AvgPool2d as large as the picture, and a Flatten.
+    /// The mean over an image: an AvgPool2d as large as the image, and a Flatten.
     fn global_pool(
         &mut self,
         node: &Node,
         input: &Shape,
         blueprint: &Blueprint,
         edges: &mut Vec<(String, String)>,
-    ) -> Result<(), BlueprintError> {
+    ) -> Result<()> {
         let &[channels, height, width] = &input[..] else {
-            return Err(BlueprintError::NoNirForm {
+            return Err(Error::NoNirForm {
                 node: node.name.clone(),
                 kind: node.kind.name(),
                 reason: "NIR pools [channels, height, width] only",
@@ -240,25 +268,13 @@ fn no_bias() -> Tree {
     metadata
 }
 
-fn no_form(node: &Node) -> BlueprintError {
-    let reason = match &node.kind {
-        NodeKind::AdaptiveLIF { .. } => "NIR has no threshold that adapts",
-        NodeKind::SignedIF { .. } => "NIR has no spikes with a sign",
-        NodeKind::BatchNorm { .. } => {
-            "NIR has no normalisation; convert the run, which folds it into the weights before it"
-        }
-        NodeKind::MaxPool2d { .. } | NodeKind::CountMaxPool2d { .. } => {
-            "NIR has no maximum pooling; use AvgPool2d or SumPool2d"
-        }
-        NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
-            "NIR has no activations but spikes; convert the run first"
-        }
-        _ => "NIR has no such kind of node",
-    };
-    BlueprintError::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
+const NO_SUCH_KIND: &str = "NIR has no such kind of node";
+
+fn no_form(node: &Node, reason: &'static str) -> Error {
+    Error::NoNirForm { node: node.name.clone(), kind: node.kind.name(), reason }
 }
 
-/// What others would do otherwise, by node.
+/// Differences to other importers, by node.
 #[derive(Default)]
 struct Notes {
     timed: bool,
@@ -306,22 +322,22 @@ impl Notes {
         };
         say(
             &self.subtract,
-            "reset by subtraction, which NIR cannot say; elsewhere a spike sets the membrane to v_reset"
+            "reset by subtraction, which NIR cannot express; other libraries set the membrane to v_reset at a spike"
                 .to_owned(),
         );
         say(
             &self.no_reset,
-            "not reset by spikes, which NIR cannot say; elsewhere a spike sets the membrane to v_reset"
+            "not reset by spikes, which NIR cannot express; other libraries set the membrane to v_reset at a spike"
                 .to_owned(),
         );
-        say(&self.starts, "the membrane starts at v_start, elsewhere at 0".to_owned());
+        say(&self.starts, "the membrane starts at v_start, in other libraries at 0".to_owned());
         if !self.rests.is_empty() {
             let rests: Vec<&str> = self.rests.iter().map(String::as_str).collect();
             warnings.push(starts_at_rest(&rests));
         }
         if self.timed {
             warnings.push(format!(
-                "NIR stores no time step: elsewhere the network has to be run with steps of {dt} ms"
+                "NIR stores no time step: run the network with steps of {dt} ms in other libraries"
             ));
         }
         if let Some((node, exact, euler)) =
@@ -333,16 +349,18 @@ impl Notes {
             ));
         }
         if !self.adds_up.is_empty() && dt != 1.0 {
-            let text = format!("r is written as what a step of {dt} ms adds; NIR does not say its unit");
+            let text = format!("r is written as the gain of a step of {dt} ms; NIR defines no unit for it");
             warnings.push(format!("{}: {text}", names(&self.adds_up)));
         }
         if !self.late.is_empty() {
-            let text = "its bias acts from the first step on, elsewhere (in Norse) from the second on";
+            let text = "its bias acts from the first step on, in Norse from the second step on";
             warnings.push(format!("{}: {text}", names(&self.late)));
         }
         if !self.dropped.is_empty() {
-            warnings
-                .push(format!("{}: left out, as dropout does nothing after training", names(&self.dropped)));
+            warnings.push(format!(
+                "{}: left out, since dropout does nothing after training",
+                names(&self.dropped)
+            ));
         }
         if !self.mistyped.is_empty() {
             warnings.push(format!(

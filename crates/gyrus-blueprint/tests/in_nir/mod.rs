@@ -1,6 +1,8 @@
 //! What a NIR file of ours should hold, for tests.
 
-use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Padding, Parameters, Reset};
+use gyrus_blueprint::{
+    Blueprint, Conv1d, Conv2d, Discretization, Integration, NodeKind, Padding, Parameters, Pool2d, Reset,
+};
 use serde_json::{Map, Value, json};
 
 /// What a file should hold, in NIR's words and said independently of the writer.
@@ -38,7 +40,7 @@ pub(crate) fn in_nir(
                     fields.insert(spec.name.into(), stored(spec.name));
                 }
             }
-            NodeKind::Conv1d { out_channels, stride, padding, dilation, groups, bias, .. } => {
+            NodeKind::Conv1d(Conv1d { out_channels, stride, padding, dilation, groups, bias, .. }) => {
                 fields.insert("weight".into(), stored("weight"));
                 fields.insert("bias".into(), if *bias { stored("bias") } else { zeros(*out_channels) });
                 for (name, value) in [
@@ -59,7 +61,7 @@ pub(crate) fn in_nir(
                     metadata.insert("gyrus_bias".into(), text("none"));
                 }
             }
-            NodeKind::Conv2d { out_channels, stride, padding, dilation, groups, bias, .. } => {
+            NodeKind::Conv2d(Conv2d { out_channels, stride, padding, dilation, groups, bias, .. }) => {
                 fields.insert("weight".into(), stored("weight"));
                 fields.insert("bias".into(), if *bias { stored("bias") } else { zeros(*out_channels) });
                 fields.insert("groups".into(), whole(*groups));
@@ -78,8 +80,8 @@ pub(crate) fn in_nir(
                     metadata.insert("gyrus_bias".into(), text("none"));
                 }
             }
-            NodeKind::SumPool2d { kernel, stride, padding }
-            | NodeKind::AvgPool2d { kernel, stride, padding } => {
+            NodeKind::SumPool2d(Pool2d { kernel, stride, padding })
+            | NodeKind::AvgPool2d(Pool2d { kernel, stride, padding }) => {
                 for (name, values) in [("kernel_size", kernel), ("stride", stride), ("padding", padding)] {
                     fields.insert(name.into(), list(values));
                 }

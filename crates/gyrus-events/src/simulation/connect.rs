@@ -2,7 +2,7 @@
 
 use super::random::Stream;
 use super::wrong;
-use crate::EventsError;
+use crate::Result;
 
 /// Connections from one population to another (or itself).
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub enum Delay {
 const LONGEST: usize = 1 << 16;
 
 impl Weight {
-    fn check(self) -> Result<(), EventsError> {
+    fn check(self) -> Result<()> {
         let (numbers, sound) = match self {
             Self::Constant(weight) => ([weight, 0.0], true),
             Self::Uniform { from, to } => ([from, to], from <= to),
@@ -116,7 +116,7 @@ impl Weight {
 
 impl Delay {
     /// Shortest and longest, in steps.
-    fn steps(self, dt_ms: f64) -> Result<(usize, usize), EventsError> {
+    fn steps(self, dt_ms: f64) -> Result<(usize, usize)> {
         let (from, to) = match self {
             Self::Constant { delay_ms } => (delay_ms, delay_ms),
             Self::Uniform { from_ms, to_ms } => (from_ms, to_ms),
@@ -152,7 +152,7 @@ impl<'a> Plan<'a> {
         starts: &[usize],
         dt_ms: f64,
         seed: u64,
-    ) -> Result<Self, EventsError> {
+    ) -> Result<Self> {
         let mut checked = Vec::new();
         for (index, projection) in projections.iter().enumerate() {
             let range = |population: usize| match (starts.get(population), starts.get(population + 1)) {
@@ -263,7 +263,7 @@ impl Checked<'_> {
 }
 
 impl Rule {
-    fn check(&self, sources: usize) -> Result<(), EventsError> {
+    fn check(&self, sources: usize) -> Result<()> {
         match self {
             Self::FixedInDegree(count) if *count > 0 && sources == 0 => {
                 Err(wrong("an in-degree", count, "0, as the population that sends is empty"))
@@ -277,7 +277,7 @@ impl Rule {
 }
 
 /// Checks a list, and gives its shortest and longest delay.
-fn listed(links: &[Link], sources: usize, targets: usize) -> Result<(usize, usize), EventsError> {
+fn listed(links: &[Link], sources: usize, targets: usize) -> Result<(usize, usize)> {
     let mut delays = (LONGEST, 1);
     for link in links {
         if link.source >= sources || link.target >= targets {

@@ -21,7 +21,7 @@ use gyrus_blueprint::NeuronModel;
 use gyrus_kernels::keep_awake;
 use rayon::prelude::*;
 
-use crate::EventsError;
+use crate::{Error, Result};
 pub use connect::{Delay, Link, Projection, Rule, Weight};
 pub use noise::Noise;
 use part::Part;
@@ -90,7 +90,7 @@ impl Simulation {
         projections: &[Projection],
         dt_ms: f64,
         seed: u64,
-    ) -> Result<Self, EventsError> {
+    ) -> Result<Self> {
         if !(dt_ms.is_finite() && dt_ms > 0.0) {
             return Err(wrong("dt_ms", dt_ms, "a number above 0"));
         }
@@ -149,11 +149,7 @@ impl Simulation {
     ///
     /// # Errors
     /// If a potential is not a finite number: the error names population, step and neuron. The simulation cannot go on then.
-    pub fn run(
-        &mut self,
-        steps: u64,
-        mut hear: impl FnMut(u64, &[u32]) + Send,
-    ) -> Result<Activity, EventsError> {
+    pub fn run(&mut self, steps: u64, mut hear: impl FnMut(u64, &[u32]) + Send) -> Result<Activity> {
         if self.parts.len() > 1 {
             keep_awake(|| self.take(steps, &mut hear))
         } else {
@@ -161,11 +157,7 @@ impl Simulation {
         }
     }
 
-    fn take(
-        &mut self,
-        steps: u64,
-        hear: &mut (impl FnMut(u64, &[u32]) + Send),
-    ) -> Result<Activity, EventsError> {
+    fn take(&mut self, steps: u64, hear: &mut (impl FnMut(u64, &[u32]) + Send)) -> Result<Activity> {
         let mut activity = Activity::default();
         let mut sent: Vec<Vec<u32>> = vec![Vec::new(); self.interval];
         while activity.steps < steps {
@@ -184,7 +176,7 @@ impl Simulation {
                 }
             }
             if let Some((step, population, neuron)) = broken {
-                return Err(EventsError::NotFinite { node: self.names[population].clone(), step, neuron });
+                return Err(Error::NotFinite { node: self.names[population].clone(), step, neuron });
             }
             for (offset, sent) in sent[..taken].iter_mut().enumerate() {
                 sent.clear();
@@ -202,11 +194,11 @@ impl Simulation {
     }
 }
 
-fn wrong(setting: &'static str, got: impl std::fmt::Display, expected: &str) -> EventsError {
-    EventsError::Setting { setting, got: got.to_string(), expected: expected.to_owned() }
+fn wrong(setting: &'static str, got: impl std::fmt::Display, expected: &str) -> Error {
+    Error::Setting { setting, got: got.to_string(), expected: expected.to_owned() }
 }
 
-fn check(population: &Population) -> Result<(), EventsError> {
+fn check(population: &Population) -> Result<()> {
     let model = &population.model;
     if !model.fires {
         return Err(wrong("a population's model", "one that does not fire", "neurons that fire"));

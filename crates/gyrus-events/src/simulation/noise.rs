@@ -2,7 +2,7 @@
 
 use super::random::Stream;
 use super::wrong;
-use crate::EventsError;
+use crate::Result;
 
 /// Spikes that come from outside, to each neuron independently of the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Noise {
 const MOST_EXPECTED: f64 = 100.0;
 
 impl Noise {
-    pub(crate) fn check(&self) -> Result<(), EventsError> {
+    pub(crate) fn check(&self) -> Result<()> {
         if !(self.rate_hz.is_finite() && self.rate_hz >= 0.0) {
             return Err(wrong("the rate of noise in Hz", self.rate_hz, "a finite number of at least 0"));
         }
@@ -37,7 +37,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(noise: Noise, dt_ms: f64, seed: u64) -> Result<Self, EventsError> {
+    pub(crate) fn new(noise: Noise, dt_ms: f64, seed: u64) -> Result<Self> {
         let expected = noise.rate_hz * dt_ms / 1000.0;
         if expected > MOST_EXPECTED {
             return Err(wrong("the noise of a step", format!("{expected} spikes"), "at most 100"));

@@ -3,13 +3,13 @@
 //! A synapse is a weight and an offset into the ring, target plus delay times the ring's width: where its spike goes is one
 //! addition and one mask. The ring has a row for each step up to the longest delay; a row that was used is zeros again.
 
-use gyrus_blueprint::NeuronModel;
+use gyrus_blueprint::{Image, NeuronModel};
 
 use super::connect::{Link, Plan};
 use super::noise::Source;
 use super::{Memory, Population, wrong};
-use crate::EventsError;
 use crate::membrane::{Current, Membranes, Neurons};
+use crate::{Error, Result};
 
 /// Neurons of a part, at most: a ring of 16 steps is then 256 KiB.
 pub(crate) const MOST: usize = 4096;
@@ -40,9 +40,9 @@ pub(crate) struct Part {
     ends: Vec<usize>,
 }
 
-fn reserve<T>(count: usize, what: &'static str) -> Result<Vec<T>, EventsError> {
+fn reserve<T>(count: usize, what: &'static str) -> Result<Vec<T>> {
     let mut memory = Vec::new();
-    let refused = |_| EventsError::Memory { what, bytes: count.saturating_mul(size_of::<T>()) };
+    let refused = |_| Error::Memory { what, bytes: count.saturating_mul(size_of::<T>()) };
     memory.try_reserve_exact(count).map_err(refused)?;
     Ok(memory)
 }
@@ -55,7 +55,7 @@ impl Part {
         (start, within, count): (usize, usize, usize),
         dt_ms: f64,
         seed: u64,
-    ) -> Result<Self, EventsError> {
+    ) -> Result<Self> {
         let own = |row: &Vec<f32>| match row.len() {
             1 => row.clone(),
             _ => row[within..within + count].to_vec(),
@@ -65,7 +65,7 @@ impl Part {
             v_start: own(&population.model.v_start),
             ..population.model.clone()
         };
-        let neurons = Neurons::new(&model, count, <[f32]>::to_vec);
+        let neurons = Neurons::new(&model, count, Image { height: 1, width: 1, channels: count });
         let mut membranes = Membranes::default();
         neurons.begin(&mut membranes);
         let noise = population.noise.map(|noise| Source::new(noise, dt_ms, seed.wrapping_add(index as u64)));
@@ -87,7 +87,7 @@ impl Part {
     }
 
     /// Draws the synapses onto these neurons.
-    pub(crate) fn connect(&mut self, plan: &Plan<'_>) -> Result<(), EventsError> {
+    pub(crate) fn connect(&mut self, plan: &Plan<'_>) -> Result<()> {
         let targets = self.first..self.first + self.neurons.neurons;
         let rows = (plan.longest() + 1).next_power_of_two();
         let floats = rows.saturating_mul(self.width);

@@ -3,29 +3,24 @@
 //! The key and the counter go through the finaliser of SplitMix64 (Steele et al. 2014), which is a bijection that mixes every
 //! bit into every other.
 
+use gyrus_kernels::splitmix64;
+
 /// A stream of random numbers, one for each counter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream(u64);
 
-fn mixed(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 impl Stream {
     pub(crate) fn new(seed: u64, name: u64) -> Self {
-        Self(mixed(mixed(seed) ^ name))
+        Self(splitmix64(splitmix64(seed) ^ name))
     }
 
     /// A stream of its own for each name.
     pub(crate) fn sub(self, name: u64) -> Self {
-        Self(mixed(self.0 ^ mixed(name)))
+        Self(splitmix64(self.0 ^ splitmix64(name)))
     }
 
     pub(crate) fn bits(self, counter: u64) -> u64 {
-        mixed(self.0.wrapping_add(counter.wrapping_mul(0xD134_2543_DE82_EF95)))
+        splitmix64(self.0.wrapping_add(counter.wrapping_mul(0xD134_2543_DE82_EF95)))
     }
 
     /// A whole number below `end`, which is at most 2³².

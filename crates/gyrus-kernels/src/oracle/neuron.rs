@@ -1,12 +1,12 @@
-//! Neurons step by step, with the derivative for one parameter carried along (forward-mode differentiation): values are
-//! `f32` and exactly those of the kernels, derivatives `f64` and found without going back through time.
+//! Neurons step by step, carrying the derivative for one parameter along (forward-mode differentiation): values are
+//! `f32` and exactly those of the kernels, derivatives are `f64` and computed without going back through time.
 
 use crate::neuron::{NeuronKind, NeuronShape, NeuronState, Reset, Surrogate};
 
 /// A number and its derivative for the parameter in question.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dual {
-    /// The number.
+    /// The value.
     pub value: f32,
     /// Its derivative.
     pub slope: f64,
@@ -39,7 +39,7 @@ pub fn constant(values: &[f32]) -> Vec<Dual> {
 pub struct Layer {
     /// The equations.
     pub kind: NeuronKind,
-    /// The sizes.
+    /// The size.
     pub shape: NeuronShape,
     /// For `dz/du`.
     pub surrogate: Surrogate,
@@ -136,7 +136,7 @@ pub fn run(layer: &Layer) -> Vec<Dual> {
     output
 }
 
-/// The derivative of `sum dz * output` for each element of the part of the layer that `part` points out.
+/// The derivative of `sum dz * output` for each element of the part of the layer that `part` selects.
 pub fn gradient(layer: &Layer, dz: &[f32], part: impl Fn(&mut Layer) -> &mut Vec<Dual>) -> Vec<f32> {
     let mut layer = layer.clone();
     (0..part(&mut layer).len())
@@ -149,7 +149,7 @@ pub fn gradient(layer: &Layer, dz: &[f32], part: impl Fn(&mut Layer) -> &mut Vec
         .collect()
 }
 
-/// Constants that make neurons fire now and then: nine rows of `columns`.
+/// Constants with which neurons fire now and then: nine rows of `columns`.
 pub fn constants(columns: usize, seed: u64) -> Vec<f32> {
     let middles = [0.8, 0.7, 0.05, 0.4, 0.6, 0.8, -0.1, 0.3, 0.7];
     let noise = super::values(9 * columns, seed);

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use gyrus_kernels::attention_maps::cached_attention_maps;
-use gyrus_kernels::decoding::{
-    AttentionShape, CachedSequence, FeedForwardActivation, activate, attention_cached, gate, rms_norm, rotate,
-};
-use gyrus_kernels::matmul::{linear, linear_in_tiles};
-use gyrus_kernels::normalization::layer_norm;
+use gyrus_kernels::attention::cached::{AttentionShape, CachedSequence, attention_cached};
+use gyrus_kernels::attention::maps::cached_attention_maps;
+use gyrus_kernels::attention::rotary::rotate;
+use gyrus_kernels::dense::linear::{linear, linear_in_tiles};
+use gyrus_kernels::normalization::layer::layer_norm;
+use gyrus_kernels::normalization::rms::rms_norm;
+use gyrus_kernels::token::activation::{FeedForwardActivation, activate};
+use gyrus_kernels::token::gated::gate;
 
 use super::{Decoder, DecoderLayer, Linear, Normalizer, Sequence};
 use crate::observation::Observation;

@@ -2,12 +2,12 @@
 
 use burn_tensor::activation as act;
 use burn_tensor::{Bool, Int, Tensor, TensorData};
-use gyrus_kernels::decoding::FeedForwardActivation;
-use gyrus_kernels::transformer::{CausalAttention, IGNORED};
+use gyrus_kernels::attention::causal::CausalAttention;
+use gyrus_kernels::token::activation::FeedForwardActivation;
+use gyrus_kernels::token::vocabulary_loss::IGNORED;
 
 use crate::Device;
-use crate::stored::{LowRankLinear, StoredMatrix};
-use crate::transformer::{RotationTable, Transformer};
+use crate::operation::{LowRankLinear, RotationTable, StoredMatrix, Transformer};
 
 fn indices(values: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = values.map(|value| value as i32).collect();

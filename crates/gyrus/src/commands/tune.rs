@@ -152,7 +152,7 @@ fn tuning(arguments: &Arguments) -> Tune {
 
 /// Why a run cannot be resumed here.
 fn not_a_tuning(run: &Path) -> Failure {
-    match gyrus::train::RunFolder::open_described(run).and_then(|folder| folder.read_header()) {
+    match gyrus::train::RunFolder::header(run) {
         Ok(_) => Failure::Input(format!("{} is not a `gyrus tune` run", run.display())),
         Err(error) => error.into(),
     }

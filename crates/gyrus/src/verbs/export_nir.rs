@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::{Blueprint, with_standardisation, write_nir};
+use gyrus_blueprint::{Blueprint, with_standardization, write_nir};
 use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Network, SpikingSettings, State, from_safetensors};
 use gyrus_tensor::{cpu, with_threads};
@@ -49,7 +49,7 @@ impl ExportNir {
     /// # Errors
     /// If the folder holds no run.
     pub fn is_spiking(&self) -> Result<bool> {
-        Ok(RunFolder::open(&self.run)?.read_record()?.settings.spiking.is_some())
+        Ok(RunFolder::open(&self.run)?.read_record::<RunRecord>()?.settings.spiking.is_some())
     }
 
     /// Writes the file.
@@ -63,7 +63,7 @@ impl ExportNir {
 
     fn export(&self) -> Result<ExportNirReport> {
         let folder = RunFolder::open(&self.run)?;
-        let record = folder.read_record()?;
+        let record: RunRecord = folder.read_record()?;
         let Some(settings) = &record.settings.spiking else {
             return Err(Error::Request(format!(
                 "the run in {} is dense; expected a spiking run, as `gyrus spike` leaves it",
@@ -126,7 +126,7 @@ impl NirFile {
     ) -> Result<Self> {
         let (bytes, mut warnings) = match (preprocessing, &settings.encoder) {
             (Preprocessing::Image { mean, deviation, .. }, Encoder::Direct) => {
-                let (blueprint, state) = with_standardisation(blueprint, state, mean, deviation)?;
+                let (blueprint, state) = with_standardization(blueprint, state, mean, deviation)?;
                 write_nir(&blueprint, &state, settings.time)?
             }
             _ => write_nir(blueprint, state, settings.time)?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::{Blueprint, Discretization, NodeKind, Parameters, Shape, load_nir};
 use gyrus_nn::{SpikingSettings, from_safetensors};
-use gyrus_train::{RunFolder, RunStatus};
+use gyrus_train::{RunFolder, RunRecord, RunStatus};
 use safetensors::SafeTensors;
 use serde::Serialize;
 use serde_json::Value;
@@ -191,7 +191,7 @@ pub(crate) fn is_nir(path: &Path) -> bool {
 
 fn of_run(path: &Path) -> Result<InspectedRun> {
     let folder = RunFolder::open(path)?;
-    let record = folder.read_record()?;
+    let record: RunRecord = folder.read_record()?;
     let blueprint = folder.read_blueprint()?;
     let (state, _) = from_safetensors(&folder.read_model()?)?;
     let test = record.results.as_ref().and_then(|results| results.test.as_ref());

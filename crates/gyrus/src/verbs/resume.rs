@@ -55,7 +55,7 @@ impl Resume {
     /// What the run does, as far as the folder tells.
     #[must_use]
     pub fn kind(&self) -> RunKind {
-        let header = RunFolder::open_described(&self.run).and_then(|folder| folder.read_header());
+        let header = RunFolder::header(&self.run);
         match header.ok().and_then(|header| header.kind).as_deref() {
             None => RunKind::Learn,
             Some(TUNING_KIND) => RunKind::Tune,

@@ -1,39 +1,45 @@
 //! The observer of a verb as the observer of a training loop.
 
-use gyrus_language_train::{TextObserver, TextProgress};
 use gyrus_train::{MetricsRow, Progress};
 
 use crate::observer::{Observer, Step};
 
 /// Passes on what a training loop reports.
-pub(crate) struct Watched<'a>(pub(crate) &'a mut dyn Observer);
+pub(crate) struct Watched<'a> {
+    observer: &'a mut dyn Observer,
+    /// Whether a language model is trained: it counts tokens rather than epochs, and writes samples.
+    is_language: bool,
+}
 
-impl gyrus_train::Observer for Watched<'_> {
-    fn step(&mut self, progress: &Progress) {
-        let Progress { epoch, step, steps, loss } = *progress;
-        self.0.step(&Step { step, steps, epoch: Some(epoch), loss, tokens_per_second: None });
+impl<'a> Watched<'a> {
+    /// Of a network that learns from examples.
+    pub(crate) fn network(observer: &'a mut dyn Observer) -> Self {
+        Self { observer, is_language: false }
     }
 
-    fn epoch(&mut self, row: &MetricsRow, _epochs: u32) {
-        self.0.evaluated(row, None);
-    }
-
-    fn wants_to_stop(&mut self) -> bool {
-        self.0.wants_to_stop()
+    /// Of a language model.
+    pub(crate) fn language(observer: &'a mut dyn Observer) -> Self {
+        Self { observer, is_language: true }
     }
 }
 
-impl TextObserver for Watched<'_> {
-    fn step(&mut self, progress: &TextProgress) {
-        let TextProgress { step, steps, loss, tokens_per_second, .. } = *progress;
-        self.0.step(&Step { step, steps, epoch: None, loss, tokens_per_second: Some(tokens_per_second) });
+impl gyrus_train::Observer for Watched<'_> {
+    fn step(&mut self, progress: &Progress) {
+        let Progress { epoch, step, steps, loss, per_second } = *progress;
+        self.observer.step(&Step {
+            step,
+            steps,
+            epoch: (!self.is_language).then_some(epoch),
+            loss,
+            tokens_per_second: self.is_language.then_some(per_second),
+        });
     }
 
-    fn judged(&mut self, row: &MetricsRow, sample: &str) {
-        self.0.evaluated(row, Some(sample));
+    fn evaluated(&mut self, row: &MetricsRow, sample: &str) {
+        self.observer.evaluated(row, self.is_language.then_some(sample));
     }
 
     fn wants_to_stop(&mut self) -> bool {
-        self.0.wants_to_stop()
+        self.observer.wants_to_stop()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gyrus_formats::gguf::{self, ALIGNMENT, Description, Value};
 use gyrus_formats::{Format, Tensor};
-use gyrus_kernels::weights::quantize;
+use gyrus_kernels::stored::quantize;
 
 use super::{config, interleaved, tensor_name, vocabulary};
 use crate::config::rope::interleaved_rows;

@@ -14,7 +14,7 @@ use gyrus_data::{Augment, Dataset, Preprocessing};
 use gyrus_nn::{SpikingSettings, spiking_form};
 use gyrus_tensor::{device, with_threads};
 use gyrus_train::{
-    Begin, Existing, Outcome, RunFolder, RunRecord, RunStatus, Settings, check, learn, outputs,
+    Begin, Existing, Learned, Outcome, RunFolder, RunRecord, Settings, check, learn, outputs,
     split_validation,
 };
 
@@ -278,14 +278,7 @@ impl Learn {
 pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnReport> {
     with_threads(resume.threads, || {
         let start = Instant::now();
-        let path = &resume.run;
-        let folder = RunFolder::open_to_resume(path)?;
-        let record = folder.read_record()?;
-        if record.status == RunStatus::Finished {
-            // One that was killed right before its end may have left it.
-            folder.remove_checkpoint()?;
-            return Err(Error::Request(format!("the run in {} is finished already", path.display())));
-        }
+        let (folder, record) = RunFolder::resume::<RunRecord>(&resume.run)?;
         let (dataset, _) = reload(&record, resume.directory.as_deref())?;
         let blueprint = folder.read_blueprint()?;
         let file = folder.path().join("blueprint.toml").display().to_string();
@@ -304,7 +297,8 @@ impl Prepared {
         }
         announce(&dataset, &blueprint, &record, observer)?;
         let device = device(&record.settings.device)?;
-        let outcome = learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched(observer));
+        let outcome =
+            learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer));
         observer.trained();
         match outcome? {
             Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
@@ -314,13 +308,11 @@ impl Prepared {
                 part: "",
                 next: format!("gyrus learn --resume {}", quoted(folder.path())),
             }),
-            Outcome::Finished { test, mut record } => {
-                let timings = &mut record.timings;
-                let parts = timings.data_seconds + timings.train_seconds + timings.test_seconds;
-                // Of a run that was stopped or killed, the training before that counts too.
-                timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
-                folder.finish(&record, &render(&dataset, &blueprint, &record, &folder, &test, None)?)?;
-                LearnReport::new(*record, &folder, &blueprint)
+            Outcome::Finished(Learned { test, mut record }) => {
+                folder.finish(&mut record, start.elapsed(), |record, rows| {
+                    render(&dataset, &blueprint, record, rows, &test, None)
+                })?;
+                LearnReport::new(record, &folder, &blueprint)
             }
         }
     }

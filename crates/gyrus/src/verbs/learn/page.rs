@@ -3,9 +3,8 @@
 use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Frames, Targets, Task};
 use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture};
-use gyrus_train::{Evaluation, RunFolder, RunRecord};
+use gyrus_train::{Evaluation, MetricsRow, RunRecord};
 
-use crate::Result;
 use crate::verbs::page_data;
 
 /// Mistakes that are shown.
@@ -16,11 +15,10 @@ pub(crate) fn render(
     dataset: &Dataset,
     blueprint: &Blueprint,
     record: &RunRecord,
-    folder: &RunFolder,
+    metrics: &[MetricsRow],
     test: &Evaluation,
     activity: Option<Activity<'_>>,
-) -> Result<String> {
-    let metrics = folder.read_metrics()?;
+) -> String {
     let mut page = NetworkReport {
         name: &record.data.name,
         created: &record.created,
@@ -35,7 +33,7 @@ pub(crate) fn render(
         epochs: record.settings.epochs,
         chosen_epoch: record.results.as_ref().map(|results| results.chosen_epoch),
         quality: page_data::quality(record),
-        curve: page_data::curve(&metrics, |row| f64::from(row.epoch)),
+        curve: page_data::curve(metrics, |row| f64::from(row.epoch)),
         confusion: None,
         mistakes: Vec::new(),
         regression: None,
@@ -57,7 +55,7 @@ pub(crate) fn render(
         }
         _ => {}
     }
-    Ok(page.to_html())
+    page.to_html()
 }
 
 /// The confusion counts, and the mistakes that the network was surest of.

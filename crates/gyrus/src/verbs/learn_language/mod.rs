@@ -6,11 +6,9 @@ mod page;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gyrus_language_train::{
-    Corpus, TextBegin, TextOutcome, TextRecord, TextSettings, TokenizerKind, learn_text,
-};
+use gyrus_language_train::{Corpus, TextData, TextRecord, TextSettings, TokenizerKind, learn_text};
 use gyrus_tensor::{device, with_threads};
-use gyrus_train::{Existing, RunFolder, RunStatus};
+use gyrus_train::{Begin, Existing, Outcome, RunFolder};
 use serde::Serialize;
 
 use super::quoted::quoted;
@@ -105,7 +103,7 @@ struct Prepared {
     corpus: Corpus,
     record: TextRecord,
     folder: RunFolder,
-    begin: TextBegin,
+    begin: Begin<'static>,
 }
 
 impl LearnLanguage {
@@ -200,7 +198,7 @@ impl LearnLanguage {
             batch_size,
             accumulation: self.accumulation,
             steps,
-            judge_every: (steps / 10).max(1),
+            evaluate_every: (steps / 10).max(1),
             learning_rate: self.learning_rate,
             schedule: self.schedule.clone(),
             weight_decay: self.weight_decay,
@@ -209,12 +207,12 @@ impl LearnLanguage {
             threads: self.threads,
             device: self.device.clone(),
         };
-        let record = TextRecord::new(&corpus, &path, settings);
+        let record = TextRecord::new(TextData::new(&corpus, &path), settings);
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(&corpus.name));
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let folder = RunFolder::create(&out, existing)?;
-        folder.write_json_record(&record)?;
-        Ok(Prepared { corpus, record, folder, begin: TextBegin::Fresh })
+        folder.write_record(&record)?;
+        Ok(Prepared { corpus, record, folder, begin: Begin::Fresh })
     }
 }
 
@@ -222,16 +220,9 @@ impl LearnLanguage {
 pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
     with_threads(resume.threads, || {
         let start = Instant::now();
-        let path = &resume.run;
-        let folder = RunFolder::open_described(path)?;
-        let record: TextRecord = folder.read_json_record()?;
-        if record.status == RunStatus::Finished {
-            // One that was killed right before its end may have left it.
-            folder.remove_checkpoint()?;
-            return Err(Error::Request(format!("the run in {} is finished already", path.display())));
-        }
+        let (folder, record) = RunFolder::resume::<TextRecord>(&resume.run)?;
         let corpus = Corpus::read(resume.directory.as_deref().unwrap_or(Path::new(&record.data.path)))?;
-        Prepared { corpus, record, folder, begin: TextBegin::Checkpoint }.train(start, observer)
+        Prepared { corpus, record, folder, begin: Begin::Checkpoint }.train(start, observer)
     })?
 }
 
@@ -248,21 +239,19 @@ impl Prepared {
             steps: record.settings.steps,
         });
         let device = device(&record.settings.device)?;
-        let outcome = learn_text(&corpus, record, &folder, &device, begin, &mut Watched(observer));
+        let outcome = learn_text(&corpus, record, &folder, &device, begin, &mut Watched::language(observer));
         observer.trained();
         match outcome? {
-            TextOutcome::Interrupted { step, steps } => Err(Error::Interrupted {
+            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
                 run: folder.path().to_owned(),
                 step,
                 steps,
                 part: "",
                 next: format!("gyrus learn --resume {}", quoted(folder.path())),
             }),
-            TextOutcome::Finished(mut record) => {
-                let parts = record.timings.data_seconds + record.timings.train_seconds;
-                record.timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
-                folder.finish(&record, &page::page(&record, &folder.read_metrics()?))?;
-                report(*record, &folder)
+            Outcome::Finished(mut record) => {
+                folder.finish(&mut record, start.elapsed(), page::page)?;
+                report(record, &folder)
             }
         }
     }

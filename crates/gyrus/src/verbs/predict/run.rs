@@ -23,7 +23,7 @@ pub(super) struct RunPredictor {
 impl RunPredictor {
     pub(super) fn open(verb: &Predict) -> Result<Self> {
         let folder = RunFolder::open(&verb.network)?;
-        let record = folder.read_record()?;
+        let record: RunRecord = folder.read_record()?;
         let blueprint = folder.read_blueprint()?;
         let file = folder.path().join("blueprint.toml").display().to_string();
         let spiking = record.settings.spiking.as_ref();

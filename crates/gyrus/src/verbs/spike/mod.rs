@@ -16,8 +16,8 @@ use gyrus_nn::{Network, State, from_safetensors, to_safetensors};
 use gyrus_report::Activity;
 use gyrus_tensor::{cpu, filled_tensor, with_threads};
 use gyrus_train::{
-    Conversion, ExactRecord, Existing, OverTime, Results, RunFolder, RunRecord, RunStatus, Settings,
-    TrainError, accounts, activity, agreement, evaluate, evaluate_over_time, split_validation,
+    Conversion, ExactRecord, Existing, OverTime, Results, RunFolder, RunRecord, Settings, accounts, activity,
+    agreement, evaluate, evaluate_over_time, split_validation,
 };
 
 use self::forms::{Spiking, calibrated, spiking, time_epochs};
@@ -228,7 +228,7 @@ fn measured(
 /// Reads the dense run and its data, and refuses what cannot be converted.
 fn open(verb: &Spike) -> Result<Dense> {
     let folder = RunFolder::open(&verb.run)?;
-    let record = folder.read_record()?;
+    let record: RunRecord = folder.read_record()?;
     let place = quoted(&verb.run);
     if record.settings.spiking.is_some() {
         return Err(Error::Request(format!(
@@ -250,7 +250,7 @@ fn open(verb: &Spike) -> Result<Dense> {
     Network::from_state(&blueprint, &state, &cpu())?;
     let (dataset, path) = reload(&record, verb.directory.as_deref())?;
     if dataset.fingerprint != record.data.fingerprint {
-        return Err(TrainError::OtherData { run: verb.run.clone() }.into());
+        return Err(gyrus_train::Error::OtherData { run: verb.run.clone() }.into());
     }
     Ok(Dense { record, blueprint, state, dataset, path })
 }
@@ -308,7 +308,6 @@ fn leave(
     record.conversion = Some(conversion);
     record.timings.train_seconds = tuning.seconds + tuning.time_seconds;
     record.timings.test_seconds = judging.elapsed().as_secs_f64();
-    record.timings.total_seconds = start.elapsed().as_secs_f64();
     // From here on the folder is no run until all of it is there again.
     let folder = RunFolder::create(folder.path(), Existing::Replace)?;
     folder.write_record(&record)?;
@@ -317,9 +316,10 @@ fn leave(
     }
     folder.write_blueprint(&spiking.blueprint)?;
     folder.write_model(&to_safetensors(&spiking.state, &Default::default())?)?;
-    record.status = RunStatus::Finished;
     let activity = example(dataset, network)?;
-    folder.finish(&record, &render(dataset, &spiking.blueprint, &record, &folder, &test, activity)?)?;
+    folder.finish(&mut record, start.elapsed(), |record, rows| {
+        render(dataset, &spiking.blueprint, record, rows, &test, activity)
+    })?;
     Ok(record)
 }
 

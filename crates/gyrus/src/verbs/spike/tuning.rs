@@ -10,7 +10,8 @@ use gyrus_blueprint::Blueprint;
 use gyrus_nn::{SpikingSettings, State, from_safetensors};
 use gyrus_tensor::cpu;
 use gyrus_train::{
-    Begin, Existing, MetricsRow, Outcome, RunFolder, RunRecord, Settings, check, learn, split_validation,
+    Begin, Existing, Learned, MetricsRow, Outcome, RunFolder, RunRecord, Settings, check, learn,
+    split_validation,
 };
 
 use super::{Dense, Spike};
@@ -104,7 +105,8 @@ impl Tuning {
         folder.write_record(&record)?;
         folder.write_blueprint(blueprint)?;
         let begin = Begin::State(state);
-        let outcome = learn(dataset, blueprint, record, &folder, &cpu(), begin, &mut Watched(observer));
+        let outcome =
+            learn(dataset, blueprint, record, &folder, &cpu(), begin, &mut Watched::network(observer));
         observer.trained();
         match outcome? {
             Outcome::Interrupted { step, steps } => {
@@ -121,7 +123,7 @@ impl Tuning {
                     next: format!("gyrus learn --resume {place}, {then}"),
                 })
             }
-            Outcome::Finished { record, .. } => {
+            Outcome::Finished(Learned { record, .. }) => {
                 *state = from_safetensors(&folder.read_model()?)?.0;
                 let (epochs, steps) = self.rows.last().map_or((0, 0), |row| (row.epoch, row.step));
                 self.chosen_epoch = epochs + record.results.map_or(0, |results| results.chosen_epoch);

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gyrus_language::{DEFAULT_TARGETS, Parts};
-use gyrus_language_train::{
-    AdapterSettings, Samples, TextBegin, TuneOutcome, TuneRecord, TuneSettings, tune,
-};
+use gyrus_language_train::{AdapterSettings, Samples, TuneData, TuneRecord, TuneSettings, tune};
 use gyrus_tensor::{device, with_threads};
-use gyrus_train::{Existing, RunFolder, RunStatus};
+use gyrus_train::{Begin, Existing, Outcome, RunFolder};
 use serde::Serialize;
 
 use super::model::resolve_model;
@@ -156,7 +154,7 @@ struct Prepared {
     samples: Samples,
     record: TuneRecord,
     folder: RunFolder,
-    begin: TextBegin,
+    begin: Begin<'static>,
 }
 
 impl Tune {
@@ -244,7 +242,7 @@ impl Tune {
             epochs: self.steps.is_none().then(|| self.epochs.unwrap_or(Self::EPOCHS)),
             steps: self.steps.unwrap_or_default(),
             validation_share: self.validation,
-            judgements: self.evaluations,
+            evaluations: self.evaluations,
             learning_rate: self.learning_rate.unwrap_or(usual_rate),
             schedule: self.schedule.clone(),
             weight_decay: self.weight_decay,
@@ -254,11 +252,11 @@ impl Tune {
             threads: self.threads,
             device: self.device.clone(),
         };
-        let record = TuneRecord::new(&samples, &absolute(&self.data), &checkpoint, settings);
+        let record = TuneRecord::new(TuneData::new(&samples, &absolute(&self.data), &checkpoint), settings);
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let folder = RunFolder::create(&self.out, existing)?;
-        folder.write_json_record(&record)?;
-        Ok(Prepared { samples, record, folder, begin: TextBegin::Fresh })
+        folder.write_record(&record)?;
+        Ok(Prepared { samples, record, folder, begin: Begin::Fresh })
     }
 }
 
@@ -266,17 +264,10 @@ impl Tune {
 pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<TuneReport> {
     with_threads(resume.threads, || {
         let start = Instant::now();
-        let path = &resume.run;
-        let folder = RunFolder::open_described(path)?;
-        let record: TuneRecord = folder.read_json_record()?;
-        if record.status == RunStatus::Finished {
-            // One that was killed right before its end may have left it.
-            folder.remove_checkpoint()?;
-            return Err(Error::Request(format!("the run in {} is finished already", path.display())));
-        }
+        let (folder, record) = RunFolder::resume::<TuneRecord>(&resume.run)?;
         let place = resume.directory.as_deref().unwrap_or(Path::new(&record.data.path));
         let samples = Samples::read(place)?;
-        Prepared { samples, record, folder, begin: TextBegin::Checkpoint }.train(start, observer)
+        Prepared { samples, record, folder, begin: Begin::Checkpoint }.train(start, observer)
     })?
 }
 
@@ -290,21 +281,20 @@ impl Prepared {
             rank: record.settings.adapters.as_ref().map(|adapters| adapters.rank),
         });
         let device = device(&record.settings.device)?;
-        let outcome = tune(parts, &samples, record, &folder, &device, begin, &mut Watched(observer));
+        let outcome =
+            tune(parts, &samples, record, &folder, &device, begin, &mut Watched::language(observer));
         observer.trained();
         match outcome? {
-            TuneOutcome::Interrupted { step, steps } => Err(Error::Interrupted {
+            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
                 run: folder.path().to_owned(),
                 step,
                 steps,
                 part: "",
                 next: format!("gyrus tune --resume {}", quoted(folder.path())),
             }),
-            TuneOutcome::Finished(mut record) => {
-                let parts = record.timings.data_seconds + record.timings.train_seconds;
-                record.timings.total_seconds = parts.max(start.elapsed().as_secs_f64());
-                folder.finish(&record, &page::page(&record, &folder.read_metrics()?))?;
-                report(*record, &folder)
+            Outcome::Finished(mut record) => {
+                folder.finish(&mut record, start.elapsed(), page::page)?;
+                report(record, &folder)
             }
         }
     }
@@ -323,7 +313,7 @@ fn report(record: TuneRecord, folder: &RunFolder) -> Result<TuneReport> {
         validation_examples: data.validation_examples,
         cut_examples: data.cut_examples,
         dropped_examples: data.dropped_examples,
-        learnt_tokens: data.learnt_tokens,
+        learnt_tokens: data.learned_tokens,
         seed: settings.seed,
         steps: settings.steps,
         chosen_step: results.chosen_step,

@@ -33,7 +33,7 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
             ("parameters", result.map_or_else(String::new, |r| r.parameters.to_string())),
             ("examples to learn from", data.train_examples.to_string()),
             ("examples to judge by", data.validation_examples.to_string()),
-            ("tokens learnt in a pass", data.learnt_tokens.to_string()),
+            ("tokens learnt in a pass", data.learned_tokens.to_string()),
             ("training time", format!("{:.1} s", timings.train_seconds)),
             (
                 "chosen step",

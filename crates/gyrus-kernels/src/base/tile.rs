@@ -1,0 +1,290 @@
+//! The register tile under every matrix product and convolution.
+//!
+//! Two forms, both with an `MR x 16` block of accumulators that stays in registers:
+//!
+//! - [`inner`]: `out[i][n] = sum_k a_i[k] * panel[k][n]`. The left operand is read in place and broadcast, through one
+//!   pointer per row, so a convolution needs no im2col: the row of a pixel is a few contiguous *runs* of its padded
+//!   image. The right operand is packed in panels of 16 columns ([`PANEL`]).
+//! - [`outer`]: `out[i][n] += sum_p x[p][i] * y[p][n]`, for weight gradients; neither operand needs packing.
+//!
+//! Sixteen columns are one AVX-512, two AVX2 or four NEON registers, so one packed form serves all of them. Every
+//! output is one sequential sum over `k` (or `p`), whatever the tile, so results do not depend on how the work is cut.
+
+use pulp::Simd;
+
+/// Columns of a packed panel.
+pub(crate) const PANEL: usize = 16;
+
+/// What is applied to a finished tile on its way to memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// Added to each column; as long as all columns.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Negative results become zero, after bias and residual.
+    pub(crate) relu: bool,
+    /// Added to each result.
+    pub(crate) residual: Option<Residual>,
+}
+
+impl Epilogue<'_> {
+    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false, residual: None };
+}
+
+/// An array laid out like the output, and where both begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Residual {
+    pub(crate) residual: *const f32,
+    pub(crate) out: *const f32,
+}
+
+impl Residual {
+    /// The element that corresponds to the output's at `out`.
+    ///
+    /// # Safety
+    /// `out` points into the output.
+    #[inline(always)]
+    pub(crate) unsafe fn at(self, out: *const f32) -> *const f32 {
+        // SAFETY: `out` and `self.out` are both in the output, and the residual is just as long.
+        unsafe { self.residual.offset(out.offset_from(self.out)) }
+    }
+}
+
+// SAFETY: the residual is only read, and the output's pointer is only used to measure distances.
+unsafe impl Send for Residual {}
+// SAFETY: as above.
+unsafe impl Sync for Residual {}
+
+/// The contiguous runs of the left operand that make up one row: `offsets[r] .. offsets[r] + length`, in floats from
+/// the row's pointer, for each `r`.
+#[derive(Clone, Copy)]
+pub(crate) struct Runs<'a> {
+    pub(crate) offsets: &'a [usize],
+    pub(crate) length: usize,
+}
+
+#[inline(always)]
+pub(crate) unsafe fn load<S: Simd>(pointer: *const f32) -> S::f32s {
+    // SAFETY: the caller passes a pointer to at least `F32_LANES` floats; `S::f32s` is plain data.
+    unsafe { pointer.cast::<S::f32s>().read_unaligned() }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
+    // SAFETY: as in `load`, for writing.
+    unsafe { pointer.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// Stores one row of a finished tile, whole or cut to `columns`.
+#[inline(always)]
+unsafe fn finish_row<S: Simd>(
+    simd: S,
+    row: &[f32; PANEL],
+    out: *mut f32,
+    column: usize,
+    columns: usize,
+    epilogue: Epilogue<'_>,
+) {
+    if columns < PANEL {
+        for (n, &value) in row[..columns].iter().enumerate() {
+            let value = value + epilogue.bias.map_or(0.0, |bias| bias[column + n]);
+            // SAFETY: `n < columns`, so this is in the output.
+            let value = value + epilogue.residual.map_or(0.0, |r| unsafe { *r.at(out.add(n)) });
+            let value = if epilogue.relu && value < 0.0 { 0.0 } else { value };
+            // SAFETY: the caller guarantees room for `columns` floats at `out`.
+            unsafe { *out.add(n) = value };
+        }
+        return;
+    }
+    for v in (0..PANEL).step_by(S::F32_LANES) {
+        // SAFETY: `v + F32_LANES <= PANEL`, and the whole panel is valid in the bias and in `out`.
+        unsafe { finish_vector::<S>(simd, load::<S>(row.as_ptr().add(v)), out.add(v), column + v, epilogue) };
+    }
+}
+
+/// Stores results `column ..` of an output pixel or row.
+///
+/// # Safety
+/// `out` is writable, and the bias covers these columns.
+#[inline(always)]
+pub(crate) unsafe fn finish_vector<S: Simd>(
+    simd: S,
+    mut value: S::f32s,
+    out: *mut f32,
+    column: usize,
+    epilogue: Epilogue<'_>,
+) {
+    // SAFETY: guaranteed by the caller; the residual is laid out like the output.
+    unsafe {
+        if let Some(bias) = epilogue.bias {
+            value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column)));
+        }
+        if let Some(residual) = epilogue.residual {
+            value = simd.add_f32s(value, load::<S>(residual.at(out)));
+        }
+        if epilogue.relu {
+            let zero = simd.splat_f32s(0.0);
+            // Written so that NaN stays NaN.
+            value = simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
+        }
+        store::<S>(out, value);
+    }
+}
+
+/// `rows` rows times one packed panel. `PLAIN` promises a full panel of columns and no epilogue: for short depths,
+/// where the detour through memory that an epilogue takes would show.
+///
+/// # Safety
+/// `left(i)` points to floats that are readable at every run; `panel` holds `runs.offsets.len() * runs.length * PANEL`
+/// floats; `out(i)` is writable for `columns` floats and used by nothing else.
+#[inline(always)]
+// Loops over a tile use indices known at compile time, so that the sums stay in registers.
+#[allow(clippy::needless_range_loop)]
+pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(
+    simd: S,
+    rows: core::ops::Range<usize>,
+    left: impl Fn(usize) -> *const f32,
+    runs: Runs<'_>,
+    panel: *const f32,
+    out: impl Fn(usize) -> *mut f32,
+    column: usize,
+    columns: usize,
+    epilogue: Epilogue<'_>,
+) {
+    let mut first = rows.start;
+    while first < rows.end {
+        let last = rows.end - 1;
+        // A short last block repeats its last row, which saves a second kernel.
+        let pointers: [*const f32; MR] = core::array::from_fn(|i| left((first + i).min(last)));
+        let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
+        let mut right = panel;
+        for &offset in runs.offsets {
+            for k in 0..runs.length {
+                // SAFETY: within the panel and within each row's run, as the caller promises.
+                unsafe {
+                    let b: [S::f32s; NV] = core::array::from_fn(|v| load::<S>(right.add(v * S::F32_LANES)));
+                    for i in 0..MR {
+                        let a = simd.splat_f32s(*pointers[i].add(offset + k));
+                        for v in 0..NV {
+                            sums[i][v] = simd.mul_add_e_f32s(a, b[v], sums[i][v]);
+                        }
+                    }
+                    right = right.add(PANEL);
+                }
+            }
+        }
+        if PLAIN && rows.end - first >= MR {
+            for i in 0..MR {
+                for v in 0..NV {
+                    // SAFETY: guaranteed by the caller for `out`, and the panel is full.
+                    unsafe { store::<S>(out(first + i).add(v * S::F32_LANES), sums[i][v]) };
+                }
+            }
+            first += MR;
+            continue;
+        }
+        // Through memory, with indices known at compile time: otherwise the sums above would not stay in registers.
+        let mut tile = [[0.0f32; PANEL]; MR];
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: `NV * F32_LANES == PANEL`.
+                unsafe { store::<S>(tile[i].as_mut_ptr().add(v * S::F32_LANES), sums[i][v]) };
+            }
+        }
+        for (i, row) in tile.iter().enumerate().take(rows.end - first) {
+            // SAFETY: guaranteed by the caller for `out`.
+            unsafe { finish_row::<S>(simd, row, out(first + i), column, columns, epilogue) };
+        }
+        first += MR;
+    }
+}
+
+/// Consecutive pairs `(x, y)` for [`outer`]: `count` steps from both pointers.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) x: *const f32,
+    pub(crate) y: *const f32,
+    pub(crate) count: usize,
+}
+
+/// Adds `sum_p x[p][i] * y[p][n]` to `out[i * out_stride + n]`, for `i < rows <= MR` and 16 columns.
+///
+/// # Safety
+/// Every step of every segment has `rows` floats at `x` and `PANEL` at `y`; `out` is writable for `rows` rows of
+/// `PANEL` floats.
+#[inline(always)]
+// Loops over a tile use indices known at compile time, so that the sums stay in registers.
+#[allow(clippy::needless_range_loop)]
+pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    rows: usize,
+    segments: impl Iterator<Item = Segment>,
+    x_stride: usize,
+    y_stride: usize,
+    out: *mut f32,
+    out_stride: usize,
+) {
+    // A short block repeats its last row; only valid rows are stored.
+    let column: [usize; MR] = core::array::from_fn(|i| i.min(rows - 1));
+    let mut sums: [[S::f32s; NV]; MR] = core::array::from_fn(|i| {
+        core::array::from_fn(|v| {
+            // SAFETY: guaranteed by the caller for `out`.
+            unsafe { load::<S>(out.add(column[i] * out_stride + v * S::F32_LANES)) }
+        })
+    });
+    for segment in segments {
+        let (mut x, mut y) = (segment.x, segment.y);
+        if rows == MR {
+            for _ in 0..segment.count {
+                // SAFETY: guaranteed by the caller for the segments.
+                unsafe {
+                    let b: [S::f32s; NV] = core::array::from_fn(|v| load::<S>(y.add(v * S::F32_LANES)));
+                    for i in 0..MR {
+                        let a = simd.splat_f32s(*x.add(i));
+                        for v in 0..NV {
+                            sums[i][v] = simd.mul_add_e_f32s(a, b[v], sums[i][v]);
+                        }
+                    }
+                    x = x.wrapping_add(x_stride);
+                    y = y.wrapping_add(y_stride);
+                }
+            }
+        } else {
+            for _ in 0..segment.count {
+                // SAFETY: as above.
+                unsafe {
+                    let b: [S::f32s; NV] = core::array::from_fn(|v| load::<S>(y.add(v * S::F32_LANES)));
+                    for i in 0..MR {
+                        let a = simd.splat_f32s(*x.add(column[i]));
+                        for v in 0..NV {
+                            sums[i][v] = simd.mul_add_e_f32s(a, b[v], sums[i][v]);
+                        }
+                    }
+                    x = x.wrapping_add(x_stride);
+                    y = y.wrapping_add(y_stride);
+                }
+            }
+        }
+    }
+    for i in 0..MR {
+        if i < rows {
+            for v in 0..NV {
+                // SAFETY: guaranteed by the caller for `out`.
+                unsafe { store::<S>(out.add(i * out_stride + v * S::F32_LANES), sums[i][v]) };
+            }
+        }
+    }
+}
+
+/// Calls `$function::<S, MR, NV>` with the tile that fits the registers of `S`.
+macro_rules! with_tile {
+    ($simd:ident, $function:ident ( $($argument:expr),* $(,)? )) => {
+        match S::F32_LANES {
+            16 => $function::<S, 12, 1>($simd, $($argument),*),
+            8 => $function::<S, 6, 2>($simd, $($argument),*),
+            4 => $function::<S, 4, 4>($simd, $($argument),*),
+            2 => $function::<S, 2, 8>($simd, $($argument),*),
+            _ => $function::<S, 1, 16>($simd, $($argument),*),
+        }
+    };
+}
+pub(crate) use with_tile;

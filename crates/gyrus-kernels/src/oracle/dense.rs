@@ -1,0 +1,45 @@
+//! Linear layers.
+
+use super::narrow;
+
+/// See [`crate::dense::linear::linear`].
+pub fn linear(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    (rows, inputs, outputs): (usize, usize, usize),
+) -> Vec<f32> {
+    let mut y = Vec::with_capacity(rows * outputs);
+    for row in 0..rows {
+        for output in 0..outputs {
+            let mut sum = bias.map_or(0.0, |b| f64::from(b[output]));
+            for input in 0..inputs {
+                sum += f64::from(x[row * inputs + input]) * f64::from(weight[output * inputs + input]);
+            }
+            y.push(if relu { sum.max(0.0) } else { sum } as f32);
+        }
+    }
+    y
+}
+
+/// Input and weight gradients of [`linear`].
+pub fn linear_gradients(
+    dy: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    (rows, inputs, outputs): (usize, usize, usize),
+) -> (Vec<f32>, Vec<f32>) {
+    let mut dx = vec![0.0f64; rows * inputs];
+    let mut dw = vec![0.0f64; outputs * inputs];
+    for row in 0..rows {
+        for output in 0..outputs {
+            let g = f64::from(dy[row * outputs + output]);
+            for input in 0..inputs {
+                dx[row * inputs + input] += g * f64::from(weight[output * inputs + input]);
+                dw[output * inputs + input] += g * f64::from(x[row * inputs + input]);
+            }
+        }
+    }
+    (narrow(&dx), narrow(&dw))
+}
