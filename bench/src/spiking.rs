@@ -119,7 +119,7 @@ fn train(
     threads: usize,
 ) -> Result<Workload> {
     let (pixels, targets) = images::read(file.context("this workload needs images")?, batch)?;
-    let intensity = Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
+    let intensity = Intensity::Pixels { mean: vec![0.0], std: vec![1.0] };
     let settings = settings(steps, Encoder::Rate { intensity });
     let network = Network::with(blueprint, Some(&settings), 0, &cpu())?;
     let optimizer = Some((Optimizer::new("adamw", 0.01, &network)?, 1e-3));

@@ -1,4 +1,4 @@
-//! The drawings: exact text, and what a picture must hold.
+//! Drawings: the exact text, and required parts of the SVG image.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ mlp: 535,818 trained parameters, 0 stored statistics, 535,040 multiply-accumulat
 }
 
 #[test]
-fn branches_as_text_say_what_feeds_a_node() {
+fn branches_as_text_name_the_sources_of_a_node() {
     let expected = "\
 node         kind              output shape  parameters     MACs  fed by
 input        Input             [16, 8, 8]             -        -
@@ -49,15 +49,15 @@ residual [31m<b>: 2,320 trained parameters, 0 stored statistics, 147,456 multipl
 }
 
 #[test]
-fn a_picture_escapes_its_text_and_leads_the_skip_edge_round_the_boxes() {
-    let picture = svg(&residual()).unwrap();
-    assert!(picture.contains("<title>residual [31m&lt;b&gt;</title>"));
-    assert!(picture.contains(">a &amp; &quot;b&quot; &lt;c&gt;</text>"));
-    assert!(picture.contains("[16, 8, 8] · 2,320 parameters</text>"));
+fn an_image_escapes_its_text_and_leads_the_skip_edge_around_the_boxes() {
+    let image = svg(&residual()).unwrap();
+    assert!(image.contains("<title>residual \u{fffd}[31m&lt;b&gt;</title>"));
+    assert!(image.contains(">a &amp; &quot;b&quot; &lt;c&gt;</text>"));
+    assert!(image.contains("[16, 8, 8] · 2,320 parameters</text>"));
     // The boxes span x from 16 to 232; the skip edge passes the convolution at 244.
-    assert!(picture.contains("244 118L244 180"), "{picture}");
-    assert_eq!(picture.matches("gyrus-sum\"").count(), 1);
-    assert!(!picture.contains('\u{1b}') && !picture.contains("href"));
+    assert!(image.contains("244 118L244 180"), "{image}");
+    assert_eq!(image.matches("gyrus-sum\"").count(), 1);
+    assert!(!image.contains('\u{1b}') && !image.contains("href"));
 }
 
 #[test]

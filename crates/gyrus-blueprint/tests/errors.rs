@@ -1,4 +1,4 @@
-//! Each way in which a blueprint can be wrong, and the sentence that says so.
+//! Each way in which a blueprint can be wrong, and its error message.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ fn refusal(builder: BlueprintBuilder) -> String {
     builder.build().unwrap_err().to_string()
 }
 
-/// The refusal of a single node `n` behind an input of this shape.
+/// The error for a single node `n` behind an input of this shape.
 fn refused(shape: impl Into<Shape>, kind: impl Into<NodeKind>) -> String {
     refusal(start(shape).node("n", kind))
 }
@@ -108,7 +108,7 @@ fn loose_nodes() {
 }
 
 #[test]
-fn cycles_are_told_along_their_edges() {
+fn cycles_are_reported_along_their_edges() {
     let ring = start([4])
         .node("a", NodeKind::ReLU)
         .node("b", NodeKind::ReLU)

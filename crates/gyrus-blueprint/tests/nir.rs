@@ -1,4 +1,4 @@
-//! NIR files of others: the NIR paper's networks, and files of the Python package with every kind of node
+//! NIR files of other programs: the NIR paper's networks, and files of the Python package with every kind of node
 //! (`golden/nir_files.py`).
 
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ fn golden(name: &str) -> NirNetwork {
     load_nir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nir").join(name)).unwrap()
 }
 
-/// A file of the NIR paper, if the real data are here.
+/// A file of the NIR paper, if the real data is available.
 fn paper(name: &str) -> Option<NirNetwork> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("GYRUS_DATA").map_or(beside, PathBuf::from);
@@ -41,7 +41,7 @@ fn constant(network: &NirNetwork, node: &str, name: &str) -> f64 {
     neuron.constants.iter().find(|constant| constant.0 == name).unwrap().1
 }
 
-/// Nodes and edges as the text says, the nodes in any order; and stored parameters of these shapes.
+/// Checks that nodes and edges match the text, with the nodes in any order, and that stored parameters have these shapes.
 fn assert_graph(network: &NirNetwork, text: &str, parameters: &[(&str, &[usize])]) {
     let expected = Blueprint::from_toml(text).unwrap();
     let sorted = |blueprint: &Blueprint| {
@@ -56,13 +56,13 @@ fn assert_graph(network: &NirNetwork, text: &str, parameters: &[(&str, &[usize])
     let shapes: Vec<(&str, &[usize])> =
         network.parameters.iter().map(|(name, array)| (name.as_str(), &array.shape[..])).collect();
     assert_eq!(shapes, parameters);
-    // The order of the nodes is one in which they work.
+    // The nodes are in topological order.
     let back = network.blueprint.back_edges();
     assert!(network.blueprint.edges().iter().all(|edge| edge.0 < edge.1 || back.contains(edge)));
 }
 
 #[test]
-fn pictures() {
+fn images() {
     let network = golden("pictures.nir");
     assert_eq!((network.version.as_str(), network.time), ("1.0.8", None));
     assert_graph(
@@ -179,7 +179,7 @@ fn graphs_within_graphs() {
 }
 
 #[test]
-fn delays_and_thresholds_that_differ_become_a_node_for_each() {
+fn delays_and_thresholds_that_differ_become_one_node_each() {
     let network = golden("differing.nir");
     assert_eq!(network.blueprint.nodes().len(), 2 + 6 + 6);
     for (part, delay, mask) in

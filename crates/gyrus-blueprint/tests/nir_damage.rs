@@ -1,5 +1,5 @@
-//! NIR files that are damaged, or made to do harm: each ends in one sentence that names the place, and none takes more
-//! memory than its length allows.
+//! Damaged and malicious NIR files: each gives a one-sentence error that names the place, and none takes more memory than its
+//! length allows.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(format!("{folder}/{name}")).unwrap()
 }
 
-/// The error as a person sees it: one line, not long.
+/// The error message: one short line.
 fn refused(bytes: Vec<u8>) -> String {
     let text = read_nir(bytes).unwrap_err().to_string();
     assert!(!text.contains('\n') && text.len() < 600, "{text}");
@@ -140,7 +140,7 @@ fn wrong_fields_are_named() {
 }
 
 #[test]
-fn unknown_fields_are_told() {
+fn unknown_fields_are_reported() {
     let with_refractory = chain("LIF", &|group| {
         for (name, value) in [("tau", 0.02), ("v_threshold", 1.0), ("tau_refractory", 0.002)] {
             group.create_dataset(name).with_f64_data(&[value; 3]);
@@ -298,7 +298,7 @@ fn files_of_other_kinds() {
     assert!(missing.starts_with("cannot read /nowhere/net.nir: "), "{missing}");
 }
 
-/// A file cut off anywhere is refused, or (cut behind all that matters) read.
+/// A file truncated anywhere is refused, or (truncated behind everything relevant) read.
 #[test]
 fn truncated_files() {
     for name in ["bare.nir", "nested.nir"] {
@@ -312,8 +312,8 @@ fn truncated_files() {
     }
 }
 
-/// Bytes all over a file changed in turn, to their complement and by their lowest and their highest bit: no panic, no other
-/// end than a network or one sentence. Offsets, lengths, ranks and types are all among the bytes.
+/// Bytes throughout a file, changed one after another to their complement and by their lowest and highest bit: each gives a
+/// network or a one-sentence error, never a panic. The bytes include offsets, lengths, ranks and types.
 #[test]
 fn changed_bytes() {
     let mut refusals = 0;

@@ -1,7 +1,7 @@
-//! NIR files of ours: what is written is read back, others read the same in it, and are told where they would compute
-//! something else.
+//! NIR files written by Gyrus: they are read back unchanged, other libraries read the same from them, and warnings tell where
+//! other libraries would compute something else.
 //!
-//! With `GYRUS_NIR_OUT=FOLDER` the files are left in that folder with a JSON of what should be in them, for
+//! With `GYRUS_NIR_OUT=FOLDER` the files are left in that folder with a JSON file of their expected contents, for
 //! `golden/nir_files.py --check FOLDER`.
 
 #![allow(clippy::unwrap_used)]
@@ -27,7 +27,7 @@ fn parameters(blueprint: &Blueprint) -> Parameters {
     for (index, node) in blueprint.nodes().iter().enumerate() {
         for spec in shapes.parameters(index) {
             let value = |i: u64| match node.kind.neuron() {
-                // In decimal as in binary, so that seconds are a division.
+                // Exact in decimal and in binary, so that seconds are a division.
                 Some(_) => 1.0 + (i % 4) as f32 / 8.0,
                 None => ((7 * i % 11) as f32 - 5.0) / 8.0,
             };
@@ -47,7 +47,7 @@ fn toml(text: &str) -> Blueprint {
     Blueprint::from_toml(text).unwrap()
 }
 
-/// Blueprints with all kinds that NIR knows, their nodes in working order; whether Python infers their shapes rightly.
+/// Blueprints with all kinds that NIR has, in topological order; and whether Python infers their shapes correctly.
 fn cases() -> Vec<(Blueprint, Discretization, bool)> {
     let pictures = toml(
         r#"
@@ -153,7 +153,7 @@ fn what_is_written_is_read_back() {
     }
 }
 
-/// A constant that each neuron has of its own has no value for the whole node; the first neuron's stands for it.
+/// A per-neuron constant has no value for the whole node; the first neuron's value represents it.
 fn normal(blueprint: &Blueprint, parameters: &Parameters) -> Blueprint {
     let first = |node: &Node, name: &str| parameters[&format!("{}.{name}", node.name)].values[0];
     let mut nodes = blueprint.nodes().to_vec();
@@ -180,7 +180,7 @@ fn toml_of(kind: &NodeKind) -> Value {
     serde_json::to_value(kind).unwrap()
 }
 
-/// Leaves a file for the Python package, if asked.
+/// Leaves a file for the Python package, if requested.
 fn leave(
     blueprint: &Blueprint,
     parameters: &Parameters,
@@ -202,20 +202,20 @@ fn leave(
 fn standardization_becomes_a_node() {
     let builder = Blueprint::builder("x").input([3, 4, 4]).node("flat", NodeKind::flatten());
     let blueprint = builder.node("fc", NodeKind::linear(2)).build().unwrap();
-    let (mean, deviation) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
+    let (mean, std) = ([0.5, 0.25, 0.125], [0.5, 0.25, 0.5]);
     let stored = parameters(&blueprint);
-    let (with, parameters) = with_standardization(&blueprint, &stored, &mean, &deviation).unwrap();
+    let (with, parameters) = with_standardization(&blueprint, &stored, &mean, &std).unwrap();
     let names: Vec<&str> = with.nodes().iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["input", "standardize", "flat", "fc", "output"]);
     assert_eq!(with.edges(), [(0, 1), (1, 2), (2, 3), (3, 4)]);
     assert_eq!(parameters["standardize.weight"].values, [2.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0]);
     assert_eq!(parameters["standardize.bias"].values, [-1.0, -1.0, -0.25]);
     assert_eq!(parameters["fc.weight"], stored["fc.weight"]);
-    let error = |mean: &[f32], deviation: &[f32]| {
-        with_standardization(&blueprint, &stored, mean, deviation).unwrap_err().to_string()
+    let error = |mean: &[f32], std: &[f32]| {
+        with_standardization(&blueprint, &stored, mean, std).unwrap_err().to_string()
     };
     assert!(error(&[0.5], &[0.5]).contains("[channels, height, width] with a mean"));
-    assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("deviation is 0"));
+    assert!(error(&mean, &[0.5, 0.0, 1.0]).contains("std is 0"));
 }
 
 fn warnings(blueprint: &Blueprint, time: Discretization) -> Vec<String> {
@@ -223,7 +223,7 @@ fn warnings(blueprint: &Blueprint, time: Discretization) -> Vec<String> {
 }
 
 #[test]
-fn warnings_say_what_others_would_compute_otherwise() {
+fn warnings_tell_what_other_libraries_would_compute_differently() {
     let [pictures, signals, recurrent, odd, lines] =
         <[_; 5]>::try_from(cases()).unwrap().map(|(blueprint, time, _)| warnings(&blueprint, time));
     assert_eq!(
@@ -262,7 +262,7 @@ fn a_global_pool_is_written_as_its_parts_and_dropout_left_out() {
         builder.node("pool", NodeKind::GlobalAvgPool).node("fc", NodeKind::affine(2)).build().unwrap();
     let parameters = parameters(&blueprint);
     let (bytes, warnings) = write_nir(&blueprint, &parameters, Discretization::default()).unwrap();
-    assert_eq!(warnings, ["`drop`: left out, as dropout does nothing after training"]);
+    assert_eq!(warnings, ["`drop`: left out, since dropout does nothing after training"]);
     let read = read_nir(bytes).unwrap();
     assert_eq!(read.parameters, parameters);
     let nodes: Vec<(&str, NodeKind)> =
@@ -319,7 +319,7 @@ fn kinds_that_nir_lacks_are_named() {
         assert!(error(&blueprint).starts_with(&format!("node `this` ({name}) has no form in NIR")), "{name}");
     }
     let dot = Blueprint::builder("x").input([2]).node(".", NodeKind::Scale).build().unwrap();
-    assert!(error(&dot).contains("give it another name"));
+    assert!(error(&dot).contains("rename it"));
 }
 
 #[test]
@@ -347,13 +347,13 @@ fn parameters_must_be_there_and_fit() {
     assert!(error.contains("dt_ms is -1"), "{error}");
 }
 
-/// A number of at most nine digits, as people and single-precision files write them.
+/// A number with at most nine digits, as in files written by hand or in single precision.
 fn number(from: f32, to: f32) -> impl Strategy<Value = f64> {
     (from..to).prop_map(|value: f32| value.to_string().parse().unwrap())
 }
 
 proptest! {
-    /// Every constant, reset, step and rule of integration comes back as it was, whatever is stored for each neuron.
+    /// Every constant, reset, step and rule of integration is read back unchanged, whatever is stored per neuron.
     #[test]
     fn neurons_come_back_exactly(
         which in 0usize..6,
@@ -416,7 +416,7 @@ proptest! {
         prop_assert_eq!(normal(&read.blueprint, &parameters), normal(&blueprint, &parameters));
     }
 
-    /// Numbers with more digits than that are rounded twice, to seconds and back: within two of the last places.
+    /// Numbers with more digits are rounded twice, to seconds and back: within two units in the last place.
     #[test]
     fn time_constants_of_any_length(tau in 1e-6f64..1e6) {
         let blueprint = Blueprint::builder("n").input([1]).node("lif", NodeKind::lif(tau)).build().unwrap();

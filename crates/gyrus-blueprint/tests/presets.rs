@@ -1,4 +1,4 @@
-//! The built-in blueprints against counts worked out by hand.
+//! The built-in blueprints, compared with counts worked out by hand.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! What holds for every blueprint: it round-trips, its order is topological, its shapes agree with a naive
-//! count, and no text whatsoever makes the reader panic.
+//! Properties of every blueprint: it round-trips, its order is topological, its shapes agree with a naive count, and no input
+//! makes the reader panic.
 
 #![allow(clippy::unwrap_used)]
 
@@ -114,7 +114,7 @@ fn kind() -> impl Strategy<Value = NodeKind> {
     prop_oneof![4 => dense, 1 => conv1d, 3 => conv2d, 2 => pools, 3 => neurons]
 }
 
-/// A valid blueprint: kinds that fit one after the other, then skip edges that fit.
+/// A valid blueprint: kinds that fit one after another, then skip edges that fit.
 fn blueprint() -> impl Strategy<Value = Blueprint> {
     let shape = prop_oneof![
         prop::collection::vec(1usize..12, 1..3),
@@ -154,7 +154,7 @@ fn blueprint() -> impl Strategy<Value = Blueprint> {
     })
 }
 
-/// The number of places at which a window fits, counted one by one.
+/// The number of positions of a window, counted one by one.
 fn places(
     extent: usize,
     before: usize,

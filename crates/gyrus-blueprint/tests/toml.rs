@@ -1,4 +1,4 @@
-//! Blueprints as TOML: what is read, what is refused and where the refusal points.
+//! Blueprints as TOML: what is read, what is refused, and the position in the error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn refusal(toml: &str) -> String {
 }
 
 #[test]
-fn what_is_left_out_takes_its_default() {
+fn omitted_fields_take_their_defaults() {
     assert_eq!(
         kind_of("kind = \"Conv2d\"\nout_channels = 4\nkernel = 3"),
         NodeKind::from(NodeKind::conv2d(4, 3))
@@ -54,7 +54,7 @@ fn pairs_and_padding() {
 }
 
 #[test]
-fn mistakes_are_found_where_they_stand() {
+fn mistakes_are_reported_where_they_are() {
     let at_least = "a whole number, at least 0";
     for (lines, expected) in [
         ("kind = \"ReLU\"\nslope = 0.1", "line 10, column 1: node `n`: `ReLU` has no field `slope`".to_owned()),

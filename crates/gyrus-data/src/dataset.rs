@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gyrus_files::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -52,7 +53,7 @@ pub struct Dataset {
     pub task: Task,
     /// The examples to learn from; take validation examples from these.
     pub train: Examples,
-    /// The examples to judge by, once, at the end.
+    /// The examples to evaluate on, once, at the end.
     pub test: Examples,
     /// How a new file becomes network input.
     pub preprocessing: Preprocessing,
@@ -145,7 +146,7 @@ fn fingerprint(train: &Examples, test: &Examples) -> String {
             }
         }
     }
-    gyrus_files::hexadecimal(&hash.finalize())
+    hexadecimal(&hash.finalize())
 }
 
 #[cfg(test)]

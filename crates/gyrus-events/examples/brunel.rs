@@ -4,9 +4,9 @@
 //! cargo run --release -p gyrus-events --example brunel -- [NEURONS [IN_DEGREE [MILLISECONDS [THREADS]]]]
 //! ```
 //!
-//! Four of five neurons are excitatory. Each neuron hears IN_DEGREE others, four of five of them excitatory, 1.5 ms later,
-//! and Poisson noise. Leaky membranes of 20 ms, a threshold of 20 mV, a reset to 10 mV; jumps of 20 mV times 5 / IN_DEGREE,
-//! five times as large for inhibition; no refractory time. 100,000 neurons of 1,000 synapses are 10⁸ of them.
+//! Four of five neurons are excitatory. Each neuron receives spikes from IN_DEGREE others, four of five of them
+//! excitatory, after 1.5 ms, and Poisson noise. Leaky membranes of 20 ms, a threshold of 20 mV, a reset to 10 mV; jumps of 20 mV times 5 / IN_DEGREE,
+//! five times as large for inhibition; no refractory period. 100,000 neurons with an in-degree of 1,000 have 10⁸ synapses.
 
 use std::error::Error;
 use std::time::Instant;
@@ -50,7 +50,7 @@ fn simulate(neurons: usize, in_degree: usize, steps: u64) -> Result<(), String> 
     // The kernel multiplies input by the gain; weights are given as jumps of the membrane.
     let gain = f64::from(model.constants[1][0]);
     let jump_mv = THRESHOLD_MV * 5.0 / in_degree as f64;
-    // What the mean of the noise would need to hold the membrane at its threshold, times 1.1.
+    // 1.1 times the rate whose mean input holds the membrane at its threshold.
     let noise_jump_mv = 0.1;
     let rate_hz = 1.1 * THRESHOLD_MV / (noise_jump_mv * TAU_MS) * 1000.0;
     let noise = Some(Noise { rate_hz, weight: (noise_jump_mv / gain) as f32 });
@@ -87,7 +87,7 @@ fn simulate(neurons: usize, in_degree: usize, steps: u64) -> Result<(), String> 
     let each = |bytes: usize| bytes as f64 / synapses.max(1) as f64;
     println!("{neurons} neurons, {synapses} synapses, built in {built:.2} s");
     println!(
-        "bytes a synapse: {:.2}, and {:.2} for rows; rings {:.1} MiB; peak memory of the process {}",
+        "bytes per synapse: {:.2}, plus {:.2} for rows; rings {:.1} MiB; peak memory of the process {}",
         each(memory.synapses),
         each(memory.rows),
         memory.rings as f64 / f64::from(1 << 20),
@@ -107,7 +107,7 @@ fn simulate(neurons: usize, in_degree: usize, steps: u64) -> Result<(), String> 
     Ok(())
 }
 
-/// The most memory that this process ever held, where the system says so.
+/// Peak memory of this process, if the system reports it.
 fn peak_memory() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,8 +1,8 @@
-//! What can go wrong in the event-driven body.
+//! Errors of the event-driven body.
 
 use gyrus_blueprint::Shape;
 
-/// What this crate's functions return.
+/// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a network could not be built or run.
@@ -19,32 +19,32 @@ pub enum Error {
         node: String,
         /// Its kind.
         kind: &'static str,
-        /// What would be right.
+        /// Why, and what would be right.
         reason: &'static str,
     },
-    /// A parameter is missing, or of another size than the blueprint says.
-    #[error("parameter `{name}` has {got} numbers; the blueprint needs {expected} of them, shaped {shape}")]
+    /// A parameter is missing, or has another size than in the blueprint.
+    #[error("parameter `{name}` has {got} numbers; the blueprint needs {expected} numbers of shape {shape}")]
     Parameter {
         /// `<node>.<parameter>`
         name: String,
-        /// How many numbers there are; 0 where the parameter is missing.
+        /// Count of numbers; 0 if the parameter is missing.
         got: usize,
-        /// How many there should be.
+        /// Expected count.
         expected: usize,
         /// Their shape.
         shape: Shape,
     },
-    /// What was given to a run does not fit the network.
+    /// The input of a run does not fit the network.
     #[error("{what} has {got}; expected {expected}")]
     Given {
-        /// What was given.
+        /// Which input.
         what: &'static str,
-        /// What it has.
+        /// What was found.
         got: String,
-        /// What would be right.
+        /// What was expected.
         expected: String,
     },
-    /// A membrane potential is no longer a number.
+    /// A membrane potential is not a finite number.
     #[error(
         "the membrane potential of node `{node}` is not a finite number at step {step} (neuron {neuron})"
     )]
@@ -56,22 +56,22 @@ pub enum Error {
         /// Channels-last within the node.
         neuron: usize,
     },
-    /// A setting that makes no sense.
+    /// A setting is out of range.
     #[error("{setting} is {got}; expected {expected}")]
     Setting {
-        /// Which.
+        /// Which setting.
         setting: &'static str,
-        /// What was given.
+        /// The value given.
         got: String,
-        /// What would be right.
+        /// What was expected.
         expected: String,
     },
-    /// More memory than the system gives.
-    #[error("{what} needs {bytes} bytes of memory, which this system does not give")]
+    /// More memory than the system provides.
+    #[error("{what}: {bytes} bytes of memory are needed, more than this system provides")]
     Memory {
-        /// What needs it.
+        /// What needs the memory.
         what: &'static str,
-        /// How much.
+        /// Number of bytes.
         bytes: usize,
     },
 }

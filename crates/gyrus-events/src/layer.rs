@@ -1,4 +1,4 @@
-//! Nodes without weights and neurons: pools, delays, and what only moves or scales.
+//! Nodes without weights and neurons: pools, delays, scales, and reordering.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,12 @@ use gyrus_kernels::events::{count_max_packed, counts_packed, list_spikes};
 
 use crate::signal::{Form, Signal};
 
-/// A window over the elements of a picture: for each input pixel, the output pixels that see it.
+/// Windows over the elements of an image: for each input pixel, the output pixels whose windows contain it.
 pub(crate) struct Windows {
     shape: Pooling,
     out_width: usize,
     outputs: usize,
-    /// For each input element, the only window that it lies in ([`NOWHERE`] if in none), where windows do not overlap.
+    /// For each input element, its only window ([`NOWHERE`] if none), if windows do not overlap.
     only: Vec<u32>,
 }
 
@@ -32,7 +32,7 @@ impl Windows {
         windows
     }
 
-    /// Calls `visit(output element)` for every window that an input element lies in.
+    /// Calls `visit(output element)` for every window that contains an input element.
     fn over(&self, element: usize, mut visit: impl FnMut(usize)) {
         let Pooling { width, channels, kernel, stride, padding, .. } = self.shape;
         let (pixel, channel) = (element / channels, element % channels);
@@ -50,7 +50,7 @@ impl Windows {
     }
 }
 
-/// What a layer does.
+/// Work of a layer.
 pub(crate) enum Layer {
     Pass,
     ChannelsFirst {
@@ -74,13 +74,13 @@ pub(crate) enum Layer {
     },
 }
 
-/// What a layer remembers from step to step.
+/// State of a layer between steps.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// Events by element, on their way to be listed in order.
+    /// Events by element, before they are listed in order.
     words: Vec<u32>,
     numbers: Vec<f32>,
-    /// Of a spiking maximum: sums of each input, and the largest of each window.
+    /// For a spiking maximum: the sum of each input, and the largest sum of each window.
     counts: Vec<f32>,
     largest: Vec<f32>,
     past: VecDeque<Signal>,
@@ -105,12 +105,12 @@ impl Layer {
         Self::CountMaxPool { windows: Windows::new(shape) }
     }
 
-    /// Whether it takes spikes of neurons as they pack them.
+    /// Whether it accepts packed spikes of neurons.
     pub(crate) fn takes_packed(&self) -> bool {
         matches!(self, Self::CountMaxPool { windows } if counts_packed(&windows.shape))
     }
 
-    /// Sets the memory to that before the first step.
+    /// Resets the memory to the state before the first step.
     pub(crate) fn begin(&self, memory: &mut Memory, (inputs, outputs): (usize, usize)) {
         memory.words.clear();
         memory.words.resize(outputs.div_ceil(32), 0);
@@ -252,7 +252,7 @@ impl Memory {
         self.words[element / 32] |= 1 << (element % 32);
     }
 
-    /// Lists what was set, with its numbers if graded, and forgets it.
+    /// Lists the events that were set, with their numbers if graded, and clears them.
     fn emit(&mut self, form: Form, to: &mut Signal) {
         to.events.clear();
         to.values.clear();
@@ -265,7 +265,7 @@ impl Memory {
         }
     }
 
-    /// Counts spikes whose window is the only one, and sets the windows whose largest count grew.
+    /// Counts spikes that lie in a single window each, and sets the windows whose largest count grew.
     fn count_single(&mut self, windows: &Windows, events: &[u32]) {
         for &event in events {
             let output = windows.only[event as usize];
@@ -276,13 +276,13 @@ impl Memory {
             let count = self.counts[event as usize] + 1.0;
             self.counts[event as usize] = count;
             let largest = self.largest[output];
-            // Without a branch: half of the spikes raise a largest count, and no one can tell which.
+            // No branch: half of the spikes raise a largest count, unpredictably.
             self.largest[output] = largest.max(count);
             self.words[output / 32] |= u32::from(count > largest) << (output % 32);
         }
     }
 
-    /// By how much the largest sum of each window grew, in `numbers`.
+    /// Writes the growth of each window's largest sum to `numbers`.
     fn count_max(&mut self, windows: &Windows, from: &Signal, form: Form) {
         let numbers = &mut self.numbers[..windows.shape.input_len()];
         from.write(form, numbers);

@@ -2,7 +2,7 @@
 //!
 //! - [`EventNetwork`] runs a spiking [`Blueprint`](gyrus_blueprint::Blueprint), one sample at a time. Its spikes equal those
 //!   of the clocked body bit for bit.
-//! - [`simulation`] runs populations of neurons that explicit synapses connect, each with a delay of its own: networks of
+//! - [`simulation`] runs populations of neurons connected by explicit synapses, each with its own delay: networks of
 //!   biological size.
 //!
 //! ```
@@ -17,16 +17,16 @@
 //! let weight = Array { shape: vec![1, 2], values: vec![20.0, -20.0] };
 //! let parameters = Parameters::from([("weights.weight".to_owned(), weight)]);
 //! let network = EventNetwork::new(&blueprint, &parameters, Discretization::default(), StimulusKind::Spikes)?;
-//! // Three steps of packed spikes, one word each: input 0 spikes at the second.
+//! // Three steps of packed spikes, one word each: input 0 spikes at the second step.
 //! let outcome = network.run(&mut EventState::default(), Stimulus::Spikes(&[0, 1, 0]), 3, false)?;
 //! assert_eq!(outcome.answer, [0.0, 1.0, 0.0]);
 //! assert_eq!(outcome.total().accumulates, 1);
 //! # Ok::<(), gyrus_events::Error>(())
 //! ```
 //!
-//! Both keep all state with the caller, count what they really execute, and give the same bits for any number of threads.
-//! Where denormal numbers are flushed to zero (`gyrus_kernels::flush_denormals`) is the caller's choice for each thread, as it
-//! is for the kernels.
+//! For both, the caller owns all state; both count the operations they execute, and give the same bits for any number of
+//! threads. As for the kernels, the caller decides for each thread whether denormal numbers are flushed to zero
+//! (`gyrus_kernels::flush_denormals`).
 
 mod error;
 mod layer;

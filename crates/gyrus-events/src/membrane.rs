@@ -1,9 +1,9 @@
-//! Neurons of a node, updated in blocks of 256 that rest where nothing reaches them.
+//! Neurons of a node, updated in blocks of 256 that rest while no event reaches them.
 //!
 //! The update is the kernel's own ([`membrane_step`]), so every step is the same chain of fused multiply-adds as in the clocked
-//! body. A block to which no event came, and which the last such step left as it was without a spike, would stay so: it is
-//! skipped until an event reaches it. For an IF without bias that is every block that an event did not reach; a leaking
-//! one rests once its membranes have come to rest.
+//! body. If a step without events changed nothing in a block and fired no spike, further such steps would not change it
+//! either: the block is skipped until an event reaches it. For an IF without bias that is every block without events; a leaky
+//! neuron rests once its membrane has come to rest.
 
 use gyrus_blueprint::{Image, NeuronModel, Reset};
 use gyrus_kernels::events::{TOUCHED, membrane_step, signed_step};
@@ -11,17 +11,17 @@ use gyrus_kernels::neuron::{NeuronKind, Reset as KernelReset};
 
 use crate::weights::{Sums, Synapses};
 
-/// Neurons of a block: as many as one entry of the map of touched sums.
+/// Neurons of a block: as many as one entry of the map of touched sums covers.
 pub(crate) const BLOCK: usize = TOUCHED;
 const WORD: usize = 32;
 const CONSTANTS: usize = 9;
 
 /// The equations of a node's neurons.
 pub(crate) enum Cells {
-    /// Those of [`NeuronModel`].
+    /// The equations of [`NeuronModel`].
     Model {
         kind: NeuronKind,
-        /// `[9, width]` for each distinct block: for every block if neurons differ, else for a whole one and the last.
+        /// `[9, width]` for each distinct block: for every block if neurons differ, otherwise for a full block and the last one.
         constants: Vec<Vec<f32>>,
     },
     /// [`SignedIF`](gyrus_blueprint::NodeKind::SignedIF): the membrane is the sum of all input, the synapse the spike, the
@@ -46,18 +46,18 @@ pub(crate) struct Membranes {
     a: Vec<f32>,
     /// Spikes of this step.
     pub(crate) words: Vec<u32>,
-    /// For each block, whether it would stay as it is without events.
+    /// For each block, whether a step without events leaves it unchanged.
     resting: Vec<bool>,
     current: Vec<f32>,
     u: Vec<f32>,
     before: Vec<f32>,
 }
 
-/// What enters neurons at a step.
+/// Input of neurons at a step.
 pub(crate) enum Current<'a> {
-    /// Sums of events, whose neurons are known where nothing came.
+    /// Sums of events, with a map of the neurons that received any.
     Sums(&'a Synapses, &'a mut Sums),
-    /// A number for each neuron, and whether it is the same as at the step before.
+    /// A number per neuron, and whether the row is the same as at the previous step.
     Row(&'a [f32], bool),
 }
 
@@ -73,7 +73,7 @@ fn blocks(neurons: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 }
 
 impl Neurons {
-    /// Neurons that lie as `image` does, by a model whose rows are channels-first.
+    /// Neurons in the layout of `image`, from a model whose rows are channels-first.
     pub(crate) fn new(model: &NeuronModel, neurons: usize, image: Image) -> Self {
         let rows: Vec<Vec<f32>> = model.constants.iter().map(|row| image.channels_last(row)).collect();
         let differ = rows.iter().any(|row| row.len() > 1);
@@ -114,12 +114,12 @@ impl Neurons {
         Self { cells: Cells::Signed { levels, threshold }, neurons: starts.len(), starts }
     }
 
-    /// Whether the output is spikes; else it is potentials.
+    /// Whether the output is spikes rather than potentials.
     pub(crate) fn fires(&self) -> bool {
         matches!(self.cells, Cells::Signed { .. } | Cells::Model { kind: NeuronKind { fires: true, .. }, .. })
     }
 
-    /// Sets the state to that before the first step.
+    /// Resets the state to that before the first step.
     pub(crate) fn begin(&self, state: &mut Membranes) {
         let padded = width(self.neurons);
         let (synapse, adaptive) = match self.cells {
@@ -132,7 +132,7 @@ impl Neurons {
         };
         fill(&mut state.v, padded);
         state.v[..self.neurons].copy_from_slice(&self.starts);
-        // Kinds without a synapse or trace never look at theirs: one block of zeros stands for all.
+        // Kinds without a synapse or trace never read theirs: one block of zeros is enough for all.
         fill(&mut state.i, if synapse { padded } else { BLOCK });
         fill(&mut state.a, if adaptive { padded } else { BLOCK });
         state.words.clear();
@@ -144,7 +144,7 @@ impl Neurons {
         state.before.resize(3 * BLOCK, 0.0);
     }
 
-    /// One step. `potentials` becomes what kinds that do not fire put out. Returns how many membranes were updated.
+    /// One step. `potentials` receives the output of kinds that do not fire. Returns the number of updated membranes.
     ///
     /// # Errors
     /// The first neuron whose potential is not a finite number.
@@ -224,13 +224,13 @@ impl Neurons {
         Ok(updates)
     }
 
-    /// The spikes of signed kinds: −1, 0 or 1 for each neuron.
+    /// The spikes of signed kinds: −1, 0 or 1 per neuron.
     pub(crate) fn signs<'a>(&self, state: &'a Membranes) -> Option<&'a [f32]> {
         matches!(self.cells, Cells::Signed { .. }).then_some(&state.i[..])
     }
 }
 
-/// One value for each neuron.
+/// One value per neuron.
 fn spread(row: &[f32], neurons: usize) -> Vec<f32> {
     match row {
         [value] => vec![*value; neurons],

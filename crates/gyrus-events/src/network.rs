@@ -1,10 +1,10 @@
 //! A spiking blueprint that runs one sample at a time, step by step.
 //!
-//! At each step the nodes run in topological order. Weights take the events of their input and add a row of weights for each
-//! (an accumulate, AC; a multiply-accumulate, MAC, where events carry numbers); neurons take the sums. What does not change
-//! is computed once: a constant current into the first layer costs one dense product for all steps. An edge that closes a
-//! cycle delivers one step later, after all other terms of the sum; before the first step, neurons were silent, so weights
-//! deliver their bias then.
+//! At each step the nodes run in topological order. Nodes with weights add a row of weights for each event of their input (an
+//! accumulate, AC; a multiply-accumulate, MAC, if events carry numbers); neurons receive the sums. Constant signals are
+//! computed once: a constant current into the first layer costs one dense matmul for all steps. An edge that closes a cycle
+//! delivers one step later, after all other terms of the sum; neurons are silent before the first step, so weights deliver
+//! their bias then.
 
 use gyrus_blueprint::{Blueprint, Discretization, Parameters};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use crate::step::{NodeCounts, Program, UnitState};
 use crate::stimulus::{Stimulus, StimulusKind};
 use crate::{Error, Result};
 
-/// What neurons put out at every step.
+/// Output of neurons at every step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
     /// Packed spikes, `[steps, words(neurons)]`.
@@ -34,14 +34,14 @@ pub struct NodeRecord {
     pub output: Recorded,
 }
 
-/// What a run leaves.
+/// Result of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// What the Output node said at every step, `[steps, outputs]`.
+    /// The Output node's values at every step, `[steps, outputs]`.
     pub answer: Vec<f32>,
-    /// What was executed, by node of the blueprint.
+    /// Executed operations, by node of the blueprint.
     pub counts: Vec<NodeCounts>,
-    /// The output of every node of neurons, if asked for.
+    /// The output of every node of neurons, if requested.
     pub records: Vec<NodeRecord>,
 }
 
@@ -57,29 +57,29 @@ impl Outcome {
         mean
     }
 
-    /// What all nodes executed together.
+    /// The executed operations of all nodes.
     #[must_use]
     pub fn total(&self) -> NodeCounts {
         self.counts.iter().fold(NodeCounts::default(), |sum, &node| sum.plus(node))
     }
 }
 
-/// A spiking blueprint with its numbers, ready to run event by event. It does not change; see [`EventState`].
+/// A spiking blueprint with its parameters, ready to run event by event. It is immutable; [`EventState`] holds the state.
 pub struct EventNetwork {
     program: Program,
     outputs: usize,
-    /// Whether units are worth running side by side, see [`crate::pipeline`].
+    /// Whether running units in parallel pays, see [`crate::pipeline`].
     pipelined: bool,
 }
 
-/// State of one sample, and the memory that a run works in; serves one run after the other.
+/// State of one sample and working memory; can be reused by later runs.
 #[derive(Default)]
 pub struct EventState {
     units: Vec<UnitState>,
 }
 
 impl EventNetwork {
-    /// Makes a blueprint ready to run on samples of this kind.
+    /// Prepares a blueprint to run on samples of this kind.
     ///
     /// # Errors
     /// If a node has no event-driven form (the error names it), or a parameter is missing or of the wrong size.
@@ -117,9 +117,9 @@ impl EventNetwork {
         self.outputs
     }
 
-    /// Runs one sample for `steps`, from the state before the first step. `record` keeps what all neurons put out. On a
-    /// pool of several threads, large networks without cycles run the units of different steps side by side: for many
-    /// samples in turn, keep its threads awake ([`gyrus_kernels::keep_awake`]).
+    /// Runs one sample for `steps`, from the state before the first step. `record` keeps the output of all neurons. On a
+    /// pool of several threads, large networks without cycles run different steps of different units in parallel; if you run
+    /// many samples one after another, keep the pool's threads awake ([`gyrus_kernels::keep_awake`]).
     ///
     /// # Errors
     /// If the sample is not of the kind and size that the network takes, or a potential is not a finite number.
@@ -140,13 +140,13 @@ impl EventNetwork {
             if let Some(counts) = pipeline::run(&self.program, &mut state.units, stimulus, steps) {
                 return Ok(self.outcome(counts, state));
             }
-            // The error is that of the first step and unit, whichever met one first.
+            // Run again on one thread, to report the error of the first step and unit.
         }
-        self.run_in_turn(state, stimulus, steps, record)
+        self.run_serially(state, stimulus, steps, record)
     }
 
     /// [`Self::run`] on one thread.
-    fn run_in_turn(
+    fn run_serially(
         &self,
         state: &mut EventState,
         stimulus: Stimulus<'_>,
@@ -186,11 +186,11 @@ impl EventNetwork {
     /// Runs many samples, on all threads of the current pool; the results are those of [`EventNetwork::run`].
     ///
     /// # Errors
-    /// As [`EventNetwork::run`]; of several errors the first sample's.
+    /// As [`EventNetwork::run`]; of several errors, that of the first sample.
     pub fn run_all(&self, stimuli: &[Stimulus<'_>], steps: usize, record: bool) -> Result<Vec<Outcome>> {
         let run = |state: &mut EventState, stimulus: &Stimulus<'_>| {
             self.check(*stimulus, steps)?;
-            self.run_in_turn(state, *stimulus, steps, record)
+            self.run_serially(state, *stimulus, steps, record)
         };
         let outcomes: Vec<_> = stimuli.par_iter().map_init(EventState::default, run).collect();
         outcomes.into_iter().collect()
@@ -207,7 +207,7 @@ impl EventNetwork {
         if kind != self.program.stimulus {
             let (got, expected) = (
                 format!("the kind {kind:?}"),
-                format!("{:?}, as the network was made for", self.program.stimulus),
+                format!("{:?}, for which the network was made", self.program.stimulus),
             );
             return Err(Error::Given { what: "the sample", got, expected });
         }
@@ -215,12 +215,12 @@ impl EventNetwork {
             let what = if kind == StimulusKind::Spikes { "words" } else { "numbers" };
             let expected = match kind {
                 StimulusKind::Constant | StimulusKind::Once => format!("{} of them", self.program.inputs),
-                StimulusKind::Frames => format!("{} for each of {steps} steps", self.program.inputs),
-                StimulusKind::Spikes => format!("{words} for each of {steps} steps"),
+                StimulusKind::Frames => format!("{} per step for {steps} steps", self.program.inputs),
+                StimulusKind::Spikes => format!("{words} per step for {steps} steps"),
             };
             return Err(Error::Given { what: "the sample", got: format!("{got} {what}"), expected });
         }
-        // Bits beyond the last element would be events of no one.
+        // Bits beyond the last element would be events of no element.
         let beyond = u32::MAX.checked_shl((self.program.inputs % u32::BITS as usize) as u32).unwrap_or(0);
         if let Stimulus::Spikes(bits) = stimulus
             && !self.program.inputs.is_multiple_of(u32::BITS as usize)

@@ -1,12 +1,13 @@
-//! One sample on several threads: units of different steps side by side.
+//! One sample on several threads: different units run different steps in parallel.
 //!
-//! A unit can run a step once all of its sources have, and all that listen to it have heard its last one; so while a layer
-//! is at step `t`, the one before the layer before it is at `t + 1`. What each computes does not depend on who computes it or
-//! when, so results are those of one thread. Cost: a look at the progress of a few units for each step of one.
+//! A unit can run a step once all of its sources have run it, and all of its listeners have received its previous step; so
+//! while a layer is at step `t`, the layer two before it is at `t + 1`. Results do not depend on which thread computes a unit,
+//! or when, so they equal those of one thread. Cost: a check of the progress of a few units for each step of a unit.
 //!
-//! Nothing here may wait for tasks of the pool while it holds a unit: who waits looks for more to do, may come upon the part
-//! of one more thread in this run, and that would wait for the unit below it on the same stack. So what is cut into tasks
-//! comes before: products and pools of constant signals, which are needed once. Networks with others run in turn.
+//! No thread may wait for tasks of the pool while it holds a unit: a waiting thread looks for other tasks, may pick up
+//! another thread's part of this run, and that part would wait for the unit lower on the same stack. So work that is cut into
+//! tasks runs before: matmuls and pools of constant signals, which are needed once. Networks with other such work run on one
+//! thread.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -17,12 +18,12 @@ use crate::signal::Form;
 use crate::step::{NodeCounts, Program, UnitState};
 use crate::stimulus::Stimulus;
 
-/// Membranes of a network below which handing over costs more than it brings.
+/// Fewest membranes of a network for which parallel units pay.
 const FEWEST_MEMBRANES: usize = 8192;
-/// Threads that find something to do in a chain of layers.
+/// Most threads that a chain of layers keeps busy.
 const MOST_THREADS: usize = 4;
 
-/// Whether running units side by side pays: there is much to do, nothing runs in a circle, and no step is cut into tasks.
+/// Whether running units in parallel pays: the network is large and without cycles, and no step is cut into tasks.
 pub(crate) fn pays(units: &[Unit]) -> bool {
     let membranes = units.iter().filter(|unit| matches!(unit.work, Work::Neurons(..)));
     let membranes: usize = membranes.map(|unit| unit.outputs).sum();
@@ -51,7 +52,7 @@ struct Run<'a> {
     states: Vec<RwLock<UnitState>>,
     /// Steps that each unit has done.
     done: Vec<AtomicUsize>,
-    /// Whether someone works on the unit.
+    /// Whether a thread is working on the unit.
     taken: Vec<AtomicBool>,
     /// The units that listen to each.
     listeners: Vec<Vec<usize>>,
@@ -60,7 +61,7 @@ struct Run<'a> {
     failed: AtomicBool,
 }
 
-/// Runs all steps on the threads of the current pool, and returns what was executed; none where a unit failed.
+/// Runs all steps on the threads of the current pool, and returns the executed operations; `None` if a unit failed.
 pub(crate) fn run(
     program: &Program,
     states: &mut Vec<UnitState>,
@@ -112,7 +113,7 @@ pub(crate) fn run(
     counts.into_iter().reduce(sum)
 }
 
-/// Ends the run for the others when one panics.
+/// Stops the other threads when one panics.
 struct Watch<'a>(&'a AtomicBool);
 
 impl Drop for Watch<'_> {
@@ -124,12 +125,12 @@ impl Drop for Watch<'_> {
 }
 
 impl Run<'_> {
-    /// Does what there is to do until all is done.
+    /// Runs units until all are done.
     fn take_part(&self, counts: &mut [NodeCounts]) {
         let _watch = Watch(&self.failed);
         let mut idle = 0u32;
         while !self.failed.load(Ordering::Acquire) {
-            // Those next to the answer first, so that those before them may go on.
+            // Units close to the answer come first, so that those before them can go on.
             let mut units = (0..self.states.len()).rev();
             if units.any(|index| self.advance(index, counts)) {
                 idle = 0;
@@ -139,7 +140,7 @@ impl Run<'_> {
                 return;
             }
             idle = idle.wrapping_add(1);
-            // Other programs may need the core more.
+            // Give the core to other programs.
             if idle.is_multiple_of(64) {
                 std::thread::yield_now();
             } else {
@@ -159,12 +160,12 @@ impl Run<'_> {
         ready.then_some(step)
     }
 
-    /// Runs the next step of a unit if it can be run, and says whether it did.
+    /// Runs the next step of a unit if possible, and returns whether it did.
     fn advance(&self, index: usize, counts: &mut [NodeCounts]) -> bool {
         if self.next(index).is_none() || self.taken[index].swap(true, Ordering::Acquire) {
             return false;
         }
-        // Someone may have run it since.
+        // Another thread may have run it since.
         let step = self.next(index);
         if let Some(step) = step {
             self.run(index, step, counts);

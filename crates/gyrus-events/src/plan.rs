@@ -1,7 +1,7 @@
-//! A blueprint made ready to run: its nodes in order, each with the form in which its signal comes and goes.
+//! Compiles a blueprint to units: its nodes in order, each with the forms of its input and output signals.
 //!
-//! Shapes in a blueprint are channels-first; signals here are channels-last, as in the clocked body. Weights that feed one node
-//! of neurons alone become part of it, so that their sums never become a row of currents.
+//! Shapes in a blueprint are channels-first; signals here are channels-last, as in the clocked body. Weights that feed a
+//! single node of neurons become part of it, so that their sums are never copied into a row of currents.
 
 use std::collections::HashSet;
 
@@ -18,39 +18,39 @@ use crate::signal::Form;
 use crate::weights::{Synapses, Weights, bias_row};
 use crate::{Error, Result};
 
-/// What a unit does.
+/// Work of a unit.
 pub(crate) enum Work {
     /// The sample.
     Input,
     /// The answer.
     Output,
-    /// Weights that feed something else than one node of neurons.
+    /// Weights that do not feed a single node of neurons.
     Synapses(Synapses),
-    /// Neurons, perhaps with the weights before them.
+    /// Neurons, perhaps together with the weights before them.
     Neurons(Neurons, Option<Synapses>),
-    /// Without weights and neurons.
+    /// A node without weights and neurons.
     Layer(Layer),
 }
 
 /// A node, or neurons with their weights.
 pub(crate) struct Unit {
-    /// Index in the blueprint; of the neurons, if there are weights too.
+    /// Index in the blueprint; that of the neurons, if there are weights too.
     pub(crate) node: usize,
     /// Units whose outputs add up to its input.
     pub(crate) sources: Vec<usize>,
-    /// Units whose outputs of the step before are added to that.
+    /// Units whose outputs of the previous step are added to that.
     pub(crate) delayed: Vec<usize>,
     pub(crate) input: Form,
     pub(crate) output: Form,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    /// Whether all who listen take its spikes packed, so that nobody needs a list of them.
+    /// Whether all listeners accept packed spikes, so that no list of them is needed.
     pub(crate) packed: bool,
     pub(crate) work: Work,
 }
 
 impl Unit {
-    /// Whether its input is what its only source says, rather than a sum.
+    /// Whether its input is the output of a single source, rather than a sum.
     pub(crate) fn is_alone(&self) -> bool {
         self.sources.is_empty() || self.sources.len() == 1 && self.delayed.is_empty()
     }
@@ -91,7 +91,7 @@ pub(crate) fn compile(
     for &node in shapes.order() {
         compiler.node(node, stimulus)?;
     }
-    // Sources that come later in the order are known only now.
+    // Units that come later in the order exist only now.
     for at in 0..compiler.units.len() {
         let node = compiler.units[at].node;
         let back = compiler.sources[node].iter().filter(|&&source| compiler.back.contains(&(source, node)));
@@ -116,7 +116,7 @@ impl Compiler<'_> {
         Err(Error::NoEventForm { node: node.name.clone(), kind: node.kind.name(), reason })
     }
 
-    /// A stored parameter of the size that the blueprint says; `None` if the node has no such parameter.
+    /// A stored parameter, which must have the blueprint's size; `None` if the node has no such parameter.
     fn parameter(&self, node: usize, name: &str) -> Result<Option<&[f32]>> {
         let Some(spec) = self.shapes.parameters(node).iter().find(|spec| spec.name == name) else {
             return Ok(None);
@@ -255,7 +255,7 @@ impl Compiler<'_> {
                 self.refuse(node, "fold batch norms into the weights before them first")
             }
             NodeKind::ReLU | NodeKind::QuantizedReLU { .. } => {
-                self.refuse(node, "convert the network first, so that neurons take its place")
+                self.refuse(node, "convert the network first, so that neurons replace it")
             }
             NodeKind::I { .. }
             | NodeKind::IF { .. }

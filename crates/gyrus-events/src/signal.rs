@@ -1,13 +1,13 @@
-//! Signals between units: events or numbers, and in which of the two forms they come.
+//! Signals between units, events or numbers, and their forms.
 
-/// How a signal comes.
+/// Form of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The same numbers at every step.
     Constant,
     /// Events without numbers: spikes.
     Binary,
-    /// Events with a number each.
+    /// Events with one number each.
     Graded,
     /// Numbers for all elements, at every step.
     Dense,
@@ -24,16 +24,16 @@ impl Form {
 pub(crate) struct Signal {
     /// Elements that spiked, ascending.
     pub(crate) events: Vec<u32>,
-    /// A number for each event, if graded.
+    /// A number per event, if graded.
     pub(crate) values: Vec<f32>,
-    /// A number for each element, if constant or dense.
+    /// A number per element, if constant or dense.
     pub(crate) row: Vec<f32>,
-    /// Spikes as neurons pack them, instead of events, where [`Unit::packed`](crate::plan::Unit::packed) says so.
+    /// Packed spikes instead of events, if [`Unit::packed`](crate::plan::Unit::packed) is set.
     pub(crate) words: Vec<u32>,
 }
 
 impl Signal {
-    /// Silence.
+    /// Resets the signal to silence.
     pub(crate) fn begin(&mut self, form: Form, elements: usize) {
         self.events.clear();
         self.values.clear();
@@ -44,7 +44,7 @@ impl Signal {
         }
     }
 
-    /// The numbers of all elements, in `to`.
+    /// Writes the numbers of all elements to `to`.
     pub(crate) fn write(&self, form: Form, to: &mut [f32]) {
         if !form.events() {
             to.copy_from_slice(&self.row);
@@ -56,7 +56,7 @@ impl Signal {
         }
     }
 
-    /// Takes over another's numbers, in the memory that is there.
+    /// Copies another signal into this one's memory.
     pub(crate) fn copy_from(&mut self, other: &Signal) {
         self.events.clone_from(&other.events);
         self.values.clone_from(&other.values);

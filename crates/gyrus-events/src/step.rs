@@ -1,5 +1,5 @@
-//! Stepping: what one unit does at one step, for the runs of [`EventNetwork`](crate::EventNetwork) on one thread and for
-//! those of [`crate::pipeline`] on several.
+//! One step of one unit, both for runs of [`EventNetwork`](crate::EventNetwork) on one thread and for those of
+//! [`crate::pipeline`] on several.
 
 use gyrus_kernels::dense::elementwise::add;
 use gyrus_kernels::events::list_spikes;
@@ -13,21 +13,21 @@ use crate::stimulus::{Stimulus, StimulusKind, enter};
 use crate::weights::{Sums, Synapses};
 use crate::{Error, Result};
 
-/// What a node executed.
+/// Operations that a node executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeCounts {
-    /// Accumulates: weights added because a spike came.
+    /// Accumulates: weights added because of a spike.
     pub accumulates: u64,
-    /// Multiply-accumulates: products of weights with numbers that are no spikes; all products of a dense product.
+    /// Multiply-accumulates: products of weights with numbers other than spikes; all products of a dense matmul.
     pub multiply_accumulates: u64,
-    /// Updates of one membrane by one step.
+    /// Updates of single membranes by one step.
     pub membrane_updates: u64,
-    /// Spikes that left the node.
+    /// Spikes that the node fired.
     pub spikes: u64,
 }
 
 impl NodeCounts {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -42,18 +42,18 @@ impl NodeCounts {
 #[derive(Default)]
 pub(crate) struct UnitState {
     pub(crate) out: Signal,
-    /// The input as a row of numbers, where it is a sum or events that must become one.
+    /// The input as a row of numbers, if it is a sum.
     row: Vec<f32>,
     sums: Sums,
     pub(crate) membranes: Membranes,
     memory: Memory,
-    /// Of the Output node: what it said at every step.
+    /// For the Output node: its values at every step.
     pub(crate) answer: Vec<f32>,
 }
 
 /// The units of a network, ready to step.
 pub(crate) struct Program {
-    /// Of the blueprint's nodes.
+    /// Names of the blueprint's nodes.
     pub(crate) names: Vec<String>,
     pub(crate) units: Vec<Unit>,
     pub(crate) stimulus: StimulusKind,
@@ -67,12 +67,12 @@ impl Program {
         usize::from(self.stimulus == StimulusKind::Once)
     }
 
-    /// Counts before the first step, one for each node.
+    /// Counts before the first step, one per node.
     pub(crate) fn no_counts(&self) -> Vec<NodeCounts> {
         vec![NodeCounts::default(); self.names.len()]
     }
 
-    /// Sets all state to that before the first step.
+    /// Resets all state to that before the first step.
     pub(crate) fn begin(&self, states: &mut Vec<UnitState>) {
         states.resize_with(self.units.len(), UnitState::default);
         for (unit, state) in self.units.iter().zip(states) {
@@ -80,7 +80,7 @@ impl Program {
             state.answer.clear();
             let sums = |synapses: &Synapses, sums: &mut Sums| {
                 if sums.sums.len() == synapses.sums_len() {
-                    // A run that ended in an error may have left some.
+                    // A run that ended in an error may have left some sums.
                     sums.sums.fill(0.0);
                     sums.touched.fill(false);
                 } else {
@@ -91,7 +91,7 @@ impl Program {
                 Work::Synapses(synapses) => {
                     sums(synapses, &mut state.sums);
                     if let Some(bias) = &synapses.bias {
-                        // What it answers to silence; overwritten before anyone but a cycle looks.
+                        // The response to silence; only a cycle reads it before it is overwritten.
                         let row = state.out.row.iter_mut().zip(bias.iter().cycle());
                         row.for_each(|(to, bias)| *to = *bias);
                     }
@@ -131,12 +131,12 @@ impl Program {
         result
     }
 
-    /// Whether a constant signal has nothing to do any more.
+    /// Whether a unit with a constant signal has nothing left to compute.
     fn rests(&self, unit: &Unit, step: usize) -> bool {
         unit.output == Form::Constant && step > 0 && !matches!(unit.work, Work::Output)
     }
 
-    /// One step of a unit whose sources' signals, of which `first` is the first, are those of this step.
+    /// One step of a unit, given the states of its sources at this step.
     pub(crate) fn step_of<'a>(
         &self,
         unit: &Unit,
@@ -154,7 +154,7 @@ impl Program {
         self.run_unit(unit, signals.clone().next(), own, stimulus, step, counts)
     }
 
-    /// One step of a unit on its only source, or on the row of the sum of all.
+    /// One step of a unit on its only source, or on the row of the sum of all sources.
     fn run_unit(
         &self,
         unit: &Unit,
@@ -179,7 +179,7 @@ impl Program {
         }
     }
 
-    /// The sum of what comes in, from the sources and then those that come a step later, as a row of numbers.
+    /// The sum of all inputs as a row of numbers: first the sources, then those that arrive a step later.
     fn sum<'a>(&self, unit: &Unit, signals: impl Iterator<Item = &'a Signal>, row: &mut Vec<f32>) {
         row.resize(unit.inputs, 0.0);
         let mut first = true;
@@ -205,7 +205,7 @@ impl Program {
         }
     }
 
-    /// Runs a unit on its only source, or on the row of its sum.
+    /// Runs a unit on its only source, or on the row of the sum.
     fn work(
         &self,
         unit: &Unit,

@@ -1,19 +1,19 @@
-//! Samples: the kinds in which they come, and what of them enters at a step.
+//! Samples: their kinds, and their input at each step.
 
 use gyrus_kernels::events::list_spikes;
 
 use crate::signal::Signal;
 
-/// How a sample comes.
+/// Kind of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StimulusKind {
-    /// As a current that is the same at every step.
+    /// A current that is the same at every step.
     Constant,
-    /// As numbers that enter at the first step only; what follows them without neurons between runs at that step alone.
+    /// Numbers that enter at the first step only; nodes that follow without neurons in between run at that step only.
     Once,
-    /// As numbers of each step.
+    /// Numbers of each step.
     Frames,
-    /// As spikes.
+    /// Spikes of each step.
     Spikes,
 }
 
@@ -43,7 +43,7 @@ impl Stimulus<'_> {
     }
 }
 
-/// The sample's numbers or spikes of one step.
+/// Writes the sample's numbers or spikes of one step to `to`.
 pub(crate) fn enter(stimulus: Stimulus<'_>, step: usize, inputs: usize, to: &mut Signal) {
     match stimulus {
         Stimulus::Constant(x) | Stimulus::Once(x) => to.row.copy_from_slice(x),

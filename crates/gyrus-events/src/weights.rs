@@ -1,7 +1,7 @@
-//! Nodes with weights: how they answer events, numbers at every step, or numbers that never change.
+//! Nodes with weights, for input of events, of numbers at every step, or of constant numbers.
 //!
-//! Events are scattered through tables ([`gyrus_kernels::events`]); anything else takes the kernel of the clocked body, one
-//! sample at a time, whose every output is the same for any batch.
+//! Events are scattered through tables ([`gyrus_kernels::events`]); other input uses the kernels of the clocked body, one
+//! sample at a time. Their outputs do not depend on the batch.
 
 use gyrus_kernels::convolution::{self, Convolution, convolution_packed};
 use gyrus_kernels::dense::linear::{self, linear_packed};
@@ -9,7 +9,7 @@ use gyrus_kernels::events::{ConvolutionTable, LinearTable, TOUCHED, take_sums, t
 
 use crate::signal::Form;
 
-/// A linear map or a convolution in the form that its input needs.
+/// A linear layer or a convolution, prepared for the form of its input.
 pub(crate) enum Weights {
     Linear { table: LinearTable, outputs: usize },
     Convolution { table: ConvolutionTable, outputs: usize },
@@ -22,15 +22,15 @@ pub(crate) struct Synapses {
     /// Index in the blueprint.
     pub(crate) node: usize,
     pub(crate) weights: Weights,
-    /// One an output channel.
+    /// One per output channel.
     pub(crate) bias: Option<Vec<f32>>,
-    /// What [`bias_row`] makes of it; empty without one.
+    /// Result of [`bias_row`]; empty without a bias.
     pub(crate) bias_row: Vec<f32>,
-    /// Products of the dense form.
+    /// Multiplications of the dense form.
     pub(crate) dense_products: u64,
 }
 
-/// Sums of a [`Synapses`] with a table, on their way.
+/// Sums in progress of a [`Synapses`] with a table.
 #[derive(Default)]
 pub(crate) struct Sums {
     pub(crate) sums: Vec<f32>,
@@ -54,7 +54,7 @@ impl Weights {
     pub(crate) fn convolution(weight: &[f32], shape: Convolution, input: Form) -> Self {
         let scattered = match input {
             Form::Binary => true,
-            // Of these the clocked body takes sums in another order.
+            // For the others, the clocked body adds in another order.
             Form::Graded => shape.groups == 1 && !takes_winograd(&shape),
             Form::Constant | Form::Dense => false,
         };
@@ -75,7 +75,7 @@ impl Weights {
         matches!(self, Self::Linear { .. } | Self::Convolution { .. })
     }
 
-    /// Outputs of a group, and the floats that they take in the sums.
+    /// Outputs of a group, and the floats that they occupy in the sums.
     pub(crate) fn group(&self) -> (usize, usize) {
         match self {
             Self::Linear { table, outputs } => (*outputs, table.sums_len()),
@@ -87,7 +87,7 @@ impl Weights {
 }
 
 impl Synapses {
-    /// Floats of its sums.
+    /// Length of its sums, in floats.
     pub(crate) fn sums_len(&self) -> usize {
         match &self.weights {
             Weights::Linear { table, .. } => table.sums_len(),
@@ -101,7 +101,7 @@ impl Synapses {
         Sums { sums: vec![0.0; len], touched: vec![false; len.div_ceil(TOUCHED)] }
     }
 
-    /// Adds events to the sums, and returns how many additions that took.
+    /// Adds events to the sums, and returns the number of additions.
     pub(crate) fn add(&self, events: &[u32], values: Option<&[f32]>, to: &mut Sums) -> u64 {
         match &self.weights {
             Weights::Linear { table, .. } => {
@@ -115,7 +115,7 @@ impl Synapses {
         }
     }
 
-    /// The dense product, bias included.
+    /// The dense result, with bias.
     pub(crate) fn product(&self, x: &[f32], y: &mut [f32]) {
         let bias = self.bias.as_deref();
         match &self.weights {
@@ -129,15 +129,15 @@ impl Synapses {
         }
     }
 
-    /// Whether an event reached one of these neurons.
+    /// Whether an event reached any of these neurons.
     pub(crate) fn touches(&self, sums: &Sums, first: usize, count: usize) -> bool {
         let (outputs, padded) = self.weights.group();
         let place = |neuron: usize| neuron / outputs * padded + neuron % outputs;
         sums.touched[place(first) / TOUCHED..=place(first + count - 1) / TOUCHED].contains(&true)
     }
 
-    /// Takes the finished sums of some neurons, plus bias, and leaves zeros. `first` is a multiple of [`TOUCHED`], and there
-    /// are at most so many.
+    /// Moves the finished sums of at most [`TOUCHED`] neurons, plus bias, to `to` and leaves zeros. `first` is a multiple of
+    /// [`TOUCHED`].
     pub(crate) fn take(&self, sums: &mut Sums, first: usize, to: &mut [f32]) {
         let (outputs, padded) = self.weights.group();
         let start = if self.bias_row.len() == TOUCHED { 0 } else { first };
@@ -156,7 +156,7 @@ impl Synapses {
         }
     }
 
-    /// [`Self::take`] of all neurons.
+    /// [`Self::take`] for all neurons.
     pub(crate) fn take_all(&self, sums: &mut Sums, to: &mut [f32]) {
         for (index, to) in to.chunks_mut(TOUCHED).enumerate() {
             self.take(sums, index * TOUCHED, to);
@@ -165,7 +165,7 @@ impl Synapses {
     }
 }
 
-/// A bias for each neuron of a block where all blocks are alike, else for each neuron.
+/// The bias of each neuron of a block if all blocks are alike, otherwise of each neuron.
 pub(crate) fn bias_row(bias: &[f32], neurons: usize) -> Vec<f32> {
     let len = match bias.len() {
         0 => 0,

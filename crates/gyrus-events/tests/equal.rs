@@ -27,7 +27,7 @@ fn values(count: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Numbers for every parameter of a blueprint: weights that make a good share of neurons fire.
+/// Values for every parameter of a blueprint, with weights that make many neurons fire.
 fn parameters(blueprint: &Blueprint) -> Parameters {
     let shapes = blueprint.shapes().unwrap();
     let mut parameters = Parameters::new();
@@ -93,11 +93,11 @@ fn run_events(
         })
         .collect();
     let all = network.run_all(&stimuli, settings.steps, true).unwrap();
-    // State that served another sample gives the same.
+    // Reused state gives the same result.
     let mut state = EventState::default();
     for (stimulus, outcome) in stimuli.iter().zip(&all).rev() {
         assert_eq!(&network.run(&mut state, *stimulus, settings.steps, true).unwrap(), outcome);
-        // Without records, units of a large network run side by side.
+        // Without records, units of a large network run in parallel.
         let unrecorded = network.run(&mut state, *stimulus, settings.steps, false).unwrap();
         assert_eq!(unrecorded, Outcome { records: Vec::new(), ..outcome.clone() });
     }
@@ -188,7 +188,7 @@ fn compare_in_time(blueprint: &Blueprint, parameters: &Parameters, settings: &Sp
     spikes as f64 / places.max(1) as f64
 }
 
-/// Compares with each code, and wants some neurons to fire and some not to.
+/// Compares both bodies for each encoder, and requires that some neurons fire and some do not.
 #[track_caller]
 fn check(builder: BlueprintBuilder) {
     let blueprint = builder.build().unwrap();
@@ -256,7 +256,7 @@ fn pools_of_every_kind() {
             .node("first", NodeKind::conv2d(32, 3).padding(1))
             .node("a", lif())
             .node("pool", pool)
-            // Winograd's shape, or not.
+            // With a shape for Winograd's algorithm, and without.
             .node("second", NodeKind::conv2d(if place % 2 == 0 { 32 } else { 20 }, 3).padding(1))
             .node("b", NodeKind::soft_if(0.8))
             .node("mean", NodeKind::GlobalAvgPool)
@@ -266,7 +266,7 @@ fn pools_of_every_kind() {
     }
 }
 
-/// Large enough for its units to run side by side, with an edge around some of them.
+/// Large enough for its units to run in parallel, with an edge around some of them.
 fn large() -> BlueprintBuilder {
     Blueprint::builder("large")
         .input([2, 28, 28])
@@ -283,14 +283,14 @@ fn large() -> BlueprintBuilder {
 }
 
 #[test]
-fn large_networks_side_by_side() {
+fn large_networks_in_parallel() {
     check(large());
 }
 
 #[test]
-fn who_waits_for_a_product_begins_nothing_that_waits_for_it() {
-    // The first product is cut into tasks. Whoever waits for those of others looks for more to do, and may come upon the part
-    // of one more thread in this run: that one would wait, on the same stack, for the product below it.
+fn a_thread_that_waits_for_a_matmul_starts_nothing_that_waits_for_it() {
+    // The first matmul is cut into tasks. A thread that waits for another thread's tasks looks for other work, and may pick up
+    // another thread's part of this run: that part would wait, on the same stack, for the matmul below it.
     let blueprint = Blueprint::builder("wide")
         .input([16, 32, 32])
         .node("first", NodeKind::conv2d(32, 3).padding(1))
@@ -312,10 +312,10 @@ fn who_waits_for_a_product_begins_nothing_that_waits_for_it() {
 }
 
 #[test]
-fn an_error_side_by_side_is_that_of_one_after_the_other() {
+fn an_error_in_parallel_is_that_of_a_single_thread() {
     let blueprint = large().build().unwrap();
     let mut parameters = parameters(&blueprint);
-    // What the last layer makes of the first spikes overflows, and a potential of the first layer later.
+    // The last layer overflows at the first spikes, and a potential of the first layer overflows later.
     for (name, weight) in [("third.weight", 1e38), ("first.weight", 3e37)] {
         parameters.get_mut(name).unwrap().values.fill(weight);
     }

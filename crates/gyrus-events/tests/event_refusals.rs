@@ -1,4 +1,4 @@
-//! What the event-driven body refuses, and what it does beyond the clocked one.
+//! Errors of the event-driven body, and what it supports beyond the clocked one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -49,7 +49,7 @@ fn parameters_of_the_wrong_size_are_named() {
     let error = made(&blueprint, &numbers, StimulusKind::Constant).err().unwrap();
     assert_eq!(
         error,
-        "parameter `weights.weight` has 5 numbers; the blueprint needs 6 of them, shaped [3, 2]"
+        "parameter `weights.weight` has 5 numbers; the blueprint needs 6 numbers of shape [3, 2]"
     );
     let error = made(&blueprint, &Parameters::new(), StimulusKind::Constant).err().unwrap();
     assert!(error.contains("`weights.weight` has 0 numbers"), "{error}");
@@ -63,12 +63,12 @@ fn samples_that_do_not_fit_are_refused() {
         |stimulus| network.run(&mut EventState::default(), stimulus, 2, false).map_err(|e| e.to_string());
     assert!(run(Stimulus::Spikes(&[1, 3])).is_ok());
     assert!(run(Stimulus::Spikes(&[1, 4])).unwrap_err().contains("beyond element 1 at step 1"));
-    assert!(run(Stimulus::Spikes(&[1])).unwrap_err().contains("1 for each of 2 steps"));
+    assert!(run(Stimulus::Spikes(&[1])).unwrap_err().contains("1 per step for 2 steps"));
     assert!(run(Stimulus::Constant(&[1.0, 2.0])).unwrap_err().contains("Spikes"));
 }
 
 #[test]
-fn a_potential_that_is_no_number_names_node_and_step() {
+fn a_potential_that_is_not_a_number_names_node_and_step() {
     let (blueprint, numbers) = one_layer();
     let network = made(&blueprint, &numbers, StimulusKind::Frames).unwrap();
     let x = [0.5, 0.5, 0.1, f32::NAN, 0.0, 0.0];
@@ -77,9 +77,9 @@ fn a_potential_that_is_no_number_names_node_and_step() {
     assert_eq!(error, "the membrane potential of node `neurons` is not a finite number at step 1 (neuron 0)");
 }
 
-/// Integrate-and-fire neurons that nothing reaches are not updated, once a step has shown that they rest.
+/// Integrate-and-fire neurons without input are not updated, once a step has shown that they rest.
 #[test]
-fn what_no_spike_reaches_costs_nothing() {
+fn neurons_that_no_spike_reaches_cost_nothing() {
     let blueprint = Blueprint::builder("quiet")
         .input([1, 2048])
         .node("weights", NodeKind::conv1d(1, 1).bias(false))
@@ -93,12 +93,12 @@ fn what_no_spike_reaches_costs_nothing() {
     let outcome = network.run(&mut EventState::default(), Stimulus::Spikes(&bits), 20, false).unwrap();
     let [_, weights, neurons, _] = outcome.counts[..] else { panic!("four nodes") };
     assert_eq!((weights.accumulates, neurons.spikes), (1, 0));
-    // All neurons of the first step, and the 256 around the spike when it came and once more.
+    // All neurons at the first step, and the 256 around the spike at its arrival and once more.
     assert_eq!(neurons.membrane_updates, 2048 + 2 * 256);
 }
 
-/// Two populations that excite each other: a cycle that the clocked body does not know. By hand: `a` fires at step 0 from
-/// the input, `b` with it; what `b` sends back arrives a step later.
+/// Two populations that excite each other: a cycle that the clocked body does not support. By hand: the input makes `a` fire
+/// at step 0, and `b` with it; the spikes of `b` arrive back one step later.
 #[test]
 fn cycles_of_several_nodes_deliver_one_step_later() {
     let blueprint = Blueprint::builder("cycle")

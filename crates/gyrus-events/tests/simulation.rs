@@ -1,4 +1,4 @@
-//! Populations with explicit synapses: against a naive simulation, for any number of threads, and what is refused.
+//! Populations with explicit synapses: compared with a naive simulation, for any number of threads, and errors.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ fn model(kind: NodeKind) -> NeuronModel {
     NeuronModel::new(&node, 1, &Parameters::new(), time).unwrap().unwrap()
 }
 
-/// A leaky neuron whose membrane rises by what arrives.
+/// A leaky neuron whose membrane rises by its input.
 fn leaky(reset: Reset) -> NeuronModel {
     let NodeKind::LIF { resistance, v_leak, v_threshold, v_reset, per_neuron, learned, .. } =
         NodeKind::lif(20.0)
@@ -39,7 +39,7 @@ fn leaky(reset: Reset) -> NeuronModel {
     model
 }
 
-/// 800 excitatory and 200 inhibitory neurons, each with drive of its own; 100 synapses onto each.
+/// 800 excitatory and 200 inhibitory neurons, each with its own drive; 100 synapses onto each.
 fn balanced(noise: Option<Noise>) -> (Vec<Population>, Vec<Projection>) {
     let population = |name: &str, neurons: usize, reset| {
         let mut model = leaky(reset);
@@ -55,7 +55,7 @@ fn balanced(noise: Option<Noise>) -> (Vec<Population>, Vec<Projection>) {
         source,
         target,
         rule: Rule::FixedInDegree(count),
-        weight: Weight::Normal { mean, deviation: 0.1 * mean.abs() },
+        weight: Weight::Normal { mean, std: 0.1 * mean.abs() },
         delay,
     };
     let populations =
@@ -87,7 +87,7 @@ fn run(network: &(Vec<Population>, Vec<Projection>), threads: usize, pieces: &[u
     })
 }
 
-/// The same, one neuron and one synapse after the other.
+/// The same simulation, one neuron and one synapse after another.
 fn naive(populations: &[Population], simulation: &Simulation, steps: u64) -> (Raster, u64) {
     let neurons = simulation.neurons();
     let outgoing: Vec<Vec<Link>> = (0..neurons).map(|source| simulation.outgoing(source)).collect();
@@ -127,7 +127,7 @@ fn naive(populations: &[Population], simulation: &Simulation, steps: u64) -> (Ra
 }
 
 #[test]
-fn a_balanced_network_spikes_as_a_naive_simulation_says_for_any_number_of_threads() {
+fn a_balanced_network_spikes_as_in_a_naive_simulation_for_any_number_of_threads() {
     let network = balanced(None);
     let (raster, activity) = run(&network, 1, &[1500]);
     let rate_hz = raster.len() as f64 / 1000.0 / 0.15;
@@ -135,7 +135,7 @@ fn a_balanced_network_spikes_as_a_naive_simulation_says_for_any_number_of_thread
     for threads in [2, 3] {
         assert_eq!(run(&network, threads, &[1500]), (raster.clone(), activity));
     }
-    // Pieces that are no multiples of the shortest delay.
+    // Pieces that are not multiples of the shortest delay.
     assert_eq!(run(&network, 2, &[1, 7, 3, 489, 1000]), (raster.clone(), activity));
     let simulation = Simulation::new(&network.0, &network.1, DT_MS, 12).unwrap();
     let (expected, events) = naive(&network.0, &simulation, 1500);
@@ -154,7 +154,7 @@ fn noise_comes_at_its_rate_and_does_not_depend_on_threads() {
 }
 
 #[test]
-fn connections_are_what_the_rules_say() {
+fn connections_follow_their_rules() {
     let network = balanced(None);
     let simulation = Simulation::new(&network.0, &network.1, DT_MS, 12).unwrap();
     let all: Vec<Link> = (0..1000).flat_map(|source| simulation.outgoing(source)).collect();
@@ -168,7 +168,7 @@ fn connections_are_what_the_rules_say() {
         sources[link.source] += 1;
     }
     assert!(from_inhibitory.iter().all(|&count| count == 20));
-    // 800 · 200 pairs at 1 %, four deviations of a binomial count.
+    // 800 · 200 pairs at 1 %, four standard deviations of a binomial count.
     let by_probability = all.len() as f64 - 100_000.0;
     assert!((by_probability - 1600.0).abs() < 160.0, "{by_probability}");
     assert!(sources.iter().all(|count| (50..170).contains(count)), "{sources:?}");
@@ -202,19 +202,19 @@ fn a_spike_arrives_after_its_delay() {
     };
     // With 0.6 at every step, neuron 0 passes its threshold at steps 1, 3, 5, ...
     let mut simulation = Simulation::new(&[one(1, 0.6), one(5000, 0.0)], &[projection], DT_MS, 1).unwrap();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let activity =
-        simulation.run(100, |step, neurons| heard.extend(neurons.iter().map(|&n| (step, n)))).unwrap();
-    let of = |neuron: u32| heard.iter().filter(|at| at.1 == neuron).map(|at| at.0).collect::<Vec<u64>>();
+        simulation.run(100, |step, neurons| received.extend(neurons.iter().map(|&n| (step, n)))).unwrap();
+    let of = |neuron: u32| received.iter().filter(|at| at.1 == neuron).map(|at| at.0).collect::<Vec<u64>>();
     assert_eq!(of(0), (1..100).step_by(2).collect::<Vec<u64>>());
     assert_eq!(of(5000), (4..100).step_by(2).collect::<Vec<u64>>());
-    // What arrives at neuron 1 of the second population adds up to nothing.
-    assert_eq!(heard.len(), 50 + 48);
+    // The inputs of neuron 1 of the second population cancel.
+    assert_eq!(received.len(), 50 + 48);
     assert_eq!(activity.synaptic_events, 3 * 50);
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn senseless_settings_are_refused() {
     let (populations, projections) = balanced(None);
     let refused = |change: &dyn Fn(&mut Vec<Population>, &mut Vec<Projection>)| {
         let (mut populations, mut projections) = (populations.clone(), projections.clone());
@@ -244,7 +244,7 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn potentials_that_are_no_numbers_end_the_run() {
+fn potentials_that_are_not_numbers_end_the_run() {
     let (mut populations, projections) = balanced(None);
     populations[1].model.v_start[7] = f32::INFINITY;
     let mut simulation = Simulation::new(&populations, &projections, DT_MS, 1).unwrap();

@@ -48,7 +48,7 @@ fn answers_agree(encoder: Encoder, readout: Readout) {
 
 #[test]
 fn every_encoder_and_readout_gives_the_answers_of_the_clocked_body() {
-    let intensity = || Intensity::Pixels { mean: vec![0.5], deviation: vec![0.5] };
+    let intensity = || Intensity::Pixels { mean: vec![0.5], std: vec![0.5] };
     for readout in [Readout::Membrane, Readout::Sum, Readout::Counts, Readout::FirstSpike] {
         for encoder in [
             Encoder::Direct,

@@ -1,5 +1,4 @@
-//! A write that the operating system cuts short: the shell limits the size of a file for a child of this test,
-//! which is what a full disk looks like to it.
+//! Writes that the operating system cuts short, as on a full disk: the shell limits the file size of a child process.
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
@@ -12,7 +11,7 @@ use gyrus_files::write_atomically;
 
 const TARGET: &str = "GYRUS_TEST_WRITE_TARGET";
 
-/// The child's part: does nothing unless it was started by the tests below.
+/// Runs in the child; does nothing unless started by the tests below.
 #[test]
 fn write_a_megabyte() {
     let Some(target) = std::env::var_os(TARGET) else { return };
@@ -21,7 +20,7 @@ fn write_a_megabyte() {
     }
 }
 
-/// Runs the child with files limited to a few kilobytes, or `None` where the shell cannot do that.
+/// Runs the child with files limited to a few kilobytes, or `None` if the shell cannot do that.
 fn limited_child(target: &Path, before: &str) -> Option<Output> {
     let limit = "ulimit -f 8 || exit 99";
     let output = Command::new("sh")

@@ -127,13 +127,13 @@ impl Error {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// [`Error::Format`]: what stands at a byte, and what should.
+    /// [`Error::Format`]: what was found at a byte, and what was expected.
     #[must_use]
     pub fn format(path: &Path, offset: u64, got: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Format { path: path.to_owned(), offset, got: got.into(), expected: expected.into() }
     }
 
-    /// [`Error::Field`]: what a field says, and what it should.
+    /// [`Error::Field`]: what was found, and what was expected.
     #[must_use]
     pub fn field(
         path: &Path,
@@ -144,7 +144,7 @@ impl Error {
         Self::Field { path: path.to_owned(), field: field.into(), got: got.into(), expected: expected.into() }
     }
 
-    /// [`Error::Tensor`]: what a tensor is, and what it should be.
+    /// [`Error::Tensor`]: what was found, and what was expected.
     #[must_use]
     pub fn tensor(
         path: &Path,
@@ -155,7 +155,7 @@ impl Error {
         Self::Tensor { path: path.to_owned(), name: name.into(), got: got.into(), expected: expected.into() }
     }
 
-    /// [`Error::Mismatch`]: what the file is, and what it should be.
+    /// [`Error::Mismatch`]: what was found, and what was expected.
     #[must_use]
     pub fn mismatch(path: &Path, got: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Mismatch { path: path.to_owned(), got: got.into(), expected: expected.into() }

@@ -30,7 +30,7 @@ fn tensors_are_read_without_running_anything() {
 }
 
 #[test]
-fn programs_and_tensors_in_pieces_are_refused() {
+fn programs_and_noncontiguous_tensors_are_refused() {
     let said = read(&golden("evil.bin")).unwrap_err().to_string();
     assert!(said.contains("evil.bin") && said.contains("print") && said.contains("never run"), "{said}");
     let said = read(&golden("turned.bin")).unwrap_err().to_string();
@@ -38,7 +38,7 @@ fn programs_and_tensors_in_pieces_are_refused() {
 }
 
 #[test]
-fn damaged_files_end_in_a_sentence() {
+fn damaged_files_end_in_an_error() {
     let whole = std::fs::read(golden("pytorch.bin")).unwrap();
     let path = Path::new("x.bin");
     for cut in (0..whole.len()).step_by(7) {

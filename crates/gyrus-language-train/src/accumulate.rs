@@ -1,4 +1,4 @@
-//! What a decoder in training offers the loop: its parameters, the gradients of several batches, its loss on others.
+//! A trainable decoder as the training loop sees it: its parameters, gradients averaged over several batches, and its loss.
 
 use gyrus_files::State;
 use gyrus_tensor::{Device, Tensor};
@@ -40,11 +40,11 @@ impl Trainable for TrainableDecoder {
 }
 
 impl TrainableDecoder {
-    /// The gradients of all batches, averaged over the tokens that count, with the mean loss in nats per token. Dropout is a
+    /// The gradients of all batches, averaged over the counted tokens, with the mean loss in nats per token. Dropout is a
     /// function of `stream`.
     ///
     /// # Panics
-    /// If a token is outside of the vocabulary or a sequence longer than the positions.
+    /// If a token is outside the vocabulary or a sequence is longer than the positions.
     #[must_use]
     pub fn mean_gradients(&self, batches: &[TextBatch], stream: u64) -> Gradients {
         let counts: Vec<usize> = batches.iter().map(TextBatch::counted).collect();
@@ -56,7 +56,7 @@ impl TrainableDecoder {
             let (part, gradients) = self.gradients(batch, mixed(stream).wrapping_add(index as u64));
             let share = count as f64 / all;
             loss += f64::from(part) * share;
-            // Equal shares are taken at the end, as one factor.
+            // Equal shares are applied at the end, as one factor.
             let shared = |gradient: Tensor<1>| if equal { gradient } else { gradient * share as f32 };
             sum = Some(match sum {
                 None => gradients.into_iter().map(shared).collect(),
@@ -73,10 +73,10 @@ impl TrainableDecoder {
         }
     }
 
-    /// The mean loss over all batches, in nats per token that counts; `None` where there is no such token.
+    /// The mean loss over all batches, in nats per counted token; `None` if there are none.
     ///
     /// # Panics
-    /// If a token is outside of the vocabulary or a sequence longer than the positions.
+    /// If a token is outside the vocabulary or a sequence is longer than the positions.
     #[must_use]
     pub fn mean_loss(&self, batches: impl Iterator<Item = TextBatch>) -> Option<f64> {
         let (mut sum, mut counted) = (0.0, 0);

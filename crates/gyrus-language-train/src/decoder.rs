@@ -13,8 +13,7 @@ use gyrus_formats::Checkpoint;
 use gyrus_language::{
     ADAPTER_PREFIX, Adapter, AdapterConfig, AdapterPart, DecoderConfig, Family, Parameter, Role,
 };
-use gyrus_nn::floats;
-use gyrus_tensor::{Device, Tensor, TensorData, keep_awake};
+use gyrus_tensor::{Device, Tensor, TensorData, floats, keep_awake};
 
 use crate::build::{Source, build};
 use crate::fused::{Fused, as_stored, as_used};

@@ -1,12 +1,11 @@
-//! The one error type of this crate: what is wrong with a model or with what is learned from, and what goes wrong around a
-//! training.
+//! The error type of this crate: problems of a model or its training data, and failures of a training.
 
 use std::path::Path;
 
 use gyrus_formats::Error as FormatsError;
 use gyrus_language::Error as LanguageError;
 
-/// What can go wrong while a language model is trained.
+/// What can go wrong when training a language model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

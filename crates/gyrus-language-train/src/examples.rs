@@ -360,11 +360,11 @@ mod tests {
             (r#"{"text": "a", "prompt": "b"}"#, "several"),
             (r#"{"prompt": "a"}"#, "completion': got nothing"),
             (r#"{"prompt": ["a"], "completion": "b"}"#, "prompt': got a list"),
-            (r#"{"prompt": "a", "completion": ""}"#, "an empty text"),
+            (r#"{"prompt": "a", "completion": ""}"#, "an empty string"),
             (r#"{"messages": []}"#, "no answer"),
             (r#"{"messages": [{"role": "user"}]}"#, "messages[0].content"),
             (r#"{"messages": [{"role": "assistant", "content": "a"}]}"#, "without a chat template"),
-            (r#"{"text": ""}"#, "an empty text"),
+            (r#"{"text": ""}"#, "an empty string"),
         ] {
             let said = learned(None, &format!("{good}\n{line}\n")).unwrap_err().to_string();
             assert!(said.contains(part) && said.contains("line 2"), "{said}");

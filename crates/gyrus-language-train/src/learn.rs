@@ -1,7 +1,7 @@
-//! Training a language model from its first word: from a corpus to a run folder.
+//! Trains a language model from scratch: from a corpus to a run folder.
 //!
-//! Nine tenths of the tokens are learnt from, the last tenth judges, as nanoGPT has it. Batches are a function of (seed,
-//! step).
+//! The first 90 % of the tokens are for training, the last 10 % for validation, as in nanoGPT. Batches are a function of
+//! (seed, step).
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::{
     TrainableDecoder, Vocabulary,
 };
 
-/// Tokens of a sample.
+/// Length of a sample, in tokens.
 const SAMPLE_TOKENS: usize = 200;
 
 /// A decoder that learns from a corpus.
@@ -33,7 +33,7 @@ struct CorpusTask<'a> {
     validation: TokenStream,
 }
 
-/// The decoder that the settings ask for, over `vocabulary`.
+/// The configuration of the decoder, for this vocabulary.
 fn config(settings: &TextSettings, vocabulary: &Vocabulary) -> DecoderConfig {
     let heads = (settings.heads, settings.key_value_heads);
     let TextSettings { width, layers, feed_forward, context, tied, .. } = *settings;
@@ -47,20 +47,20 @@ fn config(settings: &TextSettings, vocabulary: &Vocabulary) -> DecoderConfig {
     }
 }
 
-/// Fails for settings that no training can have.
+/// Checks the settings, and returns the schedule.
 fn check(settings: &TextSettings) -> Result<Schedule> {
     let schedule = Schedule::from_name(&settings.schedule)?;
     let TextSettings { width, heads, key_value_heads, .. } = *settings;
     if heads == 0 || width == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
-        let got = format!("{width} elements in {heads} heads");
+        let got = format!("width {width} with {heads} heads");
         return Err(Error::request("width and heads", got, "an even number of elements in each head"));
     }
     if key_value_heads == 0 || !heads.is_multiple_of(key_value_heads) {
         let got = format!("{heads} and {key_value_heads}");
         return Err(Error::request(
-            "heads and key heads",
+            "heads and key-value heads",
             got,
-            "each key head serves equally many query heads",
+            "a number of heads that is a multiple of the key-value heads",
         ));
     }
     let counts = [
@@ -71,16 +71,17 @@ fn check(settings: &TextSettings) -> Result<Schedule> {
         settings.accumulation,
     ];
     if counts.contains(&0) || settings.steps == 0 || settings.evaluate_every == 0 {
-        return Err(Error::request("settings", "a count of 0", "at least 1 of everything"));
+        return Err(Error::request("settings", "a count of 0", "counts of at least 1"));
     }
     Ok(schedule)
 }
 
-/// Trains a language model on `corpus` as `record` says, in `folder`.
+/// Trains a language model on `corpus` with the settings in `record`, in `folder`.
 ///
 /// # Errors
-/// [`gyrus_language::Error::Request`] for settings that cannot be, a corpus that is too short or another one than the run began with, or a
-/// checkpoint that does not fit; [`Error::Train`] if the run folder cannot be written or the loss stops being a number.
+/// [`gyrus_language::Error::Request`] for impossible settings or a corpus that is too short; [`Error::Train`] if the corpus is
+/// not the one that the run began with, the checkpoint does not fit, the run folder cannot be written, or the training
+/// diverges.
 pub fn learn_text(
     corpus: &Corpus,
     mut record: TextRecord,
@@ -104,7 +105,7 @@ pub fn learn_text(
     let (train, validation) = vocabulary.encode(corpus)?.split();
     if train.len() <= settings.context || validation.len() < 2 {
         let got = format!("{} tokens", train.len() + validation.len());
-        let expected = format!("enough for windows of {} tokens: take a smaller context", settings.context);
+        let expected = format!("enough for windows of {} tokens; choose a smaller context", settings.context);
         return Err(Error::request("the corpus", got, expected));
     }
     let config = config(&settings, &vocabulary);
@@ -180,7 +181,7 @@ impl TrainingTask for CorpusTask<'_> {
         Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
     }
 
-    /// What the model writes from the beginning of a text, or of a line where there are no documents.
+    /// What the model writes from the beginning of a document; if the corpus is one document, from the beginning of a line.
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {
         let tensors = state.iter().map(|(name, tensor)| {
             (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))

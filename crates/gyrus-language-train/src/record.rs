@@ -7,57 +7,57 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Corpus, TokenizerKind};
 
-/// What `kind` says in the `run.json` of such a run.
+/// The value of `kind` in the `run.json` of such a run.
 pub const TEXT_RUN_KIND: &str = "language";
 
 /// Everything about such a run but its weights and its vocabulary.
 pub type TextRecord = Record<TextData, TextSettings, TextResults>;
 
-/// Where the texts came from.
+/// The corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextData {
     /// The name of the file or folder.
     pub name: String,
     /// The file or folder; characters that are not Unicode are replaced.
     pub path: String,
-    /// SHA-256 over the texts, in hexadecimal.
+    /// SHA-256 of the documents, in hexadecimal.
     pub fingerprint: String,
-    /// Texts.
+    /// Number of documents.
     pub documents: u64,
-    /// Characters of all texts.
+    /// Characters of all documents.
     pub characters: u64,
-    /// Tokens that were learnt from: the first nine tenths.
+    /// Training tokens: the first 90 %.
     pub train_tokens: u64,
-    /// Tokens that the model was judged by: the last tenth.
+    /// Validation tokens: the last 10 %.
     pub validation_tokens: u64,
 }
 
-/// How a run was learnt: with the corpus, all that its weights depend on.
+/// How the model is built and trained. Together with the corpus, these settings determine its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextSettings {
-    /// Where all random numbers come from.
+    /// Random seed.
     pub seed: u64,
-    /// What a token is.
+    /// The kind of tokenizer.
     pub tokenizer: TokenizerKind,
-    /// Byte pairs that were asked for.
+    /// Requested vocabulary size of a byte-pair tokenizer.
     pub vocabulary: usize,
     /// Layers of the decoder.
     pub layers: usize,
-    /// Elements of its stream.
+    /// Width of the residual stream.
     pub width: usize,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads.
     pub key_value_heads: usize,
-    /// Elements between the halves of the feed-forward part.
+    /// Inner width of the feed-forward layers.
     pub feed_forward: usize,
-    /// Whether the head is the embedding.
+    /// Whether the output head shares the weights of the embedding.
     pub tied: bool,
     /// Tokens of a window.
     pub context: usize,
-    /// Windows of one gradient.
+    /// Windows per batch.
     pub batch_size: usize,
-    /// Gradients of one step, averaged.
+    /// Batches per step, whose gradients are averaged.
     pub accumulation: usize,
     /// Steps of the whole training.
     pub steps: u64,
@@ -68,30 +68,30 @@ pub struct TextSettings {
     pub learning_rate: f64,
     /// Name of the learning-rate schedule, as on the command line.
     pub schedule: String,
-    /// Decoupled weight decay, per unit of learning rate; of matrices only.
+    /// Decoupled weight decay of matrices, per unit of learning rate.
     pub weight_decay: f64,
     /// Decay of AdamW's second moment.
     pub beta2: f64,
-    /// The largest norm of the gradients; larger ones are scaled down to it.
+    /// Gradient clipping: gradients with a larger norm are scaled down to this norm.
     pub clip: f64,
     /// Worker threads; they change the speed, never the result.
     pub threads: usize,
-    /// Where it was computed: `cpu`, `cuda`, ...
+    /// The device: `cpu`, `cuda`, ...
     pub device: String,
 }
 
-/// What came of a run, with the weights of its best judgement.
+/// The results of a run, with the weights of its best evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextResults {
     /// The step whose weights were kept.
     pub chosen_step: u64,
-    /// Mean loss over all validation tokens, in nats a token.
+    /// Mean loss over all validation tokens, in nats per token.
     pub validation_loss: f64,
-    /// The same for each character of their text.
+    /// The same in nats per character.
     pub validation_loss_per_character: f64,
-    /// Numbers that were trained.
+    /// Number of trained parameters.
     pub parameters: u64,
-    /// What the model writes of itself.
+    /// A sample of what the model writes without a prompt.
     pub sample: String,
 }
 
@@ -103,7 +103,7 @@ impl RunData for TextData {
 }
 
 impl TextData {
-    /// Of a corpus that lies at `path`; its tokens are not counted yet.
+    /// The description of a corpus at `path`, with its tokens not counted yet.
     #[must_use]
     pub fn new(corpus: &Corpus, path: &Path) -> Self {
         Self {

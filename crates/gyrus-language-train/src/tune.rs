@@ -1,14 +1,16 @@
-//! Tuning: a model that exists learns from examples, whole or through low-rank adapters of its products.
+//! Tunes an existing model on examples: all its weights, or low-rank adapters of its weight matrices.
 //!
-//! The run folder gets PEFT's files of an adapter, or those of a whole model, each time that the examples kept to judge by
-//! are answered better than before. Batches are a function of (seed, step).
+//! Whenever the validation loss improves, the run folder gets the adapter in PEFT's format, or the whole model. Batches are a
+//! function of (seed, step).
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gyrus_files::State;
 use gyrus_formats::{Checkpoint, Format};
-use gyrus_language::{Cache, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder};
+use gyrus_language::{
+    Cache, DESCRIBING_FILES, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder,
+};
 use gyrus_tensor::Device;
 use gyrus_train::{
     Begin, Gradients, Observer, Optimizer, Outcome, Plan, Record, RunData, RunFolder, RunStatus, Schedule,
@@ -20,133 +22,134 @@ use crate::packing::shuffled;
 use crate::random::mixed;
 use crate::{EVALUATED_TOKENS, Error, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
 
-/// What `kind` says in the `run.json` of such a run.
+/// The value of `kind` in the `run.json` of such a run.
 pub const TUNING_KIND: &str = "tuning";
-/// Tokens of a sample.
+/// Length of a sample, in tokens.
 const SAMPLE_TOKENS: usize = 64;
 
 /// Everything about such a run but its weights.
 pub type TuneRecord = Record<TuneData, TuneSettings, TuneResults>;
 
-/// Where the examples came from.
+/// The examples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TuneData {
     /// The name of the file.
     pub name: String,
     /// The file; characters that are not Unicode are replaced.
     pub path: String,
-    /// SHA-256 over the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal.
     pub fingerprint: String,
-    /// [`Checkpoint::fingerprint`] of the model that learns.
+    /// [`Checkpoint::fingerprint`] of the model that is tuned.
     pub model_fingerprint: String,
-    /// Examples that were learnt from.
+    /// Number of training examples.
     pub train_examples: u64,
-    /// Examples that the model was judged by.
+    /// Number of validation examples.
     pub validation_examples: u64,
-    /// Examples that lost their end because they were longer than a window.
+    /// Examples that were cut because they were longer than a window.
     pub cut_examples: u64,
-    /// Examples of which nothing was left to learn.
+    /// Examples that were dropped because nothing to learn fits into a window.
     pub dropped_examples: u64,
-    /// Tokens that are learnt in one pass over the examples.
+    /// Tokens per epoch that count in the loss.
     #[serde(alias = "learnt_tokens")]
     pub learned_tokens: u64,
-    /// Tokens that are read in one pass over the examples.
+    /// Tokens per epoch that are read.
     pub read_tokens: u64,
-    /// Windows of one pass.
+    /// Windows per epoch.
     pub windows: u64,
 }
 
-/// How a run was learnt: with model and examples, all that its weights depend on.
+/// How the model is tuned. Together with the model and the examples, these settings determine its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TuneSettings {
-    /// Where the model lies.
+    /// The path of the model.
     pub model: String,
-    /// What the model is called in an adapter's files: the caller's own word for it.
+    /// The name of the model in an adapter's files, as the caller gave it.
     pub base: String,
-    /// Where all random numbers come from.
+    /// Random seed.
     pub seed: u64,
-    /// The adapters; none where all weights are trained.
+    /// The adapters; none if all weights are trained.
     pub adapters: Option<AdapterSettings>,
-    /// The format that products are rounded to in memory before they are frozen.
+    /// The format to which frozen weight matrices are quantized in memory.
     pub base_format: Option<String>,
     /// Tokens of a window.
     pub context: usize,
-    /// Windows of one gradient.
+    /// Windows per batch.
     pub batch_size: usize,
-    /// Gradients of one step, averaged.
+    /// Batches per step, whose gradients are averaged.
     pub accumulation: usize,
-    /// Passes over the examples; where there is none, `steps` says how long.
+    /// Passes over the examples; if there is no such number, `steps` decides.
     pub epochs: Option<f64>,
     /// Steps of the whole training; 0 until the examples are counted.
     pub steps: u64,
-    /// Share of the examples that the model is judged by.
+    /// Share of the examples that is held back for validation.
     pub validation_share: f64,
-    /// Evaluations, evenly over the training.
+    /// Number of evaluations, evenly spaced over the training.
     #[serde(alias = "judgements")]
     pub evaluations: u64,
     /// The highest learning rate of the schedule.
     pub learning_rate: f64,
     /// Name of the learning-rate schedule, as on the command line.
     pub schedule: String,
-    /// Decoupled weight decay, per unit of learning rate; of matrices only.
+    /// Decoupled weight decay of matrices, per unit of learning rate.
     pub weight_decay: f64,
     /// Decay of AdamW's second moment.
     pub beta2: f64,
-    /// The largest norm of the gradients; larger ones are scaled down to it.
+    /// Gradient clipping: gradients with a larger norm are scaled down to this norm.
     pub clip: f64,
-    /// Whether layers are computed anew in the backward pass.
+    /// Activation checkpointing: whether layers are recomputed in the backward pass.
     pub recompute: bool,
     /// Worker threads; they change the speed, never the result.
     pub threads: usize,
-    /// Where it was computed: `cpu`, `cuda`, ...
+    /// The device: `cpu`, `cuda`, ...
     pub device: String,
 }
 
-/// Adapters, as they are asked for.
+/// Settings of low-rank adapters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterSettings {
-    /// Columns of `B`.
+    /// The rank: columns of `B`.
     pub rank: usize,
-    /// Numerator of the scale.
+    /// Numerator of the scale `alpha / rank`.
     pub alpha: f64,
-    /// Share of the inputs that are dropped.
+    /// Dropout: share of the inputs that is dropped.
     pub dropout: f64,
-    /// The ends of the names of the products that are adapted.
+    /// The ends of the names of the weight matrices that get adapters.
     pub targets: Vec<String>,
 }
 
-/// What came of a run, with the weights of its best judgement.
+/// The results of a run, with the weights of its best evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TuneResults {
     /// The step whose weights were kept.
     pub chosen_step: u64,
-    /// Mean loss over the validation examples, in nats a learnt token; absent where nothing was kept to judge by.
+    /// Mean loss over the validation examples, in nats per learned token; absent if no examples were held back.
     pub validation_loss: Option<f64>,
-    /// Numbers that were trained.
+    /// Number of trained parameters.
     pub parameters: u64,
-    /// What the model answers to the first example.
+    /// The model's answer to the first example.
     pub sample: String,
 }
 
 impl RunData for TuneData {
     const KIND: &'static str = TUNING_KIND;
     const EXPECTED: &'static str = "a language model that is tuned on examples";
-    const FILES: &'static [&'static str] = &[
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "config.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-        "tokenizer.model",
-        "added_tokens.json",
-    ];
+    const FILES: &'static [&'static str] = &files();
+}
+
+/// The files of a run: those of an adapter, or those that describe a whole model.
+const fn files() -> [&'static str; 3 + DESCRIBING_FILES.len()] {
+    let mut all = [""; 3 + DESCRIBING_FILES.len()];
+    (all[0], all[1], all[2]) = ("adapter_config.json", "adapter_model.safetensors", "config.json");
+    let mut index = 0;
+    while index < DESCRIBING_FILES.len() {
+        all[3 + index] = DESCRIBING_FILES[index];
+        index += 1;
+    }
+    all
 }
 
 impl TuneData {
-    /// Of examples that lie at `path`, for `model`; nothing is counted yet.
+    /// The description of examples at `path` for `model`, with nothing counted yet.
     #[must_use]
     pub fn new(samples: &Samples, path: &Path, model: &Checkpoint) -> Self {
         Self {
@@ -163,22 +166,23 @@ impl TuneData {
 struct TuneTask<'a> {
     record: TuneRecord,
     folder: &'a RunFolder,
-    /// The model with its own weights.
+    /// The model with its original weights.
     parts: Parts,
-    /// The folder that it was read from, where it was one.
+    /// The file or folder it was read from.
     source: PathBuf,
     train: Windows,
     validation: Windows,
-    /// What the sample goes on from.
+    /// The prompt of the sample.
     prompt: Vec<u32>,
 }
 
-/// Tunes the model `parts` on `samples`, which lie at `record.data.path`, as `record` says, in `folder`.
+/// Tunes the model `parts` on `samples`, read from `record.data.path`, with the settings in `record`, in `folder`.
 ///
 /// # Errors
-/// [`gyrus_formats::Error::Field`] for a line that the model cannot read, [`gyrus_language::Error::Request`] for settings that cannot be, examples of which
-/// nothing can be learnt or others than the run began with, or a checkpoint that does not fit; [`gyrus_formats::Error::Tensor`] for a model
-/// that is damaged; [`Error::Train`] if the run folder cannot be written or the loss stops being a number.
+/// [`gyrus_formats::Error::Field`] for a line that the model cannot read, [`gyrus_language::Error::Request`] for impossible
+/// settings, examples without anything to learn, or another model than the run began with; [`gyrus_formats::Error::Tensor`]
+/// for a damaged model; [`Error::Train`] if the examples are not those that the run began with, the checkpoint does not fit,
+/// the run folder cannot be written, or the training diverges.
 pub fn tune(
     parts: Parts,
     samples: &Samples,
@@ -196,11 +200,11 @@ pub fn tune(
     let resume = matches!(begin, Begin::Checkpoint);
     if resume && record.data.model_fingerprint != parts.checkpoint.fingerprint() {
         let got = format!("other weights in {}", record.settings.model);
-        return Err(Error::request("the model", got, "those that the run began with"));
+        return Err(Error::request("the model", got, "the weights that the run began with"));
     }
     let settings = &record.settings;
     if settings.context == 0 || settings.batch_size == 0 || settings.accumulation == 0 {
-        return Err(Error::request("settings", "a count of 0", "at least 1 of everything"));
+        return Err(Error::request("settings", "a count of 0", "counts of at least 1"));
     }
     if parts.config.learned_positions && settings.context > parts.config.maximum_positions {
         let expected = format!("at most the {} positions of this model", parts.config.maximum_positions);
@@ -220,7 +224,7 @@ pub fn tune(
         (Windows::pack(train, settings.context), Windows::pack(validation, settings.context));
     if train.is_empty() {
         let got = format!(
-            "{} examples, of which a window of {} tokens shows nothing to learn",
+            "{} examples, none of which has a completion that fits into {} tokens",
             train.dropped, settings.context
         );
         return Err(Error::request("the examples", got, "a larger context"));
@@ -272,7 +276,7 @@ fn finished(trained: Trained<TuneTask<'_>>) -> Result<TuneRecord> {
     Ok(record)
 }
 
-/// The network that the settings ask for.
+/// The decoder to train.
 fn decoder(parts: &Parts, settings: &TuneSettings, device: &Device) -> Result<TrainableDecoder> {
     let (config, mut checkpoint) = (parts.config.clone(), parts.checkpoint.clone());
     let mut decoder = match &settings.adapters {
@@ -303,21 +307,21 @@ fn decoder(parts: &Parts, settings: &TuneSettings, device: &Device) -> Result<Tr
     Ok(decoder)
 }
 
-/// Examples to learn from and those to judge by, which are the same for every seed. One at least is learnt from.
+/// Splits the examples into those for training, at least one, and those for validation. The split is the same for every seed.
 fn split(examples: Vec<Example>, share: f64) -> (Vec<Example>, Vec<Example>) {
     let wanted = (examples.len() as f64 * share).round() as usize;
     let count = if share > 0.0 { wanted.max(1) } else { 0 }.min(examples.len().saturating_sub(1));
     let order = shuffled(examples.len(), 0, 0);
-    let mut judging = vec![false; examples.len()];
-    order.iter().take(count).for_each(|&place| judging[place] = true);
+    let mut held_back = vec![false; examples.len()];
+    order.iter().take(count).for_each(|&place| held_back[place] = true);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
-    for (example, judging) in examples.into_iter().zip(judging) {
-        if judging { validation.push(example) } else { train.push(example) }
+    for (example, held_back) in examples.into_iter().zip(held_back) {
+        if held_back { validation.push(example) } else { train.push(example) }
     }
     (train, validation)
 }
 
-/// What a sample goes on from: the first example without its last answer.
+/// The prompt of a sample: the first example without its last answer.
 fn prompt(parts: &Parts, sample: &Sample, example: &Example) -> Result<Vec<u32>> {
     let tokens = match sample {
         Sample::Completion { prompt, .. } => parts.tokenizer.encode(prompt, true)?,
@@ -384,7 +388,7 @@ impl TrainingTask for TuneTask<'_> {
     }
 }
 
-/// The weights of a state as a checkpoint.
+/// Weights as a checkpoint.
 fn whole(origin: &Checkpoint, state: &State) -> Checkpoint {
     let tensors = state.iter().map(|(name, tensor)| {
         (name.clone(), gyrus_formats::Tensor::of_floats(tensor.shape.clone(), tensor.values.clone()))

@@ -21,7 +21,7 @@ fn golden() -> (Value, Value) {
     )
 }
 
-/// One text, whose first tokens are not learned.
+/// One sequence, whose first tokens are not learned.
 fn batch(golden: &Value, decoders: &Value) -> TextBatch {
     let tokens: Vec<u32> = numbers(&decoders["tokens"]).into_iter().map(|token| token as u32).collect();
     let read_only = golden["read_only"].as_u64().unwrap() as usize;
@@ -50,7 +50,7 @@ fn adapters(golden: &Value, config: DecoderConfig, checkpoint: Checkpoint) -> Tr
     decoder
 }
 
-/// What is wrong with loss and gradients.
+/// The differences of loss and gradients.
 fn differences(expected: &Value, loss: f32, gradients: &State) -> Vec<String> {
     let mut wrong = Vec::new();
     let exact = expected["loss"].as_f64().unwrap();
@@ -62,14 +62,14 @@ fn differences(expected: &Value, loss: f32, gradients: &State) -> Vec<String> {
     if !names.is_empty() || gradients.len() != expected.len() {
         wrong.push(format!("{} gradients, not {}; {names:?}", gradients.len(), expected.len()));
     }
-    for (name, told) in expected {
+    for (name, reported) in expected {
         let Some(gradient) = gradients.get(name) else { continue };
         let norm = gradient.values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let seed = format!("gradient/{name}");
         let vector = fill(&seed, gradient.values.len());
         let product: f64 =
             gradient.values.iter().zip(vector).map(|(g, v)| f64::from(*g) * f64::from(v)).sum();
-        let (exact_norm, exact) = (told[0].as_f64().unwrap(), told[1].as_f64().unwrap());
+        let (exact_norm, exact) = (reported[0].as_f64().unwrap(), reported[1].as_f64().unwrap());
         let allowed = 1e-4 * exact_norm + 1e-7;
         if (norm - exact_norm).abs() > allowed || (product - exact).abs() > allowed {
             wrong.push(format!("{name}: {norm} and {product}, not {exact_norm} and {exact}"));
@@ -100,7 +100,7 @@ fn gradients_of_every_family_are_those_of_transformers_and_of_its_adapters_those
             let again = decoder.named_gradients(&batch);
             assert_eq!(again.0, loss, "{}, {kind}: the loss of layers computed anew", case["name"]);
             for (name, gradient) in &gradients {
-                // Those of tied tables are sums of two, in another order.
+                // Gradients of tied tables are sums of two, in another order.
                 let same = again.1[name] == *gradient;
                 let close =
                     again.1[name].values.iter().zip(&gradient.values).all(|(a, b)| (a - b).abs() < 1e-6);
@@ -112,7 +112,7 @@ fn gradients_of_every_family_are_those_of_transformers_and_of_its_adapters_those
 }
 
 #[test]
-fn stored_weights_are_trained_over_as_their_floats_are() {
+fn stored_weights_train_like_their_floats() {
     let (golden, decoders) = golden();
     let batch = batch(&golden, &decoders);
     let of = &decoders["cases"][0];

@@ -72,7 +72,7 @@ fn what_is_written_is_what_was_read_and_what_was_trained() {
     assert_eq!(again.parts, adapter.parts);
     assert_eq!(again.config, adapter.config);
 
-    // A trained one, on a model whose heads pair neighbors: its rows lie as `transformers` has them.
+    // A trained adapter of a model with interleaved heads: its rows are ordered as in `transformers`.
     let (config, checkpoint, tokens) = llama();
     let lora = Lora { rank: 4, alpha: 8.0, targets: vec!["q_proj".into(), "k_proj".into()], dropout: 0.0 };
     let tuned = |config: &DecoderConfig, checkpoint: Checkpoint| {

@@ -17,7 +17,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use gyrus_tensor::with_threads;
+use gyrus_kernels::with_threads;
 
 pub use sentences::{Embedded, SentenceEngine, SentenceJob};
 use worker::Worker;
@@ -214,7 +214,7 @@ impl Engine {
         });
         let (of_thread, model_of_thread) = (Arc::clone(&shared), Arc::clone(&model));
         let thread = spawn("gyrus-engine", options.threads, move || {
-            // However the thread ends, waiting jobs are told.
+            // However the thread ends, waiting jobs fail.
             let _guard = StopGuard(&of_thread);
             run(&model_of_thread, &of_thread);
         })?;

@@ -7,5 +7,5 @@ pub mod llama2c;
 mod open;
 mod parts;
 
-pub use export::{write_folder, write_model_folder};
+pub use export::{DESCRIBING_FILES, write_folder, write_model_folder};
 pub use parts::{Model, Parts};

@@ -1,4 +1,4 @@
-//! The inside of every family against `transformers`; see `golden/attention.py`.
+//! Attention maps and hidden states of every family against `transformers`; see `golden/attention.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -41,8 +41,8 @@ fn encoder(case: &Value) -> Encoder {
     Encoder::new(EncoderConfig::from_hugging_face(&path).unwrap(), encoder_checkpoint(case)).unwrap()
 }
 
-/// The largest difference of a row, measured by the larger of 1 and the row's largest number: rounding is as large as
-/// the numbers that were added up.
+/// The largest difference in a row, relative to the larger of 1 and the row's largest value: rounding errors scale with the
+/// summed values.
 fn difference(expected: &Value, got: &[f32]) -> f32 {
     let expected: Vec<f32> =
         expected.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect();
@@ -54,7 +54,7 @@ fn difference(expected: &Value, got: &[f32]) -> f32 {
     })
 }
 
-/// The largest differences of what the heads look at and of the stream.
+/// The largest differences of the attention maps and of the residual stream.
 fn differences(expected: &Value, shown: &[usize], seen: &Observation) -> (f32, f32) {
     let (mut attention, mut stream) = (0.0f32, 0.0f32);
     let length = seen.tokens();
@@ -91,7 +91,7 @@ fn assert_rows_sum_to_one(seen: &Observation) {
 }
 
 #[test]
-fn decoders_see_what_transformers_sees() {
+fn decoders_have_the_activations_of_transformers() {
     let (inside, golden) = (parsed(INSIDE), parsed(DECODERS));
     let (shown, text) = (numbers(&inside["shown"]), tokens(&golden["tokens"]));
     let after = inside["lens_after"].as_u64().unwrap() as usize;
@@ -110,7 +110,7 @@ fn decoders_see_what_transformers_sees() {
         println!("{name}: attention {attention:e}, stream {stream:e}, lens {lens:e}");
         assert!(attention < 1e-5 && stream < 1e-5 && lens < 1e-5, "{name}");
         assert_rows_sum_to_one(&seen);
-        // Nothing looks ahead, or behind its window.
+        // Nothing attends to later tokens or beyond its window.
         for (index, layer) in decoder.config().layers.iter().enumerate() {
             for head in 0..seen.heads() {
                 for (token, row) in seen.map(index, head).chunks_exact(text.len()).enumerate() {
@@ -124,7 +124,7 @@ fn decoders_see_what_transformers_sees() {
 }
 
 #[test]
-fn to_be_watched_changes_no_bit_and_the_last_lens_is_what_the_model_says() {
+fn observing_changes_no_bit_and_the_last_lens_is_the_models_prediction() {
     let golden = parsed(DECODERS);
     let text = tokens(&golden["tokens"]);
     for case in golden["cases"].as_array().unwrap() {
@@ -146,7 +146,7 @@ fn to_be_watched_changes_no_bit_and_the_last_lens_is_what_the_model_says() {
 }
 
 #[test]
-fn encoders_see_what_transformers_sees() {
+fn encoders_have_the_activations_of_transformers() {
     let (inside, golden) = (parsed(INSIDE), parsed(ENCODERS));
     let text = tokens(golden["texts"].as_array().unwrap().last().unwrap());
     for expected in inside["encoders"].as_array().unwrap() {
@@ -163,7 +163,7 @@ fn encoders_see_what_transformers_sees() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_refused_before_memory_is_taken() {
+fn what_cannot_be_observed_is_refused_before_allocating() {
     let golden = parsed(DECODERS);
     let decoder = decoder(&golden["cases"][0]);
     let said = |tokens: &[u32]| decoder.observe(tokens).unwrap_err().to_string();
@@ -171,7 +171,7 @@ fn what_cannot_be_shown_is_refused_before_memory_is_taken() {
     assert!(said(&[]).contains("at least one"));
     assert!(said(&[61]).contains("less than the vocabulary's 61"));
     assert_eq!(decoder.observe(&[3; 512]).unwrap().tokens(), 512);
-    // Of a large model less can be shown.
+    // A large model allows fewer tokens.
     let parts = common::parts();
     let mut config = parts.config.clone();
     (config.heads, config.key_value_heads, config.head_width) = (4096, 1, 8);

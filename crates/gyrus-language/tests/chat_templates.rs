@@ -5,7 +5,7 @@ use gyrus_language::{ChatTemplate, Message};
 use serde_json::Value;
 
 #[test]
-fn conversations_become_the_text_that_transformers_makes() {
+fn conversations_render_as_in_transformers() {
     let golden: Value = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
     for case in golden["cases"].as_array().unwrap().iter().filter(|case| case["tools"].is_null()) {
         let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>").unwrap();
@@ -26,9 +26,9 @@ fn conversations_become_the_text_that_transformers_makes() {
 }
 
 #[test]
-fn tools_and_their_calls_are_told_as_transformers_tells_them() {
+fn tools_and_their_calls_render_as_in_transformers() {
     let golden: Value = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
-    let mut told = 0;
+    let mut with_tools = 0;
     for case in golden["cases"].as_array().unwrap() {
         let messages = case["messages"].as_array().unwrap();
         let tools = case["tools"].as_array().map_or(&[][..], Vec::as_slice);
@@ -38,7 +38,7 @@ fn tools_and_their_calls_are_told_as_transformers_tells_them() {
             Some(text) => assert_eq!(got.unwrap(), text, "{}", case["name"]),
             None => assert!(got.unwrap_err().to_string().contains("must alternate"), "{}", case["name"]),
         }
-        told += usize::from(!tools.is_empty());
+        with_tools += usize::from(!tools.is_empty());
     }
-    assert!(told >= 3);
+    assert!(with_tools >= 3);
 }

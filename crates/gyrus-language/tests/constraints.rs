@@ -1,4 +1,4 @@
-//! Texts bound to a JSON schema, whatever a model would rather write.
+//! Generation constrained to a JSON schema, whatever the model prefers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -35,12 +35,12 @@ fn ask(model: &Model, constraint: &Constraint, seed: u64) -> (String, Ending) {
 }
 
 #[test]
-fn every_text_is_json_of_the_schema() {
+fn every_text_matches_the_schema() {
     let Some(data) = real_data("stories260K") else { return };
     let parts = Parts::open(&data.join("stories260K.bin")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_folder(&parts, folder.path()).unwrap();
-    // One vocabulary of our own, one of the `tokenizers` library.
+    // One vocabulary of SentencePiece, one of the `tokenizers` library.
     for model in [parts.build().unwrap(), Model::open(folder.path()).unwrap()] {
         let constraint = model.constraints().unwrap().json_schema(&schema()).unwrap();
         for seed in 0..5 {
@@ -58,7 +58,7 @@ fn every_text_is_json_of_the_schema() {
 }
 
 #[test]
-fn schemas_that_cannot_be_followed_are_refused() {
+fn unsupported_schemas_are_refused() {
     let Some(data) = real_data("stories260K") else { return };
     let model = Model::open(&data.join("stories260K.bin")).unwrap();
     let constraints = model.constraints().unwrap();

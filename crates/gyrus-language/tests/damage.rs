@@ -1,4 +1,4 @@
-//! Damaged and hostile files end in a sentence: no panic, no memory that a header asks for.
+//! Damaged and hostile files end in an error message: no panic, and no allocation sized by an unchecked header.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -9,9 +9,9 @@ use common::{Random, parts};
 use gyrus_formats::{Bytes, Format};
 use gyrus_language::{Cache, Parts, Sequence, gguf, llama2c};
 
-/// What was read is used, too: one token is read and its text decoded.
+/// Uses what was read: reads one token and decodes its text.
 fn use_it(parts: Parts) {
-    // A text of a hostile length would not say more.
+    // More tokens would test nothing new.
     let Ok(model) = parts.build() else { return };
     let mut cache = Cache::new(model.decoder.config());
     let sequence = Sequence { tokens: &[1, 0], cache: &mut cache, all_logits: false };
@@ -39,7 +39,7 @@ fn llama2c_bytes() -> Vec<u8> {
 #[test]
 fn the_whole_files_are_read() {
     let read = gguf::parse(Path::new("x.gguf"), &gguf_bytes().into()).unwrap();
-    // Positions are rotated in neighboring pairs there, else nothing differs.
+    // GGUF interleaves rotated pairs; nothing else differs.
     let mut expected = parts().config;
     expected.ropes[0].interleaved = true;
     assert_eq!(read.config, expected);
@@ -61,17 +61,17 @@ fn cut_files_are_refused() {
             } else {
                 llama2c::parse(Path::new("x"), &part).is_err()
             };
-            // The padding behind the last tensor may be missing.
+            // The padding after the last tensor may be missing.
             assert!(refused || is_gguf && cut + 32 > bytes.len(), "cut at {cut} of {}", bytes.len());
         }
     }
 }
 
 #[test]
-fn changed_bytes_make_another_model_or_a_sentence() {
+fn changed_bytes_make_another_model_or_an_error() {
     let mut random = Random(9);
     let whole = gguf_bytes();
-    // Up to here goes what stands before the tensors' numbers.
+    // The part before the tensors' numbers.
     let head = 3000.min(whole.len());
     for _ in 0..3000 {
         let mut bytes = whole.clone();
@@ -92,7 +92,7 @@ fn changed_bytes_make_another_model_or_a_sentence() {
 }
 
 #[test]
-fn no_memory_is_taken_for_what_a_header_only_says() {
+fn unchecked_headers_allocate_nothing() {
     let number = |bytes: &mut Vec<u8>, place: usize, value: u64| {
         bytes[place..place + 8].copy_from_slice(&value.to_le_bytes());
     };
@@ -105,7 +105,7 @@ fn no_memory_is_taken_for_what_a_header_only_says() {
         }
     }
     let vocabulary = [&[0u8; 8][..], &i32::MAX.to_le_bytes()].concat();
-    // Too short for what a vocabulary begins with, even one without tokens.
+    // Too short for the beginning of a vocabulary, even one without tokens.
     let said = llama2c::parse_tokenizer(Path::new("t.bin"), &[], 0).unwrap_err().to_string();
     assert!(said.contains("the end at 0"), "{said}");
     let said = llama2c::parse_tokenizer(Path::new("t.bin"), &vocabulary, 1 << 22).unwrap_err().to_string();
@@ -113,7 +113,7 @@ fn no_memory_is_taken_for_what_a_header_only_says() {
 }
 
 #[test]
-fn formats_and_architectures_that_are_not_known_are_named() {
+fn unknown_formats_and_architectures_are_named() {
     let bytes = gguf_bytes();
     let replaced = |from: &[u8], to: &[u8]| {
         let place = bytes.windows(from.len()).position(|window| window == from).unwrap();

@@ -1,4 +1,4 @@
-//! Every family against `transformers`, on small weights that a formula gives; see `golden/decoders.py`.
+//! Every family against `transformers`, on small weights from a formula; see `golden/decoders.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -17,7 +17,7 @@ fn golden() -> Value {
     serde_json::from_str(GOLDEN).unwrap()
 }
 
-/// The largest difference of the shown rows.
+/// The largest difference in the given rows.
 fn difference(case: &Value, what: &str, logits: &[f32], vocabulary: usize, shown: &[usize]) -> f32 {
     let rows = case[what].as_array().unwrap();
     assert_eq!(rows.len(), shown.len());
@@ -33,7 +33,7 @@ fn difference(case: &Value, what: &str, logits: &[f32], vocabulary: usize, shown
 }
 
 #[test]
-fn every_family_has_the_logits_of_transformers_at_once_and_step_by_step() {
+fn every_family_has_the_logits_of_transformers_in_one_pass_and_step_by_step() {
     let golden = golden();
     let (parts, shown) = (numbers(&golden["parts"]), numbers(&golden["shown"]));
     let tokens: Vec<u32> = numbers(&golden["tokens"]).into_iter().map(|token| token as u32).collect();
@@ -55,19 +55,19 @@ fn every_family_has_the_logits_of_transformers_at_once_and_step_by_step() {
             start += part;
         }
         let steps = difference(case, "steps", &logits, vocabulary, &shown);
-        println!("{name}: {prefill:e} at once, {steps:e} step by step");
+        println!("{name}: {prefill:e} in one pass, {steps:e} step by step");
         if prefill > 1e-4 || steps > 1e-4 {
-            wrong.push(format!("{name}: {prefill:e} at once, {steps:e} step by step"));
+            wrong.push(format!("{name}: {prefill:e} in one pass, {steps:e} step by step"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn both_dialects_of_a_configuration_say_the_same() {
+fn both_styles_of_a_configuration_mean_the_same() {
     for case in golden()["cases"].as_array().unwrap() {
         let (mut given, mut saved) = (config(&case["config"]), config(&case["saved"]));
-        // What was left out is saved with its default.
+        // Omitted fields are saved with their defaults.
         for config in [&mut given, &mut saved] {
             config.beginning_of_text = None;
             config.end_of_text.clear();
@@ -92,7 +92,7 @@ fn the_parameters_are_those_that_transformers_has() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_by_name() {
+fn unknown_fields_and_tensors_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut Value)| {
         let mut value = golden()["cases"][0]["config"].clone();
         change(&mut value);
@@ -116,7 +116,7 @@ fn what_is_not_known_is_refused_by_name() {
     let said = refused(&|config| config["num_hidden_layers"] = 1_000_000.into());
     assert!(said.contains("num_hidden_layers"), "{said}");
 
-    // And so are tensors.
+    // Tensors too.
     let golden = golden();
     let case = &golden["cases"][0];
     let mut tensors = checkpoint(case).tensors().clone();

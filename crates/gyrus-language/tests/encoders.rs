@@ -1,4 +1,4 @@
-//! Encoders against `transformers`, on small weights that a formula gives; see `golden/encoders.py`.
+//! Encoders against `transformers`, on small weights from a formula; see `golden/encoders.py`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -24,7 +24,7 @@ fn config(value: &Value) -> Result<EncoderConfig, String> {
     EncoderConfig::from_hugging_face(&path).map_err(|error| error.to_string())
 }
 
-/// The tensors of a case, their names changed.
+/// The tensors of a case with changed names.
 fn checkpoint(case: &Value, rename: impl Fn(&str) -> String) -> Checkpoint {
     let tensors = encoder_checkpoint(case).tensors().clone();
     let renamed = tensors.into_iter().map(|(name, tensor)| (rename(&name), tensor));
@@ -84,7 +84,7 @@ fn names_of_older_files_are_known() {
 }
 
 #[test]
-fn what_is_not_computed_is_refused_by_name() {
+fn unsupported_fields_are_refused_by_name() {
     let golden = golden();
     let case = &golden["cases"][0];
     let with = |field: &str, value: Value| {

@@ -1,4 +1,4 @@
-//! The engine: every text is the one that it is alone, whatever happens beside it.
+//! The engine: every sequence has the same bits as alone, whatever runs beside it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -16,7 +16,7 @@ use gyrus_language::{Cache, Ending, Model, Parts, Request, Sampling, Sequence, g
 const OPTIONS: EngineOptions =
     EngineOptions { slots: 3, queue: 64, context: 400, prefix_cache_bytes: 1 << 20, threads: 2 };
 
-/// Tells a test what it hears.
+/// Forwards its events to a test.
 struct Ear {
     events: Sender<Event>,
     listens: Arc<AtomicBool>,
@@ -41,7 +41,7 @@ fn job(prompt: &[u32], request: Request) -> (Job, Receiver<Event>, Arc<AtomicBoo
     (Job { prompt: prompt.to_vec(), request, listener: Box::new(ear) }, receiver, listens)
 }
 
-/// The whole text and how it ended.
+/// The complete text and its summary.
 fn heard(events: &Receiver<Event>) -> Result<(String, Summary), Failure> {
     let mut text = String::new();
     loop {
@@ -66,13 +66,13 @@ fn tokens(random: &mut Random, count: usize) -> Vec<u32> {
 }
 
 #[test]
-fn a_token_has_the_same_bits_in_whatever_company_and_stretches_it_is_read() {
+fn a_token_has_the_same_bits_whatever_runs_beside_it_and_however_it_is_chunked() {
     for format in [Format::F32, Format::F16, Format::Q8_0] {
         let model = model(format);
         let mut random = Random(5);
         let texts: Vec<Vec<u32>> = (0..7).map(|_| tokens(&mut random, 90)).collect();
         let new = || Cache::new(model.decoder.config());
-        // Read but for the last five tokens, which are written.
+        // All but the last five tokens are read as a prompt; those are generated.
         let alone: Vec<Vec<f32>> = texts
             .iter()
             .map(|text| {
@@ -87,7 +87,7 @@ fn a_token_has_the_same_bits_in_whatever_company_and_stretches_it_is_read() {
                 logits
             })
             .collect();
-        // All together, each in stretches of its own; those that are done reading are written beside the others.
+        // All together, each in different chunks; sequences whose prompts are done are generated beside the others.
         let mut caches: Vec<Cache> = texts.iter().map(|_| new()).collect();
         let mut last: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
         while caches.iter().any(|cache| cache.positions() < 90) {
@@ -117,11 +117,11 @@ fn a_token_has_the_same_bits_in_whatever_company_and_stretches_it_is_read() {
 }
 
 #[test]
-fn many_texts_at_once_are_those_that_each_is_alone() {
+fn many_texts_together_are_the_same_as_alone() {
     for format in [Format::F32, Format::Q8_0] {
         let model = Arc::new(model(format));
         let mut random = Random(11);
-        // Some begin alike, so that what was read is used again; one is longer than what is read together.
+        // Some share a beginning, so prompts are reused; one is longer than a pass reads.
         let common = tokens(&mut random, 60);
         let asked: Vec<(Vec<u32>, Request)> = (0..24u64)
             .map(|seed| {
@@ -178,7 +178,7 @@ fn long() -> Request {
 }
 
 #[test]
-fn whoever_goes_away_frees_the_slot_and_a_full_queue_refuses() {
+fn abandoned_jobs_free_their_slots_and_a_full_queue_refuses() {
     let options = EngineOptions { slots: 1, queue: 1, ..OPTIONS };
     let engine = Engine::start(Arc::new(model(Format::F32)), options).unwrap();
     // A slow listener holds the slot.
@@ -203,10 +203,10 @@ fn whoever_goes_away_frees_the_slot_and_a_full_queue_refuses() {
     assert!(matches!(engine.submit(vec![refused]), Err(Refusal::Full { waiting: 2 })));
     listens.store(false, Ordering::Relaxed);
     gate.store(true, Ordering::Relaxed);
-    // The one that waited comes to its turn.
+    // The waiting job runs.
     assert_eq!(heard(&events).unwrap().1.ending, Ending::Length);
     assert_eq!(engine.statistics().abandoned, 1);
-    // One that gave up while it waited makes room.
+    // A job abandoned while waiting makes room.
     let (gone, _events, listens) = job(&[5], long());
     listens.store(false, Ordering::Relaxed);
     engine.submit(vec![gone]).unwrap();
@@ -230,7 +230,7 @@ fn a_panic_fails_the_texts_of_its_pass_and_no_others() {
     engine.submit(vec![after]).unwrap();
     assert_eq!(heard(&events).unwrap().1.tokens, 380);
     assert_eq!(engine.statistics().failures, 1);
-    // Who waits when it ends is told so.
+    // Jobs that wait when the engine stops fail.
     let (last, events, _) = job(&[5, 6], long());
     engine.submit(vec![last]).unwrap();
     drop(engine);
@@ -238,7 +238,7 @@ fn a_panic_fails_the_texts_of_its_pass_and_no_others() {
 }
 
 #[test]
-fn jobs_that_cannot_be_done_are_refused() {
+fn invalid_jobs_are_refused() {
     let model = Arc::new(model(Format::F32));
     let engine = Engine::start(Arc::clone(&model), OPTIONS).unwrap();
     let request = |maximum_tokens| Request { maximum_tokens, ..Request::default() };

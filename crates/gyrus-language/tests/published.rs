@@ -1,4 +1,4 @@
-//! Configurations as models were published with them: all of their fields are known, and mean what they should.
+//! Configurations of published models: all of their fields are known and have the right meaning.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ fn read(json: &str) -> DecoderConfig {
     DecoderConfig::from_hugging_face(Path::new("config.json"), json.as_bytes()).unwrap()
 }
 
-/// Numbers of all tensors.
+/// The number of elements of all tensors.
 fn parameters(config: &DecoderConfig) -> usize {
     config.parameters().iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum()
 }

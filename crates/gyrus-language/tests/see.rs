@@ -1,4 +1,4 @@
-//! A look into a model while it reads.
+//! Inspecting a model on a text.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -10,7 +10,7 @@ use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::inspection::{Inspection, Pattern};
 use gyrus_language::{Cache, Model, Sequence};
 
-/// All logits of the ordinary pass.
+/// All logits of a plain pass.
 fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
     let mut cache = Cache::new(model.decoder.config());
     model.decoder.forward(&mut [Sequence { tokens, cache: &mut cache, all_logits: true }]).unwrap()
@@ -29,7 +29,7 @@ fn assert_close(a: f64, b: f64) {
     assert!((a - b).abs() < 1e-6, "{a} is not {b}");
 }
 
-/// What is said of each place follows from the logits of the ordinary pass.
+/// The predictions at each position follow from the logits of a plain pass.
 fn check_predictions(model: &Model, look: &Inspection) {
     let vocabulary = model.decoder.config().vocabulary;
     let logits = logits(model, &look.tokens);
@@ -47,7 +47,7 @@ fn check_predictions(model: &Model, look: &Inspection) {
         let better = |than: f64| probabilities.iter().filter(|&&other| other > than).count();
         assert_eq!(better(best[0].probability + 1e-9), 0);
         let last = &predictions.lens.last().unwrap()[index];
-        assert_eq!(last.top[..], best[..last.top.len()], "the last lens is what the model says");
+        assert_eq!(last.top[..], best[..last.top.len()], "the last lens is the model's prediction");
         assert_eq!(last.answer_probability, best[0].probability);
         if let Some(&next) = look.tokens.get(index + 1) {
             let place = &predictions.places[index + 1];
@@ -73,10 +73,10 @@ fn check_predictions(model: &Model, look: &Inspection) {
 }
 
 #[test]
-fn expectations_are_those_of_the_ordinary_pass() {
+fn predictions_are_those_of_a_plain_pass() {
     let model = parts().build().unwrap();
     let look = model.inspect("hello", 7).unwrap();
-    // The mark that begins a text, a blank that this vocabulary lacks, and letters.
+    // The beginning-of-text token, a space that this vocabulary lacks, and letters.
     assert_eq!(look.tokens[0], 1);
     assert_eq!((look.texts[0].as_str(), look.special[0]), ("<1>", true));
     assert_eq!((look.texts.last().unwrap().as_str(), *look.special.last().unwrap()), ("o", false));
@@ -84,7 +84,7 @@ fn expectations_are_those_of_the_ordinary_pass() {
     let predictions = look.predictions.as_ref().unwrap();
     assert!(predictions.places.iter().all(|place| place.next.len() == 7));
     assert_eq!(predictions.lens.len(), 3);
-    // The rest of the vocabulary has no texts and still can be written.
+    // The rest of the vocabulary has no text but a name.
     assert!(
         predictions
             .lens
@@ -100,7 +100,7 @@ fn expectations_are_those_of_the_ordinary_pass() {
 }
 
 #[test]
-fn damaged_weights_are_told_rather_than_shown() {
+fn damaged_weights_are_an_error() {
     let mut parts = parts();
     let mut tensors = parts.checkpoint.tensors().clone();
     let count = tensors["model.norm.weight"].floats().len();
@@ -110,7 +110,7 @@ fn damaged_weights_are_told_rather_than_shown() {
     assert!(said.contains("NaN") && said.contains("damage"), "{said}");
 }
 
-/// A model of one layer that the formula of attention lets look at the token before: positions alone decide.
+/// A one-layer model whose attention depends on positions alone and attends to the previous token.
 #[test]
 fn a_head_that_was_built_to_look_back_is_found() {
     let mut parts = parts();
@@ -127,12 +127,12 @@ fn a_head_that_was_built_to_look_back_is_found() {
             values.fill(1.0);
         }
         if parameter.name.ends_with("embed_tokens.weight") {
-            // A constant that queries and keys are made of.
+            // The constant from which queries and keys are computed.
             values.chunks_exact_mut(width).for_each(|row| row[0] = 3.0);
         }
         if parameter.name.ends_with("q_proj.weight") || parameter.name.ends_with("k_proj.weight") {
             values.fill(0.0);
-            // The first head alone, in the pair that turns by one radian a token.
+            // The first head alone, in the pair that rotates by one radian per token.
             let angle: f32 = if parameter.name.ends_with("q_proj.weight") { -1.0 } else { 0.0 };
             values[0] = 4.0 * angle.cos();
             values[head / 2 * width] = 4.0 * angle.sin();
@@ -161,7 +161,7 @@ fn a_real_model_is_surprised_by_what_is_surprising() {
     let odd = model.inspect("Lily girl time, little a named Once was upon a.", 10).unwrap();
     let unusual = odd.predictions.as_ref().unwrap().perplexity().unwrap();
     assert!(usual < 4.0 && unusual > 5.0 * usual, "{usual} and {unusual}");
-    // Its layers are not equal, and the lens becomes surer.
+    // The lens becomes more certain from layer to layer.
     let sure = |layers: usize| -> f64 {
         let cells = &predictions.lens[layers];
         cells.iter().map(|cell| cell.answer_probability).sum::<f64>() / cells.len() as f64

@@ -18,7 +18,7 @@ fn llama2c_tells_the_expected_story() {
 }
 
 #[test]
-fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
+fn sequences_together_have_the_logits_of_each_alone() {
     let Some(data) = real_data("stories260K") else { return };
     let model = Model::open(&data.join("stories260K.bin")).unwrap();
     let texts = ["Once upon a time", "Lily and her mom went to the park. It was", "He"];
@@ -62,7 +62,7 @@ fn texts_side_by_side_get_the_logits_that_each_gets_alone() {
         .collect();
     close(&together, &expected);
 
-    // Forgetting the end and reading it again changes nothing.
+    // Dropping the end and reading it again changes nothing.
     let cache = &mut caches[1];
     let tokens = &tokens[1];
     assert!(cache.truncate(4));
@@ -100,7 +100,7 @@ fn converted_to_hugging_face_and_to_gguf_it_tells_the_same_story() {
 
     // From either, in every format.
     let again = Parts::open(&converted).unwrap();
-    assert!(again.config.ropes[0] != parts.config.ropes[0], "rotated in halves, no longer in neighbors");
+    assert!(again.config.ropes[0] != parts.config.ropes[0], "rotated in halves, no longer interleaved");
     let path = folder.path().join("stories.gguf");
     gguf::write(&parts, &path, Format::F32).unwrap();
     assert_eq!(greedy(&Model::open(&path).unwrap(), "", 200).0.trim_end(), expected.trim_end());
@@ -119,7 +119,7 @@ fn converted_to_hugging_face_and_to_gguf_it_tells_the_same_story() {
             gguf::write(&parts, &out.join(format!("{}.gguf", format.name())), format).unwrap();
         }
     }
-    // Its way back.
+    // And back.
     let from_gguf = Parts::open(&path).unwrap();
     assert_eq!(from_gguf.config.end_of_text, [2]);
     let back = folder.path().join("back");
@@ -129,7 +129,7 @@ fn converted_to_hugging_face_and_to_gguf_it_tells_the_same_story() {
 }
 
 #[test]
-fn vocabularies_cut_texts_alike_in_every_format() {
+fn vocabularies_tokenize_alike_in_every_format() {
     let Some(data) = real_data("stories260K") else { return };
     let parts = Parts::open(&data.join("stories260K.bin")).unwrap();
     let folder = tempfile::tempdir().unwrap();

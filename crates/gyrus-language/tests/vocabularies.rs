@@ -88,7 +88,7 @@ fn byte_level_vocabularies_come_back_from_gguf_as_they_were() {
 }
 
 #[test]
-fn text_comes_token_by_token_as_it_comes_at_once() {
+fn streamed_text_equals_text_decoded_in_one_pass() {
     let tokenizer = parts(byte_level(true)).tokenizer;
     let text = "the 😀 é🙂thé\u{FFFD}.";
     let tokens = tokenizer.encode(text, false).unwrap();
@@ -101,7 +101,7 @@ fn text_comes_token_by_token_as_it_comes_at_once() {
             .iter()
             .all(|piece| !piece.contains('\u{FFFD}') || piece.contains("thé") || piece == "\u{FFFD}.")
     );
-    // After other text, a token reads as it would in its midst.
+    // After other text, a token decodes as in the middle of it.
     let mut stream = tokenizer.stream(&tokens[..2]);
     let rest: String = tokens[2..].iter().map(|&token| stream.push(token).unwrap()).collect();
     let before = tokenizer.decode(&tokens[..2]).unwrap();

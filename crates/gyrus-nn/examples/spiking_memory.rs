@@ -1,5 +1,5 @@
-//! Memory of one training step of a 784-1000-10 network of spikes, 25 steps of 128 samples: `cargo run --release --example
-//! spiking_memory`. Prints the process' peak before the step and after it, in MB (Linux).
+//! Memory of one training step of a 784-1000-10 spiking network, 25 steps of 128 samples: `cargo run --release --example
+//! spiking_memory`. Prints the process's peak memory before and after the step, in MB (Linux).
 
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings};
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let settings = SpikingSettings {
         steps: 25,
-        encoder: Encoder::Rate { intensity: Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] } },
+        encoder: Encoder::Rate { intensity: Intensity::Pixels { mean: vec![0.0], std: vec![1.0] } },
         readout: Readout::Counts,
         ..SpikingSettings::default()
     };

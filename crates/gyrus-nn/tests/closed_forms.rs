@@ -42,7 +42,7 @@ fn run(fields: &str, integration: Integration, dt_ms: f64, steps: usize) -> Trac
     }
 }
 
-/// Steps, from 1, at which spikes come.
+/// Steps, counted from 1, with spikes.
 fn spike_times(output: &[f32]) -> Vec<usize> {
     (1..).zip(output).filter(|(_, spike)| **spike == 1.0).map(|(step, _)| step).collect()
 }
@@ -105,7 +105,7 @@ fn a_leaky_neuron_fires_at_regular_intervals() {
                 continue;
             }
             let interval = |from: f64| (8.0 / dt * ((end - from) / (end - 1.2)).ln()).ceil() as usize;
-            // It starts at rest, and from the reset on all intervals are alike.
+            // It starts at rest; after the first reset all intervals are equal.
             let (first, others) = (interval(0.1), interval(-0.3));
             let expected: Vec<usize> = (first..=400).step_by(others).collect();
             assert_eq!(times, expected, "{current} at steps of {dt} ms");
@@ -113,7 +113,7 @@ fn a_leaky_neuron_fires_at_regular_intervals() {
     }
 }
 
-/// Without a leak, current adds up: the k-th spike comes when n dt R I first exceeds k θ, if what exceeds is kept.
+/// Without a leak, current adds up: the k-th spike comes when n dt R I first exceeds k θ, if the excess is kept.
 #[test]
 fn an_integrator_counts() {
     let fields = |reset| {
@@ -132,7 +132,7 @@ fn an_integrator_counts() {
                 continue;
             }
             for (count, &time) in soft.iter().enumerate() {
-                // Rounding moves a spike by a step where the sum meets the threshold exactly.
+                // Rounding moves a spike by one step if the sum equals the threshold exactly.
                 let exceeded = (count + 1) as f64 / charge;
                 assert!(
                     time as f64 >= exceeded - 1e-3 && time as f64 <= exceeded + 1.0 + 1e-3,
@@ -182,7 +182,7 @@ fn a_synapse_before_the_membrane_gives_two_exponentials() {
 
 /// The first spike comes at the first step at which that solution exceeds the threshold.
 #[test]
-fn a_neuron_with_a_synapse_fires_when_its_solution_says_so() {
+fn a_neuron_with_a_synapse_fires_when_its_solution_predicts() {
     let traces = run(
         &format!("kind = 'CubaLIF'\n{CUBA}\nv_threshold = 1.0\nv_reset = 0.0\nreset = 'hard'"),
         Integration::Exact,
@@ -193,7 +193,7 @@ fn a_neuron_with_a_synapse_fires_when_its_solution_says_so() {
         let expected = (1..=300).find(|&step| cuba(f64::from(*current), 1.0, step) > 1.0);
         let times = spike_times(&traces.outputs[index]);
         assert_eq!(times.first().map(|&time| time as i32), expected, "{current}");
-        // The synapse soon is at rest, and the neuron is a leaky one with the current R w I.
+        // Once the synapse is at rest, the neuron is a leaky one with the current R w I.
         let end = 1.5 * 0.8 * f64::from(*current);
         if end > 1.0 {
             let interval = (12.0 * (end / (end - 1.0)).ln()).ceil() as usize;
@@ -205,7 +205,7 @@ fn a_neuron_with_a_synapse_fires_when_its_solution_says_so() {
 
 /// From spike to spike the membrane is known, and so is the threshold θ + β a ρⁿ⁻¹; the intervals grow until both agree.
 #[test]
-fn an_adaptive_neuron_slows_down_as_its_threshold_says() {
+fn an_adaptive_neuron_slows_down_as_its_threshold_predicts() {
     let fields = "kind = 'AdaptiveLIF'\ntau_membrane_ms = 8.0\ntau_adaptation_ms = 60.0\nadaptation_strength = 0.3\n\
                   resistance = 1.5\nv_leak = 0.0\nv_threshold = 1.0\nv_reset = 0.0\nreset = 'hard'";
     let traces = run(fields, Integration::Exact, 1.0, 600);
@@ -222,7 +222,7 @@ fn an_adaptive_neuron_slows_down_as_its_threshold_says() {
             let above =
                 |n: usize| end * (1.0 - d.powi(n as i32)) - (1.0 + 0.3 * trace * rho.powi(n as i32 - 1));
             let steps = time - last;
-            // Not before, and then: up to rounding.
+            // Above the threshold at that step and not before, up to rounding.
             assert!((1..steps).all(|n| above(n) < 1e-5) && above(steps) > -1e-5, "{current}: {time}");
             trace = trace * rho.powi(steps as i32) + 1.0;
             last = time;

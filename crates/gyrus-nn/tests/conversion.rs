@@ -1,4 +1,4 @@
-//! From dense networks to spiking ones: what the spiking ones say, and what cannot be converted.
+//! Conversion of dense networks to spiking ones: their answers, and what cannot be converted.
 #![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
@@ -20,7 +20,7 @@ fn tensor(values: &[f32], rows: usize) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [rows, values.len() / rows]), &cpu())
 }
 
-/// A residual edge, batch norms, all pools, a dropout; uneven windows, so that an average is no power of two.
+/// A residual edge, batch norms, all pools, a dropout; uneven windows, so that an average is not over a power of two.
 fn many_kinds() -> Blueprint {
     let conv = |channels| NodeKind::conv2d(channels, 3).padding(Padding::Same);
     Blueprint::builder("many-kinds")
@@ -47,7 +47,7 @@ fn many_kinds() -> Blueprint {
         .unwrap()
 }
 
-/// A folded, quantized network with random numbers, norms that do something, and thresholds that cut a little.
+/// A folded, quantized network with random numbers, norms that change activations, and thresholds that clip a little.
 fn quantized(blueprint: &Blueprint, levels: usize) -> (Blueprint, State) {
     let quantized = quantized_form(blueprint, levels).unwrap();
     let mut state = Network::new(&quantized, 3, &cpu()).unwrap().state();
@@ -83,7 +83,7 @@ fn folding_changes_no_answer() {
 
 #[test]
 fn the_spiking_network_approaches_the_quantized_one() {
-    // So many levels that the quantized network is almost continuous, as spikes are over many steps.
+    // Enough levels that the quantized network is almost continuous, as spikes over many steps are.
     let (blueprint, state) = quantized(&many_kinds(), 256);
     let x = tensor(&values(6 * 288, 5), 6);
     let expected = floats(Network::from_state(&blueprint, &state, &cpu()).unwrap().infer(x.clone()));
@@ -146,7 +146,7 @@ fn the_exact_form_answers_as_the_quantized_network_bit_for_bit() {
 
 #[test]
 fn the_grid_of_the_exact_form_is_fine() {
-    // With many levels, so that a sum that is rounded to the next one does not weigh.
+    // With many levels, so that rounding a sum to the next level hardly matters.
     for (blueprint, levels) in [(many_kinds(), 128), (preset("mlp", [1, 8, 8], 10).unwrap(), 64)] {
         let (blueprint, state) = quantized(&blueprint, levels);
         let exact = exact_form(&blueprint, &state, 3.0).unwrap();
@@ -173,7 +173,7 @@ fn sums_that_cannot_be_exact_are_refused_by_name() {
 }
 
 #[test]
-fn what_has_no_spiking_form_is_named() {
+fn a_node_without_a_spiking_form_is_named() {
     let with = |kind: NodeKind| {
         Blueprint::builder("odd")
             .input([4])

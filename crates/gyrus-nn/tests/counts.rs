@@ -1,4 +1,4 @@
-//! Training a network in time on packed spikes, against the same written down by hand on zeros and ones.
+//! Training a spiking network on packed spikes, compared with the same network written by hand on zeros and ones.
 
 use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Padding, Reset};
 use gyrus_nn::{Encoder, Network, Readout, SpikingSettings, floats};
@@ -15,7 +15,7 @@ const CHANNELS: usize = 5;
 const CLASSES: usize = 3;
 const THRESHOLD: f32 = 0.1;
 
-/// Neurons that lose half their potential at a step.
+/// Neurons that lose half their potential per step.
 fn lif() -> NodeKind {
     let mut kind = NodeKind::lif(2.0);
     if let NodeKind::LIF { v_threshold, reset, .. } = &mut kind {
@@ -121,7 +121,7 @@ fn counting_and_pooling_on_packed_spikes_train_as_on_numbers() {
     let x = fire(run(operation, x, &leaves[2..]), CLASSES);
     let counts = x.reshape([STEPS, BATCH * CLASSES]).sum_dim(0).reshape([BATCH, CLASSES]);
     let fired: f32 = floats(counts.clone().inner()).iter().sum();
-    assert!(fired > 5.0, "a network that does not fire shows nothing: {fired} spikes");
+    assert!(fired > 5.0, "a network that does not fire proves nothing: {fired} spikes");
     let answer = run(loss.clone(), counts.clone(), &[]);
     let mut gradients = answer.backward();
 

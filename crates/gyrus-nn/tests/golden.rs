@@ -1,4 +1,4 @@
-//! A small network against PyTorch: forward pass, loss, gradients, running statistics and two steps of descent.
+//! A small network against PyTorch: forward pass, loss, gradients, running statistics and two steps of gradient descent.
 //!
 //! `golden/network.json` comes from `golden/network.py`.
 

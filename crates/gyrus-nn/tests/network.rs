@@ -25,7 +25,7 @@ fn cross_entropy(rows: usize, classes: usize) -> Operation {
     Operation::CrossEntropy { targets, classes, smoothing: 0.0 }
 }
 
-/// A network whose every number, biases and statistics too, differs from its usual start.
+/// A network in which every number, including biases and statistics, differs from its initial value.
 fn stirred(blueprint: &Blueprint) -> Network {
     let network = Network::new(blueprint, 1, &cpu()).unwrap();
     let mut state = network.state();
@@ -78,7 +78,7 @@ fn every_preset_runs_and_gives_every_parameter_a_gradient() {
     }
 }
 
-/// The network of a test once more, written by hand with Burn's own operations.
+/// A test's network, written by hand with Burn's operations.
 struct ByHand {
     leaves: HashMap<String, Tensor<1>>,
     statistics: State,
@@ -151,14 +151,14 @@ fn convolution(channels: usize, outputs: usize) -> Operation {
     Operation::Convolution { shape, relu: false, residual: false }
 }
 
-fn mean_of_picture(channels: usize) -> Operation {
+fn mean_of_image(channels: usize) -> Operation {
     let shape =
         Pooling { batch: 1, height: 6, width: 6, channels, kernel: [6, 6], stride: [1, 1], padding: [0; 4] };
     Operation::SumPool { shape, scale: 1.0 / 36.0 }
 }
 
 #[test]
-fn a_residual_block_is_what_its_blueprint_says() {
+fn a_residual_block_computes_what_its_blueprint_describes() {
     for skip_first in [false, true] {
         let builder = Blueprint::builder("residual")
             .input([2, 6, 6])
@@ -167,7 +167,7 @@ fn a_residual_block_is_what_its_blueprint_says() {
             .node("relu1", NodeKind::ReLU)
             .node("conv2", conv(3))
             .node("norm2", NodeKind::batch_norm());
-        // The order of a node's edges means nothing.
+        // The order of a node's edges does not matter.
         let builder = if skip_first {
             builder.edge("relu1", "relu2").node("relu2", NodeKind::ReLU)
         } else {
@@ -183,16 +183,16 @@ fn a_residual_block_is_what_its_blueprint_says() {
             let entry = hand.relu(hand.norm("norm1", x));
             let x = hand.run(convolution(3, 3), entry.clone(), &["conv2.weight"]);
             let x = hand.relu(hand.norm("norm2", x) + entry);
-            let x = hand.run(mean_of_picture(3), x, &[]);
+            let x = hand.run(mean_of_image(3), x, &[]);
             let last = Operation::Linear { inputs: 3, outputs: 4, relu: false };
             hand.run(last, x, &["classifier.weight", "classifier.bias"])
         });
     }
 }
 
-/// Both branches into the ReLU are normalizations; either may take in the other.
+/// Both branches into the ReLU are normalizations; either may add the other.
 #[test]
-fn a_shortcut_with_its_own_normalization_is_what_its_blueprint_says() {
+fn a_shortcut_with_its_own_normalization_computes_what_its_blueprint_describes() {
     let blueprint = Blueprint::builder("shortcut")
         .input([2, 6, 6])
         .node("conv1", conv(3))
@@ -208,11 +208,11 @@ fn a_shortcut_with_its_own_normalization_is_what_its_blueprint_says() {
     check_by_hand(stirred(&blueprint), &batch(5, 72), |hand, x| {
         let a = hand.norm("norm1", hand.run(convolution(2, 3), x.clone(), &["conv1.weight"]));
         let b = hand.norm("norm2", hand.run(convolution(2, 3), x, &["conv2.weight"]));
-        hand.run(mean_of_picture(3), hand.relu(a + b), &[])
+        hand.run(mean_of_image(3), hand.relu(a + b), &[])
     });
 }
 
-/// Nodes whose result serves twice must not be fused away, and three edges into one node add up.
+/// Nodes whose result is used twice must not be fused away, and three edges into one node add up.
 #[test]
 fn branches_that_meet_add_up() {
     let blueprint = Blueprint::builder("branches")
@@ -244,7 +244,7 @@ fn branches_that_meet_add_up() {
     });
 }
 
-/// A dropout of probability 0 changes nothing, but no kernel reaches across it.
+/// A dropout of probability 0 changes nothing, but prevents fusion across it.
 #[test]
 fn fused_and_unfused_plans_agree() {
     let build = |fused: bool| {
@@ -277,8 +277,8 @@ fn fused_and_unfused_plans_agree() {
     }
 }
 
-/// In inference a normalization goes into the product before it, but only if that product serves nothing else, and has
-/// the same channels.
+/// In inference, a normalization is folded into the weights before it, but only if these feed nothing else and have the same
+/// channels.
 #[test]
 fn inference_folds_normalizations_only_where_it_may() {
     let shared = Blueprint::builder("shared")
@@ -293,7 +293,7 @@ fn inference_folds_normalizations_only_where_it_may() {
         .unwrap();
     check_by_hand(stirred(&shared), &batch(5, 72), |hand, x| {
         let x = hand.run(convolution(2, 3), x, &["conv.weight"]);
-        hand.run(mean_of_picture(3), hand.relu(hand.norm("norm", x.clone()) + x), &[])
+        hand.run(mean_of_image(3), hand.relu(hand.norm("norm", x.clone()) + x), &[])
     });
     let flattened = Blueprint::builder("flattened")
         .input([2, 6, 6])
@@ -307,7 +307,7 @@ fn inference_folds_normalizations_only_where_it_may() {
     });
 }
 
-/// An answer is that of the numbers as they are now, not as they were at the last answer.
+/// Answers use the current parameters, not those of the last answer.
 #[test]
 fn answers_follow_the_numbers() {
     let blueprint = preset("digits-cnn", [1, 8, 8], 10).unwrap();
@@ -316,8 +316,8 @@ fn answers_follow_the_numbers() {
     let mut seen = vec![floats(network.infer(x.clone()))];
     let mut changed = |network: &Network, what: &str| {
         let answer = floats(network.infer(x.clone()));
-        let anew = Network::from_state(&blueprint, &network.state(), &cpu()).unwrap();
-        assert_eq!(answer, floats(anew.infer(x.clone())), "{what}");
+        let fresh = Network::from_state(&blueprint, &network.state(), &cpu()).unwrap();
+        assert_eq!(answer, floats(fresh.infer(x.clone())), "{what}");
         assert!(!seen.contains(&answer), "{what} changed nothing");
         seen.push(answer);
     };
@@ -382,9 +382,9 @@ fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
     }
 }
 
-/// Which kernels run depends on the layers alone, so nothing changes with the company that a picture is in.
+/// The choice of kernels depends on the layers alone, so an image gets the same answer in any batch.
 #[test]
-fn a_picture_alone_and_in_a_batch_gets_the_same_bits() {
+fn an_image_alone_and_in_a_batch_gets_the_same_bits() {
     for (name, shape) in [("mlp", [1, 28, 28]), ("picture-cnn", [1, 28, 28]), ("resnet20", [3, 32, 32])] {
         let network = Network::new(&preset(name, shape, 10).unwrap(), 3, &cpu()).unwrap();
         let (rows, columns) = (7, shape.iter().product::<usize>());

@@ -1,6 +1,6 @@
-//! Whole spiking networks: gradients against PyTorch's autograd, what is read out, and that no sample feels another.
+//! Whole spiking networks: gradients against PyTorch's autograd, readouts, and independence of samples.
 //!
-//! Finite differences see no spikes, so the gradients are those of peers with the same surrogate:
+//! Finite differences do not see spikes, so the gradients are compared with those of other libraries with the same surrogate:
 //! `golden/networks_in_time.json` comes from `golden/networks_in_time.py`.
 
 #![allow(clippy::unwrap_used)]
@@ -157,8 +157,8 @@ fn gradients_of_networks_equal_autograd() {
     assert_eq!(variants, 20);
 }
 
-/// Through resets or not, truncated or not, the gradients differ: else the test above would not tell them apart. Only
-/// where no gradient leaves its step, that of a reset does not either.
+/// Gradients through resets or not, truncated or not, differ: otherwise the test above could not distinguish them. Only if
+/// no gradient leaves its step, resets make no difference.
 #[test]
 fn the_variants_of_gradients_differ() {
     let golden = golden();
@@ -174,9 +174,9 @@ fn the_variants_of_gradients_differ() {
     }
 }
 
-/// State is made new for every call: a sample's answer is the same alone, in any batch and at any place in it.
+/// Every call starts with fresh state: a sample's answer is the same alone, in any batch and at any place in it.
 #[test]
-fn no_sample_feels_another() {
+fn no_sample_affects_another() {
     let golden = golden();
     for name in ["classifier", "counter", "pictures", "recurrent"] {
         let (mut network, x) = read(&golden, name);
@@ -204,7 +204,7 @@ fn no_sample_feels_another() {
     }
 }
 
-/// Random spikes of the rate code follow the sample, so that an answer does not depend on the batch.
+/// Random spikes of the rate code depend on the sample, so that an answer does not depend on the batch.
 #[test]
 fn rate_coded_samples_get_the_same_spikes_in_any_batch() {
     let (network, _) = read(&golden(), "classifier");
@@ -222,9 +222,9 @@ fn rate_coded_samples_get_the_same_spikes_in_any_batch() {
     }
 }
 
-/// What is read out, from the spikes themselves.
+/// Readouts, computed from the spikes themselves.
 #[test]
-fn readouts_are_what_they_say() {
+fn readouts_compute_what_they_document() {
     let golden = golden();
     let (network, x) = read(&golden, "counter");
     let (steps, batch) = (10, x.dims()[0]);
@@ -249,7 +249,7 @@ fn readouts_are_what_they_say() {
     }
 }
 
-/// Each loss can be followed downhill: on counts, on the first spike and on the membrane.
+/// Training reduces the loss on counts, on the first spike and on the membrane.
 #[test]
 fn every_readout_can_be_learned() {
     let golden = golden();
@@ -272,7 +272,7 @@ fn every_readout_can_be_learned() {
     }
 }
 
-/// A potential that is no number ends the step with a sentence that names the node, the step and the neuron.
+/// A potential that is not a number ends the step with an error that names the node, the step and the neuron.
 #[test]
 fn a_potential_that_is_not_finite_stops_training() {
     let golden = golden();

@@ -156,11 +156,11 @@ fn buffers_of_a_normalization_count() {
     let got = neurobench_metrics(&network, [Tensor::zeros([1, 18], &cpu())]).unwrap();
     assert_eq!(Some(got.footprint_bytes), golden["metrics"]["Footprint"].as_u64());
     assert_eq!(Some(got.parameters), golden["metrics"]["ParameterCount"].as_u64());
-    // What we store has no counters and no scalars of neurons.
+    // Our files hold no counters and no scalars of neurons.
     assert_eq!(footprint(&blueprint, &network.state()).unwrap().bytes, got.footprint_bytes - 28);
 }
 
-/// An input that is the same at every step counts at every step, as if it were shown again; one that comes once, once.
+/// A constant input counts at every step, as if it were presented again; an input that arrives once counts once.
 #[test]
 fn a_constant_input_counts_at_every_step() {
     let blueprint = Blueprint::builder("two")
@@ -186,13 +186,13 @@ fn a_constant_input_counts_at_every_step() {
 }
 
 #[test]
-fn what_is_not_counted_is_refused_by_name() {
+fn nodes_that_cannot_be_counted_are_refused_by_name() {
     let dense = Blueprint::builder("dense").input([3]).node("relu", NodeKind::ReLU).build().unwrap();
     let network = Network::new(&dense, 0, &cpu()).unwrap();
     let refusal = |network: &Network| {
         neurobench_metrics(network, [Tensor::zeros([1, 3], &cpu())]).unwrap_err().to_string()
     };
-    assert!(refusal(&network).contains("time"), "{}", refusal(&network));
+    assert!(refusal(&network).contains("spiking"), "{}", refusal(&network));
     let network = Network::with(&dense, Some(&SpikingSettings::default()), 0, &cpu()).unwrap();
     assert!(refusal(&network).contains("`relu` (ReLU)"), "{}", refusal(&network));
     let signed = NodeKind::SignedIF { levels: 4, threshold: 1.0 };

@@ -1,9 +1,9 @@
-//! The NIR paper's networks, read from their files and run in time, beside the activity that the paper stored of them and
-//! what Norse answers.
+//! The NIR paper's networks, read from their files and run, compared with the activity stored with the paper and with the
+//! answers of Norse.
 //!
-//! Of the paper's files, the single neuron has its input and the activity of several simulators beside it. The recurrent
-//! network's stored activity and that of the convolutions cannot be compared: the inputs they were recorded with are not
-//! among the files. The recurrent network runs beside Norse on made-up spikes instead (`golden/nir_files.py`).
+//! The paper's files hold the input of the single neuron and its activity in several simulators. The stored activity of the
+//! recurrent network and of the convolutions cannot be compared: the files do not include the inputs of these recordings.
+//! Instead, the recurrent network is compared with Norse on made-up spikes (`golden/nir_files.py`).
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use gyrus_blueprint::{
 use gyrus_nn::{Encoder, Network, SpikingSettings, floats};
 use gyrus_tensor::{cpu, filled_tensor};
 
-/// A file of the NIR paper, if the real data are here.
+/// A file of the NIR paper, if the real data is available.
 fn data(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("GYRUS_DATA").map_or(beside, PathBuf::from);
@@ -27,7 +27,7 @@ fn data(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// What leaves the network at each step, `[steps, outputs]`, for an input `[steps, inputs]` at steps of 0.1 ms.
+/// The network's output at each step, `[steps, outputs]`, for an input `[steps, inputs]` at steps of 0.1 ms.
 fn run(network: &NirNetwork, input: &[f32], steps: usize, integration: Integration) -> Vec<f32> {
     let time = Discretization { dt_ms: 0.1, integration };
     let settings = SpikingSettings {
@@ -80,7 +80,7 @@ fn without_spikes(network: &NirNetwork) -> NirNetwork {
 fn the_papers_neuron_fires_when_the_stored_ones_do() {
     let Some(file) = data("lif_norse.nir") else { return };
     let network = load_nir(&file).unwrap();
-    // What one step of input adds, in the units of each: snnTorch's potentials are 1 / (dt / τ) times ours.
+    // The gain of one step, in the units of each library: snnTorch's potentials are 1 / (dt / τ) times ours.
     for (name, integration, unit) in [
         ("lif_exact.csv", Integration::Exact, 1.0),
         ("lif_norse.csv", Integration::Euler, 1.0),
@@ -100,10 +100,10 @@ fn the_papers_neuron_fires_when_the_stored_ones_do() {
     }
 }
 
-/// Nothing was stored of these two, but what they do is known: the first is driven by its resting potential of 1.2 over
-/// its threshold of 1, once in τ ln(1.2 / 0.2) = 17.92 ms, which is 180 steps; the second never gets to 20.
+/// No activity of these two is stored, but their behavior is known: the resting potential of the first, 1.2, drives it over
+/// its threshold of 1 once in τ ln(1.2 / 0.2) = 17.92 ms, which is 180 steps; the second never reaches 20.
 #[test]
-fn the_papers_two_neurons_do_what_their_equations_say() {
+fn the_papers_two_neurons_follow_their_equations() {
     let Some(file) = data("two_lif_neurons.nir") else { return };
     let network = load_nir(&file).unwrap();
     assert_eq!(spikes(&run(&network, &[0.0; 1000], 1000, Integration::Exact)), [0usize; 0]);
@@ -115,7 +115,7 @@ fn the_papers_two_neurons_do_what_their_equations_say() {
     let mut first = NirNetwork { blueprint, ..network };
     first.parameters.remove("linear2.weight");
     let spikes = spikes(&run(&first, &[0.0; 1000], 1000, Integration::Exact));
-    // It starts at rest, above its threshold, and so fires at once.
+    // It starts at rest, above its threshold, and so fires immediately.
     assert_eq!(spikes, [0, 180, 360, 540, 720, 900]);
 }
 
@@ -138,7 +138,7 @@ fn the_papers_recurrent_network_answers_as_in_norse() {
     let ours = run(&network, &input, steps, Integration::Euler);
     let differing: Vec<usize> = (0..ours.len()).filter(|&at| ours[at] != expected[at]).collect();
     assert_eq!(differing, [0usize; 0]);
-    // And as much when it has been through a file of ours.
+    // The same after a round trip through a file written by Gyrus.
     let time = Discretization { dt_ms: 0.1, integration: Integration::Euler };
     let (bytes, _) = write_nir(&network.blueprint, &network.parameters, time).unwrap();
     assert_eq!(run(&read_nir(bytes).unwrap(), &input, steps, Integration::Euler), ours);

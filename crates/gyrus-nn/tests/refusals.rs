@@ -1,4 +1,4 @@
-//! What a network refuses, and in which words.
+//! Errors of networks and their messages.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use gyrus_tensor::cpu;
 fn refused(network: &mut Network, change: impl FnOnce(&mut State)) -> Error {
     let before = network.state();
     let mut state = before.clone();
-    // Nothing of a refused state may be taken over, not even what fits.
+    // No part of a refused state may be loaded, not even tensors that fit.
     state.values_mut().for_each(|tensor| tensor.values.fill(0.5));
     change(&mut state);
     let error = network.load_state(&state).unwrap_err();
@@ -108,7 +108,7 @@ fn a_blueprint_error_passes_through_as_it_is() {
 
 #[test]
 fn a_network_beyond_all_memory_is_refused() {
-    // Each node is allowed; together they are past what 47 bits address.
+    // Each node is allowed; together they exceed an address space of 47 bits.
     let (side, nodes) = (46_000, 5000);
     let mut builder = Blueprint::builder("huge").input([side]);
     for number in 0..nodes {

@@ -1,4 +1,4 @@
-//! Charts as inline SVG that takes its colours from the page's style sheet.
+//! Charts as inline SVG, colored by the page's style sheet.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 38.0;
-/// Up to this many epochs each gets a mark of its own, and a text that shows under the pointer.
+/// Up to how many points of a line are marked one by one, and up to how many have a text under the pointer.
 const MARKED: usize = 16;
 const HOVERED: usize = 400;
 /// The most points of a scatter plot.
@@ -22,17 +22,17 @@ const SCATTERED: usize = 2000;
 /// One line of a [`line_chart`].
 pub(crate) struct Line<'a> {
     pub(crate) name: &'a str,
-    /// The class of the style sheet that gives the colour.
+    /// The class in the style sheet, which gives the color.
     pub(crate) class: &'a str,
-    /// Epoch and value, by rising epoch.
+    /// Epoch and value, by increasing epoch.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// What a [`line_chart`] shows beside its lines.
+/// The contents of a [`line_chart`].
 pub(crate) struct LineChart<'a> {
-    /// The horizontal axis; whole numbers where there is none.
+    /// The horizontal axis; whole numbers by default.
     pub(crate) across: Option<Scale>,
-    /// One of what the axis counts, and its title.
+    /// What the axis counts, in the singular, and the title of the axis.
     pub(crate) unit: &'a str,
     pub(crate) axis: &'a str,
     pub(crate) title: &'a str,
@@ -42,7 +42,7 @@ pub(crate) struct LineChart<'a> {
     pub(crate) write: fn(f64) -> String,
 }
 
-/// Lines over epochs or steps; the empty text where there is no point to draw.
+/// Lines over epochs or steps; an empty string if there is nothing to draw.
 pub(crate) fn line_chart(chart: &LineChart<'_>) -> String {
     let epochs = || chart.lines.iter().flat_map(|line| &line.points).map(|point| point.0);
     let (first, last) = epochs()
@@ -80,7 +80,7 @@ pub(crate) fn line_chart(chart: &LineChart<'_>) -> String {
     axis_title(&mut svg, chart.axis);
     if let Some(epoch) = chart.chosen_epoch.filter(|epoch| (first..=last).contains(epoch)) {
         let x = x(epoch);
-        // The text stays inside of the picture at either end.
+        // The text must stay inside of the chart at either end.
         let anchor = match across.place(epoch) {
             ..0.25 => "start",
             ..0.75 => "middle",
@@ -120,14 +120,14 @@ pub(crate) fn line_chart(chart: &LineChart<'_>) -> String {
     svg
 }
 
-/// A tall invisible strip for each epoch, with its values as the text under the pointer.
+/// A tall invisible strip per epoch, with its values as a text under the pointer.
 fn hover_texts(svg: &mut String, chart: &LineChart<'_>, x: impl Fn(f64) -> f64) {
     let Some(longest) = chart.lines.iter().max_by_key(|line| line.points.len()) else { return };
     if longest.points.len() > HOVERED {
         return;
     }
     let width = match chart.across {
-        // Powers of two, say, which lie closer than all their number would.
+        // Steps such as powers of two are not as many as the axis is long.
         Some(_) => (WIDTH - LEFT - RIGHT) / (longest.points.len().max(2) - 1) as f64,
         None => (WIDTH - LEFT - RIGHT) / longest.points.len().max(1) as f64,
     };
@@ -148,7 +148,7 @@ fn hover_texts(svg: &mut String, chart: &LineChart<'_>, x: impl Fn(f64) -> f64) 
     }
 }
 
-/// A path through the points that breaks where a value is not a finite number.
+/// A path through the points, interrupted where a value is not finite.
 fn path(points: &[(f64, f64)], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut path = String::new();
     let mut is_drawing = false;
@@ -178,7 +178,7 @@ fn axis_title(svg: &mut String, title: &str) {
     let _ = write!(svg, "<text class=\"tick\" x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{title}</text>");
 }
 
-/// Predicted against true values, both on one scale, with the line on which a perfect network would lie.
+/// Predicted against true values on one scale, with the diagonal on which perfect predictions lie.
 pub(crate) fn scatter(points: &[(f32, f32)], unit: &str) -> String {
     const SIDE: f64 = 440.0;
     const EDGE: f64 = 58.0;

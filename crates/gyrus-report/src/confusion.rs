@@ -1,4 +1,4 @@
-//! The confusion matrix, with recall and precision of each class at its edges.
+//! The confusion matrix, with recall and precision per class at its edges.
 
 use std::fmt::Write;
 
@@ -6,12 +6,12 @@ use gyrus_blueprint::escaped;
 
 use crate::html::{grouped, percent, shortened};
 
-/// More classes than this do not fit on a page; the worst of them are shown.
+/// The most classes that are shown; of more classes, those with the lowest recall.
 const MOST_CLASSES: usize = 30;
 /// Letters of a class name beside and above the table.
 const NAME_LETTERS: usize = 22;
 
-/// How often each class was taken for each.
+/// How often each class was predicted as each class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion<'a> {
     /// Names of the classes.
@@ -30,7 +30,7 @@ impl Confusion<'_> {
         (0..self.classes.len()).map(|predicted| self.count(truth, predicted)).sum()
     }
 
-    /// Examples that were taken for a class.
+    /// Examples that were predicted as a class.
     fn predictions(&self, predicted: usize) -> u64 {
         (0..self.classes.len()).map(|truth| self.count(truth, predicted)).sum()
     }
@@ -43,7 +43,7 @@ impl Confusion<'_> {
         self.count(class, class) as f64 / self.predictions(class) as f64
     }
 
-    /// The classes to show, in their order: all, or those with the lowest recall.
+    /// The classes to show, in order: all of them, or those with the lowest recall.
     fn shown(&self) -> Vec<usize> {
         let mut classes: Vec<usize> = (0..self.classes.len()).collect();
         if classes.len() > MOST_CLASSES {
@@ -69,7 +69,7 @@ pub(crate) fn table(confusion: &Confusion<'_>) -> String {
     if is_cut {
         let _ = write!(
             html,
-            "<p>The {} of {} classes with the lowest recall; what was taken for any other class stands under \
+            "<p>The {} of {} classes with the lowest recall. Predictions of all other classes are counted under \
              “others”.</p>",
             classes.len(),
             confusion.classes.len()
@@ -103,7 +103,8 @@ pub(crate) fn table(confusion: &Confusion<'_>) -> String {
         for predicted in &classes {
             let count = confusion.count(*truth, *predicted);
             shown_count += count;
-            let says = format!("{name}, taken for {}: {count} of {examples}", confusion.classes[*predicted]);
+            let says =
+                format!("{name}, predicted as {}: {count} of {examples}", confusion.classes[*predicted]);
             html.push_str(&cell(count, examples, truth == predicted, &says));
         }
         if is_cut {
@@ -112,7 +113,7 @@ pub(crate) fn table(confusion: &Confusion<'_>) -> String {
                 count,
                 examples,
                 false,
-                &format!("{name}, taken for others: {count} of {examples}"),
+                &format!("{name}, predicted as others: {count} of {examples}"),
             ));
         }
         let _ = write!(
@@ -151,7 +152,7 @@ fn cell(count: u64, examples: u64, is_right: bool, says: &str) -> String {
         return format!("<td class=\"zero\" title=\"{says}\">·</td>");
     }
     let share = count as f64 / examples as f64;
-    // The square root lets a single mistake among hundreds still be seen.
+    // The square root keeps a single mistake among hundreds visible.
     let shade = if is_right { 15.0 + 60.0 * share } else { 12.0 + 70.0 * share.sqrt() };
     let class = if is_right { "right" } else { "wrong" };
     let strong = if shade > 55.0 { " strong" } else { "" };
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(confusion.precision(0), 1.0);
         assert_eq!(confusion.precision(1), 2.0 / 3.0);
         let html = table(&confusion);
-        for part in ["75.0 %", "100.0 %", "66.7", "title=\"a, taken for b: 1 of 4\">1<"] {
+        for part in ["75.0 %", "100.0 %", "66.7", "title=\"a, predicted as b: 1 of 4\">1<"] {
             assert!(html.contains(part), "{part} in {html}");
         }
     }
@@ -191,7 +192,7 @@ mod tests {
             .collect();
         let html = table(&Confusion { classes: &classes, counts });
         assert!(html.contains("30 of 40 classes"));
-        assert!(html.contains("title=\"class 35, taken for others: 10 of 20\">10<"));
+        assert!(html.contains("title=\"class 35, predicted as others: 10 of 20\">10<"));
         assert!(!html.contains("title=\"class 38\""));
     }
 

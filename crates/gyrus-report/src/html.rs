@@ -1,6 +1,6 @@
-//! Numbers and texts as a page shows them.
+//! Numbers and strings as the pages show them.
 
-/// The first letters of a long text and an ellipsis; not yet escaped.
+/// The first characters of a long string and an ellipsis; not escaped.
 pub(crate) fn shortened(text: &str, letters: usize) -> String {
     match text.char_indices().nth(letters) {
         None => text.to_owned(),
@@ -52,12 +52,12 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A share of 0 to 1 as `98.89 %`.
+/// A share from 0 to 1 as `98.89 %`.
 pub(crate) fn percent(share: f64, digits: usize) -> String {
     if share.is_finite() { format!("{:.digits$} %", share * 100.0) } else { "–".to_owned() }
 }
 
-/// A share of 0 to 1 beside an axis: `99.35 %`, with as many digits as it has.
+/// A share from 0 to 1 at an axis: `99.35 %`, with as many digits as it has.
 pub(crate) fn percent_tick(share: f64) -> String {
     format!("{} %", number((share * 1e8).round() / 1e6))
 }

@@ -1,5 +1,5 @@
 "use strict";
-// Makes the page answer: which places a token is chosen for, which head is enlarged, which cell of the lens is read.
+// Makes the page interactive: selects tokens, enlarges attention maps, and shows cells of the logit lens.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (selector) => document.querySelector(selector);
@@ -28,7 +28,7 @@
   };
   const replace = (panel, ...children) => panel.replaceChildren(...children);
 
-  // Arrow keys within a group of which one element is in the order of the tab key.
+  // Arrow keys move within a group; the tab key reaches one element of it.
   const roving = (elements, columns, choose) => {
     const take = (index, focus) => {
       elements.forEach((element, i) => { element.tabIndex = i === index ? 0 : -1; });
@@ -50,28 +50,28 @@
   const press = (elements, index) =>
     elements.forEach((element, i) => element.setAttribute("aria-pressed", String(i === index)));
 
-  // The text: what was expected in the place of each token, and after the last.
+  // The input: what was expected in place of each token, and after the last one.
   const tokens = all(".token");
   const panel = find("#expected");
   const showToken = (index) => {
     press(tokens, index);
     if (!data.next) return;
     if (index === 0) {
-      return replace(panel, make("h3", text(data.tokens[0]) + " begins the text: nothing is expected before it"));
+      return replace(panel, make("h3", text(data.tokens[0]) + " is the first token: nothing was expected"));
     }
     const own = data.tokens[index];
     const rows = data.next[index - 1].map(([token, share]) => [data.texts[token], share, token === own]);
-    let title = "After the whole text the model expects";
+    let title = "Expected after the whole input";
     if (index < count) {
-      title = "In place of " + text(own) + " the model expected";
+      title = "Expected in place of " + text(own);
       if (!rows.some((row) => row[2])) {
-        rows.push([data.texts[own], data.probability[index], true, "number " + data.rank[index]]);
+        rows.push([data.texts[own], data.probability[index], true, "rank " + data.rank[index]]);
       }
     }
     const children = [make("h3", title), bars(rows)];
     if (index < count) {
       const bits = data.surprisal[index].toFixed(1);
-      children.push(make("p", bits + " bits of surprise; number " + data.rank[index] + " by probability", "soft"));
+      children.push(make("p", bits + " bits of surprise; rank " + data.rank[index], "soft"));
     }
     replace(panel, ...children);
   };
@@ -83,7 +83,7 @@
   takeToken(tokens.length - 1, false);
   showToken(tokens.length - 1);
 
-  // The maps: one is enlarged, and one of its cells is read.
+  // The maps: one is enlarged, and the values of one of its cells are shown.
   const maps = all(".map");
   const canvas = find("#large canvas");
   const place = find("#cell");
@@ -92,7 +92,7 @@
   let values = null, chosen = 0, row = count - 1, column = 0, cell = 0, left = 0, top = 0;
   const draw = () => {
     const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
+    const color = (name) => style.getPropertyValue(name).trim();
     const width = canvas.parentElement.clientWidth;
     const scale = window.devicePixelRatio || 1;
     left = Math.round(Math.min(120, width * 0.24));
@@ -105,17 +105,17 @@
     canvas.style.height = down + "px";
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
-    pen.fillStyle = colour("--card");
+    pen.fillStyle = color("--card");
     pen.fillRect(left, top, across, down);
     if (!values) return;
-    // The picture is black; its own colour is that of the page.
+    // The image is black; it is drawn in the accent color of the page.
     const ink = sheet.getContext("2d");
     ink.globalCompositeOperation = "source-in";
-    ink.fillStyle = colour("--accent");
+    ink.fillStyle = color("--accent");
     ink.fillRect(0, 0, count, count);
     pen.imageSmoothingEnabled = cell * scale < 1;
     pen.drawImage(sheet, left, top, cell * count, cell * count);
-    pen.strokeStyle = colour("--rule");
+    pen.strokeStyle = color("--rule");
     pen.strokeRect(left - 0.5, top - 0.5, cell * count + 1, cell * count + 1);
     const size = Math.max(9, Math.min(12.5, cell));
     pen.font = size + "px system-ui, 'DejaVu Sans', sans-serif";
@@ -130,12 +130,12 @@
       if (i % every !== 0 && i !== row && i !== column) continue;
       const near = (other) => i !== other && Math.abs(i - other) * cell < size;
       if (!near(row)) {
-        pen.fillStyle = colour(i === row ? "--ink" : "--soft");
+        pen.fillStyle = color(i === row ? "--ink" : "--soft");
         pen.textAlign = "right";
         pen.fillText(label(i, left - 10), left - 6, top + (i + 0.5) * cell);
       }
       if (near(column)) continue;
-      pen.fillStyle = colour(i === column ? "--ink" : "--soft");
+      pen.fillStyle = color(i === column ? "--ink" : "--soft");
       pen.save();
       pen.translate(left + (i + 0.5) * cell, top - 6);
       pen.rotate(-Math.PI / 2);
@@ -143,12 +143,12 @@
       pen.fillText(label(i, top - 10), 0, 0);
       pen.restore();
     }
-    pen.strokeStyle = colour("--warm");
+    pen.strokeStyle = color("--warm");
     pen.lineWidth = 1.5;
     pen.strokeRect(left, top + row * cell, cell * count, cell);
     pen.strokeRect(left + column * cell, top + row * cell, cell, cell);
   };
-  // The picture holds the square root of each probability.
+  // The image holds the square root of each probability.
   const share = (i, j) => (values[i * count + j] / 255) ** 2;
   const read = () => {
     if (!values) return;
@@ -158,7 +158,7 @@
     const order = Array.from({ length: count }, (_, j) => [share(row, j), j]).filter(([value]) => value > 0);
     order.sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     const rows = order.slice(0, 8).map(([value, j]) => [data.texts[data.tokens[j]], value, j === column, "at " + j]);
-    replace(looks, make("h3", text(from) + " looks at"), bars(rows));
+    replace(looks, make("h3", text(from) + " attends to"), bars(rows));
     draw();
   };
   const strongest = () => {
@@ -178,7 +178,7 @@
     find("#large figcaption").textContent = picture.alt + (maps[index].title ? " · " + maps[index].title : "");
     const paint = () => {
       if (chosen !== index) return;
-      // A new size clears it and its colour.
+      // Setting the size clears the canvas and its color.
       sheet.width = sheet.height = count;
       const pen = sheet.getContext("2d", { willReadFrequently: true });
       pen.drawImage(picture, 0, 0, count, count);
@@ -187,7 +187,7 @@
       strongest();
       read();
     };
-    picture.decode().then(paint, () => { place.textContent = "This browser does not show the picture."; });
+    picture.decode().then(paint, () => { place.textContent = "This browser cannot show the image."; });
   };
   const takeMap = roving(maps, data.heads, showMap);
   const go = (index) => {
@@ -217,7 +217,7 @@
     column = Math.max(0, Math.min(count - 1, column + step[1]));
     read();
   });
-  // In the next frame, because drawing may change the size that is observed.
+  // In the next frame, because drawing may change the observed size.
   new ResizeObserver(() => requestAnimationFrame(draw)).observe(canvas.parentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   find("#large").hidden = false;
@@ -232,9 +232,9 @@
     const [top, answer, rank] = data.lens[layer][at];
     const name = layer === 0 ? "the embedding" : "layer " + (layer - 1);
     const rows = top.map(([token, share]) => [data.texts[token], share, at + 1 < count && token === data.tokens[at + 1]]);
-    let said = "The model's answer has " + percent(answer) + " here";
-    if (rank !== null) said += "; the token that follows, " + text(data.tokens[at + 1]) + ", is number " + rank;
-    const title = "After " + text(data.tokens[at]) + " (" + at + "), seen after " + name;
+    let said = "The model's final prediction has a probability of " + percent(answer) + " here";
+    if (rank !== null) said += "; the actual next token, " + text(data.tokens[at + 1]) + ", has rank " + rank;
+    const title = "After " + text(data.tokens[at]) + " (" + at + "), decoded after " + name;
     replace(lens, make("h3", title), bars(rows), make("p", said, "soft"));
   };
   if (cells.length) {

@@ -1,7 +1,7 @@
-//! The page of a look into a language model: its text by surprise, its attention maps, its logit lens.
+//! The page of a language model's inspection: the input by surprise, the attention maps, the logit lens.
 //!
-//! The one page with a script, which makes it answer to pointer and keys. The page's policy names that script by its
-//! SHA-256 and allows no other; what comes from outside stands in the page as escaped text and as JSON that nothing runs.
+//! This is the only page with a script, which lets it respond to pointer and keyboard. The page's policy allows this script by
+//! its SHA-256 hash and no other. Everything from outside is in the page as escaped text and as JSON that is never executed.
 
 mod lens;
 
@@ -20,9 +20,9 @@ use crate::page::{Facts, STYLE, begin_page_with, end_page, facts, provenance, se
 
 const SCRIPT: &str = include_str!("inspection.js");
 const OWN_STYLE: &str = include_str!("inspection.css");
-/// Letters of a token that are shown.
+/// The most characters of a token that are shown.
 const LETTERS: usize = 40;
-/// Bits of surprise at which a token has the full colour.
+/// Bits of surprise at which a token has the full color.
 const SURPRISING_BITS: f64 = 12.0;
 
 /// What the page shows.
@@ -35,52 +35,52 @@ pub struct InspectionReport<'a> {
     pub headline: (String, &'a str),
     /// Other numbers, with their names first.
     pub facts: Facts<'a>,
-    /// The text.
+    /// The input.
     pub tokens: Vec<InspectedToken<'a>>,
-    /// Whether the model predicts what follows: a decoder.
+    /// Whether the model predicts the next token, as decoders do.
     pub predicts: bool,
-    /// Layers, and heads of each.
+    /// Number of layers, and of heads per layer.
     pub layers_and_heads: (usize, usize),
-    /// What a head looks at: of layer and head, `[tokens, tokens]` probabilities.
+    /// The attention map of (layer, head): `[tokens, tokens]` probabilities.
     pub map: &'a dyn Fn(usize, usize) -> &'a [f32],
-    /// Patterns and the heads that follow them best.
+    /// Attention patterns, with the heads that follow them most closely.
     pub patterns: Vec<HeadPattern<'a>>,
     /// Settings, with their names first.
     pub settings: Facts<'a>,
 }
 
-/// A token of the text. What only decoders have is empty for an encoder.
+/// A token of the input. What only decoders have is empty for an encoder.
 #[derive(Debug, Clone, Default)]
 pub struct InspectedToken<'a> {
-    /// How it is written.
+    /// The token's text.
     pub text: &'a str,
-    /// Whether it is a mark rather than text.
-    pub is_mark: bool,
-    /// Surprise in bits, probability and rank after the tokens before; none for the first.
+    /// Whether it is a special token rather than text.
+    pub is_special: bool,
+    /// Surprise in bits, probability and rank, given the tokens before it; none for the first token.
     pub surprise: Option<(f64, f64, usize)>,
-    /// What is expected after it, with probabilities.
+    /// The most probable next tokens, with their probabilities.
     pub next: Vec<(&'a str, f64)>,
-    /// The stream after 0, 1, 2, ... layers through the head.
+    /// The logit lens after 0, 1, 2, ... layers.
     pub lens: Vec<LensCell<'a>>,
 }
 
-/// One place of the stream through the head.
+/// The logit lens at one token and layer: the residual stream, decoded by the model's head.
 #[derive(Debug, Clone)]
 pub struct LensCell<'a> {
     /// The most probable tokens.
     pub top: Vec<(&'a str, f64)>,
-    /// The probability of what is the most probable after the last layer.
+    /// The probability of the model's answer, the most probable token after the last layer.
     pub answer_probability: f64,
-    /// The rank of the token that follows in the text.
+    /// The rank of the actual next token.
     pub next_rank: Option<usize>,
 }
 
-/// A pattern and the heads that follow it best.
+/// An attention pattern and the heads that follow it most closely.
 #[derive(Debug, Clone)]
 pub struct HeadPattern<'a> {
-    /// What such heads do.
+    /// What heads of this pattern do.
     pub description: &'a str,
-    /// Layer, head and share of attention, best first.
+    /// Layer, head and share of attention, highest first.
     pub heads: Vec<(usize, usize, f64)>,
 }
 
@@ -103,10 +103,10 @@ impl InspectionReport<'_> {
             escaped(self.headline.1),
             facts(&self.facts),
         );
-        section(&mut page, "text", "What it read", &text(self));
-        section(&mut page, "attention", "What its heads look at", &attention(self));
+        section(&mut page, "text", "Input and surprise", &text(self));
+        section(&mut page, "attention", "Attention maps", &attention(self));
         if self.predicts {
-            section(&mut page, "lens", "What it would say after each layer", &lens::lens(self));
+            section(&mut page, "lens", "Logit lens", &lens::lens(self));
         }
         let settings = provenance(&[("", self.settings.clone())]);
         section(&mut page, "provenance", "Provenance", &settings);
@@ -120,7 +120,7 @@ impl InspectionReport<'_> {
     }
 }
 
-/// A token so that it can be seen: blanks alone and line ends by signs, nothing that turns the text around.
+/// A token made visible: signs for line ends and for tokens of blanks alone, no characters that change the direction.
 fn visible(text: &str) -> String {
     if text.is_empty() {
         return "∅".to_owned();
@@ -138,19 +138,19 @@ fn visible(text: &str) -> String {
 
 fn text(report: &InspectionReport<'_>) -> String {
     let mut tokens =
-        String::from("<div class=\"tokens\" role=\"group\" aria-label=\"the tokens of the text\">");
+        String::from("<div class=\"tokens\" role=\"group\" aria-label=\"the tokens of the input\">");
     for (index, token) in report.tokens.iter().enumerate() {
         let (heat, title) = match token.surprise {
             None => (0.0, format!("token {index}")),
             Some((bits, probability, rank)) => (
                 75.0 * (bits / SURPRISING_BITS).clamp(0.0, 1.0),
-                format!("token {index}: {bits:.1} bits, probability {}, number {rank}", share(probability)),
+                format!("token {index}: {bits:.1} bits, probability {}, rank {rank}", share(probability)),
             ),
         };
         let _ = write!(
             tokens,
             "<button type=\"button\" class=\"token{}\" style=\"--heat:{heat:.0}%\" title=\"{}\">{}</button>",
-            if token.is_mark { " mark" } else { "" },
+            if token.is_special { " mark" } else { "" },
             escaped(&title),
             escaped(&visible(token.text)),
         );
@@ -159,11 +159,12 @@ fn text(report: &InspectionReport<'_>) -> String {
         }
     }
     if !report.predicts {
-        let intro = "<p class=\"intro\">Choose a token to see what it looks at in the map that is enlarged below.</p>";
+        let intro =
+            "<p class=\"intro\">Select a token to see what it attends to in the enlarged map below.</p>";
         return format!("{intro}{tokens}</div>");
     }
     tokens.push_str("<button type=\"button\" class=\"token end\">next</button></div>");
-    let mut panel = String::from("<h3>After the whole text the model expects</h3><ol class=\"bars\">");
+    let mut panel = String::from("<h3>Expected after the whole input</h3><ol class=\"bars\">");
     for (text, probability) in report.tokens.last().map_or(&[][..], |token| &token.next) {
         let _ = write!(
             panel,
@@ -174,9 +175,9 @@ fn text(report: &InspectionReport<'_>) -> String {
         );
     }
     format!(
-        "<p class=\"intro\">Each token is coloured by how much it surprised the model, in bits: 1 bit is a coin that falls as \
-         guessed or not, 10 bits are one in a thousand. Choose a token to see what was \
-         expected in its place, and what it looks at in the map that is enlarged below.</p>\
+        "<p class=\"intro\">The color of a token shows how much it surprised the model, in bits: 1 bit is a coin toss, 10 bits are \
+         one in a thousand. Select a token to see what the model expected in its place, and what it attends to in the enlarged \
+         map below.</p>\
          <div class=\"beside\"><div>{tokens}<p class=\"scale\">expected <i></i> {SURPRISING_BITS} bits and more</p></div>\
          <div class=\"panel\" id=\"expected\" aria-live=\"polite\">{panel}</ol></div></div>"
     )
@@ -184,11 +185,11 @@ fn text(report: &InspectionReport<'_>) -> String {
 
 fn attention(report: &InspectionReport<'_>) -> String {
     let (layers, heads) = report.layers_and_heads;
-    let reach = if report.predicts { "itself and those before it" } else { "all tokens of the text" };
+    let reach = if report.predicts { "itself and the tokens before it" } else { "all tokens of the input" };
     let mut html = format!(
-        "<p class=\"intro\">A head gives each token (a row) shares of attention to {reach} (the columns); a row sums to 1. \
-         The darker, the more. Layers and heads count from 0, as in the names of the tensors. Choose a map to enlarge it; \
-         its shares are read from the picture, within 0.4 percentage points.</p>"
+        "<p class=\"intro\">In each head, every token (row) divides its attention among {reach} (columns); a row sums to 1. Darker \
+         means more attention. Layers and heads count from 0, as in the names of the tensors. Select a map to enlarge it; its \
+         values are read from the image, with an error of at most 0.4 percentage points.</p>"
     );
     if !report.patterns.is_empty() {
         html.push_str("<div class=\"scroll\"><table class=\"habits\"><tbody>");
@@ -205,7 +206,7 @@ fn attention(report: &InspectionReport<'_>) -> String {
         }
         html.push_str("</tbody></table></div>");
     }
-    // As many beside each other as the page is wide, within what can be seen and what is no waste.
+    // As many maps side by side as fit on the page, neither too small to see nor needlessly large.
     let side = (950 / heads.max(1)).saturating_sub(6).clamp(36, 112);
     let sharp = if report.tokens.len() <= side { " sharp" } else { "" };
     let _ = write!(
@@ -225,7 +226,7 @@ fn attention(report: &InspectionReport<'_>) -> String {
                     Some(format!("{}: {:.2}", pattern.description, found.2))
                 })
                 .collect();
-            let source = picture((report.map)(layer, head), report.tokens.len()).unwrap_or_default();
+            let source = map_image((report.map)(layer, head), report.tokens.len()).unwrap_or_default();
             let _ = write!(
                 html,
                 "<td><button type=\"button\" class=\"map\" title=\"{}\"><img src=\"{source}\" alt=\"layer {layer}, \
@@ -237,14 +238,14 @@ fn attention(report: &InspectionReport<'_>) -> String {
     }
     html.push_str(
         "</tbody></table></div>\n<figure id=\"large\" hidden><figcaption></figcaption><div class=\"beside\"><div>\
-         <canvas tabindex=\"0\" role=\"img\" aria-label=\"the chosen map; arrow keys move through it\"></canvas></div>\
+         <canvas tabindex=\"0\" role=\"img\" aria-label=\"the selected map; move through it with the arrow keys\"></canvas></div>\
          <div class=\"panel\"><p id=\"cell\" aria-live=\"polite\"></p><div id=\"looks\"></div></div></div></figure>",
     );
     html
 }
 
-/// A map as a picture: black, as dense as the square root of each probability, by which small ones can be seen.
-fn picture(map: &[f32], tokens: usize) -> Option<String> {
+/// A map as an image: black, with the square root of each probability as its opacity, so that small ones are visible.
+fn map_image(map: &[f32], tokens: usize) -> Option<String> {
     let shades =
         map.iter().flat_map(|probability| [0, (probability.clamp(0.0, 1.0).sqrt() * 255.0).round() as u8]);
     let pixels: Vec<u8> = shades.collect();
@@ -258,7 +259,7 @@ fn picture(map: &[f32], tokens: usize) -> Option<String> {
     Some(format!("data:image/png;base64,{}", STANDARD.encode(png)))
 }
 
-/// A probability in a few digits, however small.
+/// A probability with a few digits, however small.
 fn share(probability: f64) -> String {
     match probability * 100.0 {
         value if value >= 10.0 => format!("{value:.0} %"),
@@ -267,7 +268,7 @@ fn share(probability: f64) -> String {
     }
 }
 
-/// What the script works with: texts once each, and numbers with few digits.
+/// The script's data: each text once, and numbers with few digits.
 fn data(report: &InspectionReport<'_>) -> Value {
     let (mut texts, mut places) = (Vec::new(), BTreeMap::new());
     let mut index = |text: &str| {
@@ -316,13 +317,13 @@ fn data(report: &InspectionReport<'_>) -> Value {
 mod tests {
     use super::*;
 
-    /// The page of a text of such tokens in a model of one layer and two heads.
+    /// The page of these tokens in a model of one layer and two heads.
     fn page(tokens: &[&str]) -> String {
         let map = vec![1.0 / tokens.len() as f32; tokens.len() * tokens.len()];
         let lens = |text| LensCell { top: vec![(text, 0.75)], answer_probability: 0.5, next_rank: Some(2) };
         let token = |text| InspectedToken {
             text,
-            is_mark: false,
+            is_special: false,
             surprise: Some((3.0, 0.125, 4)),
             next: vec![(text, 0.75)],
             lens: vec![lens(text), lens(text)],
@@ -336,10 +337,13 @@ mod tests {
             predicts: true,
             layers_and_heads: (1, 2),
             map: &|_, _| {
-                // A page's maps live as long as its data.
+                // The maps must live as long as the report's data.
                 Box::leak(map.clone().into_boxed_slice())
             },
-            patterns: vec![HeadPattern { description: "look at the token before", heads: vec![(0, 1, 0.5)] }],
+            patterns: vec![HeadPattern {
+                description: "attend to the previous token",
+                heads: vec![(0, 1, 0.5)],
+            }],
             settings: vec![("model", tokens[0].to_owned())],
         }
         .to_html()
@@ -349,7 +353,7 @@ mod tests {
     fn hostile_tokens_stay_text() {
         let hostile = "</script><script>alert(1)</script><img src=x onerror='a'>\"\u{202e}";
         let page = page(&[hostile, "ok"]);
-        assert_eq!(page.matches("<script").count(), 2, "the data and the script of the page");
+        assert_eq!(page.matches("<script").count(), 2, "the page's data and its script");
         assert!(!page.contains("<img src=x") && !page.contains('\u{202e}'));
         assert_eq!(page.matches("</script>").count(), 2);
         let start = page.find("id=\"data\">").unwrap() + 10;
@@ -379,12 +383,12 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_holds_the_root_of_each_probability() {
-        let uri = picture(&[1.0, 0.0, 0.25, 0.75], 2).unwrap();
+    fn an_image_holds_the_root_of_each_probability() {
+        let uri = map_image(&[1.0, 0.0, 0.25, 0.75], 2).unwrap();
         let png = STANDARD.decode(uri.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
         let pixels = image::load_from_memory(&png).unwrap().into_luma_alpha8();
         let alpha: Vec<u8> = pixels.pixels().map(|pixel| pixel.0[1]).collect();
         assert_eq!(alpha, [255, 0, 128, 221]);
-        assert_eq!(picture(&[1.0], 2), None);
+        assert_eq!(map_image(&[1.0], 2), None);
     }
 }

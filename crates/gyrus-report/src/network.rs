@@ -154,30 +154,30 @@ impl NetworkReport<'_> {
             section(
                 &mut page,
                 "spiking",
-                "Spikes over time, beside the dense network",
+                "Spiking network compared with the dense network",
                 &spiking::conversion(conversion),
             );
         }
         if let Some(activity) = &self.activity {
-            let title = format!("Neurons that see one test example of class {}", escaped(activity.label));
+            let title = format!("Neuron activity for a test example of class {}", escaped(activity.label));
             section(&mut page, "activity", &title, &spiking::activity(&activity.layers));
         }
         let learning = match &self.conversion {
             Some(_) if self.curve.is_empty() => "Spiking network",
             Some(_) => "Fine-tuning",
-            None => "Learning",
+            None => "Training",
         };
         section(&mut page, "curves", learning, &sections::learning(self));
         if let Some(confusion) = &self.confusion {
-            section(&mut page, "confusion", "Which classes it confuses", &crate::confusion::table(confusion));
+            section(&mut page, "confusion", "Confusion matrix", &crate::confusion::table(confusion));
         }
         if let (Some(points), Task::Regression { target }) = (&self.regression, self.task) {
-            section(&mut page, "scatter", "Predicted against true", &sections::regression(points, target));
+            section(&mut page, "scatter", "Predicted and true values", &sections::regression(points, target));
         }
         section(&mut page, "mistakes", "Worst mistakes", &sections::mistakes(&self.mistakes));
         section(&mut page, "blueprint", "Blueprint", &sections::blueprint(self.blueprint));
         section(&mut page, "provenance", "Settings and provenance", &sections::provenance(self));
-        section(&mut page, "skipped", "Files left out", &sections::skipped(&self.skipped));
+        section(&mut page, "skipped", "Skipped files", &sections::skipped(&self.skipped));
         end_page(page)
     }
 }

@@ -1,4 +1,4 @@
-//! Axes: which numbers to write beside them, and where a value comes to lie.
+//! Axes: their ticks, and the position of a value.
 
 use crate::html::number;
 
@@ -11,13 +11,13 @@ pub(crate) struct Scale {
     ticks: Vec<f64>,
 }
 
-/// Values spread over more than this factor are read better on a logarithmic axis.
+/// From this ratio of largest to smallest value on, the axis is logarithmic.
 const LOGARITHMIC_FROM: f64 = 25.0;
 /// The most ticks of a logarithmic axis.
 const MOST_TICKS: usize = 9;
 
 impl Scale {
-    /// A linear axis that holds all finite `values` and ends at round numbers, with about `count` ticks.
+    /// A linear axis that covers all finite `values` and ends at round numbers, with about `count` ticks.
     pub(crate) fn linear(values: impl Iterator<Item = f64>, count: usize) -> Self {
         let (mut low, mut high) = extent(values).unwrap_or((0.0, 1.0));
         if high - low <= 1e-12 * high.abs().max(low.abs()).max(1e-300) {
@@ -31,7 +31,7 @@ impl Scale {
         Self { low: first * step, high: last * step, is_logarithmic: false, ticks }
     }
 
-    /// A logarithmic axis where all values are positive and far apart, else a linear one that begins at 0.
+    /// A logarithmic axis if all values are positive and far apart, otherwise a linear one that begins at 0.
     pub(crate) fn for_loss(values: impl Iterator<Item = f64> + Clone) -> Self {
         match extent(values.clone()) {
             Some((low, high)) if low > 0.0 && high / low >= LOGARITHMIC_FROM => Self::logarithmic(low, high),
@@ -40,7 +40,7 @@ impl Scale {
         }
     }
 
-    /// Shares of 0 to 1: as much of the axis as the values need.
+    /// An axis for shares from 0 to 1, as long as the values need.
     pub(crate) fn for_shares(values: impl Iterator<Item = f64>) -> Self {
         let scale = Self::linear(values, 5);
         let ticks: Vec<f64> =
@@ -61,7 +61,7 @@ impl Scale {
         Self { low, high, is_logarithmic: false, ticks }
     }
 
-    /// A logarithmic axis with ticks at just these rising numbers above 0.
+    /// A logarithmic axis with ticks at exactly these increasing numbers above 0.
     pub(crate) fn at(values: &[f64]) -> Self {
         match values {
             [first, .., last] if first < last => {
@@ -82,7 +82,7 @@ impl Scale {
         let mut ticks = all[start..=end].to_vec();
         let (low, high) = (all[start], all[end]);
         if ticks.len() > MOST_TICKS {
-            // Each decade begins at a third element; of very many, every second or third decade is enough.
+            // Every third element begins a decade; of very many decades, every second or third is enough.
             let decades: Vec<f64> =
                 (start..=end).filter(|index| index % 3 == 0).map(|index| all[index]).collect();
             let every = decades.len().div_ceil(MOST_TICKS).max(1);
@@ -99,7 +99,7 @@ impl Scale {
         &self.ticks
     }
 
-    /// The place of a value: 0 at the low end, 1 at the high end.
+    /// The position of a value: 0 at the low end, 1 at the high end.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let on = |value: f64| if self.is_logarithmic { value.log10() } else { value };
         (on(value) - on(self.low)) / (on(self.high) - on(self.low))
@@ -113,12 +113,12 @@ impl Scale {
             let digits = digits.trim_end_matches('0').trim_end_matches('.');
             return format!("{digits}e{power}").replace('-', "−");
         }
-        // 0.30000000000000004 is not a tick.
+        // Avoids ticks such as 0.30000000000000004.
         number((tick * 1e9).round() / 1e9).replace('-', "−")
     }
 }
 
-/// The least and the greatest finite value.
+/// The smallest and the largest finite value.
 fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|value| value.is_finite()).fold(None, |extent, value| {
         let (low, high) = extent.unwrap_or((value, value));

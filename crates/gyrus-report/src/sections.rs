@@ -11,14 +11,14 @@ use crate::curves::curves;
 use crate::html::{compact, duration, grouped, number, percent};
 use crate::{Mistake, NetworkReport, Part, Picture, Skipped, Task, page};
 
-/// Rows of the list of skipped files.
+/// The most skipped files that are listed.
 const SKIPPED_SHOWN: usize = 50;
 /// The most mistakes that are shown.
 const MISTAKES_SHOWN: usize = 48;
 /// Two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-/// The result in large letters, and the numbers that put it in proportion.
+/// The result in large letters, and other important numbers.
 pub(crate) fn headline(report: &NetworkReport<'_>) -> String {
     let (value, label, detail) = match (report.quality_on(Part::Test), report.task) {
         (Some(test), Task::Classification { .. }) if test.accuracy.is_some() => {
@@ -57,27 +57,27 @@ pub(crate) fn headline(report: &NetworkReport<'_>) -> String {
          <p class=\"detail\">{detail}</p></div>\n<dl class=\"facts\">"
     );
     let facts = [
-        ("examples to learn from", compact(u128::from(report.train_examples))),
+        ("training examples", compact(u128::from(report.train_examples))),
         ("parameters", compact(u128::from(trained))),
         ("operations per example", format!("{} <small>MACs</small>", compact(products))),
         ("training time", duration(report.train_seconds)),
         (if report.chosen_epoch.is_some() { "chosen epoch" } else { "epochs" }, epochs),
-        ("left out", left_out),
+        ("skipped", left_out),
     ];
-    for (label, value) in facts.iter().filter(|fact| fact.0 != "left out" || skipped > 0) {
+    for (label, value) in facts.iter().filter(|fact| fact.0 != "skipped" || skipped > 0) {
         let _ = write!(html, "<div><dt>{label}</dt><dd>{value}</dd></div>");
     }
     html.push_str("</dl></section>\n");
     html
 }
 
-/// The 95 % interval of Wilson (1927) for a share that was seen in `count` trials: it stays between 0 and 1 and
-/// holds for shares near 1, where the usual one does not.
+/// The 95 % confidence interval of Wilson (1927) for a share observed in `count` trials. It stays between 0 and 1 and is valid
+/// for shares near 1, where the normal approximation is not.
 fn wilson(share: f64, count: u64) -> (f64, f64) {
     let (n, z2) = (count as f64, Z_95 * Z_95);
-    let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let center = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z_95 / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
+    ((center - half).max(0.0), (center + half).min(1.0))
 }
 
 /// The curves, and how good the kept weights are on each part of the data.
@@ -100,7 +100,7 @@ pub(crate) fn regression(points: &[(f32, f32)], target: &str) -> String {
     let error = pairs().map(|(truth, predicted)| (truth - predicted).abs()).sum::<f64>() / count;
     let residual = pairs().map(|(truth, predicted)| (truth - predicted).powi(2)).sum::<f64>();
     let spread = pairs().map(|(truth, _)| (truth - mean).powi(2)).sum::<f64>();
-    // Without any spread there is nothing to explain.
+    // Without variance there is nothing to explain.
     let explained = if spread > 0.0 { number(1.0 - residual / spread) } else { "–".to_owned() };
     format!(
         "<div class=\"scatter\">{}<dl class=\"facts\"><div><dt>R²</dt><dd>{explained}</dd></div>\
@@ -134,20 +134,19 @@ pub(crate) fn mistakes(mistakes: &[Mistake]) -> String {
             escaped(&mistake.predicted),
         );
         if mistake.probability > 0.0 {
-            let _ = write!(html, "<small>{} sure</small>", percent(f64::from(mistake.probability), 0));
+            let _ = write!(html, "<small>{} confident</small>", percent(f64::from(mistake.probability), 0));
         }
         html.push_str("</figcaption></figure>");
     }
     html.push_str(
-        "</div><p class=\"key\"><span class=\"truth\">what it is</span> <span class=\"said\">what the network \
-         said</span></p>",
+        "</div><p class=\"key\"><span class=\"truth\">true</span> <span class=\"said\">predicted</span></p>",
     );
     html
 }
 
-/// The picture as a PNG inside of the page, or `None` where its length does not fit its size.
+/// The image as a PNG inside of the page; `None` if its length does not match its size.
 fn data_uri(picture: &Picture) -> Option<String> {
-    let colour = match picture.channels {
+    let color = match picture.channels {
         1 => image::ExtendedColorType::L8,
         3 => image::ExtendedColorType::Rgb8,
         _ => return None,
@@ -159,12 +158,12 @@ fn data_uri(picture: &Picture) -> Option<String> {
     }
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    encoder.write_image(&picture.pixels, width, height, colour).ok()?;
+    encoder.write_image(&picture.pixels, width, height, color).ok()?;
     Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
 }
 
 pub(crate) fn blueprint(blueprint: &Blueprint) -> String {
-    // A blueprint that exists has passed its checks; what it says otherwise is shown instead of a drawing.
+    // A blueprint has passed its checks; if there is an error all the same, it is shown instead of the drawing.
     let (drawing, shapes) = match (gyrus_blueprint::svg(blueprint), blueprint.shapes()) {
         (Ok(drawing), Ok(shapes)) => (drawing, shapes),
         (Err(error), _) | (_, Err(error)) => return format!("<p>{}</p>", escaped(&error.to_string())),
@@ -214,7 +213,7 @@ fn parts_of_data(report: &NetworkReport<'_>) -> String {
     let is_regression = matches!(report.task, Task::Regression { .. });
     let quality = if is_regression { "mean absolute error" } else { "accuracy" };
     let mut html = format!(
-        "<div class=\"results\"><p><b>Chosen epoch</b> without augmentation</p><table class=\"nodes\"><thead><tr><th>examples</th><th class=\"number\">number</th>\
+        "<div class=\"results\"><p><b>Results of the chosen epoch</b>, without augmentation</p><table class=\"nodes\"><thead><tr><th>examples</th><th class=\"number\">number</th>\
          <th class=\"number\">loss</th><th class=\"number\">{quality}</th></tr></thead><tbody>"
     );
     for (part, values) in &report.quality {
@@ -246,7 +245,7 @@ pub(crate) fn skipped(skipped: &Skipped<'_>) -> String {
     }
     let shown = skipped.files.len().min(SKIPPED_SHOWN);
     let mut html = String::from(
-        "<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>file</th><th>why</th></tr></thead><tbody>",
+        "<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>file</th><th>reason</th></tr></thead><tbody>",
     );
     for (file, reason) in &skipped.files[..shown] {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escaped(file), escaped(reason));
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_does_not_fit_its_size_is_left_out() {
+    fn an_image_that_does_not_match_its_size_is_left_out() {
         let picture = |length, channels| Picture { pixels: vec![7; length], height: 2, width: 3, channels };
         assert!(data_uri(&picture(6, 1)).is_some_and(|uri| uri.starts_with("data:image/png;base64,iVBOR")));
         assert!(data_uri(&picture(18, 3)).is_some());

@@ -1,4 +1,4 @@
-//! A converted network on the page: accuracy and energy over its steps, and what its neurons do.
+//! A converted network: accuracy and energy over its steps, and the activity of its neurons.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::chart::{Line, LineChart, line_chart};
 use crate::html::{compact, grouped, number, percent, percent_tick};
 use crate::scale::Scale;
 
-/// The most layers whose neurons are drawn; of more, those at equal distances.
+/// The most layers that are drawn; of more layers, evenly spaced ones.
 const LAYERS: usize = 8;
 const WIDTH: f64 = 440.0;
 const LEFT: f64 = 52.0;
@@ -80,9 +80,9 @@ pub struct ExactReport {
 pub struct LayerActivity {
     /// Name of the node.
     pub node: String,
-    /// Neurons in all.
+    /// Number of neurons.
     pub neurons: usize,
-    /// Neurons that fired.
+    /// How many of them fired.
     pub active: usize,
     /// Spikes of each shown neuron at each step: −1, 0 or 1.
     pub spikes: Vec<Vec<i8>>,
@@ -100,7 +100,7 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
     let nanojoules = |picojoules: f64| picojoules / 1000.0;
     let accuracy = vec![
         Line { name: "spiking", class: "spiking", points: over(&|row| row.accuracy) },
-        Line { name: "quantised", class: "quantized", points: constant(conversion.quantized_accuracy) },
+        Line { name: "quantized", class: "quantized", points: constant(conversion.quantized_accuracy) },
         Line { name: "dense", class: "dense", points: constant(conversion.dense_accuracy) },
     ];
     let mut html = String::from("<div class=\"charts\">");
@@ -116,7 +116,7 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
         let lines = vec![
             Line { name: "spiking", class: "spiking", points: over(&|row| nanojoules(of(&row.spiking))) },
             Line {
-                name: "quantised",
+                name: "quantized",
                 class: "quantized",
                 points: over(&|row| nanojoules(of(&row.quantized))),
             },
@@ -134,10 +134,10 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
 
 fn spikes_chart(points: Vec<(f64, f64)>) -> String {
     let scale = Scale::linear(points.iter().map(|point| point.1).chain([0.0]), 5);
-    chart("Spikes of a neuron", vec![Line { name: "spiking", class: "spiking", points }], scale, number)
+    chart("Spikes per neuron", vec![Line { name: "spiking", class: "spiking", points }], scale, number)
 }
 
-/// Lines over the number of steps, whose axis is logarithmic.
+/// Lines over the number of steps, on a logarithmic axis.
 fn chart(title: &str, lines: Vec<Line<'_>>, scale: Scale, write: fn(f64) -> String) -> String {
     let steps: Vec<f64> = lines.first().map_or(Vec::new(), |line| line.points.iter().map(|p| p.0).collect());
     line_chart(&LineChart {
@@ -155,10 +155,10 @@ fn chart(title: &str, lines: Vec<Line<'_>>, scale: Scale, write: fn(f64) -> Stri
 fn table(conversion: &ConversionReport) -> String {
     let mut html = String::from(
         "<div class=\"scroll spiking-table\"><table class=\"nodes\"><thead><tr><th class=\"number\">steps</th>\
-         <th class=\"number\">accuracy</th><th class=\"number\">beside dense</th><th class=\"number\">spikes a neuron</th>\
-         <th class=\"number\">additions</th><th class=\"number\">products</th>\
+         <th class=\"number\">accuracy</th><th class=\"number\">against dense</th><th class=\"number\">spikes per neuron</th>\
+         <th class=\"number\">accumulates</th><th class=\"number\">MACs</th>\
          <th class=\"number\">nJ, operations only</th><th class=\"number\">nJ, with memory</th>\
-         <th class=\"number\">beside quantised</th></tr></thead><tbody>",
+         <th class=\"number\">relative to quantized</th></tr></thead><tbody>",
     );
     for row in &conversion.after {
         let points = (row.accuracy - conversion.dense_accuracy) * 100.0;
@@ -182,10 +182,9 @@ fn table(conversion: &ConversionReport) -> String {
     if let Some(row) = conversion.after.first() {
         let _ = write!(
             html,
-            "<p class=\"note\">For a test example on average. The dense network needs {} nJ for its operations and {} nJ \
-             with memory traffic. The last column is the energy with memory traffic beside that of the same network with \
-             activations quantised to as many bits as the spikes can say. Energies are computed for 45 nm silicon, not \
-             measured.</p>",
+            "<p class=\"note\">Means over the test examples. The dense network needs {} nJ for its operations and {} nJ with \
+             memory traffic. The last column is the energy with memory traffic, relative to the same network with activations \
+             quantized to as many bits as the spikes encode. Energies are estimates for 45 nm silicon, not measurements.</p>",
             number(row.dense.operations_pj / 1000.0),
             number(row.dense.with_memory_pj / 1000.0),
         );
@@ -193,8 +192,8 @@ fn table(conversion: &ConversionReport) -> String {
     if let Some(exact) = &conversion.exact {
         let _ = write!(
             html,
-            "<p class=\"note\">Signed spikes: of {} answers, {} differ from those of the quantised network in any bit. \
-             Nothing fired after step {} for these examples; {} steps are enough for any input.</p>",
+            "<p class=\"note\">Signed spikes: of {} answers, {} differ from those of the quantized network in any bit. No neuron \
+             fired after step {} for these examples; {} steps suffice for any input.</p>",
             grouped(u128::from(exact.examples)),
             grouped(u128::from(exact.differing_answers)),
             exact.settled_after,
@@ -213,9 +212,9 @@ pub(crate) fn activity(layers: &[LayerActivity]) -> String {
         return String::new();
     }
     format!(
-        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron, spikes of sign −1 in \
-         orange; below, the potentials of the first three, in units of the threshold (dashed), before the reset. Of each \
-         layer, neurons that fire are shown first.</p>"
+        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron; spikes of sign −1 are \
+         orange. Below are the membrane potentials of the first three neurons before the reset, in units of the threshold \
+         (dashed). Neurons that fire are shown first.</p>"
     )
 }
 
@@ -243,7 +242,7 @@ fn layer(layer: &LayerActivity) -> String {
         LEFT - 12.0,
         raster / 2.0,
     );
-    // One path for all spikes of a sign keeps the page small.
+    // One path for all spikes of one sign keeps the page small.
     for (sign, class) in [(1, "spike"), (-1, "spike negative")] {
         let mut path = String::new();
         for (row, spikes) in layer.spikes.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! The report from synthetic runs: everything is there, nothing is taken for markup, nothing is fetched.
+//! Reports of synthetic runs: everything is there, nothing is taken for markup, nothing is fetched.
 //!
-//! The pages lie in the `tmp` folder of cargo's target folder afterwards, for the eye.
+//! The tests leave the pages in the `tmp` folder of cargo's target folder, to look at.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -68,7 +68,7 @@ fn finished<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint, test: Q
     }
 }
 
-/// Forty epochs that look like learning.
+/// Forty epochs that look like a training.
 fn curve(is_classification: bool) -> Vec<CurvePoint> {
     (1..=40)
         .map(|epoch| {
@@ -89,7 +89,7 @@ fn curve(is_classification: bool) -> Vec<CurvePoint> {
         .collect()
 }
 
-/// Writes the page for the eye, checks what holds for every page, and gives it back.
+/// Writes the page to look at, checks what holds for every page, and returns it.
 fn page(name: &str, report: &NetworkReport<'_>) -> String {
     let html = report.to_html();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}.html"));
@@ -98,7 +98,7 @@ fn page(name: &str, report: &NetworkReport<'_>) -> String {
     for fetched in ["http:", "https:", "=\"//", "<script", "<link", "@import", "url(http"] {
         assert!(!rest.contains(fetched), "{fetched:?} in {}", path.display());
     }
-    assert!(!html.contains("NaN") && !html.contains("inf\""), "a number that is none in {}", path.display());
+    assert!(!html.contains("NaN") && !html.contains("inf\""), "a number is missing in {}", path.display());
     for element in ["section", "table", "svg", "figure", "div", "dl", "p", "text", "tr", "td", "th", "span"] {
         let opened =
             html.matches(&format!("<{element}>")).count() + html.matches(&format!("<{element} ")).count();
@@ -165,11 +165,11 @@ fn a_classification_shows_every_part() {
             "aria-label=\"Accuracy by epoch\"",
             "aria-label=\"Learning rate by epoch\"",
             "chosen: epoch 33",
-            "8, taken for 3: 1 of 36",
+            "8, predicted as 3: 1 of 36",
             "94.4 %",
             "precision",
             "data:image/png;base64,",
-            "99 % sure",
+            "99 % confident",
             "class=\"gyrus-blueprint\"",
             "output shape",
             "one-cycle",
@@ -272,7 +272,7 @@ fn a_regression_shows_its_scatter() {
     assert_eq!(html.matches("class=\"dot\"").count(), 300);
     assert!(
         !html.contains("aria-label=\"Accuracy")
-            && !html.contains("% sure")
+            && !html.contains("% confident")
             && !html.contains("test accuracy")
     );
 }
@@ -336,7 +336,7 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
             "aria-label=\"Test accuracy by step\"",
             "aria-label=\"Energy in nJ, operations only by step\"",
             "aria-label=\"Energy in nJ, with memory traffic by step\"",
-            "aria-label=\"Spikes of a neuron by step\"",
+            "aria-label=\"Spikes per neuron by step\"",
             "class=\"line quantized\"",
             "class=\"line dense\"",
             "class=\"spike\"",
@@ -347,7 +347,7 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
             "−9.72",
             "160 %",
             "of 360 answers, 0 differ",
-            "Nothing fired after step 11",
+            "No neuron fired after step 11",
             "Fine-tuning",
         ],
     );

@@ -1,7 +1,7 @@
-//! How [`Operation`]s enter Burn's autodiff: one recorded step with a handwritten gradient.
+//! Records [`Operation`]s in Burn's autodiff: one step per operation, with a handwritten gradient.
 //!
-//! Tensors are taken apart to the Flex backend's own, run through the kernel, and put together again; Burn's graph sees
-//! one node an operation.
+//! Tensors are unwrapped to those of the Flex backend, run through the kernel, and wrapped again; Burn's graph has one node
+//! per operation.
 
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckpointing};
@@ -12,7 +12,7 @@ use burn_tensor::Tensor;
 
 use crate::operation::Operation;
 
-/// The autodiff that Burn's devices use unless told to recompute activations.
+/// The autodiff backend that Burn's devices use, unless they recompute activations.
 type Recorded = Autodiff<Flex, NoCheckpointing>;
 
 /// The recorded step of an operation with `N` inputs.

@@ -1,6 +1,6 @@
-//! The same operations composed of Burn's own, which any device runs and Burn differentiates.
+//! The same operations composed of Burn's operations, which run on any device and which Burn differentiates.
 //!
-//! Pictures are channels-last in Gyrus and channels-first in Burn, hence the views around convolution and pooling.
+//! Images are channels-last in Gyrus and channels-first in Burn, hence the views around convolution and pooling.
 
 mod transformer;
 
@@ -32,7 +32,7 @@ fn rectify(x: Tensor<2>, relu: bool) -> Tensor<2> {
 /// See [`crate::apply`].
 ///
 /// # Panics
-/// If the parameters are not those of the operation.
+/// If the parameters do not match the operation.
 pub fn apply(
     operation: &Operation,
     x: Tensor<2>,
@@ -60,13 +60,13 @@ pub fn apply(
             rectify(if let Some(residual) = second { y + residual } else { y }, relu)
         }
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
-        Operation::Spiking(_) => unreachable!("a network in time is refused where no kernels run"),
+        Operation::Spiking(_) => unreachable!("a spiking network is refused where no kernels run"),
         Operation::Transformer(ref operation) => transformer::apply(operation, x, parameter, second),
         Operation::QuantizedRelu { levels } => {
             let threshold = parameter().clamp_min(SMALLEST_THRESHOLD).reshape([1, 1]);
             let share = (x / threshold.clone()).clamp(0.0, 1.0);
             let steps = (share.clone() * levels as f32 - 0.5).ceil() / levels as f32;
-            // Straight through: the value of the steps, the gradient of the share.
+            // Straight-through: the value of the steps, the gradient of the clipped ratio.
             let steps = share.clone() + (steps - share).detach();
             steps * threshold
         }

@@ -3,13 +3,13 @@
 use burn_dispatch::{DispatchDevice, GradientCheckpointingStrategy};
 use burn_tensor::{DType, Device, Tensor};
 
-/// The devices that [`device`] knows, whether or not this build has them.
+/// The names that [`device`] accepts, whether or not this build has the device.
 pub const DEVICE_NAMES: [&str; 5] = ["cpu", "cuda", "wgpu", "vulkan", "metal"];
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why there is no such device.
+/// Why a device is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No device has this name.
@@ -19,7 +19,7 @@ pub enum Error {
         name: String,
     },
     /// The device exists, but this program was built without it.
-    #[error("this build has no device `{name}`: build with `--features {name}` to have it")]
+    #[error("this build has no device `{name}`; build with `--features {name}` to add it")]
     NotBuilt {
         /// The name given.
         name: String,
@@ -31,10 +31,10 @@ pub fn cpu() -> Device {
     Device::flex()
 }
 
-/// The device of this name: `cpu`, or one that the build enables as a cargo feature.
+/// The device of this name: `cpu`, or one that a cargo feature enables.
 ///
 /// # Errors
-/// If the name is unknown, or the device not part of this build.
+/// If the name is unknown, or the device is not part of this build.
 pub fn device(name: &str) -> Result<Device> {
     match name {
         "cpu" => Ok(cpu()),
@@ -51,9 +51,9 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
-/// Whether operations on this tensor run Gyrus's kernels, rather than Burn's operations composed.
+/// Whether operations on this tensor run Gyrus's kernels, rather than compositions of Burn's operations.
 ///
-/// So it is for `f32` on the CPU, unless autodiff is told to recompute activations.
+/// True for `f32` on the CPU, unless autodiff recomputes activations.
 pub fn kernels_run_on<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device();
     let (device, plain) = match device.as_dispatch() {

@@ -1,8 +1,8 @@
-//! Burn, plus Gyrus's own differentiable operations over its CPU kernels; the only crate that names a Burn backend.
+//! Burn, plus Gyrus's differentiable operations over its CPU kernels. This is the only crate that names a Burn backend.
 //!
-//! [`apply`] runs an [`Operation`] on Burn tensors. On the CPU device it is a fused kernel with a handwritten gradient;
-//! on any other device, or for another number type, it is the same mathematics composed of Burn's own operations
-//! ([`composed`]), which Burn differentiates. [`AdamW`] and [`Sgd`] steps work in place on the CPU.
+//! [`apply`] runs an [`Operation`] on Burn tensors. On the CPU it is a fused kernel with a handwritten gradient; on any other
+//! device, or for another number type, it is the same mathematics composed of Burn's operations ([`composed`]), which Burn
+//! differentiates. [`AdamW`] and [`Sgd`] steps work in place on the CPU.
 //!
 //! ```
 //! use gyrus_tensor::{Activation, Operation, Tensor, apply, cpu};
@@ -43,7 +43,7 @@ pub use values::{floats, vector};
 
 use autodiff::Input;
 
-/// A dropout mask `[rows, columns]`: 0 with this probability, else `1 / (1 - probability)`. Equal `stream`s give equal
+/// A dropout mask `[rows, columns]`: 0 with this probability, otherwise `1 / (1 - probability)`. Equal `stream`s give equal
 /// masks on every device.
 pub fn dropout_mask(
     rows: usize,
@@ -58,7 +58,7 @@ pub fn dropout_mask(
     mask.to_device(device)
 }
 
-/// Runs an operation on `x`, `[batch, elements]`, with its `parameters` in the order that [`Operation`] names, and its
+/// Runs an operation on `x`, `[batch, elements]`, with its `parameters` in the order that [`Operation`] documents, and its
 /// `second` activation if it has one (the other term of a sum, a mask, a residual).
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! The operations that have kernels: what each computes, what it keeps for its gradient, and the gradient.
+//! Operations with kernels: their results, what they keep for their gradients, and their gradients.
 
 mod keep;
 mod spiking;
@@ -35,10 +35,10 @@ pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membrane
 pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
 pub use transformer::{RotationTable, Transformer};
 
-/// An operation with a kernel, and everything but its tensors.
+/// An operation with a kernel: everything except its tensors.
 ///
-/// Activations are `[batch, elements]`, pictures channels-last within a row; parameters are flat. The tensors of each
-/// are named in brackets.
+/// Activations are `[batch, elements]`, with images channels-last within a row; parameters are flat. Brackets list the
+/// tensors of each operation.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// `y = x wᵀ + b`; `[x, weight, bias?]`
@@ -59,19 +59,18 @@ pub enum Operation {
         /// Whether a residual is added; for inference only.
         residual: bool,
     },
-    /// The linear operation or convolution in it, with its weight as [`Operation::packed`] has rearranged it; for
-    /// inference by the kernels only.
+    /// A linear layer or convolution whose weight is packed by [`Operation::packed`]; for inference with kernels only.
     Packed(Box<Operation>),
-    /// Element by element; `[x]`
+    /// Elementwise; `[x]`
     Activation(Activation),
     /// A ReLU that saturates at the threshold, in `levels` steps; `[x, threshold]`
     QuantizedRelu {
         /// Steps from 0 to the threshold.
         levels: usize,
     },
-    /// What happens in time; see [`Spiking`] for the tensors of each.
+    /// An operation in time; see [`Spiking`] for its tensors.
     Spiking(Spiking),
-    /// What a transformer is made of; see [`Transformer`] for the tensors of each.
+    /// An operation of a transformer; see [`Transformer`] for its tensors.
     Transformer(Transformer),
     /// The shape's `batch` is taken from `x`; `[x]`
     MaxPool(Pooling),
@@ -89,7 +88,7 @@ pub enum Operation {
     },
     /// `[x, gamma, beta, statistics, residual?]`
     BatchNorm {
-        /// The statistics are this batch's, and gradients go through them; else they are constants.
+        /// Whether the statistics are those of this batch, with gradients through them; otherwise they are constants.
         own: bool,
         /// Added to the variance.
         epsilon: f32,
@@ -128,17 +127,17 @@ pub enum Operation {
     },
     /// `[predictions]` to `[1, 1]`: mean over all elements.
     MeanSquaredError {
-        /// One a prediction.
+        /// One per prediction.
         targets: Arc<[f32]>,
     },
 }
 
 impl Operation {
-    /// The same operation, and its weight rearranged as the kernel reads it: worth it where one weight answers many
-    /// times. None where no kernel runs on the weight, or the operation reads weights as they are.
+    /// The same operation with its weight rearranged for the kernel, which pays if one weight is used many times. `None` if
+    /// no kernel runs on the weight, or the operation does not use packed weights.
     ///
     /// # Panics
-    /// If the weight is not of the operation's size.
+    /// If the weight does not have the operation's size.
     #[must_use]
     pub fn packed(&self, weight: &Tensor<1>) -> Option<(Self, Tensor<1>)> {
         if !kernels_run_on(weight) || weight.is_autodiff() {
@@ -174,7 +173,7 @@ impl Operation {
             Self::LayerNorm { .. } => (&[0, 1], false),
             Self::Multiply => (&[1], false),
             Self::Packed(_) => unreachable!("packed weights are for inference"),
-            // The gradient itself, made in the forward pass, comes as the extra result.
+            // The forward pass returns the gradient itself as the extra result.
             Self::CrossEntropy { .. }
             | Self::MeanSquaredError { .. }
             | Self::Add
@@ -185,7 +184,7 @@ impl Operation {
         Kept { inputs, output }
     }
 
-    /// The result, and what else the gradient needs: for losses, the gradient itself.
+    /// The result, and other tensors that the gradient needs: for losses, the gradient itself.
     pub(crate) fn forward(&self, tensors: &[FlexTensor]) -> (FlexTensor, Vec<FlexTensor>) {
         let floats: Vec<Floats> = tensors.iter().map(Floats::new).collect();
         let input = |i: usize| floats[i].get();
@@ -255,9 +254,8 @@ impl Operation {
         (output, Vec::new())
     }
 
-    /// Gradients for the inputs that `wanted` marks, in order. `kept` is what [`Operation::keeps`] says, inputs first,
-    /// then the output, then what [`Operation::forward`] gave
-    /// beside it.
+    /// Gradients of the inputs that `wanted` marks, in order. `kept` holds the tensors of [`Operation::keeps`], inputs first,
+    /// then the output, then the extra results of [`Operation::forward`].
     pub(crate) fn backward(
         &self,
         kept: &[FlexTensor],
@@ -387,7 +385,7 @@ impl Operation {
             }
             Self::Multiply => {
                 let mut gradients = same(&mut |dx| multiply(dy, kept(0), dx));
-                // The scale is a mask, never trained.
+                // The scale is a mask, which is never trained.
                 gradients.push(None);
                 gradients
             }

@@ -1,4 +1,4 @@
-//! One optimiser step over one parameter, on any device.
+//! One optimizer step for one parameter, on any device.
 
 use burn_flex::{Flex, FlexTensor};
 use burn_tensor::Tensor;
@@ -10,7 +10,7 @@ fn flex(tensor: Tensor<1>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("the caller has checked the device")
 }
 
-/// The sum of the squares of all elements, in an order that threads do not change.
+/// The sum of the squares of all elements, in an order that does not depend on the threads.
 pub fn squared_norm(tensor: &Tensor<1>) -> f64 {
     if kernels_run_on(tensor) {
         let tensor = flex(tensor.clone()).to_contiguous();
@@ -21,7 +21,7 @@ pub fn squared_norm(tensor: &Tensor<1>) -> f64 {
 
 /// The parameter and its two moments after one step of [`AdamW`]; all `[elements]`, without autodiff.
 ///
-/// On the CPU the memory of the tensors is used again if nothing else holds them.
+/// On the CPU the tensors' memory is reused if nothing else holds them.
 pub fn adamw_step(
     step: AdamW,
     parameter: Tensor<1>,
@@ -49,7 +49,7 @@ pub fn adamw_step(
 
 /// The parameter and its velocity after one step of [`Sgd`]; all `[elements]`, without autodiff.
 ///
-/// On the CPU the memory of the tensors is used again if nothing else holds them.
+/// On the CPU the tensors' memory is reused if nothing else holds them.
 pub fn sgd_step(
     step: Sgd,
     parameter: Tensor<1>,

@@ -1,8 +1,8 @@
-//! Memory for results that is used again: a training step asks for the same sizes as the last one.
+//! A memory pool for results: each training step needs buffers of the same sizes as the previous one.
 //!
-//! Fresh memory costs a page fault every 4 KiB and is zeroed by the kernel; a buffer that comes back from the previous
-//! step costs nothing and may still be in the cache. Buffers are lines of 64 bytes, so that vectors do not straddle
-//! cache lines. Idle buffers are bounded; above the bound they go back to the allocator.
+//! Fresh memory costs a page fault every 4 KiB and is zeroed by the operating system; a buffer from the previous step costs
+//! nothing and may still be in the cache. Buffers consist of lines of 64 bytes, so that vectors do not straddle cache lines.
+//! The pool keeps a bounded amount of idle memory, and returns the rest to the allocator.
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
@@ -12,7 +12,7 @@ use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use burn_tensor::Tensor;
 
-/// Bytes that may lie idle in the pool.
+/// Most idle bytes in the pool.
 const IDLE_LIMIT: usize = 1 << 30;
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -48,7 +48,7 @@ impl Pool {
     }
 }
 
-/// Gives all idle buffers back to the allocator, for a caller whose sizes are about to change.
+/// Returns all idle buffers to the allocator; useful before sizes change.
 pub fn release_idle_memory() {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     *pool = Pool::default();
@@ -74,28 +74,28 @@ impl AllocationController for Loan {
 
     unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.0);
-        // SAFETY: the caller promises to write initialised bytes only, which is what the memory holds anyway.
+        // SAFETY: the caller promises to write initialized bytes only, which is what the memory holds anyway.
         Ok(unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) })
     }
 
     fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         let bytes: &[u8] = bytemuck::cast_slice(&self.0);
-        // SAFETY: initialised bytes are valid as possibly uninitialised ones.
+        // SAFETY: initialized bytes are valid as possibly uninitialized ones.
         Ok(unsafe { &*(std::ptr::from_ref(bytes) as *const [MaybeUninit<u8>]) })
     }
 }
 
-/// A new tensor of `shape` that `fill` writes whole; what it finds there is unspecified.
+/// A new tensor of `shape` that `fill` must write completely; its initial contents are unspecified.
 pub(crate) fn filled<const D: usize>(shape: [usize; D], fill: impl FnOnce(&mut [f32])) -> FlexTensor {
     let length: usize = shape.iter().product();
     let mut loan = Loan(Pool::take(length.div_ceil(16)));
     fill(&mut bytemuck::cast_slice_mut(&mut loan.0)[..length]);
-    // SAFETY: the loan holds at least `length` floats, all initialised.
+    // SAFETY: the loan holds at least `length` floats, all initialized.
     let bytes = unsafe { Bytes::from_controller(Box::new(loan), length * size_of::<f32>()) };
     FlexTensor::new(bytes, Layout::contiguous(shape.into()), burn_tensor::DType::F32)
 }
 
-/// A new tensor on the CPU, `[rows, columns]`, that `fill` writes whole; what it finds there is unspecified.
+/// A new tensor on the CPU, `[rows, columns]`, that `fill` must write completely; its initial contents are unspecified.
 pub fn filled_tensor(rows: usize, columns: usize, fill: impl FnOnce(&mut [f32])) -> Tensor<2> {
     Tensor::from_primitive::<Flex>(filled([rows, columns], fill))
 }

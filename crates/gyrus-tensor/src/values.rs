@@ -1,4 +1,4 @@
-//! Between tensors and vectors of floats.
+//! Conversion between tensors and vectors of floats.
 
 use burn_tensor::{Device, Tensor, TensorData};
 

@@ -1,4 +1,4 @@
-//! Optimiser steps: kernel against composition, and both against PyTorch over several steps.
+//! Optimizer steps: kernel against composition, and both against PyTorch over several steps.
 //!
 //! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `golden/optimizer.py`.
 
@@ -17,7 +17,7 @@ enum Step {
 }
 
 impl Step {
-    /// The parameter and its moments (SGD leaves the second alone) after this step.
+    /// The parameter and its moments (SGD does not use the second) after this step.
     fn take(&self, state: [Tensor<1>; 3], gradient: Tensor<1>) -> [Tensor<1>; 3] {
         let [parameter, first, second] = state;
         match *self {
@@ -81,12 +81,12 @@ fn kernels_equal_the_composition() {
         ("sgd, plain", sgd(0.1, 0.0, false, 0.0)),
     ];
     for (name, rule) in rules {
-        // Short, and long enough for several threads with a rest.
+        // Short, and long enough for several threads with a remainder.
         for count in [1, 17, 50_001] {
             let start = wave(count, 0.0);
             let gradients: Vec<Vec<f32>> = (1..5).map(|step| wave(count, step as f32)).collect();
             let got = run(&rule, &start, &gradients, DType::F32, &test_device());
-            // Numbers of 64 bits have no kernel.
+            // 64-bit numbers have no kernel.
             let expected = run(&rule, &start, &gradients, DType::F64, &cpu());
             for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 close(&format!("{name} of {count}, tensor {i}"), got, expected, 1e-5);

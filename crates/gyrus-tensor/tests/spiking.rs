@@ -1,4 +1,5 @@
-//! Operations in time: products with packed spikes against those with the same zeros and ones, and what moves spikes about.
+//! Operations in time: linear layers and convolutions of packed spikes, compared with those of the same zeros and ones; and
+//! operations that move spikes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +38,7 @@ fn run(operation: Spiking, x: Tensor<2>) -> Tensor<2> {
     apply(Operation::Spiking(operation), x, Vec::new(), None)
 }
 
-/// Output, and gradients of `x` and the parameters where the outputs weigh `weights`.
+/// Output, and gradients of `x` and the parameters for a loss that weights the outputs by `weights`.
 fn gradients(
     x: &[f32],
     rows: usize,
@@ -72,7 +73,7 @@ fn close(what: &str, got: &[Vec<f32>], expected: &[Vec<f32>]) {
 }
 
 #[test]
-fn products_with_packed_spikes_equal_dense_ones() {
+fn linear_layers_of_packed_spikes_equal_dense_ones() {
     for (rows, inputs, outputs, bias) in [(7, 40, 9, true), (12, 64, 33, false), (3, 8, 2, true)] {
         let x = spikes(rows * inputs, 1);
         let mut parameters = vec![numbers(inputs * outputs, 2)];
@@ -126,7 +127,7 @@ fn convolutions_of_packed_spikes_equal_dense_ones() {
 }
 
 #[test]
-fn packing_and_unpacking_leave_spikes_and_gradients_as_they_are() {
+fn packing_and_unpacking_leave_spikes_and_gradients_unchanged() {
     for elements in [1, 31, 32, 33, 100] {
         let x = spikes(6 * elements, 7);
         let all = gradients(&x, 6, &[], |x, _| {
@@ -141,7 +142,7 @@ fn packing_and_unpacking_leave_spikes_and_gradients_as_they_are() {
     }
 }
 
-/// Rows move later forward, and earlier backward.
+/// Rows move to later steps forward, and to earlier steps backward.
 #[test]
 fn a_delay_moves_rows_by_steps() {
     let (steps, batch, elements) = (5, 3, 4);
@@ -156,7 +157,7 @@ fn a_delay_moves_rows_by_steps() {
     }
 }
 
-/// −Σ_t Π_{r≤t} (1 − z_r), a polynomial: its gradient by differences, though forward only zeros and ones go in.
+/// −Σ_t Π_{r≤t} (1 − z_r), a polynomial: its gradient by finite differences, although the forward pass sees only zeros and ones.
 #[test]
 fn the_first_spike_has_the_gradient_of_its_polynomial() {
     let (steps, batch, neurons) = (6, 3, 5);

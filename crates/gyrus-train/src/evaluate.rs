@@ -1,4 +1,4 @@
-//! Judging a network on examples.
+//! Evaluates a network on examples.
 
 use gyrus_data::{Examples, Preprocessing, Targets, Task, fill_batch};
 use gyrus_nn::{Network, floats};
@@ -9,11 +9,11 @@ use crate::{PartMetrics, loss_operation};
 /// Examples per pass.
 const BATCH: usize = 250;
 
-/// What a network answered on examples, and how good that was.
+/// A network's answers to examples, and how good they are.
 pub struct Evaluation {
     /// Loss and accuracy or error.
     pub metrics: PartMetrics,
-    /// `[examples, outputs]`: class probabilities, or the standardised prediction.
+    /// `[examples, outputs]`: class probabilities, or the standardized prediction.
     pub answers: Vec<f32>,
 }
 

@@ -1,8 +1,8 @@
-//! Training a network on examples: from a data set and a blueprint to a run folder.
+//! Trains a network on examples: from a data set and a blueprint to a run folder.
 //!
-//! The order of an epoch and the augmentation are functions of (seed, epoch, example), the noise of a step of (seed, step).
-//! After each epoch the network is evaluated on validation examples, which come from the training part; the test part is
-//! looked at once, after the epoch was chosen.
+//! The order of an epoch and the augmentation are functions of (seed, epoch, example), the noise of a step is a function of
+//! (seed, step). After each epoch the network is evaluated on validation examples, which are held back from the training
+//! part. The test part is used once, after the best epoch has been chosen.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,37 +18,37 @@ use crate::{
     RunRecord, RunStatus, Schedule, Score, Settings, Trained, Trainer, TrainingTask, loss_operation, outputs,
 };
 
-/// What [`learn`] gives back of a finished training.
+/// The result of a finished training.
 pub struct Learned {
-    /// On the test examples.
+    /// The evaluation on the test examples.
     pub test: Evaluation,
     /// The finished record, results included.
     pub record: RunRecord,
 }
 
-/// Which of the examples to train on, and which to validate on: 10 % of up to 20,000 examples are held back, about
-/// 3,000 of more; always the same for a data set, whatever the seed of the run.
+/// Splits the training part into indices of examples to train on and to validate on. 10 % of the examples are held back, but
+/// at most about 3,000. The split depends on the data set alone, not on the seed of the run.
 #[must_use]
 pub fn split_validation(train: &Examples) -> (Vec<usize>, Vec<usize>) {
     let fraction = (3000.0 / train.len().max(1) as f64).min(0.1);
     split_indices(&train.targets, 1.0 - fraction, 0)
 }
 
-/// Whether `blueprint` can be trained with these settings, before anything is written.
+/// Checks that `blueprint` can be trained with these settings, before anything is written.
 ///
 /// # Errors
-/// If a setting has an unknown name, a node has no dense body, or the network is too large for the memory.
+/// If a setting has an unknown name, a node cannot be trained, or the network does not fit into memory.
 pub fn check(blueprint: &Blueprint, settings: &Settings) -> Result<()> {
     Schedule::from_name(&settings.schedule)?;
     Optimizer::check_name(&settings.optimizer)?;
     Ok(Network::check(blueprint, settings.spiking.as_ref())?)
 }
 
-/// Trains `blueprint` on `dataset` as `record` says, in `folder`.
+/// Trains `blueprint` on `dataset` with the settings in `record`, in `folder`.
 ///
 /// # Errors
-/// If a setting is unknown, the blueprint does not fit, the run folder cannot be written, the checkpoint is not of this run,
-/// or the loss stops being a number.
+/// If a setting has an unknown name, the blueprint does not fit the data, the run folder cannot be written, the checkpoint
+/// belongs to another run, or the training diverges.
 pub fn learn(
     dataset: &Dataset,
     blueprint: &Blueprint,
@@ -67,7 +67,7 @@ pub fn learn(
     };
     let optimizer = Optimizer::new(&settings.optimizer, settings.weight_decay as f32, &network)?;
     let (train, held_back) = split_validation(&dataset.train);
-    // The last examples of an order that do not fill a batch wait for another epoch.
+    // Examples at the end of an epoch that do not fill a batch are left out of that epoch.
     let batch = settings.batch_size.clamp(1, train.len().max(1));
     let steps_per_epoch = (train.len() / batch) as u64;
     let plan = Plan {

@@ -1,6 +1,6 @@
-//! `metrics.jsonl`: one JSON object per line and epoch, written as the training goes.
+//! `metrics.jsonl`: one line per evaluation, a JSON object, appended during training.
 //!
-//! Rows are appended, so a crash can tear the last line; every reader here leaves a torn line out.
+//! Because rows are appended, a crash can leave half of the last line; every reader here ignores an incomplete last line.
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, Result, write_atomically};
 
-/// What one epoch came to. A loss that is not a finite number is `null` in the file and NaN here.
+/// The results of one epoch: the steps from one evaluation to the next. A loss that is not finite is `null` in the file and
+/// NaN here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricsRow {
     /// The epoch, counted from 1.
@@ -20,21 +21,21 @@ pub struct MetricsRow {
     /// Learning rate of the last step.
     #[serde(deserialize_with = "number_or_nan")]
     pub learning_rate: f64,
-    /// Mean loss over the epoch's batches, as they were trained on.
+    /// Mean loss over the epoch's batches, measured while training on them.
     #[serde(deserialize_with = "number_or_nan")]
     pub train_loss: f64,
-    /// Share of the epoch's examples that were classified rightly, 0 to 1; classification only.
+    /// Share of the epoch's examples that were classified correctly, 0 to 1; classification only.
     pub train_accuracy: Option<f64>,
     /// Mean loss over the validation examples after the epoch.
     #[serde(deserialize_with = "number_or_nan")]
     pub validation_loss: f64,
-    /// Share of validation examples that were classified rightly, 0 to 1; classification only.
+    /// Share of validation examples that were classified correctly, 0 to 1; classification only.
     pub validation_accuracy: Option<f64>,
-    /// Seconds that the epoch took, validation included.
+    /// Seconds that the epoch took, evaluation included.
     pub seconds: f64,
 }
 
-/// JSON has no NaN and no infinity; `null` stands for them.
+/// JSON has neither NaN nor infinity; both are written as `null`.
 pub(crate) fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
@@ -46,14 +47,14 @@ pub(crate) fn append(path: &Path, row: &MetricsRow) -> Result<()> {
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(failed())?;
     let before = file.seek(SeekFrom::End(0)).map_err(failed())?;
     file.write_all(&line).and_then(|()| file.sync_data()).map_err(|error| {
-        // A full disk may have taken half of the line. If even this fails, readers leave the torn line out.
+        // A full disk may have kept half of the line. If even this fails, readers ignore the incomplete line.
         let _ = file.set_len(before);
         failed()(error)
     })
 }
 
-/// The whole lines of `text`, as rows. A last line without its newline is left out; with `forgive_last`, so is a
-/// last line that does not parse.
+/// The complete lines of `text`, as rows. A last line without a newline is ignored; with `forgive_last`, so is a last line
+/// that does not parse.
 pub(crate) fn parse(path: &Path, text: &[u8], forgive_last: bool) -> Result<Vec<MetricsRow>> {
     let mut rows = Vec::new();
     let mut lines = text.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();

@@ -1,7 +1,7 @@
-//! What the `run.json` of every run has: header, status, timings, and the record of a run that has nothing else.
+//! What the `run.json` of every run contains: header, status and timings; and the record of runs that need nothing else.
 //!
-//! [`Record`] is generic over what differs from one kind of run to the next: where the data came from, the settings, the
-//! results. [`RunRecord`](crate::RunRecord), of networks that learn from examples, has fields of its own.
+//! [`Record`] is generic over what differs between kinds of runs: the data, the settings, the results.
+//! [`RunRecord`](crate::RunRecord), for networks that learn from examples, has more fields.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,19 +14,19 @@ use crate::{Error, Result};
 /// The version of the run folder's format that this program writes, and the newest that it reads.
 pub const RUN_FORMAT_VERSION: u32 = 1;
 
-/// What the records of all runs and of every version have, so that a newer one can be told from a broken one.
+/// What the records of all runs and all versions have in common, so that a newer record can be told from a broken one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RunHeader {
     /// [`RUN_FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
     /// The version of Gyrus that wrote it.
     pub gyrus_version: String,
-    /// How far it came.
+    /// How far the run is.
     pub status: RunStatus,
-    /// What kind of run it is; none for a network that learns from examples.
+    /// The kind of run; none for a network that learns from examples.
     #[serde(default)]
     pub kind: Option<String>,
-    /// The files that the run writes beside those that every run has.
+    /// The files that this run writes in addition to those of every run.
     #[serde(default)]
     pub files: Vec<String>,
 }
@@ -54,23 +54,23 @@ impl RunHeader {
     }
 }
 
-/// A record that is kept in `run.json`.
+/// A record that is stored in `run.json`.
 pub trait SavedRecord: Serialize + DeserializeOwned {
-    /// What `kind` says; none for a network that learns from examples.
+    /// The value of `kind`; none for a network that learns from examples.
     const KIND: Option<&'static str>;
-    /// What kind of run is expected, for the message that refuses another.
+    /// The expected kind of run, for the message that refuses another one.
     const EXPECTED: &'static str;
 
-    /// How far the run came.
+    /// How far the run is.
     fn status(&self) -> RunStatus;
 
-    /// Notes how far the run came.
+    /// Sets how far the run is.
     fn set_status(&mut self, status: RunStatus);
 
     /// Where the time went.
     fn timings_mut(&mut self) -> &mut Timings;
 
-    /// Refuses contents that nothing can be done with.
+    /// Refuses unusable contents.
     ///
     /// # Errors
     /// [`Error::InvalidRecord`].
@@ -95,13 +95,13 @@ pub(crate) fn from_json<R: SavedRecord>(path: &Path, text: &[u8]) -> Result<R> {
     Ok(record)
 }
 
-/// Where the data of a kind of run came from, and with it the kind.
+/// The description of a run's data, which also identifies the kind of run.
 pub trait RunData: Serialize + DeserializeOwned {
-    /// What `kind` says in `run.json`.
+    /// The value of `kind` in `run.json`.
     const KIND: &'static str;
-    /// What kind of run is expected, for the message that refuses another.
+    /// The expected kind of run, for the message that refuses another one.
     const EXPECTED: &'static str;
-    /// The files that such a run may write beside those that every run has.
+    /// The files that such a run may write in addition to those of every run.
     const FILES: &'static [&'static str];
 }
 
@@ -116,17 +116,17 @@ pub struct Record<Data, Settings, Results> {
     pub kind: String,
     /// When the run began: RFC 3339, UTC.
     pub created: String,
-    /// How far it came.
+    /// How far the run is.
     pub status: RunStatus,
-    /// What it learns from.
+    /// The data it learns from.
     pub data: Data,
-    /// How it learns.
+    /// The settings of the training.
     pub settings: Settings,
     /// The results; absent until the run is finished.
     pub results: Option<Results>,
     /// Where the time went.
     pub timings: Timings,
-    /// The files that the run writes beside those that every run has.
+    /// The files that this run writes in addition to those of every run.
     #[serde(default)]
     pub files: Vec<String>,
 }
@@ -172,25 +172,25 @@ where
     }
 }
 
-/// Now, as `run.json` writes it: RFC 3339, UTC.
+/// The current time as written in `run.json`: RFC 3339, UTC.
 pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// How far a run came.
+/// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Being trained, or cut off without a chance to say so.
+    /// Being trained, or killed.
     Running,
-    /// Stopped by a person; can be resumed.
+    /// Stopped on request; can be resumed.
     Interrupted,
     /// Trained and evaluated.
     Finished,
 }
 
 impl RunStatus {
-    /// As `run.json` writes it.
+    /// The name in `run.json`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -201,12 +201,12 @@ impl RunStatus {
     }
 }
 
-/// Seconds spent, over all parts of a resumed run.
+/// Seconds spent, summed over all parts of a resumed run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
-    /// Finding and decoding the data.
+    /// Reading and decoding the data.
     pub data_seconds: f64,
-    /// Training steps, and evaluations between them.
+    /// Training steps and the evaluations between them.
     pub train_seconds: f64,
     /// The final evaluation.
     #[serde(default)]
@@ -216,7 +216,7 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// Ends a run whose last part took `elapsed`. Of a run that was stopped or killed, the training before counts too.
+    /// Sets the total of a run whose last part took `elapsed`. For a resumed run, training before the interruption counts too.
     pub(crate) fn finish(&mut self, elapsed: Duration) {
         let parts = self.data_seconds + self.train_seconds + self.test_seconds;
         self.total_seconds = parts.max(elapsed.as_secs_f64());

@@ -1,15 +1,15 @@
-//! The run folder: what `learn` leaves behind and every other verb takes.
+//! The run folder: the files that a training writes and every other verb reads.
 //!
 //! | file | content |
 //! |---|---|
 //! | `run.json` | the [`RunRecord`]; written first, it makes the folder a run |
 //! | `blueprint.toml` | the network |
 //! | `model.safetensors` | the parameters of the best epoch so far |
-//! | `checkpoint.safetensors` | all that is needed to continue: parameters, optimiser state, the loop's state |
-//! | `metrics.jsonl` | one [`MetricsRow`] per epoch |
-//! | `report.html` | the report for the eye |
+//! | `checkpoint.safetensors` | everything needed to continue: parameters, moments, the state of the loop |
+//! | `metrics.jsonl` | one [`MetricsRow`] per evaluation |
+//! | `report.html` | the page with the results |
 //!
-//! A language model has no blueprint but files of its own, which its record lists under `files`.
+//! The run of a language model has no blueprint. It has other files instead, which its record lists under `files`.
 //!
 //! `metrics.jsonl` is appended to; every other file is replaced atomically.
 
@@ -37,10 +37,10 @@ const MAX_METRICS_BYTES: u64 = 256 << 20;
 const MAX_MODEL_BYTES: u64 = 16 << 30;
 const MAX_CHECKPOINT_BYTES: u64 = 3 * MAX_MODEL_BYTES;
 
-/// What [`RunFolder::create`] does with a run that is already there.
+/// What [`RunFolder::create`] does with an existing run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// Refuse a run that has something to lose: a finished one, or one with a model or a checkpoint.
+    /// Refuse to replace a run that is finished or has a model or a checkpoint.
     Refuse,
     /// Remove the files of the run, and nothing else.
     Replace,
@@ -53,10 +53,10 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a new run. Write the record first: a folder without one is not taken for a run.
+    /// Creates the folder of a new run. Write the record first: a folder without one does not count as a run.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] where other files lie there, [`Error::RunExists`] for a run that `existing`
+    /// [`Error::NotEmpty`] for a folder with other files, [`Error::RunExists`] for a run that `existing`
     /// protects, [`Error::NotAFolder`], [`Error::Io`], and with [`Existing::Refuse`] those of
     /// [`Self::read_record`].
     pub fn create(path: impl Into<PathBuf>, existing: Existing) -> Result<Self> {
@@ -74,7 +74,7 @@ impl RunFolder {
                     return Err(Error::RunExists { path: path.clone(), status });
                 }
             }
-            // The record goes last: cut off before that, the folder is still known as a run.
+            // The record goes last: after a crash before that, the folder still counts as a run.
             let own = folder.read_header().map_or_else(|_| Vec::new(), |header| header.files);
             let own = own.iter().map(String::as_str).filter(|name| is_plain(name));
             let files = [MODEL, CHECKPOINT, METRICS, REPORT, BLUEPRINT];
@@ -105,11 +105,11 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Opens an unfinished run to continue it, and reads its record: a model need not be there yet. Removes what a killed
-    /// writer left behind.
+    /// Opens an unfinished run to continue it, and reads its record. There need not be a model yet. Removes temporary files of
+    /// a killed writer.
     ///
     /// # Errors
-    /// [`Error::AlreadyFinished`], and as [`Self::open`], but for the missing model.
+    /// [`Error::AlreadyFinished`], and those of [`Self::open`] except for the missing model.
     pub fn resume<R: SavedRecord>(path: impl Into<PathBuf>) -> Result<(Self, R)> {
         let folder = Self::open_any(path.into())?;
         let record: R = folder.read_record()?;
@@ -117,7 +117,7 @@ impl RunFolder {
             return Err(Error::NotARun { path: folder.path, file: BLUEPRINT });
         }
         if record.status() == RunStatus::Finished {
-            // A run that was killed right before its end may have left it.
+            // A run that was killed right before its end may still have one.
             folder.remove_checkpoint()?;
             return Err(Error::AlreadyFinished { run: folder.path });
         }
@@ -125,7 +125,7 @@ impl RunFolder {
         Ok((folder, record))
     }
 
-    /// What the records of all runs have, of the run in the folder at `path`.
+    /// The header of the record of any run, in the folder at `path`.
     ///
     /// # Errors
     /// [`Error::NoSuchFolder`], [`Error::NotAFolder`], [`Error::NotARun`] without a `run.json`, [`Error::Json`] with line and
@@ -134,13 +134,13 @@ impl RunFolder {
         Self::open_any(path.into())?.read_header()
     }
 
-    /// Where the folder is.
+    /// The path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the report lies, or would lie.
+    /// The path of the report, whether it exists or not.
     #[must_use]
     pub fn report_path(&self) -> PathBuf {
         self.file(REPORT)
@@ -179,7 +179,7 @@ impl RunFolder {
         self.write(name, bytes)
     }
 
-    /// The bytes of another file of the run, of at most `limit` bytes.
+    /// The contents of another file of the run, at most `limit` bytes.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Io`].
@@ -190,7 +190,7 @@ impl RunFolder {
     /// Writes `blueprint.toml`.
     ///
     /// # Errors
-    /// [`Error::Blueprint`] where it is too long, [`Error::Io`].
+    /// [`Error::Blueprint`] if it is too long, [`Error::Io`].
     pub fn write_blueprint(&self, blueprint: &Blueprint) -> Result<()> {
         self.write(BLUEPRINT, blueprint.to_toml()?.as_bytes())
     }
@@ -198,12 +198,12 @@ impl RunFolder {
     /// Reads and checks `blueprint.toml`.
     ///
     /// # Errors
-    /// [`Error::Blueprint`], which names the file.
+    /// [`Error::Blueprint`], naming the file.
     pub fn read_blueprint(&self) -> Result<Blueprint> {
         Ok(Blueprint::load(self.file(BLUEPRINT))?)
     }
 
-    /// Writes `model.safetensors`, given its bytes.
+    /// Writes `model.safetensors`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -211,7 +211,7 @@ impl RunFolder {
         self.write(MODEL, safetensors)
     }
 
-    /// The bytes of `model.safetensors`, of at most 16 GiB; what they hold is not checked here.
+    /// The contents of `model.safetensors`, at most 16 GiB, unchecked.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Io`].
@@ -219,7 +219,7 @@ impl RunFolder {
         self.read(MODEL, MAX_MODEL_BYTES)
     }
 
-    /// Writes `checkpoint.safetensors`, given its bytes.
+    /// Writes `checkpoint.safetensors`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -227,7 +227,7 @@ impl RunFolder {
         self.write(CHECKPOINT, safetensors)
     }
 
-    /// The bytes of `checkpoint.safetensors`, of at most 48 GiB, or `None` where there is none.
+    /// The contents of `checkpoint.safetensors`, at most 48 GiB; `None` if there is no such file.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Io`].
@@ -238,7 +238,7 @@ impl RunFolder {
         self.read(CHECKPOINT, MAX_CHECKPOINT_BYTES).map(Some)
     }
 
-    /// Removes the checkpoint of a run that is finished; none is fine.
+    /// Removes the checkpoint, if there is one.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -254,8 +254,8 @@ impl RunFolder {
         self.write(REPORT, html.as_bytes())
     }
 
-    /// Ends a run whose last part took `elapsed`: writes its report, which `page` makes of the record and the metrics, and its
-    /// finished record, then removes the checkpoint. Cut off between these, the run can be resumed and ended again.
+    /// Ends a run whose last part took `elapsed`: writes the report, which `page` makes from the record and the metrics, writes
+    /// the finished record, and removes the checkpoint. After a crash in between, the run can be resumed and ended again.
     ///
     /// # Errors
     /// [`Error::Io`], and those of [`Self::read_metrics`].
@@ -280,7 +280,7 @@ impl RunFolder {
         metrics::append(&self.file(METRICS), row)
     }
 
-    /// The rows of `metrics.jsonl`; none where there is no file. A last line that is being written is left out.
+    /// The rows of `metrics.jsonl`; empty if there is no such file. An incomplete last line is ignored.
     ///
     /// # Errors
     /// [`Error::Json`] with line and column, [`Error::TooLarge`], [`Error::Io`].
@@ -288,8 +288,8 @@ impl RunFolder {
         self.parse_metrics(false)
     }
 
-    /// Makes `metrics.jsonl` what it was after epoch `last_epoch`: later rows and a broken last line vanish. To be
-    /// called before a resumed run appends. Returns the rows that stay.
+    /// Cuts `metrics.jsonl` back to what it was after epoch `last_epoch`: removes later rows and an incomplete last line. A
+    /// resumed run calls this before it appends. Returns the remaining rows.
     ///
     /// # Errors
     /// As [`Self::read_metrics`].
@@ -346,7 +346,7 @@ impl RunFolder {
         Ok(read_bounded(self.file(name), limit)?)
     }
 
-    /// Some file that is not ours. Temporary files of a killed writer do not count.
+    /// Some entry of the folder, except for temporary files of a killed writer.
     fn first_foreign_entry(&self) -> Result<Option<String>> {
         let unreadable = || Error::io("read", &self.path);
         for entry in fs::read_dir(&self.path).map_err(unreadable())? {
@@ -359,7 +359,7 @@ impl RunFolder {
     }
 }
 
-/// Whether `name` is that of a file in the folder itself: a record that was tampered with must not reach out of it.
+/// Whether `name` is a plain file name. A manipulated record must not be able to name files outside of the folder.
 fn is_plain(name: &str) -> bool {
     Path::new(name).file_name().is_some_and(|own| own == name)
 }

@@ -23,26 +23,26 @@ pub struct RunRecord {
     pub gyrus_version: String,
     /// When the run began: RFC 3339, UTC.
     pub created: String,
-    /// How far it came.
+    /// How far the run is.
     pub status: RunStatus,
-    /// What was learnt from.
+    /// The data set.
     pub data: DataRecord,
-    /// What was asked.
+    /// Classification or regression.
     pub task: Task,
     /// How a file becomes network input.
     pub preprocessing: Preprocessing,
-    /// How it was learnt.
+    /// How the network is trained.
     pub settings: Settings,
-    /// What came of it; absent until the run is finished.
+    /// The results; absent until the run is finished.
     pub results: Option<Results>,
-    /// The dense run that it was converted from, for runs that `gyrus spike` has left.
+    /// The dense run it was converted from, for runs made by `gyrus spike`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
     /// Where the time went.
     pub timings: Timings,
     /// Files of the data set that could not be used.
     pub skipped: SkippedFiles,
-    /// What a person should be told, one sentence each.
+    /// What a person should know about the data, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -57,18 +57,18 @@ pub struct DataRecord {
     pub target: Option<String>,
     /// SHA-256 over the examples, in hexadecimal.
     pub fingerprint: String,
-    /// Number of examples that were learnt from.
+    /// Number of training examples.
     pub train_examples: u64,
-    /// Number of examples that the epoch was chosen by.
+    /// Number of validation examples, which choose the epoch.
     pub validation_examples: u64,
-    /// Number of examples that the result was judged by.
+    /// Number of test examples, which measure the result.
     pub test_examples: u64,
 }
 
-/// How a run was learnt: with the data and the blueprint, all that its weights depend on.
+/// How a network is trained. Together with the data and the blueprint, these settings determine its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Where all random numbers come from.
+    /// Random seed.
     pub seed: u64,
     /// Passes over the training examples.
     pub epochs: u32,
@@ -76,7 +76,7 @@ pub struct Settings {
     pub batch_size: usize,
     /// The highest learning rate of the schedule.
     pub learning_rate: f64,
-    /// Name of the optimiser, as on the command line.
+    /// Name of the optimizer, as on the command line.
     pub optimizer: String,
     /// Name of the learning-rate schedule, as on the command line.
     pub schedule: String,
@@ -88,14 +88,14 @@ pub struct Settings {
     pub label_smoothing: f64,
     /// Worker threads; they change the speed, never the result.
     pub threads: usize,
-    /// Where it was computed: `cpu`, `cuda`, ...
+    /// The device: `cpu`, `cuda`, ...
     pub device: String,
-    /// How the network lives in time; absent for dense networks.
+    /// Settings of a spiking network; absent for dense networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spiking: Option<SpikingSettings>,
 }
 
-/// What came of a run, with the weights of its chosen epoch.
+/// The results of a run, with the weights of its chosen epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// The epoch whose weights were kept, counted from 1.
@@ -104,7 +104,7 @@ pub struct Results {
     pub train: Option<PartMetrics>,
     /// On the validation examples.
     pub validation: Option<PartMetrics>,
-    /// On the test examples, seen once.
+    /// On the test examples, evaluated once.
     pub test: Option<PartMetrics>,
 }
 
@@ -116,13 +116,13 @@ pub struct PartMetrics {
     /// Mean loss; `null` in the file and NaN here where it is not a finite number.
     #[serde(deserialize_with = "number_or_nan")]
     pub loss: f64,
-    /// Share that was classified rightly, 0 to 1; classification only.
+    /// Share that was classified correctly, 0 to 1; classification only.
     pub accuracy: Option<f64>,
     /// Mean absolute error in the unit of the target; regression only.
     pub mean_absolute_error: Option<f64>,
 }
 
-/// Files that could not be used: all counted, the first 1000 named.
+/// Files that could not be used: all are counted, the first 1000 are named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedFiles {
     /// How many there were.
@@ -207,7 +207,7 @@ impl SavedRecord for RunRecord {
         &mut self.timings
     }
 
-    /// Refuses what would make `predict` allocate without bounds or divide by zero.
+    /// Refuses values that would make `predict` allocate without bounds or divide by zero.
     fn check(&self, path: &Path) -> Result<()> {
         let invalid = |field: &str, got: String, expected| {
             Err(Error::InvalidRecord { path: path.to_owned(), field: field.to_owned(), got, expected })
@@ -221,7 +221,7 @@ impl SavedRecord for RunRecord {
                 let pixels = height.checked_mul(*width).and_then(|area| area.checked_mul(*channels));
                 if !pixels.is_some_and(|pixels| (1..=MAX_ELEMENTS).contains(&pixels)) {
                     let got = format!("{height} by {width}");
-                    return invalid("preprocessing.height by width", got, "the size of a picture");
+                    return invalid("preprocessing.height by width", got, "the size of an image");
                 }
                 for (field, values) in [("mean", mean), ("deviation", deviation)] {
                     if values.len() != *channels {
@@ -253,7 +253,7 @@ impl SavedRecord for RunRecord {
                 {
                     let got = format!("{sensor_height} by {sensor_width}");
                     let field = "preprocessing.sensor_height by sensor_width";
-                    return invalid(field, got, "a sensor that is not smaller than its frames");
+                    return invalid(field, got, "a sensor at least as large as its frames");
                 }
                 if *window_us == Some(0) {
                     return invalid("preprocessing.window_us", "0".to_owned(), "a number above 0");
@@ -265,7 +265,7 @@ impl SavedRecord for RunRecord {
                 if !fits {
                     let got = time
                         .map_or("none".to_owned(), |time| format!("{} by {:?}", time.steps, time.encoder));
-                    return invalid("settings.spiking", got, "the steps and the code of preprocessing");
+                    return invalid("settings.spiking", got, "the steps and the encoder of `preprocessing`");
                 }
             }
             Preprocessing::Table { columns, .. } => {

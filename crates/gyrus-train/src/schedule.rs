@@ -5,18 +5,18 @@ use crate::{Error, Result};
 /// The names of all schedules.
 pub const SCHEDULE_NAMES: [&str; 4] = ["one-cycle", "cosine", "wsd", "constant"];
 
-/// How the learning rate goes from the first step to the last.
+/// How the learning rate changes from the first step to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// Rises from 1/25 to the whole over the first 25 % of the steps, then falls along a cosine to 1/10,000
-    /// (Smith and Topin 2018).
+    /// Rises from 1/25 of the full rate to the full rate over the first 25 % of the steps, then falls along a cosine to
+    /// 1/10,000 (Smith and Topin 2018).
     OneCycle,
     /// Rises over the first 2 % of the steps, then falls along a cosine to 0 (Loshchilov and Hutter 2017).
     Cosine,
-    /// Rises over the first 2 % of the steps, stays, and falls along `1 - sqrt` to 0 over the last 20 % (warmup-stable-decay,
+    /// Rises over the first 2 % of the steps, stays, then falls along `1 - sqrt` to 0 over the last 20 % (warmup-stable-decay,
     /// Hägele et al. 2024).
     WarmupStableDecay,
-    /// Always the whole.
+    /// Always the full rate.
     Constant,
 }
 
@@ -24,7 +24,7 @@ impl Schedule {
     /// The schedule of this name.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`Error::UnknownName`].
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "one-cycle" => Ok(Self::OneCycle),

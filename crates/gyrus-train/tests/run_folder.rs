@@ -98,8 +98,11 @@ fn opened_after(folder: &RunFolder, from: &str, to: &str) -> String {
 #[test]
 fn what_was_written_is_what_is_read() {
     let (_directory, written) = complete();
+    // Made once: a record says when it was made.
+    let record = finished();
+    written.write_record(&record).unwrap();
     let folder = RunFolder::open(written.path()).unwrap();
-    assert_eq!(folder.read_record::<RunRecord>().unwrap(), finished());
+    assert_eq!(folder.read_record::<RunRecord>().unwrap(), record);
     assert_eq!(folder.read_blueprint().unwrap(), preset("mlp", [1, 4, 4], 2).unwrap());
     assert_eq!(folder.read_model().unwrap(), b"model");
     assert_eq!(folder.read_checkpoint().unwrap(), None);
@@ -199,14 +202,14 @@ fn a_folder_that_is_no_run_is_refused_with_its_path() {
     };
     assert!(said(&directory.path().join("nowhere")).contains("does not exist"));
     assert!(said(&folder.path().join("run.json")).contains("is not a folder"));
-    assert!(said(directory.path()).contains("holds no run.json"));
+    assert!(said(directory.path()).contains("has no run.json"));
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
-    assert!(said(folder.path()).contains("holds no model.safetensors: the file was lost"));
+    assert!(said(folder.path()).contains("has no model.safetensors: the file is missing"));
     folder.write_record(&record()).unwrap();
     assert!(said(folder.path()).contains("--resume"));
     RunFolder::resume::<RunRecord>(folder.path()).unwrap();
     fs::remove_file(folder.path().join("blueprint.toml")).unwrap();
-    assert!(said(folder.path()).contains("holds no blueprint.toml"));
+    assert!(said(folder.path()).contains("has no blueprint.toml"));
     RunFolder::resume::<RunRecord>(folder.path()).unwrap_err();
 }
 

@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     Failed(String),
     /// The observer asked to stop, and everything is saved.
-    #[error("stopped after step {step} of {steps}{part}, everything is saved; go on with: {next}")]
+    #[error("stopped after step {step} of {steps}{part}, everything is saved; continue with: {next}")]
     Interrupted {
         /// The run folder that can be resumed.
         run: PathBuf,
@@ -59,6 +59,9 @@ pub enum Error {
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(#[from] gyrus_train::Error),
+    /// From `gyrus-events`.
+    #[error(transparent)]
+    Events(#[from] gyrus_events::Error),
     /// From `gyrus-files`.
     #[error(transparent)]
     Files(#[from] gyrus_files::Error),
@@ -81,9 +84,9 @@ pub enum Error {
 pub enum Fault {
     /// The caller's: a wrong setting or input. The program ends with exit code 2.
     Caller,
-    /// Nobody's who called: a disk is full, a download fails, a training diverges. Exit code 1.
+    /// Not the caller's: a disk is full, a download fails, a training diverges. Exit code 1.
     Failure,
-    /// None: the work was stopped on request, and can go on. Exit code 130, as shells expect after Ctrl-C.
+    /// None: the work was stopped on request and can be continued. Exit code 130, as shells expect after Ctrl-C.
     Interruption,
 }
 
@@ -107,7 +110,7 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Request(_) | Self::Blueprint(_) | Self::Files(_) => Fault::Caller,
+            Self::Request(_) | Self::Blueprint(_) | Self::Events(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
             Self::Interrupted { .. } => Fault::Interruption,
             Self::Data(error) => of_data(error),

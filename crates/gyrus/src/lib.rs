@@ -45,7 +45,7 @@ pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 pub use observer::{Note, Observer, Plan, Quiet, Step};
 pub use verbs::{
-    Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
+    Body, Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
     LearnLanguage, LearnLanguageReport, LearnReport, LowRank, Merge, MergeReport, NirOptions, Predict,
     PredictReport, Quantize, QuantizeReport, Resume, ResumeReport, See, SeeReport, Serve, Spike, SpikeReport,
     SpikingOptions, Tune, TuneReport, Write, WriteReport,

@@ -1,12 +1,12 @@
-//! Watching a verb that takes long: notes, the plan, progress, and the wish to stop.
+//! Watching a long-running verb: notes, the plan, progress, and stopping.
 
 use std::fmt;
 
 use gyrus_train::MetricsRow;
 
-/// Watches a verb that takes long. Every method has a default, so an observer implements what it cares about.
+/// Watches a long-running verb. Every method has a default that does nothing.
 pub trait Observer: Send {
-    /// Something that a person should know: a skipped file, a part that was replaced by another.
+    /// Something that a person should know, such as a skipped file.
     fn note(&mut self, _note: &Note<'_>) {}
 
     /// What a training will do, before its first step.
@@ -21,7 +21,7 @@ pub trait Observer: Send {
     /// After the last step of a training, whether it finished or was stopped. A verb may train several times.
     fn trained(&mut self) {}
 
-    /// Whether a training shall save its state and stop. Asked after every step.
+    /// Whether training should save its state and stop. Asked after every step.
     fn wants_to_stop(&mut self) -> bool {
         false
     }
@@ -75,7 +75,7 @@ pub struct Step {
     pub tokens_per_second: Option<f64>,
 }
 
-/// What a training will do. Shown as one line.
+/// What a training run will do. Shown as one line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Plan {
@@ -83,11 +83,11 @@ pub enum Plan {
     Examples {
         /// The data set's name.
         data: String,
-        /// Examples to train on.
+        /// Training examples.
         train: u64,
-        /// Examples by which the epoch is chosen.
+        /// Validation examples, by which the epoch is chosen.
         validation: u64,
-        /// Examples that measure the result.
+        /// Test examples.
         test: u64,
         /// The blueprint's name.
         blueprint: String,
@@ -127,20 +127,30 @@ impl fmt::Display for Plan {
         match self {
             Self::Examples { data, train, validation, test, blueprint, parameters } => write!(
                 f,
-                "{data}: {train} to learn from, {validation} to choose by, {test} to judge by; blueprint {blueprint}, \
-                 {parameters} parameters"
+                "{data}: {} training, {} validation, {} test examples; blueprint {blueprint}, {} parameters",
+                count(*train),
+                count(*validation),
+                count(*test),
+                count(*parameters)
             ),
             Self::Corpus { data, characters, documents, layers, width, context, steps } => write!(
                 f,
-                "{data}: {characters} characters in {documents} texts; {layers} layers of width {width}, windows of \
-                 {context} tokens, {steps} steps"
+                "{data}: {} characters in {} documents; {layers} layers of width {width}, context of {context} tokens, {} steps",
+                count(*characters),
+                count(*documents),
+                count(*steps)
             ),
             Self::Tuning { data, examples, rank: Some(rank) } => {
-                write!(f, "{data}: {examples} examples; adapters of rank {rank}")
+                write!(f, "{data}: {examples} examples; an adapter of rank {rank}")
             }
             Self::Tuning { data, examples, rank: None } => {
                 write!(f, "{data}: {examples} examples; all weights")
             }
         }
     }
+}
+
+/// A number with its digits in groups of three.
+fn count(number: u64) -> String {
+    gyrus_report::grouped(number.into())
 }

@@ -112,7 +112,7 @@ fn what_events_need_is_said() {
         ("learn --out", "corners holds events in time, which spiking networks take: add --spiking"),
         (
             "learn --spiking --encoder rate --out",
-            "there is no encoder for events `rate`; expected spikes or counts",
+            "unknown encoder for events `rate`; expected spikes or counts",
         ),
         (
             "learn --spiking --augment light --blueprint perceptron --out",

@@ -58,7 +58,7 @@ fn a_corpus_leaves_the_files_of_hugging_face_and_is_learnt() {
     assert_eq!(metrics(&out).len(), 10);
     assert_eq!(record(&out)["status"], "finished");
     let page = fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(page.contains("What it writes") && page.contains("<path class=\"line validation\""));
+    assert!(page.contains("<h2>Sample</h2>") && page.contains("<path class=\"line validation\""));
     let sentence = refused(&run("predict", &[&out, &text]));
     assert!(sentence.contains("language"), "{sentence}");
 }

@@ -79,10 +79,7 @@ fn a_nir_network_must_fit_pictures_and_know_its_step() {
     };
     let events = write("events.nir", &node("[2, 4, 4]"), None);
     let sentence = refused(&run("predict", &[&events, &picture]));
-    assert!(
-        sentence.contains("the network takes [2, 4, 4], to which no picture can be brought"),
-        "{sentence}"
-    );
+    assert!(sentence.contains("the network takes [2, 4, 4], to which no image can be scaled"), "{sentence}");
     let square = write("square.nir", &node("[16]"), None);
     let euler = Discretization { dt_ms: 1.0, integration: Integration::Exact };
     let told = json(run("predict --json", &[&square, &picture]));

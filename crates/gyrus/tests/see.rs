@@ -143,7 +143,7 @@ fn a_decoder_is_summed_up_and_shown_on_a_page() {
     let page = page(&out);
     // Two layers of four heads, each with its picture.
     assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 8);
-    for part in ["What it read", "What its heads look at", "What it would say after each layer", "layer 1"] {
+    for part in ["Input and surprise", "Attention maps", "Logit lens", "layer 1"] {
         assert!(page.contains(part), "{part}");
     }
     assert!(!names(place.path()).iter().any(|name| name.contains("tmp") && name.contains("html")));

@@ -70,7 +70,7 @@ fn a_dense_run_becomes_a_spiking_one() {
         !blueprint.contains("ReLU") && !blueprint.contains("BatchNorm") && !blueprint.contains("Dropout")
     );
     let report = fs::read_to_string(spiking.join("report.html")).unwrap();
-    for part in ["id=\"spiking\"", "id=\"activity\"", "relu3", "class=\"spike\"", "beside quantised"] {
+    for part in ["id=\"spiking\"", "id=\"activity\"", "relu3", "class=\"spike\"", "relative to quantized"] {
         assert!(report.contains(part), "no {part} in the report");
     }
 
@@ -257,7 +257,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     says(&refused(&output), &["would replace the dense one"]);
     assert!(model(&run_folder) == before);
     let output = gyrus(["spike", "--out"]).args([&linear, &run_folder]).output().unwrap();
-    says(&refused(&output), &["already holds a finished run", "--overwrite"]);
+    says(&refused(&output), &["already contains a finished run", "--overwrite"]);
 
     for (line, parts) in [
         ("spike --levels 0", ["--levels", "0"]),

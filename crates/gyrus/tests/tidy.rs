@@ -101,9 +101,13 @@ fn crates_use_their_own_floor_or_lower_ones_and_never_in_a_circle() {
     // Crates whose dependencies are all done are done; where a circle is, nothing more can be.
     let mut done = Names::new();
     while done.len() < manifests.len() {
-        let ready = |manifest: &Manifest| manifest.normal.iter().all(|used| !is_ours(used) || done.contains(used));
-        let next: Vec<&String> =
-            manifests.iter().filter(|(name, all)| !done.contains(*name) && ready(all)).map(|(name, _)| name).collect();
+        let ready =
+            |manifest: &Manifest| manifest.normal.iter().all(|used| !is_ours(used) || done.contains(used));
+        let next: Vec<&String> = manifests
+            .iter()
+            .filter(|(name, all)| !done.contains(*name) && ready(all))
+            .map(|(name, _)| name)
+            .collect();
         assert!(!next.is_empty(), "crates use each other in a circle; outside of it are only {done:?}");
         done.extend(next.into_iter().cloned());
     }
@@ -117,7 +121,9 @@ fn the_architecture_gives_a_reason_for_every_dependency() {
         for dependency in manifest.normal.iter().filter(|name| !is_ours(name)) {
             used.entry(dependency.clone()).or_default().insert(short.clone());
         }
-        for dependency in manifest.tests.iter().filter(|name| !is_ours(name) && !manifest.normal.contains(*name)) {
+        for dependency in
+            manifest.tests.iter().filter(|name| !is_ours(name) && !manifest.normal.contains(*name))
+        {
             used.entry(dependency.clone()).or_default().insert("tests".to_owned());
         }
     }

@@ -200,7 +200,7 @@ fn what_cannot_be_tuned_is_refused_with_a_sentence() {
     usage(&run("tune --base-format q5 --output", &[&out, &base, &data]));
     usage(&run("tune --output", &[&out]));
     let sentence = refused(&run("tune --resume", &[&base]));
-    assert!(sentence.contains("no tuning"), "{sentence}");
+    assert!(sentence.contains("is not a `gyrus tune` run"), "{sentence}");
     let sentence = refused(&run("tune --output", &[&out, &folder.path().join("none"), &data]));
     assert!(sentence.contains("none"), "{sentence}");
 

@@ -1,11 +1,11 @@
-//! What a NIR file of ours should hold, for tests.
+//! Expected contents of a NIR file written by Gyrus, for tests.
 
 use gyrus_blueprint::{
     Blueprint, Conv1d, Conv2d, Discretization, Integration, NodeKind, Padding, Parameters, Pool2d, Reset,
 };
 use serde_json::{Map, Value, json};
 
-/// What a file should hold, in NIR's words and said independently of the writer.
+/// The expected contents of a file in NIR's terms, independent of the writer.
 pub(crate) fn in_nir(
     blueprint: &Blueprint,
     parameters: &Parameters,

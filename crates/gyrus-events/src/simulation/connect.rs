@@ -1,4 +1,4 @@
-//! Who is connected to whom: rules that draw each synapse from its index alone.
+//! Connection rules: each synapse is drawn from its index alone.
 
 use super::random::Stream;
 use super::wrong;
@@ -7,52 +7,53 @@ use crate::Result;
 /// Connections from one population to another (or itself).
 #[derive(Clone, Debug)]
 pub struct Projection {
-    /// Index of the population that sends.
+    /// Index of the source population.
     pub source: usize,
-    /// Index of the population that hears.
+    /// Index of the target population.
     pub target: usize,
-    /// Which neurons are connected.
+    /// Rule that connects neurons.
     pub rule: Rule,
-    /// Of each synapse; ignored by [`Rule::Listed`].
+    /// Weight of each synapse; ignored by [`Rule::Listed`].
     pub weight: Weight,
-    /// Of each synapse; ignored by [`Rule::Listed`].
+    /// Delay of each synapse; ignored by [`Rule::Listed`].
     pub delay: Delay,
 }
 
-/// Which neurons are connected.
+/// Connection rule.
 #[derive(Clone, Debug)]
 pub enum Rule {
-    /// Every target hears this many sources, drawn independently: a source may be drawn twice, or be the target itself.
+    /// Fixed in-degree: every target receives from this many sources, drawn independently. A source may be drawn twice, or be
+    /// the target itself.
     FixedInDegree(usize),
-    /// Every pair with this probability.
+    /// Each pair is connected with this probability.
     Probability(f64),
-    /// These, with neurons counted within their populations.
+    /// Exactly these synapses, with neurons counted within their populations.
     Listed(Vec<Link>),
 }
 
 /// One synapse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
-    /// Neuron that sends.
+    /// Source neuron.
     pub source: usize,
-    /// Neuron that hears.
+    /// Target neuron.
     pub target: usize,
-    /// What a spike adds to the target's input.
+    /// Weight that a spike adds to the target's input.
     pub weight: f32,
     /// Steps from a spike to its arrival, at least 1.
     pub delay: usize,
 }
 
-/// How weights are drawn.
+/// Distribution of weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weight {
-    /// All the same.
+    /// The same for all.
     Constant(f32),
-    /// Between two numbers.
+    /// Uniform between two numbers.
     Uniform {
-        /// The least.
+        /// The smallest.
         from: f32,
-        /// The most.
+        /// The largest.
         to: f32,
     },
     /// Normally distributed.
@@ -60,28 +61,28 @@ pub enum Weight {
         /// Mean.
         mean: f32,
         /// Standard deviation, at least 0.
-        deviation: f32,
+        std: f32,
     },
 }
 
-/// How delays are drawn; they are rounded to whole steps.
+/// Distribution of delays; they are rounded to whole steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delay {
-    /// All the same.
+    /// The same for all.
     Constant {
         /// At least half a step.
         delay_ms: f64,
     },
-    /// Between two numbers.
+    /// Uniform between two numbers.
     Uniform {
         /// At least half a step.
         from_ms: f64,
-        /// The most.
+        /// The largest.
         to_ms: f64,
     },
 }
 
-/// Steps of the longest delay, at most.
+/// Most steps of a delay.
 const LONGEST: usize = 1 << 16;
 
 impl Weight {
@@ -89,14 +90,14 @@ impl Weight {
         let (numbers, sound) = match self {
             Self::Constant(weight) => ([weight, 0.0], true),
             Self::Uniform { from, to } => ([from, to], from <= to),
-            Self::Normal { mean, deviation } => ([mean, deviation], deviation >= 0.0),
+            Self::Normal { mean, std } => ([mean, std], std >= 0.0),
         };
         match sound && numbers.iter().all(|number| number.is_finite()) {
             true => Ok(()),
             false => Err(wrong(
                 "a weight",
                 format!("{self:?}"),
-                "finite numbers, `from` up to `to`, deviations of at least 0",
+                "finite numbers, `from` up to `to`, a standard deviation of at least 0",
             )),
         }
     }
@@ -107,9 +108,7 @@ impl Weight {
             Self::Uniform { from, to } => {
                 (f64::from(from) + stream.uniform(counter) * (f64::from(to) - f64::from(from))) as f32
             }
-            Self::Normal { mean, deviation } => {
-                (f64::from(mean) + stream.normal(counter) * f64::from(deviation)) as f32
-            }
+            Self::Normal { mean, std } => (f64::from(mean) + stream.normal(counter) * f64::from(std)) as f32,
         }
     }
 }
@@ -140,7 +139,7 @@ struct Checked<'a> {
     stream: Stream,
 }
 
-/// All projections, ready to be drawn for any stretch of targets.
+/// All projections, ready to be drawn for any range of targets.
 pub(crate) struct Plan<'a> {
     projections: Vec<Checked<'a>>,
     neurons: usize,
@@ -197,7 +196,7 @@ impl<'a> Plan<'a> {
         self.projections.iter().map(|projection| projection.delay.1).max().unwrap_or(1)
     }
 
-    /// Calls `visit` with every synapse onto the neurons from `first`, in a fixed order. Without `numbers` only sources and
+    /// Calls `visit` with every synapse onto the neurons from `first` on, in a fixed order. Without `numbers`, only sources and
     /// targets are drawn.
     pub(crate) fn synapses(
         &self,
@@ -266,7 +265,7 @@ impl Rule {
     fn check(&self, sources: usize) -> Result<()> {
         match self {
             Self::FixedInDegree(count) if *count > 0 && sources == 0 => {
-                Err(wrong("an in-degree", count, "0, as the population that sends is empty"))
+                Err(wrong("an in-degree", count, "0, since the source population is empty"))
             }
             Self::Probability(p) if !(0.0..=1.0).contains(p) => {
                 Err(wrong("the probability of a connection", p, "a number from 0 to 1"))
@@ -276,13 +275,13 @@ impl Rule {
     }
 }
 
-/// Checks a list, and gives its shortest and longest delay.
+/// Checks a list, and returns its shortest and longest delay.
 fn listed(links: &[Link], sources: usize, targets: usize) -> Result<(usize, usize)> {
     let mut delays = (LONGEST, 1);
     for link in links {
         if link.source >= sources || link.target >= targets {
             let got = format!("from neuron {} to neuron {}", link.source, link.target);
-            let expected = format!("one from fewer than {sources} to fewer than {targets}");
+            let expected = format!("a source below {sources} and a target below {targets}");
             return Err(wrong("a listed synapse", got, &expected));
         }
         if !(1..=LONGEST).contains(&link.delay) || !link.weight.is_finite() {

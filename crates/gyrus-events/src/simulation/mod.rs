@@ -1,15 +1,15 @@
 //! Populations of neurons connected by explicit synapses, each with a weight and a delay: networks of biological size.
 //!
-//! - Neurons are those of [`NeuronModel`]: what arrives at a step is the sum x of the weights of
-//!   the spikes that arrive then, plus the population's constant current, plus noise.
-//! - **Memory**: 8 bytes a synapse (weight, and target with delay), and 4 bytes for each pair of a neuron and a part. Neurons
-//!   are cut into parts of at most 4,096; a part holds the synapses onto its neurons, grouped by source, and a ring of the
-//!   input that is still to come, which stays in the cache.
-//! - **Time**: all steps of the shortest delay are taken at once, as in NEST (Morrison et al. 2005, Neural Computation
-//!   17:1776): first every part updates its neurons, then every part hears all spikes. Cost: one membrane update a neuron and
-//!   step, one addition a synaptic event.
-//! - **The same bits for any number of threads**: parts are cut by shape alone, and what arrives at a neuron is added in
-//!   the order of the step at which it was sent, then of its source, then of its row. Connections and noise are functions of
+//! - Neurons are those of [`NeuronModel`]: their input x at a step is the sum of the weights of arriving spikes, plus the
+//!   population's constant current, plus noise.
+//! - **Memory**: 8 bytes per synapse (weight, and target with delay), and 4 bytes per pair of a neuron and a part. Neurons
+//!   are divided into parts of at most 4,096; a part holds the synapses onto its neurons, grouped by source, and a ring
+//!   buffer of future input, which stays in the cache.
+//! - **Time**: all steps of the shortest delay run in one pass, as in NEST (Morrison et al. 2005, Neural Computation
+//!   17:1776): first every part updates its neurons, then every part receives all spikes. Cost: one membrane update per
+//!   neuron and step, one addition per synaptic event.
+//! - **The same bits for any number of threads**: parts depend only on the network's shape, and the input of a neuron is
+//!   added in the order of the sending step, then of the source, then of its row. Connections and noise are functions of
 //!   (seed, projection, index) and (seed, neuron, step).
 
 mod connect;
@@ -29,62 +29,62 @@ use part::Part;
 /// Neurons of one kind.
 #[derive(Clone, Debug)]
 pub struct Population {
-    /// What errors call it.
+    /// Name, for error messages.
     pub name: String,
-    /// How many.
+    /// Number of neurons.
     pub neurons: usize,
-    /// Their equations; constants of one value, or of one a neuron. They must fire.
+    /// Their equations; constants have one value, or one per neuron. They must fire.
     pub model: NeuronModel,
-    /// Input that is the same at every step.
+    /// Constant input at every step.
     pub current: f32,
-    /// Input from outside.
+    /// External input.
     pub noise: Option<Noise>,
 }
 
-/// What happened in some steps.
+/// Activity during some steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Steps taken.
+    /// Number of steps.
     pub steps: u64,
     /// Spikes of all neurons.
     pub spikes: u64,
-    /// Weights that were added to a neuron's input.
+    /// Synaptic events: weights added to a neuron's input.
     pub synaptic_events: u64,
-    /// Updates of one membrane by one step.
+    /// Updates of single membranes by one step.
     pub membrane_updates: u64,
 }
 
-/// Where the memory is, in bytes.
+/// Memory use, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Weights, targets and delays.
     pub synapses: usize,
-    /// Where each source's synapses begin.
+    /// Positions of each source's synapses.
     pub rows: usize,
-    /// Input that is still to come.
+    /// Future input.
     pub rings: usize,
 }
 
-/// A network that runs. All its state is here.
+/// A running network with all its state.
 pub struct Simulation {
     names: Vec<String>,
     parts: Vec<Part>,
-    /// First neuron of each population, and one more.
+    /// First neuron of each population, and the number of all neurons.
     starts: Vec<usize>,
     synapses: u64,
-    /// Steps of the shortest delay: what is taken at once.
+    /// Steps of the shortest delay, which run in one pass.
     interval: usize,
     now: u64,
 }
 
-/// Neurons that all populations together may have.
+/// Most neurons of all populations together.
 const MOST_NEURONS: usize = u32::MAX as usize;
 
 impl Simulation {
     /// Connects populations; steps are `dt_ms` long. The same seed gives the same network.
     ///
     /// # Errors
-    /// If a setting makes no sense (the error says which), or the synapses need more memory than the system gives.
+    /// If a setting is out of range (the error names it), or the synapses need more memory than the system provides.
     pub fn new(
         populations: &[Population],
         projections: &[Projection],
@@ -129,7 +129,7 @@ impl Simulation {
         self.synapses
     }
 
-    /// Where the memory is.
+    /// Memory use.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.parts.iter().map(Part::memory).fold(Memory::default(), |sum, part| Memory {
@@ -139,25 +139,25 @@ impl Simulation {
         })
     }
 
-    /// The synapses that a neuron sends through, in the order in which they are heard.
+    /// The outgoing synapses of a neuron, in the order in which its spikes are delivered.
     #[must_use]
     pub fn outgoing(&self, source: usize) -> Vec<Link> {
         self.parts.iter().flat_map(|part| part.outgoing(source)).collect()
     }
 
-    /// Takes `steps` steps. `hear(step, neurons)` is told the neurons that fired, ascending, at each step.
+    /// Runs `steps` steps. At each step `observe(step, neurons)` receives the neurons that fired, ascending.
     ///
     /// # Errors
-    /// If a potential is not a finite number: the error names population, step and neuron. The simulation cannot go on then.
-    pub fn run(&mut self, steps: u64, mut hear: impl FnMut(u64, &[u32]) + Send) -> Result<Activity> {
+    /// If a potential is not a finite number: the error names population, step and neuron. The simulation cannot continue then.
+    pub fn run(&mut self, steps: u64, mut observe: impl FnMut(u64, &[u32]) + Send) -> Result<Activity> {
         if self.parts.len() > 1 {
-            keep_awake(|| self.take(steps, &mut hear))
+            keep_awake(|| self.take(steps, &mut observe))
         } else {
-            self.take(steps, &mut hear)
+            self.take(steps, &mut observe)
         }
     }
 
-    fn take(&mut self, steps: u64, hear: &mut (impl FnMut(u64, &[u32]) + Send)) -> Result<Activity> {
+    fn take(&mut self, steps: u64, observe: &mut (impl FnMut(u64, &[u32]) + Send)) -> Result<Activity> {
         let mut activity = Activity::default();
         let mut sent: Vec<Vec<u32>> = vec![Vec::new(); self.interval];
         while activity.steps < steps {
@@ -182,11 +182,11 @@ impl Simulation {
                 sent.clear();
                 self.parts.iter().for_each(|part| sent.extend_from_slice(part.sent(offset)));
                 activity.spikes += sent.len() as u64;
-                hear(now + offset as u64, sent);
+                observe(now + offset as u64, sent);
             }
-            let heard =
+            let received =
                 self.parts.par_iter_mut().with_max_len(1).map(|part| part.deliver(now, &sent[..taken]));
-            activity.synaptic_events += heard.sum::<u64>();
+            activity.synaptic_events += received.sum::<u64>();
             self.now += taken as u64;
             activity.steps += taken as u64;
         }
@@ -205,7 +205,7 @@ fn check(population: &Population) -> Result<()> {
     }
     let fits = |row: &Vec<f32>| row.len() == 1 || row.len() == population.neurons;
     if let Some(row) = model.constants.iter().chain([&model.v_start]).find(|row| !fits(row)) {
-        let expected = format!("1 or {}, one a neuron of `{}`", population.neurons, population.name);
+        let expected = format!("1 or {}, one per neuron of `{}`", population.neurons, population.name);
         return Err(wrong("the length of a neuron's constants", row.len(), &expected));
     }
     if !population.current.is_finite() {

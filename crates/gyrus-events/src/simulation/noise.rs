@@ -1,19 +1,19 @@
-//! Input from outside: each neuron hears a Poisson process of its own.
+//! External input: each neuron receives its own Poisson process.
 
 use super::random::Stream;
 use super::wrong;
 use crate::Result;
 
-/// Spikes that come from outside, to each neuron independently of the others.
+/// External spikes, independent for each neuron.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Noise {
-    /// Spikes a second, at least 0.
+    /// Spikes per second, at least 0.
     pub rate_hz: f64,
-    /// What a spike adds to the neuron's input.
+    /// Weight that a spike adds to the neuron's input.
     pub weight: f32,
 }
 
-/// The most spikes that one step may be expected to bring.
+/// Largest expected number of spikes per step.
 const MOST_EXPECTED: f64 = 100.0;
 
 impl Noise {
@@ -28,7 +28,7 @@ impl Noise {
     }
 }
 
-/// [`Noise`] that draws.
+/// [`Noise`], ready to draw.
 pub(crate) struct Source {
     stream: Stream,
     weight: f32,
@@ -52,7 +52,7 @@ impl Source {
             }
             cumulative.push(units as u32);
             term *= expected / cumulative.len() as f64;
-            // Beyond the resolution, but rounding kept the sum below 1.
+            // Below the resolution, but rounding kept the sum below 1.
             if cumulative.len() as f64 > expected && term * ((1u64 << 32) as f64) < 0.25 {
                 break;
             }
@@ -64,10 +64,10 @@ impl Source {
         })
     }
 
-    /// Adds the noise of a step to the neurons from `first`.
+    /// Adds the noise of a step to the neurons from `first` on.
     pub(crate) fn add(&self, step: u64, first: usize, x: &mut [f32]) {
         let stream = self.stream.sub(step);
-        // Two neurons a draw.
+        // Two neurons per draw.
         for (pair, x) in x.chunks_mut(2).enumerate() {
             let bits = stream.bits((first / 2 + pair) as u64);
             for (x, bits) in x.iter_mut().zip([bits as u32, (bits >> 32) as u32]) {

@@ -1,7 +1,7 @@
-//! A part of a population: its neurons, the synapses onto them, and their input that is still to come.
+//! A part of a population: its neurons, the synapses onto them, and their future input.
 //!
-//! A synapse is a weight and an offset into the ring, target plus delay times the ring's width: where its spike goes is one
-//! addition and one mask. The ring has a row for each step up to the longest delay; a row that was used is zeros again.
+//! A synapse is a weight and an offset into the ring buffer, target plus delay times the ring's width: finding the place of
+//! its spike takes one addition and one mask. The ring has a row for each step up to the longest delay; used rows are zeroed.
 
 use gyrus_blueprint::{Image, NeuronModel};
 
@@ -11,7 +11,7 @@ use super::{Memory, Population, wrong};
 use crate::membrane::{Current, Membranes, Neurons};
 use crate::{Error, Result};
 
-/// Neurons of a part, at most: a ring of 16 steps is then 256 KiB.
+/// Most neurons of a part: a ring of 16 steps is then 256 KiB.
 pub(crate) const MOST: usize = 4096;
 
 #[derive(Clone, Copy, Default)]
@@ -22,20 +22,20 @@ struct Synapse {
 
 pub(crate) struct Part {
     population: usize,
-    /// First neuron among all, and within the population.
+    /// Index of the first neuron among all, and within the population.
     first: usize,
     within: usize,
     neurons: Neurons,
     membranes: Membranes,
     current: f32,
     noise: Option<Source>,
-    /// Where the synapses of each neuron of the whole network begin.
+    /// Start of the synapses of each neuron of the whole network.
     starts: Vec<u32>,
     synapses: Vec<Synapse>,
     ring: Vec<f32>,
-    /// Floats of a row of the ring: a power of two.
+    /// Width of the ring in floats: a power of two.
     width: usize,
-    /// Spikes of the last steps, and where those of each step end.
+    /// Spikes of the last steps, and the end of those of each step.
     sent: Vec<u32>,
     ends: Vec<usize>,
 }
@@ -48,7 +48,7 @@ fn reserve<T>(count: usize, what: &'static str) -> Result<Vec<T>> {
 }
 
 impl Part {
-    /// `count` neurons of a population from neuron `within`; the population begins at `start`.
+    /// `count` neurons of a population from neuron `within` on; the population begins at `start`.
     pub(crate) fn new(
         population: &Population,
         index: usize,
@@ -95,17 +95,17 @@ impl Part {
             return Err(wrong(
                 "the longest delay",
                 format!("{} steps", plan.longest()),
-                "fewer for a part to address",
+                "fewer, so that a part can address them",
             ));
         }
         self.ring = reserve(floats, "the input to come")?;
         self.ring.resize(floats, 0.0);
-        let mut starts: Vec<u32> = reserve(plan.neurons() + 1, "the places of synapses")?;
+        let mut starts: Vec<u32> = reserve(plan.neurons() + 1, "positions of synapses")?;
         starts.resize(plan.neurons() + 1, 0);
         let mut count = 0u64;
         plan.synapses(targets.clone(), false, &mut |link| {
             count += 1;
-            // Wraps only where the count is refused below.
+            // Wraps only if the count is refused below.
             starts[link.source + 1] = starts[link.source + 1].wrapping_add(1);
         });
         let Ok(count) = u32::try_from(count) else {
@@ -154,7 +154,7 @@ impl Part {
         })
     }
 
-    /// Takes `steps` steps from `now`, and returns how many membranes were updated.
+    /// Runs `steps` steps from `now` on, and returns the number of updated membranes.
     ///
     /// # Errors
     /// The step, and the neuron within the population, whose potential is not a finite number.
@@ -195,7 +195,7 @@ impl Part {
         &self.sent[start..self.ends[offset]]
     }
 
-    /// Hears all spikes of the steps from `now`, and returns how many synapses that took.
+    /// Receives all spikes of the steps from `now` on, and returns the number of synaptic events.
     pub(crate) fn deliver(&mut self, now: u64, sent: &[Vec<u32>]) -> u64 {
         let mask = self.ring.len() - 1;
         let mut events = 0;

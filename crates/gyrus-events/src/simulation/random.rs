@@ -1,11 +1,11 @@
-//! Random numbers as functions of a key and a counter: the same for any order of asking, and so for any number of threads.
+//! Random numbers as functions of a key and a counter: the same in any order, and so for any number of threads.
 //!
-//! The key and the counter go through the finaliser of SplitMix64 (Steele et al. 2014), which is a bijection that mixes every
-//! bit into every other.
+//! The key and the counter go through the finalizer of SplitMix64 (Steele et al. 2014), a bijection that mixes every bit into
+//! every other.
 
 use gyrus_kernels::splitmix64;
 
-/// A stream of random numbers, one for each counter.
+/// A stream of random numbers, one per counter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream(u64);
 
@@ -14,7 +14,7 @@ impl Stream {
         Self(splitmix64(splitmix64(seed) ^ name))
     }
 
-    /// A stream of its own for each name.
+    /// An independent stream for each name.
     pub(crate) fn sub(self, name: u64) -> Self {
         Self(splitmix64(self.0 ^ splitmix64(name)))
     }
@@ -51,7 +51,7 @@ mod tests {
         let count = 100_000u64;
         let mut bins = [0u32; 10];
         (0..count).for_each(|i| bins[stream.below(i, 10)] += 1);
-        // Four deviations of a binomial count.
+        // Four standard deviations of a binomial count.
         assert!(bins.iter().all(|&n| (f64::from(n) - 1e4).abs() < 400.0), "{bins:?}");
         let mean = |f: &dyn Fn(u64) -> f64| (0..count).map(f).sum::<f64>() / count as f64;
         assert!(mean(&|i| stream.normal(i)).abs() < 0.015);

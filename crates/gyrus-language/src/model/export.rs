@@ -76,7 +76,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
 }
 
 /// Files that describe a model, beside `config.json` and the weights.
-const DESCRIPTIONS: [&str; 7] = [
+pub const DESCRIBING_FILES: [&str; 7] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -109,7 +109,7 @@ fn write_beside(parts: &Parts, source: &Path, folder: &Path) -> Result<()> {
         let path = folder.join(name);
         write_atomically(&path, bytes).map_err(Error::write(&path))
     };
-    for name in DESCRIPTIONS {
+    for name in DESCRIBING_FILES {
         let from = source.join(name);
         if from.is_file() {
             write(name, &read_small(&from)?)?;

@@ -1,4 +1,4 @@
-//! The bytes that each token of a vocabulary stands for.
+//! The bytes of each token of a vocabulary.
 
 use llguidance::toktrie::TokTrie;
 

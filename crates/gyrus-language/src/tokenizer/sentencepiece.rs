@@ -226,7 +226,7 @@ impl SentencePiece {
         }
     }
 
-    /// The bytes that a token stands for; none for marks.
+    /// The bytes that a token stands for; none for special tokens.
     #[must_use]
     pub fn bytes(&self, token: u32) -> &[u8] {
         match self.pieces.get(token as usize) {

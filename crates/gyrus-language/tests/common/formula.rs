@@ -1,4 +1,4 @@
-//! The weights of the golden files, which a formula gives.
+//! The weights of the golden files, computed from a formula.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::DecoderConfig;
 use serde_json::Value;
 
-/// CRC-32 as zip files have it.
+/// CRC-32, as in zip files.
 fn checksum(text: &str) -> u64 {
     let mut crc = u32::MAX;
     for byte in text.bytes() {
@@ -44,7 +44,7 @@ pub(crate) fn encoder_checkpoint(case: &Value) -> Checkpoint {
     checkpoint(case, |name| name.ends_with("LayerNorm.weight"))
 }
 
-/// Values of the formula, around 1 for what scales a normalization.
+/// Values of the formula, around 1 for the scale of a normalization.
 fn checkpoint(case: &Value, is_scale: impl Fn(&str) -> bool) -> Checkpoint {
     let tensors = case["tensors"].as_object().unwrap().iter().map(|(name, shape)| {
         let shape = numbers(shape);

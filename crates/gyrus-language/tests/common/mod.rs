@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Shared by the tests of this crate.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code)] // Each test file uses a part.
 
@@ -16,7 +16,7 @@ use gyrus_language::{
 };
 pub(crate) use random::Random;
 
-/// The repository's real data, or a loud skip.
+/// A folder of real data, or a message that the test is skipped.
 pub(crate) fn real_data(part: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("GYRUS_DATA") {
         Some(root) => PathBuf::from(root),
@@ -30,7 +30,7 @@ pub(crate) fn real_data(part: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// What a model writes when it always takes the most probable token.
+/// Greedy generation.
 pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (String, Vec<u32>) {
     let request = Request {
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
@@ -45,11 +45,11 @@ pub(crate) fn greedy(model: &Model, prompt: &str, maximum_tokens: usize) -> (Str
         true
     };
     let written = generate(&model.decoder, &model.tokenizer, &mut cache, &prompt, &request, show).unwrap();
-    assert_eq!(shown, written.text, "what was shown on the way is the text");
+    assert_eq!(shown, written.text, "the streamed text is the text");
     (written.text, written.tokens)
 }
 
-/// A tiny model whose numbers are drawn.
+/// A tiny model with random weights.
 pub(crate) fn parts() -> Parts {
     let mut config = DecoderConfig::llama(40, 32, 2, (4, 2), 64, 10_000.0);
     config.tied = true;

@@ -69,7 +69,8 @@ pub enum Intensity {
         /// One per channel.
         mean: Vec<f32>,
         /// One per channel.
-        deviation: Vec<f32>,
+        #[serde(alias = "deviation")]
+        std: Vec<f32>,
     },
     /// Standardized numbers of any kind: p = 1 / (1 + e^−x).
     Logistic,
@@ -78,10 +79,10 @@ pub enum Intensity {
 impl Intensity {
     fn of(&self, x: f32, element: usize) -> f32 {
         match self {
-            Self::Pixels { mean, deviation } => {
+            Self::Pixels { mean, std } => {
                 let channel = element % mean.len().max(1);
                 let at = |values: &[f32], other| values.get(channel).copied().unwrap_or(other);
-                (x * at(deviation, 1.0) + at(mean, 0.0)).clamp(0.0, 1.0)
+                (x * at(std, 1.0) + at(mean, 0.0)).clamp(0.0, 1.0)
             }
             Self::Logistic => 1.0 / (1.0 + (-x).exp()),
         }
@@ -148,9 +149,9 @@ impl Encoder {
                 };
                 let elements = to.iter_mut().zip(x).enumerate();
                 match intensity {
-                    Intensity::Pixels { mean, deviation } if mean.len() == 1 && deviation.len() == 1 => {
-                        let (mean, deviation) = (mean[0], deviation[0]);
-                        elements.for_each(|(element, (to, x))| *to = spike(element, x * deviation + mean));
+                    Intensity::Pixels { mean, std } if mean.len() == 1 && std.len() == 1 => {
+                        let (mean, std) = (mean[0], std[0]);
+                        elements.for_each(|(element, (to, x))| *to = spike(element, x * std + mean));
                     }
                     _ => elements
                         .for_each(|(element, (to, &x))| *to = spike(element, intensity.of(x, element))),
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn codes_give_the_expected_spikes() {
-        let pixels = || Intensity::Pixels { mean: vec![0.5], deviation: vec![0.5] };
+        let pixels = || Intensity::Pixels { mean: vec![0.5], std: vec![0.5] };
         // Intensities 0, 0.5 and 1.
         let x = [-1.0, 0.0, 1.0];
         let direct = rows(&Encoder::Direct, &x, 2, 3, None);

@@ -1,6 +1,6 @@
-//! What the tests against golden files share.
+//! Shared helpers of the tests against golden files.
 
-// Each test file uses its own part.
+// Each test file uses some of them.
 #![allow(dead_code)]
 
 use gyrus_blueprint::{Discretization, Integration};
@@ -34,14 +34,14 @@ pub(crate) fn rows(tensor: StateTensor) -> Tensor<2> {
     Tensor::from_data(TensorData::new(tensor.values, [rows, columns]), &cpu())
 }
 
-/// `[batch, channels, height, width]` as Gyrus takes it: channels last, one row a picture.
+/// `[batch, channels, height, width]` as Gyrus takes it: channels last, one row per image.
 pub(crate) fn channels_last(pictures: &StateTensor) -> Tensor<2> {
     let [batch, channels, height, width] = pictures.shape[..] else { panic!("not pictures") };
     let data = TensorData::new(pictures.values.clone(), [batch, channels, height, width]);
     Tensor::<4>::from_data(data, &cpu()).permute([0, 2, 3, 1]).reshape([batch, height * width * channels])
 }
 
-/// Settings whose encoder takes a row of numbers for each step, with what the golden file says.
+/// Settings of the golden file, with an encoder that takes one row of numbers per step.
 pub(crate) fn settings(value: &Value) -> SpikingSettings {
     let integration = match value["integration"].as_str() {
         Some("euler") => Integration::Euler,
@@ -58,7 +58,7 @@ pub(crate) fn settings(value: &Value) -> SpikingSettings {
     }
 }
 
-/// Within 1e-5 of the largest number that is expected.
+/// Equal within 1e-5 of the largest expected number.
 #[track_caller]
 pub(crate) fn close(what: &str, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{what}: length");

@@ -1,4 +1,4 @@
-//! The logit lens: what the model would say after each layer, as a table and as charts.
+//! The logit lens: what the model would predict after each layer, as a table and as charts.
 
 use std::fmt::Write;
 
@@ -12,9 +12,9 @@ use crate::scale::Scale;
 pub(crate) fn lens(report: &InspectionReport<'_>) -> String {
     let layers = report.layers_and_heads.0;
     let mut html = String::from(
-        "<p class=\"intro\">The logit lens: the stream after each layer goes through the model's head as if it were the last. \
-         A cell shows the token that would then be the most probable to follow, the more colour the more probable. The last \
-         row is what the model says.</p><div class=\"scroll\"><table class=\"lens\"><thead><tr><th>reads</th>",
+        "<p class=\"intro\">The residual stream after each layer, decoded by the model's head as if that layer were the last. A cell \
+         shows the token that would be the most probable next token; a stronger color means a higher probability. The last row \
+         is the model's actual prediction.</p><div class=\"scroll\"><table class=\"lens\"><thead><tr><th>input</th>",
     );
     for token in &report.tokens {
         let _ = write!(html, "<th scope=\"col\">{}</th>", escaped(&visible(token.text)));
@@ -36,7 +36,7 @@ pub(crate) fn lens(report: &InspectionReport<'_>) -> String {
         }
         html.push_str("</tr>");
     }
-    html.push_str("</tbody><tfoot><tr><th scope=\"row\">follows</th>");
+    html.push_str("</tbody><tfoot><tr><th scope=\"row\">actual next</th>");
     for index in 0..report.tokens.len() {
         let next = report.tokens.get(index + 1).map_or(String::new(), |token| escaped(&visible(token.text)));
         let _ = write!(html, "<td>{next}</td>");
@@ -48,7 +48,7 @@ pub(crate) fn lens(report: &InspectionReport<'_>) -> String {
     html
 }
 
-/// How the answer grows from layer to layer.
+/// How the prediction develops from layer to layer.
 fn lens_charts(report: &InspectionReport<'_>, layers: usize) -> String {
     let cells = |layer: usize| report.tokens.iter().filter_map(move |token| token.lens.get(layer));
     let over_layers = |value: &dyn Fn(usize) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -72,7 +72,7 @@ fn lens_charts(report: &InspectionReport<'_>, layers: usize) -> String {
         line_chart(&LineChart {
             across: None,
             unit,
-            axis: "layers that the stream has passed",
+            axis: "layers so far",
             title,
             lines,
             scale,
@@ -82,12 +82,12 @@ fn lens_charts(report: &InspectionReport<'_>, layers: usize) -> String {
     };
     let answers = vec![
         Line { name: "after the last token", class: "answer", points: last },
-        Line { name: "mean of all tokens", class: "mean", points: mean },
+        Line { name: "mean over all tokens", class: "mean", points: mean },
     ];
     let followers = vec![Line { name: "median", class: "rank", points: median }];
     format!(
         "<div class=\"charts\">{}{}</div>",
         chart("Probability of the model's answer", answers, shares, |value| percent(value, 0)),
-        chart("Rank of the token that follows, median", followers, ranks, Scale::label),
+        chart("Median rank of the actual next token", followers, ranks, Scale::label),
     )
 }

@@ -1,4 +1,4 @@
-//! The operations of a transformer, composed of Burn's own.
+//! Operations of a transformer, composed of Burn's operations.
 
 use burn_tensor::activation as act;
 use burn_tensor::{Bool, Int, Tensor, TensorData};
@@ -15,8 +15,8 @@ fn indices(values: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int>
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// Turns the first pairs of each head of `[heads, tokens, head_width]`.
-fn turned(x: Tensor<3>, table: &RotationTable) -> Tensor<3> {
+/// Rotates the first pairs of each head of `[heads, tokens, head_width]`.
+fn rotated(x: Tensor<3>, table: &RotationTable) -> Tensor<3> {
     let [heads, tokens, width] = x.dims();
     let pairs = table.pairs;
     let device = x.device();
@@ -54,7 +54,7 @@ fn attention(shape: &CausalAttention, x: Tensor<2>, rotation: Option<&RotationTa
         x.clone().slice([0..tokens, columns]).reshape([tokens, count, head_width]).swap_dims(0, 1)
     };
     let turn = |x: Tensor<3>| match rotation {
-        Some(table) if table.pairs > 0 => turned(x, table),
+        Some(table) if table.pairs > 0 => rotated(x, table),
         _ => x,
     };
     // Each key head serves several query heads.
@@ -183,7 +183,7 @@ pub(super) fn apply(
             let text = |(start, end): (usize, usize)| {
                 let part = x.clone().slice([start..end, 0..width]);
                 let part = part.reshape([end - start, heads, shape.head_width]).swap_dims(0, 1);
-                turned(part, rotation).swap_dims(0, 1).reshape([end - start, width])
+                rotated(part, rotation).swap_dims(0, 1).reshape([end - start, width])
             };
             let front = Tensor::cat(texts.map(text).collect(), 0);
             Tensor::cat(vec![front, x.clone().slice([0..rows, width..columns])], 1)

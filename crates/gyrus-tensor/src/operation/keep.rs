@@ -2,9 +2,9 @@
 
 use burn_flex::FlexTensor;
 
-/// What an operation keeps for its gradient.
+/// The tensors that an operation keeps for its gradient.
 pub(crate) struct Kept {
-    /// Indices of inputs.
+    /// Indices of kept inputs.
     pub(crate) inputs: &'static [usize],
     pub(crate) output: bool,
 }

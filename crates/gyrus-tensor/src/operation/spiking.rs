@@ -1,8 +1,8 @@
 //! Operations in time: a layer's whole time axis is one operation, forward and backward.
 //!
-//! Activations in time are time-major, `[steps · batch, elements]`: row `t · batch + b` is sample b at step t. Spikes travel
-//! packed, one bit each, in tensors of `[steps · batch, words]` whose floats are bit patterns; nothing computes with those
-//! floats. The gradient of a packed tensor is an ordinary one of `[steps · batch, elements]`.
+//! Activations in time are time-major, `[steps · batch, elements]`: row `t · batch + b` is sample b at step t. Spikes are
+//! packed, one bit each, in tensors of `[steps · batch, words]` whose floats are bit patterns, with which nothing
+//! computes. The gradient of a packed tensor is an ordinary one of `[steps · batch, elements]`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,15 +31,15 @@ use crate::pool::filled;
 #[derive(Clone, Debug)]
 pub enum Spiking {
     /// `[x, constants]` to spikes, or to potentials of neurons that do not fire. The constants are nine rows of one value
-    /// or of one a neuron, as [`gyrus_kernels::neuron`] orders them.
+    /// or of one per neuron, in the order of [`gyrus_kernels::neuron`].
     Neuron(Neuron),
-    /// Firing neurons whose spikes come back to them a step later through weights `[to, from]`;
+    /// Firing neurons whose spikes return to them one step later through weights `[to, from]`;
     /// `[x, constants, weight, bias?]` to spikes.
     Recurrent(Neuron),
     /// Integrate-and-fire neurons with signed spikes; `[x]` to −1, 0 and 1, `[steps · batch, neurons]` in floats. Has no
     /// gradient.
     Signed(SignedNeuron),
-    /// `y = spikes wᵀ + b`, skipping what does not spike; `[spikes, weight, bias?]`
+    /// `y = spikes wᵀ + b`, which skips zeros; `[spikes, weight, bias?]`
     Linear {
         /// Elements of a row of spikes.
         inputs: usize,
@@ -48,7 +48,7 @@ pub enum Spiking {
     },
     /// Its `batch` is taken from the spikes; `[spikes, weight, bias?]`
     Convolution(Convolution),
-    /// What is not zero is a spike; `[x]`
+    /// Nonzero numbers become spikes; `[x]`
     Pack {
         /// Elements of a row.
         elements: usize,
@@ -58,14 +58,14 @@ pub enum Spiking {
         /// Elements of a row.
         elements: usize,
     },
-    /// Rows move `by` steps later; zeros come first. `[x or spikes]`
+    /// Moves rows `by` steps later; zeros come first. `[x or spikes]`
     Delay {
-        /// Steps in all.
+        /// Number of steps.
         steps: usize,
-        /// How many later.
+        /// Number of steps of the delay.
         by: usize,
     },
-    /// An output spikes where an input of its window does; `[spikes]`
+    /// An output spikes if an input of its window does; `[spikes]`
     MaxPool(
         /// Its `batch` is taken from the spikes.
         Pooling,
@@ -74,13 +74,13 @@ pub enum Spiking {
     CountMaxPool {
         /// Its `batch` is taken from `x`.
         shape: Pooling,
-        /// Steps in all.
+        /// Number of steps.
         steps: usize,
     },
-    /// Steps before the first spike, negated: `[zeros and ones]` `[steps · batch, n]` to `[batch, n]`; minus all steps
-    /// where none comes. With s(t) = Π_{r≤t} (1 − z(r)) that is −Σ_t s(t), whose gradient this takes.
+    /// The negated number of steps before the first spike, or of all steps if there is none: `[zeros and ones]`,
+    /// `[steps · batch, n]` to `[batch, n]`. With s(t) = Π_{r≤t} (1 − z(r)) that is −Σ_t s(t), whose gradient this uses.
     FirstSpike {
-        /// Steps in all.
+        /// Number of steps.
         steps: usize,
     },
 }
@@ -90,11 +90,11 @@ pub enum Spiking {
 pub struct Neuron {
     /// Their equations.
     pub kind: NeuronKind,
-    /// Steps in all.
+    /// Number of steps.
     pub steps: usize,
     /// Whether `x` is `[batch, neurons]`, the same at every step.
     pub constant_input: bool,
-    /// Membranes before the first step, one a neuron, if they differ; else [`NeuronKind::v_start`].
+    /// Membranes before the first step, one per neuron, if they differ; otherwise [`NeuronKind::v_start`].
     pub starts: Option<Arc<[f32]>>,
     /// Derivative of a spike.
     pub surrogate: Surrogate,
@@ -104,31 +104,31 @@ pub struct Neuron {
     pub truncate: Option<usize>,
     /// Whether the output is the number of spikes of each neuron, `[batch, neurons]`, instead of the spikes.
     pub counted: bool,
-    /// Where the forward pass says that a potential is not a finite number.
+    /// Receives the first potential of the forward pass that is not a finite number.
     pub problem: Problem,
 }
 
-/// Rows that one thread codes in a stretch, at least.
+/// Fewest rows that one thread encodes in a chunk.
 const MIN_ROWS: usize = 16;
 
 /// A layer of neurons with signed spikes over time (see [`gyrus_kernels::neuron::signed`]).
 #[derive(Clone, Debug)]
 pub struct SignedNeuron {
-    /// Most spikes that stand at a time.
+    /// Upper bound of the net count of spikes.
     pub levels: usize,
-    /// Input that one spike stands for.
+    /// Input that one spike represents.
     pub threshold: f32,
-    /// Steps in all.
+    /// Number of steps.
     pub steps: usize,
-    /// Whether `x` is `[batch, neurons]` and comes at the first step only.
+    /// Whether `x` is `[batch, neurons]` and arrives at the first step only.
     pub once: bool,
-    /// What each neuron has summed up before the first step.
+    /// Sum of each neuron before the first step.
     pub starts: Arc<[f32]>,
-    /// Where the forward pass says that a sum is not a finite number.
+    /// Receives the first sum of the forward pass that is not a finite number.
     pub problem: Problem,
 }
 
-/// The first step and neuron whose potential is not a finite number, once there is one.
+/// The first step and neuron whose potential is not a finite number, if any.
 pub type Problem = Arc<OnceLock<(usize, usize)>>;
 
 impl Neuron {
@@ -164,7 +164,7 @@ pub fn spike_words(spikes: Tensor<2>) -> Vec<u32> {
     bytemuck::cast_slice(&floats).to_vec()
 }
 
-/// A tensor of `[rows, elements]`, or of as many packed spikes, that `fill` writes row by row from the numbers of `x`.
+/// A tensor `[rows, elements]`, or of packed spikes, that `fill` writes row by row from the numbers of `x`.
 ///
 /// # Panics
 /// If `x` is not on the CPU.
@@ -174,7 +174,7 @@ pub fn coded_tensor(
     packed: bool,
     fill: impl Fn(&[f32], usize, &mut [f32]) + Sync,
 ) -> Tensor<2> {
-    let x = Floats::new(&x.try_into_primitive::<Flex>().expect("networks in time live on the CPU"));
+    let x = Floats::new(&x.try_into_primitive::<Flex>().expect("spiking networks are on the CPU"));
     let x = x.get();
     let width = if packed { words(elements) } else { elements };
     let tensor = filled([rows, width], |to| {
@@ -197,10 +197,10 @@ pub fn coded_tensor(
 /// The membranes of a layer after each step, resets included: `[steps · batch, neurons]`, as the forward pass steps them.
 ///
 /// `x` and `parameters` (constants; for recurrent neurons also weight and perhaps bias) are those of [`Spiking::Neuron`] or
-/// [`Spiking::Recurrent`]. The forward pass keeps no membranes, so this computes them again. Cost: a forward pass.
+/// [`Spiking::Recurrent`]. The forward pass keeps no membranes, so this recomputes them. Cost: a forward pass.
 ///
 /// # Panics
-/// If the device fails, or a tensor is not as long as its shape says.
+/// If the device fails, or a tensor's length does not match its shape.
 #[must_use]
 pub fn membranes(neuron: &Neuron, x: Tensor<2>, parameters: &[Tensor<1>]) -> Vec<f32> {
     let [rows, _] = x.dims();
@@ -261,7 +261,7 @@ impl Spiking {
                 let mut run = |output: NeuronOutput<'_>| {
                     let broken = neuron_forward(neuron.kind, shape, input(1), x, state.as_mut(), output);
                     if let Some(place) = broken {
-                        // The first layer that breaks is the one to name; the others follow from it.
+                        // Report the first layer that fails; the others follow from it.
                         let _ = neuron.problem.set(place);
                     }
                 };
@@ -443,7 +443,7 @@ impl Spiking {
                     bias: db.as_mut().map(FlexTensor::storage_mut),
                 };
                 if gradients.input.is_some() || gradients.bias.is_some() {
-                    // Without a weight gradient, nobody looks at what entered.
+                    // Without a weight gradient, the input is not needed.
                     convolution_backward(&shape, &[], kept(1), dy, None, gradients);
                 }
                 let mut all = vec![dx, dw, db];

@@ -1,4 +1,4 @@
-//! Weights that are not trained: they stay as they are stored, perhaps in a mapped file, and operations read them there.
+//! Frozen weights: they keep their stored format, perhaps in a mapped file, and operations read them there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct StoredMatrix {
 }
 
 impl StoredMatrix {
-    /// The matrix that `bytes` are.
+    /// The matrix stored in `bytes`.
     ///
     /// # Errors
     /// As [`Matrix::new`].
@@ -38,19 +38,19 @@ impl StoredMatrix {
         Ok(Self { format, rows, columns, bytes })
     }
 
-    /// Rows: outputs of a product.
+    /// Rows: outputs of a linear layer.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns: inputs of a product.
+    /// Columns: inputs of a linear layer.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// All its numbers.
+    /// All its numbers as floats.
     #[must_use]
     pub fn floats(&self) -> Vec<f32> {
         let mut floats = vec![0.0; self.rows * self.columns];
@@ -70,32 +70,31 @@ impl fmt::Debug for StoredMatrix {
     }
 }
 
-/// One of the products that share an input.
+/// One of the linear layers that share an input.
 #[derive(Clone, Debug)]
 pub struct StoredLinear {
     /// The frozen weight, `[outputs, inputs]`.
     pub weight: StoredMatrix,
-    /// Added to each row of the result, frozen: `[outputs]`.
+    /// Frozen bias, `[outputs]`.
     pub bias: Option<Arc<[f32]>>,
-    /// Columns of the adapter's `B`; 0 where there is none.
+    /// Rank of the adapter (columns of its `B`); 0 if there is none.
     pub rank: usize,
-    /// Factor of the adapter's product.
+    /// Factor of the adapter's result.
     pub scale: f32,
 }
 
-/// Frozen products of one input with low-rank adapters; see [`gyrus_kernels::stored::low_rank::low_rank`] for the equation and
-/// for how the adapter lies.
+/// Frozen linear layers with one input and low-rank adapters; see [`gyrus_kernels::stored::low_rank::low_rank`] for the
+/// equation and the adapter's layout.
 #[derive(Clone, Debug)]
 pub struct LowRankLinear {
-    /// The products; their results lie beside each other in a row.
+    /// The layers; their results lie beside each other in a row.
     pub parts: Arc<[StoredLinear]>,
-    /// What the adapter does not see: the share of its inputs that are dropped, and the stream of random numbers that says
-    /// which. Equal streams give equal masks.
+    /// Dropout of the adapter's input: the probability, and the stream of random numbers. Equal streams give equal masks.
     pub dropout: Option<(f32, u64)>,
 }
 
 impl LowRankLinear {
-    /// Ranks of all parts together.
+    /// Sum of the ranks of all parts.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.parts.iter().map(|part| part.rank).sum()
@@ -152,7 +151,7 @@ impl LowRankLinear {
         })
     }
 
-    /// Gradients for x, the adapter if there is one, and the residual if there is one.
+    /// Gradients of x, of the adapter and of the residual, if they exist.
     pub(crate) fn backward(
         &self,
         rows: usize,
@@ -177,7 +176,7 @@ impl LowRankLinear {
                 let mask = mask.as_ref().map(Floats::get);
                 low_rank_backward(shape, inner, mask, floats_of_dy.get(), gradients);
             } else if let Some(dx) = gradients.input {
-                // Without an adapter x itself is not needed.
+                // Without an adapter, x itself is not needed.
                 low_rank_input_gradient(shape, floats_of_dy.get(), dx);
             }
             let mut all = vec![dx];

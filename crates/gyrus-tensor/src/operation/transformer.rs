@@ -1,4 +1,4 @@
-//! Operations of a transformer in training. Rows are tokens, those of one or more texts one after the other.
+//! Operations of a transformer in training. Rows are the tokens of one or more sequences, one sequence after another.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use super::keep::{Floats, Kept};
 use super::stored::{LowRankLinear, StoredMatrix};
 use crate::pool::filled;
 
-/// An operation of a transformer. The tensors of each are named in brackets.
+/// An operation of a transformer. Brackets list the tensors of each operation.
 #[derive(Clone, Debug)]
 pub enum Transformer {
     /// Row `i` is row `tokens[i]` of the table; `[table]`, which is `[vocabulary, width]`, to `[tokens, width]`.
     Embedding {
-        /// Below the rows of the table.
+        /// Each below the number of rows of the table.
         tokens: Arc<[u32]>,
     },
     /// `y = weight * x / sqrt(mean(x²) + epsilon)` over each row; `[x, weight]`
@@ -34,8 +34,8 @@ pub enum Transformer {
         /// The factor is `1 + weight` (as Gemma has it).
         plus_one: bool,
     },
-    /// Normalises the queries and the keys of each row by root mean square, the values stay; `[x, query weight, key weight]`,
-    /// where a weight is as long as a head, or as all heads together.
+    /// Normalizes the queries and keys of each row by their root mean square, and leaves the values unchanged;
+    /// `[x, query weight, key weight]`, where a weight is as long as a head, or as all heads together.
     HeadNorm {
         /// Heads and their size.
         shape: CausalAttention,
@@ -44,25 +44,25 @@ pub enum Transformer {
         /// The factor is `1 + weight` (as Gemma has it).
         plus_one: bool,
     },
-    /// Turns queries and keys by their position, the values stay; `[x]`, as for attention.
+    /// Rotates queries and keys by their position (RoPE), and leaves the values unchanged; `[x]`, as for attention.
     Rotate {
         /// Heads and their size.
         shape: CausalAttention,
-        /// The row after the last of each text.
+        /// The row after the last of each sequence.
         ends: Arc<[usize]>,
-        /// By what angles.
+        /// Angles of the rotation.
         rotation: RotationTable,
     },
-    /// Causal attention within each text; `[x]`, a row of which is all queries, all keys and all values of a token.
+    /// Causal attention within each sequence; `[x]`, whose rows hold all queries, all keys and all values of a token.
     Attention {
         /// Heads and their size.
         shape: CausalAttention,
-        /// The row after the last of each text.
+        /// The row after the last of each sequence.
         ends: Arc<[usize]>,
-        /// How queries and keys are turned by their position.
+        /// Rotation of queries and keys by their position.
         rotation: Option<RotationTable>,
     },
-    /// `y = f(gate) * up`; `[x]`, a row of which is `gate` and then `up`.
+    /// `y = f(gate) * up`; `[x]`, whose rows hold `gate` and then `up`.
     Gated(FeedForwardActivation),
     /// `y = f(x)`; `[x]`
     Activated(FeedForwardActivation),
@@ -73,11 +73,11 @@ pub enum Transformer {
         /// Columns of `y` and of the residual.
         outputs: usize,
     },
-    /// Frozen products with a low-rank adapter; `[x, adapter?, residual?]`, an adapter only where a part has a rank. The
-    /// residual is added to the result.
+    /// Frozen linear layers with a low-rank adapter; `[x, adapter?, residual?]`, with an adapter only if a part has a rank.
+    /// The residual is added to the result.
     LowRank(LowRankLinear),
-    /// The mean cross-entropy of `softmax(x wᵀ)`, in nats, over the rows that count; `[x, weight]` to `[1, 1]`, `[x]` where
-    /// the weight is frozen.
+    /// The mean cross-entropy of `softmax(x wᵀ)`, in nats, over the rows that are not ignored; `[x, weight]` to `[1, 1]`, or
+    /// `[x]` if the weight is frozen.
     VocabularyLoss {
         /// The token that follows each row, or [`gyrus_kernels::token::vocabulary_loss::IGNORED`].
         targets: Arc<[u32]>,
@@ -85,9 +85,9 @@ pub enum Transformer {
         vocabulary: usize,
         /// `c` in `c * tanh(logit / c)`.
         softcap: Option<f32>,
-        /// A weight that is not trained.
+        /// A frozen weight.
         frozen: Option<StoredMatrix>,
-        /// Whether the gradients are made, which happens in the forward pass.
+        /// Whether to compute the gradients, which happens in the forward pass.
         gradients: bool,
     },
 }
@@ -95,13 +95,13 @@ pub enum Transformer {
 /// Cosines and sines of the angles of each position, `[positions, pairs]`.
 #[derive(Clone, Debug)]
 pub struct RotationTable {
-    /// At least as many positions as the longest text has.
+    /// At least as many positions as the longest sequence.
     pub cosines: Arc<[f32]>,
-    /// As `cosines`.
+    /// Shaped like `cosines`.
     pub sines: Arc<[f32]>,
-    /// Turned pairs of a head's elements.
+    /// Rotated pairs of a head's elements.
     pub pairs: usize,
-    /// Whether a pair is the elements `2i` and `2i + 1` rather than `i` and `i + pairs`.
+    /// Whether a pair consists of the elements `2i` and `2i + 1`, rather than `i` and `i + pairs`.
     pub interleaved: bool,
 }
 
@@ -116,7 +116,7 @@ impl RotationTable {
         Self { cosines: table(f32::cos), sines: table(f32::sin), pairs, interleaved: false }
     }
 
-    /// The same with `factor` on what is turned, between neighbours if `interleaved`.
+    /// The same table with `factor` on the rotated elements, and with neighboring pairs if `interleaved`.
     #[must_use]
     pub fn scaled(self, factor: f32, interleaved: bool) -> Self {
         let scale = |table: Arc<[f32]>| table.iter().map(|value| value * factor).collect();
@@ -141,7 +141,7 @@ fn factors(weight: &[f32], plus_one: bool) -> Cow<'_, [f32]> {
     if plus_one { weight.iter().map(|w| 1.0 + w).collect::<Vec<_>>().into() } else { weight.into() }
 }
 
-/// The queries and the keys of a row: by heads, or all of them where a weight is as long.
+/// The queries and the keys of a row: by head, or all heads together if the weight is as long.
 fn groups<'a>(shape: &CausalAttention, weights: &'a [Cow<'_, [f32]>; 2]) -> [NormedHeads<'a>; 2] {
     let group = |weight: &'a [f32], heads: usize| NormedHeads {
         weight,
@@ -150,8 +150,8 @@ fn groups<'a>(shape: &CausalAttention, weights: &'a [Cow<'_, [f32]>; 2]) -> [Nor
     [group(&weights[0], shape.heads), group(&weights[1], shape.key_value_heads)]
 }
 
-/// Turns queries and keys, back for a negative `sign`.
-fn turn(
+/// Rotates queries and keys, backwards for a negative `sign`.
+fn rotate_heads(
     shape: &CausalAttention,
     ends: &[usize],
     rotation: &RotationTable,
@@ -167,15 +167,15 @@ fn turn(
         let cosines = &rotation.cosines[position * pairs..][..pairs];
         let sines: Vec<f32> =
             rotation.sines[position * pairs..][..pairs].iter().map(|sine| sign * sine).collect();
-        let turned = &mut row[..heads * shape.head_width];
-        rotate(turned, (heads, shape.head_width, pairs), (cosines, &sines), rotation.interleaved);
+        let rotated = &mut row[..heads * shape.head_width];
+        rotate(rotated, (heads, shape.head_width, pairs), (cosines, &sines), rotation.interleaved);
     }
 }
 
 impl Transformer {
     pub(crate) fn keeps(&self) -> Kept {
         let (inputs, output): (&[usize], bool) = match self {
-            // Of the table its size alone, but that is in its shape.
+            // Only the size of the table, which its shape holds.
             Self::Embedding { .. } | Self::Gated(_) | Self::Activated(_) => (&[0], false),
             Self::Rotate { .. } => (&[], false),
             Self::HeadNorm { .. } => (&[0, 1, 2], false),
@@ -187,7 +187,7 @@ impl Transformer {
         Kept { inputs, output }
     }
 
-    /// The result, and what else the gradient needs.
+    /// The result, and other tensors that the gradient needs.
     pub(crate) fn forward(&self, rows: usize, tensors: &[Floats]) -> (FlexTensor, Vec<FlexTensor>) {
         let input = |i: usize| tensors[i].get();
         let x = input(0);
@@ -212,7 +212,7 @@ impl Transformer {
                 filled([rows, columns], |y| head_norm(x, columns, &groups(shape, &weights), *epsilon, y))
             }
             Self::Rotate { shape, ends, rotation } => {
-                filled([rows, columns], |y| turn(shape, ends, rotation, 1.0, x, y))
+                filled([rows, columns], |y| rotate_heads(shape, ends, rotation, 1.0, x, y))
             }
             Self::Activated(f) => filled([rows, columns], |y| activated(*f, x, y)),
             Self::Gated(f) => filled([rows, columns / 2], |y| gated(*f, x, columns / 2, y)),
@@ -251,8 +251,8 @@ impl Transformer {
         (output, Vec::new())
     }
 
-    /// Gradients for the inputs that `wanted` marks. `kept` is what [`Self::keeps`] says, then what [`Self::forward`]
-    /// gave beside the result.
+    /// Gradients of the inputs that `wanted` marks. `kept` holds the tensors of [`Self::keeps`], then the extra results of
+    /// [`Self::forward`].
     pub(crate) fn backward(
         &self,
         kept: &[FlexTensor],
@@ -266,7 +266,9 @@ impl Transformer {
         if let Self::Rotate { shape, ends, rotation } = self {
             let dy = Floats::new(dy);
             let columns = shape.columns();
-            return vec![Some(filled([rows, columns], |dx| turn(shape, ends, rotation, -1.0, dy.get(), dx)))];
+            return vec![Some(filled([rows, columns], |dx| {
+                rotate_heads(shape, ends, rotation, -1.0, dy.get(), dx)
+            }))];
         }
         let kept_rows = kept[0].layout().shape()[0];
         if let Self::VocabularyLoss { .. } = self {
@@ -335,7 +337,7 @@ impl Transformer {
     }
 }
 
-/// The gradient that the forward pass has made, times that of the loss.
+/// The gradient from the forward pass, times that of the loss.
 fn scaled(gradient: &FlexTensor, by: f32) -> FlexTensor {
     if by == 1.0 {
         return gradient.clone();

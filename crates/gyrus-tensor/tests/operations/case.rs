@@ -1,4 +1,4 @@
-//! One operation on some numbers, checked in every way that there is.
+//! One operation on some numbers, with all checks.
 
 use gyrus_tensor::{Device, Operation, Tensor, TensorData, apply, composed, cpu, device};
 
@@ -42,7 +42,7 @@ impl Case {
         inputs
     }
 
-    /// Runs on `inputs` as they are shaped here. `leaf(i)` says whether input `i` wants a gradient.
+    /// Runs on `inputs` with the shapes of this case. `leaf(i)` is whether input `i` wants a gradient.
     fn run(
         &self,
         inputs: &[Vec<f32>],
@@ -216,7 +216,7 @@ pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
 }
 
-/// What the outputs weigh in the loss that gradients are taken of.
+/// Weights of the outputs in the loss.
 pub(crate) fn weights(count: usize) -> Vec<f64> {
     (0..count).map(|i| [1.0, -0.5, 0.25, 2.0, -1.5][i % 5]).collect()
 }

@@ -32,7 +32,7 @@ fn pooling() {
         ("overlapping", Pooling { kernel: [3, 3], stride: [1, 2], ..plain }),
         ("padded", Pooling { kernel: [3, 2], stride: [2, 1], padding: [1; 4], ..plain }),
         ("gaps", Pooling { stride: [3, 3], ..plain }),
-        ("the whole picture", Pooling { kernel: [6, 7], stride: [1, 1], ..plain }),
+        ("the whole image", Pooling { kernel: [6, 7], stride: [1, 1], ..plain }),
         ("large", Pooling { height: 24, width: 24, channels: 33, ..plain }),
     ];
     for (name, shape) in shapes {
@@ -48,10 +48,10 @@ fn pooling() {
 }
 
 #[test]
-fn normalisation() {
+fn normalization() {
     for (rows, pixels, channels) in [(5, 1, 3), (3, 4, 17), (6, 100, 24)] {
         let size = format!("{rows}x{pixels}x{channels}");
-        // Two far clusters: a normalised value is at least 1/2 from 0, more than shift and residual together.
+        // Two far clusters: a normalized value is at least 1/2 from 0, more than shift and residual together.
         let x = pick(rows * pixels * channels, 9, &[-1.25, -1.0, 1.0, 1.25]);
         let residual = pick(x.len(), 10, &[-0.125, -0.0625, 0.0625, 0.125]);
         let gamma = pick(channels, 11, &[0.75, 1.25, -1.0]);

@@ -1,11 +1,11 @@
-//! What tensors may be: views, the same one twice, other number types.
+//! Unusual tensors: views, the same tensor twice, other number types.
 
 use burn_tensor::DType;
 use gyrus_tensor::{Activation, Operation, Tensor, TensorData, apply, composed, cpu, kernels_run_on};
 
 use crate::case::{close, enter, floats, quarters, test_device};
 
-/// A kernel reads rows; a tensor may be a view that is not laid out so.
+/// A kernel reads rows; a tensor may be a view with another layout.
 #[test]
 fn views_that_are_not_contiguous() {
     let device = test_device();
@@ -23,7 +23,7 @@ fn views_that_are_not_contiguous() {
     let operation = Operation::Linear { inputs, outputs, relu: false };
     let leaf = transposed(true);
     let y = apply(operation.clone(), leaf.clone().transpose(), vec![weight.clone()], None);
-    // The gradient that comes back is a view too.
+    // The incoming gradient is a view too.
     let gradient = floats(leaf.grad(&y.clone().transpose().sum().backward()).unwrap());
     let other = transposed(true);
     let expected = composed::apply(&operation, other.clone().transpose(), vec![weight], None);

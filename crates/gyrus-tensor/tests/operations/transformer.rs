@@ -56,7 +56,7 @@ fn transformer() {
     };
     for (queries, keys) in [(6, 6), (18, 6)] {
         let operation = Transformer::HeadNorm { shape, epsilon: 1e-3, plus_one: queries == 6 };
-        case(&format!("normalised heads of {queries}"), operation, 9, quarters(9 * shape.columns(), 1))
+        case(&format!("normalized heads of {queries}"), operation, 9, quarters(9 * shape.columns(), 1))
             .parameters([quarters(queries, 2), quarters(keys, 3)])
             .check();
     }

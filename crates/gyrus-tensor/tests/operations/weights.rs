@@ -6,7 +6,7 @@ use crate::case::{Case, biases, quarters};
 
 #[test]
 fn linear() {
-    // The inputs are odd in number, so that a sum of odd multiples of 1/16 is never 0, with or without bias.
+    // The number of inputs is odd, so that a sum of odd multiples of 1/16 is never 0, with or without bias.
     for (rows, inputs, outputs) in [(1, 1, 1), (3, 7, 5), (5, 33, 18), (37, 129, 70)] {
         for (bias, relu) in [(false, false), (false, true), (true, false), (true, true)] {
             let name = format!("linear {rows}x{inputs}x{outputs}, bias {bias}, relu {relu}");
@@ -72,7 +72,7 @@ fn convolution() {
     }
 }
 
-/// Inference alone adds a residual in the convolution, hence no gradients.
+/// Only inference adds a residual in the convolution, hence no gradients.
 #[test]
 fn convolution_with_residual() {
     let shape = Convolution {

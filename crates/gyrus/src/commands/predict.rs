@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::nn::Readout;
 use gyrus::tensor::with_threads;
 use gyrus::verbs::{Answer, PredictingNetwork, Prediction, ranking};
-use gyrus::{NirOptions, Predict, PredictReport};
+use gyrus::{Body, NirOptions, Predict, PredictReport};
 
 use super::help::{DEVICE, JSON, THREADS};
 use super::values::threads;
@@ -21,6 +22,9 @@ pub(crate) struct Arguments {
     /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Body of a spiking network: all neurons at every step, or event by event, which counts its work; the answers agree
+    #[arg(long, default_value = Body::default().name(), value_parser = bodies())]
+    body: Body,
     /// How many classes to print
     #[arg(long, default_value_t = 3)]
     top: usize,
@@ -51,6 +55,11 @@ struct NirArguments {
     encoder: Option<String>,
 }
 
+fn bodies() -> impl TypedValueParser<Value = Body> {
+    let named = |name: String| Body::ALL.into_iter().find(|body| body.name() == name);
+    PossibleValuesParser::new(Body::ALL.map(Body::name)).map(move |name| named(name).unwrap_or_default())
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     with_threads(arguments.threads, || run_in_pool(arguments))?
 }
@@ -59,8 +68,13 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let NirArguments { steps, dt, integration, encoder } = &arguments.nir;
     let nir =
         NirOptions { steps: *steps, dt_ms: *dt, integration: integration.clone(), encoder: encoder.clone() };
-    let predictor =
-        Predict { nir, device: arguments.device.clone(), ..Predict::new(&arguments.run) }.open()?;
+    let predictor = Predict {
+        nir,
+        body: arguments.body,
+        device: arguments.device.clone(),
+        ..Predict::new(&arguments.run)
+    }
+    .open()?;
     predictor.warnings().iter().for_each(|warning| note(format_args!("note: {warning}")));
     let network = predictor.network();
     let mut predictions = Vec::new();
@@ -96,7 +110,10 @@ fn as_line(prediction: &Prediction, network: &PredictingNetwork, top: usize) -> 
         }),
         _ => String::new(),
     };
-    format!("{}{place}: {what}", prediction.file.display())
+    let work = prediction.work.map_or(String::new(), |work| {
+        format!("   ({} spikes, {} synaptic operations)", work.spikes, work.synaptic_operations)
+    });
+    format!("{}{place}: {what}{work}", prediction.file.display())
 }
 
 /// The largest values, each as it is shown.

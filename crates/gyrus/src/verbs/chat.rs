@@ -38,7 +38,7 @@ impl Chat {
         let model = open_model(&self.model, self.adapter.as_deref())?;
         let Some(template) = model.chat_template()? else {
             return Err(Error::Request(format!(
-                "{} has no chat template: let it go on with a text by `gyrus write`",
+                "{} has no chat template: use `gyrus write` to continue a text",
                 self.model.display()
             )));
         };

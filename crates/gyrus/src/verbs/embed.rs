@@ -1,4 +1,4 @@
-//! Texts as vectors of their meaning, and which of them are closest to a question.
+//! Sentence embeddings, and the texts that are closest to a query.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -16,14 +16,14 @@ use serde_json::Value;
 use super::serialized;
 use crate::{Error, Result};
 
-/// Bytes of a line, at most.
+/// Longest line in bytes.
 const LONGEST_LINE: u64 = 1 << 24;
-/// Texts that are embedded together, so that results come while there is more to do.
+/// Texts per pass, so that results come before all are done.
 const TOGETHER: usize = 4096;
 
-/// Turns texts into vectors of their meaning.
+/// Computes sentence embeddings of texts.
 ///
-/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are left out.
+/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are skipped.
 #[derive(Clone, Debug)]
 pub struct Embed {
     /// A folder with an encoder of the BERT family, as `sentence-transformers` keeps it.
@@ -40,13 +40,13 @@ pub struct Embed {
     pub threads: usize,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, Serialize)]
 pub struct EmbedReport {
     /// The encoder.
     #[serde(serialize_with = "serialized::path")]
     pub model: PathBuf,
-    /// How many texts there are.
+    /// Number of texts.
     pub texts: usize,
     /// Numbers of a vector.
     pub width: usize,
@@ -55,7 +55,7 @@ pub struct EmbedReport {
     /// The file that was written.
     #[serde(serialize_with = "serialized::some_path")]
     pub out: Option<PathBuf>,
-    /// The question.
+    /// The query.
     pub query: Option<String>,
     /// The texts that are closest to it, the closest first.
     pub closest: Option<Vec<Closest>>,
@@ -64,7 +64,7 @@ pub struct EmbedReport {
     pub embeddings: Vec<f32>,
 }
 
-/// A text that is close to the question.
+/// A text that is close to the query.
 #[derive(Clone, Debug, Serialize)]
 pub struct Closest {
     /// The cosine of the two vectors.
@@ -97,7 +97,7 @@ pub struct Embedded<'a> {
 }
 
 impl Embed {
-    /// How many close texts are found where nothing else is said.
+    /// Default number of closest texts.
     pub const TOP: usize = 10;
 
     /// With this encoder, on all cores.
@@ -148,8 +148,8 @@ impl Embed {
         })?
     }
 
-    /// Embeds the texts and hands out each while there are more to do, keeping none, until `each` returns false. Neither
-    /// writes a file nor answers a question.
+    /// Embeds the texts and hands out each while there are more to do, keeping none, until `each` returns false. It neither
+    /// writes a file nor answers a query.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -230,7 +230,7 @@ fn read(path: &Path, lines: &mut Vec<Line>) -> Result<()> {
                     .map_err(|error| Error::Request(format!("{}: {error}", place())))?;
                 let text = record["text"].as_str();
                 let missing = || {
-                    Error::Request(format!("{}: got no \"text\", expected a string of that name", place()))
+                    Error::Request(format!("{}: got no field \"text\", expected one with a string", place()))
                 };
                 text.ok_or_else(missing)?.to_owned()
             }

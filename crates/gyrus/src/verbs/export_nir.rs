@@ -33,7 +33,7 @@ pub struct ExportNirReport {
     /// The file.
     #[serde(serialize_with = "serialized::path")]
     pub nir: PathBuf,
-    /// In which ways others would compute something else, one sentence each.
+    /// Where other programs would compute something else, one sentence each.
     pub nir_warnings: Vec<String>,
 }
 
@@ -109,12 +109,12 @@ pub(super) fn finished(run: &Path, record: &RunRecord) -> Result<()> {
 /// A NIR file, ready to be written.
 pub(crate) struct NirFile {
     bytes: Vec<u8>,
-    /// In which ways others would compute something else, one sentence each.
+    /// Where other programs would compute something else, one sentence each.
     pub(crate) warnings: Vec<String>,
 }
 
 impl NirFile {
-    /// The network as a file. Where it takes pixels as currents, their standardisation becomes a part of it, so that the file
+    /// The network as a file. If it takes pixels as currents, their standardization becomes a part of it, so that the file
     /// takes pixels from 0 to 1.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl NirFile {
         };
         if let Preprocessing::Table { .. } = preprocessing {
             warnings.push(
-                "the network takes columns as run.json standardises them, which the file cannot say".into(),
+                "the network takes columns standardized as in run.json, which the file cannot express".into(),
             );
         }
         Ok(Self { bytes, warnings })

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::serialized;
 use crate::{Error, Result};
 
-/// The largest safetensors file that is looked into: 16 GiB, as for a run's model.
+/// The largest safetensors file that is read: 16 GiB, as for a run's model.
 const MAX_BYTES: u64 = 16 << 30;
 /// How every HDF5 file begins.
 const HDF5: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -128,7 +128,7 @@ pub struct InspectedNir {
     pub version: String,
     /// The time step, if the file states it.
     pub time: Option<Discretization>,
-    /// Where the file leaves open what it means.
+    /// Ambiguities of the file.
     pub warnings: Vec<String>,
 }
 
@@ -146,7 +146,7 @@ pub struct InspectedSafetensors {
     pub numbers: u64,
     /// Size of the file.
     pub bytes: usize,
-    /// What the file says of itself.
+    /// The file's own metadata.
     pub metadata: BTreeMap<String, String>,
 }
 

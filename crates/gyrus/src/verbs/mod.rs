@@ -37,7 +37,8 @@ pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use model::{open_model, resolve_model};
 pub use predict::{
-    Answer, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor, ranking,
+    Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
+    ranking,
 };
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;

@@ -22,7 +22,7 @@ pub fn open_model(path: &Path, adapter: Option<&Path>) -> Result<Model> {
         (None, Some(base)) => resolve_model(Path::new(base))?,
         (None, None) => {
             return Err(Error::Request(format!(
-                "{} does not say which model it is for: name it, and --adapter",
+                "{} does not name its base model: give MODEL and --adapter",
                 path.display()
             )));
         }

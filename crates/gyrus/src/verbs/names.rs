@@ -1,8 +1,8 @@
-//! Names that nothing has.
+//! Errors for unknown names.
 
 use crate::Error;
 
-/// There is no such thing; there are others.
+/// The error for a name that does not exist, with those that do.
 pub(crate) fn unknown(what: &str, got: &str, known: &str) -> Error {
-    Error::Request(format!("there is no {what} `{got}`; expected {known}"))
+    Error::Request(format!("unknown {what} `{got}`; expected {known}"))
 }

@@ -116,15 +116,15 @@ pub(crate) fn provenance(record: &RunRecord) -> Vec<(&'static str, Facts<'static
     ];
     let machine = vec![
         ("Gyrus", format!("{} (run format {})", record.gyrus_version, record.format_version)),
-        ("begun", record.created.clone()),
+        ("started", record.created.clone()),
         ("device", settings.device.clone()),
         ("threads", settings.threads.to_string()),
         ("reading the data", duration(record.timings.data_seconds)),
         ("training", duration(record.timings.train_seconds)),
         ("testing", duration(record.timings.test_seconds)),
-        ("in all", duration(record.timings.total_seconds)),
+        ("total", duration(record.timings.total_seconds)),
     ];
-    let mut groups = vec![("Learning", learning), ("Data", origin), ("Machine", machine)];
+    let mut groups = vec![("Training", learning), ("Data", origin), ("Machine", machine)];
     groups.iter_mut().for_each(|(_, rows)| rows.retain(|row| !row.1.is_empty()));
     groups
 }
@@ -137,8 +137,8 @@ fn input(preprocessing: &Preprocessing) -> String {
             format!("{height} × {width} pixels, {color}")
         }
         Preprocessing::Events { steps, height, width, polarity, .. } => {
-            let polarity = if *polarity { ", darker and brighter" } else { "" };
-            format!("{steps} frames of {height} × {width} counts of events{polarity}")
+            let polarity = if *polarity { ", darker and brighter separately" } else { "" };
+            format!("{steps} frames of {height} × {width} event counts{polarity}")
         }
         Preprocessing::Table { columns, .. } => {
             format!("{} columns, {} numbers", columns.len(), preprocessing.shape().iter().sum::<usize>())
@@ -146,7 +146,7 @@ fn input(preprocessing: &Preprocessing) -> String {
     }
 }
 
-/// What is switched on, in words.
+/// The enabled changes, in words.
 fn augmentation(augment: &Augment) -> String {
     let amounts = [
         ("shift", augment.shift_pixels, " px"),
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn augmentation_is_said_in_words() {
+    fn augmentation_is_described_in_words() {
         let digits: Augment = "digits".parse().expect("a known augmentation");
         assert!(augmentation(&digits).contains("rotate 12°"), "{}", augmentation(&digits));
         assert_eq!(augmentation(&Augment::default()), "none");

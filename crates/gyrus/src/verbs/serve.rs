@@ -10,7 +10,7 @@ use gyrus_serve::{Server, Service};
 use super::model::{open_model, resolve_model};
 use crate::{Error, Result};
 
-/// Tokens of a sequence unless the caller says otherwise, or the model's if these are fewer.
+/// Default context length, or the model's own if that is shorter.
 const USUAL_CONTEXT: usize = 8192;
 /// Requests for embeddings that may wait.
 const WAITING_SENTENCES: usize = 64;
@@ -30,13 +30,13 @@ pub struct Serve {
     pub host: String,
     /// What clients must send as their key.
     pub api_key: Option<String>,
-    /// Sequences that are written together.
+    /// Sequences generated in parallel.
     pub slots: u16,
     /// Requests that may wait for a slot; more are refused.
     pub queue: u16,
-    /// Tokens of a sequence, prompt and answer together; if nothing is said, what the model reads, at most 8192.
+    /// Context length in tokens, prompt and answer together. Default: the model's, at most 8192.
     pub context: Option<usize>,
-    /// Size of the prefix cache in MiB; 0 keeps none.
+    /// Size of the prefix cache in MiB; 0 disables it.
     pub prefix_cache_mib: u32,
     /// Worker threads; 0 for one per core. Answers do not depend on it.
     pub threads: usize,
@@ -53,7 +53,7 @@ pub struct Serving {
 /// The memory that sequences may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ServingMemory {
-    /// Sequences that are written together.
+    /// Sequences generated in parallel.
     pub slots: usize,
     /// Tokens of a sequence.
     pub context: usize,
@@ -64,15 +64,15 @@ pub struct ServingMemory {
 }
 
 impl Serve {
-    /// The port where nothing else is said.
+    /// Default port.
     pub const PORT: u16 = 8080;
-    /// The address where nothing else is said: this machine alone.
+    /// Default address: this machine alone.
     pub const HOST: &str = "127.0.0.1";
-    /// Sequences that are written together where nothing else is said.
+    /// Default number of slots.
     pub const SLOTS: u16 = 4;
-    /// Requests that may wait where nothing else is said.
+    /// Default length of the queue.
     pub const QUEUE: u16 = 64;
-    /// Size of the prefix cache in MiB where nothing else is said.
+    /// Default size of the prefix cache in MiB.
     pub const PREFIX_CACHE_MIB: u32 = 512;
 
     /// This model, to this machine alone.
@@ -103,7 +103,7 @@ impl Serve {
         let (writer, embedder) = if is_encoder(&path) {
             if let Some(other) = &self.embeddings {
                 return Err(Error::Request(format!(
-                    "{} embeds texts itself: got {} for --embeddings too, expected one of both",
+                    "{} is already an embedding model; drop --embeddings {}",
                     self.model.display(),
                     other.display()
                 )));

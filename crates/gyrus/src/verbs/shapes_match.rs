@@ -1,4 +1,4 @@
-//! Whether a blueprint belongs to data.
+//! Whether a blueprint fits the data.
 
 use gyrus_blueprint::{Blueprint, NodeKind, Shape};
 use gyrus_data::{Preprocessing, Task};
@@ -22,7 +22,7 @@ pub(crate) fn input_shape(preprocessing: &Preprocessing, spiking: Option<&Spikin
         Some(settings) => settings.encoder.input_shape(&shape),
         None => Some(shape),
     };
-    let too_large = || Error::request("the encoder makes more of an example than can be counted");
+    let too_large = || Error::request("an encoded example has more elements than can be counted");
     coded.map(Shape).ok_or_else(too_large)
 }
 

@@ -25,24 +25,24 @@ pub struct Write {
     pub threads: usize,
 }
 
-/// How tokens are chosen, and when to stop. What is not said is as the model's makers recommend.
+/// How tokens are chosen, and when to stop. What is `None` is as the model's makers recommend.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// Sampling temperature: 0 picks the most likely token, 1 draws from the model's own probabilities.
+    /// Sampling temperature: 0 picks the most likely token, 1 samples from the model's own probabilities.
     pub temperature: Option<f32>,
-    /// Draw from this many of the most probable tokens; 0 for all.
+    /// Sample from this many of the most likely tokens; 0 for all.
     pub top_k: Option<usize>,
-    /// Draw from the fewest most probable tokens whose probabilities sum to this.
+    /// Sample from the smallest set of tokens whose probabilities sum to this.
     pub top_p: Option<f32>,
-    /// Draw from tokens with at least this share of the largest probability.
+    /// Sample from tokens that are at least this share as likely as the most likely one.
     pub min_p: Option<f32>,
-    /// Make tokens that are in the text less probable; 1 for not at all.
+    /// Make tokens that already occur less likely; 1 for no penalty.
     pub repetition_penalty: Option<f32>,
-    /// The most tokens to write.
+    /// Maximum number of tokens to write.
     pub max_tokens: usize,
     /// Stop before one of these texts.
     pub stop: Vec<String>,
-    /// Write JSON as the schema in this file describes it.
+    /// Constrain the output to the JSON schema in this file.
     pub json_schema: Option<PathBuf>,
     /// Random seed.
     pub seed: u64,
@@ -175,7 +175,7 @@ impl Write {
         let tokens = model.tokenizer.encode(&self.prompt, true)?;
         if tokens.is_empty() {
             return Err(Error::Request(format!(
-                "{} has no token that a text begins with: give it a text to go on with",
+                "{} has no beginning-of-text token: give it a text to continue",
                 self.model.display()
             )));
         }

@@ -1,8 +1,8 @@
-//! Defaults good enough that nobody needs the options at first.
+//! Default settings of `learn` for each kind of data.
 
 use gyrus_data::{Dataset, Preprocessing, Task};
 
-/// How to learn a kind of data, where the caller says nothing else.
+/// Settings for a kind of data, unless the caller chooses.
 #[derive(Clone, Debug)]
 pub(super) struct Defaults {
     pub(super) blueprint: &'static str,

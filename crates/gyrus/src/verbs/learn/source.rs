@@ -9,7 +9,7 @@ use gyrus_train::RunRecord;
 
 use crate::{Error, Result};
 
-/// The data that a run learnt from, from where it was read or from `directory`, and the file or folder it was read from.
+/// The data that a run learned from, read again from its old place or from `directory`, and the file or folder itself.
 pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Dataset, Option<PathBuf>)> {
     let (size, events) = match &record.preprocessing {
         Preprocessing::Image { height, .. } => (Some(*height), None),
@@ -31,7 +31,7 @@ pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Da
 
 /// Data sets that are known by name.
 const STANDARD: [&str; 4] = ["digits", "mnist", "fashion-mnist", "cifar10"];
-/// Names that are at least so similar are probably confused.
+/// Jaro-Winkler similarity from which on a name is suggested.
 const ALIKE: f64 = 0.8;
 
 /// Where data comes from.
@@ -42,10 +42,10 @@ pub(super) struct Source<'a> {
     pub(super) image_size: Option<usize>,
 }
 
-/// How events become frames, given the usual number of steps; `None` where no spiking network is asked for.
+/// How events become frames, given the default number of steps; `None` unless a spiking network is requested.
 pub(super) type EventFrames<'a> = &'a dyn Fn(usize) -> Result<Option<EventOptions>>;
 
-/// Frames of a recording of an event camera, and of a cochlea, where the caller says nothing else.
+/// Frames of an event-camera recording and of a cochlea's, unless the caller chooses.
 const CAMERA_STEPS: usize = 10;
 const COCHLEA_STEPS: usize = 100;
 
@@ -75,7 +75,7 @@ impl Source<'_> {
                     event_frames(steps)?.ok_or_else(|| {
                         let path = path.display();
                         Error::Request(format!(
-                            "{path} holds events in time, which spiking networks take: add --spiking"
+                            "{path} holds event recordings, which only spiking networks take: add --spiking"
                         ))
                     })
                 };
@@ -95,7 +95,7 @@ impl Source<'_> {
                 }
                 let Some(target) = self.target else {
                     return Err(Error::Request(format!(
-                        "which column of {} shall be predicted? Say --target COLUMN",
+                        "{} is a table: choose the column to predict with --target COLUMN",
                         path.display()
                     )));
                 };
@@ -106,7 +106,7 @@ impl Source<'_> {
     }
 }
 
-/// There is no such data; perhaps the name is misspelled.
+/// The error for data that does not exist, with the known name that is most similar.
 fn unknown_data(name: &str) -> Error {
     let similarity = |known: &str| strsim::jaro_winkler(known, &name.to_lowercase());
     let nearest = STANDARD.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));

@@ -1,4 +1,4 @@
-//! How a network that learns lives in time.
+//! Options of a spiking network: time steps, encoder, readout, surrogate.
 
 use gyrus_blueprint::{Discretization, Integration};
 use gyrus_data::{EventOptions, Preprocessing};
@@ -7,32 +7,32 @@ use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 use crate::Result;
 use crate::verbs::names::unknown;
 
-/// Within which nearly all standardised numbers of a table lie.
+/// The range of nearly all standardized numbers of a table.
 const USUAL_RANGE: (f32, f32) = (-2.5, 2.5);
 
-/// Options of a network that lives in time.
+/// Options of a spiking network.
 #[derive(Clone, Debug)]
 pub struct SpikingOptions {
-    /// Steps for which each example is shown, or frames that a recording is cut into; if nothing is said,
-    /// [`SpikingOptions::STEPS`], 10 for recordings of event cameras and 100 for a cochlea's.
+    /// Time steps per example, or frames into which a recording is cut. Default: [`SpikingOptions::STEPS`], 10 for event
+    /// cameras, 100 for a cochlea.
     pub steps: Option<u32>,
     /// Length of a step in milliseconds.
     pub dt_ms: f64,
-    /// Membrane time constant of the neurons that ReLUs become, in milliseconds.
+    /// Membrane time constant of the neurons in milliseconds.
     pub tau_ms: f64,
-    /// How equations are integrated: exact | euler.
+    /// Integration of the neurons' equations: exact | euler.
     pub integration: String,
-    /// How numbers become currents or spikes: direct (if nothing is said) | rate | latency | population; for recordings of
-    /// events: spikes (if nothing is said) | counts.
+    /// How numbers become currents or spikes: direct (default) | rate | latency | population; for event recordings: spikes
+    /// (default) | counts.
     pub encoder: Option<String>,
-    /// Neurons that stand for each number in the population code.
+    /// Neurons per number in the population code.
     pub population: u32,
-    /// What the answer is: membrane | counts | first-spike.
+    /// What is read as the answer: membrane | counts | first-spike.
     pub readout: String,
-    /// Derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in
+    /// Surrogate derivative of a spike: atan | fast-sigmoid | triangular | gaussian | multi-gaussian | boxcar, with a width as in
     /// `atan:2`.
     pub surrogate: String,
-    /// Gradients flow through resets as well.
+    /// Let gradients flow through resets as well.
     pub attach_reset: bool,
     /// Truncate back-propagation through time to this many steps.
     pub truncate: Option<u32>,
@@ -56,7 +56,7 @@ impl Default for SpikingOptions {
 }
 
 impl SpikingOptions {
-    /// Steps for which an example is shown that does not come in time.
+    /// Default time steps of an example that is not a recording.
     pub const STEPS: usize = 4;
     /// Default of [`Self::dt_ms`].
     pub const DT_MS: f64 = 1.0;
@@ -71,8 +71,7 @@ impl SpikingOptions {
     /// Default of [`Self::surrogate`].
     pub const SURROGATE: &str = "atan";
 
-    /// How recordings of events become frames; `steps` is what is usual for them and `side` the longer side of a frame in
-    /// pixels.
+    /// How event recordings become frames; `steps` is their default number and `side` the longer side of a frame in pixels.
     pub(super) fn events(&self, steps: usize, side: Option<usize>) -> Result<EventOptions> {
         let binary = match self.encoder.as_deref() {
             None | Some("spikes") => true,
@@ -87,12 +86,12 @@ impl SpikingOptions {
     pub(super) fn settings(&self, preprocessing: &Preprocessing) -> Result<SpikingSettings> {
         let intensity = || match preprocessing {
             Preprocessing::Image { mean, deviation, .. } => {
-                Intensity::Pixels { mean: mean.clone(), deviation: deviation.clone() }
+                Intensity::Pixels { mean: mean.clone(), std: deviation.clone() }
             }
             Preprocessing::Table { .. } | Preprocessing::Events { .. } => Intensity::Logistic,
         };
         let (encoder, steps) = match (preprocessing, self.encoder.as_deref()) {
-            // The data have been cut into frames by these two already.
+            // The data has already been cut into frames by these two.
             (Preprocessing::Events { steps, binary, .. }, _) => (Encoder::Frames { binary: *binary }, *steps),
             (_, encoder) => {
                 let encoder = match encoder.unwrap_or("direct") {
@@ -101,7 +100,7 @@ impl SpikingOptions {
                     "latency" => Encoder::Latency { intensity: intensity() },
                     "population" => {
                         let (low, high) = match preprocessing {
-                            // Of whatever channel, black to white.
+                            // Of any channel, black to white.
                             Preprocessing::Image { mean, deviation, .. } => {
                                 let of = |pixel: f32| {
                                     mean.iter().zip(deviation).map(move |(m, d)| (pixel - m) / d)

@@ -20,16 +20,16 @@ pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
         name: &data.name,
         created: &record.created,
         status: record.status.name(),
-        headline: (headline, "validation loss, nats a character"),
+        headline: (headline, "validation loss, nats per character"),
         detail: result.map_or_else(String::new, |results| {
             let choices = results.validation_loss_per_character.exp();
-            format!("on text that it did not learn from: as unsure as among {choices:.1} equally likely characters")
+            format!("on held-back text: as uncertain as among {choices:.1} equally likely characters")
         }),
         facts: vec![
-            ("nats a token", result.map_or_else(String::new, |r| number(r.validation_loss))),
+            ("nats per token", result.map_or_else(String::new, |r| number(r.validation_loss))),
             ("parameters", result.map_or_else(String::new, |r| grouped(u128::from(r.parameters)))),
-            ("tokens to learn from", grouped(u128::from(data.train_tokens))),
-            ("tokens held back to judge by", grouped(u128::from(data.validation_tokens))),
+            ("training tokens", grouped(u128::from(data.train_tokens))),
+            ("validation tokens", grouped(u128::from(data.validation_tokens))),
             ("training time", format!("{:.1} s", timings.train_seconds)),
             (
                 "chosen step",
@@ -41,10 +41,10 @@ pub(super) fn page(record: &TextRecord, metrics: &[MetricsRow]) -> String {
         settings: vec![
             ("corpus", data.path.clone()),
             ("SHA-256", data.fingerprint.clone()),
-            ("tokens", tokenizer),
+            ("tokenizer", tokenizer),
             ("layers, width, heads", format!("{}, {}, {}", settings.layers, settings.width, settings.heads)),
             ("window", format!("{} tokens", settings.context)),
-            ("windows a step", (settings.batch_size * settings.accumulation).to_string()),
+            ("windows per step", (settings.batch_size * settings.accumulation).to_string()),
             ("learning rate", format!("{}, {}", settings.learning_rate, settings.schedule)),
             ("weight decay", settings.weight_decay.to_string()),
             ("seed", settings.seed.to_string()),

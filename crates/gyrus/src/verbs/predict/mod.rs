@@ -1,5 +1,6 @@
-//! What a run, or the network of a NIR file, answers for new pictures, table rows or recordings.
+//! What a run, or the network of a NIR file, answers for new images, table rows or recordings.
 
+mod events;
 mod nir;
 mod run;
 
@@ -14,32 +15,59 @@ use super::inspect::is_nir;
 use super::serialized;
 use crate::{Error, Result};
 
+pub use events::EventWork;
 pub use nir::NirOptions;
 
-/// Asks a trained network about pictures, table rows or recordings of events.
+/// Classifies images, table rows or event recordings with a trained network.
 #[derive(Clone, Debug)]
 pub struct Predict {
     /// A run folder of `learn` or `spike`, or a NIR file (.nir).
     pub network: PathBuf,
-    /// Pictures (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or recordings of events.
+    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings.
     pub inputs: Vec<PathBuf>,
-    /// What a NIR file leaves open; a run knows it.
+    /// What a NIR file does not specify; not for runs.
     pub nir: NirOptions,
+    /// The body that runs a spiking network.
+    pub body: Body,
     /// `cpu`, or a device that the build has.
     pub device: String,
     /// Worker threads; 0 for one per core.
     pub threads: usize,
 }
 
+/// The bodies of a spiking network. Their spikes are the same, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// All neurons at every step. A dense network has this one pass only.
+    #[default]
+    Clocked,
+    /// Event by event: work only where spikes occur, and it is counted. On the CPU.
+    Events,
+}
+
+impl Body {
+    /// Every body.
+    pub const ALL: [Self; 2] = [Self::Clocked, Self::Events];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clocked => "clocked",
+            Self::Events => "events",
+        }
+    }
+}
+
 /// The answers.
 #[derive(Clone, Debug, Serialize)]
 pub struct PredictReport {
-    /// Who answers.
+    /// The network that answers.
     #[serde(flatten)]
     pub network: PredictingNetwork,
     /// For each file, and each row of it, in their order.
     pub predictions: Vec<Prediction>,
-    /// Where a NIR file leaves open what it means.
+    /// Ambiguities of a NIR file.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
@@ -60,7 +88,7 @@ pub enum PredictingNetwork {
         /// The file.
         #[serde(serialize_with = "serialized::path")]
         network: PathBuf,
-        /// Steps for which a picture is shown.
+        /// Time steps per image.
         steps: usize,
         /// How time is cut into steps.
         time: Discretization,
@@ -78,12 +106,15 @@ pub struct Prediction {
     /// The row or recording in it, from 1, for files that may hold several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
-    /// What the network answers.
+    /// The network's answer.
     #[serde(flatten)]
     pub answer: Answer,
+    /// The work that it took, if the body counts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<EventWork>,
 }
 
-/// What a network answers.
+/// The answer of a network.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
@@ -115,28 +146,35 @@ pub enum Answer {
 }
 
 impl Predict {
-    /// The device where nothing else is said.
+    /// Default device.
     pub const DEVICE: &str = "cpu";
 
-    /// Of this run folder or NIR file, on all cores.
+    /// With this run folder or NIR file, on all cores.
     pub fn new(network: impl Into<PathBuf>) -> Self {
         Self {
             network: network.into(),
             inputs: Vec::new(),
             nir: NirOptions::default(),
+            body: Body::default(),
             device: Self::DEVICE.to_owned(),
             threads: 0,
         }
     }
 
-    /// A file to ask about.
+    /// Adds an input file.
     #[must_use]
     pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
         self.inputs.push(file.into());
         self
     }
 
-    /// Asks about all inputs.
+    /// With this body.
+    #[must_use]
+    pub fn body(self, body: Body) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Classifies all inputs.
     ///
     /// # Errors
     /// If the network or an input cannot be read, or they do not belong together.
@@ -152,7 +190,7 @@ impl Predict {
         })?
     }
 
-    /// Opens the network, to ask about one file after the other. It runs on the thread pool of the caller: see
+    /// Opens the network, to classify one file after another. It runs on the caller's thread pool: see
     /// [`crate::tensor::with_threads`].
     ///
     /// # Errors
@@ -163,7 +201,7 @@ impl Predict {
         }
         if let Some(option) = self.nir.given() {
             return Err(Error::Request(format!(
-                "{option} is for NIR files; a run's own settings say how it lives in time, and {} is a folder",
+                "{option} is for NIR files, but {} is a run folder, whose own settings apply",
                 self.network.display()
             )));
         }
@@ -189,7 +227,7 @@ impl Predictor {
         }
     }
 
-    /// Where a NIR file leaves open what it means.
+    /// Ambiguities of a NIR file.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         match &self.0 {
@@ -198,7 +236,7 @@ impl Predictor {
         }
     }
 
-    /// The answers for a file: one for a picture, one for each row of a table or recording of a file.
+    /// The answers for a file: one for an image, one for each row of a table or recording in a file.
     ///
     /// # Errors
     /// If the file cannot be read, or is not what the network takes.
@@ -210,7 +248,7 @@ impl Predictor {
     }
 }
 
-/// Indices by falling value; of equal ones the first wins.
+/// Indices by descending value; of equal values the first comes first.
 #[must_use]
 pub fn ranking(values: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();

@@ -1,9 +1,9 @@
-//! What the network of a NIR file answers for pictures.
+//! The answers of a NIR file's network for images.
 //!
-//! The network's Input decides how a picture is brought to size: `[channels, height, width]` with 1 or 3 channels, or
-//! `[n]` with n a square for a grey one. Pixels are numbers from 0 to 1 (a network that learned from standardised pixels
-//! brings the standardisation as a node). They enter as a current that is the same at each step, or as spikes. The answer
-//! is the number of spikes of each output, or its mean potential where the last node does not fire.
+//! The network's Input decides how an image is scaled: `[channels, height, width]` with 1 or 3 channels, or `[n]` with n a
+//! square number for a gray one. Pixels are numbers from 0 to 1 (a network that learned from standardized pixels contains
+//! the standardization as a node). They enter as a current that is the same at every step, or as spikes. The answer is the
+//! number of spikes of each output, or its mean potential if the last node does not fire.
 
 use std::path::{Path, PathBuf};
 
@@ -12,28 +12,29 @@ use gyrus_data::Preprocessing;
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings, floats};
 use gyrus_tensor::{device, filled_tensor};
 
-use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
+use super::events::EventBody;
+use super::{Answer, Body, Predict, PredictingNetwork, Prediction, ranking};
 use crate::verbs::names::unknown;
 use crate::{Error, Result};
 
-/// What a NIR file leaves open.
+/// What a NIR file does not specify.
 #[derive(Clone, Debug, Default)]
 pub struct NirOptions {
-    /// Steps for which a picture is shown: [`NirOptions::STEPS`] if nothing is said.
+    /// Time steps per image. Default: [`NirOptions::STEPS`].
     pub steps: Option<u32>,
-    /// Length of a step in milliseconds, if not what the file says.
+    /// Length of a step in milliseconds. Default: from the file.
     pub dt_ms: Option<f64>,
-    /// exact | euler, if not what the file says, or euler.
+    /// Integration of the neurons' equations: exact | euler. Default: from the file, or euler.
     pub integration: Option<String>,
-    /// How pixels become currents or spikes: direct (if nothing is said) | rate | latency.
+    /// How pixels become currents or spikes: direct (default) | rate | latency.
     pub encoder: Option<String>,
 }
 
 impl NirOptions {
-    /// Steps for which a picture is shown where nothing else is said.
+    /// Default time steps per image.
     pub const STEPS: u32 = 32;
 
-    /// The first of these options that was given, as the program calls it.
+    /// The first of these options that is set, by its name on the command line.
     pub(super) fn given(&self) -> Option<&'static str> {
         let given = [
             ("--steps", self.steps.is_some()),
@@ -57,14 +58,14 @@ impl NirOptions {
                 None => 1.0,
                 Some(node) => {
                     return Err(Error::Request(format!(
-                        "{}: node `{node}` depends on the time step, but the file does not say it; give it \
-                         in milliseconds as in --dt 1 (Norse's default) or --dt 0.1 (snnTorch's)",
+                        "{}: node `{node}` depends on the time step, which the file does not state; set it in \
+                         milliseconds, as in --dt 1 (Norse's default) or --dt 0.1 (snnTorch's)",
                         file.display()
                     )));
                 }
             },
         };
-        let intensity = || Intensity::Pixels { mean: vec![0.0], deviation: vec![1.0] };
+        let intensity = || Intensity::Pixels { mean: vec![0.0], std: vec![1.0] };
         let encoder = match self.encoder.as_deref().unwrap_or("direct") {
             "direct" => Encoder::Direct,
             "rate" => Encoder::Rate { intensity: intensity() },
@@ -86,6 +87,7 @@ pub(super) struct NirPredictor {
     settings: SpikingSettings,
     preprocessing: Preprocessing,
     network: Network,
+    events: Option<EventBody>,
     warnings: Vec<String>,
 }
 
@@ -98,7 +100,14 @@ impl NirPredictor {
         let preprocessing = pixels(&nir.blueprint, file)?;
         let device = device(&verb.device)?;
         let network = Network::with_state(&nir.blueprint, Some(&settings), &nir.parameters, &device)?;
-        Ok(Self { file: file.clone(), settings, preprocessing, network, warnings: nir.warnings })
+        let events = match verb.body {
+            Body::Clocked => None,
+            Body::Events => {
+                let numbers = preprocessing.shape().iter().product();
+                Some(EventBody::new(&nir.blueprint, &nir.parameters, &settings, numbers)?)
+            }
+        };
+        Ok(Self { file: file.clone(), settings, preprocessing, network, events, warnings: nir.warnings })
     }
 
     pub(super) fn network(&self) -> PredictingNetwork {
@@ -110,17 +119,25 @@ impl NirPredictor {
         &self.warnings
     }
 
-    pub(super) fn predict(&self, picture: &Path) -> Result<Prediction> {
-        let pixels = self.preprocessing.normalize(&self.preprocessing.decode_file(picture)?);
-        let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
-        let (each_step, _) = self.network.observe(x)?;
-        let outputs = read_out(&floats(each_step), &self.settings);
+    pub(super) fn predict(&self, image: &Path) -> Result<Prediction> {
+        let pixels = self.preprocessing.normalize(&self.preprocessing.decode_file(image)?);
+        let (each_step, work) = match &self.events {
+            None => {
+                let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));
+                (floats(self.network.observe(x)?.0), None)
+            }
+            Some(events) => {
+                let (each_step, work) = events.run(&pixels)?;
+                (each_step, Some(work))
+            }
+        };
+        let outputs = read_out(&each_step, &self.settings);
         let answer = Answer::Outputs { class: ranking(&outputs).first().copied(), outputs };
-        Ok(Prediction { file: picture.to_owned(), row: None, answer })
+        Ok(Prediction { file: image.to_owned(), row: None, answer, work })
     }
 }
 
-/// One number for each output, of those at each step.
+/// One number per output, from those of each step.
 fn read_out(each_step: &[f32], settings: &SpikingSettings) -> Vec<f32> {
     let mut sums = vec![0.0; each_step.len() / settings.steps.max(1)];
     for row in each_step.chunks_exact(sums.len().max(1)) {
@@ -132,7 +149,7 @@ fn read_out(each_step: &[f32], settings: &SpikingSettings) -> Vec<f32> {
     sums
 }
 
-/// How a picture becomes the network's input.
+/// How an image becomes the network's input.
 fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
     let shape = blueprint.nodes().iter().find_map(|node| match &node.kind {
         NodeKind::Input { shape } => Some(shape),
@@ -144,7 +161,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
         [elements] if elements.isqrt().pow(2) == elements => (1, elements.isqrt(), elements.isqrt()),
         _ => {
             return Err(Error::Request(format!(
-                "{}: the network takes {extents:?}, to which no picture can be brought; expected [channels, height, width] \
+                "{}: the network takes {extents:?}, to which no image can be scaled; expected [channels, height, width] \
                  with 1 or 3 channels, or [n] with n a square",
                 file.display()
             )));
@@ -159,7 +176,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
     })
 }
 
-/// A node that means something else at another time step.
+/// A node whose meaning depends on the time step.
 fn timed(network: &NirNetwork) -> Option<&str> {
     let depends = |node: &&Node| {
         let neuron = node.kind.neuron().is_some() && !network.each_step.contains(&node.name);

@@ -7,17 +7,20 @@ use gyrus_nn::{Network, floats, from_safetensors};
 use gyrus_tensor::{Operation, apply, device, filled_tensor};
 use gyrus_train::{RunFolder, RunRecord};
 
-use super::{Answer, Predict, PredictingNetwork, Prediction, ranking};
-use crate::Result;
+use super::events::{EventBody, EventWork};
+use super::{Answer, Body, Predict, PredictingNetwork, Prediction, ranking};
+use crate::verbs::quoted::quoted;
 use crate::verbs::shapes_match::check_fit;
+use crate::{Error, Result};
 
-/// Examples of one pass.
+/// Examples per pass.
 const TOGETHER: usize = 256;
 
 pub(super) struct RunPredictor {
     run: PathBuf,
     record: RunRecord,
     network: Network,
+    events: Option<EventBody>,
 }
 
 impl RunPredictor {
@@ -30,7 +33,21 @@ impl RunPredictor {
         check_fit(&blueprint, &file, (&record.preprocessing, spiking), &record.task, "run.json")?;
         let (state, _) = from_safetensors(&folder.read_model()?)?;
         let network = Network::with_state(&blueprint, spiking, &state, &device(&verb.device)?)?;
-        Ok(Self { run: verb.network.clone(), record, network })
+        let events = match (verb.body, spiking) {
+            (Body::Clocked, _) => None,
+            (Body::Events, Some(settings)) => {
+                let numbers = record.preprocessing.shape().iter().product();
+                Some(EventBody::new(&blueprint, &state, settings, numbers)?)
+            }
+            (Body::Events, None) => {
+                let run = quoted(&verb.network);
+                return Err(Error::Request(format!(
+                    "the run in {run} is dense, and the event-driven body runs spiking networks: convert it with: gyrus \
+                     spike {run}"
+                )));
+            }
+        };
+        Ok(Self { run: verb.network.clone(), record, network, events })
     }
 
     pub(super) fn network(&self) -> PredictingNetwork {
@@ -39,17 +56,20 @@ impl RunPredictor {
 
     pub(super) fn predict(&self, file: &Path) -> Result<Vec<Prediction>> {
         let (inputs, rows) = self.read(file)?;
-        let answers = self.answers(&inputs, rows);
+        let (answers, mut work) = self.answers(&inputs, rows)?;
+        work.resize(rows, None);
         let columns = answers.len() / rows.max(1);
         let one = match self.record.preprocessing {
             Preprocessing::Image { .. } => true,
             Preprocessing::Table { .. } => false,
             Preprocessing::Events { .. } => rows == 1,
         };
-        let predictions = answers.chunks_exact(columns.max(1)).enumerate().map(|(row, answer)| Prediction {
+        let answers = answers.chunks_exact(columns.max(1)).zip(work).enumerate();
+        let predictions = answers.map(|(row, (answer, work))| Prediction {
             file: file.to_owned(),
             row: (!one).then_some(row + 1),
             answer: self.named(answer),
+            work,
         });
         Ok(predictions.collect())
     }
@@ -70,16 +90,31 @@ impl RunPredictor {
         }
     }
 
-    /// Probabilities, or predictions in the target's unit: `[rows, outputs]`.
-    fn answers(&self, inputs: &[f32], rows: usize) -> Vec<f32> {
+    /// Probabilities, or predictions in the target's unit: `[rows, outputs]`; and the work of each row, if it is counted.
+    fn answers(&self, inputs: &[f32], rows: usize) -> Result<(Vec<f32>, Vec<Option<EventWork>>)> {
         if rows == 0 {
-            return Vec::new();
+            return Ok(Default::default());
         }
         let columns = inputs.len() / rows;
-        let mut answers = Vec::new();
+        let (mut answers, mut work) = (Vec::new(), Vec::new());
         for part in inputs.chunks(columns.max(1) * TOGETHER) {
-            let x = filled_tensor(part.len() / columns.max(1), columns, |x| x.copy_from_slice(part));
-            let outputs = self.network.infer(x.to_device(self.network.device()));
+            let outputs = match &self.events {
+                None => {
+                    let x = filled_tensor(part.len() / columns.max(1), columns, |x| x.copy_from_slice(part));
+                    self.network.infer(x.to_device(self.network.device()))
+                }
+                Some(events) => {
+                    let mut all = Vec::new();
+                    let samples = part.chunks_exact(columns.max(1));
+                    let count = samples.len();
+                    for sample in samples {
+                        let (outputs, counted) = events.answer(sample)?;
+                        all.extend(outputs);
+                        work.push(Some(counted));
+                    }
+                    filled_tensor(count, all.len() / count.max(1), |x| x.copy_from_slice(&all))
+                }
+            };
             match &self.record.task {
                 Task::Classification { .. } => {
                     let columns = outputs.dims()[1];
@@ -90,7 +125,7 @@ impl RunPredictor {
                 }
             }
         }
-        answers
+        Ok((answers, work))
     }
 
     fn named(&self, answer: &[f32]) -> Answer {

@@ -14,12 +14,12 @@ use super::model::resolve_model;
 use super::serialized;
 use crate::{Error, Result};
 
-/// Heads of a pattern that are named.
+/// Heads named per pattern.
 const HEADS: usize = 3;
-/// Shares of attention below this do not make a pattern.
+/// Smallest share of attention that counts as a pattern.
 const HABIT: f64 = 0.2;
 
-/// Looks into a language model while it reads a text: surprise, expectations, attention maps, logit lens.
+/// Shows what happens inside a language model while it reads a text: surprisal, predictions, attention maps, logit lens.
 #[derive(Clone, Debug)]
 pub struct See {
     /// A folder or file, or a Hugging Face id; a sentence encoder of the BERT family shows its attention maps.
@@ -28,7 +28,7 @@ pub struct See {
     pub text: String,
     /// The page to write; a file of this name is replaced.
     pub out: PathBuf,
-    /// How many of the most probable next tokens to keep for each place.
+    /// How many of the most likely next tokens to keep at each position.
     pub top: usize,
     /// Worker threads; 0 for one per core. Results do not depend on it.
     pub threads: usize,
@@ -131,9 +131,9 @@ struct Kind {
 }
 
 impl See {
-    /// Where the page is written if nothing else is said.
+    /// Default page.
     pub const OUT: &str = "see.html";
-    /// How many next tokens are kept where nothing else is said.
+    /// Default number of next tokens.
     pub const TOP: u16 = 10;
 
     /// Into this model while it reads this text.
@@ -170,8 +170,7 @@ impl See {
         let path = resolve_model(&self.model)?;
         if path.join("blueprint.toml").is_file() {
             return Err(Error::Request(format!(
-                "{} is the run of a network without language: got a blueprint, expected a language model or a sentence \
-                 encoder",
+                "{} is the run of a network that knows no language; expected a language model or a sentence encoder",
                 path.display()
             )));
         }

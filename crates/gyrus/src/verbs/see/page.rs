@@ -13,19 +13,23 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> Strin
     let predictions = look.predictions.as_ref();
     let heads = format!("{} layers of {} heads", seen.layers(), seen.heads());
     let headline = match predictions.and_then(Predictions::perplexity) {
-        Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the text"),
+        Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the input"),
         None => (look.tokens.len().to_string(), "tokens"),
     };
-    let mut facts = vec![("layers", seen.layers().to_string()), ("heads a layer", seen.heads().to_string())];
+    let mut facts =
+        vec![("layers", seen.layers().to_string()), ("heads per layer", seen.heads().to_string())];
     if let Some(predictions) = predictions {
         facts.insert(0, ("tokens", look.tokens.len().to_string()));
         if let Some(bits) = predictions.mean_surprisal_bits() {
-            facts.push(("bits a token", format!("{bits:.2}")));
+            facts.push(("bits per token", format!("{bits:.2}")));
         }
         let first = predictions.places.iter().filter(|place| place.rank == Some(1)).count();
-        facts.push(("guessed right", format!("{first} of {}", predictions.places.len().saturating_sub(1))));
+        facts.push((
+            "predicted correctly",
+            format!("{first} of {}", predictions.places.len().saturating_sub(1)),
+        ));
     }
-    facts.push(("tokens in the vocabulary", grouped(kind.vocabulary as u128)));
+    facts.push(("vocabulary", grouped(kind.vocabulary as u128)));
     let pairs = |candidates: &[Candidate]| -> Vec<(&'a str, f64)> {
         let text = |token| predictions.map_or("", |predictions| predictions.text(token));
         candidates.iter().map(|best| (text(best.token), best.probability)).collect()
@@ -40,11 +44,11 @@ pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> Strin
             })
             .collect()
     };
-    let tokens = look.texts.iter().zip(&look.special).enumerate().map(|(index, (text, is_mark))| {
+    let tokens = look.texts.iter().zip(&look.special).enumerate().map(|(index, (text, is_special))| {
         let place = predictions.map(|predictions| &predictions.places[index]);
         InspectedToken {
             text,
-            is_mark: *is_mark,
+            is_special: *is_special,
             surprise: place.and_then(|place| Some((place.surprisal_bits?, place.probability?, place.rank?))),
             next: place.map_or_else(Vec::new, |place| pairs(&place.next)),
             lens: predictions.map_or_else(Vec::new, |predictions| lens(predictions, index)),

@@ -10,7 +10,7 @@ use gyrus_train::calibrate;
 use super::{Dense, Spike};
 use crate::Result;
 
-/// A network with quantised activations.
+/// A network with quantized activations.
 pub(super) struct Quantized {
     pub(super) blueprint: Blueprint,
     pub(super) state: State,
@@ -24,14 +24,14 @@ pub(super) struct Spiking {
     pub(super) blueprint: Blueprint,
     pub(super) state: State,
     pub(super) settings: SpikingSettings,
-    /// Numbers of steps to judge after.
+    /// Numbers of steps after which to evaluate.
     pub(super) steps: Vec<usize>,
     pub(super) quantized: Network,
     /// Steps that are enough for any input, for the exact form.
     pub(super) enough_steps: Option<usize>,
 }
 
-/// The network with quantised activations, their thresholds calibrated unless the run was trained so.
+/// The network with quantized activations, their thresholds calibrated unless the run was trained so.
 pub(super) fn calibrated(verb: &Spike, dense: &Dense, blueprint: Blueprint) -> Result<Quantized> {
     let dataset = &dense.dataset;
     let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &cpu())?;
@@ -66,7 +66,7 @@ impl Quantized {
     }
 }
 
-/// The spiking form of a network with quantised activations.
+/// The spiking form of a network with quantized activations.
 pub(super) fn spiking(verb: &Spike, dense: &Dense, quantized: &Quantized) -> Result<Spiking> {
     let device = cpu();
     if verb.exact {

@@ -21,7 +21,7 @@ pub struct SpikeReport {
     pub from: PathBuf,
     /// The data as it was asked for.
     pub data: String,
-    /// Most levels of a quantised activation.
+    /// Most levels of a quantized activation.
     pub levels: usize,
     /// Steps for which the spiking run shows an example.
     pub steps: usize,
@@ -31,11 +31,11 @@ pub struct SpikeReport {
     pub test_examples: u64,
     /// Test accuracy of the dense network, 0 to 1.
     pub dense_accuracy: f64,
-    /// Test accuracy of the dense network with quantised activations, 0 to 1.
+    /// Test accuracy of the dense network with quantized activations, 0 to 1.
     pub quantized_accuracy: f64,
     /// After each number of steps that was asked for.
     pub after: Vec<SpikeAccount>,
-    /// Of the exact form: how its answers compare to those of the quantised network.
+    /// Of the exact form: how its answers compare to those of the quantized network.
     pub exact: Option<SpikeAgreement>,
     /// The NIR file that was written.
     #[serde(serialize_with = "serialized::some_path")]
@@ -44,7 +44,7 @@ pub struct SpikeReport {
     pub nir_warnings: Option<Vec<String>>,
     /// NeuroBench's metrics over the test examples.
     pub neurobench: Option<NeuroBenchMetrics>,
-    /// Epochs of fine-tuning with quantised activations.
+    /// Epochs of fine-tuning with quantized activations.
     pub fine_tuning_epochs: u32,
     /// Seconds of that.
     pub fine_tuning_seconds: f64,
@@ -81,7 +81,7 @@ pub struct SpikeAccount {
     pub energy: Comparison,
 }
 
-/// How the exact form's answers compare to those of the quantised network.
+/// How the exact form's answers compare to those of the quantized network.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SpikeAgreement {
     /// Examples that were compared.

@@ -22,18 +22,16 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
         name: &data.name,
         created: &record.created,
         status: record.status.name(),
-        headline: (headline, "validation loss, nats a learnt token"),
+        headline: (headline, "validation loss, nats per learned token"),
         detail: loss.map_or_else(String::new, |loss| {
             let choices = loss.exp();
-            format!(
-                "on answers that it did not learn from: as unsure as among {choices:.1} equally likely tokens"
-            )
+            format!("on held-back answers: as uncertain as among {choices:.1} equally likely tokens")
         }),
         facts: vec![
             ("parameters", result.map_or_else(String::new, |r| r.parameters.to_string())),
-            ("examples to learn from", data.train_examples.to_string()),
-            ("examples to judge by", data.validation_examples.to_string()),
-            ("tokens learnt in a pass", data.learned_tokens.to_string()),
+            ("training examples", data.train_examples.to_string()),
+            ("validation examples", data.validation_examples.to_string()),
+            ("learned tokens per epoch", data.learned_tokens.to_string()),
             ("training time", format!("{:.1} s", timings.train_seconds)),
             (
                 "chosen step",
@@ -47,9 +45,9 @@ pub(super) fn page(record: &TuneRecord, metrics: &[MetricsRow]) -> String {
             ("examples", data.path.clone()),
             ("SHA-256", data.fingerprint.clone()),
             ("adapters", adapters),
-            ("model's products", settings.base_format.clone().unwrap_or_else(|| "as they are stored".into())),
+            ("weight matrices", settings.base_format.clone().unwrap_or_else(|| "as stored".into())),
             ("window", format!("{} tokens", settings.context)),
-            ("windows a step", (settings.batch_size * settings.accumulation).to_string()),
+            ("windows per step", (settings.batch_size * settings.accumulation).to_string()),
             ("learning rate", format!("{}, {}", settings.learning_rate, settings.schedule)),
             ("weight decay", settings.weight_decay.to_string()),
             ("seed", settings.seed.to_string()),

@@ -1,4 +1,4 @@
-//! How often a spiking network and the quantised one that it comes from disagree.
+//! How often a spiking network and the quantized network it was converted from disagree.
 
 use gyrus_data::{Examples, Preprocessing, fill_batch};
 use gyrus_nn::{Encoder, Network, floats, rounded};
@@ -7,28 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::best;
 
-/// Rows of one pass, about: steps times examples.
+/// About how many rows one pass has: steps times examples.
 const ROWS: usize = 4096;
 
 /// Answers of two networks to the same examples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// How many were compared.
+    /// Number of examples.
     pub examples: u64,
-    /// To how many of them some number of the answer differed in any bit.
+    /// Examples for which some number of the answer differs in any bit.
     pub differing_answers: u64,
-    /// To how many of them the class differed.
+    /// Examples for which the predicted class differs.
     pub differing_classes: u64,
 }
 
-/// Rounds input as this encoder does.
+/// Rounds inputs as this encoder does.
 pub(crate) fn round_as(encoder: Option<&Encoder>, input: &mut [f32]) {
     if let Some(Encoder::Once { fraction_bits, limit }) = encoder {
         input.iter_mut().for_each(|x| *x = rounded(*x, *fraction_bits, *limit));
     }
 }
 
-/// Asks both networks about all examples. What the encoder of the spiking one rounds is rounded for the other, too.
+/// Runs all examples through both networks. If the encoder of the spiking network rounds inputs, the other network gets the
+/// rounded inputs as well.
 #[must_use]
 pub fn agreement(
     quantized: &Network,

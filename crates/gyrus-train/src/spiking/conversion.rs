@@ -1,69 +1,69 @@
-//! What `run.json` keeps of a conversion: where a spiking run came from, and what it came to after each number of steps.
+//! The part of `run.json` that describes a conversion: the dense run it started from, and its results by number of steps.
 
 use gyrus_nn::workload::Footprint;
 use serde::{Deserialize, Serialize};
 
-use crate::energy::{Comparison, Sizes, compare};
+use crate::spiking::energy::{Comparison, Sizes, compare};
 use crate::{Agreement, OverTime};
 
-/// How a spiking run came from a dense one.
+/// How a spiking run was converted from a dense one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conversion {
     /// The run folder of the dense network; characters that are not Unicode are replaced.
     pub from: String,
-    /// Most levels of a quantised activation.
+    /// The most levels of a quantized activation.
     pub levels: usize,
-    /// Epochs of fine-tuning with quantised activations; 0 where the run had such activations already, or none was wanted.
+    /// Epochs of fine-tuning with quantized activations; 0 if the run already had them, or if fine-tuning was turned off.
     pub fine_tuning_epochs: u32,
     /// Seconds of fine-tuning.
     pub fine_tuning_seconds: f64,
     /// Epochs of fine-tuning the spiking network through time.
     #[serde(default)]
     pub through_time_epochs: u32,
-    /// Seconds of that.
+    /// Seconds of fine-tuning through time.
     #[serde(default)]
     pub through_time_seconds: f64,
     /// Test accuracy of the dense network, 0 to 1.
     pub dense_accuracy: f64,
-    /// Test accuracy of the dense network with quantised activations, 0 to 1.
+    /// Test accuracy of the dense network with quantized activations, 0 to 1.
     pub quantized_accuracy: f64,
-    /// After each number of steps that was asked for.
+    /// Results after each requested number of steps.
     pub after: Vec<AfterSteps>,
-    /// For the exact form.
+    /// For the exact conversion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<ExactRecord>,
 }
 
-/// What a spiking network came to after some steps, for a test example on average.
+/// A spiking network after some steps: means over the test examples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AfterSteps {
     /// Steps so far.
     pub steps: usize,
-    /// Share of the test examples that was classified rightly.
+    /// Share of the test examples that was classified correctly.
     pub accuracy: f64,
-    /// Spikes of a neuron.
+    /// Spikes per neuron.
     pub spikes_per_neuron: f64,
     /// Synaptic operations that only add.
     pub accumulates: f64,
     /// Synaptic operations that multiply.
     pub multiply_accumulates: f64,
-    /// Three accountings.
+    /// Energy estimates.
     pub energy: Comparison,
 }
 
-/// How the exact form compared to its quantised network.
+/// How the exact conversion compares with its quantized network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactRecord {
     /// Over the test examples.
     pub agreement: Agreement,
-    /// The last step at which anything fired for any test example.
+    /// The last step at which any neuron fired for any test example.
     pub settled_after: usize,
-    /// Steps that are enough for any input.
+    /// Number of steps that suffices for any input.
     pub enough_steps: usize,
 }
 
-/// Accounts of a spiking network after each of `steps`, beside the dense network that it comes from and the same with
-/// quantised activations, all three as they worked on the same examples. `footprint` is that of the folded network.
+/// Operations and energy of a spiking network after each of `steps`, compared with the dense network it was converted from
+/// and with the same network with quantized activations, all on the same examples. `footprint` is that of the folded network.
 #[must_use]
 pub fn accounts(
     spiking: &OverTime,
@@ -76,7 +76,7 @@ pub fn accounts(
         let mean = |operations: &[u64]| {
             operations.last().copied().unwrap_or(0) as f64 / rival.examples.max(1) as f64
         };
-        // The first node reads the input, whose zeros are not skipped.
+        // The first node reads the input, where zeros are not skipped.
         let first = rival.weights.first().map_or(0.0, |work| work.dense as f64);
         let others: f64 = rival.weights.iter().skip(1).map(|work| mean(&work.operations)).sum();
         Sizes {
@@ -103,8 +103,8 @@ pub fn accounts(
             energy,
         }
     };
-    let judged = steps.iter().filter(|steps| (1..=spiking.accuracy.len()).contains(*steps));
-    judged.map(after).collect()
+    let evaluated = steps.iter().filter(|steps| (1..=spiking.accuracy.len()).contains(*steps));
+    evaluated.map(after).collect()
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_means_of_an_example_and_each_rival_has_its_own_operations() {
+    fn results_are_means_per_example_and_each_network_has_its_own_operations() {
         let spiking = OverTime {
             examples: 2,
             accuracy: vec![0.5, 1.0],
@@ -132,11 +132,11 @@ mod tests {
         };
         let footprint = Footprint { bytes: 240, parameters: 60, connection_sparsity: 0.0 };
         let after = accounts(&spiking, &rival(36), &rival(20), footprint, &[1, 2, 9]);
-        // What was not judged is left out.
+        // Steps that were not evaluated are left out.
         assert_eq!(after.iter().map(|row| row.steps).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((after[1].accuracy, after[1].spikes_per_neuron), (1.0, 0.6));
         assert_eq!((after[1].accumulates, after[1].multiply_accumulates), (25.0, 30.0));
-        // All 40 connections of the first node, whose zeros are not skipped, and 18 or 10 of the second.
+        // All 40 connections of the first node, where zeros are not skipped, and 18 or 10 of the second.
         assert!((after[1].energy.dense.operations_pj - 58.0 * 4.6).abs() < 1e-9);
         assert!((after[0].energy.quantized.operations_pj - 50.0 * 0.9).abs() < 1e-9);
         assert_eq!(spiking.settled_after(), 2);

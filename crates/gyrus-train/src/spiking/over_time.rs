@@ -1,4 +1,4 @@
-//! Judging a network in time after each of its steps, and counting what it did until then.
+//! Evaluates a spiking network after each of its steps, and counts its operations up to then.
 
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_data::{Examples, Preprocessing, Targets, fill_batch};
@@ -6,23 +6,23 @@ use gyrus_nn::workload::{Connections, connections};
 use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
-use crate::agreement::round_as;
 use crate::evaluate::best;
+use crate::spiking::agreement::round_as;
 use crate::{Error, Result};
 
-/// Rows of one pass, about: steps times examples.
+/// About how many rows one pass has: steps times examples.
 const ROWS: usize = 1024;
 
-/// What a network in time came to, after each step.
+/// Accuracy and operations of a spiking network after each step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OverTime {
-    /// Examples that were shown.
+    /// Number of examples.
     pub examples: u64,
-    /// Share classified rightly by the mean output of the steps up to each.
+    /// For each step, the share classified correctly by the mean output of the steps so far.
     pub accuracy: Vec<f64>,
-    /// For each node of firing neurons, in the order in which they run.
+    /// One entry per node of spiking neurons, in the order in which they run.
     pub neurons: Vec<NeuronWork>,
-    /// For each node with weights, in the order in which they run.
+    /// One entry per node with weights, in the order in which they run.
     pub weights: Vec<WeightWork>,
 }
 
@@ -31,9 +31,9 @@ pub struct OverTime {
 pub struct NeuronWork {
     /// Index in the blueprint.
     pub node: usize,
-    /// Neurons of a sample.
+    /// Number of neurons.
     pub neurons: u64,
-    /// Spikes up to and with each step.
+    /// Spikes up to and including each step.
     pub spikes: Vec<u64>,
 }
 
@@ -42,19 +42,19 @@ pub struct NeuronWork {
 pub struct WeightWork {
     /// Index in the blueprint.
     pub node: usize,
-    /// Synaptic operations up to and with each step: connections with a weight that is not zero, of inputs that are not
-    /// zero. An input that is the same at every step is multiplied once.
+    /// Synaptic operations up to and including each step: connections whose weight and input are both nonzero. An input that
+    /// is the same at every step is multiplied once.
     pub operations: Vec<u64>,
-    /// Whether all inputs were −1, 0 or 1, so that the operations are accumulates and not multiply-accumulates.
+    /// Whether all inputs were −1, 0 or 1, so that the operations are accumulates rather than multiply-accumulates.
     pub accumulates: bool,
     /// Whether the input changes from step to step.
     pub timed: bool,
-    /// All connections of a sample.
+    /// Number of connections.
     pub dense: u64,
 }
 
 impl OverTime {
-    /// Mean spikes of a neuron for an example up to step `index`.
+    /// Mean spikes per neuron and example up to step `index`.
     #[must_use]
     pub fn spikes_per_neuron(&self, index: usize) -> f64 {
         let spikes: u64 = self.neurons.iter().map(|work| work.spikes[index]).sum();
@@ -62,7 +62,7 @@ impl OverTime {
         spikes as f64 / (self.examples * neurons).max(1) as f64
     }
 
-    /// The last step at which anything fired, counted from 1; 0 where nothing did.
+    /// The last step at which any neuron fired, counted from 1; 0 if none did.
     #[must_use]
     pub fn settled_after(&self) -> usize {
         let last = |work: &NeuronWork| {
@@ -72,7 +72,7 @@ impl OverTime {
         self.neurons.iter().map(last).max().unwrap_or(0)
     }
 
-    /// Mean accumulates and multiply-accumulates of an example up to step `index`.
+    /// Mean accumulates and multiply-accumulates per example up to step `index`.
     #[must_use]
     pub fn operations(&self, index: usize) -> (f64, f64) {
         let mean = |accumulates: bool| {
@@ -83,8 +83,8 @@ impl OverTime {
     }
 }
 
-/// Shows all examples to the network and judges it after each step. A dense network that stands beside a spiking one gets
-/// its input as that one's `encoder` rounds it.
+/// Runs all examples through the network and evaluates it after each step. A dense network that is compared with a spiking
+/// one gets its inputs rounded as the `encoder` of the spiking one rounds them.
 ///
 /// # Errors
 /// If a membrane potential is not a finite number, or the examples have no classes.
@@ -132,7 +132,7 @@ pub fn evaluate_over_time(
     Ok(over_time)
 }
 
-/// Adds what a pass did, step by step and not yet summed up over them.
+/// Adds the counts of one pass, per step and not yet accumulated over steps.
 fn count(
     over_time: &mut OverTime,
     observations: Vec<Observation>,
@@ -194,7 +194,7 @@ fn count(
     }
 }
 
-/// The sums of a node's spikes, begun where it is new.
+/// The spike counts of a node, created if it has none yet.
 fn of_neurons(over_time: &mut OverTime, node: usize, steps: usize) -> &mut [u64] {
     let place = over_time.neurons.iter().position(|work| work.node == node).unwrap_or_else(|| {
         over_time.neurons.push(NeuronWork { node, neurons: 0, spikes: vec![0; steps] });

@@ -1,9 +1,9 @@
-//! Thresholds of quantised ReLUs for a network that was trained with ReLUs, from what runs through it.
+//! Calibration: thresholds for quantized ReLUs in a network that was trained with ReLUs, from its activations.
 //!
-//! The nodes are taken in the order in which they run, so that each sees what the quantised ones before it say. Of the
-//! thresholds λ = f · max(x), f from 2 % to 100 %, each node gets that with the least mean squared error of
-//! `λ/L · clip(⌈x L/λ − ½⌉, 0, L)` against `max(0, x)`. Cost: one pass over the examples and 50 over a node's inputs for
-//! each node.
+//! Nodes are calibrated in the order in which they run, so that each one sees the outputs of the quantized nodes before it.
+//! Among the thresholds λ = f · max(x), with f from 2 % to 100 %, a node gets the one with the smallest mean squared error of
+//! `λ/L · clip(⌈x L/λ − ½⌉, 0, L)` against `max(0, x)`. Cost: per node, one pass over the examples and 50 passes over the
+//! node's inputs.
 
 use gyrus_blueprint::{Blueprint, NodeKind};
 use gyrus_data::{Examples, Preprocessing, fill_batch};
@@ -12,15 +12,15 @@ use gyrus_tensor::{Device, filled_tensor};
 
 use crate::Result;
 
-/// Examples that are looked at, at most.
+/// The most examples that are used.
 const EXAMPLES: usize = 256;
-/// Numbers of a node that are looked at, about.
+/// About how many inputs of a node are used.
 const SAMPLES: usize = 200_000;
-/// Thresholds that are tried.
+/// How many thresholds are tried.
 const TRIED: usize = 50;
 
-/// The state of a network with quantised ReLUs, from that of the same network with ReLUs: thresholds are added where there
-/// are none.
+/// The weights of a network with quantized ReLUs, from those of the same network with ReLUs: adds the thresholds that are
+/// missing.
 ///
 /// # Errors
 /// If the blueprint or the state is not valid.
@@ -47,7 +47,7 @@ pub fn calibrate(
     if open.is_empty() {
         return Ok(state);
     }
-    // Evenly over all examples, which may be sorted by class.
+    // Spread evenly over the examples, which may be sorted by class.
     let stride = examples.len().div_ceil(EXAMPLES).max(1);
     let batch: Vec<u32> = (0..examples.len() as u32).step_by(stride).collect();
     let mut buffer = Vec::new();
@@ -67,13 +67,13 @@ pub fn calibrate(
     Ok(state)
 }
 
-/// The threshold with the least error on these inputs.
+/// The threshold with the smallest error on these inputs.
 fn threshold(inputs: &[f32], levels: usize) -> f32 {
     let stride = inputs.len().div_ceil(SAMPLES).max(1);
     let sample: Vec<f32> = inputs.iter().step_by(stride).copied().filter(|x| *x > 0.0).collect();
     let most = sample.iter().copied().fold(0.0f32, f32::max);
     if most <= 0.0 || !most.is_finite() {
-        // A layer that never says anything may have any threshold.
+        // For a layer that is never active, any threshold will do.
         return 1.0;
     }
     let error = |threshold: f32| -> f64 {
@@ -97,7 +97,7 @@ mod tests {
         assert!((0.9..=1.0).contains(&all), "{all}");
         let mut outlier = even.clone();
         outlier.push(5.0);
-        // One number of a thousand is not worth a step five times as wide for the others.
+        // One outlier in a thousand does not justify steps five times as wide for all others.
         assert!(threshold(&outlier, 4) < 2.5);
         assert_eq!(threshold(&[-3.0, -1.0], 4), 1.0);
     }

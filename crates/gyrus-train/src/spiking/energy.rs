@@ -1,23 +1,23 @@
-//! Three honest accountings of what one answer costs.
+//! What one answer costs: three energy estimates.
 //!
-//! All energies are in picojoules for 45 nm silicon (Horowitz 2014, ISSCC, "Computing's energy problem"): they compare
-//! networks with each other; no chip measured them.
+//! All energies are in picojoules for 45 nm silicon (Horowitz 2014, ISSCC, "Computing's energy problem"). They compare
+//! networks with each other; they were not measured on a chip.
 //!
-//! 1. **Operations only**, as most papers count: a multiply-accumulate in `f32` 4.6 pJ, an accumulate 0.9 pJ; a membrane
-//!    update is one accumulate.
-//! 2. **With memory traffic**: reading a weight costs by the size of the memory that all weights of the network need,
-//!    activations and membranes by the size that all neurons need. Each neuron adds up its own input. The dense network
-//!    reads 4 bytes of weight and 4 of activation for every connection whose input is not zero, a flag of 1 bit for every
-//!    other, and writes each activation once. The spiking one reads 1 bit for every connection at every step, 4 bytes of
-//!    weight where there is a spike, and at every step reads and writes each membrane.
-//! 3. **Against the same network with equal bits**: T steps of spikes say T + 1 values, ⌈log₂(T + 1)⌉ bits. A quantised
-//!    network with such activations skips zeros too, does it once, and pays 0.9 pJ for each bit of an activation in place of
-//!    a multiplication (at most 4.6 pJ); memory as above. The spiking network wins where it fires rarely enough: Yan et al.
-//!    2024 (arXiv:2409.08290) put the crossover near 6 % of neurons a step.
+//! 1. **Operations only**, as most papers count them: a multiply-accumulate in `f32` costs 4.6 pJ, an accumulate 0.9 pJ; a
+//!    membrane update is one accumulate.
+//! 2. **With memory traffic**: the cost of reading a weight depends on the size of the memory that holds all weights, that of
+//!    activations and membranes on the size of the memory that holds all neurons. Each neuron adds up its own input. The
+//!    dense network reads 4 bytes of weight and 4 of activation per connection with a nonzero input, a flag of 1 bit per
+//!    other connection, and writes each activation once. The spiking network reads 1 bit per connection and step, 4 bytes of
+//!    weight per spike, and reads and writes each membrane at every step.
+//! 3. **Against the same network with equally many bits**: T steps of spikes encode T + 1 values, which is ⌈log₂(T + 1)⌉
+//!    bits. A quantized network with such activations also skips zeros, runs once, and pays 0.9 pJ per bit of an activation
+//!    instead of a multiplication (at most 4.6 pJ); memory as above. The spiking network wins if it fires rarely enough: Yan
+//!    et al. 2024 (arXiv:2409.08290) put the crossover near 6 % of neurons per step.
 
 use serde::{Deserialize, Serialize};
 
-use crate::over_time::OverTime;
+use crate::spiking::over_time::OverTime;
 
 /// Multiply-accumulate in `f32`.
 const MAC: f64 = 4.6;
@@ -33,19 +33,19 @@ pub struct Energy {
     pub with_memory_pj: f64,
 }
 
-/// The energies of one answer of a spiking network after some steps, and of its rivals.
+/// Energy of one answer of a spiking network after some steps, and of the networks it is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The spiking network.
     pub spiking: Energy,
-    /// The dense network that it comes from: all its numbers of 32 bits.
+    /// The dense network it was converted from, with 32-bit numbers throughout.
     pub dense: Energy,
-    /// The same network with activations of as many bits as the spikes can say.
+    /// The same network with activations of as many bits as the spikes encode.
     pub quantized: Energy,
 }
 
-/// Energy to read or write a byte in a memory of this many bytes: 8 KiB 10 pJ, 32 KiB 20 pJ and 1 MiB 100 pJ for 8 bytes,
-/// between and beyond them by the power law through the nearest two; from 8 MiB on DRAM, 1300 pJ.
+/// Energy to read or write one byte of a memory of this size. For 8 bytes: 10 pJ at 8 KiB, 20 pJ at 32 KiB, 100 pJ at 1 MiB,
+/// interpolated and extrapolated by the power law through the nearest two; from 8 MiB on it is DRAM, 1300 pJ.
 fn byte_pj(memory_bytes: f64) -> f64 {
     const KIB: f64 = 1024.0;
     if memory_bytes >= 8.0 * KIB * KIB {
@@ -59,21 +59,21 @@ fn byte_pj(memory_bytes: f64) -> f64 {
     cost / 8.0 * (memory_bytes.max(KIB) / size).powf(power)
 }
 
-/// What the accounts are about.
+/// Sizes that the estimates depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// Bytes of all weights.
     pub weight_bytes: u64,
-    /// Neurons of a sample.
+    /// Number of neurons.
     pub neurons: u64,
-    /// Connections that the dense network multiplies for an example: all of the first node's, and those of the others whose
-    /// input is not zero.
+    /// Connections that the dense network multiplies per example: all of the first node, and those of the other nodes with a
+    /// nonzero input.
     pub dense_operations: f64,
-    /// All connections of a sample.
+    /// Number of connections.
     pub connections: u64,
 }
 
-/// The accounts after step `index`, counted from 0.
+/// The estimates after step `index`, counted from 0.
 #[must_use]
 pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
     let steps = (index + 1) as f64;
@@ -82,7 +82,7 @@ pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
     let state_byte = byte_pj(4.0 * sizes.neurons as f64);
     let neurons = sizes.neurons as f64;
     let connections = sizes.connections as f64;
-    // Connections whose input comes anew at every step.
+    // Connections with a new input at every step.
     let timed: u64 = over_time.weights.iter().filter(|work| work.timed).map(|work| work.dense).sum();
     let operations = accumulates * ACCUMULATE + products * MAC + steps * neurons * ACCUMULATE;
     let spiking = Energy {
@@ -107,7 +107,7 @@ pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::over_time::{NeuronWork, WeightWork};
+    use crate::spiking::over_time::{NeuronWork, WeightWork};
 
     #[test]
     fn memory_costs_what_horowitz_says() {

@@ -1,4 +1,4 @@
-//! What the neurons of a converted network do for one example, for the eye: spikes of some neurons of each layer, and the
+//! What the neurons of a converted network do for one example: spikes of some neurons of each layer, and the membrane
 //! potentials of a few.
 
 use gyrus_blueprint::NodeKind;
@@ -17,9 +17,9 @@ const TRACED: usize = 3;
 pub struct LayerActivity {
     /// Name of the node.
     pub node: String,
-    /// Neurons in all.
+    /// Number of neurons.
     pub neurons: usize,
-    /// Neurons that fired.
+    /// How many of them fired.
     pub active: usize,
     /// Spikes of each kept neuron at each step: −1, 0 or 1.
     pub spikes: Vec<Vec<i8>>,
@@ -27,7 +27,7 @@ pub struct LayerActivity {
     pub potentials: Vec<Vec<f32>>,
 }
 
-/// Shows one example, as numbers of the network's input, to a network of integrate-and-fire neurons.
+/// Runs one example, given as the network's input, through a network of integrate-and-fire neurons.
 ///
 /// # Errors
 /// If a membrane potential is not a finite number.
@@ -50,7 +50,7 @@ pub fn activity(network: &Network, input: &[f32]) -> Result<Vec<LayerActivity>> 
     Ok(layers)
 }
 
-/// One layer, given the currents that entered it; none for nodes that are no integrate-and-fire neurons.
+/// One layer, given its input currents; `None` for nodes that are not integrate-and-fire neurons.
 fn layer(
     network: &Network,
     observation: Observation,
@@ -62,7 +62,7 @@ fn layer(
     let neurons: usize = shapes.output(observation.node).iter().product();
     let (threshold, start) = match &node.kind {
         NodeKind::IF { v_threshold, v_start, .. } => (*v_threshold as f32, *v_start as f32),
-        // In the notation of an unsigned neuron: from half a threshold, fires above one and below none.
+        // In terms of an unsigned neuron: starts at half the threshold, fires above the threshold and below 0.
         NodeKind::SignedIF { threshold, .. } => (*threshold as f32, *threshold as f32 / 2.0),
         _ => return None,
     };
@@ -77,7 +77,7 @@ fn layer(
     let of = |neuron: usize| -> Vec<i8> { (0..steps).map(|step| spikes[step * neurons + neuron]).collect() };
     let fires = |neuron: &usize| of(*neuron).iter().any(|spike| *spike != 0);
     let (active, silent): (Vec<usize>, Vec<usize>) = (0..neurons).partition(fires);
-    // Evenly over those that fire; a layer in which few do is filled up with silent ones.
+    // Spread evenly over the neurons that fire; if there are too few, silent ones fill up.
     let evenly = |from: &[usize], count: usize| -> Vec<usize> {
         let count = count.min(from.len());
         (0..count).map(|place| from[place * from.len() / count.max(1)]).collect()
@@ -90,7 +90,7 @@ fn layer(
         let mut v = start
             + starts
                 .as_ref()
-                .map_or(0.0, |starts| starts.values[of_picture(neuron, shapes.output(observation.node))]);
+                .map_or(0.0, |starts| starts.values[channels_first(neuron, shapes.output(observation.node))]);
         (0..steps)
             .map(|step| {
                 if !(constant && once && step > 0) {
@@ -111,8 +111,8 @@ fn layer(
     })
 }
 
-/// The place, channels-first, of a neuron that lies channels-last.
-fn of_picture(neuron: usize, shape: &[usize]) -> usize {
+/// The channels-first index of a neuron, given its channels-last index.
+fn channels_first(neuron: usize, shape: &[usize]) -> usize {
     let channels = shape[0];
     let pixels = shape[1..].iter().product::<usize>();
     neuron % channels * pixels + neuron / channels
