@@ -1,7 +1,7 @@
-//! Fine-tuning of a conversion: with quantised activations as a dense network, then through time as a spiking one.
+//! Fine-tuning of a conversion: with quantized activations as a dense network, then through time as a spiking one.
 //!
-//! A quantised network says what integrate-and-fire neurons come to in the end. Within a few steps they also say what
-//! cannot be taken back: where neighbours are alike, as in the background of a picture, they fire at the same step, and
+//! A quantized network says what integrate-and-fire neurons come to in the end. Within a few steps they also say what
+//! cannot be taken back: where neighbors are alike, as in the background of a picture, they fire at the same step, and
 //! a neuron behind them fires for an input that the next step would have cancelled. On MNIST that leaves 17 % after 4
 //! steps of 99.6 %. Back-propagation through the few steps that count repairs it (Rathi et al. 2020, "Enabling Deep
 //! Spiking Neural Networks with Hybrid Conversion and Spike Timing Dependent Backpropagation").
@@ -29,7 +29,7 @@ const FEW_STEPS: usize = 4;
 /// What has been tuned so far.
 #[derive(Default)]
 pub(super) struct Tuning {
-    /// Epochs with quantised activations.
+    /// Epochs with quantized activations.
     pub(super) epochs: u32,
     pub(super) seconds: f64,
     /// Epochs through time.
@@ -42,7 +42,7 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
-    /// Trains on with quantised activations.
+    /// Trains on with quantized activations.
     pub(super) fn quantized(
         &mut self,
         (verb, dense): (&Spike, &Dense),

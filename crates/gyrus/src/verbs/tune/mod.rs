@@ -126,7 +126,7 @@ pub struct TuneReport {
     /// Examples of which nothing was left to learn.
     pub dropped_examples: u64,
     /// Tokens that a pass over the examples learns.
-    pub learnt_tokens: u64,
+    pub learned_tokens: u64,
     /// The random seed.
     pub seed: u64,
     /// Training steps.
@@ -313,7 +313,7 @@ fn report(record: TuneRecord, folder: &RunFolder) -> Result<TuneReport> {
         validation_examples: data.validation_examples,
         cut_examples: data.cut_examples,
         dropped_examples: data.dropped_examples,
-        learnt_tokens: data.learned_tokens,
+        learned_tokens: data.learned_tokens,
         seed: settings.seed,
         steps: settings.steps,
         chosen_step: results.chosen_step,
