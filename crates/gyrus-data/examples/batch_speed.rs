@@ -1,4 +1,4 @@
-//! How long one batch of 64 pictures of MNIST's size takes, with and without augmentation.
+//! How long one batch of 64 images of MNIST's size takes, with and without augmentation.
 //!
 //! `cargo run --release -p gyrus-data --no-default-features --example batch_speed`
 

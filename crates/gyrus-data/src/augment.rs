@@ -1,7 +1,7 @@
 //! Augmentation: small random changes that do not change the meaning of an example.
 //!
 //! Rotation, scale, shear, mirror and shift are combined into one affine map. Each output pixel looks up its
-//! source under the inverse map, `source = centre + inverse * (output - centre - shift)`, and interpolates
+//! source under the inverse map, `source = center + inverse * (output - center - shift)`, and interpolates
 //! bilinearly between four pixels: one pass whatever is switched on, about 2 ns per pixel and channel.
 
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Stream;
 
-/// What lies outside of a picture that was moved.
+/// What lies outside of an image that was moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
     /// Black, the paper of MNIST and its relatives.
     #[default]
     Black,
-    /// The nearest pixel of the picture, for photos.
+    /// The nearest pixel of the image, for photos.
     Edge,
 }
 
@@ -35,13 +35,13 @@ pub struct Augment {
     pub scale: f32,
     /// Largest horizontal shear to each side, in degrees.
     pub shear_degrees: f32,
-    /// Whether half of the pictures are mirrored left to right.
+    /// Whether half of the images are mirrored left to right.
     pub flip_horizontal: bool,
     /// Share of the area of a square, at a random place, that is replaced by the mean brightness (cutout).
     pub erase_fraction: f32,
-    /// Standard deviation of the noise that is added to the standardised values of tables.
+    /// Standard deviation of the noise that is added to the standardized values of tables.
     pub noise: f32,
-    /// What comes into sight from outside of a picture.
+    /// What comes into sight from outside of an image.
     pub outside: Outside,
 }
 
@@ -99,7 +99,7 @@ impl FromStr for Augment {
 }
 
 impl Augment {
-    /// The same augmentation for pictures whose shorter side is `side` pixels: the named ones are meant for 28 to
+    /// The same augmentation for images whose shorter side is `side` pixels: the named ones are meant for 28 to
     /// 32 pixels, and a shift of 2 of 28 pixels is one of about half a pixel of 8.
     #[must_use]
     pub fn scaled_to(self, side: usize) -> Self {
@@ -111,7 +111,7 @@ impl Augment {
     }
 }
 
-/// Height, width and channels of a picture.
+/// Height, width and channels of an image.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) height: usize,
@@ -135,7 +135,7 @@ impl Inverse {
     fn draw(augment: &Augment, size: Size, stream: &mut Stream) -> Self {
         let mut shift = [stream.symmetric(), stream.symmetric()].map(|draw| draw * augment.shift_pixels);
         let angle = (stream.symmetric() * augment.rotate_degrees).to_radians();
-        // A factor of nearly 0 would leave nothing of the picture, and its inverse no finite number.
+        // A factor of nearly 0 would leave nothing of the image, and its inverse no finite number.
         let factor = (1.0 + stream.symmetric() * augment.scale).max(0.1);
         let shear = (stream.symmetric() * augment.shear_degrees).clamp(-80.0, 80.0).to_radians().tan();
         let mirrored = stream.unit() < 0.5 && augment.flip_horizontal;
@@ -153,9 +153,9 @@ impl Inverse {
     }
 }
 
-/// Writes the augmented, normalised picture to `out`.
+/// Writes the augmented, normalized image to `out`.
 ///
-/// `pixels` is `[height, width, channels]`, `tables` holds the normalised value of each brightness per channel,
+/// `pixels` is `[height, width, channels]`, `tables` holds the normalized value of each brightness per channel,
 /// `padded` is memory that is reused between calls.
 pub(crate) fn augment_image(
     augment: &Augment,
@@ -182,7 +182,7 @@ pub(crate) fn augment_image(
     }
 }
 
-/// The normalised picture with a border of one pixel, so that [`warp`] and [`shift`] need no test for the edges.
+/// The normalized image with a border of one pixel, so that [`warp`] and [`shift`] need no test for the edges.
 fn pad(outside: Outside, size: Size, pixels: &[u8], tables: &[[f32; 256]], padded: &mut Vec<f32>) {
     let Size { height, width, channels } = size;
     let stride = (width + 2) * channels;
@@ -196,7 +196,7 @@ fn pad(outside: Outside, size: Size, pixels: &[u8], tables: &[[f32; 256]], padde
             continue;
         }
         let middle = &mut line[channels..][..width * channels];
-        normalise(source, tables, middle);
+        normalize(source, tables, middle);
         let (left, right) = (channels, width * channels);
         if outside == Outside::Black {
             fill_black(&mut line[..channels], tables);
@@ -216,8 +216,8 @@ fn fill_black(line: &mut [f32], tables: &[[f32; 256]]) {
     }
 }
 
-/// Looks the normalised value of each byte up, channels last.
-pub(crate) fn normalise(pixels: &[u8], tables: &[[f32; 256]], out: &mut [f32]) {
+/// Looks the normalized value of each byte up, channels last.
+pub(crate) fn normalize(pixels: &[u8], tables: &[[f32; 256]], out: &mut [f32]) {
     if let [table] = tables {
         for (value, pixel) in out.iter_mut().zip(pixels) {
             *value = table[usize::from(*pixel)];
@@ -252,7 +252,7 @@ fn whole_part(coordinate: f32, last: usize) -> (f32, u32) {
     (sum - ROUND, sum.to_bits() - ROUND.to_bits())
 }
 
-/// Each output pixel from four pixels of the padded picture.
+/// Each output pixel from four pixels of the padded image.
 #[inline(always)]
 fn warp(inverse: Inverse, size: Size, channels: usize, padded: &[f32], out: &mut [f32]) {
     let stride = (size.width + 2) * channels;
@@ -267,7 +267,7 @@ fn warp(inverse: Inverse, size: Size, channels: usize, padded: &[f32], out: &mut
                 let column = (block * LANES + lane) as f32;
                 let x = clamp(inverse.xx * column + row_x, last_x);
                 let y = clamp(inverse.yx * column + row_y, last_y);
-                // The last cell begins one pixel before the border's end, so that all four neighbours exist.
+                // The last cell begins one pixel before the border's end, so that all four neighbors exist.
                 let left = whole_part(x, size.width);
                 let top = whole_part(y, size.height);
                 at[lane] = top.1 * (size.width as u32 + 2) + left.1;
@@ -308,7 +308,7 @@ fn shift(inverse: Inverse, size: Size, channels: usize, padded: &[f32], out: &mu
     }
 }
 
-/// Sets a square around a random centre to 0, the mean of normalised pictures; the edges may cut it.
+/// Sets a square around a random center to 0, the mean of normalized images; the edges may cut it.
 fn erase(fraction: f32, size: Size, stream: &mut Stream, out: &mut [f32]) {
     let Size { height, width, channels } = size;
     let side = ((height * width) as f32 * fraction.clamp(0.0, 1.0)).sqrt().round() as usize;

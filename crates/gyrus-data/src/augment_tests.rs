@@ -22,7 +22,7 @@ fn run(augment: &Augment, size: Size, pixels: &[u8], seed: u64) -> Vec<f32> {
     out
 }
 
-/// Bilinear interpolation as in a textbook: each neighbour fetched on its own, black or the edge outside.
+/// Bilinear interpolation as in a textbook: each neighbor fetched on its own, black or the edge outside.
 fn oracle(augment: &Augment, size: Size, pixels: &[u8], seed: u64) -> Vec<f32> {
     let inverse = Inverse::draw(augment, size, &mut Stream::new(Purpose::Augment, seed, 0, 0));
     let fetch = |x: i64, y: i64, channel: usize| {
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn absurd_settings_still_give_finite_pictures(
+    fn absurd_settings_still_give_finite_images(
         values in prop::collection::vec(prop::num::f32::ANY, 6), seed: u64,
     ) {
         let augment = Augment {

@@ -22,7 +22,7 @@ pub fn epoch_order(len: usize, seed: u64, epoch: u64) -> Vec<u32> {
 }
 
 /// Writes the examples at `indices` to `out` as network input, replacing what it held but not its memory:
-/// `[indices, height, width, channels]` for pictures (normalised), `[indices, columns]` for tables, and
+/// `[indices, height, width, channels]` for images (normalized), `[indices, columns]` for tables, and
 /// `[indices, steps, height, width, channels]` for frames of events, which are not augmented.
 ///
 /// `augment` is `(settings, seed, epoch)`. What an example draws depends on these two and its index only.
@@ -63,12 +63,12 @@ pub fn fill_batch(
         }
         Features::Images(images) => {
             let tables = preprocessing.brightness_tables();
-            assert_eq!(tables.len(), images.channels, "the preprocessing belongs to other pictures");
+            assert_eq!(tables.len(), images.channels, "the preprocessing belongs to other images");
             let size = Size { height: images.height, width: images.width, channels: images.channels };
             out.par_chunks_exact_mut(length).zip(indices).with_min_len(8).for_each(|(out, index)| {
                 let pixels = &images.pixels[*index as usize * length..][..length];
                 let Some((settings, seed, epoch)) = augment else {
-                    augment::normalise(pixels, &tables, out);
+                    augment::normalize(pixels, &tables, out);
                     return;
                 };
                 thread_local!(static PADDED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::{Images, Table, Targets};
 
-    fn pictures() -> (Examples, Preprocessing) {
+    fn images() -> (Examples, Preprocessing) {
         let pixels = (0..40 * 7 * 5 * 3).map(|i| (i * 97 % 251) as u8).collect();
         let images = Images { pixels, count: 40, height: 7, width: 5, channels: 3 };
         let preprocessing = Preprocessing::for_images(&images);
@@ -107,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_without_augmentation_is_normalised_per_channel() {
-        let (examples, preprocessing) = pictures();
+    fn a_batch_without_augmentation_is_normalized_per_channel() {
+        let (examples, preprocessing) = images();
         let Preprocessing::Image { mean, deviation, .. } = &preprocessing else { panic!("an image") };
         let Features::Images(images) = &examples.features else { panic!("images") };
         // What the buffer held must not show.
@@ -116,16 +116,16 @@ mod tests {
         fill_batch(&examples, &preprocessing, &[3, 0], Some((&Augment::default(), 1, 2)), &mut out);
         assert_eq!(out.len(), 2 * 105);
         for (at, value) in out.iter().enumerate() {
-            let picture = if at < 105 { 3 } else { 0 };
-            let pixel = images.get(picture).unwrap()[at % 105];
+            let image = if at < 105 { 3 } else { 0 };
+            let pixel = images.get(image).unwrap()[at % 105];
             let expected = (f32::from(pixel) / 255.0 - mean[at % 3]) / deviation[at % 3];
             assert!((value - expected).abs() < 1e-6);
         }
     }
 
     #[test]
-    fn the_number_of_threads_and_the_neighbours_change_nothing() {
-        let (examples, preprocessing) = pictures();
+    fn the_number_of_threads_and_the_neighbors_change_nothing() {
+        let (examples, preprocessing) = images();
         let augment: Augment = "strong".parse().unwrap();
         let order = epoch_order(40, 5, 6);
         let fill = |threads: usize, indices: &[u32]| {

@@ -1,7 +1,7 @@
 //! CIFAR-10 in its binary version.
 //!
 //! A batch is a row of records without any header: one label byte, then 1,024 red, 1,024 green and 1,024 blue
-//! bytes of a picture of 32 by 32. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! bytes of an image of 32 by 32. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::read::{self, Positioned};
 use crate::{Dataset, Error, Images, Result};
 
-/// Rows and columns of a picture.
+/// Rows and columns of an image.
 pub const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
@@ -21,7 +21,7 @@ const MAXIMUM_RECORDS: u64 = 10_000;
 pub(crate) const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// Reads one (decompressed) batch: pictures, channels last, and their labels; `path` is for the errors.
+/// Reads one (decompressed) batch: images, channels last, and their labels; `path` is for the errors.
 ///
 /// # Errors
 /// [`Error::Format`] with the byte offset for an empty batch, a broken last record, more than 10,000 records, a
@@ -86,12 +86,12 @@ pub fn cifar10(directory: &Path) -> Result<Dataset> {
     let mut dataset =
         Dataset::of_images("cifar10", CLASSES.map(str::to_owned).to_vec(), (train, labels), test);
     if found.len() < names.len() {
-        let note = format!("{} of 5 training batches found: {train_count} pictures", found.len());
+        let note = format!("{} of 5 training batches found: {train_count} images", found.len());
         dataset.notes.push(note);
     }
     if test_count < MAXIMUM_RECORDS as usize {
         let name = test_path.file_name().unwrap_or_default().to_string_lossy();
-        dataset.notes.push(format!("{name} holds {test_count} of the 10000 test pictures"));
+        dataset.notes.push(format!("{name} holds {test_count} of the 10000 test images"));
     }
     Ok(dataset)
 }

@@ -53,7 +53,7 @@ pub struct Dataset {
     pub task: Task,
     /// The examples to learn from; take validation examples from these.
     pub train: Examples,
-    /// The examples to judge by, once, at the end.
+    /// The examples to evaluate on, once, at the end.
     pub test: Examples,
     /// How a new file becomes network input.
     pub preprocessing: Preprocessing,
@@ -78,7 +78,7 @@ impl Dataset {
         Self { name: name.into(), task, train, test, preprocessing, fingerprint, skipped, notes }
     }
 
-    /// Pictures and class numbers that come in two parts.
+    /// Images and class numbers that come in two parts.
     pub(crate) fn of_images(
         name: impl Into<String>,
         classes: Vec<String>,
@@ -93,7 +93,7 @@ impl Dataset {
         Self::new(name, Task::Classification { classes }, examples(train), examples(test), preprocessing)
     }
 
-    /// Pictures and class numbers that come without a split: the fixed stratified one.
+    /// Images and class numbers that come without a split: the fixed stratified one.
     pub(crate) fn split_images(
         name: impl Into<String>,
         classes: Vec<String>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::picture::PictureError;
+use crate::image_files::ImageError;
 
 /// What can go wrong while data is found, read or decoded.
 #[derive(Debug, thiserror::Error)]
@@ -50,42 +50,18 @@ pub enum Error {
         /// What should stand there.
         expected: String,
     },
-    /// A picture cannot be decoded.
+    /// An image cannot be decoded.
     #[error("{}: {source}", path.display())]
-    Picture {
+    Image {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: PictureError,
+        source: ImageError,
     },
+    /// A download from the hub failed.
     #[cfg(feature = "hub")]
-    /// The hub, or the way to it, failed.
-    #[error("{file} of {repository} from {endpoint}: {reason}")]
-    Hub {
-        /// The address of the hub.
-        endpoint: String,
-        /// The repository, `owner/name`.
-        repository: String,
-        /// The file inside the repository; `the client` before any file is asked for.
-        file: String,
-        /// What went wrong and what to do.
-        reason: String,
-    },
-    #[cfg(feature = "hub")]
-    /// A downloaded file is not the one that the hub announced; it has been removed.
-    #[error(
-        "{file} of {repository} has the SHA-256 {got}, expected {expected}: the download was removed, try again"
-    )]
-    Checksum {
-        /// The repository, `owner/name`.
-        repository: String,
-        /// The file inside the repository.
-        file: String,
-        /// The checksum of what arrived.
-        got: String,
-        /// The checksum that the hub announced.
-        expected: String,
-    },
+    #[error(transparent)]
+    Hub(#[from] gyrus_formats::Error),
     /// Two files, or a file and what it is used for, do not belong together.
     #[error("{}: got {got}, expected {expected}", path.display())]
     Mismatch {
@@ -96,6 +72,18 @@ pub enum Error {
         /// What would fit.
         expected: String,
     },
+}
+
+impl From<gyrus_files::Error> for Error {
+    fn from(error: gyrus_files::Error) -> Self {
+        match error {
+            gyrus_files::Error::Io { path, source } => Self::Io { path, source },
+            gyrus_files::Error::TooLarge { path, bytes, limit } => {
+                Self::mismatch(&path, format!("{bytes} bytes"), format!("at most {limit}"))
+            }
+            other => Self::mismatch(Path::new("arrays"), other.to_string(), "a file of 32-bit floats"),
+        }
+    }
 }
 
 /// The result of this crate's functions.

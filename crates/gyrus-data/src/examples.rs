@@ -1,40 +1,40 @@
-//! Examples in memory: features (pictures and frames of events as bytes, tables as numbers) and their targets.
+//! Examples in memory: features (images and frames of events as bytes, tables as numbers) and their targets.
 //!
-//! Pictures stay bytes, a quarter of the memory of `f32`, until a batch is filled ([`crate::fill_batch`]).
+//! Images stay bytes, a quarter of the memory of `f32`, until a batch is filled ([`crate::fill_batch`]).
 
 use crate::Frames;
 use crate::random::{Purpose, Stream};
 
-/// Pictures of one size.
+/// Images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// Brightness 0 to 255, `[count, height, width, channels]`, channels last.
     pub pixels: Vec<u8>,
-    /// Number of pictures.
+    /// Number of images.
     pub count: usize,
-    /// Rows of one picture.
+    /// Rows of one image.
     pub height: usize,
-    /// Columns of one picture.
+    /// Columns of one image.
     pub width: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
 }
 
 impl Images {
-    /// Bytes of one picture: `height * width * channels`.
+    /// Bytes of one image: `height * width * channels`.
     #[must_use]
     pub fn example_length(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// The pixels of one picture, `[height, width, channels]`, or `None` where `index >= count`.
+    /// The pixels of one image, `[height, width, channels]`, or `None` where `index >= count`.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let length = self.example_length();
         self.pixels.get(index.checked_mul(length)?..)?.get(..length)
     }
 
-    /// A copy of the pictures at `indices`, in that order; repeats are allowed.
+    /// A copy of the images at `indices`, in that order; repeats are allowed.
     ///
     /// # Panics
     /// Where an index is not below `count`, as slice indexing does.
@@ -45,7 +45,7 @@ impl Images {
     }
 }
 
-/// Rows of numbers, already encoded and standardised.
+/// Rows of numbers, already encoded and standardized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// `[rows, columns]`.
@@ -59,7 +59,7 @@ pub struct Table {
 /// What a network sees.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Features {
-    /// Pictures.
+    /// Images.
     Images(Images),
     /// Rows of a table.
     Table(Table),
@@ -100,7 +100,7 @@ impl Features {
 pub enum Targets {
     /// Class numbers, indices into the class names of the task.
     Classes(Vec<u32>),
-    /// Regression values, standardised with the mean and deviation of the task.
+    /// Regression values, standardized with the mean and deviation of the task.
     Values(Vec<f32>),
 }
 
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn images_hand_out_one_picture_and_refuse_the_next() {
+    fn images_hand_out_one_image_and_refuse_the_next() {
         let images = Images { pixels: (0..12).collect(), count: 2, height: 3, width: 2, channels: 1 };
         assert_eq!(images.get(1), Some(&[6, 7, 8, 9, 10, 11][..]));
         assert_eq!(images.get(2), None);

@@ -1,15 +1,15 @@
-//! A folder of pictures as a data set: each sub-folder is a class.
+//! A folder of images as a data set: each sub-folder is a class.
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::{Dataset, Error, Images, Result, Skipped, picture};
+use crate::{Dataset, Error, Images, Result, Skipped, image_files};
 
 /// A file and its class.
 pub(crate) type File = (PathBuf, u32);
 
-/// What the pictures of one part (training, test, or all) become.
+/// What the images of one part (training, test, or all) become.
 struct Part {
     /// Red, green and blue, `[count, side, side, 3]`.
     pixels: Vec<u8>,
@@ -17,15 +17,15 @@ struct Part {
     skipped: Vec<Skipped>,
 }
 
-/// Reads a folder in which each sub-folder is a class of PNG, JPEG or WebP pictures of any size.
+/// Reads a folder in which each sub-folder is a class of PNG, JPEG or WebP images of any size.
 ///
 /// Where there are exactly two sub-folders, `train` and `test`, the classes are inside these; otherwise a fixed
-/// stratified fifth is held back as test. Pictures become squares of `side` pixels; where that is `None`, the
-/// median of all widths and heights, rounded to a multiple of 8 from 8 to 64. They are grey if all are grey. One
+/// stratified fifth is held back as test. Images become squares of `side` pixels; where that is `None`, the
+/// median of all widths and heights, rounded to a multiple of 8 from 8 to 64. They are gray if all are gray. One
 /// that cannot be decoded is listed in [`Dataset::skipped`]; other files and hidden folders are ignored.
 ///
 /// # Errors
-/// No sub-folders, a single class, a class without two usable pictures, a test class that is not in `train`, a
+/// No sub-folders, a single class, a class without two usable images, a test class that is not in `train`, a
 /// `side` outside of 1 to 4096, or a folder that cannot be listed.
 pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     if let Some(side) = side.filter(|side| !(1..=4096).contains(side)) {
@@ -37,9 +37,9 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     };
     let split = test_folder.is_some();
 
-    let (classes, train_files) = class_files(&train_folder, None, is_picture, "pictures")?;
+    let (classes, train_files) = class_files(&train_folder, None, is_image, "images")?;
     let test_files = match &test_folder {
-        Some(folder) => class_files(folder, Some(&classes), is_picture, "pictures")?.1,
+        Some(folder) => class_files(folder, Some(&classes), is_image, "images")?.1,
         None => Vec::new(),
     };
     let side = side.unwrap_or_else(|| typical_side(train_files.iter().chain(&test_files)));
@@ -50,23 +50,23 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     for (class, name) in classes.iter().enumerate() {
         let usable = train.labels.iter().filter(|label| **label as usize == class).count();
         if usable < minimum {
-            let got = format!("{usable} usable pictures");
-            let expected = format!("at least {minimum} PNG, JPEG or WebP pictures in each class");
+            let got = format!("{usable} usable images");
+            let expected = format!("at least {minimum} PNG, JPEG or WebP images in each class");
             return Err(Error::mismatch(&train_folder.join(name), got, expected));
         }
     }
     if let Some(folder) = test_folder.filter(|_| test.labels.is_empty()) {
-        return Err(Error::mismatch(&folder, "no usable picture", "at least one to test with"));
+        return Err(Error::mismatch(&folder, "no usable image", "at least one to test with"));
     }
 
-    let grey =
+    let gray =
         train.pixels.as_chunks().0.iter().chain(test.pixels.as_chunks().0).all(|[r, g, b]| r == g && g == b);
     let images = |pixels: Vec<u8>| Images {
         count: pixels.len() / (side * side * 3),
-        pixels: if grey { pixels.into_iter().step_by(3).collect() } else { pixels },
+        pixels: if gray { pixels.into_iter().step_by(3).collect() } else { pixels },
         height: side,
         width: side,
-        channels: if grey { 1 } else { 3 },
+        channels: if gray { 1 } else { 3 },
     };
     let title = path.canonicalize().map(|path| name(&path)).unwrap_or_else(|_| name(path));
     let class_count = classes.len();
@@ -78,15 +78,13 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     };
     dataset.skipped = train.skipped;
     dataset.skipped.extend(test.skipped);
-    let colour = if grey { "grey" } else { "colour" };
+    let color = if gray { "gray" } else { "color" };
     dataset.notes.push(format!(
-        "{} pictures in {class_count} classes, resized to {side} by {side} pixels, {colour}",
+        "{} images in {class_count} classes, resized to {side} by {side} pixels, {color}",
         dataset.train.len() + dataset.test.len(),
     ));
     if !dataset.skipped.is_empty() {
-        dataset
-            .notes
-            .push(format!("{} pictures could not be decoded and were skipped", dataset.skipped.len()));
+        dataset.notes.push(format!("{} images could not be decoded and were skipped", dataset.skipped.len()));
     }
     Ok(dataset)
 }
@@ -160,7 +158,7 @@ pub(crate) fn class_files(
     Ok((classes, files))
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension == *known) && !path.is_dir()
 }
@@ -185,13 +183,13 @@ fn decode_all(files: &[File], side: usize) -> Part {
     let decoded: Vec<_> = files
         .par_iter()
         .map(|(path, _)| {
-            let bytes = picture::read_file(path).map_err(|error| error.to_string())?;
-            picture::decode(&bytes, side, side, 3).map_err(|error| error.to_string())
+            let bytes = image_files::read_file(path).map_err(|error| error.to_string())?;
+            image_files::decode(&bytes, side, side, 3).map_err(|error| error.to_string())
         })
         .collect();
     let mut part = Part { pixels: Vec::new(), labels: Vec::new(), skipped: Vec::new() };
-    for ((path, label), picture) in files.iter().zip(decoded) {
-        match picture {
+    for ((path, label), image) in files.iter().zip(decoded) {
+        match image {
             Ok(pixels) => {
                 part.pixels.extend(pixels);
                 part.labels.push(*label);

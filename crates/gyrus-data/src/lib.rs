@@ -1,7 +1,7 @@
 //! Data sets for Gyrus: finding, decoding, batching and augmenting examples, without a tensor in sight.
 //!
-//! A [`Dataset`] holds its training and test [`Examples`] in memory, pictures as bytes; [`epoch_order`] gives
-//! the order of an epoch and [`fill_batch`] writes normalised (and augmented) `f32` into a buffer of the
+//! A [`Dataset`] holds its training and test [`Examples`] in memory, images as bytes; [`epoch_order`] gives
+//! the order of an epoch and [`fill_batch`] writes normalized (and augmented) `f32` into a buffer of the
 //! caller's. Both are pure functions of seed, epoch and index: the same for any number of threads.
 
 mod augment;
@@ -15,10 +15,10 @@ mod folder;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod idx;
+pub mod image_files;
 mod mnist;
 #[cfg(feature = "hub")]
 mod parquet_images;
-pub mod picture;
 mod preprocessing;
 mod random;
 mod read;
@@ -34,8 +34,6 @@ pub use digits::digits;
 pub use error::{Error, Result};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
 pub use folder::folder;
-#[cfg(feature = "hub")]
-pub use hub::Hub;
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
 pub use recordings::frames::Frames;

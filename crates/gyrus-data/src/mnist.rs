@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{Dataset, Error, Images, Result, idx, read};
 
-/// More pictures than any ten-class set in MNIST's format has (EMNIST Digits: 240,000).
+/// More images than any ten-class set in MNIST's format has (EMNIST Digits: 240,000).
 const MAXIMUM_COUNT: u64 = 300_000;
 const SIDE: usize = 28;
 
@@ -61,13 +61,13 @@ fn part(directory: &Path, prefix: &str, part: &str) -> Result<(Images, Vec<u32>)
     let images = idx::read(read::open(&images_path)?, &images_path, 3, MAXIMUM_COUNT * (SIDE * SIDE) as u64)?;
     let count = images.shape[0];
     if images.shape[1..] != [SIDE, SIDE] {
-        let got = format!("pictures of {} by {} pixels", images.shape[1], images.shape[2]);
+        let got = format!("images of {} by {} pixels", images.shape[1], images.shape[2]);
         return Err(Error::format(&images_path, 8, got, format!("{SIDE} by {SIDE}")));
     }
     let labels = idx::read(read::open(&labels_path)?, &labels_path, 1, MAXIMUM_COUNT)?;
     if labels.shape[0] != count {
         let got = format!("{} labels", labels.shape[0]);
-        let expected = format!("{count}, one for each picture of {}", images_path.display());
+        let expected = format!("{count}, one for each image of {}", images_path.display());
         return Err(Error::format(&labels_path, 4, got, expected));
     }
     if let Some(at) = labels.values.iter().position(|label| *label > 9) {

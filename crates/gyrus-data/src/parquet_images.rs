@@ -1,5 +1,5 @@
-//! Pictures with labels from a Parquet file as the Hugging Face hub stores them: one column is a group
-//! `{bytes, path}` with an encoded picture, the column `label` an integer.
+//! Images with labels from a Parquet file as the Hugging Face hub stores them: one column is a group
+//! `{bytes, path}` with an encoded image, the column `label` an integer.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,12 +8,12 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use rayon::prelude::*;
 
-use crate::{Error, Images, Result, picture};
+use crate::{Error, Images, Result, image_files};
 
 /// More rows than any data set that is read here has (CIFAR-10 and MNIST: 60,000 and less).
 const MAXIMUM_ROWS: i64 = 300_000;
 
-/// All pictures and labels of a file; each picture must have `shape` (side, channels), each label be below 10.
+/// All images and labels of a file; each image must have `shape` (side, channels), each label be below 10.
 pub(crate) fn read_parquet(
     path: &Path,
     image_column: &str,
@@ -53,7 +53,7 @@ pub(crate) fn read_parquet(
             }
         }
         let (Some(bytes), Some(label)) = (bytes, label) else {
-            let expected = format!("'{image_column}' with the bytes of a picture and a 'label' from 0 to 9");
+            let expected = format!("'{image_column}' with the bytes of an image and a 'label' from 0 to 9");
             return Err(Error::mismatch(path, format!("row {number} without them"), expected));
         };
         encoded.push(bytes);
@@ -62,16 +62,16 @@ pub(crate) fn read_parquet(
 
     let decode = |(number, bytes): (usize, &parquet::data_type::ByteArray)| {
         let wrong = |got: String| {
-            Error::mismatch(path, format!("{got} in row {number}"), format!("a picture of {side} by {side}"))
+            Error::mismatch(path, format!("{got} in row {number}"), format!("an image of {side} by {side}"))
         };
-        let (width, height) = picture::dimensions(bytes.data()).map_err(|error| wrong(error.to_string()))?;
+        let (width, height) =
+            image_files::dimensions(bytes.data()).map_err(|error| wrong(error.to_string()))?;
         if (width as usize, height as usize) != (side, side) {
             return Err(wrong(format!("{width} by {height} pixels")));
         }
-        picture::decode(bytes.data(), side, side, channels).map_err(|error| wrong(error.to_string()))
+        image_files::decode(bytes.data(), side, side, channels).map_err(|error| wrong(error.to_string()))
     };
-    let pictures = encoded.par_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
-    let images =
-        Images { pixels: pictures.concat(), count: labels.len(), height: side, width: side, channels };
+    let images = encoded.par_iter().enumerate().map(decode).collect::<Result<Vec<_>>>()?;
+    let images = Images { pixels: images.concat(), count: labels.len(), height: side, width: side, channels };
     Ok((images, labels))
 }

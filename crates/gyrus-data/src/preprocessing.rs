@@ -14,7 +14,7 @@ pub enum Preprocessing {
         height: usize,
         /// Columns in pixels.
         width: usize,
-        /// 1 (grey) or 3 (red, green, blue).
+        /// 1 (gray) or 3 (red, green, blue).
         channels: usize,
         /// Mean of the training pixels per channel, on the scale 0 to 1.
         mean: Vec<f32>,
@@ -78,7 +78,7 @@ pub enum ColumnKind {
         /// The known levels, sorted.
         levels: Vec<String>,
         /// Whether one more number follows, 1 for every level that is rare, missing or unknown. Without it
-        /// (nothing of the kind in the training rows, so nothing could be learnt for it) these are all zeros.
+        /// (nothing of the kind in the training rows, so nothing could be learned for it) these are all zeros.
         other: bool,
     },
 }
@@ -95,7 +95,7 @@ impl ColumnKind {
 }
 
 impl Preprocessing {
-    /// The preprocessing for pictures like these: their size, and mean and deviation of each channel.
+    /// The preprocessing for images like these: their size, and mean and deviation of each channel.
     #[must_use]
     pub fn for_images(images: &Images) -> Self {
         let mut histogram = vec![[0_u64; 256]; images.channels];
@@ -122,7 +122,7 @@ impl Preprocessing {
         }
     }
 
-    /// For each channel the normalised value of each of the 256 brightnesses; empty for what are no pictures.
+    /// For each channel the normalized value of each of the 256 brightnesses; empty for what are no images.
     pub(crate) fn brightness_tables(&self) -> Vec<[f32; 256]> {
         let Self::Image { channels, mean, deviation, .. } = self else { return Vec::new() };
         (0..*channels)
@@ -175,7 +175,7 @@ mod tests {
                     kind: ColumnKind::Numeric { mean: 40.5, deviation: 3.25, missing_indicator: true },
                 },
                 ColumnEncoding {
-                    name: "colour".into(),
+                    name: "color".into(),
                     kind: ColumnKind::Categorical { levels: vec!["blue".into(), "red".into()], other: true },
                 },
             ],

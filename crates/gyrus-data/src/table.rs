@@ -1,6 +1,6 @@
 //! A text table as a data set: which columns are numbers, which are categories, what is asked, and the encoding.
 //!
-//! All that is learnt from the data (means, deviations, levels) is learnt from the training rows alone.
+//! All that is learned from the data (means, deviations, levels) is learned from the training rows alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -22,7 +22,7 @@ const MAXIMUM_INTEGER_CLASSES: usize = 20;
 const LARGEST: f64 = 1e30;
 
 /// Standardised values are kept within this: an outlier in a new file must not become infinite.
-const LARGEST_STANDARDISED: f64 = 1e6;
+const LARGEST_STANDARDIZED: f64 = 1e6;
 
 /// Reads a CSV file (comma, semicolon or tab) with one header line and learns to predict the column `target`.
 ///
@@ -87,10 +87,10 @@ impl Preprocessing {
     ///
     /// # Errors
     /// An unreadable or malformed file, a missing column, text where a number is expected (with the line);
-    /// [`Error::Mismatch`] where this preprocessing is for pictures.
+    /// [`Error::Mismatch`] where this preprocessing is for images.
     pub fn encode_csv(&self, path: &Path) -> Result<Table> {
         let Self::Table { columns, .. } = self else {
-            return Err(Error::mismatch(path, "a CSV file", "a picture, which this network learnt from"));
+            return Err(Error::mismatch(path, "a CSV file", "an image, which this network learned from"));
         };
         encode(&sheet::read_file(path)?, columns, path)
     }
@@ -150,7 +150,7 @@ impl Decision {
             }
             Self::Values(values) => {
                 let (mean, deviation) = moments(train_rows.iter().map(|row| values[*row]));
-                let targets = values.iter().map(|value| standardise(*value, mean, deviation)).collect();
+                let targets = values.iter().map(|value| standardize(*value, mean, deviation)).collect();
                 let (mean, deviation) = (mean as f32, deviation as f32);
                 (Task::Regression { target: target.to_owned(), mean, deviation }, Targets::Values(targets))
             }
@@ -237,7 +237,7 @@ fn encode(sheet: &Sheet, columns: &[ColumnEncoding], path: &Path) -> Result<Tabl
                             let got = format!("'{text}' in column '{}'", column.name);
                             Error::line(path, *line, got, "a number")
                         })?;
-                        own[0] = standardise(value, *mean, *deviation);
+                        own[0] = standardize(value, *mean, *deviation);
                     }
                 }
                 ColumnKind::Categorical { levels, other } => match lookup.get(text) {
@@ -282,8 +282,8 @@ fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, if deviation > 1e-12 * mean.abs().max(1e-12) { deviation } else { 1.0 })
 }
 
-fn standardise(value: f64, mean: f64, deviation: f64) -> f32 {
-    ((value - mean) / deviation).clamp(-LARGEST_STANDARDISED, LARGEST_STANDARDISED) as f32
+fn standardize(value: f64, mean: f64, deviation: f64) -> f32 {
+    ((value - mean) / deviation).clamp(-LARGEST_STANDARDIZED, LARGEST_STANDARDIZED) as f32
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ fn error(text: &str, target: &str) -> String {
     load(text, target).unwrap_err().to_string()
 }
 
-/// 40 rows: a number, a number with gaps, a colour, an identifier, a constant and two possible targets.
+/// 40 rows: a number, a number with gaps, a color, an identifier, a constant and two possible targets.
 fn flowers() -> String {
-    let mut text = String::from("size;weight;colour;id;planet;kind;price\n");
+    let mut text = String::from("size;weight;color;id;planet;kind;price\n");
     for row in 0..40 {
         let weight = if row % 8 == 0 { "NA".to_owned() } else { format!("{}", row * 2) };
-        let colour = ["red", "green", "blue"][row % 3];
+        let color = ["red", "green", "blue"][row % 3];
         let kind = if row % 2 == 0 { "rose" } else { "lily" };
-        writeln!(text, "{row};{weight};{colour};\"no. {row}\";earth;{kind};{}.5", row * row).unwrap();
+        writeln!(text, "{row};{weight};{color};\"no. {row}\";earth;{kind};{}.5", row * row).unwrap();
     }
     text
 }
@@ -39,7 +39,7 @@ fn text_targets_are_classified_and_columns_encoded() {
     let Preprocessing::Table { columns, target } = &dataset.preprocessing else { panic!("a table") };
     assert_eq!(target, "kind");
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    assert_eq!(names, ["size", "weight", "colour", "price"]);
+    assert_eq!(names, ["size", "weight", "color", "price"]);
     assert!(matches!(columns[1].kind, ColumnKind::Numeric { missing_indicator: true, .. }));
     let levels = vec!["blue".to_owned(), "green".to_owned(), "red".to_owned()];
     assert_eq!(columns[2].kind, ColumnKind::Categorical { levels, other: false });
@@ -62,7 +62,7 @@ fn text_targets_are_classified_and_columns_encoded() {
     }
     for row in train.values.chunks(7) {
         assert!(row[2] == 0.0 || (row[2], row[1]) == (1.0, 0.0), "a missing weight is the mean: {row:?}");
-        assert_eq!(row[3..6].iter().sum::<f32>(), 1.0, "one colour in {row:?}");
+        assert_eq!(row[3..6].iter().sum::<f32>(), 1.0, "one color in {row:?}");
     }
 }
 
@@ -124,13 +124,13 @@ fn new_rows_are_encoded_as_the_training_rows_were() {
     for row in test.values.chunks(7) {
         assert!(again.values.chunks(7).any(|other| other == row));
     }
-    let unknown = write("size,weight,colour,price\n1,?,violet,2e40\n");
+    let unknown = write("size,weight,color,price\n1,?,violet,2e40\n");
     let message = dataset.preprocessing.encode_csv(unknown.path()).unwrap_err().to_string();
     assert!(message.ends_with("line 2: got '2e40' in column 'price', expected a number"), "{message}");
-    let lacking = write("size,weight,Colour\n1,2,red\n");
+    let lacking = write("size,weight,Color\n1,2,red\n");
     let message = dataset.preprocessing.encode_csv(lacking.path()).unwrap_err().to_string();
     assert!(
-        message.contains("got no column 'colour'") && message.contains("did you mean 'Colour'?"),
+        message.contains("got no column 'color'") && message.contains("did you mean 'Color'?"),
         "{message}"
     );
 }

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use gyrus_data::recordings::{Format, cochlea, from_bytes, recognise};
+use gyrus_data::recordings::{Format, cochlea, from_bytes, recognize};
 use proptest::prelude::*;
 
 fn golden(name: &str) -> Vec<u8> {
@@ -229,7 +229,7 @@ fn holds(bytes: &[u8]) {
         assert!(events.y.iter().all(|y| usize::from(*y) < events.height));
         assert_eq!([events.x.len(), events.y.len(), events.on.len()], [events.len(); 3]);
     }
-    if recognise(bytes, Path::new("x")).is_ok_and(|format| format == Format::Cochlea)
+    if recognize(bytes, Path::new("x")).is_ok_and(|format| format == Format::Cochlea)
         && let Ok(mut file) = cochlea::from_bytes(bytes, Path::new("x"))
     {
         for index in 0..file.len().min(100) {

@@ -22,11 +22,11 @@ fn idx_file(shape: &[u32], values: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A small MNIST: 12 training and 3 test pictures, picture `n` filled with `n`, of class `n % 10`.
+/// A small MNIST: 12 training and 3 test images, image `n` filled with `n`, of class `n % 10`.
 fn small_mnist(folder: &Path) {
     for (prefix, count) in [("train", 12_u8), ("t10k", 3)] {
-        let pixels: Vec<u8> = (0..count).flat_map(|picture| [picture; 784]).collect();
-        let labels: Vec<u8> = (0..count).map(|picture| picture % 10).collect();
+        let pixels: Vec<u8> = (0..count).flat_map(|image| [image; 784]).collect();
+        let labels: Vec<u8> = (0..count).map(|image| image % 10).collect();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
         // Both spellings, gzipped and not.
         write(
@@ -40,7 +40,7 @@ fn small_mnist(folder: &Path) {
 fn images(features: &Features) -> &Images {
     match features {
         Features::Images(images) => images,
-        _ => panic!("these are pictures"),
+        _ => panic!("these are images"),
     }
 }
 
@@ -58,7 +58,7 @@ fn mnist_is_read_from_either_spelling() {
 #[test]
 fn a_wrong_mnist_is_named_with_file_and_byte() {
     let labels = "train-labels.idx1-ubyte";
-    let pictures = "train-images-idx3-ubyte.gz";
+    let images = "train-images-idx3-ubyte.gz";
     let whole = idx_file(&[12, 28, 28], &[7; 12 * 784]);
     let mut damaged = gzip(&whole);
     let checksum = damaged.len() - 5;
@@ -75,10 +75,10 @@ fn a_wrong_mnist_is_named_with_file_and_byte() {
         (labels, idx_file(&[11], &[0; 11]), "byte 4: got 11 labels, expected 12"),
         (labels, idx_file(&[12], &[0, 1, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0]), "byte 11: got the label 10"),
         (labels, idx_file(&[0], &[]), "byte 4: got 0 as the size of dimension 1"),
-        (pictures, idx_file(&[u32::MAX, u32::MAX, u32::MAX], &[]), "byte 4: got 4294967295"),
-        (pictures, idx_file(&[12, 14, 56], &[7; 12 * 784]), "byte 8: got pictures of 14 by 56 pixels"),
-        (pictures, gzip(&whole)[..40].to_vec(), "damaged or truncated gzip data"),
-        (pictures, damaged, "damaged or truncated gzip data"),
+        (images, idx_file(&[u32::MAX, u32::MAX, u32::MAX], &[]), "byte 4: got 4294967295"),
+        (images, idx_file(&[12, 14, 56], &[7; 12 * 784]), "byte 8: got images of 14 by 56 pixels"),
+        (images, gzip(&whole)[..40].to_vec(), "damaged or truncated gzip data"),
+        (images, damaged, "damaged or truncated gzip data"),
     ];
     for (name, bytes, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -125,8 +125,8 @@ fn cifar_is_read_with_the_batches_that_are_there() {
     let dataset = cifar10(folder.path()).unwrap();
     assert_eq!(images(&dataset.train.features).get(1).unwrap()[..6], [4, 5, 6, 4, 5, 6]);
     assert_eq!(dataset.train.targets, Targets::Classes(vec![3, 9]));
-    assert_eq!(dataset.notes[0], "1 of 5 training batches found: 2 pictures");
-    assert_eq!(dataset.notes[1], "test_batch.bin.gz holds 1 of the 10000 test pictures");
+    assert_eq!(dataset.notes[0], "1 of 5 training batches found: 2 images");
+    assert_eq!(dataset.notes[1], "test_batch.bin.gz holds 1 of the 10000 test images");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn the_real_mnist_is_whole() {
     let dataset = mnist(&path).unwrap();
     assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
     let gyrus_data::Preprocessing::Image { mean, deviation, .. } = &dataset.preprocessing else {
-        panic!("pictures")
+        panic!("images")
     };
     // The values that everybody uses.
     assert!(
@@ -181,7 +181,7 @@ fn the_real_cifar_is_readable() {
     let dataset = cifar10(&path).unwrap();
     assert!(dataset.train.len() >= 10_000 && dataset.train.len().is_multiple_of(10_000));
     assert!(dataset.test.len() >= 1000);
-    let gyrus_data::Preprocessing::Image { mean, .. } = &dataset.preprocessing else { panic!("pictures") };
+    let gyrus_data::Preprocessing::Image { mean, .. } = &dataset.preprocessing else { panic!("images") };
     for (ours, known) in mean.iter().zip([0.491, 0.482, 0.447]) {
         assert!((ours - known).abs() < 0.01, "{mean:?}");
     }

@@ -58,6 +58,34 @@ pub enum Error {
         /// What was expected.
         expected: String,
     },
+    /// The hub, or the connection to it, failed.
+    #[cfg(feature = "hub")]
+    #[error("{file} of {repository} from {endpoint}: {reason}")]
+    Hub {
+        /// The address of the hub.
+        endpoint: String,
+        /// The repository, `owner/name`.
+        repository: String,
+        /// The file inside the repository; `the client` before any file is requested.
+        file: String,
+        /// What went wrong and what to do.
+        reason: String,
+    },
+    /// A downloaded file is not the one that the hub announced; it has been removed.
+    #[cfg(feature = "hub")]
+    #[error(
+        "{file} of {repository} has the SHA-256 {got}, expected {expected}: the download was removed, try again"
+    )]
+    Checksum {
+        /// The repository, `owner/name`.
+        repository: String,
+        /// The file inside the repository.
+        file: String,
+        /// The checksum of what arrived.
+        got: String,
+        /// The checksum that the hub announced.
+        expected: String,
+    },
     /// A file, or a combination of files, that is not a model.
     #[error("{}: got {got}, expected {expected}", path.display())]
     Mismatch {

@@ -2,7 +2,7 @@
 //!
 //! A [`Checkpoint`] holds a file's [`Tensor`]s by name. Their numbers stay in the mapped file, in the format in which they
 //! are stored ([`Format`]), and the kernels read them there. [`safetensors::read_folder`], [`gguf::Gguf::parse`] and
-//! [`pytorch::read`] open the three kinds of files. This crate knows no model: which tensors belong together is the
+//! [`pytorch::read`] open the three kinds of files. With the feature `hub`, `hub::Hub` downloads models and data sets. This crate knows no model: which tensors belong together is the
 //! business of the crates that use it.
 //!
 //! ```
@@ -28,6 +28,8 @@ mod bytes;
 mod checkpoint;
 mod error;
 pub mod gguf;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod pytorch;
 pub mod safetensors;
 mod tensor;

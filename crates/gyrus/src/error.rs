@@ -143,7 +143,7 @@ impl Error {
 fn of_data(error: &gyrus_data::Error) -> Fault {
     match error {
         #[cfg(feature = "hub")]
-        gyrus_data::Error::Hub { .. } => Fault::Failure,
+        gyrus_data::Error::Hub(error) => of_formats(error),
         _ => Fault::Caller,
     }
 }
@@ -168,6 +168,8 @@ fn of_training(error: &gyrus_train::Error) -> Fault {
 fn of_formats(error: &gyrus_formats::Error) -> Fault {
     match error {
         gyrus_formats::Error::Write { .. } => Fault::Failure,
+        #[cfg(feature = "hub")]
+        gyrus_formats::Error::Hub { .. } => Fault::Failure,
         _ => Fault::Caller,
     }
 }

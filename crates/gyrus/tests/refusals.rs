@@ -163,11 +163,11 @@ fn folders_of_pictures() {
     fs::create_dir(pictures.join("cats")).unwrap();
     assert_says(&refuse(), &["a single class, 'cats'"]);
     fs::create_dir(pictures.join("dogs")).unwrap();
-    assert_says(&refuse(), &["cats", "0 usable pictures", "at least 2"]);
+    assert_says(&refuse(), &["cats", "0 usable images", "at least 2"]);
     for name in ["cats/1.png", "cats/2.png", "dogs/1.png"] {
         image::GrayImage::new(9, 9).save(pictures.join(name)).unwrap();
     }
-    assert_says(&refuse(), &["dogs", "1 usable pictures", "at least 2"]);
+    assert_says(&refuse(), &["dogs", "1 usable images", "at least 2"]);
 }
 
 #[test]

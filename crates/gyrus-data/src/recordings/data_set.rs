@@ -259,7 +259,7 @@ fn room(count: usize, preprocessing: &Preprocessing, path: &Path) -> Result<Vec<
 fn all_frames(files: &[File], preprocessing: &Preprocessing, path: &Path) -> Result<Vec<u8>> {
     let mut all = room(files.len(), preprocessing, path)?;
     let length = all.len() / files.len().max(1);
-    all.par_chunks_exact_mut(length.max(1)).zip(files).try_for_each(|(to, (path, _))| {
+    all.par_chunks_exact_mut(length.max(1)).zip(files).try_for_each(|(to, (path, _))| -> Result<()> {
         to.copy_from_slice(&preprocessing.frames_of(&read(path)?, path)?);
         Ok(())
     })?;

@@ -2,7 +2,7 @@
 //!
 //! Frame k counts the events with time in its slice, `n[k, row, column, polarity]`, darker before brighter; a count stops
 //! at 255. Where the sensor is larger than the frame, column x becomes ⌊x · width / sensor width⌋, and rows likewise, so
-//! that the events of neighbours add up. Cost: one pass over the events.
+//! that the events of neighbors add up. Cost: one pass over the events.
 
 use std::path::Path;
 

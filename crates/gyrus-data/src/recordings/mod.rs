@@ -1,7 +1,7 @@
 //! Recordings of event cameras and artificial cochleas: files to [`Events`], events to [frames].
 //!
 //! A pixel of an event camera reports when its brightness has changed: (time, column, row, brighter or darker); a
-//! channel of a cochlea reports when it fired. Formats are recognised by their content. All are read in one pass over
+//! channel of a cochlea reports when it fired. Formats are recognized by their content. All are read in one pass over
 //! the file, which is held in memory, at a cost of 13 bytes an event; nothing is reserved for events that a header
 //! promises but the file does not bring.
 //!
@@ -172,7 +172,7 @@ pub fn read(path: &Path) -> Result<Events> {
 /// # Errors
 /// As for [`read`].
 pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Events> {
-    match recognise(bytes, path)? {
+    match recognize(bytes, path)? {
         Format::Atis => atis::decode(bytes, path),
         Format::Aedat2 => aedat2::decode(bytes, path),
         Format::Aedat3 => aedat3::decode(bytes, path),
@@ -190,7 +190,7 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Events> {
 ///
 /// # Errors
 /// [`Error::Format`] where it is none that is known.
-pub fn recognise(bytes: &[u8], path: &Path) -> Result<Format> {
+pub fn recognize(bytes: &[u8], path: &Path) -> Result<Format> {
     let starts = |mark: &[u8]| bytes.starts_with(mark);
     if starts(b"\x89HDF\r\n\x1a\n") {
         return Ok(Format::Cochlea);

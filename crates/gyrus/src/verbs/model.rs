@@ -40,7 +40,7 @@ pub fn resolve_model(path: &Path) -> Result<PathBuf> {
     if !path.exists()
         && let Some((owner, name)) = hub_id(path)
     {
-        return Ok(gyrus_data::Hub::from_environment()?.model(&owner, &name)?);
+        return Ok(gyrus_formats::hub::Hub::from_environment()?.model(&owner, &name)?);
     }
     Ok(path.to_path_buf())
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use gyrus_data::{Dataset, EventOptions, Preprocessing};
+#[cfg(feature = "hub")]
+use gyrus_formats::hub::Hub;
 use gyrus_train::RunRecord;
 
 use crate::{Error, Result};
@@ -57,11 +59,11 @@ impl Source<'_> {
             ("fashion-mnist", Some(directory)) => gyrus_data::fashion_mnist(directory)?,
             ("cifar10", Some(directory)) => gyrus_data::cifar10(directory)?,
             #[cfg(feature = "hub")]
-            ("mnist", None) => gyrus_data::Hub::from_environment()?.mnist()?,
+            ("mnist", None) => gyrus_data::hub::mnist(&Hub::from_environment()?)?,
             #[cfg(feature = "hub")]
-            ("fashion-mnist", None) => gyrus_data::Hub::from_environment()?.fashion_mnist()?,
+            ("fashion-mnist", None) => gyrus_data::hub::fashion_mnist(&Hub::from_environment()?)?,
             #[cfg(feature = "hub")]
-            ("cifar10", None) => gyrus_data::Hub::from_environment()?.cifar10()?,
+            ("cifar10", None) => gyrus_data::hub::cifar10(&Hub::from_environment()?)?,
             #[cfg(not(feature = "hub"))]
             ("mnist" | "fashion-mnist" | "cifar10", None) => {
                 let text = "this build cannot download; give the folder with the files by --data DIR";

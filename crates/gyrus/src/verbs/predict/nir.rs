@@ -120,7 +120,7 @@ impl NirPredictor {
     }
 
     pub(super) fn predict(&self, image: &Path) -> Result<Prediction> {
-        let pixels = self.preprocessing.normalise(&self.preprocessing.decode_file(image)?);
+        let pixels = self.preprocessing.normalize(&self.preprocessing.decode_file(image)?);
         let (each_step, work) = match &self.events {
             None => {
                 let x = filled_tensor(1, pixels.len(), |x| x.copy_from_slice(&pixels));

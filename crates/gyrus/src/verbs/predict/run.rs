@@ -80,7 +80,7 @@ impl RunPredictor {
         match preprocessing {
             Preprocessing::Image { .. } => {
                 let pixels = preprocessing.decode_file(file)?;
-                Ok((preprocessing.normalise(&pixels), 1))
+                Ok((preprocessing.normalize(&pixels), 1))
             }
             Preprocessing::Table { .. } => {
                 let table = preprocessing.encode_csv(file)?;

@@ -123,14 +123,14 @@ impl Transfer<'_> {
         if checksum(&mut file, blob, announced.size)?.is_some_and(|sum| !is_sha256(etag) || sum == *etag) {
             return Ok(true);
         }
-        std::fs::remove_file(blob).map_err(|source| Error::io(blob, source))?;
+        std::fs::remove_file(blob).map_err(Error::write(blob))?;
         Ok(false)
     }
 
     fn download(&self, blob: &Path, announced: &Announced) -> Result<()> {
         let Announced { etag, size, .. } = announced;
         let incomplete = self.repository.blobs().join(format!("{etag}.incomplete"));
-        let io = |source| Error::io(&incomplete, source);
+        let io = |source| Error::write(&incomplete)(source);
         std::fs::create_dir_all(self.repository.blobs()).map_err(io)?;
         let mut file = File::options()
             .create(true)
@@ -166,12 +166,12 @@ impl Transfer<'_> {
             }
         }
         file.sync_all().map_err(io)?;
-        std::fs::rename(&incomplete, blob).map_err(|source| Error::io(blob, source))
+        std::fs::rename(&incomplete, blob).map_err(Error::write(blob))
     }
 
     /// Appends what is missing of the `size` bytes.
     fn receive(&self, file: &mut File, path: &Path, size: u64) -> Result<()> {
-        let io = |source| Error::io(path, source);
+        let io = |source| Error::write(path)(source);
         let mut done = file.metadata().map_err(io)?.len();
         if done > size {
             file.set_len(0).map_err(io)?;

@@ -67,7 +67,7 @@ impl Repository {
     /// Makes the blob `etag` the file `file` of `commit`, which becomes the newest snapshot.
     ///
     /// # Errors
-    /// [`Error::Io`] where the cache cannot be written.
+    /// [`Error::Write`] where the cache cannot be written.
     pub(super) fn enter(&self, commit: &str, file: &str, etag: &str) -> Result<PathBuf> {
         let pointer = self.folder.join("snapshots").join(commit).join(file);
         let parents = Path::new(file).components().count();
@@ -92,9 +92,8 @@ pub(super) fn is_inside(file: &str) -> bool {
 
 /// Puts what `make` makes at a temporary path to `path`, whatever was there.
 fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
-    let io = |source| Error::io(path, source);
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io)?;
+        std::fs::create_dir_all(folder).map_err(Error::write(path))?;
     }
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.new", std::process::id()));
@@ -103,7 +102,7 @@ fn replace(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Resu
     let _ = std::fs::remove_file(&new);
     make(&new).and_then(|()| std::fs::rename(&new, path)).map_err(|source| {
         let _ = std::fs::remove_file(&new);
-        io(source)
+        Error::write(path)(source)
     })
 }
 

@@ -1,14 +1,19 @@
 //! Language models from the hub: configuration, tokenizer and safetensors of a repository.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::cache::Kind;
 use super::{Hub, Transfer};
 use crate::{Error, Result};
 
-/// More than any file of weights: they are cut into parts of some 50 GB.
+/// More than any file of weights: large models are split into files of about 50 GB.
 const MAXIMUM_BYTES: u64 = 1 << 38;
+
+/// More than any index of weights.
+const MAXIMUM_INDEX_BYTES: u64 = 1 << 28;
 
 const CONFIG: &str = "config.json";
 
@@ -55,20 +60,17 @@ impl Hub {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct WeightIndex {
-    /// From tensors to files.
-    weight_map: BTreeMap<String, String>,
-}
-
 /// The files that an index of weights names.
 fn shards(path: &Path) -> Result<BTreeSet<String>> {
     let wrong =
         |got: String| Error::mismatch(path, got, "an index with a `weight_map` from tensors to files");
-    let json = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    let index: WeightIndex = serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
-    let files: BTreeSet<String> = index.weight_map.into_values().collect();
-    // Names of strangers must not lead out of the repository.
+    let index = gyrus_files::read_bounded(path, MAXIMUM_INDEX_BYTES)?;
+    let index: Value = serde_json::from_slice(&index).map_err(|error| wrong(error.to_string()))?;
+    let map = index["weight_map"].as_object().ok_or_else(|| wrong("no map of that name".to_owned()))?;
+    let files = map.values().map(|file| file.as_str().map(str::to_owned));
+    let files: BTreeSet<String> =
+        files.collect::<Option<_>>().ok_or_else(|| wrong("a file name that is not a string".to_owned()))?;
+    // Untrusted names must not lead out of the repository.
     match files.iter().find(|file| !file.ends_with(".safetensors") || file.contains(['/', '\\', ':'])) {
         Some(file) => Err(wrong(format!("the file '{file}'"))),
         None => Ok(files),

@@ -1,37 +1,37 @@
-//! Folders of pictures, and single pictures in every form that the formats allow.
+//! Folders of images, and single images in every form that the formats allow.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
-use gyrus_data::{Features, Images, Preprocessing, Targets, Task, folder, picture};
+use gyrus_data::{Features, Images, Preprocessing, Targets, Task, folder, image_files};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
 
-fn plain(width: u32, height: u32, colour: [u8; 3]) -> DynamicImage {
-    RgbImage::from_pixel(width, height, Rgb(colour)).into()
+fn plain(width: u32, height: u32, color: [u8; 3]) -> DynamicImage {
+    RgbImage::from_pixel(width, height, Rgb(color)).into()
 }
 
-fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
+    image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
-fn save(path: &Path, picture: &DynamicImage) {
+fn save(path: &Path, image: &DynamicImage) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let format = ImageFormat::from_path(path).unwrap();
-    std::fs::write(path, encode(picture, format)).unwrap();
+    std::fs::write(path, encode(image, format)).unwrap();
 }
 
 fn images(features: &Features) -> &Images {
     match features {
         Features::Images(images) => images,
-        _ => panic!("these are pictures"),
+        _ => panic!("these are images"),
     }
 }
 
 #[test]
-fn a_folder_becomes_classes_and_a_broken_picture_is_named() {
+fn a_folder_becomes_classes_and_a_broken_image_is_named() {
     let root = tempfile::tempdir().unwrap();
     for number in 0..10 {
         let extension = ["png", "jpg", "webp", "JPEG"][number % 4];
@@ -40,7 +40,7 @@ fn a_folder_becomes_classes_and_a_broken_picture_is_named() {
         save(&root.path().join("blue").join(&name), &plain(31, 17, [0, 0, 200]));
     }
     std::fs::write(root.path().join("red/broken.png"), b"\x89PNG\r\n\x1a\nnothing").unwrap();
-    std::fs::write(root.path().join("red/notes.txt"), b"not a picture").unwrap();
+    std::fs::write(root.path().join("red/notes.txt"), b"not an image").unwrap();
     std::fs::create_dir(root.path().join(".hidden")).unwrap();
 
     let dataset = folder(root.path(), None).unwrap();
@@ -56,14 +56,14 @@ fn a_folder_becomes_classes_and_a_broken_picture_is_named() {
     }
     assert_eq!(dataset.skipped.len(), 1);
     assert!(dataset.skipped[0].path.ends_with("red/broken.png"));
-    assert!(dataset.skipped[0].reason.contains("not an intact PNG, JPEG or WebP picture"));
-    assert!(dataset.notes.iter().any(|note| note == "1 pictures could not be decoded and were skipped"));
+    assert!(dataset.skipped[0].reason.contains("not an intact PNG, JPEG or WebP image"));
+    assert!(dataset.notes.iter().any(|note| note == "1 images could not be decoded and were skipped"));
     assert_eq!(dataset.fingerprint, folder(root.path(), None).unwrap().fingerprint);
     assert_eq!(images(&folder(root.path(), Some(10)).unwrap().train.features).height, 10);
 }
 
 #[test]
-fn grey_pictures_stay_grey_and_given_parts_stay_apart() {
+fn gray_images_stay_gray_and_given_parts_stay_apart() {
     let root = tempfile::tempdir().unwrap();
     for (part, count) in [("train", 3), ("test", 2)] {
         for class in ["a", "b"] {
@@ -94,13 +94,13 @@ fn grey_pictures_stay_grey_and_given_parts_stay_apart() {
 fn unusable_folders_are_refused_in_one_sentence() {
     let root = tempfile::tempdir().unwrap();
     let message = |side| folder(root.path(), side).unwrap_err().to_string();
-    assert!(message(None).contains("got no sub-folders, expected at least two sub-folders of pictures"));
+    assert!(message(None).contains("got no sub-folders, expected at least two sub-folders of images"));
     save(&root.path().join("cat/1.png"), &plain(9, 9, [1, 2, 3]));
     save(&root.path().join("cat/2.png"), &plain(9, 9, [1, 2, 3]));
     assert!(message(None).contains("got a single class, 'cat'"));
     std::fs::create_dir(root.path().join("dog")).unwrap();
     let text = message(None);
-    assert!(text.contains("dog: got 0 usable pictures, expected at least 2"), "{text}");
+    assert!(text.contains("dog: got 0 usable images, expected at least 2"), "{text}");
     assert!(message(Some(0)).contains("got a side of 0 pixels, expected 1 to 4096"));
     let missing = folder(&root.path().join("nowhere"), None).unwrap_err().to_string();
     assert!(missing.starts_with("cannot read "), "{missing}");
@@ -108,27 +108,31 @@ fn unusable_folders_are_refused_in_one_sentence() {
 
 #[test]
 fn every_form_of_pixel_becomes_eight_bits() {
-    let grey16 = DynamicImage::from(image::ImageBuffer::from_pixel(3, 2, image::Luma([0x80ff_u16])));
-    assert_eq!(picture::decode(&encode(&grey16, ImageFormat::Png), 2, 3, 1).unwrap(), [0x80; 6]);
+    let gray16 = DynamicImage::from(image::ImageBuffer::from_pixel(3, 2, image::Luma([0x80ff_u16])));
+    assert_eq!(image_files::decode(&encode(&gray16, ImageFormat::Png), 2, 3, 1).unwrap(), [0x80; 6]);
     let transparent = DynamicImage::from(image::RgbaImage::from_pixel(1, 1, image::Rgba([0, 100, 200, 51])));
     let png = encode(&transparent, ImageFormat::Png);
-    assert_eq!(picture::decode(&png, 1, 1, 3).unwrap(), [204, 224, 244], "one fifth of ink on white paper");
+    assert_eq!(
+        image_files::decode(&png, 1, 1, 3).unwrap(),
+        [204, 224, 244],
+        "one fifth of ink on white paper"
+    );
     // Rec. 709: green weighs most.
     let green = encode(&plain(2, 2, [0, 255, 0]), ImageFormat::Png);
-    assert_eq!(picture::decode(&green, 2, 2, 1).unwrap(), [182; 4]);
+    assert_eq!(image_files::decode(&green, 2, 2, 1).unwrap(), [182; 4]);
 }
 
 #[test]
 fn shrinking_averages_and_the_same_size_is_exact() {
     let board = RgbImage::from_fn(32, 32, |x, y| Rgb([if (x + y) % 2 == 0 { 255 } else { 0 }; 3]));
     let png = encode(&board.clone().into(), ImageFormat::Png);
-    let small = picture::decode(&png, 8, 8, 1).unwrap();
+    let small = image_files::decode(&png, 8, 8, 1).unwrap();
     assert!(small.iter().all(|value| (120..=135).contains(value)), "{small:?}");
-    assert_eq!(picture::decode(&png, 32, 32, 3).unwrap(), board.into_raw());
+    assert_eq!(image_files::decode(&png, 32, 32, 3).unwrap(), board.into_raw());
 
     // Far too large in one direction, to be enlarged in the other: a ramp stays one.
     let ramp = RgbImage::from_fn(1000, 3, |x, _| Rgb([(x / 4) as u8; 3]));
-    let small = picture::decode(&encode(&ramp.into(), ImageFormat::Png), 6, 10, 1).unwrap();
+    let small = image_files::decode(&encode(&ramp.into(), ImageFormat::Png), 6, 10, 1).unwrap();
     for row in small.chunks(10) {
         for (column, value) in row.iter().enumerate() {
             let expected = 12.5 + 25.0 * column as f64;
@@ -145,24 +149,24 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     let mut checksum = flate2::Crc::new();
     checksum.update(&png[12..29]);
     png[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
-    let message = picture::decode(&png, 8, 8, 3).unwrap_err().to_string();
-    assert_eq!(message, "got a picture of 65536 by 65536 pixels, expected 1 to 100000000 pixels in all");
+    let message = image_files::decode(&png, 8, 8, 3).unwrap_err().to_string();
+    assert_eq!(message, "got an image of 65536 by 65536 pixels, expected 1 to 100000000 pixels in all");
     let png = encode(&plain(1, 1, [0; 3]), ImageFormat::Png);
-    assert!(picture::decode(&png, 8, 0, 3).is_err());
-    assert!(picture::decode(&png, 8, 8, 4).is_err());
+    assert!(image_files::decode(&png, 8, 0, 3).is_err());
+    assert!(image_files::decode(&png, 8, 8, 4).is_err());
 }
 
 #[test]
-fn a_table_network_refuses_pictures() {
+fn a_table_network_refuses_images() {
     let preprocessing = Preprocessing::Table { columns: Vec::new(), target: "y".into() };
     let message = preprocessing.decode_file(Path::new("cat.png")).unwrap_err().to_string();
-    assert_eq!(message, "cat.png: got a picture, expected a CSV file, which this network learnt from");
+    assert_eq!(message, "cat.png: got an image, expected a CSV file, which this network learned from");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn damaged_pictures_never_panic(
+    fn damaged_images_never_panic(
         format in 0_usize..3, flips in prop::collection::vec((0_usize..2000, 0_u8..=255), 1..6), cut in 0_usize..2000,
     ) {
         let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][format];
@@ -173,7 +177,7 @@ proptest! {
             bytes[position] = value;
         }
         bytes.truncate(cut.max(1));
-        if let Ok(pixels) = picture::decode(&bytes, 8, 8, 3) {
+        if let Ok(pixels) = image_files::decode(&bytes, 8, 8, 3) {
             prop_assert_eq!(pixels.len(), 192);
         }
     }
