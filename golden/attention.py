@@ -5,7 +5,7 @@ Run anywhere with `pip install -r golden/requirements.txt`, then `python golden/
 
 For some tokens of the text: what each head looks at (`attention`, layers by heads by the tokens up to this one; for an encoder
 by all tokens), the stream before the first and after each layer (`stream`), and the logits that the stream after the middle
-layer would become (`lens`). transformers returns the last stream normalised, so all are taken from the layers themselves.
+layer would become (`lens`). transformers returns the last stream normalized, so all are taken from the layers themselves.
 """
 
 from importlib.metadata import version
@@ -25,8 +25,8 @@ LENS_AFTER = 2
 def filled(model: torch.nn.Module, is_norm) -> torch.nn.Module:
     for key, parameter in dict(model.named_parameters()).items():
         scale = 0.2 if parameter.dim() == 1 else 1.5 / parameter.shape[-1] ** 0.5
-        centre = 1.0 if is_norm(key) else 0.0
-        parameter.copy_(centre + scale * decoders.fill(key, parameter.numel()).reshape(parameter.shape))
+        center = 1.0 if is_norm(key) else 0.0
+        parameter.copy_(center + scale * decoders.fill(key, parameter.numel()).reshape(parameter.shape))
     return model.eval()
 
 
@@ -50,7 +50,7 @@ def streams(layers, run) -> tuple[list[torch.Tensor], object]:
     output = run()
     for handle in handles:
         handle.remove()
-    # All but the last, which transformers normalises, are also what it returns.
+    # All but the last, which transformers normalizes, are also what it returns.
     for ours, theirs in zip(seen[:-1], output.hidden_states):
         assert torch.equal(ours, theirs[0])
     return seen, output

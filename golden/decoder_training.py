@@ -4,7 +4,7 @@ every family, whole and through PEFT's adapters, and an adapter as PEFT saves it
 Run anywhere with `pip install -r golden/requirements.txt`, then `python golden/decoder_training.py`.
 
 The cases and the formula that gives their weights are those of `decoders.py`. The batch is one text, of which the first
-tokens are not learnt. A gradient is told by its norm and its product with a vector that the formula gives, under the
+tokens are not learned. A gradient is told by its norm and its product with a vector that the formula gives, under the
 tensor's name with `gradient/` before it. Adapters are of rank 3 and alpha 5, on all products within the layers, their
 numbers by the formula too.
 """
@@ -38,8 +38,8 @@ def model(fields: dict):
     with torch.no_grad():
         for key, parameter in made.named_parameters():
             scale = 0.2 if parameter.dim() == 1 else 1.5 / parameter.shape[-1] ** 0.5
-            centre = 1.0 if "norm" in key or ".ln_" in key and key.endswith("weight") else 0.0
-            parameter.copy_(centre + scale * fill(key, parameter.numel()).reshape(parameter.shape))
+            center = 1.0 if "norm" in key or ".ln_" in key and key.endswith("weight") else 0.0
+            parameter.copy_(center + scale * fill(key, parameter.numel()).reshape(parameter.shape))
     return made
 
 

@@ -89,8 +89,8 @@ def case(name: str, fields: dict) -> dict:
     names = dict(model.named_parameters())
     for key, parameter in names.items():
         scale = 0.2 if parameter.dim() == 1 else 1.5 / parameter.shape[-1] ** 0.5
-        centre = 1.0 if "norm" in key or ".ln_" in key and key.endswith("weight") else 0.0
-        parameter.copy_(centre + scale * fill(key, parameter.numel()).reshape(parameter.shape))
+        center = 1.0 if "norm" in key or ".ln_" in key and key.endswith("weight") else 0.0
+        parameter.copy_(center + scale * fill(key, parameter.numel()).reshape(parameter.shape))
     ids = torch.tensor([tokens()])
     prefill = model(ids, use_cache=False).logits[0]
     cache, start, rows = None, 0, []

@@ -52,8 +52,8 @@ def case(name: str, fields: dict) -> dict:
     names = dict(model.named_parameters())
     for key, parameter in names.items():
         scale = 0.2 if parameter.dim() == 1 else 1.5 / parameter.shape[-1] ** 0.5
-        centre = 1.0 if key.endswith("LayerNorm.weight") else 0.0
-        parameter.copy_(centre + scale * fill(key, parameter.numel()).reshape(parameter.shape))
+        center = 1.0 if key.endswith("LayerNorm.weight") else 0.0
+        parameter.copy_(center + scale * fill(key, parameter.numel()).reshape(parameter.shape))
     vectors = []
     for text in texts():
         last = model(torch.tensor([text])).last_hidden_state[0]

@@ -86,7 +86,7 @@ def recurrent() -> tuple[Chain, torch.Tensor]:
     return chain, (x > 0.6).float()
 
 
-def normalised() -> tuple[Chain, None]:
+def normalized() -> tuple[Chain, None]:
     """Only for its footprint."""
     layers = dict(conv=nn.Conv2d(2, 4, 3), norm=nn.BatchNorm2d(4), cells=snn.Leaky(BETA, **COMMON))
     return Chain(layers), None
@@ -136,7 +136,7 @@ def run(name: str, make) -> dict:
 
 
 def main() -> None:
-    networks = [run("convolutional", convolutional), run("recurrent", recurrent), run("normalised", normalised)]
+    networks = [run("convolutional", convolutional), run("recurrent", recurrent), run("normalized", normalized)]
     for network in networks:
         print(network["name"], network["metrics"])
     write("neurobench.json", dict(made_by=made_by("neurobench_metrics.py", "torch", "snntorch", "neurobench"), networks=networks))

@@ -1,4 +1,4 @@
-"""Writes crates/gyrus-tensor/tests/golden/optimizer.json: what PyTorch's optimisers do to one parameter.
+"""Writes crates/gyrus-tensor/tests/golden/optimizer.json: what PyTorch's optimizers do to one parameter.
 
 Run anywhere with `pip install -r golden/requirements.txt`, then `python golden/optimizer.py`.
 """

@@ -96,7 +96,7 @@ def resnet20():
 
 
 class DecoderLayer(nn.Module):
-    """Llama's: normalisation by root mean square, rotated attention, a gated feed-forward part."""
+    """Llama's: normalization by root mean square, rotated attention, a gated feed-forward part."""
 
     def __init__(self, width, heads, feed_forward):
         super().__init__()

@@ -86,7 +86,7 @@ def augment(images):
     # affine_grid measures the picture from -1 to 1, so 2 of 28 pixels are 2 / 14.
     rows = (cosine, -sine, x * (2 / 14), sine, cosine, y * (2 / 14))
     grid = F.affine_grid(torch.stack(rows, 1).view(count, 2, 3), images.shape, align_corners=False)
-    # "border" repeats the background, which after normalisation is not 0.
+    # "border" repeats the background, which after normalization is not 0.
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

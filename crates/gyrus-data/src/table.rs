@@ -21,7 +21,7 @@ const MAXIMUM_INTEGER_CLASSES: usize = 20;
 /// Larger numbers are read as text: their squares and sums would leave the range of `f32`.
 const LARGEST: f64 = 1e30;
 
-/// Standardised values are kept within this: an outlier in a new file must not become infinite.
+/// Standardized values are kept within this: an outlier in a new file must not become infinite.
 const LARGEST_STANDARDIZED: f64 = 1e6;
 
 /// Reads a CSV file (comma, semicolon or tab) with one header line and learns to predict the column `target`.

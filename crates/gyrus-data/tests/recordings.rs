@@ -158,7 +158,7 @@ fn golden_files_hold_what_their_writers_put_into_them() {
 }
 
 #[test]
-fn spikes_of_a_cochlea_are_sorted_and_labelled() {
+fn spikes_of_a_cochlea_are_sorted_and_labeled() {
     for (name, width) in [("shd_train.h5", 700), ("shd_test.h5", 700), ("ssc_valid.h5", 700)] {
         let expected = &expected()["cochlea"][name];
         let mut file = cochlea::open(&golden(name)).unwrap();

@@ -183,7 +183,7 @@ fn a_language_model_arrives_with_all_its_parts_and_only_what_must_be_there_is_mi
 
 /// The environment of a process cannot be changed safely, so that this test runs itself again with another.
 #[test]
-fn the_environment_is_honoured() {
+fn the_environment_is_honored() {
     if std::env::var("GYRUS_TEST_CHILD").is_ok() {
         let path = fetch(&Hub::from_environment().unwrap());
         match std::env::var("HF_HUB_OFFLINE") {
@@ -197,7 +197,7 @@ fn the_environment_is_honoured() {
     for offline in [true, false] {
         let home = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "the_environment_is_honoured"]).env("GYRUS_TEST_CHILD", "1");
+        child.args(["--exact", "the_environment_is_honored"]).env("GYRUS_TEST_CHILD", "1");
         child.env("HF_ENDPOINT", &server.address).env("HF_HOME", home.path());
         child.env_remove("HF_HUB_CACHE").env_remove("HUGGINGFACE_HUB_CACHE").env_remove("HF_HUB_OFFLINE");
         if offline {

@@ -1,4 +1,4 @@
-//! Products with quantised weights, alone: decode (one row) as a share of the machine's read bandwidth, and prefill.
+//! Products with quantized weights, alone: decode (one row) as a share of the machine's read bandwidth, and prefill.
 //!
 //! `cargo run --release -p gyrus-kernels --example weights_speed [threads]`
 

@@ -1,6 +1,6 @@
 //! Errors: stored weights whose bytes do not match their shape, and threads that cannot be started.
 
-use crate::stored::Format;
+use crate::stored::format::Format;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = core::result::Result<T, E>;

@@ -143,8 +143,8 @@ fn a_recurrent_network_counts_as_neurobench_does() {
 
 #[test]
 fn buffers_of_a_normalization_count() {
-    let golden = network(&golden(), "normalised");
-    let blueprint = Blueprint::builder("normalised")
+    let golden = network(&golden(), "normalized");
+    let blueprint = Blueprint::builder("normalized")
         .input([2, 3, 3])
         .node("conv", NodeKind::conv2d(4, 3))
         .node("norm", NodeKind::batch_norm())

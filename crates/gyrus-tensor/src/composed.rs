@@ -125,9 +125,9 @@ pub fn apply(
             let (gamma, beta) = (parameter(), parameter());
             let channels = gamma.dims()[0];
             let x = x.reshape([rows * elements / channels, channels]);
-            let centred = x.clone() - x.mean_dim(1);
-            let variance = centred.clone().square().mean_dim(1);
-            let y = centred / (variance + epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze();
+            let centered = x.clone() - x.mean_dim(1);
+            let variance = centered.clone().square().mean_dim(1);
+            let y = centered / (variance + epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze();
             y.reshape([rows, elements])
         }
         Operation::Add => x + second.expect("an addition has a second tensor"),

@@ -119,7 +119,7 @@ fn part(mut child: Child, time: Duration, signal: &str) -> Ending {
 }
 
 fn send(child: &mut Child, signal: &str) {
-    // A child that has ended already is not there to be signalled, which is fine.
+    // A child that has ended already is not there to be signaled, which is fine.
     let _ = Command::new("kill")
         .args([&format!("-{signal}"), &child.id().to_string()])
         .stderr(Stdio::null())

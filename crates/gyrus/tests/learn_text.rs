@@ -30,7 +30,7 @@ fn learn(text: &Path, options: &str, out: &Path) -> Value {
 }
 
 #[test]
-fn a_corpus_leaves_the_files_of_hugging_face_and_is_learnt() {
+fn a_corpus_leaves_the_files_of_hugging_face_and_is_learned() {
     let folder = tempfile::tempdir().unwrap();
     let (text, out) = (folder.path().join("pets.txt"), folder.path().join("run"));
     write_text(&text, 600);
@@ -100,7 +100,7 @@ fn threads_and_interruptions_change_no_bit() {
 }
 
 #[test]
-fn what_cannot_be_learnt_is_refused_with_a_sentence() {
+fn what_cannot_be_learned_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("short.txt");
     let out = folder.path().join("run");

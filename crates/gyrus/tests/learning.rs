@@ -115,15 +115,15 @@ fn without_json_it_says_what_comes_next() {
     assert!(folder.path().join("runs/digits/report.html").is_file(), "the default place");
 }
 
-/// Pictures of three classes, by colour, in sizes and formats that differ.
+/// Pictures of three classes, by color, in sizes and formats that differ.
 fn write_pictures(folder: &Path) {
     let mut random = Random(11);
-    for (class, colour) in [("blue", [20, 40, 220]), ("green", [30, 200, 40]), ("red", [220, 30, 30])] {
+    for (class, color) in [("blue", [20, 40, 220]), ("green", [30, 200, 40]), ("red", [220, 30, 30])] {
         fs::create_dir(folder.join(class)).unwrap();
         for number in 0..24 {
             let (width, height) = (9 + random.below(40) as u32, 9 + random.below(40) as u32);
             let picture = RgbImage::from_fn(width, height, |_, _| {
-                Rgb(colour.map(|c: u8| c.saturating_add(random.below(30) as u8)))
+                Rgb(color.map(|c: u8| c.saturating_add(random.below(30) as u8)))
             });
             let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][number % 3];
             let extension = ["png", "JPG", "webp"][number % 3];
@@ -136,7 +136,7 @@ fn write_pictures(folder: &Path) {
 #[test]
 fn a_folder_of_pictures_becomes_a_classifier_and_names_what_is_broken() {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = folder.path().join("colours");
+    let pictures = folder.path().join("colors");
     fs::create_dir(&pictures).unwrap();
     write_pictures(&pictures);
     let broken = pictures.join("green/broken.png");
@@ -160,7 +160,7 @@ fn a_folder_of_pictures_becomes_a_classifier_and_names_what_is_broken() {
     assert_eq!(record["task"]["classes"], serde_json::json!(["blue", "green", "red"]), "{}", record["task"]);
     let examples = |part: &str| record["data"][part].as_u64().unwrap();
     assert_eq!(examples("train_examples") + examples("validation_examples") + examples("test_examples"), 72);
-    assert!(said["test_accuracy"].as_f64().unwrap() > 0.9, "colours are easy: {said}");
+    assert!(said["test_accuracy"].as_f64().unwrap() > 0.9, "colors are easy: {said}");
 
     let files = ["blue/1.JPG", "green/3.png", "red/5.webp"].map(|name| pictures.join(name));
     let said = json(gyrus(["predict", "--json"]).arg(&run_folder).args(&files).output().unwrap());
@@ -186,9 +186,9 @@ fn a_table_with_text_to_predict_is_a_classification() {
     assert!(said["test_accuracy"].as_f64().unwrap() > 0.8, "{said}");
     assert_eq!(record(&run_folder)["task"]["kind"], "classification");
 
-    // New rows: columns in another order, without the target, with a gap and with a colour never seen.
+    // New rows: columns in another order, without the target, with a gap and with a color never seen.
     let rows = folder.path().join("rows.csv");
-    fs::write(&rows, "price,colour,height,width\n300,red,90,90\n30,violet,5,\n").unwrap();
+    fs::write(&rows, "price,color,height,width\n300,red,90,90\n30,violet,5,\n").unwrap();
     let said = json(gyrus(["predict", "--json"]).args([&run_folder, &rows]).output().unwrap());
     let predictions = said["predictions"].as_array().unwrap();
     assert_eq!(predictions.len(), 2);
@@ -218,7 +218,7 @@ fn a_table_with_a_quantity_to_predict_is_a_regression() {
     assert!(report.contains("<svg"));
 
     let rows = folder.path().join("rows.csv");
-    fs::write(&rows, "width,height,colour,kind\n95,95,red,large\n5,5,green,small\n").unwrap();
+    fs::write(&rows, "width,height,color,kind\n95,95,red,large\n5,5,green,small\n").unwrap();
     let said = json(gyrus(["predict", "--json"]).args([&run_folder, &rows]).output().unwrap());
     let value = |row: usize| said["predictions"][row]["value"].as_f64().unwrap();
     assert_eq!(said["predictions"][0]["target"], "price");
@@ -234,7 +234,7 @@ fn shorten(from: &Path, to: &Path, count: u32, header: usize, item: usize) {
 }
 
 #[test]
-fn mnist_is_learnt_from_its_standard_files() {
+fn mnist_is_learned_from_its_standard_files() {
     let Some(data) = real_data("mnist") else { return };
     let folder = tempfile::tempdir().unwrap();
     for (part, count) in [("train", 2000), ("t10k", 500)] {

@@ -27,7 +27,7 @@ fn a_quantized_model_goes_on_as_the_model_does() {
         assert!((least..most).contains(&bits), "{format}: {bits} bits");
         assert_eq!(report["bytes"].as_u64().unwrap(), fs::metadata(&out).unwrap().len());
         assert_eq!(write(&out, tokens), write(&model, tokens), "{format}");
-        // Quantising what is quantised already changes nothing.
+        // Quantizing what is quantized already changes nothing.
         let again = folder.path().join("again.gguf");
         let output = succeeded(run(&format!("quantize --overwrite --to {format}"), &[&out, &again]));
         assert!(stdout(&output).contains("again.gguf"));

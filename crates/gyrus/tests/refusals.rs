@@ -140,7 +140,7 @@ fn tables_and_their_targets() {
         write(text);
         assert_says(&refuse("learn things.csv --target kind"), parts);
     }
-    // Few rows are not a mistake as long as each class can be learnt and tested.
+    // Few rows are not a mistake as long as each class can be learned and tested.
     for rows in 4..12 {
         let text: String = (0..rows).map(|row| format!("{row},{}\n", ["x", "y"][row % 2])).collect();
         write(format!("a,kind\n{text}").as_bytes());
@@ -280,7 +280,7 @@ fn what_is_not_a_run_or_not_a_picture() {
         refused(&gyrus(["predict", "--device", "cuda9"]).args([&run_folder, &picture]).output().unwrap());
     assert_says(&sentence, &["cuda9"]);
 
-    // A table run wants tables, with its columns and numbers where it learnt from numbers.
+    // A table run wants tables, with its columns and numbers where it learned from numbers.
     let table = folder.path().join("things.csv");
     write_table(&table, 60);
     let table_run = folder.path().join("table run");
@@ -288,9 +288,9 @@ fn what_is_not_a_run_or_not_a_picture() {
     assert_says(&predict(&table_run, &picture), &["picture.png"]);
     let rows = folder.path().join("rows.csv");
     for (text, parts) in [
-        ("width,colour,price\n1,red,2\n", &["no column 'height'"][..]),
-        ("width,height,colour,price\n1,tall,red,2\n", &["line 2", "'tall'", "'height'", "a number"]),
-        ("width,height,colour,price\n", &["line 2", "rows"]),
+        ("width,color,price\n1,red,2\n", &["no column 'height'"][..]),
+        ("width,height,color,price\n1,tall,red,2\n", &["line 2", "'tall'", "'height'", "a number"]),
+        ("width,height,color,price\n", &["line 2", "rows"]),
     ] {
         fs::write(&rows, text).unwrap();
         assert_says(&predict(&table_run, &rows), parts);

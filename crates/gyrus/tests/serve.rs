@@ -156,7 +156,7 @@ fn a_schema_binds_the_answer() {
     let body =
         question("x", &json!({"response_format": {"type": "json_object"}, "max_tokens": 5, "seed": 1}));
     assert!(content(&server.post(CHAT, &body).json()).starts_with('{'));
-    let wrong = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "colour"}}});
+    let wrong = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "color"}}});
     let error = server.post(CHAT, &question("x", &json!({"response_format": wrong}))).error(400);
     assert!(error["message"].as_str().unwrap().contains("JSON schema"), "{error}");
 }

@@ -61,7 +61,7 @@ fn a_dense_run_becomes_a_spiking_one() {
     assert_eq!(record["settings"]["spiking"]["steps"], 32);
     assert_eq!(record["conversion"]["after"].as_array().unwrap().len(), 6);
     assert_eq!(record["results"]["test"]["accuracy"], after[5]["accuracy"]);
-    // Three with quantised activations, and two through time.
+    // Three with quantized activations, and two through time.
     let epochs: Vec<u64> = metrics(&spiking).iter().map(|row| row["epoch"].as_u64().unwrap()).collect();
     assert_eq!(epochs, [1, 2, 3, 4, 5]);
     let blueprint = fs::read_to_string(spiking.join("blueprint.toml")).unwrap();
@@ -84,7 +84,7 @@ fn a_dense_run_becomes_a_spiking_one() {
 }
 
 #[test]
-fn signed_spikes_answer_exactly_as_the_quantised_network_on_every_test_example() {
+fn signed_spikes_answer_exactly_as_the_quantized_network_on_every_test_example() {
     let (folder, run_folder) = dense("--epochs 3");
     for (levels, threads) in [(8, 2), (3, 1)] {
         let line =
@@ -108,10 +108,10 @@ fn signed_spikes_answer_exactly_as_the_quantised_network_on_every_test_example()
 }
 
 #[test]
-fn a_run_with_quantised_activations_is_not_tuned_again() {
+fn a_run_with_quantized_activations_is_not_tuned_again() {
     let folder = tempfile::tempdir().unwrap();
-    let blueprint = folder.path().join("quantised.toml");
-    let text = "name = \"quantised\"\n\
+    let blueprint = folder.path().join("quantized.toml");
+    let text = "name = \"quantized\"\n\
         [[node]]\nname = \"input\"\nkind = \"Input\"\nshape = [1, 8, 8]\n\
         [[node]]\nname = \"flatten\"\nkind = \"Flatten\"\n\
         [[node]]\nname = \"hidden\"\nkind = \"Affine\"\nout_features = 40\n\
@@ -174,17 +174,17 @@ fn a_spiking_network_leaves_as_a_nir_file_that_answers_alike() {
     let text = stdout(&succeeded(run("inspect", &[&file])));
     assert!(text.contains("AvgPool2d") && text.contains("IF") && !text.contains("Max"), "{text}");
 
-    let learnt = folder.path().join("learnt");
-    json(run("learn digits --epochs 1 --blueprint mlp --spiking --json --out", &[&learnt]));
-    let other = folder.path().join("learnt.nir");
-    let output = succeeded(run("spike --nir", &[&other, &learnt]));
+    let learned = folder.path().join("learned");
+    json(run("learn digits --epochs 1 --blueprint mlp --spiking --json --out", &[&learned]));
+    let other = folder.path().join("learned.nir");
+    let output = succeeded(run("spike --nir", &[&other, &learned]));
     assert!(stdout(&output).starts_with(&format!("wrote {}", other.display())), "{}", stdout(&output));
 
     let picture = folder.path().join("picture.png");
     for column in [1, 3, 5] {
         let ink = |x: u32, y: u32| image::Luma([if x / 2 == column / 2 && y > 0 { 240 } else { 7 }]);
         image::GrayImage::from_fn(8, 8, ink).save(&picture).unwrap();
-        for (steps, run_folder, file) in [("12", &spiking, &file), ("4", &learnt, &other)] {
+        for (steps, run_folder, file) in [("12", &spiking, &file), ("4", &learned, &other)] {
             let of_run = json(run("predict --json", &[run_folder, &picture]));
             let of_file = json(run(&format!("predict --json --steps {steps}"), &[file, &picture]));
             let class = of_file["predictions"][0]["class"].to_string();
@@ -223,7 +223,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replace("\"finished\"", "\"interrupted\"")).unwrap();
     says(&refuse("spike", &run_folder), &["not finished", "interrupted", "--resume"]);
-    // Other data than it learnt from.
+    // Other data than it learned from.
     let fingerprint = record_of(&whole)["data"]["fingerprint"].as_str().unwrap().to_owned();
     fs::write(&path, whole.replace(&fingerprint, &fingerprint.replace('a', "b"))).unwrap();
     says(&refuse("spike", &run_folder), &["data is not the same"]);
@@ -242,7 +242,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     says(&refuse("spike", &linear), &["no ReLU"]);
 
     // What spikes already, and what predicts numbers.
-    let spiking = folder.path().join("learnt");
+    let spiking = folder.path().join("learned");
     json(run("learn digits --epochs 1 --blueprint mlp --spiking --steps 2 --json --out", &[&spiking]));
     says(&refuse("spike", &spiking), &["spikes already", "dense run"]);
     let table = folder.path().join("things.csv");

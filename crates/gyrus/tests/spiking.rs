@@ -68,7 +68,7 @@ fn a_table_is_learned_from_populations() {
     assert_eq!((encoder["code"].as_str(), encoder["neurons"].as_u64()), (Some("population"), Some(8)));
 
     let rows = folder.path().join("rows.csv");
-    fs::write(&rows, "width,height,colour,price\n95,90,red,\n3,4,,\n").unwrap();
+    fs::write(&rows, "width,height,color,price\n95,90,red,\n3,4,,\n").unwrap();
     let said = json(gyrus(["predict", "--json"]).args([&run_folder, &rows]).output().unwrap());
     let classes: Vec<_> = said["predictions"].as_array().unwrap().iter().map(|row| &row["class"]).collect();
     assert_eq!(classes, ["large", "small"]);

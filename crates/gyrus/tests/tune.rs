@@ -92,7 +92,7 @@ fn a_tuned_model_answers_by_heart_and_so_does_the_merged_one() {
 }
 
 #[test]
-fn all_weights_and_rounded_ones_are_tuned_too_and_conversations_are_learnt() {
+fn all_weights_and_rounded_ones_are_tuned_too_and_conversations_are_learned() {
     let folder = tempfile::tempdir().unwrap();
     let base = base(folder.path());
     let data = folder.path().join("answers.jsonl");

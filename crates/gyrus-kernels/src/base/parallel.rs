@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Floats per task of an element-wise pass: a chunk that fits in the cache.
 pub(crate) const CHUNK: usize = 1 << 14;

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_settle_at_the_level_of_the_quantised_activation() {
+    fn counts_settle_at_the_level_of_the_quantized_activation() {
         let (batch, neurons, levels, threshold) = (2, 50, 5, 0.3f32);
         let shape = SignedShape { steps: levels, batch, neurons, once: true, levels, threshold };
         let x: Vec<f32> = values(batch * neurons, 7).iter().map(|x| 2.0 * x).collect();

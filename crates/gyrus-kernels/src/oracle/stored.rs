@@ -39,7 +39,7 @@ pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
     }
 }
 
-/// The inputs as matrix products with small integers see them: 32 at a time, rounded to 127ths of the largest.
+/// The inputs as matrix products with small integers see them: 32 at a time, rounded to multiples of 1/127 of the largest.
 #[must_use]
 pub fn round_inputs(x: &[f32]) -> Vec<f64> {
     let mut rounded = Vec::with_capacity(x.len());

@@ -5,9 +5,9 @@
 //! The order of each output's sum does not depend on the tasks. Many inputs go through [tiles](super::tiles) where the
 //! machine supports them.
 
-use super::Matrix;
 use super::activations::{self, Activations, Order};
 use super::blocks::{Block, LARGEST_BLOCK, MOST_SCALES};
+use super::matrix::Matrix;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 #[cfg(target_arch = "x86_64")]

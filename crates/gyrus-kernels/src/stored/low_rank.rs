@@ -9,12 +9,13 @@
 //! `2 * rows * inputs * outputs` operations forward and as many backward, and about
 //! `6 * rank * rows * (inputs + outputs)` for the adapter.
 
+use super::dequantize::{dequantize, dequantize_row};
+use super::matrix::Matrix;
 use crate::base::parallel::{SharedMut, with_scratch};
 use crate::base::tile::{Epilogue, Residual};
 use crate::dense::linear::{linear, linear_input_gradient};
 use crate::dense::matmul::{Addend, Right, Strided, matmul_into};
 use crate::dense::weight_gradient::{strips_of, weight_gradient, weight_gradient_strided};
-use crate::stored::{Matrix, dequantize, dequantize_row};
 
 /// Floats of dequantized weights in memory at a time.
 const STORED: usize = 1 << 20;

@@ -7,7 +7,8 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::{Error, Format};
+use super::format::Format;
+use crate::error::{Error, Result};
 
 /// Values below this count as zero.
 const SMALLEST: f32 = 1e-15;
@@ -16,7 +17,7 @@ const SMALLEST: f32 = 1e-15;
 ///
 /// # Errors
 /// If `values` is not a whole number of rows, or a row not a whole number of blocks.
-pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8>, Error> {
+pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8>> {
     let row_bytes = format.row_bytes(columns).ok_or(Error::Columns { format, columns })?;
     if columns == 0 || !values.len().is_multiple_of(columns) {
         return if values.is_empty() {

@@ -6,9 +6,9 @@
 
 use core::arch::x86_64::*;
 
-use super::Matrix;
 use super::activations::{Activations, GROUP, LINE, Order, QUAD, SPAN};
 use super::avx512::Registers;
+use super::matrix::Matrix;
 use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 
 /// Rows of weights of one register.

@@ -131,18 +131,18 @@ impl Random {
 /// A table to classify: two numbers with gaps, a category with gaps, and a rule that a network can learn.
 pub(crate) fn write_table(path: &Path, rows: u64) {
     let mut random = Random(7);
-    let mut text = String::from("width,height,colour,kind,price\n");
+    let mut text = String::from("width,height,color,kind,price\n");
     for _ in 0..rows {
         let (width, height) = (random.below(100), random.below(100));
-        let colour = ["red", "green", "blue", ""][random.below(4) as usize];
+        let color = ["red", "green", "blue", ""][random.below(4) as usize];
         let kind = if width + height > 100 { "large" } else { "small" };
-        let price = 3 * width + height + if colour == "red" { 50 } else { 0 };
+        let price = 3 * width + height + if color == "red" { 50 } else { 0 };
         let gap = |value: u64, random: &mut Random| match random.below(10) {
             0 => String::new(),
             _ => value.to_string(),
         };
         let (width, height) = (gap(width, &mut random), gap(height, &mut random));
-        text += &format!("{width},{height},{colour},{kind},{price}.5\n");
+        text += &format!("{width},{height},{color},{kind},{price}.5\n");
     }
     fs::write(path, text).unwrap();
 }
