@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Stream;
 
-/// What lies outside of an image that was moved.
+/// What is outside of an image that was moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
@@ -41,7 +41,7 @@ pub struct Augment {
     pub erase_fraction: f32,
     /// Standard deviation of the noise that is added to the standardized values of tables.
     pub noise: f32,
-    /// What comes into sight from outside of an image.
+    /// What appears from outside of an image.
     pub outside: Outside,
 }
 
@@ -135,7 +135,7 @@ impl Inverse {
     fn draw(augment: &Augment, size: Size, stream: &mut Stream) -> Self {
         let mut shift = [stream.symmetric(), stream.symmetric()].map(|draw| draw * augment.shift_pixels);
         let angle = (stream.symmetric() * augment.rotate_degrees).to_radians();
-        // A factor of nearly 0 would leave nothing of the image, and its inverse no finite number.
+        // A factor near 0 would leave nothing of the image, and its inverse would not be finite.
         let factor = (1.0 + stream.symmetric() * augment.scale).max(0.1);
         let shear = (stream.symmetric() * augment.shear_degrees).clamp(-80.0, 80.0).to_radians().tan();
         let mirrored = stream.unit() < 0.5 && augment.flip_horizontal;
@@ -232,10 +232,10 @@ pub(crate) fn normalize(pixels: &[u8], tables: &[[f32; 256]], out: &mut [f32]) {
     }
 }
 
-/// How many pixels are located at once, so that the arithmetic becomes vector instructions.
+/// Pixels located together, so that the arithmetic compiles to vector instructions.
 const LANES: usize = 16;
 
-/// A source coordinate kept within `0..=last`: beyond lies only more of the border. A NaN becomes 0.
+/// A source coordinate kept within `0..=last`: beyond it there is only border. A NaN becomes 0.
 #[inline(always)]
 fn clamp(coordinate: f32, last: f32) -> f32 {
     let positive = if coordinate > 0.0 { coordinate } else { 0.0 };

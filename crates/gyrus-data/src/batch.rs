@@ -13,7 +13,7 @@ use crate::{Examples, Features, Preprocessing};
 
 /// The numbers `0..len` in the random order of one epoch; every epoch of a seed has its own.
 ///
-/// `len` is at most `u32::MAX`; what lies beyond is not visited.
+/// Only the first `u32::MAX` numbers are visited.
 #[must_use]
 pub fn epoch_order(len: usize, seed: u64, epoch: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..u32::try_from(len).unwrap_or(u32::MAX)).collect();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Examples, Features, Images, Preprocessing, Targets, split_indices};
 
-/// Where a data set comes without a split of its own, the split is part of the data set: the same for every
+/// If a data set comes without a split, the split becomes part of the data set: the same for every
 /// run, whatever its own seed.
 pub(crate) const SPLIT_SEED: u64 = 0x0067_7972_7573;
 
@@ -61,7 +61,7 @@ pub struct Dataset {
     pub fingerprint: String,
     /// The files that could not be used.
     pub skipped: Vec<Skipped>,
-    /// What a person should be told, one sentence each.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
 //! The 1,797 handwritten digits of 8 by 8 pixels from the UCI repository, embedded: real handwriting without any
-//! download. Source and license stand in `data/README.md`.
+//! download. Source and license: `data/README.md`.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! The one error type of this crate: each variant says where, what was found and what would be right.
+//! The error type of this crate: each variant says where, what was found and what was expected.
 
 use std::path::{Path, PathBuf};
 
@@ -33,9 +33,9 @@ pub enum Error {
         path: PathBuf,
         /// Offset of the first wrong byte (after decompression).
         offset: u64,
-        /// What stands there.
+        /// What was found there.
         got: String,
-        /// What should stand there.
+        /// What was expected there.
         expected: String,
     },
     /// A line of a text table is not what it should be.
@@ -45,9 +45,9 @@ pub enum Error {
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What stands there.
+        /// What was found there.
         got: String,
-        /// What should stand there.
+        /// What was expected there.
         expected: String,
     },
     /// An image cannot be decoded.
@@ -69,7 +69,7 @@ pub enum Error {
         path: PathBuf,
         /// What was found.
         got: String,
-        /// What would fit.
+        /// What was expected.
         expected: String,
     },
 }

@@ -78,7 +78,7 @@ impl Features {
         }
     }
 
-    /// Whether there is no example.
+    /// Whether there are no examples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -114,7 +114,7 @@ impl Targets {
         }
     }
 
-    /// Whether there is no target.
+    /// Whether there are no targets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -124,9 +124,9 @@ impl Targets {
 /// Features with one target each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    /// What the network sees.
+    /// The inputs of the network.
     pub features: Features,
-    /// What it should answer; as many as there are features.
+    /// The expected answers, one per example.
     pub targets: Targets,
 }
 
@@ -137,7 +137,7 @@ impl Examples {
         self.features.len()
     }
 
-    /// Whether there is no example.
+    /// Whether there are no examples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

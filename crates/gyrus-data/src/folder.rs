@@ -20,7 +20,7 @@ struct Part {
 /// Reads a folder in which each sub-folder is a class of PNG, JPEG or WebP images of any size.
 ///
 /// Where there are exactly two sub-folders, `train` and `test`, the classes are inside these; otherwise a fixed
-/// stratified fifth is held back as test. Images become squares of `side` pixels; where that is `None`, the
+/// stratified fifth is held back as test. Images become squares of `side` pixels; if it is `None`, the
 /// median of all widths and heights, rounded to a multiple of 8 from 8 to 64. They are gray if all are gray. One
 /// that cannot be decoded is listed in [`Dataset::skipped`]; other files and hidden folders are ignored.
 ///

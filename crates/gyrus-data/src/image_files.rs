@@ -48,7 +48,7 @@ pub enum ImageError {
     },
 }
 
-/// Width and height as the header says, without decoding the image.
+/// Width and height from the header, without decoding the image.
 ///
 /// # Errors
 /// [`ImageError::Decode`] for an unknown or broken header, [`ImageError::Size`].

@@ -1,8 +1,18 @@
-//! Data sets for Gyrus: finding, decoding, batching and augmenting examples, without a tensor in sight.
+//! Data sets for Gyrus: finding, decoding, batching and augmenting examples, without tensors.
 //!
-//! A [`Dataset`] holds its training and test [`Examples`] in memory, images as bytes; [`epoch_order`] gives
-//! the order of an epoch and [`fill_batch`] writes normalized (and augmented) `f32` into a buffer of the
-//! caller's. Both are pure functions of seed, epoch and index: the same for any number of threads.
+//! A [`Dataset`] holds its training and test [`Examples`] in memory, images as bytes. [`epoch_order`] returns the
+//! order of an epoch, and [`fill_batch`] writes normalized (and augmented) `f32` into the caller's buffer. Both are
+//! pure functions of seed, epoch and index: the result is the same for any number of threads.
+//!
+//! ```
+//! use gyrus_data::{digits, epoch_order, fill_batch};
+//!
+//! let data = digits();
+//! let order = epoch_order(data.train.len(), 0, 0);
+//! let mut batch = Vec::new();
+//! fill_batch(&data.train, &data.preprocessing, &order[..32], None, &mut batch);
+//! assert_eq!(batch.len(), 32 * 8 * 8);
+//! ```
 
 mod augment;
 mod batch;

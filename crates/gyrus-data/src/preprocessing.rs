@@ -122,7 +122,7 @@ impl Preprocessing {
         }
     }
 
-    /// For each channel the normalized value of each of the 256 brightnesses; empty for what are no images.
+    /// For each channel the normalized value of each of the 256 brightnesses; empty if this is not for images.
     pub(crate) fn brightness_tables(&self) -> Vec<[f32; 256]> {
         let Self::Image { channels, mean, deviation, .. } = self else { return Vec::new() };
         (0..*channels)

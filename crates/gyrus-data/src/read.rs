@@ -34,7 +34,7 @@ pub(crate) fn find(directory: &Path, part: &str, names: &[&str]) -> Result<PathB
 }
 
 /// Bytes that are reserved before they have arrived, at most: whole data sets usually fit, so that nothing is copied as
-/// they grow, and a file that promises them in vain costs no more than addresses.
+/// they grow, and a file that promises bytes that it does not have costs address space only.
 const MOST_RESERVED: u64 = 1 << 26;
 
 /// A reader that knows its position, so that an error can name the byte where it was met.

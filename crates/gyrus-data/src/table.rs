@@ -96,7 +96,7 @@ impl Preprocessing {
     }
 }
 
-/// What the target column says about the task.
+/// The task that the target column defines.
 enum Decision {
     Classes { names: Vec<String>, labels: Vec<u32> },
     Values(Vec<f64>),

@@ -59,7 +59,7 @@ impl Hub {
         Self::build(&endpoint, &cache, offline, token())
     }
 
-    /// A hub at `endpoint` with its cache in `cache`, whatever the environment says.
+    /// A hub at `endpoint` with its cache in `cache`, ignoring the environment.
     ///
     /// # Errors
     /// [`Error::Hub`] for an address that is not one of HTTP.
@@ -108,7 +108,7 @@ impl Hub {
     }
 }
 
-/// An environment variable that says something.
+/// An environment variable that is not blank.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }

@@ -70,7 +70,6 @@ mod trainer;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use examples_task::{Learned, check, learn, split_validation};
-pub use gyrus_files::{fill_atomically, write_atomically};
 pub use loss::{loss_operation, outputs};
 pub use metrics::MetricsRow;
 pub use observer::{Begin, Observer, Outcome, Progress};

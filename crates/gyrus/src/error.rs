@@ -58,7 +58,7 @@ pub enum Error {
     Network(#[from] gyrus_nn::Error),
     /// From `gyrus-train`.
     #[error(transparent)]
-    Train(#[from] gyrus_train::Error),
+    Train(Box<gyrus_train::Error>),
     /// From `gyrus-events`.
     #[error(transparent)]
     Events(#[from] gyrus_events::Error),
@@ -88,6 +88,12 @@ pub enum Fault {
     Failure,
     /// None: the work was stopped on request and can be continued. Exit code 130, as shells expect after Ctrl-C.
     Interruption,
+}
+
+impl From<gyrus_train::Error> for Error {
+    fn from(error: gyrus_train::Error) -> Self {
+        Self::Train(Box::new(error))
+    }
 }
 
 impl Error {

@@ -1,5 +1,5 @@
-//! What the documents show must hold: the README's blueprint, and every file that a page refers to. The README's Rust
-//! example is a documentation test of the library.
+//! What the documents show must hold: the blueprint, and every file that a page refers to. The README's Rust example is a
+//! documentation test of the library.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Ite
 }
 
 #[test]
-fn the_blueprint_of_the_readme_fits_the_digits() {
-    let readme = page("README.md");
-    let toml = between(&readme, "```toml\n", "```").next().expect("the README shows a blueprint");
+fn the_blueprint_of_the_commands_page_fits_the_digits() {
+    let page = page("docs/commands.md");
+    let toml = between(&page, "```toml\n", "```").next().expect("the page shows a blueprint");
     let blueprint = Blueprint::from_toml(toml).unwrap();
     let shapes = blueprint.shapes().unwrap();
     let shape = |name: &str| shapes.output(blueprint.index_of(name).unwrap()).to_string();
@@ -31,11 +31,13 @@ fn the_blueprint_of_the_readme_fits_the_digits() {
 #[test]
 fn every_file_that_a_page_links_to_exists() {
     let mut seen = 0;
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md"];
+    for name in pages.into_iter().chain(["docs/commands.md", "docs/evidence.md"]) {
         let text = page(name);
+        let folder = root().join(name).parent().unwrap().to_owned();
         for link in between(&text, "](", ")").filter(|link| !link.starts_with("http")) {
             let file = link.split('#').next().unwrap_or_default();
-            assert!(root().join(file).exists(), "{name} links to `{file}`, which does not exist");
+            assert!(folder.join(file).exists(), "{name} links to `{file}`, which does not exist");
             seen += 1;
         }
     }

@@ -112,7 +112,7 @@ fn packet(
         return Err(error(got, "a smaller packet"));
     }
     let damaged = || error("a damaged packet".into(), "a FlatBuffer of type EVTS with events of 16 bytes");
-    // The size stands in front of the table once more.
+    // The size is repeated in front of the table.
     let buffer = plain.get(4..).ok_or_else(damaged)?;
     let table = Table::root(buffer, b"EVTS").ok_or_else(damaged)?;
     let Some(field) = table.field(0) else { return Ok(()) };
@@ -128,10 +128,10 @@ fn packet(
     Ok(())
 }
 
-/// The number of the first stream of events, and the size of its sensor if that is told.
+/// The number of the first stream of events, and the size of its sensor if it is known.
 ///
 /// The text nests `<node name="0" path="/mainloop/Recorder/outInfo/0/">` with `<attr key="typeIdentifier"
-/// ...>EVTS</attr>`, and a node `info` with `sizeX` and `sizeY`; what belongs to a stream stands between its node and the
+/// ...>EVTS</attr>`, and a node `info` with `sizeX` and `sizeY`; everything about a stream is between its node and the
 /// next one's.
 fn event_stream(text: &str) -> Option<(u32, Option<(usize, usize)>)> {
     let attribute = |part: &str, key: &str| -> Option<String> {
@@ -168,7 +168,7 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The root of a buffer with this identifier, if it lies within.
+    /// The root of a buffer with this identifier, if it is within bounds.
     fn root(buffer: &'a [u8], identifier: &[u8; 4]) -> Option<Self> {
         if buffer.get(4..8)? != identifier {
             return None;
@@ -181,7 +181,7 @@ impl<'a> Table<'a> {
         Some(Self { buffer, at, vtable, fields: bytes.checked_sub(4)? / 2 })
     }
 
-    /// Where a field lies, or `None` where it has its default.
+    /// The position of a field, or `None` if it has its default.
     fn field(&self, number: usize) -> Option<usize> {
         if number >= self.fields {
             return None;

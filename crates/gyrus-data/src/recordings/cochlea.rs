@@ -41,7 +41,7 @@ pub struct Cochlea {
 /// Opens a file.
 ///
 /// # Errors
-/// [`Error::Mismatch`] where it is no HDF5 file or lacks a data set of the right type and length; [`Error::Io`].
+/// [`Error::Mismatch`] if it is not an HDF5 file or lacks a data set of the right type and length; [`Error::Io`].
 pub fn open(path: &Path) -> Result<Cochlea> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let heap = Heap::new(Box::new(file), path)?;
@@ -75,7 +75,7 @@ impl Cochlea {
             }
         }
         for (name, (references, number)) in [("spikes/times", &times), ("spikes/units", &units)] {
-            // Each value has its own place in the file: more than the file holds is a lie.
+            // Each value has its own place in the file, so there cannot be more than the file holds.
             let bytes: u64 =
                 references.iter().map(|reference| u64::from(reference.length) * number.bytes as u64).sum();
             if bytes > heap.file_bytes() {
@@ -93,7 +93,7 @@ impl Cochlea {
         self.labels.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no recordings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
@@ -178,7 +178,7 @@ enum Kind {
 }
 
 impl Number {
-    /// `None` where it is none, or of a size that no spike has.
+    /// `None` if it is not a number, or has a size that no spike has.
     fn of(datatype: &Datatype) -> Option<Self> {
         let (size, order, kind) = match datatype {
             Datatype::FloatingPoint { size: size @ (2 | 4 | 8), byte_order, .. } => {

@@ -22,7 +22,7 @@ pub struct EventOptions {
     pub steps: usize,
     /// Whether a pixel's events within a frame are one spike (true), or counted.
     pub binary: bool,
-    /// The longer side of a frame in pixels; where that is `None`, the sensor's, but at most 64.
+    /// The longer side of a frame in pixels; if `None`, the sensor's, but at most 64.
     pub side: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ pub fn is_cochlea_file(path: &Path) -> bool {
     extension == "h5" || extension == "hdf5"
 }
 
-/// Whether the classes of a folder hold files of events: whether one lies in any of its sub-folders, or in one of theirs.
+/// Whether the classes of a folder hold event files: whether one is in any of its sub-folders, or in one of theirs.
 #[must_use]
 pub fn is_event_folder(path: &Path) -> bool {
     let within = |path: &Path| folders(path).unwrap_or_default();
@@ -134,14 +134,14 @@ pub fn event_recordings(path: &Path, options: EventOptions) -> Result<Dataset> {
     for index in 0..train.len() {
         extent = extent.join(Extent::of(&train.recording(index)?));
     }
-    // The test part says nothing of time: what is later than all that was learned from is left out.
+    // Test events later than all training events are dropped, so that the test part does not influence the time axis.
     let window_us = (extent.last_us as u64 + 1).div_ceil(options.steps.max(1) as u64);
     if let Some(test) = &mut test {
         for index in 0..test.len() {
             extent = extent.join(Extent { last_us: 0, ..Extent::of(&test.recording(index)?) });
         }
     }
-    // Channels of a cochlea are no pixels: they are not scaled unless somebody asks.
+    // Channels of a cochlea are not pixels: they are not scaled unless requested.
     let options = EventOptions { side: options.side.or(Some(extent.width)), ..options };
     let preprocessing = extent.preprocessing(options, Some(window_us));
     let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -283,7 +283,7 @@ impl Preprocessing {
     /// The counts of one recording, `[steps, height, width, channels]`; `path` is for the errors.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for an event outside of the sensor, or where this is no preprocessing of events.
+    /// [`Error::Mismatch`] for an event outside of the sensor, or if this preprocessing is not for events.
     pub fn frames_of(&self, events: &Events, path: &Path) -> Result<Vec<u8>> {
         let Self::Events { steps, height, width, sensor_height, sensor_width, polarity, binary, window_us } =
             *self
@@ -303,7 +303,7 @@ impl Preprocessing {
     }
 
     /// The network's input for a file of events, `[recordings, steps, height, width, channels]`, and the number of
-    /// recordings: one, or as many as an HDF5 file has.
+    /// recordings: one, or all of an HDF5 file.
     ///
     /// # Errors
     /// As for [`super::read`], [`cochlea::open`] and [`Self::frames_of`].

@@ -2,7 +2,7 @@
 //!
 //! `Event Stream`, three bytes of version, one of type (1 = DVS), width and height (u16, little-endian); then events: a
 //! byte with the µs since the event before in its upper 7 bits and the polarity in the lowest, then column and row (u16
-//! each), counted from the lower left. The byte 0xff stands alone and adds 127 µs; 0xfe stands alone and is a reset
+//! each), counted from the lower left. A single byte 0xff adds 127 µs; a single byte 0xfe is a reset
 //! of the camera, which changes nothing here. Source: <https://github.com/neuromorphicsystems/event_stream>.
 
 use std::path::Path;

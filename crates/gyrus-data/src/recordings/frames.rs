@@ -17,7 +17,7 @@ const MAXIMUM_ELEMENTS: usize = 1 << 28;
 pub enum Slicing {
     /// So many slices of equal length, from the first to the last event of the recording.
     Frames(usize),
-    /// Slices of so many microseconds from the first event on, as many as it takes; the last may be cut short.
+    /// Slices of this many microseconds from the first event on; the last may be shorter.
     Window {
         /// Length of a slice.
         window_us: u64,
@@ -104,7 +104,7 @@ impl Frames {
     }
 }
 
-/// The frames of one recording; `path` is for the errors. Without events there is one empty frame, or as many as asked for.
+/// The frames of one recording; `path` is for the errors. Without events there is one empty frame, or the requested number.
 ///
 /// # Errors
 /// [`Error::Mismatch`] for a slicing or grid of nothing, one with more than 2²⁸ numbers, or an event outside of the sensor.

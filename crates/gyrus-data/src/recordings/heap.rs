@@ -1,4 +1,4 @@
-//! The global heap of an HDF5 file, where values of variable length lie; `hdf5-pure` hands out references into it, but
+//! The global heap of an HDF5 file, which stores values of variable length; `hdf5-pure` hands out references into it, but
 //! reads only text from it.
 //!
 //! A collection begins with `GCOL`, a version (1), three reserved bytes and its size (u64); then objects: index (u16),
@@ -45,7 +45,7 @@ struct Collection {
     address: u64,
     /// What follows its header.
     bytes: Vec<u8>,
-    /// Where in `bytes` the data of each object lie.
+    /// The position of the data of each object in `bytes`.
     objects: HashMap<u32, Range<usize>>,
 }
 

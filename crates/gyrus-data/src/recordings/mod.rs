@@ -13,7 +13,7 @@
 //! | Event Stream (`.es`) | [`event_stream`] | version 2, as faery and dvs-tools write it |
 //! | SHD, SSC (`.h5`), many recordings in one file | [`cochlea`] | Cramer et al. 2020 |
 //!
-//! Time never goes back within a recording. Where a format's clock wraps, its own rule says how time goes on; any other
+//! Time never goes back within a recording. If a format's clock wraps, the format defines how time continues; any other
 //! step back is an error that names the event and its byte. (SHD promises no order of spikes: they are sorted.)
 
 pub mod aedat2;
@@ -42,7 +42,7 @@ pub use data_set::{
 /// The largest file of events that is read, in bytes.
 const MAXIMUM_BYTES: u64 = 4 << 30;
 
-/// The most events in one recording. EVT3 packs 12 events into two bytes, so that a file's length alone is no bound.
+/// The most events in one recording. EVT3 packs 12 events into two bytes, so a file's length alone is not a bound.
 pub const MAXIMUM_EVENTS: usize = 100_000_000;
 
 /// How a file of events is written.
@@ -185,11 +185,11 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Events> {
     }
 }
 
-/// The format of a file that begins with these bytes. Only the oldest, [`Format::Atis`], has no mark of its own: it is
+/// The format of a file that begins with these bytes. Only the oldest, [`Format::Atis`], has no marker: it is
 /// what is left where the length is a multiple of 5.
 ///
 /// # Errors
-/// [`Error::Format`] where it is none that is known.
+/// [`Error::Format`] if the format is unknown.
 pub fn recognize(bytes: &[u8], path: &Path) -> Result<Format> {
     let starts = |mark: &[u8]| bytes.starts_with(mark);
     if starts(b"\x89HDF\r\n\x1a\n") {
@@ -221,7 +221,7 @@ pub fn recognize(bytes: &[u8], path: &Path) -> Result<Format> {
     Ok(Format::Atis)
 }
 
-/// The bytes of a file that is not beyond all measure.
+/// The bytes of a file of limited size.
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let mut reader = Positioned::new(open(path)?, path);
     let bytes = reader.at_most(MAXIMUM_BYTES)?;
@@ -232,7 +232,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
 /// Events as they are read: checks each, and knows the extent in the end.
 struct Recorder<'a> {
     path: &'a Path,
-    /// Width and height, where the file says them.
+    /// Width and height, if the file contains them.
     size: Option<(usize, usize)>,
     time_us: Vec<i64>,
     x: Vec<u16>,
@@ -302,8 +302,8 @@ fn records<'a, const N: usize>(
     Ok(records.iter().enumerate().map(move |(number, record)| (start + number * N, record)))
 }
 
-/// Where the lines of text that begin with `mark` end, and these lines. A line that is no text, or longer than 64 KiB, is
-/// none: events that happen to begin with the mark are told from the header that way.
+/// Where the lines of text that begin with `mark` end, and these lines. A line that is not
+/// text, or longer than 64 KiB, does not count: this distinguishes events that happen to begin with the mark from the header.
 fn header(bytes: &[u8], mark: &[u8], last: &str) -> (usize, Vec<String>) {
     let (mut end, mut lines) = (0, Vec::<String>::new());
     while bytes[end..].starts_with(mark) && lines.last().is_none_or(|line| line != last) {

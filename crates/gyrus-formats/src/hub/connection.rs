@@ -1,8 +1,8 @@
-//! Requests to the hub: who receives the token, which redirections are followed, which proxy is taken.
+//! Requests to the hub: which host receives the token, which redirections are followed, which proxy is used.
 //!
-//! The hub answers a request for a file with a redirection to a host that stores bytes. So redirections are
-//! followed here, one by one: the token goes to the hub's own address (scheme, host and port) and to no other, and
-//! an encrypted connection never leads to a plain one. Proxies come from the environment as `curl` reads them
+//! The hub redirects a request for a file to another host, which stores the bytes. This module follows redirections
+//! itself: the token is sent to the hub's own address (scheme, host and port) and to no other, and an encrypted connection
+//! never leads to an unencrypted one. Proxies come from the environment as `curl` reads them
 //! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), root certificates from the system (or `SSL_CERT_FILE`).
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ const MAXIMUM_INDEX_BYTES: u64 = 1 << 28;
 
 const CONFIG: &str = "config.json";
 
-/// What may stand beside the weights.
+/// Optional files beside the weights.
 const OPTIONAL: [&str; 4] =
     ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
@@ -26,9 +26,9 @@ impl Hub {
     /// not there yet.
     ///
     /// # Errors
-    /// As for [`Self::fetch`]; [`Error::Mismatch`] for an index of weights that is none.
+    /// As for [`Self::fetch`]; [`Error::Mismatch`] for an invalid index of weights.
     pub fn model(&self, owner: &str, name: &str) -> Result<PathBuf> {
-        // Without the hub, what is not in the cache may be what the repository lacks.
+        // Without the hub, a file that is not in the cache may be one that the repository does not have.
         let unreachable = if self.offline { None } else { self.part(owner, name, CONFIG).announced().err() };
         let cached_only = self.offline || unreachable.is_some();
         let get = |file: &str| {

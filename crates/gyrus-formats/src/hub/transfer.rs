@@ -29,7 +29,7 @@ pub(super) struct Transfer<'a> {
     pub(super) maximum_bytes: u64,
 }
 
-/// What the hub says of a file before it sends it.
+/// What the hub announces of a file before sending it.
 pub(super) struct Announced {
     /// SHA-256 of a large file in hexadecimal, a git hash of a small one.
     etag: String,
@@ -61,7 +61,7 @@ impl Transfer<'_> {
         })
     }
 
-    /// The file's place in the cache; none if there is no such file.
+    /// The file's place in the cache; `None` if the repository has no such file.
     pub(super) fn run(&self) -> Result<Option<PathBuf>> {
         if !cache::is_inside(self.file) {
             return Err(self.error("expected the name of a file inside the repository"));
@@ -82,8 +82,8 @@ impl Transfer<'_> {
         self.repository.enter(&announced.commit, self.file, &announced.etag).map(Some)
     }
 
-    /// Etag, size and commit of the file; none if there is no such file. They stand in the hub's own answer; the host
-    /// to which it redirects, and which has the bytes, does not know them.
+    /// Etag, size and commit of the file; `None` if there is no such file. They are headers of the hub's own answer; the
+    /// host of the bytes, to which it redirects, does not know them.
     pub(super) fn announced(&self) -> Result<Option<Announced>> {
         let answer = self.hub.connection.head(&self.repository.path(self.file));
         let answer = answer.map_err(|reason| self.error(reason))?;
@@ -196,7 +196,7 @@ impl Transfer<'_> {
                 if read == 0 {
                     return Err(self.broken(done, size, "the connection was closed"));
                 }
-                // More than was asked for is not kept: the checksum judges the rest.
+                // More than was asked for is not kept: the checksum decides about the rest.
                 let read = read.min(usize::try_from(size - done).unwrap_or(read));
                 file.write_all(&buffer[..read]).map_err(io)?;
                 done += read as u64;

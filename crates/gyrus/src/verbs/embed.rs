@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use gyrus_files::write_atomically;
 use gyrus_language::SentenceEncoder;
 use gyrus_tensor::with_threads;
-use gyrus_train::write_atomically;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde_json::Value;

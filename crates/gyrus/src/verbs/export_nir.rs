@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::{Blueprint, with_standardization, write_nir};
 use gyrus_data::Preprocessing;
+use gyrus_files::write_atomically;
 use gyrus_nn::{Encoder, Network, SpikingSettings, State, from_safetensors};
 use gyrus_tensor::{cpu, with_threads};
-use gyrus_train::{RunFolder, RunRecord, RunStatus, write_atomically};
+use gyrus_train::{RunFolder, RunRecord, RunStatus};
 use serde::Serialize;
 
 use super::quoted::quoted;

@@ -197,7 +197,7 @@ impl Predict {
     /// If the network cannot be read.
     pub fn open(&self) -> Result<Predictor> {
         if is_nir(&self.network) {
-            return Ok(Predictor(Kind::Nir(nir::NirPredictor::open(self)?)));
+            return Ok(Predictor(Kind::Nir(Box::new(nir::NirPredictor::open(self)?))));
         }
         if let Some(option) = self.nir.given() {
             return Err(Error::Request(format!(
@@ -214,7 +214,7 @@ pub struct Predictor(Kind);
 
 enum Kind {
     Run(Box<run::RunPredictor>),
-    Nir(nir::NirPredictor),
+    Nir(Box<nir::NirPredictor>),
 }
 
 impl Predictor {

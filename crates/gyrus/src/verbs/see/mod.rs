@@ -4,10 +4,10 @@ mod page;
 
 use std::path::{Path, PathBuf};
 
+use gyrus_files::write_atomically;
 use gyrus_language::inspection::{Candidate, Inspection, LensCell, Predictions};
 use gyrus_language::{Model, SentenceEncoder};
 use gyrus_tensor::with_threads;
-use gyrus_train::write_atomically;
 use serde::Serialize;
 
 use super::model::resolve_model;
