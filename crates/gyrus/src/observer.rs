@@ -43,7 +43,7 @@ pub enum Note<'a> {
     SkippedFiles {
         /// Their number.
         count: usize,
-        /// "pictures" or "files".
+        /// "images" or "files".
         what: &'a str,
     },
     /// Anything else.

@@ -109,14 +109,14 @@ fn what_events_need_is_said() {
     let (data, out) = (folder.path().join("corners"), folder.path().join("run"));
     recordings(&data);
     for (line, expected) in [
-        ("learn --out", "corners holds events in time, which spiking networks take: add --spiking"),
+        ("learn --out", "corners holds event recordings, which only spiking networks take: add --spiking"),
         (
             "learn --spiking --encoder rate --out",
             "unknown encoder for events `rate`; expected spikes or counts",
         ),
         (
             "learn --spiking --augment light --blueprint perceptron --out",
-            "recordings of events are not augmented; say --augment none",
+            "event recordings cannot be augmented; use --augment none",
         ),
     ] {
         let output = run(line, &[&out, &data]);

@@ -150,7 +150,7 @@ fn a_folder_of_pictures_becomes_a_classifier_and_names_what_is_broken() {
     let said = stderr(&output);
     assert!(said.contains(&format!("skipped {}", broken.display())), "{said}");
     assert!(said.contains("green/no picture.webp"), "{said}");
-    assert!(said.contains("2 pictures skipped"), "{said}");
+    assert!(said.contains("2 images skipped"), "{said}");
     assert!(!said.contains("notes.txt"), "{said}");
     let said = json(output);
     assert_eq!(said["skipped"], 2);

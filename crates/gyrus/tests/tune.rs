@@ -119,7 +119,7 @@ fn all_weights_and_rounded_ones_are_tuned_too_and_conversations_are_learned() {
     let talked = folder.path().join("talked");
     let result = json(run(&format!("tune {LEARN} --json --output"), &[&talked, &base, &data]));
     // Two answers and their ends, in each of two examples.
-    assert_eq!(result["learned_tokens"], 2 * (5 + 7));
+    assert_eq!(result["learnt_tokens"], 2 * (5 + 7));
     let line = format!("chat --json --temperature 0 --adapter {}", talked.display());
     let all = words(&line).into_iter().map(Into::into).chain([base.into_os_string()]);
     let mut child = gyrus(all).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

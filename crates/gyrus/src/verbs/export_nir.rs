@@ -67,7 +67,7 @@ impl ExportNir {
         let record: RunRecord = folder.read_record()?;
         let Some(settings) = &record.settings.spiking else {
             return Err(Error::Request(format!(
-                "the run in {} is dense; expected a spiking run, as `gyrus spike` leaves it",
+                "the run in {} is dense; expected a spiking run, as `gyrus spike` writes it",
                 quoted(&self.run)
             )));
         };

@@ -60,7 +60,7 @@ impl Quantize {
         ("q4_k", Format::Q4_K),
         ("q4_0", Format::Q4_0),
     ];
-    /// The format where nothing else is said: 8 bits.
+    /// Default format: 8 bits.
     pub const FORMAT: (&str, Format) = Self::FORMATS[2];
 
     /// To 8 bits (q8_0), on all cores; an existing file is not replaced.

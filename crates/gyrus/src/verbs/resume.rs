@@ -47,12 +47,12 @@ pub enum ResumeReport {
 }
 
 impl Resume {
-    /// Of the run in this folder, on all cores.
+    /// The run in this folder, on all cores.
     pub fn new(run: impl Into<PathBuf>) -> Self {
         Self { run: run.into(), directory: None, threads: 0 }
     }
 
-    /// What the run does, as far as the folder tells.
+    /// What the run does, as far as the folder says.
     #[must_use]
     pub fn kind(&self) -> RunKind {
         let header = RunFolder::header(&self.run);
@@ -63,10 +63,10 @@ impl Resume {
         }
     }
 
-    /// Trains on until the run is finished.
+    /// Trains until the run is finished.
     ///
     /// # Errors
-    /// If there is no such run, it is finished already, or its data has changed; and as the verb that began it.
+    /// If there is no such run, it is already finished, or its data has changed; and those of the verb that began it.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<ResumeReport> {
         Ok(match self.kind() {
             RunKind::Learn => ResumeReport::Learn(Box::new(learn::resume(self, observer)?)),

@@ -49,7 +49,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The most tokens to write where nothing else is said.
+    /// Default maximum number of tokens.
     pub const MAX_TOKENS: usize = 256;
 
     /// The request for a model.

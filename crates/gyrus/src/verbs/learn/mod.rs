@@ -34,37 +34,37 @@ pub use spiking::SpikingOptions;
 pub(crate) use page::render;
 pub(crate) use source::reload;
 
-/// Trains a network on examples, and leaves a run folder.
+/// Trains a network on examples and writes a run folder.
 ///
-/// What is `None` is chosen by the data.
+/// Settings that are `None` are chosen by the data.
 #[derive(Clone, Debug)]
 pub struct Learn {
-    /// `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of images for each class, or a
-    /// CSV table; with `spiking` also a folder of recordings of event cameras, or an .h5 file of SHD or SSC.
+    /// `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of images per class, or a CSV
+    /// table; with `spiking` also a folder of event-camera recordings, or an .h5 file of SHD or SSC.
     pub data: String,
-    /// Folder with the standard files of `mnist`, `fashion-mnist` or `cifar10`; without it they come from the Hugging Face hub.
+    /// Folder with the standard files of `mnist`, `fashion-mnist` or `cifar10`; without it they are downloaded from the hub.
     pub directory: Option<PathBuf>,
     /// Column of a table to predict.
     pub target: Option<String>,
-    /// Side in pixels that images of a folder are brought to, or longer side of the frames of events.
+    /// Side in pixels to which images of a folder are scaled, or longer side of event frames.
     pub image_size: Option<usize>,
     /// The network.
     pub architecture: Option<Architecture>,
     /// Passes over the training examples.
     pub epochs: Option<u32>,
-    /// Examples of a step.
+    /// Examples per step.
     pub batch_size: Option<usize>,
-    /// Highest learning rate of the schedule.
+    /// Peak learning rate of the schedule.
     pub learning_rate: Option<f64>,
-    /// adamw | sgd
+    /// Optimizer: adamw | sgd.
     pub optimizer: Option<String>,
-    /// one-cycle | cosine | wsd | constant
+    /// Learning rate over the steps: one-cycle | cosine | wsd | constant.
     pub schedule: Option<String>,
-    /// none | light | digits | strong | photos
+    /// Augmentation of images: none | light | digits | strong | photos.
     pub augment: Option<String>,
     /// Decoupled weight decay.
     pub weight_decay: Option<f64>,
-    /// Share of the target that is spread over all classes.
+    /// Label smoothing: share of the target that is spread over all classes.
     pub label_smoothing: Option<f64>,
     /// Random seed.
     pub seed: u64,
@@ -74,9 +74,9 @@ pub struct Learn {
     pub device: String,
     /// Train a spiking network, through time.
     pub spiking: Option<SpikingOptions>,
-    /// The run folder; if nothing is said, runs/DATA, or runs/DATA-spiking.
+    /// The run folder. Default: runs/DATA, or runs/DATA-spiking.
     pub out: Option<PathBuf>,
-    /// Replace a run that is in the run folder already.
+    /// Replace the run that the folder already holds.
     pub overwrite: bool,
 }
 
@@ -116,10 +116,10 @@ struct Prepared {
 }
 
 impl Learn {
-    /// The device where nothing else is said.
+    /// Default device.
     pub const DEVICE: &str = "cpu";
 
-    /// From this data, with everything else as the data suggests.
+    /// From this data, with defaults for everything else.
     pub fn new(data: impl Into<String>) -> Self {
         Self {
             data: data.into(),
@@ -144,7 +144,7 @@ impl Learn {
         }
     }
 
-    /// Leaves the run in this folder.
+    /// Writes the run to this folder.
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Self {
         Self { out: Some(folder.into()), ..self }
@@ -165,13 +165,13 @@ impl Learn {
     /// Trains, and measures the result on the test examples.
     ///
     /// # Errors
-    /// If the data, the network and the settings do not belong together; if the folder holds a run already; if the training
-    /// diverges; if the observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// If the data, the network and the settings do not fit together; if the folder already holds a run; if training diverges;
+    /// if the observer wants to stop, which leaves a run that [`Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnReport> {
         device(&self.device)?;
         if LearnLanguage::takes(&self.data) {
             return Err(Error::Request(format!(
-                "{} is a corpus of text, from which a language model learns: see `LearnLanguage`",
+                "{} is a corpus of text: train a language model on it with `LearnLanguage`",
                 self.data
             )));
         }
@@ -245,7 +245,7 @@ impl Learn {
             Some(Architecture::Named(file)) if !preset_names().contains(&file.as_str()) => {
                 if !Path::new(file).exists() {
                     return Err(Error::Request(format!(
-                        "there is no blueprint `{file}`: expected a TOML file or one of {}",
+                        "unknown blueprint `{file}`; expected a TOML file or one of {}",
                         preset_names().join(", ")
                     )));
                 }
@@ -268,7 +268,7 @@ impl Learn {
             Preprocessing::Table { .. } => Ok(augment),
             Preprocessing::Events { .. } if augment == Augment::default() => Ok(augment),
             Preprocessing::Events { .. } => {
-                Err(Error::request("recordings of events are not augmented; say --augment none"))
+                Err(Error::request("event recordings cannot be augmented; use --augment none"))
             }
         }
     }
@@ -318,7 +318,7 @@ impl Prepared {
     }
 }
 
-/// What was left out of the data, and what will be done with the rest.
+/// Reports skipped files, notes on the data, and the plan.
 fn announce(
     dataset: &Dataset,
     blueprint: &Blueprint,
@@ -328,7 +328,7 @@ fn announce(
     dataset.skipped.iter().for_each(|file| observer.note(&Note::Skipped(file)));
     if !dataset.skipped.is_empty() {
         let events = matches!(dataset.preprocessing, Preprocessing::Events { .. });
-        let what = if events { "files" } else { "pictures" };
+        let what = if events { "files" } else { "images" };
         observer.note(&Note::SkippedFiles { count: dataset.skipped.len(), what });
     }
     dataset.notes.iter().for_each(|text| observer.note(&Note::Text(text)));

@@ -1,4 +1,4 @@
-//! The pages of a run: what its test examples came to.
+//! The page of a run: what its network answered for the test examples.
 
 use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Frames, Targets, Task};
@@ -45,7 +45,7 @@ pub(crate) fn render(
     };
     match (&dataset.test.targets, &dataset.task) {
         (Targets::Classes(truth), Task::Classification { classes }) => {
-            let (counts, mistakes) = judge(dataset, truth, classes, &test.answers);
+            let (counts, mistakes) = confusion(dataset, truth, classes, &test.answers);
             page.confusion = Some(Confusion { classes, counts });
             page.mistakes = mistakes;
         }
@@ -59,7 +59,7 @@ pub(crate) fn render(
 }
 
 /// The confusion counts, and the mistakes that the network was surest of.
-fn judge(
+fn confusion(
     dataset: &Dataset,
     truth: &[u32],
     classes: &[String],
@@ -102,8 +102,8 @@ fn judge(
     (counts, wrong.iter().take(MISTAKES).map(mistake).collect())
 }
 
-/// All events of a recording in one picture: brighter ones red, darker ones blue. For the channels of a cochlea, one below
-/// the other in time.
+/// All events of a recording in one image: brighter ones red, darker ones blue. For a cochlea, its channels over time, from top
+/// to bottom.
 fn picture_of(frames: &Frames, index: usize) -> Picture {
     let Frames { height, width, channels, steps, .. } = *frames;
     let counts = &frames.counts[index * frames.example_length()..][..frames.example_length()];

@@ -1,10 +1,10 @@
-//! Language models for corpora of different sizes.
+//! Default models for corpora of different sizes.
 
 use gyrus_language_train::{Corpus, TokenizerKind};
 
-/// Up to so many bytes a corpus is learned character by character, where nothing else is said.
+/// Largest corpus in bytes that is learned character by character by default.
 const CHARACTERS_UP_TO: usize = 4 << 20;
-/// And up to so many different characters.
+/// Most different characters for that.
 const DIFFERENT_CHARACTERS: usize = 512;
 
 /// Characters for a small corpus of few different ones, else pairs of bytes.

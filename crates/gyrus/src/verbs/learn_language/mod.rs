@@ -19,36 +19,36 @@ use crate::observer::{Observer, Plan};
 use crate::{Error, Result};
 use defaults::{Defaults, usual_heads, usual_tokenizer};
 
-/// Trains a language model on a corpus, and leaves a run folder.
+/// Trains a language model on a corpus and writes a run folder.
 ///
-/// What is `None` is chosen by the size of the corpus.
+/// Settings that are `None` are chosen by the size of the corpus.
 #[derive(Clone, Debug)]
 pub struct LearnLanguage {
     /// A .txt or .jsonl file, or a folder of .txt files.
     pub corpus: PathBuf,
     /// What a token is.
     pub tokenizer: Option<TokenizerKind>,
-    /// Tokens of a vocabulary of byte pairs.
+    /// Size of a byte-pair vocabulary.
     pub vocabulary: usize,
     /// Layers of the decoder.
     pub layers: Option<usize>,
     /// Elements of its residual stream.
     pub width: Option<usize>,
-    /// Attention heads; if nothing is said, one for each 32 elements.
+    /// Attention heads. Default: one for each 32 elements.
     pub heads: Option<usize>,
-    /// Heads that have keys and values of their own; if nothing is said, all.
+    /// Key and value heads (grouped-query attention). Default: as many as attention heads.
     pub key_value_heads: Option<usize>,
-    /// Tokens of a window.
+    /// Context length in tokens.
     pub context: usize,
     /// Training steps.
     pub steps: Option<u64>,
-    /// Windows of one gradient; if nothing is said, 4096 tokens.
+    /// Windows per gradient. Default: 4096 tokens of them.
     pub batch_size: Option<usize>,
     /// Gradients that are averaged for one step.
     pub accumulation: usize,
-    /// Highest learning rate of the schedule.
+    /// Peak learning rate of the schedule.
     pub learning_rate: f64,
-    /// one-cycle | cosine | wsd | constant
+    /// Learning rate over the steps: one-cycle | cosine | wsd | constant.
     pub schedule: String,
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -58,9 +58,9 @@ pub struct LearnLanguage {
     pub threads: usize,
     /// `cpu`, or a device that the build has.
     pub device: String,
-    /// The run folder; if nothing is said, runs/CORPUS.
+    /// The run folder. Default: runs/CORPUS.
     pub out: Option<PathBuf>,
-    /// Replace a run that is in the run folder already.
+    /// Replace the run that the folder already holds.
     pub overwrite: bool,
 }
 
@@ -107,16 +107,16 @@ struct Prepared {
 }
 
 impl LearnLanguage {
-    /// The device where nothing else is said.
+    /// Default device.
     pub const DEVICE: &str = "cpu";
-    /// Tokens of a vocabulary of byte pairs where nothing else is said.
+    /// Default size of a byte-pair vocabulary.
     pub const VOCABULARY: u32 = 8192;
-    /// Tokens of a window where nothing else is said.
+    /// Default context length.
     pub const CONTEXT: u32 = 128;
-    /// Tokens of a gradient where no batch size is said.
+    /// Tokens per gradient, unless the caller chooses a batch size.
     const TOKENS: usize = 4096;
 
-    /// From this corpus, with everything else as its size suggests.
+    /// From this corpus, with defaults for everything else.
     pub fn new(corpus: impl Into<PathBuf>) -> Self {
         Self {
             corpus: corpus.into(),
@@ -147,7 +147,7 @@ impl LearnLanguage {
         Corpus::is_at(Path::new(data))
     }
 
-    /// Leaves the run in this folder.
+    /// Writes the run to this folder.
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Self {
         Self { out: Some(folder.into()), ..self }
@@ -159,11 +159,11 @@ impl LearnLanguage {
         Self { steps: Some(steps), ..self }
     }
 
-    /// Trains, and measures the result on text that was held back.
+    /// Trains, and measures the result on held-back text.
     ///
     /// # Errors
-    /// If the corpus and the settings do not belong together; if the folder holds a run already; if the training diverges; if
-    /// the observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// If the corpus and the settings do not fit together; if the folder already holds a run; if training diverges; if the
+    /// observer wants to stop, which leaves a run that [`Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
         device(&self.device)?;
         with_threads(self.threads, || {

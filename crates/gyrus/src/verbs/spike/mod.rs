@@ -37,29 +37,29 @@ const NEUROBENCH_ROWS: usize = 1024;
 
 /// Turns a trained dense run into a spiking one, and measures what that costs and saves.
 ///
-/// ReLUs are fine-tuned as quantized ones, batch norms folded, every activation becomes integrate-and-fire neurons, and the
-/// spiking network is fine-tuned through time for the few steps that it is to be run for.
+/// The network is fine-tuned with quantized ReLUs, batch norms are folded, every activation becomes integrate-and-fire neurons,
+/// and the spiking network is fine-tuned through time for the few steps that it will run for.
 #[derive(Clone, Debug)]
 pub struct Spike {
     /// A finished run folder of `learn`.
     pub run: PathBuf,
-    /// The spiking run folder; if nothing is said, RUN-spiking.
+    /// The spiking run folder. Default: RUN-spiking.
     pub out: Option<PathBuf>,
-    /// Levels of a quantized activation; a run that was trained with quantized activations keeps its own. If nothing is said,
+    /// Levels of a quantized activation; a run that was trained with quantized activations keeps its own. Default:
     /// [`Spike::LEVELS`], or [`Spike::EXACT_LEVELS`] for the exact form.
     pub levels: Option<u32>,
-    /// Epochs of fine-tuning with quantized activations; 0 for no fine-tuning. If nothing is said, a quarter of those of the
-    /// run, or half for the exact form.
+    /// Epochs of fine-tuning with quantized activations; 0 for no fine-tuning. Default: a quarter of the run's, or half
+    /// for the exact form.
     pub epochs: Option<u32>,
-    /// Epochs of fine-tuning through time, a third of them over 8 steps, the others over 4; 0 for none. If nothing is said, a
-    /// third of those of the run; the exact form needs none.
+    /// Epochs of fine-tuning through time, a third of them over 8 steps, the others over 4; 0 for none. Default: a third
+    /// of the run's; the exact form needs none.
     pub time_epochs: Option<u32>,
     /// Numbers of steps after which the network is evaluated; the spiking run takes the largest. If empty,
     /// [`Spike::STEPS`].
     pub steps: Vec<u32>,
     /// Signed spikes, whose answers equal those of the quantized network in every bit, after enough steps.
     pub exact: bool,
-    /// Also write the spiking network as a NIR file; maxima become averages, which NIR can say.
+    /// Also write the spiking network as a NIR file; max pooling becomes average pooling, which NIR has.
     pub nir: Option<PathBuf>,
     /// Also count the metrics of NeuroBench 2.3 over the test examples.
     pub neurobench: bool,
@@ -69,19 +69,19 @@ pub struct Spike {
     pub threads: usize,
     /// Folder with the data, if it is no longer where the run read it.
     pub directory: Option<PathBuf>,
-    /// Replace a run that is in the spiking run folder already.
+    /// Replace the run that the spiking run folder already holds.
     pub overwrite: bool,
 }
 
 impl Spike {
-    /// Levels of a quantized activation where nothing else is said. Signed spikes settle the sooner the fewer there are.
+    /// Default levels of a quantized activation.
     pub const LEVELS: u32 = 8;
-    /// The same for the exact form.
+    /// The same for the exact form: with fewer levels, signed spikes settle sooner.
     pub const EXACT_LEVELS: u32 = 4;
-    /// Numbers of steps after which the network is evaluated where nothing else is said.
+    /// Default numbers of steps after which the network is evaluated.
     pub const STEPS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
-    /// Of this run, with everything else as it suggests.
+    /// Of this run, with defaults for everything else.
     pub fn new(run: impl Into<PathBuf>) -> Self {
         Self {
             run: run.into(),
@@ -100,7 +100,7 @@ impl Spike {
         }
     }
 
-    /// Leaves the spiking run in this folder.
+    /// Writes the spiking run to this folder.
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Self {
         Self { out: Some(folder.into()), ..self }
@@ -140,7 +140,8 @@ impl Spike {
             let maxima = blueprint;
             blueprint = average_pooled_form(&maxima)?;
             if blueprint != maxima {
-                observer.note(&Note::Text("maxima become averages, because NIR has none"));
+                observer
+                    .note(&Note::Text("max pooling becomes average pooling, because NIR has no max pooling"));
             }
         }
         let mut quantized = calibrated(self, &dense, blueprint)?;
@@ -232,14 +233,14 @@ fn open(verb: &Spike) -> Result<Dense> {
     let place = quoted(&verb.run);
     if record.settings.spiking.is_some() {
         return Err(Error::Request(format!(
-            "the run in {place} spikes already; expected a dense run, as `gyrus learn` leaves it without --spiking"
+            "the run in {place} spikes already; expected a dense run, as `gyrus learn` writes it without --spiking"
         )));
     }
     finished(&verb.run, &record)?;
     if let Task::Regression { target, .. } = &record.task {
         return Err(Error::Request(format!(
-            "the run in {place} predicts a number, {target:?}; expected a run that tells classes apart, whose accuracy \
-             can be compared"
+            "the run in {place} predicts a number, {target:?}; expected a run that classifies, whose accuracy can be \
+             compared"
         )));
     }
     let blueprint = folder.read_blueprint()?;

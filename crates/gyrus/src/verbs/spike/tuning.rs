@@ -1,9 +1,9 @@
 //! Fine-tuning of a conversion: with quantized activations as a dense network, then through time as a spiking one.
 //!
-//! A quantized network says what integrate-and-fire neurons come to in the end. Within a few steps they also say what
-//! cannot be taken back: where neighbors are alike, as in the background of a picture, they fire at the same step, and
-//! a neuron behind them fires for an input that the next step would have cancelled. On MNIST that leaves 17 % after 4
-//! steps of 99.6 %. Back-propagation through the few steps that count repairs it (Rathi et al. 2020, "Enabling Deep
+//! A quantized network gives what integrate-and-fire neurons converge to. Within a few steps they also fire spikes that cannot
+//! be taken back: where neighbors are alike, as in the background of an image, they fire at the same step, and a neuron behind
+//! them fires for an input that the next step would have canceled. On MNIST that leaves 17 % after 4 steps, of 99.6 %.
+//! Back-propagation through the few steps that count repairs it (Rathi et al. 2020, "Enabling Deep
 //! Spiking Neural Networks with Hybrid Conversion and Spike Timing Dependent Backpropagation").
 
 use gyrus_blueprint::Blueprint;
@@ -26,7 +26,7 @@ const LEARNING_RATE: f64 = 0.2;
 const MANY_STEPS: usize = 8;
 const FEW_STEPS: usize = 4;
 
-/// What has been tuned so far.
+/// The fine-tuning done so far.
 #[derive(Default)]
 pub(super) struct Tuning {
     /// Epochs with quantized activations.
@@ -37,7 +37,7 @@ pub(super) struct Tuning {
     pub(super) time_seconds: f64,
     /// The epoch whose weights were kept, counted from 1 over all of them.
     pub(super) chosen_epoch: u32,
-    /// One an epoch.
+    /// One per epoch.
     pub(super) rows: Vec<MetricsRow>,
 }
 
@@ -73,7 +73,7 @@ impl Tuning {
         Ok(())
     }
 
-    /// Trains on as an ordinary run in the folder of the spiking one; gives the seconds that it took.
+    /// Trains on as an ordinary run in the folder of the spiking one; returns the seconds that it took.
     fn part(
         &mut self,
         (verb, dense): (&Spike, &Dense),

@@ -15,11 +15,11 @@ use crate::{Error, Result};
 pub struct Merge {
     /// The folder with the adapter.
     pub adapter: PathBuf,
-    /// The model; if nothing is said, the one that the adapter names.
+    /// The model. Default: the one that the adapter names.
     pub model: Option<PathBuf>,
     /// The folder that is written.
     pub out: PathBuf,
-    /// Replace what is in the folder already.
+    /// Replace what the folder already holds.
     pub overwrite: bool,
     /// Worker threads; 0 for one per core.
     pub threads: usize,
@@ -43,7 +43,7 @@ pub struct MergeReport {
 }
 
 impl Merge {
-    /// Of this adapter into the model that it names; leaves this folder.
+    /// This adapter, into the model that it names; writes this folder.
     pub fn new(adapter: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self { adapter: adapter.into(), model: None, out: out.into(), overwrite: false, threads: 0 }
     }
@@ -51,7 +51,7 @@ impl Merge {
     /// Merges.
     ///
     /// # Errors
-    /// If adapter and model do not belong together, or the folder is not empty.
+    /// If adapter and model do not fit together, or the folder is not empty.
     pub fn run(&self) -> Result<MergeReport> {
         with_threads(self.threads, || self.merge())?
     }
@@ -63,7 +63,7 @@ impl Merge {
             (None, Some(base)) => PathBuf::from(base),
             (None, None) => {
                 return Err(Error::Request(format!(
-                    "{} does not say which model it is for: name it",
+                    "{} does not name its base model: give MODEL",
                     self.adapter.display()
                 )));
             }

@@ -1,4 +1,4 @@
-//! A language model learns from examples, through adapters or whole.
+//! A language model learns from examples, through an adapter or as a whole.
 
 mod merge;
 mod page;
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 
 pub use merge::{Merge, MergeReport};
 
-/// Tunes a language model on examples: a low-rank adapter (LoRA) in PEFT's files, or all weights.
+/// Fine-tunes a language model on examples: a low-rank adapter (LoRA) in PEFT's files, or all weights.
 #[derive(Clone, Debug)]
 pub struct Tune {
     /// A folder or file, or a Hugging Face id.
@@ -31,31 +31,31 @@ pub struct Tune {
     pub data: PathBuf,
     /// The folder that is written.
     pub out: PathBuf,
-    /// The adapters that learn; without, all weights do.
+    /// The adapter that learns; `None` trains all weights.
     pub adapters: Option<LowRank>,
-    /// Round the model's weight matrices in memory before they are frozen: q8_0 | q4_0.
+    /// Quantize the frozen weight matrices in memory: q8_0 | q4_0.
     pub base_format: Option<String>,
-    /// Passes over the examples, if `steps` says nothing; [`Tune::EPOCHS`] if neither says anything.
+    /// Passes over the examples, unless `steps` is set. Default: [`Tune::EPOCHS`].
     pub epochs: Option<f64>,
-    /// Training steps, instead of passes.
+    /// Training steps, instead of epochs.
     pub steps: Option<u64>,
-    /// Highest learning rate of the schedule; if nothing is said, 2e-4, or 2e-5 where all weights learn.
+    /// Peak learning rate of the schedule. Default: 2e-4, or 2e-5 if all weights learn.
     pub learning_rate: Option<f64>,
-    /// one-cycle | cosine | wsd | constant
+    /// Learning rate over the steps: one-cycle | cosine | wsd | constant.
     pub schedule: String,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Windows of one gradient.
+    /// Windows per gradient.
     pub batch_size: usize,
     /// Gradients that are averaged for one step.
     pub accumulation: usize,
-    /// Tokens of a window; whole examples share one. If nothing is said, 1024 or the model's positions.
+    /// Tokens per window; several whole examples are packed into one. Default: 1024, or the model's context length.
     pub context: Option<usize>,
-    /// Share of the examples that are not learned from but evaluate the model.
+    /// Share of the examples held back for validation.
     pub validation: f64,
     /// How often the model is evaluated.
     pub evaluations: u64,
-    /// Recompute layers in the backward pass instead of keeping their activations: less memory, more time.
+    /// Activation checkpointing: recompute layers in the backward pass, for less memory and more time.
     pub checkpoint_activations: bool,
     /// Random seed.
     pub seed: u64,
@@ -63,7 +63,7 @@ pub struct Tune {
     pub threads: usize,
     /// `cpu`, or a device that the build has.
     pub device: String,
-    /// Replace a run that is in the folder already.
+    /// Replace the run that the folder already holds.
     pub overwrite: bool,
 }
 
@@ -72,16 +72,16 @@ pub struct Tune {
 pub struct LowRank {
     /// Their rank.
     pub rank: usize,
-    /// Their products are scaled by alpha / rank; if nothing is said, twice the rank.
+    /// Their outputs are scaled by alpha / rank. Default: twice the rank.
     pub alpha: Option<f64>,
-    /// Share of an adapter's inputs that are dropped.
+    /// Dropout on the adapters' inputs.
     pub dropout: f64,
-    /// The matrices that are adapted: q, k, v, o, gate, up, down, or ends of the modules' names. If empty, all.
+    /// The matrices to adapt: q, k, v, o, gate, up, down, or ends of module names. Empty for all.
     pub targets: Vec<String>,
 }
 
 impl LowRank {
-    /// The rank where nothing else is said.
+    /// Default rank.
     pub const RANK: u16 = 16;
 
     /// The names that are asked for, as modules are called.
@@ -103,7 +103,7 @@ impl Default for LowRank {
     }
 }
 
-/// How well the tuning went.
+/// How well the model was tuned.
 #[derive(Clone, Debug, Serialize)]
 pub struct TuneReport {
     /// The folder.
@@ -117,15 +117,16 @@ pub struct TuneReport {
     pub adapters: bool,
     /// Parameters that learned.
     pub parameters: u64,
-    /// Examples to learn from.
+    /// Training examples.
     pub examples: u64,
-    /// Examples that evaluate the model.
+    /// Validation examples.
     pub validation_examples: u64,
-    /// Examples that were longer than a window and lost their end.
+    /// Examples that were longer than a window and were cut.
     pub cut_examples: u64,
     /// Examples of which nothing was left to learn.
     pub dropped_examples: u64,
-    /// Tokens that a pass over the examples learns.
+    /// Tokens learned per epoch.
+    #[serde(rename = "learnt_tokens")]
     pub learned_tokens: u64,
     /// The random seed.
     pub seed: u64,
@@ -133,7 +134,7 @@ pub struct TuneReport {
     pub steps: u64,
     /// The step whose weights were kept.
     pub chosen_step: u64,
-    /// Nats per token of the examples that were held back.
+    /// Nats per token of the held-back examples.
     pub validation_loss: Option<f64>,
     /// What the model writes.
     pub sample: String,
@@ -141,7 +142,7 @@ pub struct TuneReport {
     pub train_seconds: f64,
     /// Seconds of everything.
     pub total_seconds: f64,
-    /// Tokens of a window.
+    /// Tokens per window.
     #[serde(skip)]
     pub context: usize,
     /// The report page.
@@ -158,20 +159,20 @@ struct Prepared {
 }
 
 impl Tune {
-    /// The device where nothing else is said.
+    /// Default device.
     pub const DEVICE: &str = "cpu";
-    /// Passes over the examples where nothing else is said.
+    /// Default number of epochs.
     pub const EPOCHS: f64 = 3.0;
-    /// The schedule where nothing else is said.
+    /// Default schedule.
     pub const SCHEDULE: &str = "cosine";
-    /// Windows of one gradient where nothing else is said.
+    /// Default number of windows per gradient.
     pub const BATCH_SIZE: u32 = 4;
-    /// Share of the examples that are held back where nothing else is said.
+    /// Default share of the examples held back for validation.
     pub const VALIDATION: f64 = 0.1;
-    /// How often the model is evaluated where nothing else is said.
+    /// Default number of evaluations.
     pub const EVALUATIONS: u32 = 5;
 
-    /// This model on these examples, through adapters of all weight matrices; leaves this folder.
+    /// This model on these examples, with adapters of all weight matrices; writes this folder.
     pub fn new(model: impl Into<PathBuf>, data: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self {
             model: model.into(),
@@ -197,17 +198,17 @@ impl Tune {
         }
     }
 
-    /// This many training steps, instead of passes.
+    /// This many training steps, instead of epochs.
     #[must_use]
     pub fn steps(self, steps: u64) -> Self {
         Self { steps: Some(steps), ..self }
     }
 
-    /// Trains, and leaves the adapter or the whole model.
+    /// Trains, and writes the adapter or the whole model.
     ///
     /// # Errors
-    /// If model, examples and settings do not belong together; if the folder holds a run already; if the training diverges;
-    /// if the observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// If model, examples and settings do not fit together; if the folder already holds a run; if training diverges; if the
+    /// observer wants to stop, which leaves a run that [`Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<TuneReport> {
         device(&self.device)?;
         with_threads(self.threads, || {
