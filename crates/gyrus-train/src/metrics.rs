@@ -6,9 +6,10 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+use gyrus_files::write_atomically;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Result, write_atomically};
+use crate::{Error, Result};
 
 /// The results of one epoch: the steps from one evaluation to the next. A loss that is not finite is `null` in the file and
 /// NaN here.
