@@ -66,10 +66,6 @@ pub(crate) struct Arguments {
     threads: usize,
     #[arg(long, help = DEVICE, default_value = Learn::DEVICE)]
     device: String,
-    #[command(flatten)]
-    spiking: SpikingArguments,
-    #[command(flatten)]
-    language: LanguageArguments,
     /// Run folder to write [default: runs/DATA, or runs/DATA-spiking]
     #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
@@ -80,6 +76,10 @@ pub(crate) struct Arguments {
     resume: Option<PathBuf>,
     #[arg(long, help = JSON)]
     json: bool,
+    #[command(flatten)]
+    spiking: SpikingArguments,
+    #[command(flatten)]
+    language: LanguageArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {

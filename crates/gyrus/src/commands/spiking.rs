@@ -5,6 +5,7 @@ use gyrus::SpikingOptions;
 
 /// Options of a spiking network.
 #[derive(Args)]
+#[command(next_help_heading = "Spiking networks")]
 pub(crate) struct SpikingArguments {
     /// Train a spiking network by back-propagation through time; ReLUs become leaky integrate-and-fire neurons
     #[arg(long)]
