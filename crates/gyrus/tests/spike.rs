@@ -226,7 +226,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     // Other data than it learned from.
     let fingerprint = record_of(&whole)["data"]["fingerprint"].as_str().unwrap().to_owned();
     fs::write(&path, whole.replace(&fingerprint, &fingerprint.replace('a', "b"))).unwrap();
-    says(&refuse("spike", &run_folder), &["data is not the same"]);
+    says(&refuse("spike", &run_folder), &["the data has changed"]);
     fs::write(&path, &whole).unwrap();
 
     // An activation that no spikes can say, and none at all.
