@@ -213,7 +213,7 @@ fn parts_of_data(report: &NetworkReport<'_>) -> String {
     let is_regression = matches!(report.task, Task::Regression { .. });
     let quality = if is_regression { "mean absolute error" } else { "accuracy" };
     let mut html = format!(
-        "<div class=\"results\"><p><b>Results of the chosen epoch</b>, without augmentation</p><table class=\"nodes\"><thead><tr><th>examples</th><th class=\"number\">number</th>\
+        "<div class=\"results\"><p><b>Results of the chosen epoch</b> without augmentation</p><table class=\"nodes\"><thead><tr><th>examples</th><th class=\"number\">number</th>\
          <th class=\"number\">loss</th><th class=\"number\">{quality}</th></tr></thead><tbody>"
     );
     for (part, values) in &report.quality {

@@ -171,7 +171,7 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
         say(format_args!("{what}: {value} ({} examples), in {:.1} s", test.examples, report.total_seconds))?;
     }
     let file = match report.record.preprocessing {
-        Preprocessing::Image { .. } => "PICTURE.png",
+        Preprocessing::Image { .. } => "IMAGE.png",
         Preprocessing::Table { .. } => "ROWS.csv",
         Preprocessing::Events { window_us: Some(_), .. } => "SPIKES.h5",
         Preprocessing::Events { .. } => "RECORDING",

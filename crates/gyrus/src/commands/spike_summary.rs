@@ -45,7 +45,7 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
         say(format_args!("\n{}", nir_text(file, warnings)))?;
     }
     let file = match report.record.preprocessing {
-        Preprocessing::Image { .. } => "PICTURE.png",
+        Preprocessing::Image { .. } => "IMAGE.png",
         Preprocessing::Table { .. } => "ROWS.csv",
         Preprocessing::Events { .. } => "RECORDING",
     };
