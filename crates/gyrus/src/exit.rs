@@ -9,7 +9,7 @@ use gyrus::Fault;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// From the library.
-    Verb(gyrus::Error),
+    Verb(Box<gyrus::Error>),
     /// What was given on the command line or on standard input cannot be used.
     Input(String),
     /// Standard output cannot be written.
@@ -43,6 +43,6 @@ impl fmt::Display for Failure {
 
 impl<E: Into<gyrus::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Verb(error.into())
+        Self::Verb(Box::new(error.into()))
     }
 }
