@@ -14,6 +14,7 @@ use gyrus_train::{
     Trainer, TrainingTask,
 };
 
+use crate::corpus::check_tokens;
 use crate::folder::{read_vocabulary, write_description, write_model};
 use crate::random::mixed;
 use crate::{
@@ -103,11 +104,9 @@ pub fn learn_text(
         false => fresh()?,
     };
     let (train, validation) = vocabulary.encode(corpus)?.split();
-    if train.len() <= settings.context || validation.len() < 2 {
-        let got = format!("{} tokens", train.len() + validation.len());
-        let expected = format!("enough for windows of {} tokens; choose a smaller context", settings.context);
-        return Err(Error::request("the corpus", got, expected));
-    }
+    check_tokens(train.len() + validation.len(), settings.context).map_err(|expected| {
+        Error::request("the corpus", format!("{} tokens", train.len() + validation.len()), expected)
+    })?;
     let config = config(&settings, &vocabulary);
     write_description(folder, &config, &vocabulary)?;
     record.data.train_tokens = train.len() as u64;

@@ -117,6 +117,8 @@ pub enum Plan {
         data: String,
         /// Their number.
         examples: usize,
+        /// What they are, such as "conversations".
+        kind: &'static str,
         /// Rank of the adapters; without, all weights are trained.
         rank: Option<usize>,
     },
@@ -140,11 +142,12 @@ impl fmt::Display for Plan {
                 count(*documents),
                 count(*steps)
             ),
-            Self::Tuning { data, examples, rank: Some(rank) } => {
-                write!(f, "{data}: {examples} examples; an adapter of rank {rank}")
-            }
-            Self::Tuning { data, examples, rank: None } => {
-                write!(f, "{data}: {examples} examples; all weights")
+            Self::Tuning { data, examples, kind, rank } => {
+                write!(f, "{data}: {examples} {kind}; ")?;
+                match rank {
+                    Some(rank) => write!(f, "an adapter of rank {rank}"),
+                    None => f.write_str("all weights"),
+                }
             }
         }
     }
