@@ -99,11 +99,16 @@ pub fn learn_text(
     }
     let resume = matches!(begin, Begin::Checkpoint);
     let fresh = || Vocabulary::train(corpus, settings.tokenizer, settings.vocabulary);
+    let learning = "learning a vocabulary";
+    observer.stage(learning, 0, 1);
     let vocabulary = match resume {
         true => read_vocabulary(folder, settings.tokenizer).or_else(|_| fresh())?,
         false => fresh()?,
     };
-    let (train, validation) = vocabulary.encode(corpus)?.split();
+    observer.stage(learning, 1, 1);
+    let total = corpus.bytes() as u64;
+    let mut tokenized = |done: usize| observer.stage("tokenizing", done as u64, total);
+    let (train, validation) = vocabulary.encode_watched(corpus, &mut tokenized)?.split();
     check_tokens(train.len() + validation.len(), settings.context).map_err(|expected| {
         Error::request("the corpus", format!("{} tokens", train.len() + validation.len()), expected)
     })?;

@@ -118,7 +118,13 @@ impl Vocabulary {
     /// # Errors
     /// [`gyrus_language::Error::Request`] if the vocabulary cannot express a text.
     pub fn encode(&self, corpus: &Corpus) -> Result<TokenStream> {
+        self.encode_watched(corpus, &mut |_| {})
+    }
+
+    /// [`Self::encode`]; `done` is told now and then how many bytes are tokenized.
+    pub(crate) fn encode_watched(&self, corpus: &Corpus, done: &mut dyn FnMut(usize)) -> Result<TokenStream> {
         let mut tokens = Vec::new();
+        let mut bytes = 0;
         for document in &corpus.documents {
             tokens.extend(self.end_of_text);
             match &self.characters {
@@ -136,6 +142,8 @@ impl Vocabulary {
                         let encoding =
                             self.tokenizer.encode_fast(piece, false).map_err(|error| refused(&*error))?;
                         tokens.extend_from_slice(encoding.get_ids());
+                        bytes += piece.len();
+                        done(bytes);
                     }
                 }
             }

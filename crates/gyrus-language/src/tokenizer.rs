@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 mod chat;
+mod model_file;
 mod open;
 pub(crate) mod sentencepiece;
 mod written;
