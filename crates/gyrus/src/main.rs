@@ -23,10 +23,10 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print results and errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "General")]
     quiet: bool,
     /// Print progress every second, and time and memory at the end
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = "General", conflicts_with = "quiet")]
     verbose: bool,
 }
 

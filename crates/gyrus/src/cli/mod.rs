@@ -15,7 +15,6 @@ pub(crate) fn framed(command: Command) -> Command {
     let command = command
         .version(version::short())
         .long_version(version::long())
-        .propagate_version(true)
         .mut_subcommands(|verb| examples::shown(options::arranged(verb)));
     let overview = overview::template(&command);
     options::helped(command.help_template(overview))

@@ -8,6 +8,7 @@ use crate::exit::Failure;
 ///
 /// Without a prompt it is `gyrus chat`, with one it is `gyrus write`; both have more to say about their options.
 #[derive(Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     chat: super::chat::Arguments,
