@@ -43,21 +43,16 @@ impl Tokenizer {
         Ok(Self::of_sentencepiece(file.vocabulary, prefix, file.leading_space))
     }
 
-    /// The text that each of these tokens adds, for a person; the bytes of incomplete characters as `<0xE4>`, special tokens
-    /// by their names.
-    ///
-    /// # Errors
-    /// [`Error::Request`] for tokens outside the vocabulary.
-    pub fn pieces(&self, tokens: &[u32]) -> Result<Vec<String>> {
-        let bytes = self.token_bytes().ok();
-        let shown = |&token: &u32| {
-            let own = bytes.as_ref().and_then(|bytes| bytes.get(token as usize)).filter(|bytes| !bytes.is_empty());
-            let piece = own.map(|bytes| readable(bytes)).or_else(|| self.text(token));
-            piece.ok_or_else(|| {
-                Error::request("tokens", token.to_string(), format!("less than the vocabulary's {}", self.tokens()))
-            })
-        };
-        tokens.iter().map(shown).collect()
+    /// What each token of the vocabulary adds to a text, for a person: the bytes of incomplete characters as `<0xE4>`, special
+    /// tokens by their names.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<String> {
+        let bytes = self.token_bytes().unwrap_or_default();
+        let known = (0..).zip(0..self.tokens()).map(|(token, place)| match bytes.get(place) {
+            Some(own) if !own.is_empty() => readable(own),
+            _ => self.text(token).unwrap_or_default(),
+        });
+        known.collect()
     }
 }
 

@@ -152,21 +152,15 @@ impl SentencePiece {
     #[must_use]
     pub fn encode(&self, text: &str, leading_space: bool, special: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
-        // SentencePiece's symbol for a space counts as one in texts as well.
-        let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
         let mut space = leading_space;
         while !rest.is_empty() {
             let (chunk, whole, after) = self.next_whole(rest, special);
             if !chunk.is_empty() {
-                let padded: Vec<u8>;
-                let chunk = if space {
-                    padded = [b" ", chunk].concat();
-                    &padded
-                } else {
-                    chunk
-                };
-                self.encode_chunk(chunk, &mut tokens);
+                // SentencePiece's symbol for a space counts as one in texts as well.
+                let chunk = String::from_utf8_lossy(chunk).replace('\u{2581}', " ");
+                let chunk = if space { format!(" {chunk}") } else { chunk };
+                self.encode_chunk(chunk.as_bytes(), &mut tokens);
             }
             (rest, space) = (after, leading_space);
             if let Some(token) = whole {
@@ -311,6 +305,7 @@ mod tests {
         assert_eq!(vocabulary.encode("a\nb", false, false), [6, 1, 7]);
         assert_eq!(vocabulary.encode("a\n\n\nb", false, false), [6, 2, 1, 7]);
         assert_eq!(vocabulary.encode("a   b", false, false), [6, 3, 5, 7]);
+        assert_eq!(vocabulary.encode("a\u{2581}\u{2581} b", false, false), [6, 5, 5, 5, 7]);
         assert_eq!(vocabulary.encode("<tool>a", false, false), [8, 10, 11, 11, 12, 9, 6]);
         assert_eq!(vocabulary.encode("a <tool>a", false, false), [6, 4, 6]);
         assert_eq!(vocabulary.encode("a\nb", true, false), [5, 6, 1, 5, 7]);

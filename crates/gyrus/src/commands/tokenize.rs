@@ -35,7 +35,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let tokenize = Tokenize { special: arguments.special, ..Tokenize::new(&arguments.model) };
+    let tokenize = Tokenize {
+        special: arguments.special,
+        pieces: !arguments.ids,
+        ..Tokenize::new(&arguments.model)
+    };
     let tokenize = match (&arguments.file, &arguments.text) {
         (Some(file), _) => tokenize.file(file)?,
         (None, Some(text)) => tokenize.text(read_text(text)?),

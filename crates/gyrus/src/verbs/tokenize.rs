@@ -22,6 +22,8 @@ pub struct Tokenize {
     pub texts: Vec<String>,
     /// Add the tokens that the model expects around a text, such as the beginning of text.
     pub special: bool,
+    /// Say what each token adds to the text, too.
+    pub pieces: bool,
 }
 
 /// The tokens of each text.
@@ -45,14 +47,14 @@ pub struct TokenizedText {
     pub characters: usize,
     /// Numbers of the tokens.
     pub ids: Vec<u32>,
-    /// What each of them adds to the text; bytes of incomplete characters as `<0xE4>`.
+    /// What each of them adds to the text, unless only numbers were asked for; bytes of incomplete characters as `<0xE4>`.
     pub pieces: Vec<String>,
 }
 
 impl Tokenize {
     /// With this model's tokenizer, without special tokens around the texts.
     pub fn new(model: impl Into<PathBuf>) -> Self {
-        Self { model: model.into(), texts: Vec::new(), special: false }
+        Self { model: model.into(), texts: Vec::new(), special: false, pieces: true }
     }
 
     /// This text.
@@ -82,9 +84,11 @@ impl Tokenize {
     /// If there is no such model, or its vocabulary cannot express a text.
     pub fn run(&self) -> Result<TokenizeReport> {
         let tokenizer = self.open()?;
+        let vocabulary = if self.pieces { tokenizer.pieces() } else { Vec::new() };
         let text = |text: &String| {
             let ids = tokenizer.encode(text, self.special)?;
-            let pieces = tokenizer.pieces(&ids)?;
+            let piece = |&id: &u32| vocabulary.get(id as usize).cloned();
+            let pieces = ids.iter().filter_map(piece).collect();
             Ok(TokenizedText { count: ids.len(), characters: text.chars().count(), ids, pieces })
         };
         let texts = self.texts.iter().map(text).collect::<Result<_>>()?;
