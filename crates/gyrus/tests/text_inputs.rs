@@ -130,6 +130,9 @@ fn a_vocabulary_of_characters_becomes_a_gguf_file_with_the_same_tokens_and_texts
         assert_eq!(write(&file), write(&out), "{name}");
         let report = json(run("inspect --json", &[&file]));
         assert!(report["tokenizer"]["model"].as_str().unwrap().starts_with(kind), "{report}");
+        // llama.cpp ends at some token in any case; a character that is not in ASCII is the rarest.
+        let ends = [("many.jsonl", "<|endoftext|>"), ("one.txt", "Ã¶")].iter().find(|(own, _)| *own == name);
+        assert_eq!(report["tokenizer"]["ends"], json!(ends.map_or(vec![], |(_, end)| vec![end])), "{report}");
     }
 }
 
@@ -141,7 +144,7 @@ fn examples_come_in_the_usual_forms() {
     learn(&text, &base);
     let tune = |data: &Path| {
         let out = data.with_extension("tuned");
-        run("tune --steps 1 --rank 2 --context 16 --validation 0 --json --out", &[&out, &base, data])
+        run("tune --steps 1 --rank 2 --context 320 --validation 0 --json --out", &[&out, &base, data])
     };
     let pair = r#"{"prompt": "the", "completion": " cat"}"#;
     let forms = [

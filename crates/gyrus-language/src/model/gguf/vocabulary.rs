@@ -177,7 +177,9 @@ pub(super) fn entries(
     let token = |token: u32| Value::Integer(token.into());
     entries.extend(config.beginning_of_text.map(|begin| ("bos_token_id", token(begin))));
     // The last of llama2.c's two is the end of text; Hugging Face's first is the main one.
+    // A run of `gyrus learn` has one token for both.
     let end = config.end_of_text.iter().find(|&&end| Some(end) != config.beginning_of_text);
+    let end = end.or(config.end_of_text.first());
     entries.extend(end.map(|&end| ("eos_token_id", token(end))));
     entries.push(("add_bos_token", Value::Flag(tokenizer.begins(config.beginning_of_text))));
     let mut entries: Vec<(String, Value)> =

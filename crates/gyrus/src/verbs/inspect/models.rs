@@ -142,10 +142,9 @@ fn training(path: &Path) -> Result<Option<InspectedTraining>> {
     if !path.join("run.json").is_file() {
         return Ok(None);
     }
-    let folder = RunFolder::open(path)?;
     let tuned = RunFolder::header(path)?.kind.as_deref() == Some(gyrus_language_train::TUNING_KIND);
     if tuned {
-        let record: TuneRecord = folder.read_record()?;
+        let record: TuneRecord = RunFolder::record(path)?;
         let loss = record.results.as_ref().and_then(|results| results.validation_loss);
         return Ok(Some(InspectedTraining {
             task: "tuning",
@@ -156,7 +155,7 @@ fn training(path: &Path) -> Result<Option<InspectedTraining>> {
             base: Some(record.settings.base),
         }));
     }
-    let record: TextRecord = folder.read_record()?;
+    let record: TextRecord = RunFolder::record(path)?;
     Ok(Some(InspectedTraining {
         task: "language",
         data: record.data.name,
