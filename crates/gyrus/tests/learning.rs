@@ -33,7 +33,14 @@ fn digits_leave_a_complete_run_that_predicts() {
     assert_eq!(said["test"]["accuracy"], said["test_accuracy"]);
     assert!((355..=365).contains(&said["test"]["examples"].as_u64().unwrap()), "{said}");
 
-    let expected = ["blueprint.toml", "metrics.jsonl", "model.safetensors", "report.html", "run.json"];
+    let expected = [
+        "blueprint.toml",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "model.safetensors",
+        "report.html",
+        "run.json",
+    ];
     assert_eq!(names(&run_folder), expected);
     let record = record(&run_folder);
     assert_eq!(record["status"], "finished");
