@@ -37,7 +37,7 @@ pub fn is_image(path: &Path) -> bool {
 #[non_exhaustive]
 pub enum ImageError {
     /// The bytes are not those of a known format, or damaged.
-    #[error("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM): {0}")]
+    #[error("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM): {}", .0.to_string().trim())]
     Decode(#[from] image::ImageError),
     /// The file ends in the middle of the image.
     #[error("the file ends before its image does: it was cut off")]

@@ -79,6 +79,10 @@ pub enum ColumnKind {
         /// How its numbers are written, unless a file shows otherwise.
         #[serde(default, skip_serializing_if = "is_usual")]
         decimal: Decimal,
+        /// Whether the column has a long tail: `mean` is the median then, `deviation` that of a normal distribution with
+        /// the same quartiles, and the number is the inverse hyperbolic sine of the quotient.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        long_tail: bool,
     },
     /// One number per level: 1 for the level of the row, else 0.
     Categorical {
@@ -183,7 +187,7 @@ mod tests {
             columns: vec![
                 ColumnEncoding {
                     name: "age".into(),
-                    kind: ColumnKind::Numeric { mean: 40.5, deviation: 3.25, missing_indicator: true, decimal: Decimal::Comma },
+                    kind: ColumnKind::Numeric { mean: 40.5, deviation: 3.25, missing_indicator: true, decimal: Decimal::Comma, long_tail: true },
                 },
                 ColumnEncoding {
                     name: "color".into(),

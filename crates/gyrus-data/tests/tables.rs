@@ -203,6 +203,24 @@ fn a_class_of_one_row_and_odd_targets_are_said() {
 }
 
 #[test]
+fn long_tails_are_compressed_and_said() {
+    let mut text = String::from("people,y\n");
+    for row in 0..300 {
+        let people = if [30, 131, 232].contains(&row) { 5_000_000 } else { 100 + row * 7 % 61 };
+        writeln!(text, "{people},{}", ["yes", "no"][row % 2]).unwrap();
+    }
+    let dataset = load(&text, "y").unwrap();
+    let said = "column 'people' has a long tail: its values are compressed";
+    assert!(dataset.notes.contains(&said.to_owned()), "{:?}", dataset.notes);
+    let values = values(&dataset.train);
+    let (low, high) = values.iter().fold((0.0_f32, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
+    assert!((8.0..16.0).contains(&high) && low < -1.0, "the others keep their differences: {low} to {high}");
+    let again = write(&text);
+    let encoded = dataset.preprocessing.encode_csv(again.path()).unwrap().table;
+    assert!(values.iter().all(|value| encoded.values.contains(value)));
+}
+
+#[test]
 fn a_test_file_and_folds_use_rows_as_they_should() {
     let train = write(&plain("a,b,y", ','));
     let test = write("y,b,a\nyes,0.5,1.5\nno,-1.0,-1.0\n,1,1\n");

@@ -204,7 +204,7 @@ fn a_table_with_text_to_predict_is_a_classification() {
 
     let text = stdout(&succeeded(gyrus(["predict"]).args([&run_folder, &rows]).output().unwrap()));
     assert_eq!(text.lines().count(), 2);
-    assert!(text.contains(", row 2: small "), "{text}");
+    assert!(text.contains(", row 2 (line 3): small "), "{text}");
 }
 
 #[test]

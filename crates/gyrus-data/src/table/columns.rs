@@ -13,6 +13,9 @@ const MAXIMUM_LEVELS: usize = 64;
 /// Standardized values are kept within this: an outlier in a new file must not become infinite.
 const LARGEST_STANDARDIZED: f64 = 1e6;
 
+/// Deviations from the mean beyond which a value makes a long tail.
+const FAR: f64 = 8.0;
+
 /// Names of columns that only tell rows apart.
 const IDENTIFIERS: [&str; 8] = ["id", "index", "idx", "row", "rowid", "row_id", "no", "nr"];
 
@@ -93,8 +96,13 @@ pub(super) fn learn_column(
             notes.push(format!("column '{name}' groups digits by commas: '{text}' is {number}"));
         }
         let missing = numbers.clone().count() < train_rows.len();
-        let (mean, deviation) = moments(numbers);
-        return Some(ColumnKind::Numeric { mean, deviation, missing_indicator: missing, decimal });
+        let tail = long_tail(numbers.clone());
+        if tail.is_some() {
+            notes.push(format!("column '{name}' has a long tail: its values are compressed"));
+        }
+        let (mean, deviation) = tail.unwrap_or_else(|| moments(numbers));
+        let long_tail = tail.is_some();
+        return Some(ColumnKind::Numeric { mean, deviation, missing_indicator: missing, decimal, long_tail });
     }
     if distinct.len() == present.len() {
         let what = if code.is_some() { "code" } else { "text" };
@@ -160,14 +168,15 @@ pub(super) fn encode(
         let cells_of = || sheet.rows.iter().map(|row| row[at].as_str());
         let own = values.chunks_exact_mut(width.max(1)).map(|row| &mut row[start..][..column.kind.width()]);
         match &column.kind {
-            ColumnKind::Numeric { mean, deviation, missing_indicator, decimal } => {
+            ColumnKind::Numeric { mean, deviation, missing_indicator, decimal, long_tail } => {
                 let decimal = decimal_of(cells_of(), *decimal);
                 let mut numbers = 0;
                 for (own, text) in own.zip(cells_of()) {
                     // A missing value stays 0, which is the mean.
                     match number(text, decimal).filter(|_| !is_missing(text)) {
                         Some(value) => {
-                            own[0] = standardize(value, *mean, *deviation);
+                            let value = standardize(value, *mean, *deviation);
+                            own[0] = if *long_tail { value.asinh() } else { value };
                             numbers += 1;
                         }
                         None if *missing_indicator => own[1] = 1.0,
@@ -219,6 +228,20 @@ pub(super) fn unknown_column(path: &Path, sheet: &Sheet, name: &str) -> Error {
     let nearest = nearest.map(|column| format!("did you mean '{column}'? ")).unwrap_or_default();
     let expected = format!("one of the columns ({nearest}there are {})", sheet.header.join(", "));
     Error::mismatch(path, format!("no column '{name}'"), expected)
+}
+
+/// Median, and the deviation of a normal distribution with the same quartiles, of values some of which are far from all
+/// others; `None` for other values, and where half of them are equal.
+fn long_tail(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
+    let (mean, deviation) = moments(values.clone());
+    if !values.clone().any(|value| (value - mean).abs() > FAR * deviation) {
+        return None;
+    }
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+    let spread = (at(0.75) - at(0.25)) / 1.349;
+    (spread > 1e-6 * deviation).then_some((at(0.5), spread))
 }
 
 /// Mean and deviation; the deviation of values that do not vary is 1.

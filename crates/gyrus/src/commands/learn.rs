@@ -179,21 +179,6 @@ fn language(arguments: &Arguments, corpus: &str) -> LearnLanguage {
 
 /// Continues a run of either.
 fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<(), Failure> {
-    // What a run began with stays, but for its end and the place of its data.
-    let fixed = of_networks(arguments).into_iter().filter(|(option, _)| !["--data", "--epochs"].contains(option));
-    let more = [
-        ("a data set", arguments.data.is_some()),
-        ("--batch-size", arguments.batch_size.is_some()),
-        ("--learning-rate", arguments.learning_rate.is_some()),
-        ("--schedule", arguments.schedule.is_some()),
-        ("--weight-decay", arguments.weight_decay.is_some()),
-        ("--seed", arguments.seed != 0),
-        ("--out", arguments.out.is_some()),
-        ("--overwrite", arguments.overwrite),
-    ];
-    let given: Vec<(&str, bool)> = fixed.chain(more).chain(arguments.language.given()).collect();
-    let what = format!("the run in {} goes on as it began; only --epochs, --data and --threads apply", quoted(run));
-    refuse(&given, &what, "a new run")?;
     let resume = Resume {
         directory: arguments.directory.clone(),
         threads: arguments.threads,
