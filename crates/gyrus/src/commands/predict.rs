@@ -13,7 +13,7 @@ use gyrus::{Body, NirOptions, Predict, PredictReport};
 use super::help::{DEVICE, JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{note, say, say_json, say_row};
 
 /// Classify images, table rows or event recordings with a trained network
 #[derive(Args)]
@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     device: String,
     #[arg(long, help = JSON)]
     json: bool,
+    /// Print each answer as a JSON object on a line of standard output, as soon as it is there
+    #[arg(long, conflicts_with = "json")]
+    jsonl: bool,
     #[command(flatten)]
     nir: NirArguments,
 }
@@ -106,7 +109,9 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         for answer in &answers {
             let place = answer.file.display();
             answer.notes.iter().for_each(|text| note(format_args!("note: {place}: {text}")));
-            if !quiet {
+            if arguments.jsonl {
+                say_row("prediction", answer)?;
+            } else if !quiet {
                 say(as_line(answer, &report.network, arguments.top))?;
             }
         }
@@ -124,7 +129,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.json {
         say_json(&report)?;
-    } else if let Some(path) = &arguments.out {
+    } else if let Some(path) = arguments.out.as_ref().filter(|_| !arguments.jsonl) {
         say(format_args!("{} answers in {}", report.predictions.len(), path.display()))?;
     }
     match report.failed.len() {
