@@ -57,7 +57,8 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
         let usable = train.labels.iter().filter(|label| **label as usize == class).count();
         if usable < minimum {
             let got = format!("{usable} usable images");
-            let expected = format!("at least {minimum} images in each class (PNG, JPEG, WebP, BMP, GIF, TIFF)");
+            let expected =
+                format!("at least {minimum} images in each class (PNG, JPEG, WebP, BMP, GIF, TIFF)");
             return Err(Error::mismatch(&listing.train_folder.join(name), got, expected));
         }
     }
@@ -140,7 +141,10 @@ impl Listing {
         if !others.is_empty() {
             let count: usize = others.values().sum();
             let kinds = others.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-            notes.push(format!("{count} files are no {what} that can be read and were left out: {}", kinds.join(", ")));
+            notes.push(format!(
+                "{count} files are no {what} that can be read and were left out: {}",
+                kinds.join(", ")
+            ));
         }
         Ok(Self { classes, train, validation, test, train_folder, test_folder, notes })
     }
@@ -204,7 +208,8 @@ pub(crate) fn parts(path: &Path) -> Result<Option<Parts>> {
             return Ok(None);
         }
     }
-    Ok(Some(parts).filter(|parts| parts.train.is_some() && (parts.validation.is_some() || parts.test.is_some())))
+    Ok(Some(parts)
+        .filter(|parts| parts.train.is_some() && (parts.validation.is_some() || parts.test.is_some())))
 }
 
 /// The names of the classes and every `wanted` file with its class; `known` are the only classes allowed, `what` says
@@ -259,9 +264,11 @@ fn files_within(
         } else if path.is_dir() && !hidden && depth > 0 {
             files.extend(files_within(&path, wanted, others, depth - 1)?);
         } else if !hidden && path.is_file() {
-            let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-            *others.entry(extension.map_or("without ending".into(), |extension| format!(".{extension}"))).or_default() +=
-                1;
+            let extension =
+                path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+            *others
+                .entry(extension.map_or("without ending".into(), |extension| format!(".{extension}")))
+                .or_default() += 1;
         }
     }
     Ok(files)

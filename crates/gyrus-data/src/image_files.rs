@@ -21,9 +21,8 @@ pub const MAXIMUM_PIXELS: u64 = 100_000_000;
 const MAXIMUM_BYTES: u64 = 512 << 20;
 
 /// The endings of files that are read as images, in lower case.
-pub const EXTENSIONS: [&str; 14] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "pgm", "ppm", "pbm", "pnm",
-];
+pub const EXTENSIONS: [&str; 14] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "pgm", "ppm", "pbm", "pnm"];
 
 /// Whether a file is an image that is read here, by its ending.
 #[must_use]

@@ -71,7 +71,8 @@ impl Ink {
         }
         let step = images.count.div_ceil(LOOKED_AT);
         let looked_at = (0..images.count).step_by(step).filter_map(|index| images.get(index));
-        let found: Vec<Found> = looked_at.filter_map(|pixels| find(pixels, images.width, images.height)).collect();
+        let found: Vec<Found> =
+            looked_at.filter_map(|pixels| find(pixels, images.width, images.height)).collect();
         if found.len() < ENOUGH {
             return None;
         }
@@ -91,7 +92,8 @@ impl Ink {
             let boxed = (found.bounds[axis] + end) as f32 / 2.0;
             (if by_mass { found.mass[axis] } else { boxed }) / sides[axis]
         };
-        let centers = [false, true].map(|by_mass| [0, 1].map(|axis| mean(&|found| center(found, by_mass, axis))));
+        let centers =
+            [false, true].map(|by_mass| [0, 1].map(|axis| mean(&|found| center(found, by_mass, axis))));
         let spread = [false, true].map(|by_mass| {
             let from = |found: &Found, axis: usize| {
                 (center(found, by_mass, axis) - centers[usize::from(by_mass)][axis]).powi(2)
@@ -177,15 +179,19 @@ impl Ink {
         let (box_width, box_height) = (right - left, bottom - top);
         let sides = [width as f32, height as f32];
         let scale = self.extent[0] / (box_width as f32 / sides[0]).max(box_height as f32 / sides[1]);
-        let to = |length: usize, most: usize| ((length as f32 * scale).round() as usize).clamp(1, most) as u32;
+        let to =
+            |length: usize, most: usize| ((length as f32 * scale).round() as usize).clamp(1, most) as u32;
         let (to_width, to_height) = (to(box_width, width), to(box_height, height));
-        let cut = imageops::crop_imm(gray, left as u32, top as u32, box_width as u32, box_height as u32).to_image();
+        let cut =
+            imageops::crop_imm(gray, left as u32, top as u32, box_width as u32, box_height as u32).to_image();
         let enough = (cut.width().min(4 * to_width), cut.height().min(4 * to_height));
-        let cut = if cut.dimensions() == enough { cut } else { imageops::thumbnail(&cut, enough.0, enough.1) };
+        let cut =
+            if cut.dimensions() == enough { cut } else { imageops::thumbnail(&cut, enough.0, enough.1) };
         let small = imageops::resize(&cut, to_width, to_height, FilterType::CatmullRom);
         let ground = (255.0 * self.ground).round().clamp(0.0, 255.0) as u8;
         let mut sheet = GrayImage::from_pixel(width as u32, height as u32, Luma([ground]));
-        let inner = match find(small.as_raw(), to_width as usize, to_height as usize).filter(|_| self.by_mass) {
+        let inner = match find(small.as_raw(), to_width as usize, to_height as usize).filter(|_| self.by_mass)
+        {
             // The border of a box may be ink, so that the ground must be known.
             Some(_) => mass(small.as_raw(), to_width as usize, self.ground),
             None => [to_width as f32 / 2.0, to_height as f32 / 2.0],

@@ -49,5 +49,7 @@ pub use ink::{Ink, Seen};
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
 pub use recordings::frames::Frames;
-pub use recordings::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder};
+pub use recordings::{
+    EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,
+};
 pub use table::{Decimal, EncodedRows, SourceRow, table, table_folds, table_with_test};

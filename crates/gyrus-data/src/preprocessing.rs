@@ -187,7 +187,13 @@ mod tests {
             columns: vec![
                 ColumnEncoding {
                     name: "age".into(),
-                    kind: ColumnKind::Numeric { mean: 40.5, deviation: 3.25, missing_indicator: true, decimal: Decimal::Comma, long_tail: true },
+                    kind: ColumnKind::Numeric {
+                        mean: 40.5,
+                        deviation: 3.25,
+                        missing_indicator: true,
+                        decimal: Decimal::Comma,
+                        long_tail: true,
+                    },
                 },
                 ColumnEncoding {
                     name: "color".into(),
@@ -197,8 +203,14 @@ mod tests {
             target: "price".into(),
         };
         assert_eq!(table.shape(), [5]);
-        let image =
-            Preprocessing::Image { height: 8, width: 9, channels: 1, mean: vec![0.1], deviation: vec![0.3], ink: None };
+        let image = Preprocessing::Image {
+            height: 8,
+            width: 9,
+            channels: 1,
+            mean: vec![0.1],
+            deviation: vec![0.3],
+            ink: None,
+        };
         assert_eq!(image.shape(), [8, 9, 1]);
         let events = Preprocessing::Events {
             steps: 10,

@@ -81,13 +81,8 @@ pub fn table_with_test(path: &Path, target: &str, test: &Path) -> Result<Dataset
     let source_rows = shown(&sheet, columns, &rows);
     let examples = Examples { features: Features::Table(table), targets };
     let name = test.display();
-    let mut changed = Dataset::new(
-        dataset.name,
-        dataset.task,
-        dataset.train,
-        examples,
-        dataset.preprocessing,
-    );
+    let mut changed =
+        Dataset::new(dataset.name, dataset.task, dataset.train, examples, dataset.preprocessing);
     notes.extend(more);
     dataset.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
     changed.notes = dataset.notes;

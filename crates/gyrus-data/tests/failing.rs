@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 use gyrus_data::{ColumnKind, Dataset, Images, Preprocessing, image_files, table};
 
 fn failing(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("GYRUS_FAILING").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/failing"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("GYRUS_FAILING")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/failing"), PathBuf::from);
     let path = root.join(part);
     if !path.is_dir() {
         println!("skipped: no {} (set GYRUS_FAILING to the folder with the inputs)", path.display());
@@ -41,7 +39,11 @@ fn tables() {
     assert_eq!((kinds(&commas), &commas.fingerprint), (numbers.to_vec(), &base.fingerprint));
     let nul = load("nul");
     assert_eq!(kinds(&nul), numbers);
-    assert!(nul.notes.iter().any(|note| note.contains("NUL byte") && note.contains("line ")), "{:?}", nul.notes);
+    assert!(
+        nul.notes.iter().any(|note| note.contains("NUL byte") && note.contains("line ")),
+        "{:?}",
+        nul.notes
+    );
     let index = load("leakindex");
     assert_eq!(kinds(&index), numbers);
     assert!(index.notes.iter().any(|note| note.starts_with("the first column")), "{:?}", index.notes);
@@ -56,7 +58,8 @@ fn images() {
     let decode = |name: &str| image_files::decode(&std::fs::read(folder.join(name)).unwrap(), 40, 40, 3);
     // The same pixels but for noise; the second file says that they must be turned by a quarter, clockwise.
     let (upright, turned) = (decode("exif_o1.jpg").unwrap(), decode("exif_o6.jpg").unwrap());
-    let at = |pixels: &[u8], x: usize, y: usize, channel: usize| f64::from(pixels[(y * 40 + x) * 3 + channel]);
+    let at =
+        |pixels: &[u8], x: usize, y: usize, channel: usize| f64::from(pixels[(y * 40 + x) * 3 + channel]);
     let difference = |from: &dyn Fn(usize, usize) -> (usize, usize)| {
         let places = (0..40).flat_map(|y| (0..40).flat_map(move |x| (0..3).map(move |c| (x, y, c))));
         let differences = places.map(|(x, y, c)| {

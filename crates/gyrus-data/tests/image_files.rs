@@ -56,7 +56,9 @@ fn a_folder_becomes_classes_and_a_broken_image_is_named() {
     }
     assert_eq!(dataset.skipped.len(), 1);
     assert!(dataset.skipped[0].path.ends_with("red/broken.png"));
-    assert!(dataset.skipped[0].reason.contains("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM)"));
+    assert!(
+        dataset.skipped[0].reason.contains("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM)")
+    );
     assert!(dataset.notes.iter().any(|note| note == "1 images could not be decoded and were skipped"));
     let said = "1 files are no images that can be read and were left out: 1 .txt";
     assert!(dataset.notes.iter().any(|note| note == said), "{:?}", dataset.notes);
@@ -265,7 +267,8 @@ fn odd_photographs_are_read_or_refused() {
     };
     let upright = decode("african_elephants_with_exif_orientation.jpg").unwrap();
     let cmyk = decode("african_elephants_cmyk.jpg").unwrap();
-    let mean = |pixels: &[u8]| pixels.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / pixels.len() as f64;
+    let mean =
+        |pixels: &[u8]| pixels.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / pixels.len() as f64;
     let difference = upright.iter().zip(&cmyk).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 3072.0;
     assert!(difference < 25.0, "{difference}, means {} and {}", mean(&upright), mean(&cmyk));
     assert!(decode("african_elephants_truncated_file.jpg").is_err());

@@ -5,8 +5,8 @@
 use std::fmt::Write;
 
 use gyrus_data::{
-    ColumnKind, Dataset, Examples, Features, Preprocessing, Result, SourceRow, Targets, Task, table, table_folds,
-    table_with_test,
+    ColumnKind, Dataset, Examples, Features, Preprocessing, Result, SourceRow, Targets, Task, table,
+    table_folds, table_with_test,
 };
 
 fn write(text: &str) -> tempfile::NamedTempFile {
@@ -98,7 +98,9 @@ fn decimal_commas_give_the_numbers_that_points_give() {
     let dataset = load(&dollars, "y").unwrap();
     assert!(are_numbers(&dataset));
     assert!(dataset.notes.iter().any(|note| note.starts_with("column 'a' groups digits by commas")));
-    let Some((_, ColumnKind::Numeric { mean, .. })) = columns(&dataset).first().copied() else { panic!("numbers") };
+    let Some((_, ColumnKind::Numeric { mean, .. })) = columns(&dataset).first().copied() else {
+        panic!("numbers")
+    };
     assert!((1100.0..1300.0).contains(mean), "{mean}");
 }
 
@@ -135,7 +137,9 @@ fn codes_with_leading_zeros_are_categories() {
         (["00123", "01230", "12300"][row % 3].to_owned(), format!("{b:.3}"))
     });
     let dataset = load(&text, "y").unwrap();
-    let Some((_, ColumnKind::Categorical { levels, .. })) = columns(&dataset).first().copied() else { panic!("codes") };
+    let Some((_, ColumnKind::Categorical { levels, .. })) = columns(&dataset).first().copied() else {
+        panic!("codes")
+    };
     assert_eq!(levels[..], ["00123", "01230", "12300"]);
     let said = "column 'zip' holds codes such as '00123', which are categories and not numbers";
     assert!(dataset.notes.contains(&said.to_owned()), "{:?}", dataset.notes);
@@ -152,7 +156,9 @@ fn every_usual_delimiter_and_encoding_gives_the_same() {
     let text = plain("a;\"b, in m, s, kg\";y", ';');
     assert_eq!(load(&text, "y").unwrap().fingerprint, expected);
     let text = plain("a,b,y", ',');
-    let units = |big: bool| text.encode_utf16().flat_map(move |u| if big { u.to_be_bytes() } else { u.to_le_bytes() });
+    let units = |big: bool| {
+        text.encode_utf16().flat_map(move |u| if big { u.to_be_bytes() } else { u.to_le_bytes() })
+    };
     let forms: [Vec<u8>; 6] = [
         [b"\xef\xbb\xbf", text.as_bytes()].concat(),
         [0xff, 0xfe].into_iter().chain(units(false)).collect(),
@@ -174,7 +180,8 @@ fn every_usual_delimiter_and_encoding_gives_the_same() {
 
 #[test]
 fn what_a_new_file_has_of_its_own_is_said() {
-    let text = numbers("a,color,y", ',', |row, a, _| (format!("{a:.3}"), ["red", "blue"][row % 2].to_owned()));
+    let text =
+        numbers("a,color,y", ',', |row, a, _| (format!("{a:.3}"), ["red", "blue"][row % 2].to_owned()));
     let dataset = load(&text, "y").unwrap();
     let fresh = write("a,color\n0.5,red\nabc,green\n0.25,blue\n");
     let encoded = dataset.preprocessing.encode_csv(fresh.path()).unwrap();
@@ -199,7 +206,9 @@ fn a_class_of_one_row_and_odd_targets_are_said() {
     text += "sold,1.0,no\n";
     let dataset = load(&text, "y").unwrap();
     assert!(matches!(dataset.task, Task::Regression { .. }));
-    assert!(dataset.notes.contains(&"rows whose 'y' is no number were left out: 'sold' (line 62)".to_owned()));
+    assert!(
+        dataset.notes.contains(&"rows whose 'y' is no number were left out: 'sold' (line 62)".to_owned())
+    );
 }
 
 #[test]
@@ -233,10 +242,15 @@ fn a_test_file_and_folds_use_rows_as_they_should() {
     assert_eq!(values(&dataset.test), &again.values[..4]);
     let strange = write("a,b,y\n1,2,perhaps\n");
     let message = table_with_test(train.path(), "y", strange.path()).unwrap_err().to_string();
-    assert!(message.contains("line 2: got 'perhaps' in the target 'y', expected a class of the training rows: no, yes"));
+    assert!(
+        message.contains(
+            "line 2: got 'perhaps' in the target 'y', expected a class of the training rows: no, yes"
+        )
+    );
 
     let folds = table_folds(train.path(), "y", 5).unwrap();
-    let mut lines: Vec<u64> = folds.iter().flat_map(|fold| fold.test_rows.iter().map(|row| row.line)).collect();
+    let mut lines: Vec<u64> =
+        folds.iter().flat_map(|fold| fold.test_rows.iter().map(|row| row.line)).collect();
     lines.sort_unstable();
     assert_eq!(lines, (2..62).collect::<Vec<u64>>(), "each row tests once");
     let yes = folds.iter().map(|fold| {
@@ -245,6 +259,9 @@ fn a_test_file_and_folds_use_rows_as_they_should() {
         classes.iter().filter(|class| **class == 1).count()
     });
     let yes: Vec<usize> = yes.collect();
-    assert!(yes.iter().max().unwrap() - yes.iter().min().unwrap() <= 1, "the classes are shared out: {yes:?}");
+    assert!(
+        yes.iter().max().unwrap() - yes.iter().min().unwrap() <= 1,
+        "the classes are shared out: {yes:?}"
+    );
     assert!(table_folds(train.path(), "y", 1).is_err());
 }

@@ -170,8 +170,13 @@ fn logistic(x: &Table, labels: &[u32], classes: usize) -> Option<Vec<f64>> {
         gradient[size - classes..].fill(0.0);
         for at in &taken {
             scores.copy_from_slice(&ahead[size - classes..]);
-            for (value, weights) in row(*at).iter().zip(ahead.chunks_exact(classes)).filter(|(v, _)| **v != 0.0) {
-                scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(*value) * weight);
+            for (value, weights) in
+                row(*at).iter().zip(ahead.chunks_exact(classes)).filter(|(v, _)| **v != 0.0)
+            {
+                scores
+                    .iter_mut()
+                    .zip(weights)
+                    .for_each(|(score, weight)| *score += f64::from(*value) * weight);
             }
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             scores.iter_mut().for_each(|score| *score = (*score - largest).exp());
@@ -185,7 +190,8 @@ fn logistic(x: &Table, labels: &[u32], classes: usize) -> Option<Vec<f64>> {
                 }
             }
         }
-        let next: Vec<f64> = ahead.iter().zip(&gradient).map(|(weight, slope)| weight - rate * slope).collect();
+        let next: Vec<f64> =
+            ahead.iter().zip(&gradient).map(|(weight, slope)| weight - rate * slope).collect();
         let faster = (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt()) / 2.0;
         let push = (momentum - 1.0) / faster;
         ahead = next.iter().zip(&weights).map(|(new, old)| new + push * (new - old)).collect();
@@ -238,7 +244,13 @@ mod tests {
         let task = Task::Classification { classes: vec!["a".into(), "b".into(), "c".into()] };
         let found = baselines(&dataset(task, |at| {
             let x = row(at);
-            let class = if x[0] + x[1] > 0.5 { 2.0 } else if x[0] > x[1] { 1.0 } else { 0.0 };
+            let class = if x[0] + x[1] > 0.5 {
+                2.0
+            } else if x[0] > x[1] {
+                1.0
+            } else {
+                0.0
+            };
             (x, class)
         }));
         let accuracy = |at: usize| found[at].accuracy.unwrap();

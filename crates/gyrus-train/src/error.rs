@@ -126,7 +126,9 @@ impl Error {
 fn existing_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Finished => "a finished run; choose another folder, or pass `--overwrite` to replace it",
-        RunStatus::Diverged => "a run that diverged; choose another folder, or pass `--overwrite` to replace it",
+        RunStatus::Diverged => {
+            "a run that diverged; choose another folder, or pass `--overwrite` to replace it"
+        }
         RunStatus::Running | RunStatus::Interrupted => {
             "an unfinished run; continue it with `--resume`, choose another folder, or pass `--overwrite` to replace it"
         }

@@ -77,7 +77,9 @@ pub use observer::{Begin, Observer, Outcome, Progress};
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{RUN_FORMAT_VERSION, Record, RunData, RunHeader, RunStatus, SavedRecord, Timings};
 pub use run_folder::{Existing, RunFolder};
-pub use run_record::{Baseline, DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles};
+pub use run_record::{
+    Baseline, DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles,
+};
 pub use schedule::{SCHEDULE_NAMES, Schedule};
 pub use spiking::activity::{LayerActivity, activity};
 pub use spiking::agreement::{Agreement, agreement};

@@ -47,7 +47,13 @@ fn record() -> RunRecord {
 }
 
 fn finished() -> RunRecord {
-    let part = PartMetrics { examples: 2, loss: 0.25, accuracy: Some(0.5), mean_absolute_error: None, root_mean_squared_error: None };
+    let part = PartMetrics {
+        examples: 2,
+        loss: 0.25,
+        accuracy: Some(0.5),
+        mean_absolute_error: None,
+        root_mean_squared_error: None,
+    };
     RunRecord {
         status: RunStatus::Finished,
         results: Some(Results {

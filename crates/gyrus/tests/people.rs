@@ -26,12 +26,18 @@ fn options_of_another_kind_of_data_are_refused_by_name() {
     let cases = [
         ("learn digits --layers 3", "--layers is for language models, and digits is no corpus"),
         ("learn digits --context 64", "--context is for language models"),
-        ("learn text.txt --epochs 3", "--epochs is for networks that learn from examples, and text.txt is a corpus"),
+        (
+            "learn text.txt --epochs 3",
+            "--epochs is for networks that learn from examples, and text.txt is a corpus",
+        ),
         ("learn text.txt --spiking", "--spiking is for networks"),
         ("learn digits --target kind", "--target is for tables, and digits is a data set of images"),
         ("learn digits --folds 3", "--folds is for tables"),
         ("learn digits --image-size 16", "--image-size is for folders of images or recordings"),
-        ("learn things.csv --target kind --image-size 16", "--image-size is for folders of images or recordings"),
+        (
+            "learn things.csv --target kind --image-size 16",
+            "--image-size is for folders of images or recordings",
+        ),
         ("learn things.csv --target kind --data .", "--data is the folder with the files of mnist"),
         ("learn mnist --data nowhere", "nowhere is not there"),
         ("learn nowhere/things.csv --target kind", "there is no file or folder `nowhere/things.csv`"),
@@ -52,7 +58,10 @@ fn options_of_another_kind_of_data_are_refused_by_name() {
     fs::write(idx.join("README.txt"), "where these come from").unwrap();
     fs::write(idx.join("train-images-idx3-ubyte.gz"), "").unwrap();
     let said = refusal("learn numbers", folder);
-    assert!(said.contains("numbers holds the files of mnist: use gyrus learn mnist --data numbers"), "{said}");
+    assert!(
+        said.contains("numbers holds the files of mnist: use gyrus learn mnist --data numbers"),
+        "{said}"
+    );
     let photos = folder.join("photos");
     fs::create_dir(&photos).unwrap();
     fs::write(photos.join("notes.txt"), "our cats").unwrap();
@@ -160,7 +169,9 @@ fn a_table_has_a_test_of_its_own_folds_baselines_and_answers_as_csv() {
 fn a_run_goes_on_beyond_its_end_as_one_long_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let learn = |options: &str, name: &str| json(run(&format!("learn digits {options} --json --out"), &[&path(name)]));
+    let learn = |options: &str, name: &str| {
+        json(run(&format!("learn digits {options} --json --out"), &[&path(name)]))
+    };
     learn("--schedule constant --epochs 4", "long");
     learn("--schedule constant --epochs 2", "short");
     let said = json(run("learn --epochs 4 --json --resume", &[&path("short")]));
@@ -205,7 +216,8 @@ fn colored_photographs_are_mirrored_and_letters_are_not() {
         for (at, name) in names.iter().enumerate() {
             fs::create_dir_all(root.join(name)).unwrap();
             for number in 0..8_u8 {
-                let image = RgbImage::from_fn(90, 90, |x, y| Rgb([x as u8, y as u8, number + 100 * at as u8]));
+                let image =
+                    RgbImage::from_fn(90, 90, |x, y| Rgb([x as u8, y as u8, number + 100 * at as u8]));
                 image.save(root.join(name).join(format!("{number}.png"))).unwrap();
             }
         }

@@ -8,8 +8,8 @@ const LARGEST: f64 = 1e30;
 /// The marks of a missing value: those of pandas' `read_csv`, and the question mark of the UCI repository. Upper and lower
 /// case are the same.
 const MISSING: [&str; 19] = [
-    "?", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan",
-    "none", "null", "#null!", "#div/0!", "#value!", "#ref!",
+    "?", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na",
+    "nan", "none", "null", "#null!", "#div/0!", "#value!", "#ref!",
 ];
 
 /// How the numbers of a column are written.
@@ -142,7 +142,14 @@ mod tests {
         for (text, value) in point {
             assert_eq!(number(text, Decimal::Point), Some(value), "{text}");
         }
-        let comma = [("0,942", 0.942), ("-1,397", -1.397), ("1.234,5", 1234.5), ("7", 7.0), ("1.234", 1234.0), ("0.5", 0.5)];
+        let comma = [
+            ("0,942", 0.942),
+            ("-1,397", -1.397),
+            ("1.234,5", 1234.5),
+            ("7", 7.0),
+            ("1.234", 1234.0),
+            ("0.5", 0.5),
+        ];
         for (text, value) in comma {
             assert_eq!(number(text, Decimal::Comma), Some(value), "{text}");
         }
@@ -175,8 +182,8 @@ mod tests {
     #[test]
     fn the_marks_of_pandas_are_missing_values() {
         let pandas = [
-            "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-            "NULL", "NaN", "None", "n/a", "nan", "null",
+            "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+            "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
         ];
         assert!(pandas.iter().all(|mark| is_missing(mark)));
         assert!(!is_missing("no") && !is_missing("0"));

@@ -53,7 +53,11 @@ pub(super) fn usual_decimal(sheet: &Sheet) -> Decimal {
     };
     let said: Vec<Decimal> = (0..sheet.header.len()).filter_map(of).collect();
     let commas = said.contains(&Decimal::Comma);
-    if commas || sheet.delimiter == b';' && !said.contains(&Decimal::Point) { Decimal::Comma } else { Decimal::Point }
+    if commas || sheet.delimiter == b';' && !said.contains(&Decimal::Point) {
+        Decimal::Comma
+    } else {
+        Decimal::Point
+    }
 }
 
 /// The encoding of one column, or `None` (with a note) where there is nothing to learn from it. `usual` is how numbers are
@@ -87,7 +91,10 @@ pub(super) fn learn_column(
     if are_slips(odd, count) && code.is_none() && numbers.clone().next().is_some() {
         if odd > 0 {
             let places = odd_cells(sheet, at, |text| value(text).is_none());
-            notes.push(format!("column '{name}' holds what is no number, taken as missing: {}", cells(&places)));
+            notes.push(format!(
+                "column '{name}' holds what is no number, taken as missing: {}",
+                cells(&places)
+            ));
         }
         if decimal == Decimal::Comma && every().any(|text| text.contains(',')) {
             notes.push(format!("column '{name}' has decimal commas"));
@@ -110,7 +117,9 @@ pub(super) fn learn_column(
         return None;
     }
     if let Some(code) = code {
-        notes.push(format!("column '{name}' holds codes such as '{code}', which are categories and not numbers"));
+        notes.push(format!(
+            "column '{name}' holds codes such as '{code}', which are categories and not numbers"
+        ));
     } else if odd * 2 < count
         && let Some(text) = every().find(|text| value(text).is_none())
     {
@@ -153,11 +162,7 @@ pub(super) fn odd_cells(sheet: &Sheet, at: usize, is_odd: impl Fn(&str) -> bool)
 ///
 /// # Errors
 /// A column that is not there, or one of numbers without a single number.
-pub(super) fn encode(
-    sheet: &Sheet,
-    columns: &[ColumnEncoding],
-    path: &Path,
-) -> Result<(Table, Vec<String>)> {
+pub(super) fn encode(sheet: &Sheet, columns: &[ColumnEncoding], path: &Path) -> Result<(Table, Vec<String>)> {
     let width: usize = columns.iter().map(|column| column.kind.width()).sum();
     let mut values = vec![0.0; sheet.rows.len() * width];
     let mut notes = Vec::new();
@@ -184,12 +189,20 @@ pub(super) fn encode(
                     }
                 }
                 let odd = |text: &str| number(text, decimal).is_none();
-                if let Some((text, line)) = cells_of().zip(&sheet.lines).find(|(t, _)| !is_missing(t) && odd(t)) {
+                if let Some((text, line)) =
+                    cells_of().zip(&sheet.lines).find(|(t, _)| !is_missing(t) && odd(t))
+                {
                     if numbers == 0 {
-                        return Err(Error::line(path, *line, format!("'{text}' in column '{name}'"), "a number"));
+                        return Err(Error::line(
+                            path,
+                            *line,
+                            format!("'{text}' in column '{name}'"),
+                            "a number",
+                        ));
                     }
                     let places = cells(&odd_cells(sheet, at, odd));
-                    notes.push(format!("column '{name}' holds what is no number, taken as missing: {places}"));
+                    notes
+                        .push(format!("column '{name}' holds what is no number, taken as missing: {places}"));
                 }
             }
             ColumnKind::Categorical { levels, other } => {
@@ -204,10 +217,7 @@ pub(super) fn encode(
                 let unseen = odd_cells(sheet, at, |text| !lookup.contains_key(text));
                 // Where the rarest share one, a level that was kept out is nothing new.
                 if !unseen.is_empty() && levels.len() + 1 < MAXIMUM_LEVELS {
-                    notes.push(format!(
-                        "column '{name}' holds what no training row had: {}",
-                        cells(&unseen)
-                    ));
+                    notes.push(format!("column '{name}' holds what no training row had: {}", cells(&unseen)));
                 }
             }
         }

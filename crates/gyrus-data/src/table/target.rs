@@ -37,7 +37,8 @@ impl Decision {
         let value = |text: &str| number(text, decimal);
         let odd = texts.iter().filter(|text| value(text).is_none()).count();
         let is_number = |text: &str| value(text).is_some();
-        let are_codes = texts.iter().any(|text| is_code(text)) && texts.iter().all(|text| text.parse::<u64>().is_ok());
+        let are_codes =
+            texts.iter().any(|text| is_code(text)) && texts.iter().all(|text| text.parse::<u64>().is_ok());
         if are_codes || odd > 0 && !are_slips_of_many_values(&texts, odd, is_number) {
             return Self::of_texts(&texts, &target, path, notes);
         }
@@ -141,7 +142,8 @@ pub(super) fn targets_of_test(
         }
         (Decision::Classes { names, decimal, .. }, _) => {
             let labels = rows().map(|(text, line)| {
-                let integer = decimal.and_then(|decimal| number(text, decimal)).map(|value| value.to_string());
+                let integer =
+                    decimal.and_then(|decimal| number(text, decimal)).map(|value| value.to_string());
                 let name = integer.as_deref().unwrap_or(text);
                 let label = names.iter().position(|known| known == name);
                 label.map(|label| label as u32).ok_or_else(|| {
@@ -190,7 +192,8 @@ fn varied(count: usize, target: &str, path: &Path) -> Result<usize> {
 
 /// Says which classes have one row: nothing tests them.
 fn note_singles(counts: impl Iterator<Item = (String, usize)>, notes: &mut Vec<String>) {
-    let singles: Vec<String> = counts.filter(|(_, count)| *count == 1).map(|(name, _)| format!("'{name}'")).collect();
+    let singles: Vec<String> =
+        counts.filter(|(_, count)| *count == 1).map(|(name, _)| format!("'{name}'")).collect();
     if singles.is_empty() {
         return;
     }

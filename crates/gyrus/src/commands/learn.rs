@@ -96,7 +96,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match (&arguments.resume, &arguments.data) {
         (Some(run), _) => resume(arguments, run, &mut watcher),
         (None, Some(data)) if LearnLanguage::takes(data) => {
-            refuse(&of_networks(arguments), &format!("{data} is a corpus of text"), "networks that learn from examples")?;
+            refuse(
+                &of_networks(arguments),
+                &format!("{data} is a corpus of text"),
+                "networks that learn from examples",
+            )?;
             learn_language::conclude(&language(arguments, data).run(&mut watcher)?, arguments.json)
         }
         (None, data) => {

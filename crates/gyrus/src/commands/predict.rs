@@ -90,7 +90,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let network = predictor.network();
     let files = predictor.files(&arguments.files)?;
     let (count, quiet) = (files.len(), arguments.json || arguments.out.is_some());
-    let mut report = PredictReport { network, predictions: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
+    let mut report =
+        PredictReport { network, predictions: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
     let mut seen = Vec::new();
     for file in files {
         let answers = match predictor.predict(&file) {

@@ -117,7 +117,8 @@ impl Defaults {
 /// Whether the names of the classes say that a mirrored image would be of another class: letters, digits, directions.
 fn mirroring_matters(task: &Task) -> bool {
     let Task::Classification { classes } = task else { return false };
-    let letters = classes.iter().filter(|name| name.chars().count() == 1 || name.parse::<u64>().is_ok()).count();
+    let letters =
+        classes.iter().filter(|name| name.chars().count() == 1 || name.parse::<u64>().is_ok()).count();
     let directed = |name: &String| {
         let lower = name.to_lowercase();
         lower.split(|letter: char| !letter.is_alphabetic()).any(|word| word == "left" || word == "right")

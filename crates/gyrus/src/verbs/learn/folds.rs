@@ -3,7 +3,9 @@
 use gyrus_blueprint::Blueprint;
 use gyrus_data::Dataset;
 use gyrus_tensor::Device;
-use gyrus_train::{Begin, Existing, Learned, Outcome, PartMetrics, RunFolder, RunRecord, learn, split_validation};
+use gyrus_train::{
+    Begin, Existing, Learned, Outcome, PartMetrics, RunFolder, RunRecord, learn, split_validation,
+};
 
 use crate::observer::{Note, Observer};
 use crate::verbs::watch::Watched;

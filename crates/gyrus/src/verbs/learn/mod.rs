@@ -228,8 +228,7 @@ impl Learn {
         let mut record = RunRecord::new(&dataset, path.as_deref(), validation, settings);
         record.data.name = source::canonical(&self.data).unwrap_or(&self.data).to_owned();
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        record.data.test_path =
-            self.test.as_ref().map(|path| absolute(path).to_string_lossy().into_owned());
+        record.data.test_path = self.test.as_ref().map(|path| absolute(path).to_string_lossy().into_owned());
         let folds = self.folds(path.as_deref(), defaults.blueprint, record.settings.spiking.as_ref())?;
         let out = self.out.clone().unwrap_or_else(|| {
             let kind = if record.settings.spiking.is_some() { "-spiking" } else { "" };
@@ -254,7 +253,11 @@ impl Learn {
             ("--target", self.target.is_some() && !is_table, "tables"),
             ("--test", self.test.is_some() && !is_table, "tables"),
             ("--folds", self.folds.is_some() && !is_table, "tables"),
-            ("--image-size", self.image_size.is_some() && (is_table || named), "folders of images or recordings"),
+            (
+                "--image-size",
+                self.image_size.is_some() && (is_table || named),
+                "folders of images or recordings",
+            ),
         ];
         match given.iter().find(|(_, wrong, _)| *wrong) {
             Some((option, _, right)) => Err(Error::Request(format!(
@@ -363,9 +366,12 @@ fn beyond(record: &mut RunRecord, epochs: u32, run: &Path, observer: &mut dyn Ob
         )));
     }
     record.settings.epochs = epochs;
-    record.folds = record.results.as_mut().map_or_else(Vec::new, |results| std::mem::take(&mut results.folds));
+    record.folds =
+        record.results.as_mut().map_or_else(Vec::new, |results| std::mem::take(&mut results.folds));
     let text = match record.settings.schedule.as_str() {
-        "constant" => format!("the learning rate is constant: the answer is that of one run of {epochs} epochs"),
+        "constant" => {
+            format!("the learning rate is constant: the answer is that of one run of {epochs} epochs")
+        }
         schedule => format!(
             "the {schedule} schedule was made for {before} epochs; from here on the learning rate is that of a run of \
              {epochs} epochs, so that the answer differs from that of one run"

@@ -126,7 +126,8 @@ impl LearnReport {
             test_accuracy: test.and_then(|test| test.accuracy),
             test: test.map(PartReport::from),
             validation: validation.map(PartReport::from),
-            baselines: results.map_or_else(Vec::new, |results| results.baselines.iter().map(baseline).collect()),
+            baselines: results
+                .map_or_else(Vec::new, |results| results.baselines.iter().map(baseline).collect()),
             cross_validation: results.and_then(|results| cross_validation(&results.folds)),
             train_seconds: record.timings.train_seconds,
             total_seconds: record.timings.total_seconds,

@@ -182,7 +182,8 @@ fn downloaded(name: &str, load: fn(&Hub) -> gyrus_data::Result<Dataset>) -> Resu
 
 /// The data set whose standard files are in a folder. Those of Fashion-MNIST have the names of MNIST's.
 fn standard_files(path: &Path) -> Option<&'static str> {
-    let names = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names =
+        std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let is_fashion = path.to_string_lossy().to_lowercase().contains("fashion");
     names.into_iter().find_map(|name| match name {
         name if name.contains("-images") && name.contains("idx3-ubyte") => {
