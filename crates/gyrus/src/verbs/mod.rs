@@ -38,13 +38,13 @@ pub use inspect::{
     Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
     InspectedSafetensors, InspectedTensor,
 };
-pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
 pub use predict::{
-    Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
-    ranking,
+    Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
+    Predictor, ranking,
 };
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
