@@ -5,7 +5,6 @@
 //! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
 
 mod chat;
-mod counted;
 mod embed;
 mod export_nir;
 mod hub_name;
@@ -31,9 +30,9 @@ mod watch;
 mod write;
 
 pub use chat::{Chat, Conversation};
-pub use counted::counted;
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
+pub use gyrus_files::counted;
 pub use hub_name::{HubName, HubPart};
 pub use inspect::{
     Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
