@@ -3,7 +3,7 @@
 //! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
 //! [`read_bounded`] reads a file up to a size limit, [`read_text`] a text as people have it.
 //! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
-//! safetensors file and back. This crate depends on nothing else of Gyrus.
+//! safetensors file and back. [`counted`] writes "1 image", "2 images". This crate depends on nothing else of Gyrus.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -21,6 +21,7 @@
 
 mod arrays;
 mod atomic;
+mod counted;
 mod error;
 mod hexadecimal;
 mod read;
@@ -28,6 +29,7 @@ mod text;
 
 pub use arrays::{State, StateTensor, from_safetensors, to_safetensors};
 pub use atomic::{fill_atomically, is_temporary, remove_temporaries, write_atomically};
+pub use counted::counted;
 pub use error::{Error, Result};
 pub use hexadecimal::hexadecimal;
 pub use read::read_bounded;

@@ -182,7 +182,11 @@ impl TrainingTask for CorpusTask<'_> {
     }
 
     fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
-        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score {
+            loss,
+            accuracy: None,
+            by_loss: true,
+        }))
     }
 
     /// What the model writes from the beginning of a document; if the corpus is one document, from the beginning of a line.

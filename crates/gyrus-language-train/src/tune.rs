@@ -365,7 +365,11 @@ impl TrainingTask for TuneTask<'_> {
     }
 
     fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
-        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score {
+            loss,
+            accuracy: None,
+            by_loss: true,
+        }))
     }
 
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {

@@ -54,7 +54,9 @@ enum Command {
 /// The command line, with what follows from its own list of options.
 pub(crate) fn command() -> clap::Command {
     let command = Cli::command()
-        .mut_subcommand("learn", |learn| only_with(learn, "resume", &["data_directory", "threads", "json"]))
+        .mut_subcommand("learn", |learn| {
+            only_with(learn, "resume", &["data_directory", "epochs", "threads", "json"])
+        })
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])

@@ -170,7 +170,7 @@ fn merge(arguments: &Arguments, adapter: &Path) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
-    let changed = counted(report.matrices as u64, "changed weight matrix").replace("matrixes", "matrices");
+    let changed = counted(report.matrices as u64, "changed weight matrix");
     say(format_args!("{}: {changed}", report.out.display()))?;
     next(format_args!("next: gyrus write {} \"PROMPT\"", quoted(&report.out)))
 }

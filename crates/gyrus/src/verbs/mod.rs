@@ -5,7 +5,6 @@
 //! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
 
 mod chat;
-mod counted;
 mod embed;
 mod export_nir;
 mod hub_name;
@@ -32,22 +31,22 @@ mod watch;
 mod write;
 
 pub use chat::{Chat, Conversation};
-pub use counted::counted;
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
+pub use gyrus_files::counted;
 pub use hub_name::{HubName, HubPart};
 pub use inspect::{
     Inspect, InspectReport, InspectedAdapter, InspectedBlueprint, InspectedCochlea, InspectedModel, InspectedNetwork,
     InspectedNir, InspectedNode, InspectedParameter, InspectedRecording, InspectedRun, InspectedSafetensors,
     InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining, InspectedType,
 };
-pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
 pub use predict::{
-    Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
-    ranking,
+    Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
+    Predictor, ranking,
 };
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
