@@ -165,7 +165,10 @@ fn what_gguf_and_hugging_face_can_express_comes_back_from_them() {
             as_folder.push(name);
         }
     }
+    // Its frequencies depend on the length of the text, which GGUF cannot say.
+    let names = golden["cases"].as_array().unwrap().iter().map(|case| case["name"].as_str().unwrap());
+    let all: Vec<&str> = names.filter(|name| *name != "llama, dynamic").collect();
+    assert_eq!(as_gguf, all);
     let llama = ["llama", "llama, old dialect, biases, tied", "llama, linear"];
-    assert_eq!(as_gguf, [&llama[..], &["llama, yarn", "llama, llama3", "qwen2, yarn", "qwen3"]].concat());
     assert_eq!(as_folder, [&llama[..], &["llama, llama3", "qwen3"]].concat());
 }
