@@ -110,7 +110,7 @@ fn entries_that_change_nothing_are_accepted_and_others_refused_by_name() {
         ("llama.tensor_data_layout", Value::Text("Meta AI original pth".to_owned())),
     ] {
         let file = File::tiny(folder.path(), Format::F32).with(key, value).write(&path);
-        assert_eq!(logits(Parts::open(&file).unwrap()), plain, "{key}");
+        assert!(logits(Parts::open(&file).unwrap()) == plain, "{key}");
     }
     for (key, value) in [
         ("llama.attention.clamp_kqv", Value::Number(8.0)),
@@ -127,7 +127,7 @@ fn entries_that_change_nothing_are_accepted_and_others_refused_by_name() {
     // A factor that is not 1 counts.
     let file = File::tiny(folder.path(), Format::F32);
     let file = file.with("llama.rope.scaling.attn_factor", Value::Number(1.5)).write(&path);
-    assert_ne!(logits(Parts::open(&file).unwrap()), plain);
+    assert!(logits(Parts::open(&file).unwrap()) != plain);
     let said = refused(
         &File::tiny(folder.path(), Format::F32)
             .with("general.architecture", Value::Text("mamba".to_owned()))
@@ -159,8 +159,8 @@ fn the_parts_of_a_split_model_are_opened_as_one() {
     write_parts(whole.tensors.len());
     let expected = logits(common::parts());
     // Any part leads to the others.
-    assert_eq!(logits(Parts::open(&named(1)).unwrap()), expected);
-    assert_eq!(logits(Parts::open(&named(3)).unwrap()), expected);
+    assert!(logits(Parts::open(&named(1)).unwrap()) == expected);
+    assert!(logits(Parts::open(&named(3)).unwrap()) == expected);
     let said = gguf::parse(&named(1), &Bytes::map(&named(1)).unwrap()).unwrap_err().to_string();
     assert!(said.contains("split.count"), "{said}");
 
@@ -198,13 +198,11 @@ fn failing() -> Option<PathBuf> {
 fn files_that_were_refused_once_open() {
     let Some(folder) = failing() else { return };
     let open = |name: &str| Parts::open(&folder.join(format!("{name}.gguf")));
-    let plain = logits(open("ok_baseline").unwrap());
-    for name in ["q5_0", "q4_1"] {
+    for name in ["q5_0", "q4_1", "attn_factor_1", "ok_baseline"] {
         assert!(logits(open(name).unwrap()).iter().all(|logit| logit.is_finite()), "{name}");
     }
-    for name in ["pre_deepseek_r1_qwen", "pre_missing", "attn_factor_1"] {
-        assert_eq!(logits(open(name).unwrap()), plain, "{name}");
-    }
+    let tokens = |name: &str| open(name).unwrap().tokenizer.encode("it's 1234  words\n", true).unwrap();
+    assert_eq!(tokens("pre_deepseek_r1_qwen"), tokens("ok_baseline"));
     assert!(open("ok_baseline").unwrap().notes.is_empty());
     assert!(open("pre_missing").unwrap().notes[0].contains("pre-tokenizer"));
     let said = open("split_of_2").unwrap_err().to_string();

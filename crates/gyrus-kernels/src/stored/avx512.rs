@@ -212,10 +212,11 @@ pub(super) unsafe fn dots<B: Registers, const N: usize>(
         }
         row += ROWS;
     }
-    for row in row..rows {
+    if row < rows {
+        // The last of an odd number is multiplied beside itself, which is cheaper than code for a single row.
+        let last = &weights[row * row_bytes..][..row_bytes];
         // SAFETY: as above.
-        let [sums] =
-            unsafe { block::<B, 1, N>([&weights[row * row_bytes..][..row_bytes]], inputs, x.columns) };
+        let [sums, _] = unsafe { block::<B, ROWS, N>([last; ROWS], inputs, x.columns) };
         sums.iter().enumerate().for_each(|(n, &sum)| put(n, row, sum));
     }
 }

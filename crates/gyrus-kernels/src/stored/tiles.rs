@@ -62,7 +62,6 @@ pub(super) unsafe fn product<B: Registers>(matrix: &Matrix<'_>, x: &[f32], y: &m
                 unsafe {
                     b += match batch - b {
                         HEIGHT.. => tile::<B, HEIGHT>(panel, x, starts, b, to),
-                        4.. => tile::<B, 4>(panel, x, starts, b, to),
                         2.. => tile::<B, 2>(panel, x, starts, b, to),
                         _ => tile::<B, 1>(panel, x, starts, b, to),
                     };
