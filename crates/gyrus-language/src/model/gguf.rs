@@ -3,6 +3,8 @@
 //! Names of tensors are translated to Hugging Face's. Queries and keys of a Llama stay interleaved, as in the file, and
 //! Gemma's normalizations keep the 1 that was added. The container itself is in `gyrus-formats`.
 
+mod byte_fallback;
+mod characters;
 mod config;
 mod entries;
 mod pretokenizers;
@@ -18,7 +20,7 @@ use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint, Tensor};
 
 use super::Parts;
-use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
+use crate::{DecoderConfig, Error, Family, Result, Role, Sampling, Tokenizer};
 
 pub use write::write;
 
@@ -60,9 +62,10 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
 }
 
 fn model(mut file: Gguf) -> Result<Parts> {
-    let config = config::read(&file)?;
+    let mut config = config::read(&file)?;
     let mut notes = Vec::new();
     let tokenizer = vocabulary::read(&file, &config, &mut notes)?;
+    vocabulary::only_real_ends(&file, &tokenizer, &mut config)?;
     let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
     let mut tensors = std::mem::take(&mut file.tensors);
     split_fused(&config, &mut tensors);
@@ -114,6 +117,18 @@ fn split_fused(config: &DecoderConfig, tensors: &mut BTreeMap<String, Tensor>) {
             }
         }
     }
+}
+
+/// Opens the tokenizer of a file, which may hold the vocabulary alone.
+pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    let file = Gguf::parse(path, &Bytes::map(path)?)?;
+    let begin = file.count("tokenizer.ggml.bos_token_id")?.and_then(|token| u32::try_from(token).ok());
+    // Of the decoder, only the size of its vocabulary and this token matter here.
+    let config = DecoderConfig {
+        beginning_of_text: begin,
+        ..DecoderConfig::llama(usize::MAX, 2, 0, (1, 1), 1, 10_000.0)
+    };
+    vocabulary::read(&file, &config, &mut Vec::new())
 }
 
 /// The name of a tensor in GGUF files.
