@@ -16,6 +16,7 @@ import json
 import subprocess
 
 import llama_cpp
+import numpy as np
 from llama_cpp import Llama
 
 LONG = "The old house at the end of the lane had seven rooms, and each of them held a clock that showed another hour. "
@@ -50,7 +51,8 @@ def theirs(model: Llama, text: str, tokens: int) -> tuple[str, int, float, float
     model.eval(prompt)
     written = []
     for _ in range(tokens):
-        token = int(model.scores[model.n_tokens - 1].argmax()) if model._logits_all else int(model._scores[-1].argmax())
+        logits = llama_cpp.llama_get_logits_ith(model.ctx, -1)
+        token = int(np.ctypeslib.as_array(logits, shape=(model.n_vocab(),)).argmax())
         if token in (model.token_eos(), llama_cpp.llama_vocab_eot(model._model.vocab)):
             break
         written.append(token)
@@ -67,7 +69,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--rounds", type=int, default=5)
     options = arguments.parse_args()
-    peer = Llama(options.model, n_ctx=4096, n_batch=512, n_threads=options.threads, n_threads_batch=options.threads, verbose=False)
+    peer = Llama(options.model, n_ctx=4096, n_batch=512, n_threads=options.threads, n_threads_batch=options.threads, no_perf=False, verbose=False)
 
     equal = 0
     for text in TEXTS:

@@ -208,7 +208,11 @@ fn folders_and_their_conversions_have_the_logits_of_transformers() {
                     let pairs = logits.iter().zip(&last).map(|(a, b)| (a - b).abs());
                     let largest = pairs.fold(0.0, f32::max);
                     println!("{}: {largest:e}", path.display());
-                    if largest < 1e-4 && logits.len() >= last.len() { continue } else { format!("{largest:e}") }
+                    if largest < 1e-4 && logits.len() >= last.len() {
+                        continue;
+                    } else {
+                        format!("{largest:e}")
+                    }
                 }
             };
             wrong.push(format!("{}: {said}", path.display()));

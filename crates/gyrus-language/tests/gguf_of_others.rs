@@ -61,9 +61,13 @@ fn models_in_the_formats_of_blocks_of_32_open_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let exact = logits(common::parts());
     let size = exact.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-    for (format, most) in
-        [(Format::Q8_0, 0.02), (Format::Q5_0, 0.12), (Format::Q5_1, 0.12), (Format::Q4_0, 0.25), (Format::Q4_1, 0.25)]
-    {
+    for (format, most) in [
+        (Format::Q8_0, 0.02),
+        (Format::Q5_0, 0.12),
+        (Format::Q5_1, 0.12),
+        (Format::Q4_0, 0.25),
+        (Format::Q4_1, 0.25),
+    ] {
         let path = File::tiny(folder.path(), format).write(&folder.path().join("again.gguf"));
         let parts = Parts::open(&path).unwrap();
         assert_eq!(parts.checkpoint.tensors()["model.layers.0.mlp.up_proj.weight"].format(), format);
@@ -79,7 +83,8 @@ fn formats_that_are_only_read_are_written_as_they_are() {
     let path = folder.path().join("tiny.gguf");
     let mut file = File::tiny(folder.path(), Format::F32);
     // Rows of 64 weights: two blocks.
-    let (tensor, bytes) = file.tensors.iter_mut().find(|(tensor, _)| tensor.name == "blk.0.ffn_down.weight").unwrap();
+    let (tensor, bytes) =
+        file.tensors.iter_mut().find(|(tensor, _)| tensor.name == "blk.0.ffn_down.weight").unwrap();
     tensor.format = Format::IQ4_NL;
     *bytes = gyrus_kernels::oracle::stored::blocks(Format::IQ4_NL, 32, 64, 7);
     let parts = Parts::open(&file.write(&path)).unwrap();
@@ -188,7 +193,10 @@ fn failing() -> Option<PathBuf> {
     };
     let path = root.join("gguf");
     if !path.is_dir() {
-        println!("skipped: no {} (set GYRUS_FAILING to the folder with the files that failed)", path.display());
+        println!(
+            "skipped: no {} (set GYRUS_FAILING to the folder with the files that failed)",
+            path.display()
+        );
         return None;
     }
     Some(path)

@@ -48,7 +48,8 @@ pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
             let lower = block[32 + i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
             let upper = block[i % 32] >> (i / 32) & 1;
             let (span, scales) = (i / 16, &block[96..108]);
-            let scale = scales[span % 8] >> (span / 8 * 4) & 15 | (scales[8 + span % 4] >> (span / 4 * 2) & 3) << 4;
+            let scale =
+                scales[span % 8] >> (span / 8 * 4) & 15 | (scales[8 + span % 4] >> (span / 4 * 2) & 3) << 4;
             half(108) * (f64::from(scale) - 32.0) * (f64::from(lower | upper << 2) - 4.0)
         }
         Format::Q5_K => {
@@ -74,9 +75,7 @@ pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
                 if exponent == 0 { mantissa / 2.0 } else { (1.0 + mantissa / 2.0) * 2f64.powi(exponent - 1) };
             (if code & 8 == 0 { size } else { -size }) * 2f64.powi(i32::from(block[0]) - 127)
         }
-        Format::TQ2_0 => {
-            half(64) * (f64::from(block[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3) - 1.0)
-        }
+        Format::TQ2_0 => half(64) * (f64::from(block[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3) - 1.0),
         Format::TQ1_0 => {
             let (byte, digit) = match i {
                 0..160 => (i % 32, i / 32),
@@ -179,7 +178,8 @@ pub fn matmul(format: Format, bytes: &[u8], columns: usize, x: &[f32]) -> Vec<(f
         _ => round_inputs(x),
     };
     let rows = bytes.chunks_exact(row_bytes);
-    let rows: Vec<Vec<f64>> = rows.map(|row| (0..columns).map(|i| weight(format, row, i)).collect()).collect();
+    let rows: Vec<Vec<f64>> =
+        rows.map(|row| (0..columns).map(|i| weight(format, row, i)).collect()).collect();
     let mut y = Vec::new();
     for x in x.chunks_exact(columns) {
         for row in &rows {

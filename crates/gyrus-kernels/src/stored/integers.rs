@@ -225,7 +225,10 @@ mod tests {
                     _ => expanded::product::<IQ2_S>(&matrix, &x, &mut y, multiply),
                 }
                 for (y, (sum, size)) in y.iter().zip(oracle::stored::matmul(format, &bytes, columns, &x)) {
-                    assert!((f64::from(*y) - sum).abs() <= 2e-6 * size, "{format:?}, way {way}: {y} is not {sum}");
+                    assert!(
+                        (f64::from(*y) - sum).abs() <= 2e-6 * size,
+                        "{format:?}, way {way}: {y} is not {sum}"
+                    );
                 }
             }
         }

@@ -56,7 +56,12 @@ pub(crate) fn open(path: &Path) -> Result<Parts> {
 pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     let file = Gguf::parse(path, bytes)?;
     if split::parts_of(&file)? > 1 {
-        return Err(refused(&file, split::COUNT, "part of a model", "all of its parts, side by side in files"));
+        return Err(refused(
+            &file,
+            split::COUNT,
+            "part of a model",
+            "all of its parts, side by side in files",
+        ));
     }
     model(file)
 }

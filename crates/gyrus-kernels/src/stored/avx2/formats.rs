@@ -25,12 +25,8 @@ unsafe fn with_fifth(codes: __m256i, bits: *const u8) -> __m256i {
     unsafe {
         let bits = _mm256_set1_epi32(bits.cast::<i32>().read_unaligned());
         // Each byte of the bits beside the eight codes that they belong to.
-        let places = _mm256_set_epi64x(
-            0x0303_0303_0303_0303,
-            0x0202_0202_0202_0202,
-            0x0101_0101_0101_0101,
-            0,
-        );
+        let places =
+            _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
         let each = _mm256_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
         let chosen = _mm256_and_si256(_mm256_shuffle_epi8(bits, places), each);
         let set = _mm256_cmpeq_epi8(chosen, each);
@@ -145,7 +141,8 @@ impl Halves for Q3_K {
     #[inline(always)]
     unsafe fn spans(block: *const u8, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         // SAFETY: within the block.
-        let (scale, packed) = unsafe { (half(block.add(108)), core::slice::from_raw_parts(block.add(96), 12)) };
+        let (scale, packed) =
+            unsafe { (half(block.add(108)), core::slice::from_raw_parts(block.add(96), 12)) };
         for (to, multiple) in scales.iter_mut().zip(sixteen_of_six_bits(packed)) {
             *to = scale * (f32::from(multiple) - 32.0);
         }

@@ -5,7 +5,8 @@ use core::arch::x86_64::*;
 use super::{Registers, half, shifts};
 use crate::stored::activations::GROUP;
 use crate::stored::blocks::{
-    Block, Expanded, IQ4_NL, IQ4_XS, Q2_K, Q3_K, Q4_1, Q5_0, Q5_1, Q5_K, STEP_CODES, six_bits, sixteen_of_six_bits,
+    Block, Expanded, IQ4_NL, IQ4_XS, Q2_K, Q3_K, Q4_1, Q5_0, Q5_1, Q5_K, STEP_CODES, six_bits,
+    sixteen_of_six_bits,
 };
 
 /// Half bytes of four blocks of `BYTES`, whose halves begin at `AT`: the lower ones of the blocks from `chunk / 2 * 4` on,

@@ -9,8 +9,8 @@ use gyrus_formats::gguf::{Gguf, Value};
 use super::entries::{Entries, periodic};
 use super::{ARCHITECTURES, are_interleaved, refused, ropes};
 use crate::{
-    Activation, DecoderConfig, Error, Family, Layer, Normalization, NormalizationPlace, QueryKeyNormalization,
-    Result, Rope, RopeScaling,
+    Activation, DecoderConfig, Error, Family, Layer, Normalization, NormalizationPlace,
+    QueryKeyNormalization, Result, Rope, RopeScaling,
 };
 
 /// Entries of an architecture without new information.
@@ -92,7 +92,8 @@ pub(super) fn read(file: &Gguf) -> Result<DecoderConfig> {
     } else if let Some(table) = file.tensors.get("position_embd.weight") {
         config.maximum_positions = table.rows();
     }
-    let number = |name: &str| -> Result<Option<f32>> { Ok(entries.nonzero(name)?.map(|number| number as f32)) };
+    let number =
+        |name: &str| -> Result<Option<f32>> { Ok(entries.nonzero(name)?.map(|number| number as f32)) };
     config.attention_scale = number("attention.scale")?.unwrap_or(config.attention_scale);
     config.embedding_scale = number("embedding_scale")?.unwrap_or(config.embedding_scale);
     config.residual_scale = number("residual_scale")?.unwrap_or(1.0);
@@ -285,7 +286,8 @@ pub(super) fn entries(config: &DecoderConfig) -> std::result::Result<Vec<(String
 fn layer_entries(config: &DecoderConfig) -> std::result::Result<Vec<(&'static str, Value)>, String> {
     let (family, layers) = (config.family, config.layers.len());
     let Some(rope) = config.ropes.first() else { return Err("no rotary embedding".to_owned()) };
-    let flags = |flags: &[bool]| Value::Numbers(flags.iter().map(|&flag| f64::from(u8::from(flag))).collect());
+    let flags =
+        |flags: &[bool]| Value::Numbers(flags.iter().map(|&flag| f64::from(u8::from(flag))).collect());
     let mut entries = ropes::entries(rope)?;
     let windows: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
     if windows.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -311,7 +313,9 @@ fn layer_entries(config: &DecoderConfig) -> std::result::Result<Vec<(&'static st
     // Which of two rotary embeddings a layer uses follows from its window.
     let two = has_two_ropes(family) && !windows.is_empty();
     let as_expected = |layer: &Layer| {
-        layer.rope.is_none_or(|rope| rope == usize::from(two && layer.window.is_some() && config.ropes.len() > 1))
+        layer
+            .rope
+            .is_none_or(|rope| rope == usize::from(two && layer.window.is_some() && config.ropes.len() > 1))
     };
     if !config.layers.iter().all(as_expected) {
         return Err("rotary embeddings that do not follow from the sliding windows".to_owned());

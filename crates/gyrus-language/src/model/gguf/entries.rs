@@ -27,7 +27,12 @@ impl<'a> Entries<'a> {
         key
     }
 
-    pub(super) fn error(&self, name: &str, got: impl Into<String>, expected: impl Into<String>) -> crate::Error {
+    pub(super) fn error(
+        &self,
+        name: &str,
+        got: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> crate::Error {
         refused(self.file, &self.key(name), got, expected)
     }
 

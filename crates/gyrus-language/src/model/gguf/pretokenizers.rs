@@ -74,55 +74,142 @@ const fn beginning(patterns: &'static [&'static str]) -> Cut {
 }
 
 /// The way of files that name none.
-pub(super) const DEFAULT: Cut =
-    cut(&[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"]);
+pub(super) const DEFAULT: Cut = cut(&[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"]);
 
 /// The ways by their names; of names for the same patterns, the first is written.
 const NAMED: &[(&[&str], Cut)] = &[
-    (&["gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum",
-       "modern-bert", "jina-v1-en", "jina-v2-code", "roberta-bpe", "mpt", "olmo", "jais", "trillion",
-       "granite-docling", "exaone4"], cut(&[GPT2])),
+    (
+        &[
+            "gpt-2",
+            "phi-2",
+            "jina-es",
+            "jina-de",
+            "gigachat",
+            "jina-v2-es",
+            "jina-v2-de",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "granite-docling",
+            "exaone4",
+        ],
+        cut(&[GPT2]),
+    ),
     (&["default"], DEFAULT),
-    (&["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
-       beginning(&[LLAMA3])),
+    (
+        &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+            "jina-v5-nano",
+        ],
+        beginning(&[LLAMA3]),
+    ),
     (&["dbrx", "smaug-bpe", "chatglm-bpe"], cut(&[LLAMA3])),
     (&["glm4", "glm5"], whole(&[LLAMA3])),
     (&["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"], Cut { composes: true, ..cut(&[QWEN2]) }),
     (&["stablelm2", "hunyuan", "solar-open", "grok-2"], cut(&[QWEN2])),
-    (&["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
-       cut(&[DIGIT, GPT2])),
+    (
+        &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        cut(&[DIGIT, GPT2]),
+    ),
     (&["falcon"], cut(&[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"])),
-    (&["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
-       cut(&[UP_TO_THREE_DIGITS, CHINESE_JAPANESE, DEEPSEEK3])),
+    (
+        &["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+        cut(&[UP_TO_THREE_DIGITS, CHINESE_JAPANESE, DEEPSEEK3]),
+    ),
     (&["deepseek-coder"], cut(&["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\u{d7ff}]+", DIGIT])),
     (&["tekken"], beginning(&[cased!("", r"\p{N}")])),
-    (&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
-       cut(&[cased!("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"\p{N}{1,3}")])),
-    (&["qwen35"], Cut { composes: true, ..cut(&[concat!(contractions!(),
-       r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")]) }),
+    (
+        &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
+        cut(&[cased!("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"\p{N}{1,3}")]),
+    ),
+    (
+        &["qwen35"],
+        Cut {
+            composes: true,
+            ..cut(&[concat!(
+                contractions!(),
+                r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )])
+        },
+    ),
     (&["poro-chat", "bloom", "gpt3-finnish"], cut(&[PUNCTUATED])),
     (&["viking"], cut(&[PUNCTUATED, DIGIT])),
-    (&["bailingmoe", "bailingmoe2", "llada-moe"], cut(&[
-       r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"])),
-    (&["seed-coder"], cut(&[concat!(contractions!(),
-       r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+")])),
-    (&["exaone-moe"], cut(&[concat!(contractions!(),
-       r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+")])),
-    (&["ufakzeka"], cut(&[
-       r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"])),
+    (
+        &["bailingmoe", "bailingmoe2", "llada-moe"],
+        cut(&[
+            r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+        ]),
+    ),
+    (
+        &["seed-coder"],
+        cut(&[concat!(
+            contractions!(),
+            r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
+        )]),
+    ),
+    (
+        &["exaone-moe"],
+        cut(&[concat!(
+            contractions!(),
+            r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"
+        )]),
+    ),
+    (
+        &["ufakzeka"],
+        cut(&[r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]),
+    ),
     (&["laguna"], cut(&[r"[^\n]+|[\n]+", QWEN2])),
     (&["minicpm5"], whole(&[UP_TO_THREE_DIGITS, newer!(r"\p{N}+")])),
-    (&["jais-2"], cut(&[concat!(contractions!(),
-       r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)",
-       r"|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}")])),
+    (
+        &["jais-2"],
+        cut(&[concat!(
+            contractions!(),
+            r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)",
+            r"|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"
+        )]),
+    ),
 ];
 
 /// Patterns as `tokenizer.json` files have them, and the name of the same way.
 const PUBLISHED: &[(&[&str], &str)] = &[
-    (&[r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"], "llama-bpe"),
-    (&[r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"], "qwen2"),
-    (&[r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"], "tekken"),
-    (&[r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"], "gpt-4o"),
+    (
+        &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        "llama-bpe",
+    ),
+    (
+        &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        "qwen2",
+    ),
+    (
+        &[
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        "tekken",
+    ),
+    (
+        &[
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        "gpt-4o",
+    ),
 ];
 
 /// The way of this name.
@@ -210,7 +297,8 @@ mod tests {
                 serde_json::from_value(named(name).unwrap().json()).unwrap();
             let mut text = tokenizers::PreTokenizedString::from(text);
             tokenizers::PreTokenizer::pre_tokenize(&pre, &mut text).unwrap();
-            let splits = text.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Char);
+            let splits =
+                text.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Char);
             splits.into_iter().map(|(piece, ..)| piece.replace('\u{120}', " ")).collect()
         };
         assert_eq!(pieces("gpt-2", "it's 12345"), ["it", "'s", " 12345"]);

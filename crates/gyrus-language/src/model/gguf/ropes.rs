@@ -17,7 +17,12 @@ const BETA_FAST: f64 = 32.0;
 const BETA_SLOW: f64 = 1.0;
 
 /// The rotary embedding of layers with full attention.
-pub(super) fn read(entries: &Entries<'_>, head_width: usize, positions: usize, interleaved: bool) -> Result<Rope> {
+pub(super) fn read(
+    entries: &Entries<'_>,
+    head_width: usize,
+    positions: usize,
+    interleaved: bool,
+) -> Result<Rope> {
     let theta = entries.number("rope.freq_base")?.unwrap_or(10_000.0);
     let dimensions = entries.optional_count("rope.dimension_count")?.unwrap_or(head_width);
     if theta <= 0.0 || dimensions == 0 || !dimensions.is_multiple_of(2) || dimensions > head_width {
@@ -76,9 +81,8 @@ fn scaling(entries: &Entries<'_>, dimensions: usize, positions: usize) -> Result
 /// The divisors in a tensor, if there is one.
 fn divisors(entries: &Entries<'_>, name: &str, pairs: usize) -> Result<Option<Vec<f64>>> {
     let Some(tensor) = entries.file.tensors.get(name) else { return Ok(None) };
-    let wrong = |got: String| {
-        Error::tensor(&entries.file.path, name, got, format!("{pairs} numbers above 0"))
-    };
+    let wrong =
+        |got: String| Error::tensor(&entries.file.path, name, got, format!("{pairs} numbers above 0"));
     if tensor.columns() != pairs || tensor.rows() != 1 {
         return Err(wrong(format!("the shape {:?}", tensor.shape())));
     }
@@ -90,7 +94,12 @@ fn divisors(entries: &Entries<'_>, name: &str, pairs: usize) -> Result<Option<Ve
 }
 
 /// What the entries say, if the scaling is YaRN.
-fn yarn(entries: &Entries<'_>, factor: f64, original_positions: usize, attention: f64) -> Result<RopeScaling> {
+fn yarn(
+    entries: &Entries<'_>,
+    factor: f64,
+    original_positions: usize,
+    attention: f64,
+) -> Result<RopeScaling> {
     let number = |name: &str, default: f64| -> Result<f64> {
         Ok(entries.number(&format!("rope.scaling.yarn_{name}"))?.filter(|&n| n >= 0.0).unwrap_or(default))
     };
@@ -148,7 +157,14 @@ pub(super) fn entries(rope: &Rope) -> std::result::Result<Vec<(&'static str, Val
             entries.push(("rope.scaling.type", text("linear")));
             entries.push(("rope.scaling.factor", number(*factor)));
         }
-        RopeScaling::Yarn { factor, original_positions, beta_fast, beta_slow, truncate: true, attention_factor } => {
+        RopeScaling::Yarn {
+            factor,
+            original_positions,
+            beta_fast,
+            beta_slow,
+            truncate: true,
+            attention_factor,
+        } => {
             entries.push(("rope.scaling.type", text("yarn")));
             entries.push(("rope.scaling.factor", number(*factor)));
             entries.push(("rope.scaling.original_context_length", integer(*original_positions)));

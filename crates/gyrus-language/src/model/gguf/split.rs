@@ -31,7 +31,8 @@ pub(super) fn whole(path: &Path, file: Gguf) -> Result<Gguf> {
         return Ok(file);
     }
     let names = names(path, count).ok_or_else(|| {
-        let expected = format!("a name that ends in -00001-of-{count:05}.gguf, so that the other parts are found");
+        let expected =
+            format!("a name that ends in -00001-of-{count:05}.gguf, so that the other parts are found");
         Error::mismatch(path, format!("part of a model in {count} files"), expected)
     })?;
     if let Some(missing) = names.iter().find(|name| !name.is_file()) {
