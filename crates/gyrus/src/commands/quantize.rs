@@ -10,7 +10,7 @@ use gyrus::formats::Format;
 use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{next, say, say_json};
+use crate::output::{next, note, say, say_json};
 
 /// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
@@ -50,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
+    report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
     let out = report.out.display();
     say(format_args!(
         "{out}: {} weights in {:.1} MiB, {:.2} bits per weight",
