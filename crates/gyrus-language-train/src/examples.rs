@@ -82,7 +82,7 @@ impl Samples {
             .map(|(index, line)| Ok((index + 1, sample(path, index + 1, line)?)))
             .collect::<Result<_>>()?;
         if lines.is_empty() || lines.len() > MAXIMUM_EXAMPLES {
-            let got = format!("{} examples", lines.len());
+            let got = gyrus_files::counted(lines.len() as u64, "example");
             return Err(Error::mismatch(
                 path,
                 got,
