@@ -25,6 +25,7 @@ mod serialized;
 mod serve;
 mod shapes_match;
 mod spike;
+mod tokenize;
 mod tune;
 mod watch;
 mod write;
@@ -35,8 +36,10 @@ pub use export_nir::{ExportNir, ExportNirReport};
 pub use gyrus_files::counted;
 pub use hub_name::{HubName, HubPart};
 pub use inspect::{
-    Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
-    InspectedSafetensors, InspectedTensor,
+    Inspect, InspectReport, InspectedAdapter, InspectedBlueprint, InspectedCochlea, InspectedModel,
+    InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRecording, InspectedRun,
+    InspectedSafetensors, InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining,
+    InspectedType,
 };
 pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
@@ -53,5 +56,6 @@ pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
 pub use serve::{Serve, Serving, ServingMemory};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
+pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
 pub use write::{Generation, Write, WriteReport};
