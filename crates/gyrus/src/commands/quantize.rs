@@ -11,7 +11,7 @@ use gyrus::verbs::counted;
 use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{next, say, say_json};
+use crate::output::{next, note, say, say_json};
 
 /// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
@@ -51,6 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
+    report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
     let out = report.out.display();
     say(format_args!(
         "{out}: {} in {:.1} MiB, {:.2} bits per weight",
