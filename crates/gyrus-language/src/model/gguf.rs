@@ -44,8 +44,15 @@ const ARCHITECTURES: &[(&str, Family)] = &[
 
 /// Opens a model; the other parts of a split one are found beside it.
 pub(crate) fn open(path: &Path) -> Result<Parts> {
-    let file = Gguf::parse(path, &Bytes::map(path)?)?;
-    model(split::whole(path, file)?)
+    model(container(path)?)
+}
+
+/// The metadata and tensors of a file, under its own names; of a split model, those of all its parts.
+///
+/// # Errors
+/// [`gyrus_formats::Error::Format`] for damaged files, and as for a part that is missing.
+pub fn container(path: &Path) -> Result<Gguf> {
+    split::whole(path, Gguf::parse(path, &Bytes::map(path)?)?)
 }
 
 /// Reads a model from a file's bytes; `path` is for messages.
@@ -126,7 +133,7 @@ fn split_fused(config: &DecoderConfig, tensors: &mut BTreeMap<String, Tensor>) {
 
 /// Opens the tokenizer of a file, which may hold the vocabulary alone.
 pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
-    let file = Gguf::parse(path, &Bytes::map(path)?)?;
+    let file = container(path)?;
     let begin = file.count("tokenizer.ggml.bos_token_id")?.and_then(|token| u32::try_from(token).ok());
     // Of the decoder, only the size of its vocabulary and this token matter here.
     let config = DecoderConfig {
