@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 
 use gyrus_kernels::with_threads;
 
-pub use sentences::{Embedded, SentenceEngine, SentenceJob};
+pub use sentences::{Embedded, SentenceEngine, SentenceInput, SentenceJob};
 use worker::Worker;
 
 use crate::generation::Choice;

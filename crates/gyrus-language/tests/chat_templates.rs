@@ -1,8 +1,8 @@
 //! Chat templates as `transformers` renders them; see `golden/chat_templates.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use gyrus_language::{ChatTemplate, Message};
-use serde_json::Value;
+use gyrus_language::{ChatInput, ChatTemplate, Message};
+use serde_json::{Map, Value};
 
 #[test]
 fn conversations_render_as_in_transformers() {
@@ -33,7 +33,8 @@ fn tools_and_their_calls_render_as_in_transformers() {
         let messages = case["messages"].as_array().unwrap();
         let tools = case["tools"].as_array().map_or(&[][..], Vec::as_slice);
         let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>").unwrap();
-        let got = template.render_with_tools(messages, tools, case["answer"].as_bool().unwrap());
+        let answer = case["answer"].as_bool().unwrap();
+        let got = template.render_input(&ChatInput { messages, tools, variables: &Map::new(), answer });
         match case["text"].as_str() {
             Some(text) => assert_eq!(got.unwrap(), text, "{}", case["name"]),
             None => assert!(got.unwrap_err().to_string().contains("must alternate"), "{}", case["name"]),

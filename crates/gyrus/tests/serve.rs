@@ -482,8 +482,17 @@ fn embeddings_beside_a_model_that_writes_and_alone() {
         let error =
             server.post("/v1/embeddings", &json!({"model": "tiny-encoder", "input": "z", "dimensions": 8}));
         assert_eq!(error.error(400)["param"], "dimensions");
-        let error = server.post("/v1/embeddings", &json!({"model": "tiny-encoder", "input": [1, 2]}));
-        assert_eq!(error.error(400)["param"], "input");
+        // The tokens of "z", as numbers.
+        let of = |input: Value| {
+            let body = json!({"model": "tiny-encoder", "input": input});
+            server.post("/v1/embeddings", &body).json()["data"].clone()
+        };
+        assert_eq!(of(json!([26]))[0]["embedding"], of(json!("z"))[0]["embedding"]);
+        assert_eq!(of(json!([[26], [1, 2]]))[1]["embedding"], of(json!("a b"))[0]["embedding"]);
+        for wrong in [json!([30]), json!([[]]), json!([[1], {}]), json!([-1])] {
+            let error = server.post("/v1/embeddings", &json!({"model": "tiny-encoder", "input": wrong}));
+            assert_eq!(error.error(400)["param"], "input");
+        }
         server.post(CHAT, &question("x", &json!({"model": "tiny-encoder"}))).error(404);
     }
 }

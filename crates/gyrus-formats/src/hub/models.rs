@@ -18,8 +18,13 @@ const MAXIMUM_INDEX_BYTES: u64 = 1 << 28;
 const CONFIG: &str = "config.json";
 
 /// Optional files beside the weights.
-const OPTIONAL: [&str; 4] =
-    ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const OPTIONAL: [&str; 5] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
 
 impl Hub {
     /// The folder in the cache of a language model: configuration, tokenizer and safetensors, downloaded where they are

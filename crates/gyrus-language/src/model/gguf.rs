@@ -12,7 +12,7 @@ use std::path::Path;
 use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint};
 
-use super::Parts;
+use super::{Parts, templates};
 use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
 
 pub use write::write;
@@ -35,7 +35,7 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     let mut file = Gguf::parse(path, bytes)?;
     let config = config::read(&file)?;
     let tokenizer = vocabulary::read(&file, &config)?;
-    let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
+    let chat_template = templates::of_gguf(&file, &tokenizer)?;
     let mut tensors = std::mem::take(&mut file.tensors);
     let mut named: std::collections::BTreeMap<_, _> = config
         .parameters()

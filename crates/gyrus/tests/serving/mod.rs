@@ -45,7 +45,7 @@ pub(crate) fn tiny_model(folder: &Path) -> PathBuf {
         checkpoint: Checkpoint::new(Path::new("memory"), tensors),
         tokenizer: Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![1], false),
         recommended: Sampling::default(),
-        chat_template: Some(TEMPLATE.to_owned()),
+        chat_template: Some(TEMPLATE.to_owned().into()),
     };
     let path = folder.join("tiny.gguf");
     gguf::write(&parts, &path, Format::F32).unwrap();
