@@ -43,3 +43,46 @@ fn tools_and_their_calls_render_as_in_transformers() {
     }
     assert!(with_tools >= 3);
 }
+
+/// Published templates, which are not part of this repository: see `golden/published_templates.py`.
+#[test]
+fn published_templates_render_as_in_transformers() {
+    let Some(path) = std::env::var_os("GYRUS_TEMPLATE_CASES") else {
+        println!("skipped: GYRUS_TEMPLATE_CASES names no file");
+        return;
+    };
+    let golden: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let now = golden["now"].as_i64().unwrap();
+    let (mut cases, mut templates, mut lenient) = (0, std::collections::BTreeSet::new(), 0);
+    let mut wrong = Vec::new();
+    for case in golden["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let messages = case["messages"].as_array().unwrap();
+        let tools = case["tools"].as_array().map_or(&[][..], Vec::as_slice);
+        let variables = case["variables"].as_object().cloned().unwrap_or_default();
+        let answer = case["answer"].as_bool().unwrap();
+        let template = ChatTemplate::new(case["template"].as_str().unwrap(), "<s>", "</s>");
+        let got = template.and_then(|template| {
+            template.at(now).render_input(&ChatInput { messages, tools, variables: &variables, answer })
+        });
+        (cases, _) = (cases + 1, templates.insert(name));
+        match (case["text"].as_str(), got) {
+            (Some(text), Ok(got)) if text == got => {}
+            (None, Err(_)) => {}
+            // A template that failed in Python without meaning to.
+            (None, Ok(_)) if case["raised"] == false => lenient += 1,
+            (expected, got) => {
+                let of = messages.iter().map(|message| message["role"].as_str().unwrap()).collect::<Vec<_>>();
+                wrong.push(format!(
+                    "{name} {of:?} {variables:?}\n  expected {expected:?}\n  got      {got:?}"
+                ));
+            }
+        }
+    }
+    println!(
+        "{cases} cases of {} templates, {} of them differ, {lenient} render here alone",
+        templates.len(),
+        wrong.len()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -174,6 +174,8 @@ fn failed(error: &impl ToString) -> Error {
     Error::request("constrained text", first_line(&error.to_string()), "a text that matches the schema")
 }
 
+/// The first line of an error, or the one that says what is wrong with a pattern.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+    let of_pattern = text.lines().find_map(|line| line.trim().strip_prefix("error: "));
+    of_pattern.or_else(|| text.lines().next()).unwrap_or_default().to_owned()
 }

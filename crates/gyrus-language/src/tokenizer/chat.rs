@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Local, NaiveDateTime};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Rest, Serde};
+use minijinja::value::{Kwargs, Rest, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -140,9 +140,11 @@ impl ChatTemplate {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(RECURSION);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", |value: Value, arguments: Rest<Value>| {
-            functions::to_json(&value, arguments)
+        environment.add_filter("tojson", |value: Value, arguments: Rest<Value>, options: Kwargs| {
+            functions::to_json(&value, &arguments, &options)
         });
+        environment.add_test("iterable", |value: Value| functions::is_iterable(&value));
+        environment.add_test("sequence", |value: Value| functions::is_sequence(&value));
         environment.add_function("raise_exception", |reason: String| -> std::result::Result<Value, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
         });

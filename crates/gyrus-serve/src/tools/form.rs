@@ -23,8 +23,8 @@ impl ToolForm {
         if !template.contains("tools") {
             return None;
         }
-        if template.contains("[ARGS]") || template.contains("<function=") {
-            // Newer forms of Mistral and of Qwen's coders: told in words instead.
+        if ["[ARGS]", "<function=", "<arg_key>"].iter().any(|mark| template.contains(mark)) {
+            // Newer forms of Mistral, Qwen's coders and GLM: told in words instead.
             None
         } else if template.contains("[TOOL_CALLS]") {
             Some(Self::Mistral)

@@ -29,6 +29,20 @@ pub(super) fn formatted(now: &NaiveDateTime, format: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Jinja's `is iterable`: strings and what is undefined are, none is not.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    match value.kind() {
+        ValueKind::None => false,
+        ValueKind::String | ValueKind::Undefined => true,
+        _ => value.try_iter().is_ok(),
+    }
+}
+
+/// Jinja's `is sequence`: whatever has a length and elements, strings and mappings included.
+pub(super) fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Undefined)
+}
+
 /// How JSON is written: the arguments of `tojson`.
 struct Style {
     ascii: bool,
@@ -40,12 +54,7 @@ struct Style {
 }
 
 /// `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(super) fn to_json(value: &Value, mut arguments: Rest<Value>) -> Result<String> {
-    let options = match arguments.last().filter(|last| last.is_kwargs()) {
-        Some(last) => Kwargs::try_from(last.clone())?,
-        None => Kwargs::from_iter(std::iter::empty::<(String, Value)>()),
-    };
-    arguments.retain(|argument| !argument.is_kwargs());
+pub(super) fn to_json(value: &Value, arguments: &Rest<Value>, options: &Kwargs) -> Result<String> {
     const NAMES: [&str; 4] = ["ensure_ascii", "indent", "separators", "sort_keys"];
     if arguments.len() > NAMES.len() {
         return Err(Error::from(ErrorKind::TooManyArguments));
