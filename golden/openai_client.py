@@ -10,6 +10,7 @@ Any model with a chat template will do.
 
 import asyncio
 import json
+import os
 import sys
 from typing import Literal
 
@@ -159,6 +160,8 @@ def responses():
 
 
 def litellms():
+    # Prices are nothing that a check should fetch.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
 
     litellm.suppress_debug_info = True

@@ -88,7 +88,7 @@ pub struct Summary {
     pub prompt_tokens: usize,
     /// How many of these came from the prefix cache or a running sequence.
     pub reused_tokens: usize,
-    /// Number of generated tokens.
+    /// Number of generated tokens, with the one that ended the text.
     pub tokens: usize,
 }
 

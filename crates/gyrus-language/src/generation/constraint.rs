@@ -34,7 +34,9 @@ impl Constraints {
     /// # Errors
     /// [`Error::Request`] for a model without an end-of-text token, or if the bytes of the vocabulary's tokens are unknown.
     pub fn new(tokenizer: &Tokenizer, config: &DecoderConfig) -> Result<Self> {
-        let end = config.end_of_text.iter().copied().find(|&end| Some(end) != config.beginning_of_text);
+        // Some models begin and end with the same token.
+        let other = config.end_of_text.iter().copied().find(|&end| Some(end) != config.beginning_of_text);
+        let end = other.or(config.end_of_text.first().copied());
         let Some(end) = end.filter(|&end| (end as usize) < config.vocabulary) else {
             return Err(Error::request(
                 "model",

@@ -111,13 +111,9 @@ pub(super) fn of_gguf(file: &Gguf, tokenizer: &Tokenizer) -> Result<Option<ChatT
         }
     }
     let mut special_tokens = BTreeMap::new();
-    for (name, key) in [
-        ("bos_token", "bos"),
-        ("eos_token", "eos"),
-        ("unk_token", "unknown"),
-        ("sep_token", "seperator"),
-        ("pad_token", "padding"),
-    ] {
+    for (name, key) in
+        [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
+    {
         let token = file.count(&format!("tokenizer.ggml.{key}_token_id"))?;
         let token = token.and_then(|token| tokenizer.text(u32::try_from(token).ok()?));
         special_tokens.extend(token.map(|token| (name.to_owned(), token)));
