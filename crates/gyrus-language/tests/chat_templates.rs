@@ -1,7 +1,10 @@
 //! Chat templates as `transformers` renders them; see `golden/chat_templates.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use gyrus_language::{ChatInput, ChatTemplate, Message};
+mod common;
+
+use gyrus_formats::Format;
+use gyrus_language::{ChatInput, ChatTemplate, ChatTemplates, Message, Parts, gguf, write_folder};
 use serde_json::{Map, Value};
 
 #[test]
@@ -85,4 +88,24 @@ fn published_templates_render_as_in_transformers() {
         wrong.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn named_templates_stay_with_a_model() {
+    let mut parts = common::parts();
+    let mut templates = ChatTemplates::of("plain {{ bos_token }}");
+    templates.by_name.insert("tool_use".to_owned(), "tools {{ pad_token }}".to_owned());
+    parts.chat_template = Some(templates);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.gguf");
+    gguf::write(&parts, &file, Format::F32).unwrap();
+    write_folder(&parts, folder.path()).unwrap();
+    for path in [file.as_path(), folder.path()] {
+        let read = Parts::open(path).unwrap();
+        let templates = read.chat_template.as_ref().unwrap();
+        assert_eq!(templates.by_name, parts.chat_template.as_ref().unwrap().by_name);
+        let template = read.chat_template().unwrap().unwrap();
+        let begin = read.tokenizer.text(read.config.beginning_of_text.unwrap()).unwrap();
+        assert_eq!(template.render(&[Message::new("user", "Hi")], true).unwrap(), format!("plain {begin}"));
+    }
 }

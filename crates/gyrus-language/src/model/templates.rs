@@ -221,3 +221,46 @@ impl Parts {
         compiled(self.chat_template.as_ref(), &self.tokenizer, &self.config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn templates_of_a_folder_are_found_in_every_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let read = || of_folder(folder.path()).unwrap();
+        assert_eq!(read(), None);
+        let mut config =
+            json!({"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false}, "pad_token": null});
+        write("tokenizer_config.json", &config.to_string());
+        assert_eq!(read(), None);
+        config["chat_template"] = json!("one");
+        write("tokenizer_config.json", &config.to_string());
+        let templates = read().unwrap();
+        assert_eq!(templates.default_text(), Some("one"));
+        let special: Vec<(&str, &str)> =
+            templates.special_tokens.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(special, [("bos_token", "<s>"), ("eos_token", "</s>")]);
+        config["chat_template"] =
+            json!([{"name": "default", "template": "plain"}, {"name": "tool_use", "template": "tools"}]);
+        write("tokenizer_config.json", &config.to_string());
+        let templates = read().unwrap();
+        assert_eq!((templates.default_text(), templates.tools_text()), (Some("plain"), Some("tools")));
+        assert_eq!(field(&templates), config["chat_template"]);
+        write("chat_template.json", &json!({"chat_template": "beside"}).to_string());
+        assert_eq!(read().unwrap().default_text(), Some("beside"));
+        write("chat_template.jinja", "whole");
+        std::fs::create_dir(folder.path().join(NAMED_FOLDER)).unwrap();
+        write("additional_chat_templates/rag.jinja", "found");
+        let templates = read().unwrap();
+        assert_eq!((templates.default_text(), templates.by_name["rag"].as_str()), (Some("whole"), "found"));
+        std::fs::remove_file(folder.path().join("chat_template.jinja")).unwrap();
+        for wrong in [json!(3), json!([{"name": "default"}]), json!({"default": 1})] {
+            write("chat_template.json", &json!({"chat_template": wrong}).to_string());
+            assert!(of_folder(folder.path()).unwrap_err().to_string().contains("chat_template"), "{wrong}");
+        }
+    }
+}
