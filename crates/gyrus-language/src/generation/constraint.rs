@@ -109,7 +109,9 @@ impl Constraints {
 /// The schemas inside of a schema, each after its own parts.
 fn parts_of<'a>(schema: &'a Value, place: String, parts: &mut Vec<(String, &'a Value)>) {
     let Some(fields) = schema.as_object() else { return };
-    for (name, value) in fields {
+    // Definitions first: what refers to them is wrong because of them.
+    let (definitions, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| *name == "$defs");
+    for (name, value) in definitions.into_iter().chain(others) {
         let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
         match (name.as_str(), value) {
             ("properties" | "patternProperties" | "$defs", Value::Object(named)) => {
