@@ -58,11 +58,13 @@ pub fn evaluate(
     }
     let count = examples.len().max(1) as f64;
     let classes = matches!(examples.targets, Targets::Classes(_));
+    let unit = if let Task::Regression { deviation, .. } = task { f64::from(*deviation) } else { 1.0 };
     let metrics = PartMetrics {
         examples: examples.len() as u64,
         loss: loss / count,
         accuracy: classes.then_some(right as f64 / count),
         mean_absolute_error: (!classes).then_some(error / count),
+        root_mean_squared_error: (!classes).then_some((loss / count).sqrt() * unit),
     };
     Evaluation { metrics, answers }
 }

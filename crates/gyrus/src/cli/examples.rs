@@ -92,10 +92,17 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("a finished run", "gyrus inspect runs/digits"),
             ("a network from another program", "gyrus inspect net.nir"),
-            ("the tensors of a model", "gyrus inspect model.safetensors"),
+            ("a model: types, shape, tokenizer", "gyrus inspect model.gguf"),
+            ("a recording of an event camera", "gyrus inspect saccade.aedat4"),
         ],
     ),
-    ("tokenize", &[("the tokens of a text", "gyrus tokenize model.gguf \"Hello, world\"")]),
+    (
+        "tokenize",
+        &[
+            ("the tokens of a text", "gyrus tokenize model.gguf \"Hello, world\""),
+            ("how many tokens a file has", "gyrus tokenize model.gguf --file notes.txt --ids | wc -w"),
+        ],
+    ),
     (
         "see",
         &[
@@ -129,6 +136,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("man", &[("then: man gyrus-learn", "gyrus man -o ~/.local/share/man/man1")]),
 ];
+
+/// The first example of a verb.
+pub(super) fn first(verb: &str) -> Option<&'static str> {
+    EXAMPLES.iter().find(|(name, _)| *name == verb)?.1.first().map(|example| example.1)
+}
 
 /// The verb with its examples below its help.
 pub(super) fn shown(verb: Command) -> Command {

@@ -133,7 +133,7 @@ impl NirPredictor {
         };
         let outputs = read_out(&each_step, &self.settings);
         let answer = Answer::Outputs { class: ranking(&outputs).first().copied(), outputs };
-        Ok(Prediction { file: image.to_owned(), row: None, answer, work })
+        Ok(Prediction { file: image.to_owned(), row: None, line: None, notes: Vec::new(), answer, work })
     }
 }
 
@@ -173,6 +173,7 @@ fn pixels(blueprint: &Blueprint, file: &Path) -> Result<Preprocessing> {
         channels,
         mean: vec![0.0; channels],
         deviation: vec![1.0; channels],
+        ink: None,
     })
 }
 

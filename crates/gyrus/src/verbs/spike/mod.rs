@@ -288,7 +288,7 @@ fn leave(
     (start, judging): (Instant, Instant),
 ) -> Result<RunRecord> {
     let dataset = &dense.dataset;
-    let (train, held_back) = split_validation(&dataset.train);
+    let (train, held_back) = split_validation(dataset);
     let settings = Settings {
         epochs: tuning.epochs + tuning.time_epochs,
         spiking: Some(spiking.settings.clone()),
@@ -297,6 +297,7 @@ fn leave(
     };
     let mut record = RunRecord::new(dataset, dense.path.as_deref(), held_back.len(), settings);
     record.data.name.clone_from(&dense.record.data.name);
+    record.data.test_path.clone_from(&dense.record.data.test_path);
     record.data.train_examples = train.len() as u64;
     let part = |examples| evaluate(network, examples, &dataset.preprocessing, &dataset.task);
     let test = part(&dataset.test);
@@ -305,6 +306,8 @@ fn leave(
         train: None,
         validation: Some(part(&dataset.train.subset(&held_back)).metrics),
         test: Some(test.metrics.clone()),
+        baselines: dense.record.results.as_ref().map_or_else(Vec::new, |results| results.baselines.clone()),
+        folds: Vec::new(),
     });
     record.conversion = Some(conversion);
     record.timings.train_seconds = tuning.seconds + tuning.time_seconds;

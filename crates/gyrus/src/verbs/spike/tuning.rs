@@ -86,7 +86,7 @@ impl Tuning {
             return Ok(0.0);
         }
         let dataset = &dense.dataset;
-        let validation = split_validation(&dataset.train).1.len();
+        let validation = split_validation(dataset).1.len();
         let settings = Settings {
             seed: verb.seed,
             epochs,
@@ -101,6 +101,7 @@ impl Tuning {
         let spikes = settings.spiking.is_some();
         let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
         record.data.name.clone_from(&dense.record.data.name);
+        record.data.test_path.clone_from(&dense.record.data.test_path);
         let folder = RunFolder::create(folder.path(), Existing::Replace)?;
         folder.write_record(&record)?;
         folder.write_blueprint(blueprint)?;
@@ -130,6 +131,7 @@ impl Tuning {
                 self.rows.extend(folder.read_metrics()?.into_iter().map(|row| MetricsRow {
                     epoch: epochs + row.epoch,
                     step: steps + row.step,
+                    losses: row.losses.iter().map(|(step, loss)| (steps + step, *loss)).collect(),
                     ..row
                 }));
                 Ok(record.timings.train_seconds)
