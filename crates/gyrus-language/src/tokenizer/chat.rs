@@ -187,6 +187,14 @@ impl ChatTemplate {
         self.render_input(&ChatInput { messages: &messages, tools: &[], variables: &Map::new(), answer })
     }
 
+    /// [`Self::render_input`] without variables.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_with_tools(&self, messages: &[Json], tools: &[Json], answer: bool) -> Result<String> {
+        self.render_input(&ChatInput { messages, tools, variables: &Map::new(), answer })
+    }
+
     /// [`Self::render`] with everything that templates may use.
     ///
     /// # Errors
