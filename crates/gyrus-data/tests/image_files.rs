@@ -59,8 +59,8 @@ fn a_folder_becomes_classes_and_a_broken_image_is_named() {
     assert!(
         dataset.skipped[0].reason.contains("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM)")
     );
-    assert!(dataset.notes.iter().any(|note| note == "1 images could not be decoded and were skipped"));
-    let said = "1 files are no images that can be read and were left out: 1 .txt";
+    assert!(dataset.notes.iter().any(|note| note == "skipped: 1 image that could not be decoded"));
+    let said = "left out: 1 file that cannot be read as images: 1 .txt";
     assert!(dataset.notes.iter().any(|note| note == said), "{:?}", dataset.notes);
     assert_eq!(dataset.fingerprint, folder(root.path(), None).unwrap().fingerprint);
     assert_eq!(images(&folder(root.path(), Some(10)).unwrap().train.features).height, 10);

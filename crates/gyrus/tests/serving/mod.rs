@@ -52,6 +52,7 @@ pub(crate) fn tiny_model_of(folder: &Path, template: &str, marks: &[&str]) -> Pa
         tokenizer: Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![1], false),
         recommended: Sampling::default(),
         chat_template: Some(template.to_owned().into()),
+        notes: Vec::new(),
     };
     let path = folder.join("tiny.gguf");
     gguf::write(&parts, &path, Format::F32).unwrap();
