@@ -150,6 +150,14 @@ impl RunFolder {
         Self::open_any(path.into())?.read_header()
     }
 
+    /// The record of a run of this kind, in the folder at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::header`], and [`Error::InvalidRecord`] for another kind of run.
+    pub fn record<R: SavedRecord>(path: impl Into<PathBuf>) -> Result<R> {
+        Self::open_any(path.into())?.read_record()
+    }
+
     /// The path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -208,6 +208,7 @@ impl LearnLanguage {
             threads: self.threads,
             device: self.device.clone(),
         };
+        corpus.check_length(settings.tokenizer, settings.context)?;
         let record = TextRecord::new(TextData::new(&corpus, &path), settings);
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(&corpus.name));
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
