@@ -336,7 +336,8 @@ mod tests {
         assert!(all.starts_with("<s>Below is an instruction that describes a task, paired with"), "{all}");
         assert!(all.ends_with("### Instruction:\nadd\n\n### Input:\n1 2\n\n### Response:\n3</s>"), "{all}");
         assert_eq!(answer, "3</s>");
-        let sharegpt = r#"{"id": 1, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
+        let sharegpt =
+            r#"{"id": 1, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
         let same = r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}"#;
         for line in [sharegpt, same] {
             assert_eq!(

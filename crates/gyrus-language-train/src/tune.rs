@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::packing::shuffled;
 use crate::random::mixed;
-use crate::{EVALUATED_TOKENS, Error, Conversation, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
+use crate::{
+    Conversation, EVALUATED_TOKENS, Error, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows,
+};
 
 /// The value of `kind` in the `run.json` of such a run.
 pub const TUNING_KIND: &str = "tuning";

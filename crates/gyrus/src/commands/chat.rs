@@ -9,9 +9,9 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
+use gyrus::Chat;
 use gyrus::tensor::with_threads;
 use gyrus::verbs::Conversation;
-use gyrus::Chat;
 use serde_json::{Value, json};
 
 use super::generation::{GenerationArguments, speed};
@@ -139,8 +139,11 @@ fn save(conversation: &Conversation, arguments: &Arguments, file: &str) -> Resul
     if path.exists() {
         return Err(Failure::Input(format!("{file} exists: choose another name")));
     }
-    Ok(gyrus::files::write_atomically(&path, text.as_bytes())
-        .map_err(|source| gyrus::Error::Io { action: "write", path, source })?)
+    Ok(gyrus::files::write_atomically(&path, text.as_bytes()).map_err(|source| gyrus::Error::Io {
+        action: "write",
+        path,
+        source,
+    })?)
 }
 
 fn read_line() -> Result<Option<String>, Failure> {

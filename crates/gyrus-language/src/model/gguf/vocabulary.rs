@@ -96,11 +96,12 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
     let name = file.text("general.name")?.unwrap_or_default().to_lowercase();
     if name.contains("phi-3") || name.contains("phi3") {
         let strips = |text: &str, kind: u8| {
-            matches!(kind, UNKNOWN | CONTROL | USER_DEFINED) && !["<unk>", "<s>", "<|endoftext|>"].contains(&text)
+            matches!(kind, UNKNOWN | CONTROL | USER_DEFINED)
+                && !["<unk>", "<s>", "<|endoftext|>"].contains(&text)
         };
         let all = (0..).zip(tokens.iter().zip(kinds));
-        vocabulary =
-            vocabulary.stripping(all.filter(|(_, (text, kind))| strips(text, **kind)).map(|(token, _)| token));
+        vocabulary = vocabulary
+            .stripping(all.filter(|(_, (text, kind))| strips(text, **kind)).map(|(token, _)| token));
     }
     let leading_space = file.flag("tokenizer.ggml.add_space_prefix", true)?;
     Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, leading_space))

@@ -199,7 +199,8 @@ fn tensors(checkpoint: &BTreeMap<String, gyrus_formats::Tensor>, model: &mut Ins
         let bytes = tensor.bytes().len() as u64;
         let dtype = tensor.format().name().to_owned();
         let own = model.types.entry(dtype.clone()).or_default();
-        (own.tensors, own.parameters, own.bytes) = (own.tensors + 1, own.parameters + numbers, own.bytes + bytes);
+        (own.tensors, own.parameters, own.bytes) =
+            (own.tensors + 1, own.parameters + numbers, own.bytes + bytes);
         (model.parameters, model.bytes) = (model.parameters + numbers, model.bytes + bytes);
         model.tensors.insert(name.clone(), InspectedTensor { dtype, shape: tensor.shape().to_vec() });
     }
@@ -264,8 +265,7 @@ pub(super) fn of_gguf(path: &Path) -> Result<InspectedModel> {
         });
     }
     model.chat_template = file.entries.contains_key("tokenizer.chat_template");
-    model.metadata =
-        file.entries.iter().map(|(key, entry)| (key.clone(), described(entry))).collect();
+    model.metadata = file.entries.iter().map(|(key, entry)| (key.clone(), described(entry))).collect();
     model.problem = problem(path);
     Ok(model)
 }

@@ -327,7 +327,8 @@ impl Learn {
     }
 
     fn augmentation(&self, preprocessing: &Preprocessing, usual: &str) -> Result<Augment> {
-        let augment: Augment = self.augment.as_deref().unwrap_or(usual).to_lowercase().parse().map_err(Error::request)?;
+        let augment: Augment =
+            self.augment.as_deref().unwrap_or(usual).to_lowercase().parse().map_err(Error::request)?;
         match preprocessing {
             Preprocessing::Image { height, width, .. } => Ok(augment.scaled_to(*height.min(width))),
             Preprocessing::Table { .. } => Ok(augment),
