@@ -99,11 +99,8 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     ));
     dataset.notes.extend(listing.notes);
     if !dataset.skipped.is_empty() {
-        let (count, verb) = match dataset.skipped.len() {
-            1 => ("1 image".to_owned(), "was"),
-            more => (format!("{more} images"), "were"),
-        };
-        dataset.notes.push(format!("{count} could not be decoded and {verb} skipped"));
+        let count = counted(dataset.skipped.len() as u64, "image");
+        dataset.notes.push(format!("skipped: {count} that could not be decoded"));
     }
     Ok(dataset)
 }
@@ -146,11 +143,8 @@ impl Listing {
         if !others.is_empty() {
             let count: usize = others.values().sum();
             let kinds = others.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-            let files = counted(count as u64, "file");
-            notes.push(format!(
-                "left out because they are no {what} that can be read: {files} ({})",
-                kinds.join(", ")
-            ));
+            let count = counted(count as u64, "file");
+            notes.push(format!("left out: {count} that cannot be read as {what}: {}", kinds.join(", ")));
         }
         Ok(Self { classes, train, validation, test, train_folder, test_folder, notes })
     }

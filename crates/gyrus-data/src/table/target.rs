@@ -176,7 +176,7 @@ fn keep_rows(
         return;
     }
     let rows = gyrus_files::counted(dropped as u64, "row");
-    notes.push(format!("left out for want of a value of '{target}': {rows}"));
+    notes.push(format!("left out: {rows} without a value of '{target}'"));
     let mut kept = keep.iter();
     sheet.rows.retain(|_| kept.next().copied().unwrap_or(true));
     let mut kept = keep.iter();

@@ -46,7 +46,14 @@ impl Parts {
         let pieces = llama2c::tokenizer(&vocabulary, config.vocabulary)?;
         let prefix = config.beginning_of_text.into_iter().collect();
         let tokenizer = Tokenizer::of_sentencepiece(pieces, prefix, true);
-        Ok(Self { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template: None })
+        Ok(Self {
+            config,
+            checkpoint,
+            tokenizer,
+            recommended: Sampling::default(),
+            chat_template: None,
+            notes: Vec::new(),
+        })
     }
 
     fn open_folder(folder: &Path) -> Result<Self> {
@@ -63,7 +70,7 @@ impl Parts {
         } else {
             safetensors::read_folder(folder)?
         };
-        Ok(Self { config, checkpoint, tokenizer, recommended, chat_template })
+        Ok(Self { config, checkpoint, tokenizer, recommended, chat_template, notes: Vec::new() })
     }
 }
 

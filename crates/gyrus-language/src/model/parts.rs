@@ -15,6 +15,8 @@ pub struct Model {
     pub recommended: Sampling,
     /// The chat template, if there is one.
     pub chat_template: Option<String>,
+    /// What the reader of the model noticed that a person should know.
+    pub notes: Vec<String>,
 }
 
 /// The content of a model file or folder before it becomes a network; converters start from here.
@@ -30,6 +32,8 @@ pub struct Parts {
     pub recommended: Sampling,
     /// The chat template, if there is one.
     pub chat_template: Option<String>,
+    /// What the reader of the model noticed that a person should know.
+    pub notes: Vec<String>,
 }
 
 impl Model {
@@ -66,8 +70,8 @@ impl Parts {
     /// # Errors
     /// As [`Decoder::new`].
     pub fn build(self) -> Result<Model> {
-        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
-        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
+        let Self { config, checkpoint, tokenizer, recommended, chat_template, notes } = self;
+        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template, notes })
     }
 
     /// Builds the model with an adapter.
@@ -75,9 +79,9 @@ impl Parts {
     /// # Errors
     /// As [`Decoder::with_adapter`].
     pub fn build_with(self, adapter: &Adapter) -> Result<Model> {
-        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        let Self { config, checkpoint, tokenizer, recommended, chat_template, notes } = self;
         let decoder = Decoder::with_adapter(config, checkpoint, adapter)?;
-        Ok(Model { decoder, tokenizer, recommended, chat_template })
+        Ok(Model { decoder, tokenizer, recommended, chat_template, notes })
     }
 
     /// The compiled chat template; `None` if the model has none.

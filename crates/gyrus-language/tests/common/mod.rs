@@ -73,5 +73,6 @@ pub(crate) fn parts() -> Parts {
         tokenizer: Tokenizer::of_sentencepiece(pieces, vec![1], true),
         recommended: Sampling::default(),
         chat_template: Some("{{ messages }}".to_owned()),
+        notes: Vec::new(),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn tiny_model(folder: &Path) -> PathBuf {
         tokenizer: Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![1], false),
         recommended: Sampling::default(),
         chat_template: Some(TEMPLATE.to_owned()),
+        notes: Vec::new(),
     };
     let path = folder.join("tiny.gguf");
     gguf::write(&parts, &path, Format::F32).unwrap();
