@@ -9,7 +9,7 @@ mod written;
 
 use std::path::Path;
 
-pub use chat::{ChatTemplate, Message};
+pub use chat::{ChatInput, ChatTemplate, ChatTemplates, Message};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
 pub(crate) use written::tokenizer_json;
 

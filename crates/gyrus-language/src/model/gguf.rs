@@ -19,7 +19,7 @@ use std::path::Path;
 use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint, Tensor};
 
-use super::Parts;
+use super::{Parts, templates};
 use crate::{DecoderConfig, Error, Family, Result, Role, Sampling, Tokenizer};
 
 pub use write::write;
@@ -78,7 +78,7 @@ fn model(mut file: Gguf) -> Result<Parts> {
     let mut notes = Vec::new();
     let tokenizer = vocabulary::read(&file, &config, &mut notes)?;
     vocabulary::only_real_ends(&file, &tokenizer, &mut config)?;
-    let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
+    let chat_template = templates::of_gguf(&file, &tokenizer)?;
     let mut tensors = std::mem::take(&mut file.tensors);
     split_fused(&config, &mut tensors);
     let mut named: BTreeMap<_, _> = config

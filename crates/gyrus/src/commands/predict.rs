@@ -135,7 +135,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     }
     match report.failed.len() {
         0 => Ok(()),
-        failed => Err(Failure::Input(format!("{failed} of {count} files could not be used"))),
+        failed => Err(Failure::Partly(format!("{failed} of {count} files could not be used"))),
     }
 }
 
