@@ -20,7 +20,7 @@ fn answers_agree(encoder: Encoder, readout: Readout) {
         .node("classes", NodeKind::affine(3))
         .build()
         .unwrap();
-    let blueprint = spiking_form(&dense, 2.0, &settings).unwrap();
+    let blueprint = spiking_form(&dense, 2.0, Reset::Subtract, &settings).unwrap();
     let network = Network::with(&blueprint, Some(&settings), 3, &cpu()).unwrap();
     let width = 50 * if settings.encoder.takes_frames() { settings.steps } else { 1 };
     let x: Vec<f32> = (0..BATCH * width).map(|i| (i * 37 % 101) as f32 / 40.0 - 1.0).collect();

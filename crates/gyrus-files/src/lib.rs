@@ -3,7 +3,8 @@
 //! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
 //! [`read_bounded`] reads a file up to a size limit.
 //! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
-//! safetensors file and back. This crate depends on nothing else of Gyrus.
+//! safetensors file and back; [`from_npy`] and [`to_npy`] do the same for one array in NumPy's format. This crate depends on
+//! nothing else of Gyrus.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -23,10 +24,12 @@ mod arrays;
 mod atomic;
 mod error;
 mod hexadecimal;
+mod npy;
 mod read;
 
 pub use arrays::{State, StateTensor, from_safetensors, to_safetensors};
 pub use atomic::{fill_atomically, is_temporary, remove_temporaries, write_atomically};
 pub use error::{Error, Result};
 pub use hexadecimal::hexadecimal;
+pub use npy::{from_npy, to_npy};
 pub use read::read_bounded;

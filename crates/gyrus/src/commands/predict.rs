@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::nn::Readout;
 use gyrus::tensor::with_threads;
-use gyrus::verbs::{Answer, PredictingNetwork, Prediction, ranking};
+use gyrus::verbs::{Answer, PredictingNetwork, Prediction, quoted, ranking};
 use gyrus::{Body, NirOptions, Predict, PredictReport};
 
 use super::help::{DEVICE, JSON, THREADS};
@@ -19,12 +19,16 @@ use crate::output::{note, say, say_json};
 pub(crate) struct Arguments {
     /// Run folder of `gyrus learn` or `gyrus spike`, or NIR file (.nir)
     run: PathBuf,
-    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings
+    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings; for a NIR file
+    /// also currents or spikes of each step, as CSV or .npy
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Body of a spiking network: all neurons at every step, or event by event, which counts its work; the answers agree
     #[arg(long, default_value = Body::default().name(), value_parser = bodies())]
     body: Body,
+    /// Short for --body events
+    #[arg(long, conflicts_with = "body")]
+    events: bool,
     /// How many classes to print
     #[arg(long, default_value_t = 3)]
     top: usize,
@@ -41,18 +45,33 @@ pub(crate) struct Arguments {
 /// What a NIR file leaves open.
 #[derive(Args)]
 struct NirArguments {
-    /// NIR file: time steps per image [default: 32]
+    /// NIR file: time steps per image [default: 32], or of a recording that is cut into as many equal parts; fewer or more steps
+    /// than a file of steps holds
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: Option<u32>,
     /// NIR file: length of a step in milliseconds [default: from the file]
     #[arg(long, value_name = "MS")]
     dt: Option<f64>,
-    /// NIR file: integration of the neurons' equations: exact | euler [default: from the file, or euler]
+    /// NIR file: integration of the neurons' equations: exact | euler [default: from the file, its exporter's, or
+    /// euler]
     #[arg(long)]
     integration: Option<String>,
-    /// NIR file: how pixels become currents or spikes: direct | rate | latency [default: direct]
+    /// NIR file: how pixels become currents or spikes: direct | rate | latency [default: direct]; how a pixel's events in a step
+    /// become a number: counts | spikes [default: counts]
     #[arg(long)]
     encoder: Option<String>,
+    /// NIR file: what a spike does to the membrane: subtract (the threshold) | zero (v_reset) [default: from the file, or zero]
+    #[arg(long)]
+    reset: Option<String>,
+    /// NIR file: milliseconds of a recording in a step [default: 1, unless --steps cuts it]
+    #[arg(long, value_name = "MS")]
+    window: Option<f64>,
+    /// NIR file: write the output at each step, or what --record names, as .csv or .npy
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// NIR file: node whose spikes and potentials --out writes; may be repeated; `output` is the network's output
+    #[arg(long, value_name = "NODE", requires = "out")]
+    record: Vec<String>,
 }
 
 fn bodies() -> impl TypedValueParser<Value = Body> {
@@ -65,12 +84,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let NirArguments { steps, dt, integration, encoder } = &arguments.nir;
-    let nir =
-        NirOptions { steps: *steps, dt_ms: *dt, integration: integration.clone(), encoder: encoder.clone() };
+    let NirArguments { steps, dt, integration, encoder, reset, window, out, record } = &arguments.nir;
+    let nir = NirOptions {
+        steps: *steps,
+        dt_ms: *dt,
+        integration: integration.clone(),
+        encoder: encoder.clone(),
+        reset: reset.clone(),
+        window_ms: *window,
+        record: record.clone(),
+    };
     let predictor = Predict {
         nir,
-        body: arguments.body,
+        out: out.clone(),
+        body: if arguments.events { Body::Events } else { arguments.body },
         device: arguments.device.clone(),
         ..Predict::new(&arguments.run)
     }
@@ -85,6 +112,10 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         } else {
             answers.iter().try_for_each(|answer| say(as_line(answer, &network, arguments.top)))?;
         }
+    }
+    let written = predictor.write_recorded()?;
+    if !arguments.json {
+        written.iter().try_for_each(|file| say(format_args!("wrote {}", quoted(file))))?;
     }
     if arguments.json {
         return say_json(&PredictReport { network, predictions, warnings: Vec::new() });

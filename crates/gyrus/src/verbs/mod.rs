@@ -38,7 +38,7 @@ pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use model::{open_model, resolve_model};
 pub use predict::{
     Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
-    ranking,
+    Recorded, RecordedSignal, ranking,
 };
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
