@@ -7,6 +7,7 @@
 
 mod cache;
 mod connection;
+mod listing;
 mod models;
 mod transfer;
 
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 use cache::{Kind, Repository};
 use connection::Connection;
 use transfer::Transfer;
+
+pub use listing::CachedModel;
 
 const ENDPOINT: &str = "https://huggingface.co";
 

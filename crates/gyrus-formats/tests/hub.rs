@@ -183,6 +183,30 @@ fn a_language_model_arrives_with_all_its_parts_and_only_what_must_be_there_is_mi
 
 /// The environment of a process cannot be changed safely, so that this test runs itself again with another.
 #[test]
+fn one_gguf_file_of_many_arrives_with_its_parts_and_is_listed() {
+    let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
+    for file in ["a-Q4_K_M.gguf", "a-Q8_0-00001-of-00002.gguf", "a-Q8_0-00002-of-00002.gguf", "README.md"] {
+        server.add(&format!("some/thing/{file}"), file.as_bytes());
+    }
+    let hub = hub(&server, cache.path());
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(hub.model_gguf("some", "thing", None).unwrap()), "a-Q4_K_M.gguf");
+    let first = hub.model_gguf("some", "thing", Some("q8_0")).unwrap();
+    assert_eq!(read(first.with_file_name("a-Q8_0-00002-of-00002.gguf")), "a-Q8_0-00002-of-00002.gguf");
+    assert_eq!(read(first), "a-Q8_0-00001-of-00002.gguf");
+    let error = hub.model_gguf("some", "thing", Some("Q6_K")).unwrap_err().to_string();
+    assert!(error.contains("Q6_K") && error.contains("a-Q4_K_M.gguf"), "{error}");
+    assert!(hub.model_gguf("some", "other", None).unwrap_err().to_string().contains("404"));
+    let [model] = &hub.cached_models()[..] else { panic!("{:?}", hub.cached_models()) };
+    assert_eq!((model.name.as_str(), model.files.len()), ("some/thing", 3));
+    assert_eq!(model.bytes, model.files.iter().map(|file| file.len() as u64).sum::<u64>());
+    // What is there serves without the hub, too.
+    let alone = Hub::new(&server.address, cache.path(), true).unwrap();
+    assert_eq!(read(alone.model_gguf("some", "thing", Some("Q4_K_M")).unwrap()), "a-Q4_K_M.gguf");
+    assert!(alone.model_gguf("some", "other", None).unwrap_err().to_string().contains("HF_HUB_OFFLINE"));
+}
+
+#[test]
 fn the_environment_is_honored() {
     if std::env::var("GYRUS_TEST_CHILD").is_ok() {
         let path = fetch(&Hub::from_environment().unwrap());

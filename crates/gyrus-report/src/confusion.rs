@@ -5,9 +5,12 @@ use std::fmt::Write;
 use gyrus_blueprint::escaped;
 
 use crate::html::{grouped, percent, shortened};
+use crate::page::SWIPE;
 
 /// The most classes that are shown; of more classes, those with the lowest recall.
 const MOST_CLASSES: usize = 30;
+/// So many classes fit a phone.
+const NARROW_CLASSES: usize = 8;
 /// Letters of a class name beside and above the table.
 const NAME_LETTERS: usize = 22;
 
@@ -75,10 +78,11 @@ pub(crate) fn table(confusion: &Confusion<'_>) -> String {
             confusion.classes.len()
         );
     }
+    let swipe = if classes.len() > NARROW_CLASSES { SWIPE } else { "" };
     let dense = if classes.len() > 14 { " dense" } else { "" };
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table class=\"confusion{dense}\"><thead><tr><td></td>\
+        "{swipe}<div class=\"scroll\"><table class=\"confusion{dense}\"><thead><tr><td></td>\
          <th class=\"axis\" colspan=\"{}\" scope=\"colgroup\">predicted</th><td colspan=\"2\"></td></tr>\
          <tr><th class=\"axis\">true</th>",
         classes.len() + usize::from(is_cut)

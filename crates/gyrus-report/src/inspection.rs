@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::html::shortened;
-use crate::page::{Facts, STYLE, begin_page_with, end_page, facts, provenance, section};
+use crate::page::{Facts, STYLE, SWIPE, begin_page_with, end_page, facts, provenance, section};
 
 const SCRIPT: &str = include_str!("inspection.js");
 const OWN_STYLE: &str = include_str!("inspection.css");
@@ -187,7 +187,8 @@ fn attention(report: &InspectionReport<'_>) -> String {
     let (layers, heads) = report.layers_and_heads;
     let reach = if report.predicts { "itself and the tokens before it" } else { "all tokens of the input" };
     let mut html = format!(
-        "<p class=\"intro\">In each head, every token (row) divides its attention among {reach} (columns); a row sums to 1. Darker \
+        "<p class=\"intro\">In each head, every token (row) divides its attention among {reach} (columns); a row sums to 1. \
+         <span class=\"on-light\">Darker</span><span class=\"on-dark\">Brighter</span> \
          means more attention. Layers and heads count from 0, as in the names of the tensors. Select a map to enlarge it; its \
          values are read from the image, with an error of at most 0.4 percentage points.</p>"
     );
@@ -211,7 +212,7 @@ fn attention(report: &InspectionReport<'_>) -> String {
     let sharp = if report.tokens.len() <= side { " sharp" } else { "" };
     let _ = write!(
         html,
-        "<div class=\"scroll\"><table class=\"maps{sharp}\" style=\"--side:{side}px\"><thead><tr><th></th>"
+        "{SWIPE}<div class=\"scroll\"><table class=\"maps{sharp}\" style=\"--side:{side}px\"><thead><tr><th></th>"
     );
     for head in 0..heads {
         let _ = write!(html, "<th scope=\"col\">{head}</th>");

@@ -9,6 +9,9 @@ pub type Facts<'a> = Vec<(&'a str, String)>;
 
 pub(crate) const STYLE: &str = include_str!("style.css");
 
+/// What a narrow screen says above something that is wider.
+pub(crate) const SWIPE: &str = "<p class=\"swipe\">swipe sideways to see all columns</p>";
+
 /// A page up to its first element; its policy forbids it to load anything.
 pub(crate) fn begin_page(title: &str) -> String {
     begin_page_with(title, "", &[STYLE])

@@ -9,6 +9,7 @@ use image::ImageEncoder as _;
 use crate::chart::scatter;
 use crate::curves::curves;
 use crate::html::{compact, duration, grouped, number, percent};
+use crate::page::SWIPE;
 use crate::{Mistake, NetworkReport, Part, Picture, Skipped, Task, page};
 
 /// The most skipped files that are listed.
@@ -175,7 +176,7 @@ pub(crate) fn blueprint(blueprint: &Blueprint) -> String {
     };
     let count = |count: u64| if count == 0 { "–".to_owned() } else { grouped(u128::from(count)) };
     let mut html = format!(
-        "<div class=\"blueprint\"><div class=\"drawing\">{drawing}</div><div class=\"scroll\"><table class=\"nodes\">\
+        "<div class=\"blueprint\"><div class=\"drawing\">{drawing}</div><div>{SWIPE}<div class=\"scroll\"><table class=\"nodes\">\
          <thead><tr><th>node</th><th>kind</th><th>output shape</th><th class=\"number\">parameters</th>\
          <th class=\"number\">MACs</th></tr></thead><tbody>"
     );
@@ -195,7 +196,7 @@ pub(crate) fn blueprint(blueprint: &Blueprint) -> String {
     let _ = write!(
         html,
         "</tbody><tfoot><tr><th scope=\"row\">total</th><td></td><td></td><td class=\"number\">{}</td>\
-         <td class=\"number\">{}</td></tr></tfoot></table></div></div>",
+         <td class=\"number\">{}</td></tr></tfoot></table></div></div></div>",
         grouped(u128::from(shapes.trainable_parameters())),
         grouped(shapes.multiply_accumulates()),
     );

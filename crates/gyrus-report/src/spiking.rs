@@ -7,6 +7,7 @@ use gyrus_blueprint::escaped;
 use crate::Picture;
 use crate::chart::{Line, LineChart, line_chart};
 use crate::html::{EnergyUnit, compact, energy, grouped, number, percent, percent_tick};
+use crate::page::SWIPE;
 use crate::scale::Scale;
 
 /// The most layers that are drawn; of more layers, evenly spaced ones.
@@ -157,8 +158,8 @@ fn chart(title: &str, lines: Vec<Line<'_>>, scale: Scale, write: fn(f64) -> Stri
 }
 
 fn table(conversion: &ConversionReport) -> String {
-    let mut html = String::from(
-        "<div class=\"scroll spiking-table\"><table class=\"nodes\"><thead><tr><th class=\"number\">steps</th>\
+    let mut html = format!(
+        "<div class=\"spiking-table\">{SWIPE}<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th class=\"number\">steps</th>\
          <th class=\"number\">accuracy</th><th class=\"number\">against dense</th><th class=\"number\">spikes per neuron</th>\
          <th class=\"number\">accumulates</th><th class=\"number\">MACs</th>\
          <th class=\"number\">energy, operations only</th><th class=\"number\">energy, with memory</th>\
@@ -182,7 +183,7 @@ fn table(conversion: &ConversionReport) -> String {
             percent(row.spiking.with_memory_pj / row.quantized.with_memory_pj, 0),
         );
     }
-    html.push_str("</tbody></table></div>");
+    html.push_str("</tbody></table></div></div>");
     if let Some(row) = conversion.after.first() {
         let _ = write!(
             html,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use gyrus::Fault;
+use serde_json::{Value, json};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -29,6 +31,30 @@ impl Failure {
             Self::Output(_) => 1,
         }
     }
+}
+
+impl Failure {
+    /// What a program needs to continue interrupted work.
+    pub(crate) fn rest(&self) -> Option<Value> {
+        match self {
+            Self::Verb(error) => match &**error {
+                gyrus::Error::Interrupted { run, step, steps, next, .. } => Some(
+                    json!({"run": run.display().to_string(), "step": step, "steps": steps, "next": next}),
+                ),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// What the work took: time, and memory where the system tells it.
+pub(crate) fn cost(elapsed: Duration) -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let memory = peak.map_or(String::new(), |kib: u64| format!(", {} MiB of memory at most", kib / 1024));
+    format!("took {}{memory}", gyrus::report::duration(elapsed.as_secs_f64()))
 }
 
 impl fmt::Display for Failure {

@@ -43,12 +43,12 @@ pub use gyrus_report as report;
 pub use gyrus_serve as serve;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
-pub use observer::{Note, Observer, Plan, Quiet, Step};
+pub use observer::{Note, Observer, Plan, Quiet, Stage, Step};
 pub use verbs::{
     Body, Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
-    LearnLanguage, LearnLanguageReport, LearnReport, LowRank, Merge, MergeReport, NirOptions, Predict,
-    PredictReport, Quantize, QuantizeReport, Resume, ResumeReport, See, SeeReport, Serve, Spike, SpikeReport,
-    SpikingOptions, Tune, TuneReport, Write, WriteReport,
+    LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport, LowRank, Merge, MergeReport,
+    NirOptions, Predict, PredictReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport,
+    See, SeeReport, Serve, Spike, SpikeReport, SpikingOptions, Tune, TuneReport, Write, WriteReport,
 };
 
 /// The example of the README, as a documentation test.

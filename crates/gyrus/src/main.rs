@@ -1,13 +1,16 @@
 //! The program `gyrus`: a thin shell over the library.
 
+mod cli;
 mod commands;
 mod exit;
 mod output;
 mod progress;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
-use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use output::Manner;
 
 /// Large temporaries otherwise cost page faults at every step.
 #[global_allocator]
@@ -15,10 +18,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Train, run and inspect dense, spiking and language models
 #[derive(Parser)]
-#[command(name = "gyrus", version, max_term_width = 100)]
+#[command(name = "gyrus", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print results and errors only
+    #[arg(short, long, global = true, help_heading = "General")]
+    quiet: bool,
+    /// Print progress every second, and time and memory at the end
+    #[arg(short, long, global = true, help_heading = "General", conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -34,16 +43,22 @@ enum Command {
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Inspect(commands::inspect::Arguments),
+    Run(commands::run::Arguments),
+    Pull(commands::pull::Arguments),
+    List(commands::list::Arguments),
+    Completions(commands::completions::Arguments),
+    Man(commands::man::Arguments),
 }
 
 /// The command line, with what follows from its own list of options.
-fn command() -> clap::Command {
-    Cli::command()
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command()
         .mut_subcommand("learn", |learn| only_with(learn, "resume", &["data_directory", "threads", "json"]))
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
-        })
+        });
+    cli::framed(command)
 }
 
 /// Lets this option stand beside `others` and no further ones.
@@ -54,25 +69,68 @@ fn only_with(command: clap::Command, option: &'static str, others: &[&str]) -> c
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
-    let result = match cli.command {
-        Command::Learn(arguments) => commands::learn::run(&arguments),
-        Command::See(arguments) => commands::see::run(&arguments),
-        Command::Predict(arguments) => commands::predict::run(&arguments),
-        Command::Spike(arguments) => commands::spike::run(&arguments),
-        Command::Chat(arguments) => commands::chat::run(&arguments),
-        Command::Tune(arguments) => commands::tune::run(&arguments),
-        Command::Serve(arguments) => commands::serve::run(&arguments),
-        Command::Write(arguments) => commands::write::run(&arguments),
-        Command::Embed(arguments) => commands::embed::run(&arguments),
-        Command::Quantize(arguments) => commands::quantize::run(&arguments),
-        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+    let begin = Instant::now();
+    let given = cli::read(&command(), std::env::args_os());
+    let matches = match given.matches {
+        Ok(matches) => matches,
+        Err(error) => {
+            if given.json && error.use_stderr() {
+                let text = error.to_string();
+                let sentence = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+                output::say_error(sentence.trim(), 2, None);
+            }
+            error.exit()
+        }
     };
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let open = |(_, verb): (&str, &ArgMatches)| verb.try_get_one("open").ok().flatten().copied();
+    output::speak(Manner {
+        verb: given.verb,
+        quiet: cli.quiet,
+        verbose: cli.verbose,
+        open: matches.subcommand().and_then(open).unwrap_or(false),
+    });
+    let result = match matches.subcommand() {
+        Some((verb, verb_matches)) => {
+            commands::pull::before(verb, verb_matches).and_then(|()| run(&cli.command))
+        }
+        None => Ok(()),
+    };
+    if cli.verbose {
+        output::note(exit::cost(begin.elapsed()));
+    }
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            output::open_page();
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
-            output::note(format_args!("gyrus: {failure}"));
+            output::complain(format_args!("gyrus: {failure}"));
+            if given.json {
+                output::say_error(&failure.to_string(), failure.code(), failure.rest());
+            }
             ExitCode::from(failure.code())
         }
+    }
+}
+
+fn run(command: &Command) -> Result<(), exit::Failure> {
+    match command {
+        Command::Learn(arguments) => commands::learn::run(arguments),
+        Command::See(arguments) => commands::see::run(arguments),
+        Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Spike(arguments) => commands::spike::run(arguments),
+        Command::Chat(arguments) => commands::chat::run(arguments),
+        Command::Tune(arguments) => commands::tune::run(arguments),
+        Command::Serve(arguments) => commands::serve::run(arguments),
+        Command::Write(arguments) => commands::write::run(arguments),
+        Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Quantize(arguments) => commands::quantize::run(arguments),
+        Command::Inspect(arguments) => commands::inspect::run(arguments),
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Pull(arguments) => commands::pull::run(arguments),
+        Command::List(arguments) => commands::list::run(arguments),
+        Command::Completions(arguments) => commands::completions::run(arguments),
+        Command::Man(arguments) => commands::man::run(arguments),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use gyrus_train::MetricsRow;
 
+use crate::verbs::counted;
+
 /// Watches a long-running verb. Every method has a default that does nothing.
 pub trait Observer: Send {
     /// Something that a person should know, such as a skipped file.
@@ -20,6 +22,9 @@ pub trait Observer: Send {
 
     /// After the last step of a training, whether it finished or was stopped. A verb may train several times.
     fn trained(&mut self) {}
+
+    /// While work is done that is not steps of training, such as measuring a network after some time steps.
+    fn stage(&mut self, _stage: &Stage<'_>) {}
 
     /// Whether training should save its state and stop. Asked after every step.
     fn wants_to_stop(&mut self) -> bool {
@@ -54,6 +59,9 @@ impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped(file) => write!(f, "skipped {}: {}", file.path.display(), file.reason),
+            Self::SkippedFiles { count: 1, what } => {
+                write!(f, "1 {} skipped", what.strip_suffix('s').unwrap_or(what))
+            }
             Self::SkippedFiles { count, what } => write!(f, "{count} {what} skipped"),
             Self::Text(text) => write!(f, "note: {text}"),
         }
@@ -73,6 +81,17 @@ pub struct Step {
     pub loss: f64,
     /// Of language models.
     pub tokens_per_second: Option<f64>,
+}
+
+/// How far a part of the work is that is not steps of training.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// What is being done, such as "measuring after 8 steps".
+    pub name: &'a str,
+    /// Examples, files or bytes done.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
 }
 
 /// What a training run will do. Shown as one line.
@@ -127,24 +146,26 @@ impl fmt::Display for Plan {
         match self {
             Self::Examples { data, train, validation, test, blueprint, parameters } => write!(
                 f,
-                "{data}: {} training, {} validation, {} test examples; blueprint {blueprint}, {} parameters",
+                "{data}: {} training, {} validation, {}; blueprint {blueprint}, {}",
                 count(*train),
                 count(*validation),
-                count(*test),
-                count(*parameters)
+                counted(*test, "test example"),
+                counted(*parameters, "parameter")
             ),
             Self::Corpus { data, characters, documents, layers, width, context, steps } => write!(
                 f,
-                "{data}: {} characters in {} documents; {layers} layers of width {width}, context of {context} tokens, {} steps",
-                count(*characters),
-                count(*documents),
-                count(*steps)
+                "{data}: {} in {}; {} of width {width}, context of {}, {}",
+                counted(*characters, "character"),
+                counted(*documents, "document"),
+                counted(*layers as u64, "layer"),
+                counted(*context as u64, "token"),
+                counted(*steps, "step")
             ),
             Self::Tuning { data, examples, rank: Some(rank) } => {
-                write!(f, "{data}: {examples} examples; an adapter of rank {rank}")
+                write!(f, "{data}: {}; an adapter of rank {rank}", counted(*examples as u64, "example"))
             }
             Self::Tuning { data, examples, rank: None } => {
-                write!(f, "{data}: {examples} examples; all weights")
+                write!(f, "{data}: {}; all weights", counted(*examples as u64, "example"))
             }
         }
     }

@@ -30,12 +30,13 @@ fn same_as_snapshot(name: &str, text: &str) {
 
 #[test]
 fn help() {
-    let help = |line: &str| stdout(&succeeded(gyrus(words(line)).output().unwrap()));
+    let help = |line: &str| stdout(&succeeded(gyrus(words(line)).env_remove("COLUMNS").output().unwrap()));
     let whole = help("--help");
     same_as_snapshot("help/gyrus", &whole);
-    let verbs = whole.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let verbs: Vec<&str> = verbs.map_while(|line| line.split_whitespace().next()).collect();
-    assert!(verbs.len() > 10, "{verbs:?}");
+    assert!(whole.lines().all(|line| line.chars().count() <= 80), "{whole}");
+    let rows = whole.lines().take_while(|line| *line != "Options:").filter(|line| line.starts_with("  "));
+    let verbs: Vec<&str> = rows.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(verbs.len() > 15, "{verbs:?}");
     for verb in verbs.into_iter().filter(|verb| *verb != "help") {
         same_as_snapshot(&format!("help/{verb}"), &help(&format!("{verb} --help")));
     }
@@ -58,9 +59,11 @@ fn prepare(folder: &Path) {
     }
 }
 
-const REFUSED: [&str; 57] = [
+const REFUSED: [&str; 62] = [
     "",
     "forget digits",
+    "lern digits",
+    "learn digits -q -v",
     "learn",
     "learn digitz",
     "learn fashion_mnist",
@@ -108,6 +111,9 @@ const REFUSED: [&str; 57] = [
     "inspect letter.safetensors",
     "inspect none.nir",
     "write nowhere hello",
+    "write https://example.com/org/model hello",
+    "write -m",
+    "pull model.gguf",
     "chat nowhere",
     "see . hello",
     "embed nowhere letter.txt",
@@ -124,7 +130,7 @@ fn refusals() {
     prepare(folder.path());
     let mut all = String::new();
     for line in REFUSED {
-        let output = gyrus(words(line)).current_dir(folder.path()).output().unwrap();
+        let output = gyrus(words(line)).env_remove("COLUMNS").current_dir(folder.path()).output().unwrap();
         assert_calm(&output);
         assert!(output.stdout.is_empty(), "{line}: {}", stdout(&output));
         assert_eq!(output.status.code(), Some(2), "{line}: {}", stderr(&output));

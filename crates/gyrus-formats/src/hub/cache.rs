@@ -57,10 +57,16 @@ impl Repository {
         self.folder.join("blobs")
     }
 
-    /// The file's place in the newest snapshot that is known here, if it is there.
-    pub(super) fn cached(&self, file: &str) -> Option<PathBuf> {
+    /// The newest snapshot that is known here.
+    pub(super) fn snapshot(&self) -> Option<PathBuf> {
         let commit = std::fs::read_to_string(self.folder.join("refs/main")).ok()?;
-        let path = self.folder.join("snapshots").join(commit.trim()).join(file);
+        let path = self.folder.join("snapshots").join(commit.trim());
+        path.is_dir().then_some(path)
+    }
+
+    /// The file's place in the newest snapshot, if it is there.
+    pub(super) fn cached(&self, file: &str) -> Option<PathBuf> {
+        let path = self.snapshot()?.join(file);
         path.exists().then_some(path)
     }
 

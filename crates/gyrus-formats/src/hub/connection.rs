@@ -91,6 +91,19 @@ impl Connection {
         self.request(path, |agent, address| agent.get(address).header(RANGE, &range), true)
     }
 
+    /// All of `path`, of at most `limit` bytes, from the hub's own host.
+    ///
+    /// # Errors
+    /// A sentence where no answer comes, or another one than success.
+    pub(super) fn whole(&self, path: &str, limit: u64) -> Result<Vec<u8>, String> {
+        let answer = self.request(path, |agent, address| agent.get(address), false)?;
+        if !answer.status().is_success() {
+            return Err(format!("the hub answered {}", answer.status()));
+        }
+        let body = answer.into_body().into_with_config().limit(limit).read_to_vec();
+        body.map_err(|error| error.to_string())
+    }
+
     fn request(
         &self,
         path: &str,

@@ -29,15 +29,16 @@ impl Hub {
     /// As for [`Self::fetch`]; [`Error::Mismatch`] for an invalid index of weights.
     pub fn model(&self, owner: &str, name: &str) -> Result<PathBuf> {
         // Without the hub, a file that is not in the cache may be one that the repository does not have.
-        let unreachable = if self.offline { None } else { self.part(owner, name, CONFIG).announced().err() };
+        let unreachable =
+            if self.offline { None } else { self.model_transfer(owner, name, CONFIG).announced().err() };
         let cached_only = self.offline || unreachable.is_some();
         let get = |file: &str| {
-            let transfer = self.part(owner, name, file);
+            let transfer = self.model_transfer(owner, name, file);
             if cached_only { Ok(transfer.cached()) } else { transfer.run() }
         };
-        let need = |file: &str| get(file)?.ok_or_else(|| self.part(owner, name, file).absent());
+        let need = |file: &str| get(file)?.ok_or_else(|| self.model_transfer(owner, name, file).absent());
         let Some(config) = get(CONFIG)? else {
-            return Err(unreachable.unwrap_or_else(|| self.part(owner, name, CONFIG).absent()));
+            return Err(unreachable.unwrap_or_else(|| self.model_transfer(owner, name, CONFIG).absent()));
         };
         for file in OPTIONAL {
             get(file)?;
@@ -55,7 +56,7 @@ impl Hub {
         Ok(config.parent().unwrap_or(&config).to_owned())
     }
 
-    fn part<'a>(&'a self, owner: &str, name: &str, file: &'a str) -> Transfer<'a> {
+    pub(super) fn model_transfer<'a>(&'a self, owner: &str, name: &str, file: &'a str) -> Transfer<'a> {
         self.transfer(Kind::Model, owner, name, file, MAXIMUM_BYTES)
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Announced {
 }
 
 impl Transfer<'_> {
-    fn error(&self, reason: impl ToString) -> Error {
+    pub(super) fn error(&self, reason: impl ToString) -> Error {
         Error::Hub {
             endpoint: self.hub.connection.endpoint.clone(),
             repository: self.repository.id.clone(),

@@ -97,6 +97,18 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) -> std::io
     state.log.push((method.to_owned(), path.to_owned(), start));
     state.tokens.push((host, token));
 
+    if let Some(repository) = path.strip_prefix("/api/models/") {
+        let prefix = format!("{repository}/");
+        let files = state.files.keys().filter_map(|file| file.strip_prefix(&prefix));
+        let files: Vec<_> = files.map(|file| serde_json::json!({"rfilename": file})).collect();
+        let status = if files.is_empty() { "404 Not Found" } else { "200 OK" };
+        let body = serde_json::json!({"sha": COMMIT, "siblings": files}).to_string();
+        let length = body.len();
+        return write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+    }
     let repository = path.strip_prefix("/datasets/").or(path.strip_prefix('/'));
     if let Some(file) = repository.filter(|path| path.contains("resolve/main/")) {
         let file = file.replace("resolve/main/", "").replace("?renamed", "");

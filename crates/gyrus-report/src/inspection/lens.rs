@@ -7,14 +7,15 @@ use gyrus_blueprint::escaped;
 
 use crate::chart::{Line, LineChart, line_chart};
 use crate::html::percent;
+use crate::page::SWIPE;
 use crate::scale::Scale;
 
 pub(crate) fn lens(report: &InspectionReport<'_>) -> String {
     let layers = report.layers_and_heads.0;
-    let mut html = String::from(
+    let mut html = format!(
         "<p class=\"intro\">The residual stream after each layer, decoded by the model's head as if that layer were the last. A cell \
          shows the token that would be the most probable next token; a stronger color means a higher probability. The last row \
-         is the model's actual prediction.</p><div class=\"scroll\"><table class=\"lens\"><thead><tr><th>input</th>",
+         is the model's actual prediction.</p>{SWIPE}<div class=\"scroll\"><table class=\"lens\"><thead><tr><th>input</th>",
     );
     for token in &report.tokens {
         let _ = write!(html, "<th scope=\"col\">{}</th>", escaped(&visible(token.text)));

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::Embed;
+use gyrus::verbs::counted;
 
 use super::help::{JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{note, say, say_json, say_row};
 
 /// Compute sentence embeddings of texts
 ///
@@ -50,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = if plain {
         let mut said = Ok(());
         let report = verb.run_each(|text| {
-            said = say_json(&text);
+            said = say_row("embedding", &text);
             said.is_ok()
         })?;
         said?;
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let line = &found.line;
         say(format_args!("{:.3}  {}:{}  {}", found.similarity, line.file.display(), line.line, line.text))?;
     }
-    note(format_args!("{} texts, {} numbers each, {:.2} s", report.texts, report.width, report.seconds));
+    let texts = counted(report.texts as u64, "text");
+    note(format_args!("{texts}, {} numbers each, {:.2} s", report.width, report.seconds));
     Ok(())
 }

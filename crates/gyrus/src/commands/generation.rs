@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::Generation;
+use gyrus::verbs::counted;
 
 use super::help::SEED;
 
@@ -61,7 +62,6 @@ pub(crate) fn speed(
     tokens: usize,
     tokens_per_second: f64,
 ) -> String {
-    format!(
-        "read {prompt_tokens} tokens in {prompt_seconds:.2} s; wrote {tokens} at {tokens_per_second:.1} tokens/s"
-    )
+    let read = counted(prompt_tokens as u64, "token");
+    format!("read {read} in {prompt_seconds:.2} s; wrote {tokens} at {tokens_per_second:.1} tokens/s")
 }

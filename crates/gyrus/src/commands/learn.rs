@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyrus::data::Preprocessing;
-use gyrus::verbs::{Architecture, RunKind, quoted};
+use gyrus::verbs::{Architecture, RunKind, counted, quoted};
 use gyrus::{Learn, LearnLanguage, LearnReport, Resume, ResumeReport};
 
 use super::help::{DEVICE, JSON, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
@@ -12,7 +12,7 @@ use super::learn_language::{self, LanguageArguments};
 use super::spiking::SpikingArguments;
 use super::values::{fraction, positive, threads};
 use crate::exit::Failure;
-use crate::output::{say, say_json};
+use crate::output::{next, page, say, say_json};
 use crate::progress::Watcher;
 
 /// Train a network, or a language model from scratch, and write a run folder
@@ -174,7 +174,8 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
             (_, Some(error)) => (format!("{error:.4}"), "mean absolute error on the test rows"),
             _ => (format!("{:.4}", test.loss), "test loss"),
         };
-        say(format_args!("{what}: {value} ({} examples), in {:.1} s", test.examples, report.total_seconds))?;
+        let examples = counted(test.examples, "example");
+        say(format_args!("{what}: {value} ({examples}), in {:.1} s", report.total_seconds))?;
     }
     let file = match report.record.preprocessing {
         Preprocessing::Image { .. } => "IMAGE.png",
@@ -182,10 +183,10 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
         Preprocessing::Events { window_us: Some(_), .. } => "SPIKES.h5",
         Preprocessing::Events { .. } => "RECORDING",
     };
-    say(format_args!(
+    next(format_args!(
         "\nNext:\n  gyrus predict {} {file}      classifies new data\n  open {}      curves, confusions, mistakes, \
          blueprint",
         quoted(&report.run),
-        quoted(&report.page)
+        page(&report.page)
     ))
 }

@@ -7,7 +7,7 @@ use gyrus::{LearnLanguage, LearnLanguageReport};
 
 use super::help::ACCUMULATE;
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{next, note, page, say, say_json};
 
 /// The shape of a language model.
 #[derive(Args)]
@@ -74,10 +74,10 @@ pub(super) fn conclude(report: &LearnLanguageReport, json: bool) -> Result<(), F
         report.sample.trim()
     ))?;
     let path = quoted(&report.run);
-    say(format_args!(
+    next(format_args!(
         "\nNext:\n  gyrus write {path} \"PROMPT\"      continues a text\n  \
          gyrus see {path} \"TEXT\"          looks into it while it reads\n  open {}      curves and settings",
-        quoted(&report.page)
+        page(&report.page)
     ))?;
     if report.documents > 1 {
         note("documents are separated by <|endoftext|>, which also begins each of them");

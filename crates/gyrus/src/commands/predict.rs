@@ -12,7 +12,7 @@ use gyrus::{Body, NirOptions, Predict, PredictReport};
 use super::help::{DEVICE, JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{note, say, say_json, say_row};
 
 /// Classify images, table rows or event recordings with a trained network
 #[derive(Args)]
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     device: String,
     #[arg(long, help = JSON)]
     json: bool,
+    /// Print each answer as a JSON object on a line of standard output, as soon as it is there
+    #[arg(long, conflicts_with = "json")]
+    jsonl: bool,
     #[command(flatten)]
     nir: NirArguments,
 }
@@ -109,6 +112,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         let answers = predictor.predict(file)?;
         if arguments.json {
             predictions.extend(answers);
+        } else if arguments.jsonl {
+            answers.iter().try_for_each(|answer| say_row("prediction", answer))?;
         } else {
             answers.iter().try_for_each(|answer| say(as_line(answer, &network, arguments.top)))?;
         }

@@ -10,16 +10,19 @@ use gyrus::formats::Format;
 use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{say, say_json};
+use crate::output::{next, say, say_json};
 
 /// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[arg(help = MODEL)]
     model: PathBuf,
+    /// File to write; the same as --out
+    #[arg(value_name = "OUT.gguf", required_unless_present = "out")]
+    file: Option<PathBuf>,
     /// File to write
-    #[arg(value_name = "OUT.gguf")]
-    out: PathBuf,
+    #[arg(long, alias = "output", value_name = "FILE.gguf", conflicts_with = "file")]
+    out: Option<PathBuf>,
     /// Weight format: 8 bits lose nothing noticeable, 4 bits need a bit more than half of that memory
     #[arg(long, value_name = "FORMAT", default_value = Quantize::FORMAT.0, value_parser = formats())]
     to: Format,
@@ -40,13 +43,10 @@ fn formats() -> impl TypedValueParser<Value = Format> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { overwrite, threads, .. } = *arguments;
-    let report = Quantize {
-        format: arguments.to,
-        overwrite,
-        threads,
-        ..Quantize::new(&arguments.model, &arguments.out)
-    }
-    .run()?;
+    let out = arguments.out.as_ref().or(arguments.file.as_ref()).cloned().unwrap_or_default();
+    let report =
+        Quantize { format: arguments.to, overwrite, threads, ..Quantize::new(&arguments.model, out) }
+            .run()?;
     if arguments.json {
         return say_json(&report);
     }
@@ -57,5 +57,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         report.bytes as f64 / f64::from(1 << 20),
         report.bits_per_weight
     ))?;
-    say(format_args!("next: gyrus write {out} \"Once upon a time\""))
+    next(format_args!("next: gyrus write {out} \"Once upon a time\""))
 }

@@ -10,7 +10,7 @@ use gyrus::{See, SeeReport};
 use super::help::{JSON, MODEL, THREADS};
 use super::values::{read_text, threads};
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{note, page, say, say_json};
 
 /// Tokens that the terminal shows.
 const SHOWN: usize = 64;
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return say_json(&report);
     }
     summary(&report)?;
-    note(format_args!("open {}      attention maps, expectations and the logit lens", report.page.display()));
+    note(format_args!("open {}      attention maps, expectations and the logit lens", page(&report.page)));
     Ok(())
 }
 

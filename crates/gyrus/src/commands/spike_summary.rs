@@ -10,7 +10,7 @@ use gyrus::train::energy::Comparison;
 use gyrus::verbs::quoted;
 
 use crate::exit::Failure;
-use crate::output::{note, say};
+use crate::output::{next, note, page, say};
 
 /// Prints it.
 pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
@@ -51,12 +51,12 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
         Preprocessing::Table { .. } => "ROWS.csv",
         Preprocessing::Events { .. } => "RECORDING",
     };
-    say(format_args!(
+    next(format_args!(
         "\nNext:\n  gyrus predict {} {file}      classifies after {} steps\n  open {}      spikes, potentials, accuracy \
          and energy over the steps{}",
         quoted(&report.run),
         report.steps,
-        quoted(&report.page),
+        page(&report.page),
         match report.exact {
             Some(_) => String::new(),
             None => format!(

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyrus::tensor::device;
-use gyrus::verbs::{RunKind, quoted};
+use gyrus::verbs::{RunKind, counted, quoted};
 use gyrus::{LowRank, Merge, Resume, ResumeReport, Tune, TuneReport};
 
 use super::help::{ACCUMULATE, DEVICE, JSON, MODEL, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
 use super::values::{fraction, positive, threads};
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{next, note, page, say, say_json};
 use crate::progress::Watcher;
 
 /// Fine-tune a language model on examples
@@ -169,15 +169,18 @@ fn merge(arguments: &Arguments, adapter: &Path) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
-    say(format_args!("{}: {} weight matrices were changed", report.out.display(), report.matrices))?;
-    say(format_args!("next: gyrus write {} \"PROMPT\"", quoted(&report.out)))
+    let changed = counted(report.matrices as u64, "changed weight matrix").replace("matrixes", "matrices");
+    say(format_args!("{}: {changed}", report.out.display()))?;
+    next(format_args!("next: gyrus write {} \"PROMPT\"", quoted(&report.out)))
 }
 
 fn conclude(report: &TuneReport, json: bool) -> Result<(), Failure> {
     if report.cut_examples + report.dropped_examples > 0 {
         note(format_args!(
-            "{} examples were longer than {} tokens and were cut; {} had nothing left to learn",
-            report.cut_examples, report.context, report.dropped_examples
+            "{} longer than {} tokens, which were cut; {} with nothing left to learn",
+            counted(report.cut_examples, "example"),
+            report.context,
+            counted(report.dropped_examples, "example")
         ));
     }
     if json {
@@ -190,10 +193,10 @@ fn conclude(report: &TuneReport, json: bool) -> Result<(), Failure> {
         report.sample.trim()
     ))?;
     let path = quoted(&report.run);
-    let next = if report.adapters {
+    let use_it = if report.adapters {
         format!("gyrus write {} --adapter {path} \"PROMPT\"", quoted(Path::new(&report.model)))
     } else {
         format!("gyrus write {path} \"PROMPT\"")
     };
-    say(format_args!("\nNext:\n  {next}\n  open {}      curves and settings", quoted(&report.page)))
+    next(format_args!("\nNext:\n  {use_it}\n  open {}      curves and settings", page(&report.page)))
 }

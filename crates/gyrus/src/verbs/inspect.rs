@@ -125,6 +125,7 @@ pub struct InspectedNir {
     #[serde(serialize_with = "serialized::path")]
     pub path: PathBuf,
     /// Of the package that wrote it.
+    #[serde(rename = "nir_version")]
     pub version: String,
     /// The time step, if the file states it.
     pub time: Option<Discretization>,

@@ -5,15 +5,19 @@
 //! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
 
 mod chat;
+mod counted;
 mod embed;
 mod export_nir;
+mod hub_name;
 mod inspect;
 mod learn;
 mod learn_language;
+mod list;
 mod model;
 mod names;
 mod page_data;
 mod predict;
+mod pull;
 mod quantize;
 mod quoted;
 mod resume;
@@ -27,19 +31,23 @@ mod watch;
 mod write;
 
 pub use chat::{Chat, Conversation};
+pub use counted::counted;
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
+pub use hub_name::{HubName, HubPart};
 pub use inspect::{
     Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
     InspectedSafetensors, InspectedTensor,
 };
 pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
+pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
 pub use predict::{
     Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
     Recorded, RecordedSignal, ranking,
 };
+pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};

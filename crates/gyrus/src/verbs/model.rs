@@ -30,29 +30,23 @@ pub fn open_model(path: &Path, adapter: Option<&Path>) -> Result<Model> {
     Ok(Parts::open(&place)?.build_with(&low_rank)?)
 }
 
-/// Where a model lies: the path itself, or the folder in the hub's cache for a Hugging Face id, downloaded where it is not
-/// there yet.
+/// Where a model lies: the path itself or, for a name of the Hugging Face hub as [`HubName`](super::HubName) reads it, its folder
+/// or GGUF file in the hub's cache, downloaded where it is not there yet.
 ///
 /// # Errors
-/// If a download fails.
+/// If a download fails, or the name is an address of another site.
 pub fn resolve_model(path: &Path) -> Result<PathBuf> {
     #[cfg(feature = "hub")]
     if !path.exists()
-        && let Some((owner, name)) = hub_id(path)
+        && let Some(name) = super::HubName::read(path)?
     {
-        return Ok(gyrus_formats::hub::Hub::from_environment()?.model(&owner, &name)?);
+        return super::pull::fetched(&gyrus_formats::hub::Hub::from_environment()?, &name);
+    }
+    if !path.exists() {
+        return Err(Error::Request(format!(
+            "{} does not exist; expected a file, a folder, or the name of a model on the Hugging Face hub, as OWNER/NAME",
+            path.display()
+        )));
     }
     Ok(path.to_path_buf())
-}
-
-/// Owner and name, where the path reads `owner/name` and could be an id.
-#[cfg(feature = "hub")]
-fn hub_id(path: &Path) -> Option<(String, String)> {
-    let (owner, name) = path.to_str()?.split_once('/')?;
-    let plain = |part: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        !part.is_empty() && part.bytes().all(allowed) && !part.starts_with('.')
-    };
-    let file = [".gguf", ".bin", ".safetensors"].iter().any(|end| name.ends_with(end));
-    (plain(owner) && plain(name) && !file).then(|| (owner.to_owned(), name.to_owned()))
 }

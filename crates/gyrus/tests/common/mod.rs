@@ -64,6 +64,9 @@ pub(crate) fn assert_calm(output: &Output) {
     assert!(output.status.code().is_some(), "ended by a signal: {} {said}", output.status);
 }
 
+/// How lines begin that may stand before the sentence: notes and progress.
+const NOTES: [&str; 4] = ["note: ", "skipped ", "epoch ", "step "];
+
 /// Ended with this exit code and one sentence on standard error, which is returned; notes may go before it.
 #[track_caller]
 pub(crate) fn failed(output: &Output, code: i32) -> String {
@@ -71,12 +74,22 @@ pub(crate) fn failed(output: &Output, code: i32) -> String {
     let said = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{}{said}", stdout(output));
     let mut lines: Vec<&str> =
-        said.lines().filter(|line| !line.starts_with("note: ") && !line.starts_with("skipped ")).collect();
+        said.lines().filter(|line| !NOTES.iter().any(|start| line.starts_with(start))).collect();
     let sentence = lines.pop().unwrap_or_default();
     assert!(lines.is_empty(), "more than one sentence: {said}");
     let sentence = sentence.strip_prefix("gyrus: ").expect(&said);
     assert!(sentence.len() > 10 && sentence.len() < 1200, "{} bytes: {said}", sentence.len());
     sentence.to_owned()
+}
+
+/// Standard output holds nothing but the error, as JSON.
+#[track_caller]
+pub(crate) fn says_error(output: &Output) {
+    let text = stdout(output);
+    let error: Value = serde_json::from_str(&text).expect(&text);
+    assert_eq!((&error["kind"], &error["version"]), (&"error".into(), &1.into()), "{text}");
+    assert_eq!(error["code"], output.status.code().unwrap(), "{text}");
+    assert!(stderr(output).contains(error["message"].as_str().unwrap()), "{text}");
 }
 
 /// Refused as the caller's mistake.

@@ -40,7 +40,7 @@ pub struct LearnReport {
     /// Files of the data that could not be used.
     pub skipped: u64,
     /// The report page.
-    #[serde(skip)]
+    #[serde(serialize_with = "serialized::path")]
     pub page: PathBuf,
     /// Everything that `run.json` says.
     #[serde(skip)]

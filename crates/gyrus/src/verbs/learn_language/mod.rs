@@ -94,7 +94,7 @@ pub struct LearnLanguageReport {
     #[serde(skip)]
     pub documents: u64,
     /// The report page.
-    #[serde(skip)]
+    #[serde(serialize_with = "serialized::path")]
     pub page: PathBuf,
 }
 

@@ -55,7 +55,7 @@ pub struct SpikeReport {
     /// Seconds of everything.
     pub total_seconds: f64,
     /// The report page.
-    #[serde(skip)]
+    #[serde(serialize_with = "serialized::path")]
     pub page: PathBuf,
     /// Everything that `run.json` says.
     #[serde(skip)]

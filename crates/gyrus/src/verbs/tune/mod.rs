@@ -146,7 +146,7 @@ pub struct TuneReport {
     #[serde(skip)]
     pub context: usize,
     /// The report page.
-    #[serde(skip)]
+    #[serde(serialize_with = "serialized::path")]
     pub page: PathBuf,
 }
 

@@ -1,0 +1,170 @@
+//! Examples below the help of each verb.
+
+use clap::Command;
+
+/// What an example does, and its command line.
+type Example = (&'static str, &'static str);
+
+const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "learn",
+        &[
+            ("1,797 handwritten digits, built in", "gyrus learn digits"),
+            ("a table, predicting one of its columns", "gyrus learn houses.csv --target price"),
+            ("a folder with one sub-folder of images for each class", "gyrus learn my-images --open"),
+            ("a language model from scratch", "gyrus learn corpus.txt -o runs/mine"),
+            ("a spiking network", "gyrus learn digits --spiking"),
+            ("go on after Ctrl-C or a crash", "gyrus learn --resume runs/digits"),
+        ],
+    ),
+    (
+        "tune",
+        &[
+            ("an adapter of a small model", "gyrus tune org/model answers.jsonl -o mine"),
+            ("use it", "gyrus write org/model --adapter mine \"A question\""),
+            ("one model of both", "gyrus tune --merge mine -o merged"),
+        ],
+    ),
+    (
+        "predict",
+        &[
+            ("the classes of some images", "gyrus predict runs/digits a.png b.png"),
+            ("rows of a table", "gyrus predict runs/houses new.csv"),
+            ("a network from another program", "gyrus predict net.nir image.png --dt 1"),
+            ("for other programs, a line for each answer", "gyrus predict runs/digits *.png --jsonl"),
+        ],
+    ),
+    (
+        "spike",
+        &[
+            ("convert, fine-tune, measure", "gyrus spike runs/digits"),
+            (
+                "the same answers as the quantized network, bit for bit",
+                "gyrus spike runs/digits --exact -o exact",
+            ),
+            ("for other simulators and chips", "gyrus spike runs/digits --nir net.nir -o spiking"),
+        ],
+    ),
+    (
+        "run",
+        &[
+            ("chat with a model from the hub", "gyrus run org/model:Q4_K_M"),
+            ("continue a text", "gyrus run model.gguf \"Once upon a time\""),
+        ],
+    ),
+    (
+        "chat",
+        &[
+            ("a conversation", "gyrus chat org/model --system \"Be brief\""),
+            ("one question from a script", "echo \"What is 2 + 2?\" | gyrus chat model.gguf"),
+        ],
+    ),
+    (
+        "write",
+        &[
+            ("continue a text with at most 50 tokens", "gyrus write model.gguf \"Once upon a time\" -n 50"),
+            (
+                "the same, as other programs write it",
+                "gyrus write -m model.gguf -p \"Once upon a time\" -n 50",
+            ),
+            ("the most likely text", "gyrus write org/model --temperature 0 \"2 + 2 =\""),
+            ("text that fits a JSON schema", "gyrus write org/model --json-schema cat.json \"A cat:\""),
+            ("a long prompt", "gyrus write org/model - < prompt.txt"),
+        ],
+    ),
+    (
+        "embed",
+        &[
+            ("the lines closest in meaning", "gyrus embed org/encoder notes.txt --query \"when is it due?\""),
+            ("all vectors in a file", "gyrus embed org/encoder notes.txt -o vectors.safetensors"),
+        ],
+    ),
+    (
+        "serve",
+        &[
+            ("at http://127.0.0.1:8080/v1", "gyrus serve org/model"),
+            ("with sentence embeddings", "gyrus serve model.gguf --embeddings org/encoder"),
+            ("for other machines", "GYRUS_API_KEY=secret gyrus serve model.gguf --host 0.0.0.0"),
+        ],
+    ),
+    (
+        "inspect",
+        &[
+            ("a finished run", "gyrus inspect runs/digits"),
+            ("a network from another program", "gyrus inspect net.nir"),
+            ("the tensors of a model", "gyrus inspect model.safetensors"),
+        ],
+    ),
+    ("tokenize", &[("the tokens of a text", "gyrus tokenize model.gguf \"Hello, world\"")]),
+    (
+        "see",
+        &[
+            ("write see.html and open it", "gyrus see model.gguf \"The cat sat on the mat.\" --open"),
+            ("a file", "gyrus see org/model - < text.txt"),
+        ],
+    ),
+    (
+        "pull",
+        &[
+            ("configuration, tokenizer and weights", "gyrus pull org/model"),
+            ("one GGUF file of several", "gyrus pull org/model-GGUF:Q4_K_M"),
+            ("an address from a browser", "gyrus pull https://huggingface.co/org/model"),
+        ],
+    ),
+    ("list", &[("models and runs", "gyrus list"), ("for other programs", "gyrus list --json")]),
+    (
+        "quantize",
+        &[
+            ("8 bits", "gyrus quantize runs/corpus model.gguf"),
+            ("4 bits, for llama.cpp too", "gyrus quantize org/model -o model.gguf --to q4_0"),
+        ],
+    ),
+    (
+        "completions",
+        &[
+            ("bash", "gyrus completions bash > ~/.local/share/bash-completion/completions/gyrus"),
+            ("zsh", "gyrus completions zsh > \"${fpath[1]}/_gyrus\""),
+            ("fish", "gyrus completions fish > ~/.config/fish/completions/gyrus.fish"),
+        ],
+    ),
+    ("man", &[("then: man gyrus-learn", "gyrus man -o ~/.local/share/man/man1")]),
+];
+
+/// The verb with its examples below its help.
+pub(super) fn shown(verb: Command) -> Command {
+    let Some((_, examples)) = EXAMPLES.iter().find(|(name, _)| *name == verb.get_name()) else { return verb };
+    let (header, comment) = (*verb.get_styles().get_header(), *verb.get_styles().get_placeholder());
+    let literal = *verb.get_styles().get_literal();
+    let mut text = format!("{header}Examples:{header:#}");
+    for (does, line) in *examples {
+        text += &format!("\n  {comment}# {does}{comment:#}\n  {literal}{line}{literal:#}");
+    }
+    verb.after_help(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_examples_that_it_understands() {
+        let command = crate::command();
+        for verb in command.get_subcommands() {
+            let found = EXAMPLES.iter().find(|(name, _)| *name == verb.get_name());
+            assert!(found.is_some(), "no examples of {} in cli/examples.rs", verb.get_name());
+        }
+        for (verb, examples) in EXAMPLES.iter().filter(|(verb, _)| command.find_subcommand(verb).is_some()) {
+            for (does, line) in *examples {
+                assert!(2 + line.len() <= 80 && 4 + does.len() <= 80, "{line}");
+                let start = line.find("gyrus").unwrap();
+                let words = line[start..].split(['<', '>', '|']).next().unwrap();
+                // Quoted words may hold blanks; what they hold does not matter here.
+                let quoted = words.split('"').enumerate();
+                let words: String =
+                    quoted.map(|(at, part)| if at % 2 == 1 { "quoted" } else { part }).collect();
+                let given = crate::cli::read(&command, words.split_whitespace().map(Into::into));
+                assert!(given.matches.is_ok(), "{verb}: {line}: {:?}", given.matches.err());
+            }
+        }
+    }
+}

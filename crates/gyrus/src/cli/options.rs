@@ -1,0 +1,132 @@
+//! What options have in common: the same short names, headings and order in every verb.
+
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Command};
+
+use super::arguments::{BY_POSITION, has_position};
+
+/// Short names, by id.
+const SHORT: [(&str, char); 2] = [("out", 'o'), ("max_tokens", 'n')];
+
+/// Headings of every verb, by id; an id that is not here stands where its verb puts it.
+const HEADINGS: [(&str, &[&str]); 4] = [
+    (
+        "Sampling",
+        &[
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+            "max_tokens",
+            "stop",
+            "json_schema",
+        ],
+    ),
+    (
+        "Training",
+        &[
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "optimizer",
+            "schedule",
+            "weight_decay",
+            "label_smoothing",
+            "augment",
+            "validation",
+            "evaluations",
+            "checkpoint_activations",
+            "steps",
+            "context",
+            "time_epochs",
+        ],
+    ),
+    ("Output", &["out", "overwrite", "json", "jsonl", "open"]),
+    ("General", &["threads", "device", "quiet", "verbose", "help", "version"]),
+];
+
+/// Headings of one verb.
+const HEADINGS_OF: [(&str, &str, &[&str]); 8] = [
+    ("learn", "Data", &["data_directory", "target", "image_size"]),
+    ("learn", "Network", &["blueprint"]),
+    ("learn", "Training", &["resume", "seed"]),
+    ("tune", "Training", &["resume", "seed", "accumulate"]),
+    ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
+    ("write", "Sampling", &["seed"]),
+    ("chat", "Sampling", &["seed"]),
+    ("run", "Sampling", &["seed"]),
+];
+
+/// Verbs whose `steps` and `context` are not of a training.
+const NOT_OF_TRAINING: [(&str, &[&str]); 4] = [
+    ("learn", &["steps", "context", "accumulate"]),
+    ("predict", &["steps"]),
+    ("serve", &["context"]),
+    ("spike", &["steps"]),
+];
+
+/// Verbs that write a page.
+const WITH_PAGES: [&str; 4] = ["learn", "tune", "spike", "see"];
+
+/// A verb with the options, short names, headings and order that all verbs share.
+pub(super) fn arranged(verb: Command) -> Command {
+    let name = verb.get_name().to_owned();
+    let mut verb = helped(verb);
+    for (ids, long, short) in BY_POSITION {
+        if has_position(&verb, ids) && !verb.get_arguments().any(|other| other.get_long() == Some(long)) {
+            // Never parsed: `arguments` moves the value to its position. Here for help, completions and manual pages.
+            let option = Arg::new(if short == 'm' { "model_option" } else { "prompt_option" });
+            let value = if short == 'm' { "MODEL" } else { "TEXT" };
+            let help = format!("The same as [{value}] by its position");
+            let order = if short == 'm' { 0 } else { 1 };
+            verb = verb.arg(option.long(long).short(short).value_name(value).help(help).display_order(order));
+        }
+    }
+    if WITH_PAGES.contains(&name.as_str()) {
+        verb = verb.arg(open());
+    }
+    verb.mut_args(|argument| {
+        if argument.is_positional() {
+            return argument;
+        }
+        let id = argument.get_id().as_str().to_owned();
+        let argument = match SHORT.iter().find(|short| short.0 == id) {
+            Some(short) => argument.short(short.1),
+            None => argument,
+        };
+        match heading(&name, &id) {
+            Some(heading) => argument.help_heading(heading),
+            None => argument,
+        }
+    })
+}
+
+fn heading(verb: &str, id: &str) -> Option<&'static str> {
+    let own = HEADINGS_OF.iter().find(|(of, _, ids)| *of == verb && ids.contains(&id));
+    if let Some((_, heading, _)) = own {
+        return Some(heading);
+    }
+    if NOT_OF_TRAINING.iter().any(|(of, ids)| *of == verb && ids.contains(&id)) {
+        return None;
+    }
+    HEADINGS.iter().find(|(_, ids)| ids.contains(&id)).map(|(heading, _)| *heading)
+}
+
+/// `--help` among the general options.
+pub(super) fn helped(command: Command) -> Command {
+    let is_verb = command.get_subcommands().next().is_none();
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .display_order(1000)
+        .help(if is_verb { "Print help; -h prints it in short" } else { "Print help" })
+        .help_heading(if is_verb { Resettable::Value("General".into()) } else { Resettable::Reset });
+    command.disable_help_flag(true).arg(help)
+}
+
+/// `--open`, which the verbs' own structures do not know: `output` opens the page.
+fn open() -> Arg {
+    Arg::new("open").long("open").action(ArgAction::SetTrue).help("Open the page in a browser at the end")
+}

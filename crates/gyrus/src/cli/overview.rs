@@ -1,0 +1,89 @@
+//! What `gyrus --help` shows: the verbs, grouped by what a person wants.
+
+use clap::Command;
+
+/// The groups, and what each verb does in a few words.
+const GROUPS: [(&str, &[(&str, &str)]); 6] = [
+    (
+        "Train",
+        &[
+            ("learn", "Train a network, or a language model from scratch"),
+            ("tune", "Fine-tune a language model on examples"),
+        ],
+    ),
+    (
+        "Use a network",
+        &[
+            ("predict", "Classify images, table rows or event recordings"),
+            ("spike", "Convert a trained network to spikes; accuracy and energy"),
+        ],
+    ),
+    (
+        "Use a language model",
+        &[
+            ("run", "Chat, or continue a prompt"),
+            ("chat", "Hold a conversation"),
+            ("write", "Continue a text"),
+            ("embed", "Compute sentence embeddings; find the closest texts"),
+            ("serve", "Answer over OpenAI's HTTP interface"),
+        ],
+    ),
+    (
+        "Look inside",
+        &[
+            ("inspect", "Show what a model, run, network or recording holds"),
+            ("tokenize", "Show the tokens of a text"),
+            ("see", "Show surprise, attention and logit lens on a page"),
+        ],
+    ),
+    (
+        "Manage models",
+        &[
+            ("pull", "Download a model from the Hugging Face hub"),
+            ("list", "List downloaded models and the runs of this folder"),
+            ("quantize", "Write a model with fewer bits, as a GGUF file"),
+        ],
+    ),
+    (
+        "Set up",
+        &[
+            ("completions", "Print a completion script for a shell"),
+            ("man", "Write manual pages"),
+            ("help", "Print this help, or that of a verb"),
+        ],
+    ),
+];
+
+/// The template of the help, with the verbs that `command` has.
+pub(super) fn template(command: &Command) -> String {
+    let header = command.get_styles().get_header();
+    let literal = command.get_styles().get_literal();
+    let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
+    for (group, verbs) in GROUPS {
+        text += &format!("\n{header}{group}:{header:#}\n");
+        for (verb, does) in verbs {
+            if command.find_subcommand(verb).is_some() || *verb == "help" {
+                text +=
+                    &format!("  {literal}{verb}{literal:#}{:width$}{does}\n", "", width = 13 - verb.len());
+            }
+        }
+    }
+    text += &format!("\n{header}Options:{header:#}\n{{options}}\n{{after-help}}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_is_in_one_group_and_fits_a_terminal() {
+        let command = crate::command();
+        let rows: Vec<_> = GROUPS.iter().flat_map(|group| group.1).collect();
+        for verb in command.get_subcommands() {
+            let count = rows.iter().filter(|row| row.0 == verb.get_name()).count();
+            assert_eq!(count, 1, "{} in cli/overview.rs", verb.get_name());
+        }
+        assert!(rows.iter().all(|row| row.0.len() < 12 && 15 + row.1.len() <= 80));
+    }
+}
