@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_blueprint::{Blueprint, NodeKind, Reset};
 use gyrus_events::{EventNetwork, EventState, Stimulus};
 use gyrus_nn::{EncodedSample, Encoder, Intensity, Network, Readout, SpikingSettings, floats, spiking_form};
 use gyrus_tensor::{Tensor, TensorData, cpu};

@@ -116,14 +116,14 @@ pub fn portable(
             _ => {}
         }
     }
-    let Form { nodes, edges, parameters, .. } = &mut form;
+    let Form { nodes, edges, parameters, others, .. } = &mut form;
     let shaped = Blueprint::new(blueprint.name.clone(), nodes.clone(), edges.clone())?;
     let shapes = shaped.shapes()?;
     let own = target.time(time);
     if target != NirTarget::Any {
         for (index, node) in nodes.iter_mut().enumerate() {
             if let Some(text) = in_steps_of(node, shapes.output(index), parameters, time, target)? {
-                form.others.push(text);
+                others.push(text);
             }
         }
     }

@@ -119,7 +119,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let written = predictor.write_recorded()?;
-    if !arguments.json {
+    if !arguments.json && !arguments.jsonl {
         written.iter().try_for_each(|file| say(format_args!("wrote {}", quoted(file))))?;
     }
     if arguments.json {
