@@ -132,7 +132,7 @@ fn hover_texts(svg: &mut String, chart: &LineChart<'_>, x: impl Fn(f64) -> f64) 
         None => (WIDTH - LEFT - RIGHT) / longest.points.len().max(1) as f64,
     };
     for (epoch, _) in &longest.points {
-        let mut text = format!("{} {epoch}", chart.unit);
+        let mut text = format!("{} {}", chart.unit, number(*epoch));
         for line in &chart.lines {
             if let Some((_, value)) = line.points.iter().find(|point| point.0 == *epoch) {
                 let _ = write!(text, "\n{}: {}", line.name, (chart.write)(*value));

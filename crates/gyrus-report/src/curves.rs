@@ -5,7 +5,7 @@ use crate::html::percent_tick;
 use crate::scale::Scale;
 
 /// One evaluation during a training.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CurvePoint {
     /// When: the epoch or step after which the model was evaluated.
     pub at: f64,
@@ -19,6 +19,8 @@ pub struct CurvePoint {
     pub train_accuracy: Option<f64>,
     /// Share of validation examples that were classified correctly, 0 to 1; classification only.
     pub validation_accuracy: Option<f64>,
+    /// Training loss between the evaluations: when, and the mean since the point before; empty where only the mean is known.
+    pub losses: Vec<(f64, f64)>,
 }
 
 /// One chart for each quantity that has values; the empty text where there are none. `unit` is what `at` counts,
@@ -38,7 +40,17 @@ pub(crate) fn curves(points: &[CurvePoint], unit: &str, loss_title: &str, chosen
     let values = |lines: &[Line<'_>]| -> Vec<f64> {
         lines.iter().flat_map(|line| line.points.iter().map(|point| point.1)).collect()
     };
-    let losses = pair(|point| Some(point.train_loss), |point| Some(point.validation_loss));
+    let mut losses = pair(|point| Some(point.train_loss), |point| Some(point.validation_loss));
+    let fine: Vec<(f64, f64)> = points.iter().flat_map(|point| point.losses.iter().copied()).collect();
+    let is_fine = !fine.is_empty();
+    if let Some(training) = losses.iter_mut().find(|line| line.class == "train").filter(|_| is_fine) {
+        // An epoch whose pieces are not known is one point among them.
+        let whole =
+            points.iter().filter(|point| point.losses.is_empty()).map(|point| (point.at, point.train_loss));
+        training.points = fine.into_iter().chain(whole).collect();
+        training.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    let end = points.last().map_or(0.0, |point| point.at);
     let accuracies = pair(|point| point.train_accuracy, |point| point.validation_accuracy);
     let rates = vec![Line {
         name: "learning rate",
@@ -57,7 +69,7 @@ pub(crate) fn curves(points: &[CurvePoint], unit: &str, loss_title: &str, chosen
         .into_iter()
         .map(|(title, lines, scale, chosen_epoch, write)| {
             line_chart(&LineChart {
-                across: None,
+                across: (is_fine && end > 0.0).then(|| Scale::whole(0.0, end, 7)),
                 unit,
                 axis: unit,
                 title,

@@ -19,6 +19,7 @@
 //!     validation_loss: 2.2,
 //!     train_accuracy: None,
 //!     validation_accuracy: None,
+//!     losses: vec![(50.0, 2.4), (100.0, 1.8)],
 //! }];
 //! let page = LanguageReport {
 //!     name: "shakespeare.txt",

@@ -85,6 +85,7 @@ fn curve(is_classification: bool) -> Vec<CurvePoint> {
                 train_accuracy: share(train_loss),
                 validation_loss,
                 validation_accuracy: share(validation_loss),
+                losses: Vec::new(),
             }
         })
         .collect()
@@ -203,7 +204,7 @@ fn names_and_files_are_text_whatever_they_say() {
         picture: None,
         text: Some(HOSTILE.into()),
     };
-    let diverged = CurvePoint { train_loss: f64::NAN, ..curve(true)[3] };
+    let diverged = CurvePoint { train_loss: f64::NAN, ..curve(true)[3].clone() };
     let mut provenance = provenance();
     provenance.push((HOSTILE, vec![("read from", HOSTILE.into()), (HOSTILE, HOSTILE.into())]));
     let html = page(
@@ -211,7 +212,7 @@ fn names_and_files_are_text_whatever_they_say() {
         &NetworkReport {
             created: HOSTILE,
             status: HOSTILE,
-            curve: vec![curve(true)[0], diverged],
+            curve: vec![curve(true)[0].clone(), diverged],
             confusion: Some(Confusion { classes: &classes, counts }),
             mistakes: vec![mistake; 3],
             provenance,
@@ -285,8 +286,15 @@ fn a_run_that_has_only_begun_has_a_page_too() {
     let html = page("begun", &report);
     assert_holds(&html, &["not tested yet", "running", "0 of 40 epochs so far"]);
     assert!(!html.contains("id=\"curves\"") && !html.contains("id=\"mistakes\""));
-    let one = page("one-epoch", &NetworkReport { curve: curve(true)[..1].to_vec(), ..report });
+    let one = page("one-epoch", &NetworkReport { curve: curve(true)[..1].to_vec(), ..report.clone() });
     assert_holds(&one, &["aria-label=\"Loss by epoch\"", "1 of 40 epochs so far"]);
+    // Inside of the epoch the training loss is a line of its own.
+    let losses = (1..=8).map(|piece| (f64::from(piece) / 8.0, 2.0 / f64::from(piece))).collect();
+    let first = CurvePoint { losses, ..curve(true)[0].clone() };
+    let fine = page("fine-epoch", &NetworkReport { curve: vec![first], ..report });
+    let line = fine.split("class=\"line train\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(line.matches(['M', 'L']).count(), 8, "{line}");
+    assert_holds(&fine, &["epoch 0.125\ntraining: 2", "epoch 1\ntraining: 0.25\nvalidation: "]);
 }
 
 #[test]

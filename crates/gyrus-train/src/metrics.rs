@@ -34,6 +34,10 @@ pub struct MetricsRow {
     pub validation_accuracy: Option<f64>,
     /// Seconds that the epoch took, evaluation included.
     pub seconds: f64,
+    /// Pieces of the epoch: the step after which each ended, and the mean training loss over it. Empty where the training has so
+    /// many epochs that they are fine enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<(u64, f64)>,
 }
 
 /// JSON has neither NaN nor infinity; both are written as `null`.

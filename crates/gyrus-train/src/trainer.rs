@@ -23,6 +23,9 @@ use checkpoint::LoopState;
 
 /// Time between checkpoints between two evaluations.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Points of a learning curve over the whole training, about, and of one epoch at most.
+const CURVE_POINTS: u64 = 512;
+const EPOCH_POINTS: u64 = 64;
 
 /// What one kind of training has of its own.
 pub trait TrainingTask {
@@ -229,7 +232,25 @@ impl<'a, T: TrainingTask> Trainer<'a, T> {
         self.state.step += 1;
         self.state.steps_since += 1;
         self.state.loss_sum += loss;
+        self.state.piece_sum += loss;
+        self.state.piece_steps += 1;
+        if self.state.piece_steps >= self.piece_steps() {
+            self.end_piece();
+        }
         Ok(count)
+    }
+
+    /// Steps of a piece of an epoch, whose mean loss is a point of the learning curve.
+    fn piece_steps(&self) -> u64 {
+        let every = self.plan.evaluate_every;
+        let pieces = CURVE_POINTS / self.plan.steps.div_ceil(every).max(1);
+        every.div_ceil(pieces.clamp(1, EPOCH_POINTS))
+    }
+
+    fn end_piece(&mut self) {
+        let LoopState { step, piece_sum, piece_steps, .. } = self.state;
+        self.state.pieces.push((step, piece_sum / piece_steps as f64));
+        (self.state.piece_sum, self.state.piece_steps) = (0.0, 0);
     }
 
     fn tick(&mut self) {
@@ -248,6 +269,10 @@ impl<'a, T: TrainingTask> Trainer<'a, T> {
             self.best.clone_from(&weights);
         }
         self.tick();
+        if self.state.piece_steps > 0 {
+            self.end_piece();
+        }
+        let pieces = std::mem::take(&mut self.state.pieces);
         let row = MetricsRow {
             epoch: self.state.evaluations,
             step: self.state.step,
@@ -257,6 +282,8 @@ impl<'a, T: TrainingTask> Trainer<'a, T> {
             validation_loss: score.map_or(f64::NAN, |score| score.loss),
             validation_accuracy: score.and_then(|score| score.accuracy),
             seconds: self.state.seconds_since,
+            // One piece says no more than the epoch does.
+            losses: if pieces.len() > 1 { pieces } else { Vec::new() },
         };
         self.state.steps_since = 0;
         self.state.loss_sum = 0.0;

@@ -69,6 +69,7 @@ fn row(epoch: u32) -> MetricsRow {
         validation_loss: 2.0 / f64::from(epoch),
         validation_accuracy: None,
         seconds: 0.1,
+        losses: vec![(u64::from(epoch) * 10, 1.0 / f64::from(epoch))],
     }
 }
 

@@ -116,7 +116,7 @@ fn every_verb_has_a_manual_page() {
         assert!(pages.contains(&page.to_owned()), "{pages:?}");
     }
     let learn = fs::read_to_string(folder.path().join("gyrus-learn.1")).unwrap();
-    assert!(learn.contains(".TH gyrus-learn 1") && learn.contains("Examples"), "{learn}");
+    assert!(learn.contains(".TH gyrus-learn 1") && learn.contains(".SH EXAMPLES"), "{learn}");
 }
 
 #[test]

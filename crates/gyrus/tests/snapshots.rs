@@ -59,10 +59,14 @@ fn prepare(folder: &Path) {
     }
 }
 
-const REFUSED: [&str; 62] = [
+const REFUSED: [&str; 66] = [
     "",
     "forget digits",
     "lern digits",
+    "generate hello",
+    "org/model hello",
+    "learn digits --max-tokens 5",
+    "write model.gguf Once upon a time",
     "learn digits -q -v",
     "learn",
     "learn digitz",

@@ -54,7 +54,7 @@ impl Hub {
         }
     }
 
-    fn listed(&self, owner: &str, name: &str) -> Result<Vec<String>> {
+    pub(super) fn listed(&self, owner: &str, name: &str) -> Result<Vec<String>> {
         let transfer = self.model_transfer(owner, name, "the list of files");
         let path = format!("api/models/{owner}/{name}");
         let answer = self.connection.whole(&path, MAXIMUM_BYTES).map_err(|reason| transfer.error(reason))?;

@@ -18,8 +18,18 @@ const MAXIMUM_INDEX_BYTES: u64 = 1 << 28;
 const CONFIG: &str = "config.json";
 
 /// Optional files beside the weights.
-const OPTIONAL: [&str; 4] =
-    ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const OPTIONAL: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    // Of sentence encoders.
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+];
 
 impl Hub {
     /// The folder in the cache of a language model: configuration, tokenizer and safetensors, downloaded where they are
@@ -40,7 +50,11 @@ impl Hub {
         let Some(config) = get(CONFIG)? else {
             return Err(unreachable.unwrap_or_else(|| self.model_transfer(owner, name, CONFIG).absent()));
         };
-        for file in OPTIONAL {
+        // Where the hub says what it has, it need not be asked for the rest.
+        let listed = if cached_only { None } else { self.listed(owner, name).ok() };
+        let is_there =
+            |file: &str| listed.as_ref().is_none_or(|files| files.iter().any(|other| other == file));
+        for file in OPTIONAL.into_iter().filter(|file| is_there(file)) {
             get(file)?;
         }
         match get("model.safetensors.index.json")? {
@@ -49,8 +63,10 @@ impl Hub {
                     need(&shard)?;
                 }
             }
+            None if get("model.safetensors")?.is_some() => {}
             None => {
-                need("model.safetensors")?;
+                let pickled = get("pytorch_model.bin")?;
+                pickled.ok_or_else(|| self.model_transfer(owner, name, "model.safetensors").absent())?;
             }
         }
         Ok(config.parent().unwrap_or(&config).to_owned())

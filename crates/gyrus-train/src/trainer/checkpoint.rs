@@ -25,6 +25,13 @@ pub(super) struct LoopState {
     #[serde(alias = "epoch_step")]
     pub(super) steps_since: u64,
     pub(super) loss_sum: f64,
+    /// Pieces of the steps since then, and the sum and number of steps of the piece that has not ended.
+    #[serde(default)]
+    pub(super) pieces: Vec<(u64, f64)>,
+    #[serde(default)]
+    pub(super) piece_sum: f64,
+    #[serde(default)]
+    pub(super) piece_steps: u64,
     #[serde(alias = "epoch_seconds")]
     pub(super) seconds_since: f64,
     /// Of the whole training.

@@ -13,6 +13,14 @@ pub(super) fn normalized(command: &Command, mut words: Vec<OsString>) -> Vec<OsS
     let Some(place) = place_of_verb(&words) else { return words };
     let Some(given) = words[place].to_str() else { return words };
     let lower = given.to_lowercase();
+    if lower == "help" {
+        // The verb whose help is asked for.
+        if let Some(of) = words.get(place + 1).and_then(|word| word.to_str()).map(str::to_lowercase) {
+            words[place + 1] = of.into();
+        }
+        words[place] = lower.into();
+        return words;
+    }
     let Some(verb) = command.find_subcommand(&lower) else { return words };
     words[place] = lower.into();
     let [model, prompt] = BY_POSITION;
@@ -116,6 +124,7 @@ mod tests {
             ("gyrus learn -m x", "gyrus learn -m x"),
             ("gyrus write --models x", "gyrus write --models x"),
             ("gyrus LEARNT x", "gyrus LEARNT x"),
+            ("gyrus Help Learn", "gyrus help learn"),
             ("gyrus --version", "gyrus --version"),
         ] {
             assert_eq!(normal(typed), read, "{typed}");

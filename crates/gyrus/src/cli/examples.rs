@@ -130,6 +130,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("man", &[("then: man gyrus-learn", "gyrus man -o ~/.local/share/man/man1")]),
 ];
 
+/// The first example of a verb.
+pub(super) fn first(verb: &str) -> Option<&'static str> {
+    EXAMPLES.iter().find(|(name, _)| *name == verb)?.1.first().map(|example| example.1)
+}
+
 /// The verb with its examples below its help.
 pub(super) fn shown(verb: Command) -> Command {
     let Some((_, examples)) = EXAMPLES.iter().find(|(name, _)| *name == verb.get_name()) else { return verb };

@@ -4,6 +4,7 @@ mod arguments;
 mod examples;
 mod options;
 mod overview;
+mod tips;
 pub(crate) mod version;
 
 use std::ffi::OsString;
@@ -40,6 +41,11 @@ pub(crate) fn read(command: &Command, line: impl Iterator<Item = OsString>) -> G
         arguments::replace_verb(&mut words, if run.contains_id("prompt") { "write" } else { "chat" });
         matches = command.clone().try_get_matches_from(&words);
     }
-    let verb = arguments::verb(&words).map_or(String::new(), str::to_owned);
+    let verb = arguments::verb(&words);
+    let matches = matches.map_err(|mut error| {
+        tips::given(&mut error, command, verb);
+        error
+    });
+    let verb = verb.map_or(String::new(), str::to_owned);
     Given { matches, json: arguments::asks_for_json(&words), verb }
 }

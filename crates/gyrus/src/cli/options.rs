@@ -78,7 +78,7 @@ pub(super) fn arranged(verb: Command) -> Command {
             // Never parsed: `arguments` moves the value to its position. Here for help, completions and manual pages.
             let option = Arg::new(if short == 'm' { "model_option" } else { "prompt_option" });
             let value = if short == 'm' { "MODEL" } else { "TEXT" };
-            let help = format!("The same as [{value}] by its position");
+            let help = format!("The same as {value} by its position");
             let order = if short == 'm' { 0 } else { 1 };
             verb = verb.arg(option.long(long).short(short).value_name(value).help(help).display_order(order));
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::help::JSON;
+use crate::cli::version;
 use crate::exit::Failure;
 use crate::output::{say, say_json};
 
@@ -36,8 +37,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let name = page.get_display_name().unwrap_or_else(|| page.get_name()).replace(' ', "-");
         let mut text = Vec::new();
         let file = out.join(format!("{name}.1"));
-        let manual = clap_mangen::Man::new(page.clone()).title(name).manual("Gyrus");
+        let source = format!("gyrus {}", version::short());
+        let manual = clap_mangen::Man::new(page.clone()).title(name).manual("Gyrus").source(source);
         manual.render(&mut text).map_err(io("write", &file))?;
+        let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\nExamples:", ".SH EXAMPLES");
         fs::write(&file, text).map_err(io("write", &file))?;
     }
     if *json {

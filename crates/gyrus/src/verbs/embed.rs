@@ -169,7 +169,7 @@ impl Embed {
         &self,
         take: &mut dyn FnMut(&[Line], &[f32]) -> bool,
     ) -> Result<(SentenceEncoder, Vec<Line>, f64)> {
-        let encoder = SentenceEncoder::open(&self.model)?;
+        let encoder = SentenceEncoder::open(&super::resolve_model(&self.model)?)?;
         let mut lines = Vec::new();
         for file in &self.files {
             read(file, &mut lines)?;

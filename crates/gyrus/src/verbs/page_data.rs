@@ -11,13 +11,26 @@ use gyrus_train::{Conversion, MetricsRow, OverTime, RunRecord};
 
 /// Points of the learning curves, over what `at` counts: epochs or steps.
 pub(crate) fn curve(rows: &[MetricsRow], at: fn(&MetricsRow) -> f64) -> Vec<CurvePoint> {
-    let point = |row: &MetricsRow| CurvePoint {
-        at: at(row),
-        learning_rate: row.learning_rate,
-        train_loss: row.train_loss,
-        validation_loss: row.validation_loss,
-        train_accuracy: row.train_accuracy,
-        validation_accuracy: row.validation_accuracy,
+    let mut before = (0, 0.0);
+    let point = |row: &MetricsRow| {
+        let end = (row.step, at(row));
+        let (steps, length) = (row.step.saturating_sub(before.0).max(1) as f64, end.1 - before.1);
+        let place = |step: u64| match step {
+            // Exactly where the other lines have their point.
+            step if step == row.step => end.1,
+            step => before.1 + length * step.saturating_sub(before.0) as f64 / steps,
+        };
+        let losses = row.losses.iter().map(|(step, loss)| (place(*step), *loss)).collect();
+        before = end;
+        CurvePoint {
+            at: end.1,
+            learning_rate: row.learning_rate,
+            train_loss: row.train_loss,
+            validation_loss: row.validation_loss,
+            train_accuracy: row.train_accuracy,
+            validation_accuracy: row.validation_accuracy,
+            losses,
+        }
     };
     rows.iter().map(point).collect()
 }

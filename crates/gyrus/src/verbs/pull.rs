@@ -78,10 +78,30 @@ fn download(name: &HubName, _progress: impl Fn(&str, u64, u64) + Send + Sync + '
     )))
 }
 
+/// Models that this process has asked the hub for, and where they are: it asks once.
+#[cfg(feature = "hub")]
+static ASKED: std::sync::Mutex<Vec<(PathBuf, HubName, PathBuf)>> = std::sync::Mutex::new(Vec::new());
+
 /// Where a model of the hub lies in the cache, downloaded where it is not there yet. A repository that has GGUF files alone
 /// stands for a usual one of them.
 #[cfg(feature = "hub")]
 pub(crate) fn fetched(hub: &gyrus_formats::hub::Hub, name: &HubName) -> Result<PathBuf> {
+    let cache = hub.cache();
+    if let Ok(asked) = ASKED.lock()
+        && let Some((.., place)) = asked.iter().find(|(there, other, _)| there == cache && other == name)
+        && place.exists()
+    {
+        return Ok(place.clone());
+    }
+    let place = ask(hub, name)?;
+    if let Ok(mut asked) = ASKED.lock() {
+        asked.push((cache.to_owned(), name.clone(), place.clone()));
+    }
+    Ok(place)
+}
+
+#[cfg(feature = "hub")]
+fn ask(hub: &gyrus_formats::hub::Hub, name: &HubName) -> Result<PathBuf> {
     let HubName { owner, name, part } = name;
     Ok(match part {
         Some(HubPart::File(file)) => hub.model_file(owner, name, file)?,

@@ -154,6 +154,7 @@ impl Tuning {
                 self.rows.extend(folder.read_metrics()?.into_iter().map(|row| MetricsRow {
                     epoch: epochs + row.epoch,
                     step: steps + row.step,
+                    losses: row.losses.iter().map(|(step, loss)| (steps + step, *loss)).collect(),
                     ..row
                 }));
                 Ok(record.timings.train_seconds)
