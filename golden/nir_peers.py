@@ -2,12 +2,14 @@
 
     python golden/nir_peers.py inputs STEPS inputs.npy
     gyrus predict NET.nir inputs.npy --out ours.npy
-    python golden/nir_peers.py snntorch|norse|sinabs NET.nir inputs.npy ours.npy
+    python golden/nir_peers.py snntorch|norse|sinabs|sinabs-single NET.nir inputs.npy ours.npy
 
 The first writes the last 360 of the built-in digits, `[360, steps, 1, 8, 8]` with brightness from 0 to 1; the last imports the
 file with the program's own importer, shows it every digit, one step after the other, and prints how many of the classes
 (largest sum over the steps) and how many of the spikes or outputs agree. Files for a program are written with
 `gyrus spike RUN --nir NET.nir --nir-for PROGRAM`.
+
+sinabs' importer makes neurons that fire several times in a step; `sinabs-single` sets them to one spike after importing.
 
 The programs do not live in one environment: sinabs 3.1 pins nir 1.0.4.
     pip install snntorch==1.0.* norse==1.1.* nir==1.0.8 nirtorch
@@ -70,12 +72,17 @@ def norse(file: str):
     return run
 
 
-def sinabs(file: str):
+def sinabs(file: str, single: bool = False):
     import nir
+    import sinabs.layers as sl
     from sinabs import reset_states
+    from sinabs.activation import SingleSpike
     from sinabs.nir import from_nir
 
     net = from_nir(nir.read(file), batch_size=1)
+    for layer in net.modules():
+        if single and isinstance(layer, sl.LIF):
+            layer.spike_fn = SingleSpike
 
     def run(sample):
         reset_states(net)
@@ -86,7 +93,9 @@ def sinabs(file: str):
 
 
 def check(program: str, file: str, given: str, ours: str) -> None:
-    run = {"snntorch": snntorch, "norse": norse, "sinabs": sinabs}[program](file)
+    single = lambda file: sinabs(file, single=True)  # noqa: E731
+    importers = {"snntorch": snntorch, "norse": norse, "sinabs": sinabs, "sinabs-single": single}
+    run = importers[program](file)
     samples, expected = np.load(given), np.load(ours)
     classes = same = total = 0
     worst = 0.0
@@ -108,7 +117,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["inputs", steps, file]:
             inputs(int(steps), file)
-        case [("snntorch" | "norse" | "sinabs") as program, file, given, ours]:
+        case [("snntorch" | "norse" | "sinabs" | "sinabs-single") as program, file, given, ours]:
             check(program, file, given, ours)
         case _:
             sys.exit(__doc__)

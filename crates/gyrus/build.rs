@@ -16,18 +16,18 @@ fn main() {
     }
 }
 
-/// The commit and its day, and whether the tree differs from it; none outside a repository of this project.
+/// The commit and its day, and whether the tree differed from it when it was built; none outside a repository of this project.
 fn from_git() -> Option<String> {
     // A package that lies inside somebody else's repository is not of its commits.
     git(&["ls-files", "--error-unmatch", "build.rs"])?;
-    for file in ["HEAD", "index", "logs/HEAD"] {
+    for file in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", file]) {
             println!("cargo:rerun-if-changed={}", path.trim());
         }
     }
     let commit = git(&["show", "--no-patch", "--format=%h (%cs", "HEAD"])?;
-    let changed =
-        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+    let changed = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])
+        .is_some_and(|text| !text.is_empty());
     Some(format!("{}{})", commit.trim(), if changed { ", changed" } else { "" }))
 }
 

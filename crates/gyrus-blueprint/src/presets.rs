@@ -2,8 +2,19 @@
 
 use crate::{Blueprint, BlueprintBuilder, Error, NodeKind, Padding, Result, Shape};
 
-const NAMES: [&str; 8] =
-    ["digits-cnn", "mnist-cnn", "picture-cnn", "cnn", "mlp", "resnet20", "table-mlp", "perceptron"];
+const NAMES: [&str; 11] = [
+    "digits-cnn",
+    "mnist-cnn",
+    "picture-cnn",
+    "photo-cnn",
+    "cnn",
+    "mlp",
+    "resnet20",
+    "table-mlp",
+    "table-mlp-small",
+    "table-mlp-wide",
+    "perceptron",
+];
 
 /// The names that [`preset`] knows.
 pub fn preset_names() -> &'static [&'static str] {
@@ -15,14 +26,17 @@ pub fn preset_names() -> &'static [&'static str] {
 /// - `digits-cnn`: three convolutions for images of about 8×8.
 /// - `mnist-cnn`: four narrow convolutions for simple images of about 28×28.
 /// - `picture-cnn`: the same, twice as wide, for more complex images.
+/// - `photo-cnn`: five convolutions for photographs of 64 pixels and more; the first halves the image, the last are averaged.
 /// - `cnn`: two convolutions and two affine layers; used by the benchmarks.
 /// - `mlp`: 512 and 256 hidden ReLU units.
 /// - `resnet20`: the residual network of He et al. 2015 (arXiv:1512.03385) for CIFAR-10, with convolutions as
 ///   shortcuts where the shape changes (their option B).
 /// - `table-mlp`: two hidden layers of 128 ReLU units with dropout.
+/// - `table-mlp-small`: two hidden layers of 64 ReLU units with more dropout, for few rows.
+/// - `table-mlp-wide`: two hidden layers of 256 ReLU units without dropout, for many rows.
 /// - `perceptron`: one affine node, no hidden layer.
 ///
-/// The first four and `resnet20` take `[channels, height, width]`; the others flatten their input if needed.
+/// The first five and `resnet20` take `[channels, height, width]`; the others flatten their input if needed.
 pub fn preset(name: &str, input_shape: impl Into<Shape>, outputs: usize) -> Result<Blueprint> {
     let shape = input_shape.into();
     let flat = shape.len() == 1;
@@ -31,10 +45,13 @@ pub fn preset(name: &str, input_shape: impl Into<Shape>, outputs: usize) -> Resu
         "digits-cnn" => digits_cnn(start),
         "mnist-cnn" => picture_cnn(start, 16, 0.3),
         "picture-cnn" => picture_cnn(start, 32, 0.5),
+        "photo-cnn" => photo_cnn(start),
         "cnn" => cnn(start),
         "mlp" => mlp(flatten_unless(flat, start)),
         "resnet20" => resnet20(start),
-        "table-mlp" => table_mlp(flatten_unless(flat, start)),
+        "table-mlp" => table_mlp(flatten_unless(flat, start), 128, 0.1),
+        "table-mlp-small" => table_mlp(flatten_unless(flat, start), 64, 0.2),
+        "table-mlp-wide" => table_mlp_wide(flatten_unless(flat, start)),
         "perceptron" => flatten_unless(flat, start),
         _ => return Err(Error::UnknownPreset { name: name.to_owned(), known: &NAMES }),
     };
@@ -73,6 +90,17 @@ fn picture_cnn(builder: BlueprintBuilder, channels: usize, dropout: f64) -> Blue
         .node("dropout", NodeKind::dropout(dropout))
 }
 
+fn photo_cnn(builder: BlueprintBuilder) -> BlueprintBuilder {
+    let builder = builder
+        .node("conv1", NodeKind::conv2d(32, 3).stride(2).padding(1).bias(false))
+        .node("norm1", NodeKind::batch_norm())
+        .node("relu1", NodeKind::ReLU);
+    let builder = conv_block(builder, 2, 32).node("pool1", NodeKind::max_pool2d(2));
+    let builder = conv_block(builder, 3, 64).node("pool2", NodeKind::max_pool2d(2));
+    let builder = conv_block(builder, 4, 128).node("pool3", NodeKind::max_pool2d(2));
+    conv_block(builder, 5, 128).node("pool4", NodeKind::GlobalAvgPool).node("dropout", NodeKind::dropout(0.3))
+}
+
 fn cnn(builder: BlueprintBuilder) -> BlueprintBuilder {
     builder
         .node("conv1", NodeKind::conv2d(32, 3).padding(Padding::Same))
@@ -94,14 +122,22 @@ fn mlp(builder: BlueprintBuilder) -> BlueprintBuilder {
         .node("relu2", NodeKind::ReLU)
 }
 
-fn table_mlp(builder: BlueprintBuilder) -> BlueprintBuilder {
+fn table_mlp(builder: BlueprintBuilder, width: usize, dropout: f64) -> BlueprintBuilder {
     builder
-        .node("hidden1", NodeKind::affine(128))
+        .node("hidden1", NodeKind::affine(width))
         .node("relu1", NodeKind::ReLU)
-        .node("dropout1", NodeKind::dropout(0.1))
-        .node("hidden2", NodeKind::affine(128))
+        .node("dropout1", NodeKind::dropout(dropout))
+        .node("hidden2", NodeKind::affine(width))
         .node("relu2", NodeKind::ReLU)
-        .node("dropout2", NodeKind::dropout(0.1))
+        .node("dropout2", NodeKind::dropout(dropout))
+}
+
+fn table_mlp_wide(builder: BlueprintBuilder) -> BlueprintBuilder {
+    builder
+        .node("hidden1", NodeKind::affine(256))
+        .node("relu1", NodeKind::ReLU)
+        .node("hidden2", NodeKind::affine(256))
+        .node("relu2", NodeKind::ReLU)
 }
 
 fn resnet20(builder: BlueprintBuilder) -> BlueprintBuilder {

@@ -77,8 +77,8 @@ fn every_preset_round_trips_and_ends_in_the_outputs() {
 fn a_wrong_preset_or_shape_is_explained() {
     assert_eq!(
         preset("resnet18", [3, 32, 32], 10).unwrap_err().to_string(),
-        "there is no built-in blueprint \"resnet18\"; there are digits-cnn, mnist-cnn, picture-cnn, cnn, mlp, \
-         resnet20, table-mlp, perceptron"
+        "there is no built-in blueprint \"resnet18\"; there are digits-cnn, mnist-cnn, picture-cnn, photo-cnn, cnn, \
+         mlp, resnet20, table-mlp, table-mlp-small, table-mlp-wide, perceptron"
     );
     assert_eq!(
         preset("cnn", [13], 3).unwrap_err().to_string(),

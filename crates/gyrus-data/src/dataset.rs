@@ -6,7 +6,7 @@ use gyrus_files::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Examples, Features, Images, Preprocessing, Targets, split_indices};
+use crate::{Examples, Features, Images, Preprocessing, SourceRow, Targets, split_indices};
 
 /// If a data set comes without a split, the split becomes part of the data set: the same for every
 /// run, whatever its own seed.
@@ -63,6 +63,10 @@ pub struct Dataset {
     pub skipped: Vec<Skipped>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
+    /// Where the rows of a table's test part came from; empty for other data.
+    pub test_rows: Vec<SourceRow>,
+    /// The training examples that came as a validation part, by index; empty where there was none.
+    pub validation: Vec<usize>,
 }
 
 impl Dataset {
@@ -75,7 +79,19 @@ impl Dataset {
     ) -> Self {
         let fingerprint = fingerprint(&train, &test);
         let (skipped, notes) = (Vec::new(), Vec::new());
-        Self { name: name.into(), task, train, test, preprocessing, fingerprint, skipped, notes }
+        let (test_rows, validation) = (Vec::new(), Vec::new());
+        Self {
+            name: name.into(),
+            task,
+            train,
+            test,
+            preprocessing,
+            fingerprint,
+            skipped,
+            notes,
+            test_rows,
+            validation,
+        }
     }
 
     /// Images and class numbers that come in two parts.

@@ -1,10 +1,21 @@
 //! A folder of images as a data set: each sub-folder is a class.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::image_files::is_image;
 use crate::{Dataset, Error, Images, Result, Skipped, image_files};
+
+/// Levels of folders within a class that are looked into.
+const DEEPEST: usize = 8;
+
+/// The largest side in pixels unless the caller chooses.
+const LARGEST_SIDE: u32 = 128;
+
+/// What programs leave in folders.
+const IGNORED: [&str; 3] = ["__MACOSX", "Thumbs.db", "desktop.ini"];
 
 /// A file and its class.
 pub(crate) type File = (PathBuf, u32);
@@ -17,12 +28,13 @@ struct Part {
     skipped: Vec<Skipped>,
 }
 
-/// Reads a folder in which each sub-folder is a class of PNG, JPEG or WebP images of any size.
+/// Reads a folder in which each sub-folder is a class of images of any size, in its sub-folders as well.
 ///
-/// Where there are exactly two sub-folders, `train` and `test`, the classes are inside these; otherwise a fixed
-/// stratified fifth is held back as test. Images become squares of `side` pixels; if it is `None`, the
-/// median of all widths and heights, rounded to a multiple of 8 from 8 to 64. They are gray if all are gray. One
-/// that cannot be decoded is listed in [`Dataset::skipped`]; other files and hidden folders are ignored.
+/// Where the sub-folders are `train`, `val` and `test` (or two of these, or their longer names), the classes are inside
+/// these; otherwise a fixed stratified fifth is held back as test. Images become squares of `side` pixels; if it is `None`,
+/// the median of all widths and heights, rounded to a multiple of 8 from 8 to 128. They are gray if all are gray. One
+/// that cannot be decoded is listed in [`Dataset::skipped`]; files of other kinds are counted in a note, hidden folders are
+/// ignored.
 ///
 /// # Errors
 /// No sub-folders, a single class, a class without two usable images, a test class that is not in `train`, a
@@ -31,33 +43,32 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     if let Some(side) = side.filter(|side| !(1..=4096).contains(side)) {
         return Err(Error::mismatch(path, format!("a side of {side} pixels"), "1 to 4096"));
     }
-    let (train_folder, test_folder) = match split_folders(path)? {
-        Some((train, test)) => (train, Some(test)),
-        None => (path.to_owned(), None),
-    };
-    let split = test_folder.is_some();
+    let mut listing = Listing::of(path, is_image, "images")?;
+    let side = side.unwrap_or_else(|| {
+        typical_side(listing.train.iter().chain(&listing.validation).chain(&listing.test))
+    });
+    let split = !listing.test.is_empty() || listing.test_folder.is_some();
 
-    let (classes, train_files) = class_files(&train_folder, None, is_image, "images")?;
-    let test_files = match &test_folder {
-        Some(folder) => class_files(folder, Some(&classes), is_image, "images")?.1,
-        None => Vec::new(),
-    };
-    let side = side.unwrap_or_else(|| typical_side(train_files.iter().chain(&test_files)));
-
-    let train = decode_all(&train_files, side);
-    let test = decode_all(&test_files, side);
+    let mut train = decode_all(&listing.train, side);
+    let validation = decode_all(&listing.validation, side);
+    let test = decode_all(&listing.test, side);
     let minimum = if split { 1 } else { 2 };
-    for (class, name) in classes.iter().enumerate() {
+    for (class, name) in listing.classes.iter().enumerate() {
         let usable = train.labels.iter().filter(|label| **label as usize == class).count();
         if usable < minimum {
             let got = format!("{usable} usable images");
-            let expected = format!("at least {minimum} PNG, JPEG or WebP images in each class");
-            return Err(Error::mismatch(&train_folder.join(name), got, expected));
+            let expected =
+                format!("at least {minimum} images in each class (PNG, JPEG, WebP, BMP, GIF, TIFF)");
+            return Err(Error::mismatch(&listing.train_folder.join(name), got, expected));
         }
     }
-    if let Some(folder) = test_folder.filter(|_| test.labels.is_empty()) {
-        return Err(Error::mismatch(&folder, "no usable image", "at least one to test with"));
+    if let Some(folder) = listing.test_folder.as_ref().filter(|_| test.labels.is_empty()) {
+        return Err(Error::mismatch(folder, "no usable image", "at least one to test with"));
     }
+    let held_back: Vec<usize> = (0..validation.labels.len()).map(|at| train.labels.len() + at).collect();
+    train.pixels.extend(validation.pixels);
+    train.labels.extend(validation.labels);
+    train.skipped.extend(validation.skipped);
 
     let gray =
         train.pixels.as_chunks().0.iter().chain(test.pixels.as_chunks().0).all(|[r, g, b]| r == g && g == b);
@@ -69,13 +80,15 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
         channels: if gray { 1 } else { 3 },
     };
     let title = path.canonicalize().map(|path| name(&path)).unwrap_or_else(|_| name(path));
-    let class_count = classes.len();
+    let class_count = listing.classes.len();
+    let classes = std::mem::take(&mut listing.classes);
     let (train_images, test_images) = (images(train.pixels), images(test.pixels));
     let mut dataset = if split {
         Dataset::of_images(title, classes, (train_images, train.labels), (test_images, test.labels))
     } else {
         Dataset::split_images(title, classes, &train_images, &train.labels)
     };
+    dataset.validation = held_back;
     dataset.skipped = train.skipped;
     dataset.skipped.extend(test.skipped);
     let color = if gray { "gray" } else { "color" };
@@ -83,10 +96,72 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
         "{} images in {class_count} classes, resized to {side} by {side} pixels, {color}",
         dataset.train.len() + dataset.test.len(),
     ));
+    dataset.notes.extend(listing.notes);
     if !dataset.skipped.is_empty() {
         dataset.notes.push(format!("{} images could not be decoded and were skipped", dataset.skipped.len()));
     }
     Ok(dataset)
+}
+
+/// The files of a data set in a folder.
+pub(crate) struct Listing {
+    pub(crate) classes: Vec<String>,
+    pub(crate) train: Vec<File>,
+    /// Training files that choose the epoch; empty where there is no such part.
+    pub(crate) validation: Vec<File>,
+    pub(crate) test: Vec<File>,
+    pub(crate) train_folder: PathBuf,
+    pub(crate) test_folder: Option<PathBuf>,
+    /// What a person should know about the folder, one sentence each.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Listing {
+    /// The `wanted` files of a folder; `what` says in an error what they should be.
+    pub(crate) fn of(path: &Path, wanted: fn(&Path) -> bool, what: &str) -> Result<Self> {
+        let mut notes = Vec::new();
+        let path = inner(path, wanted, &mut notes)?;
+        let Parts { train, validation, test } = parts(&path)?.unwrap_or_default();
+        let train_folder = train.unwrap_or(path);
+        // Where there is one other part only, it tests.
+        let (validation, test_folder) = match (validation, test) {
+            (Some(validation), None) => {
+                notes.push(format!("there is no test part: '{}' is used as test", name(&validation)));
+                (None, Some(validation))
+            }
+            parts => parts,
+        };
+        let mut others = BTreeMap::new();
+        let (classes, train) = class_files(&train_folder, None, wanted, what, &mut others)?;
+        let mut part = |folder: &Option<PathBuf>| -> Result<Vec<File>> {
+            let Some(folder) = folder else { return Ok(Vec::new()) };
+            Ok(class_files(folder, Some(&classes), wanted, what, &mut others)?.1)
+        };
+        let (validation, test) = (part(&validation)?, part(&test_folder)?);
+        if !others.is_empty() {
+            let count: usize = others.values().sum();
+            let kinds = others.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
+            notes.push(format!(
+                "{count} files are no {what} that can be read and were left out: {}",
+                kinds.join(", ")
+            ));
+        }
+        Ok(Self { classes, train, validation, test, train_folder, test_folder, notes })
+    }
+}
+
+/// The folder with the classes, where archives have put it into another one.
+fn inner(path: &Path, wanted: fn(&Path) -> bool, notes: &mut Vec<String>) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..3 {
+        let [only] = &folders(&path)?[..] else { break };
+        if folders(only)?.len() < 2 || entries(only)?.iter().any(|file| wanted(file)) {
+            break;
+        }
+        path.clone_from(only);
+        notes.push(format!("the classes are in {}", path.display()));
+    }
+    Ok(path)
 }
 
 pub(crate) fn name(path: &Path) -> String {
@@ -107,27 +182,44 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// The sub-folders that are not hidden, sorted.
 pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
-    let visible = |path: &PathBuf| path.is_dir() && !name(path).starts_with('.');
+    let visible = |path: &PathBuf| path.is_dir() && !name(path).starts_with('.') && name(path) != "__MACOSX";
     Ok(entries(path)?.into_iter().filter(visible).collect())
 }
 
-/// The folders `train` and `test`, in upper or lower case, where a folder has these two sub-folders and no others.
-pub(crate) fn split_folders(path: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
-    let folders = folders(path)?;
-    let is = |folder: &Path, part: &str| name(folder).eq_ignore_ascii_case(part);
-    Ok(match &folders[..] {
-        [test, train] if is(test, "test") && is(train, "train") => Some((train.clone(), test.clone())),
-        _ => None,
-    })
+/// The parts of a data set.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) train: Option<PathBuf>,
+    pub(crate) validation: Option<PathBuf>,
+    pub(crate) test: Option<PathBuf>,
 }
 
-/// The names of the classes and every `wanted` file with its class; `known` are the only classes allowed, and `what` says
-/// in an error what the files should be.
-pub(crate) fn class_files(
+/// The parts of a folder whose sub-folders are `train` and others of a data set's usual parts, and nothing else.
+pub(crate) fn parts(path: &Path) -> Result<Option<Parts>> {
+    let mut parts = Parts::default();
+    for folder in folders(path)? {
+        let part = match name(&folder).to_ascii_lowercase().as_str() {
+            "train" | "training" => &mut parts.train,
+            "val" | "valid" | "validation" | "dev" => &mut parts.validation,
+            "test" | "testing" => &mut parts.test,
+            _ => return Ok(None),
+        };
+        if part.replace(folder).is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(parts)
+        .filter(|parts| parts.train.is_some() && (parts.validation.is_some() || parts.test.is_some())))
+}
+
+/// The names of the classes and every `wanted` file with its class; `known` are the only classes allowed, `what` says
+/// in an error what the files should be, and `others` counts other files by their endings.
+fn class_files(
     path: &Path,
     known: Option<&[String]>,
     wanted: fn(&Path) -> bool,
     what: &str,
+    others: &mut BTreeMap<String, usize>,
 ) -> Result<(Vec<String>, Vec<File>)> {
     let folders = folders(path)?;
     if folders.len() < 2 && known.is_none() {
@@ -151,19 +243,46 @@ pub(crate) fn class_files(
             let expected = format!("only classes that are also in train: {}", classes.join(", "));
             return Err(Error::mismatch(folder, "a new class", expected));
         };
-        files.extend(
-            entries(folder)?.into_iter().filter(|path| wanted(path)).map(|path| (path, class as u32)),
-        );
+        let found = files_within(folder, wanted, others, DEEPEST)?;
+        files.extend(found.into_iter().map(|path| (path, class as u32)));
     }
     Ok((classes, files))
 }
 
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ["png", "jpg", "jpeg", "webp"].iter().any(|known| extension == *known) && !path.is_dir()
+/// Every `wanted` file in a folder and its sub-folders.
+fn files_within(
+    folder: &Path,
+    wanted: fn(&Path) -> bool,
+    others: &mut BTreeMap<String, usize>,
+    depth: usize,
+) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in entries(folder)? {
+        let hidden = name(&path).starts_with('.') || IGNORED.contains(&name(&path).as_str());
+        if wanted(&path) {
+            files.push(path);
+        } else if path.is_dir() && !hidden && depth > 0 {
+            files.extend(files_within(&path, wanted, others, depth - 1)?);
+        } else if !hidden && path.is_file() {
+            let extension =
+                path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+            *others
+                .entry(extension.map_or("without ending".into(), |extension| format!(".{extension}")))
+                .or_default() += 1;
+        }
+    }
+    Ok(files)
 }
 
-/// The median of all widths and heights, rounded to a multiple of 8 and kept within 8 to 64.
+/// The images in a folder and its sub-folders, sorted by path.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn images_within(folder: &Path) -> Result<Vec<PathBuf>> {
+    files_within(folder, is_image, &mut BTreeMap::new(), DEEPEST)
+}
+
+/// The median of all widths and heights, rounded to a multiple of 8 and kept within 8 to 128.
 fn typical_side<'a>(files: impl Iterator<Item = &'a File>) -> usize {
     let files: Vec<_> = files.collect();
     let mut sides: Vec<u32> = files
@@ -175,8 +294,8 @@ fn typical_side<'a>(files: impl Iterator<Item = &'a File>) -> usize {
         .flat_map_iter(|(width, height)| [width, height])
         .collect();
     sides.sort_unstable();
-    let median = sides.get(sides.len() / 2).copied().unwrap_or(0).min(64);
-    ((median as usize + 4) / 8 * 8).clamp(8, 64)
+    let median = sides.get(sides.len() / 2).copied().unwrap_or(0).min(LARGEST_SIDE);
+    ((median as usize + 4) / 8 * 8).clamp(8, LARGEST_SIDE as usize)
 }
 
 fn decode_all(files: &[File], side: usize) -> Part {

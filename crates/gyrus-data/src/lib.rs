@@ -26,6 +26,7 @@ mod folder;
 pub mod hub;
 pub mod idx;
 pub mod image_files;
+mod ink;
 mod mnist;
 #[cfg(feature = "hub")]
 mod parquet_images;
@@ -43,9 +44,12 @@ pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
-pub use folder::folder;
+pub use folder::{folder, images_within};
+pub use ink::{Ink, Seen};
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
 pub use recordings::frames::Frames;
-pub use recordings::{EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_folder};
-pub use table::table;
+pub use recordings::{
+    EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,
+};
+pub use table::{Decimal, EncodedRows, SourceRow, table, table_folds, table_with_test};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Images;
+use crate::table::Decimal;
+use crate::{Images, Ink};
 
 /// Everything that is needed to turn a file into network input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub enum Preprocessing {
         mean: Vec<f32>,
         /// Standard deviation of the training pixels per channel, on the scale 0 to 1; never 0.
         deviation: Vec<f32>,
+        /// How the training images show ink on paper, or light on black, where all of them do alike.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ink: Option<Ink>,
     },
     /// Encode each column, in this order, side by side.
     Table {
@@ -72,6 +76,13 @@ pub enum ColumnKind {
         deviation: f64,
         /// Whether a second number follows: 1 where the value is missing, else 0.
         missing_indicator: bool,
+        /// How its numbers are written, unless a file shows otherwise.
+        #[serde(default, skip_serializing_if = "is_usual")]
+        decimal: Decimal,
+        /// Whether the column has a long tail: `mean` is the median then, `deviation` that of a normal distribution with
+        /// the same quartiles, and the number is the inverse hyperbolic sine of the quotient.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        long_tail: bool,
     },
     /// One number per level: 1 for the level of the row, else 0.
     Categorical {
@@ -81,6 +92,10 @@ pub enum ColumnKind {
         /// (nothing of the kind in the training rows, so nothing could be learned for it) these are all zeros.
         other: bool,
     },
+}
+
+fn is_usual(decimal: &Decimal) -> bool {
+    *decimal == Decimal::default()
 }
 
 impl ColumnKind {
@@ -106,7 +121,7 @@ impl Preprocessing {
         }
         let (mean, deviation) = histogram.iter().map(moments).unzip();
         let Images { height, width, channels, .. } = *images;
-        Self::Image { height, width, channels, mean, deviation }
+        Self::Image { height, width, channels, mean, deviation, ink: Ink::of(images) }
     }
 
     /// The shape of one example as the network receives it: `[height, width, channels]` `[columns]`, or for
@@ -172,7 +187,13 @@ mod tests {
             columns: vec![
                 ColumnEncoding {
                     name: "age".into(),
-                    kind: ColumnKind::Numeric { mean: 40.5, deviation: 3.25, missing_indicator: true },
+                    kind: ColumnKind::Numeric {
+                        mean: 40.5,
+                        deviation: 3.25,
+                        missing_indicator: true,
+                        decimal: Decimal::Comma,
+                        long_tail: true,
+                    },
                 },
                 ColumnEncoding {
                     name: "color".into(),
@@ -182,8 +203,14 @@ mod tests {
             target: "price".into(),
         };
         assert_eq!(table.shape(), [5]);
-        let image =
-            Preprocessing::Image { height: 8, width: 9, channels: 1, mean: vec![0.1], deviation: vec![0.3] };
+        let image = Preprocessing::Image {
+            height: 8,
+            width: 9,
+            channels: 1,
+            mean: vec![0.1],
+            deviation: vec![0.3],
+            ink: None,
+        };
         assert_eq!(image.shape(), [8, 9, 1]);
         let events = Preprocessing::Events {
             steps: 10,

@@ -2,290 +2,234 @@
 //!
 //! All that is learned from the data (means, deviations, levels) is learned from the training rows alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod cells;
+mod columns;
+mod target;
+
 use std::path::Path;
 
 use crate::dataset::{SPLIT_SEED, TRAIN_FRACTION};
+use crate::random::{Purpose, Stream};
 use crate::sheet::{self, Sheet};
 use crate::{
-    ColumnEncoding, ColumnKind, Dataset, Error, Examples, Features, Preprocessing, Result, Table, Targets,
-    Task, split_indices,
+    ColumnEncoding, Dataset, Error, Examples, Features, Preprocessing, Result, Table, Targets, split_indices,
 };
+use columns::{encode, index_column, learn_column, position, unknown_column, usual_decimal};
+use target::Decision;
 
-/// A column of categories keeps this many levels; where it has more, the rarest share one.
-const MAXIMUM_LEVELS: usize = 64;
+pub use cells::Decimal;
 
-/// Integers with more distinct values than this are quantities, not classes.
-const MAXIMUM_INTEGER_CLASSES: usize = 20;
+/// Columns that are shown of a row.
+const COLUMNS_SHOWN: usize = 12;
 
-/// Larger numbers are read as text: their squares and sums would leave the range of `f32`.
-const LARGEST: f64 = 1e30;
+/// A row of a file, for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// The line in the file, counted from 1.
+    pub line: u64,
+    /// The first columns that are learned from, with their values.
+    pub values: String,
+}
 
-/// Standardized values are kept within this: an outlier in a new file must not become infinite.
-const LARGEST_STANDARDIZED: f64 = 1e6;
+/// Rows of a file as network input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedRows {
+    /// The encoded columns.
+    pub table: Table,
+    /// The line of each row in the file, counted from 1.
+    pub lines: Vec<u64>,
+    /// Cells that could not be used or that no training row had, one sentence for each column.
+    pub notes: Vec<String>,
+}
 
-/// Reads a CSV file (comma, semicolon or tab) with one header line and learns to predict the column `target`.
+/// Reads a CSV file (comma, semicolon, tab or vertical bar; UTF-8 or UTF-16) with one header line and learns to predict the
+/// column `target`.
 ///
 /// It is a classification if the target holds text, or integers with at most 20 distinct values, each on average
 /// in two rows or more; otherwise a regression. The decision and every column left out is in [`Dataset::notes`].
-/// A stratified fifth of the rows, always the same, is held back as test.
+/// A first column that only counts the rows is left out. A stratified fifth of the rows, always the same, is held back as
+/// test.
 ///
 /// # Errors
 /// An unreadable or malformed file (with the line), a target that does not exist (with the nearest name) or does
 /// not vary, no usable column, or too few rows.
 pub fn table(path: &Path, target: &str) -> Result<Dataset> {
-    let mut sheet = sheet::read_file(path)?;
-    let target_column = column(&sheet, target).ok_or_else(|| unknown_column(path, &sheet, target))?;
-    let mut notes = Vec::new();
-
-    let before = sheet.rows.len();
-    sheet.rows.retain(|row| !is_missing(&row[target_column]));
-    if sheet.rows.len() < before {
-        notes.push(format!("{} rows without a value of '{target}' were left out", before - sheet.rows.len()));
-    }
-    let texts: Vec<&str> = sheet.rows.iter().map(|row| row[target_column].as_str()).collect();
-    let decision = Decision::of(&texts, target, path, &mut notes)?;
-    let placeholder = match &decision {
-        Decision::Classes { labels, .. } => Targets::Classes(labels.clone()),
-        Decision::Values(values) => Targets::Values(vec![0.0; values.len()]),
-    };
-    let (train_rows, test_rows) = split_indices(&placeholder, TRAIN_FRACTION, SPLIT_SEED);
+    let source = Source::read(path, target)?;
+    let (train_rows, test_rows) = split_indices(&source.placeholder(), TRAIN_FRACTION, SPLIT_SEED);
     if test_rows.is_empty() {
-        let got = format!("{} rows with a value of '{target}'", sheet.rows.len());
+        let got = format!("{} rows with a value of '{target}'", source.sheet.rows.len());
         return Err(Error::mismatch(path, got, "enough to test with: two of a class"));
     }
+    source.dataset(&train_rows, &test_rows)
+}
 
-    let mut columns = Vec::new();
-    for (at, name) in sheet.header.iter().enumerate().filter(|(at, _)| *at != target_column) {
-        let all: Vec<&str> = sheet.rows.iter().map(|row| row[at].as_str()).collect();
-        let train: Vec<&str> = train_rows.iter().map(|row| all[*row]).collect();
-        if let Some(kind) = learn_column(name, &all, &train, &mut notes) {
-            columns.push(ColumnEncoding { name: name.clone(), kind });
-        }
-    }
-    if columns.is_empty() {
-        return Err(Error::mismatch(
-            path,
-            "no column to learn from",
-            "a column that varies beside the target",
-        ));
-    }
+/// As [`table`], but all rows of `path` are training rows, and those of the file `test` are the test.
+///
+/// # Errors
+/// As for [`table`], for both files; a class in `test` that no training row has, with the line.
+pub fn table_with_test(path: &Path, target: &str, test: &Path) -> Result<Dataset> {
+    let source = Source::read(path, target)?;
+    let all: Vec<usize> = (0..source.sheet.rows.len()).collect();
+    let mut dataset = source.dataset(&all, &[])?;
+    let Preprocessing::Table { columns, .. } = &dataset.preprocessing else { return Ok(dataset) };
+    let mut sheet = sheet::read_file(test)?;
+    let at = position(&sheet, target).ok_or_else(|| unknown_column(test, &sheet, target))?;
+    let mut notes = std::mem::take(&mut sheet.notes);
+    let targets = target::targets_of_test(&mut sheet, at, &source.decision, &dataset.task, test, &mut notes)?;
+    let (table, more) = encode(&sheet, columns, test)?;
+    let rows: Vec<usize> = (0..sheet.rows.len()).collect();
+    let source_rows = shown(&sheet, columns, &rows);
+    let examples = Examples { features: Features::Table(table), targets };
+    let name = test.display();
+    let mut changed =
+        Dataset::new(dataset.name, dataset.task, dataset.train, examples, dataset.preprocessing);
+    notes.extend(more);
+    dataset.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
+    changed.notes = dataset.notes;
+    changed.test_rows = source_rows;
+    Ok(changed)
+}
 
-    let (task, targets) = decision.finish(target, &train_rows);
-    let features = Features::Table(encode(&sheet, &columns, path)?);
-    let examples = Examples { features, targets };
-    let (train, test) = (examples.subset(&train_rows), examples.subset(&test_rows));
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let preprocessing = Preprocessing::Table { columns, target: target.to_owned() };
-    let mut dataset = Dataset::new(name, task, train, test, preprocessing);
-    dataset.notes = notes;
-    Ok(dataset)
+/// `folds` data sets of the same rows: each has another part of them as test, encoded by its own training rows. Every row is
+/// a test row once; the parts are stratified and always the same.
+///
+/// # Errors
+/// As for [`table`]; fewer rows than folds.
+pub fn table_folds(path: &Path, target: &str, folds: usize) -> Result<Vec<Dataset>> {
+    let source = Source::read(path, target)?;
+    let rows = source.sheet.rows.len();
+    if !(2..=rows).contains(&folds) {
+        let got = format!("{folds} folds of {rows} rows");
+        return Err(Error::mismatch(path, got, "from 2 folds to as many as there are rows"));
+    }
+    let fold_of = fold_of_rows(&source.placeholder(), folds);
+    (0..folds)
+        .map(|fold| {
+            let (test, train) = (0..rows).partition::<Vec<usize>, _>(|row| fold_of[*row] == fold);
+            source.dataset(&train, &test)
+        })
+        .collect()
+}
+
+/// The fold of each row: the rows of a class, in random order, go round.
+fn fold_of_rows(targets: &Targets, folds: usize) -> Vec<usize> {
+    let class = |row: usize| match targets {
+        Targets::Classes(classes) => classes[row],
+        Targets::Values(_) => 0,
+    };
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    Stream::new(Purpose::Split, SPLIT_SEED, 1, folds as u64).shuffle(&mut order);
+    order.sort_by_key(|row| class(*row));
+    let mut fold_of = vec![0; order.len()];
+    order.into_iter().enumerate().for_each(|(place, row)| fold_of[row] = place % folds);
+    fold_of
 }
 
 impl Preprocessing {
-    /// Encodes the rows of a CSV file as the training rows were encoded. The target column may be there or not.
+    /// Encodes the rows of a CSV file as the training rows were encoded. The target column may be there or not. Cells that are
+    /// no numbers among numbers are missing values, with a note.
     ///
     /// # Errors
-    /// An unreadable or malformed file, a missing column, text where a number is expected (with the line);
+    /// An unreadable or malformed file, a missing column, a column of numbers without any (with the line);
     /// [`Error::Mismatch`] where this preprocessing is for images.
-    pub fn encode_csv(&self, path: &Path) -> Result<Table> {
+    pub fn encode_csv(&self, path: &Path) -> Result<EncodedRows> {
         let Self::Table { columns, .. } = self else {
             return Err(Error::mismatch(path, "a CSV file", "an image, which this network learned from"));
         };
-        encode(&sheet::read_file(path)?, columns, path)
+        let mut sheet = sheet::read_file(path)?;
+        let (table, more) = encode(&sheet, columns, path)?;
+        let mut notes = std::mem::take(&mut sheet.notes);
+        notes.extend(more);
+        Ok(EncodedRows { table, lines: sheet.lines, notes })
     }
 }
 
-/// The task that the target column defines.
-enum Decision {
-    Classes { names: Vec<String>, labels: Vec<u32> },
-    Values(Vec<f64>),
+/// A file that was read, and what its target column asks.
+struct Source<'a> {
+    path: &'a Path,
+    target: &'a str,
+    target_column: usize,
+    sheet: Sheet,
+    decision: Decision,
+    usual: Decimal,
+    /// Why the first column is left out.
+    index: Option<&'static str>,
+    notes: Vec<String>,
 }
 
-impl Decision {
-    fn of(texts: &[&str], target: &str, path: &Path, notes: &mut Vec<String>) -> Result<Self> {
-        let numbers: Option<Vec<f64>> = texts.iter().map(|text| number(text)).collect();
-        let distinct = |count: usize| {
-            if count < 2 {
-                let got = format!("{count} distinct values in the target '{target}'");
-                return Err(Error::mismatch(path, got, "a target that varies"));
-            }
-            Ok(count)
-        };
-        let Some(numbers) = numbers else {
-            let names: BTreeSet<&str> = texts.iter().copied().collect();
-            let count = distinct(names.len())?;
-            if count * 2 > texts.len() {
-                let got = format!("{count} different texts in {} rows of the target '{target}'", texts.len());
-                return Err(Error::mismatch(path, got, "classes that repeat, or numbers"));
-            }
-            notes.push(format!("target '{target}' is text with {count} distinct values: classification"));
-            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-            let numbers: HashMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
-            let labels = texts.iter().map(|text| numbers[text]).collect();
-            return Ok(Self::Classes { names, labels });
-        };
-        let integers: Option<Vec<i64>> =
-            numbers.iter().map(|n| (n.fract() == 0.0 && n.abs() < 1e15).then_some(*n as i64)).collect();
-        let values: BTreeSet<u64> = numbers.iter().map(|n| (n + 0.0).to_bits()).collect();
-        let count = distinct(values.len())?;
-        if let Some(integers) = integers
-            && count <= MAXIMUM_INTEGER_CLASSES
-            && count * 2 <= texts.len()
-        {
-            notes.push(format!("target '{target}' is integer with {count} distinct values: classification"));
-            let order: BTreeSet<i64> = integers.iter().copied().collect();
-            let numbers: HashMap<i64, u32> = order.iter().copied().zip(0..).collect();
-            let names = order.iter().map(i64::to_string).collect();
-            return Ok(Self::Classes { names, labels: integers.iter().map(|n| numbers[n]).collect() });
-        }
-        notes.push(format!("target '{target}' is numeric with {count} distinct values: regression"));
-        Ok(Self::Values(numbers))
+impl<'a> Source<'a> {
+    fn read(path: &'a Path, target: &'a str) -> Result<Self> {
+        let mut sheet = sheet::read_file(path)?;
+        let target_column = position(&sheet, target).ok_or_else(|| unknown_column(path, &sheet, target))?;
+        let mut notes = std::mem::take(&mut sheet.notes);
+        let usual = usual_decimal(&sheet);
+        // Before rows without a target are removed, so that counting shows.
+        let index = index_column(&sheet).filter(|_| target_column != 0);
+        let decision = Decision::of(&mut sheet, target_column, usual, path, &mut notes)?;
+        Ok(Self { path, target, target_column, sheet, decision, usual, index, notes })
     }
 
-    fn finish(self, target: &str, train_rows: &[usize]) -> (Task, Targets) {
-        match self {
-            Self::Classes { names, labels } => {
-                (Task::Classification { classes: names }, Targets::Classes(labels))
-            }
-            Self::Values(values) => {
-                let (mean, deviation) = moments(train_rows.iter().map(|row| values[*row]));
-                let targets = values.iter().map(|value| standardize(*value, mean, deviation)).collect();
-                let (mean, deviation) = (mean as f32, deviation as f32);
-                (Task::Regression { target: target.to_owned(), mean, deviation }, Targets::Values(targets))
-            }
+    /// Targets as far as a split needs them.
+    fn placeholder(&self) -> Targets {
+        match &self.decision {
+            Decision::Classes { labels, .. } => Targets::Classes(labels.clone()),
+            Decision::Values { values, .. } => Targets::Values(vec![0.0; values.len()]),
         }
     }
-}
 
-/// The encoding of one column, or `None` (with a note) where there is nothing to learn from it.
-fn learn_column(name: &str, all: &[&str], train: &[&str], notes: &mut Vec<String>) -> Option<ColumnKind> {
-    let present: Vec<&str> = train.iter().copied().filter(|text| !is_missing(text)).collect();
-    let missing = present.len() < train.len();
-    if present.is_empty() {
-        notes.push(format!("column '{name}' is empty and was left out"));
-        return None;
-    }
-    let distinct: BTreeSet<&str> = present.iter().copied().collect();
-    if distinct.len() == 1 && !missing {
-        notes.push(format!("column '{name}' is always '{}' and was left out", present[0]));
-        return None;
-    }
-    let all_present = || all.iter().filter(|text| !is_missing(text));
-    let numeric = all_present().filter(|text| number(text).is_some()).count();
-    if numeric == all_present().count() {
-        let (mean, deviation) = moments(present.iter().filter_map(|text| number(text)));
-        return Some(ColumnKind::Numeric { mean, deviation, missing_indicator: missing });
-    }
-    if distinct.len() == present.len() {
-        notes.push(format!("column '{name}' has a different text in each row and was left out"));
-        return None;
-    }
-    if numeric * 2 > all_present().count()
-        && let Some(text) = all_present().find(|text| number(text).is_none())
-    {
-        notes.push(format!("column '{name}' is read as text because of values like '{text}'"));
-    }
-    let mut counts = BTreeMap::<&str, usize>::new();
-    present.iter().for_each(|text| *counts.entry(text).or_default() += 1);
-    let rare = counts.len() > MAXIMUM_LEVELS;
-    let mut levels: Vec<(&str, usize)> = counts.into_iter().collect();
-    if rare {
-        notes.push(format!(
-            "column '{name}' has {} distinct values: the {} most frequent are kept, the others share one",
-            levels.len(),
-            MAXIMUM_LEVELS - 1,
-        ));
-        // The sort is stable: among equals the alphabet decides.
-        levels.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        levels.truncate(MAXIMUM_LEVELS - 1);
-        levels.sort_unstable();
-    }
-    let levels = levels.into_iter().map(|(level, _)| level.to_owned()).collect();
-    Some(ColumnKind::Categorical { levels, other: missing || rare })
-}
-
-fn encode(sheet: &Sheet, columns: &[ColumnEncoding], path: &Path) -> Result<Table> {
-    let places = columns
-        .iter()
-        .map(|wanted| column(sheet, &wanted.name).ok_or_else(|| unknown_column(path, sheet, &wanted.name)))
-        .collect::<Result<Vec<usize>>>()?;
-    let lookups: Vec<HashMap<&str, usize>> = columns
-        .iter()
-        .map(|column| match &column.kind {
-            ColumnKind::Numeric { .. } => HashMap::new(),
-            ColumnKind::Categorical { levels, .. } => levels.iter().map(String::as_str).zip(0..).collect(),
-        })
-        .collect();
-    let width: usize = columns.iter().map(|column| column.kind.width()).sum();
-    let mut values = vec![0.0; sheet.rows.len() * width];
-    for (row, (texts, line)) in sheet.rows.iter().zip(&sheet.lines).enumerate() {
-        let mut cells = &mut values[row * width..][..width];
-        for ((column, place), lookup) in columns.iter().zip(&places).zip(&lookups) {
-            let text = texts[*place].as_str();
-            let (own, rest) = std::mem::take(&mut cells).split_at_mut(column.kind.width());
-            cells = rest;
-            match &column.kind {
-                ColumnKind::Numeric { mean, deviation, missing_indicator } => {
-                    if is_missing(text) {
-                        // The value stays 0, which is the mean.
-                        if *missing_indicator {
-                            own[1] = 1.0;
-                        }
-                    } else {
-                        let value = number(text).ok_or_else(|| {
-                            let got = format!("'{text}' in column '{}'", column.name);
-                            Error::line(path, *line, got, "a number")
-                        })?;
-                        own[0] = standardize(value, *mean, *deviation);
-                    }
+    fn dataset(&self, train_rows: &[usize], test_rows: &[usize]) -> Result<Dataset> {
+        let Self { path, target, target_column, sheet, index, .. } = self;
+        let mut notes = self.notes.clone();
+        let mut columns = Vec::new();
+        let learn = |at: usize, notes: &mut Vec<String>| {
+            let kind = learn_column(sheet, at, train_rows, self.usual, notes)?;
+            Some(ColumnEncoding { name: sheet.header[at].clone(), kind })
+        };
+        for at in (0..sheet.header.len()).filter(|at| at != target_column) {
+            match index.filter(|_| at == 0) {
+                Some(why) => {
+                    let name = &sheet.header[0];
+                    notes.push(format!("the first column, '{name}', {why}, and was left out"));
                 }
-                ColumnKind::Categorical { levels, other } => match lookup.get(text) {
-                    Some(level) => own[*level] = 1.0,
-                    None if *other => own[levels.len()] = 1.0,
-                    None => {}
-                },
+                None => columns.extend(learn(at, &mut notes)),
             }
         }
+        if columns.is_empty() && index.is_some() {
+            // What counts the rows may be all that there is, as the time of a series.
+            notes.pop_if(|note| note.starts_with("the first column"));
+            columns.extend(learn(0, &mut notes));
+        }
+        if columns.is_empty() {
+            return Err(Error::mismatch(
+                path,
+                "no column to learn from",
+                "a column that varies beside the target",
+            ));
+        }
+        let (task, targets) = self.decision.finish(target, train_rows);
+        // What only test rows have is no news to the person who learns.
+        let (table, _) = encode(sheet, &columns, path)?;
+        let examples = Examples { features: Features::Table(table), targets };
+        let (train, test) = (examples.subset(train_rows), examples.subset(test_rows));
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let rows = shown(sheet, &columns, test_rows);
+        let preprocessing = Preprocessing::Table { columns, target: (*target).to_owned() };
+        let mut dataset = Dataset::new(name, task, train, test, preprocessing);
+        dataset.notes = notes;
+        dataset.test_rows = rows;
+        Ok(dataset)
     }
-    Ok(Table { values, rows: sheet.rows.len(), columns: width })
 }
 
-fn column(sheet: &Sheet, name: &str) -> Option<usize> {
-    sheet.header.iter().position(|column| column == name)
+/// These rows for a person.
+fn shown(sheet: &Sheet, columns: &[ColumnEncoding], rows: &[usize]) -> Vec<SourceRow> {
+    let places: Vec<usize> = columns.iter().filter_map(|column| position(sheet, &column.name)).collect();
+    let row = |row: &usize| {
+        let cells = places.iter().take(COLUMNS_SHOWN);
+        let cells = cells.map(|at| format!("{} = {}", sheet.header[*at], sheet.rows[*row][*at]));
+        let more = if places.len() > COLUMNS_SHOWN { ", ..." } else { "" };
+        let values = format!("{}{more}", cells.collect::<Vec<_>>().join(", "));
+        SourceRow { line: sheet.lines[*row], values }
+    };
+    rows.iter().map(row).collect()
 }
-
-fn unknown_column(path: &Path, sheet: &Sheet, name: &str) -> Error {
-    let nearest = sheet.header.iter().max_by(|a, b| {
-        let similarity = |column: &str| strsim::jaro_winkler(&column.to_lowercase(), &name.to_lowercase());
-        similarity(a).total_cmp(&similarity(b))
-    });
-    let nearest = nearest.map(|column| format!("did you mean '{column}'? ")).unwrap_or_default();
-    let expected = format!("one of the columns ({nearest}there are {})", sheet.header.join(", "));
-    Error::mismatch(path, format!("no column '{name}'"), expected)
-}
-
-fn is_missing(text: &str) -> bool {
-    text.is_empty() || ["NA", "NaN", "null", "?"].iter().any(|word| text.eq_ignore_ascii_case(word))
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|value: &f64| value.abs() <= LARGEST)
-}
-
-/// Mean and deviation; the deviation of values that do not vary is 1.
-fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let count = values.clone().count().max(1) as f64;
-    let mean = values.clone().sum::<f64>() / count;
-    let deviation = (values.map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    // Below this the "variation" is rounding.
-    (mean, if deviation > 1e-12 * mean.abs().max(1e-12) { deviation } else { 1.0 })
-}
-
-fn standardize(value: f64, mean: f64, deviation: f64) -> f32 {
-    ((value - mean) / deviation).clamp(-LARGEST_STANDARDIZED, LARGEST_STANDARDIZED) as f32
-}
-
-#[cfg(test)]
-#[path = "table_tests.rs"]
-mod tests;

@@ -56,8 +56,12 @@ fn a_folder_becomes_classes_and_a_broken_image_is_named() {
     }
     assert_eq!(dataset.skipped.len(), 1);
     assert!(dataset.skipped[0].path.ends_with("red/broken.png"));
-    assert!(dataset.skipped[0].reason.contains("not an intact PNG, JPEG or WebP image"));
+    assert!(
+        dataset.skipped[0].reason.contains("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM)")
+    );
     assert!(dataset.notes.iter().any(|note| note == "1 images could not be decoded and were skipped"));
+    let said = "1 files are no images that can be read and were left out: 1 .txt";
+    assert!(dataset.notes.iter().any(|note| note == said), "{:?}", dataset.notes);
     assert_eq!(dataset.fingerprint, folder(root.path(), None).unwrap().fingerprint);
     assert_eq!(images(&folder(root.path(), Some(10)).unwrap().train.features).height, 10);
 }
@@ -77,7 +81,7 @@ fn gray_images_stay_gray_and_given_parts_stay_apart() {
     let dataset = folder(root.path(), None).unwrap();
     assert_eq!((dataset.train.len(), dataset.test.len()), (6, 4));
     let test = images(&dataset.test.features);
-    assert_eq!((test.height, test.channels), (64, 1));
+    assert_eq!((test.height, test.channels), (88, 1));
     assert!(test.get(0).unwrap().iter().all(|value| *value == 10));
     let path = root.path().join("test/b/1.png");
     assert_eq!(dataset.preprocessing.decode_file(&path).unwrap(), test.get(3).unwrap());
@@ -156,6 +160,120 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     assert!(image_files::decode(&png, 8, 8, 4).is_err());
 }
 
+/// The left half red, the right half blue.
+fn halves(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, _| if x < width / 2 { Rgb([220, 0, 0]) } else { Rgb([0, 0, 220]) })
+}
+
+/// A JPEG file whose EXIF data say that it must be turned in this way.
+fn jpeg_turned(image: &RgbImage, orientation: u8) -> Vec<u8> {
+    let plain = encode(&image.clone().into(), ImageFormat::Jpeg);
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    let length = (exif.len() + 2) as u16;
+    [&plain[..2], &[0xff, 0xe1], &length.to_be_bytes(), &exif, &plain[2..]].concat()
+}
+
+#[test]
+fn images_stand_upright_as_their_metadata_say() {
+    let upright = halves(32, 32);
+    let rotated = image::imageops::rotate270(&upright);
+    let expected = image_files::decode(&jpeg_turned(&upright, 1), 8, 8, 3).unwrap();
+    let turned = image_files::decode(&jpeg_turned(&rotated, 6), 8, 8, 3).unwrap();
+    for (a, b) in expected.iter().zip(&turned) {
+        assert!(a.abs_diff(*b) < 12, "{expected:?} {turned:?}");
+    }
+    assert!(turned[0] > 180 && turned[21] < 40, "red on the left: {turned:?}");
+
+    // Whole folders are read in the same way.
+    let root = tempfile::tempdir().unwrap();
+    for (class, image) in [("a", &upright), ("b", &image::imageops::flip_horizontal(&upright))] {
+        std::fs::create_dir(root.path().join(class)).unwrap();
+        for number in 0..4 {
+            let bytes = jpeg_turned(&image::imageops::rotate270(image), 6);
+            std::fs::write(root.path().join(class).join(format!("{number}.jpg")), bytes).unwrap();
+        }
+    }
+    let dataset = folder(root.path(), Some(8)).unwrap();
+    let Targets::Classes(classes) = &dataset.train.targets else { panic!("classes") };
+    for (index, class) in classes.iter().enumerate() {
+        let red_on_the_left = images(&dataset.train.features).get(index).unwrap()[0] > 128;
+        assert_eq!(red_on_the_left, *class == 0);
+    }
+}
+
+#[test]
+fn files_that_were_cut_off_are_refused_in_every_format() {
+    let board = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (x * y) as u8]));
+    for format in [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+        ImageFormat::Pnm,
+    ] {
+        let bytes = encode(&board.clone().into(), format);
+        assert!(image_files::decode(&bytes, 8, 8, 3).is_ok(), "{format:?}");
+        assert!(image_files::decode(&bytes[..bytes.len() / 2], 8, 8, 3).is_err(), "{format:?}");
+    }
+    let bytes = encode(&board.into(), ImageFormat::Jpeg);
+    let message = image_files::decode(&bytes[..bytes.len() / 2], 8, 8, 3).unwrap_err().to_string();
+    assert_eq!(message, "the file ends before its image does: it was cut off");
+}
+
+#[test]
+fn every_layout_of_parts_and_folders_within_classes_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("unpacked");
+    for (part, count) in [("train", 6), ("valid", 2), ("Test", 3)] {
+        for (class, shade) in [("a", 10), ("b", 240)] {
+            for number in 0..count {
+                let extension = ["png", "bmp", "gif", "tiff", "jpg", "ppm"][number];
+                let path = data.join(part).join(class).join(format!("day {number}/{number}.{extension}"));
+                save(&path, &plain(16, 16, [shade; 3]));
+            }
+        }
+    }
+    std::fs::write(data.join("train/a/phone.heic"), b"?").unwrap();
+    std::fs::create_dir_all(root.path().join("__MACOSX")).unwrap();
+    let dataset = folder(root.path(), None).unwrap();
+    assert_eq!((dataset.train.len(), dataset.test.len()), (16, 6));
+    assert_eq!(dataset.validation, [12, 13, 14, 15], "the part to choose the epoch by");
+    assert!(dataset.notes.iter().any(|note| note.contains("left out: 1 .heic")), "{:?}", dataset.notes);
+
+    std::fs::remove_dir_all(data.join("Test")).unwrap();
+    let dataset = folder(root.path(), None).unwrap();
+    assert_eq!((dataset.train.len(), dataset.test.len(), dataset.validation.len()), (12, 4, 0));
+    assert!(dataset.notes.contains(&"there is no test part: 'valid' is used as test".to_owned()));
+}
+
+/// Real photographs, where they are: `GYRUS_DATA`, or beside the checkout.
+#[test]
+fn odd_photographs_are_read_or_refused() {
+    let data = std::env::var_os("GYRUS_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let odd = data.join("vision/odd");
+    if !odd.is_dir() {
+        eprintln!("skipped: no {}", odd.display());
+        return;
+    }
+    let decode = |name: &str| {
+        let bytes = std::fs::read(odd.join(name)).unwrap();
+        image_files::decode(&bytes, 32, 32, 3)
+    };
+    let upright = decode("african_elephants_with_exif_orientation.jpg").unwrap();
+    let cmyk = decode("african_elephants_cmyk.jpg").unwrap();
+    let mean =
+        |pixels: &[u8]| pixels.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / pixels.len() as f64;
+    let difference = upright.iter().zip(&cmyk).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / 3072.0;
+    assert!(difference < 25.0, "{difference}, means {} and {}", mean(&upright), mean(&cmyk));
+    assert!(decode("african_elephants_truncated_file.jpg").is_err());
+}
+
 #[test]
 fn a_table_network_refuses_images() {
     let preprocessing = Preprocessing::Table { columns: Vec::new(), target: "y".into() };
@@ -167,9 +285,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn damaged_images_never_panic(
-        format in 0_usize..3, flips in prop::collection::vec((0_usize..2000, 0_u8..=255), 1..6), cut in 0_usize..2000,
+        format in 0_usize..7, flips in prop::collection::vec((0_usize..2000, 0_u8..=255), 1..6), cut in 0_usize..2000,
     ) {
-        let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][format];
+        let format = [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Bmp,
+            ImageFormat::Gif,
+            ImageFormat::Tiff,
+            ImageFormat::Pnm,
+        ][format];
         let board = RgbImage::from_fn(23, 17, |x, y| Rgb([(x * 11) as u8, (y * 13) as u8, (x * y) as u8]));
         let mut bytes = encode(&board.into(), format);
         for (position, value) in flips {

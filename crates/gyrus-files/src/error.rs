@@ -24,6 +24,24 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A file is not text in an encoding that is read.
+    #[error("{}, byte {offset}: got {got}, expected text in UTF-8, or in UTF-16 with a byte order mark", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where, after unpacking.
+        offset: u64,
+        /// What is there.
+        got: String,
+    },
+    /// A gzipped file is damaged.
+    #[error("{}: got damaged gzip data: {reason}", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
     /// The bytes are not a safetensors file.
     #[error("not a valid safetensors file: {reason}")]
     Safetensors {

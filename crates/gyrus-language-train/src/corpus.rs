@@ -1,13 +1,22 @@
-//! A training corpus: a text file, a folder of them, or a `.jsonl` file with a `text` in each line.
+//! A training corpus: a text file, a folder of them, or a file of JSON records with a `text` each.
+//!
+//! Texts may be in UTF-8 with or without a byte order mark, in UTF-16 with one, and gzipped. The line ends of Windows become
+//! plain ones, as Python reads them.
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::records::{Place, Record, kind, records};
+use crate::{Error, Result, TokenizerKind};
 
 /// The most bytes of text; they and their tokens stay in memory.
 pub(crate) const MAXIMUM_BYTES: u64 = 4 << 30;
+/// Names of text files end in one of these, perhaps with `.gz` behind it.
+const TEXTS: [&str; 3] = ["txt", "text", "md"];
+/// Names of files of records end in one of these, perhaps with `.gz` behind it.
+const RECORDS: [&str; 3] = ["jsonl", "ndjson", "json"];
 
 /// The texts of a corpus, in order.
 #[derive(Clone, Debug)]
@@ -21,24 +30,27 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Whether `path` looks like a corpus: a `.txt` or `.jsonl` file, or a folder that contains `.txt` files and no
-    /// subfolder.
+    /// Whether `path` looks like a corpus: a file whose name ends in `.txt`, `.md`, `.jsonl` or `.json`, or a folder without
+    /// subfolders of whose files at least half are texts; each perhaps with `.gz` behind its name.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         if path.is_file() {
-            return ending(path).is_some_and(|ending| ending == "txt" || ending == "jsonl");
+            return ending(path).is_some_and(|ending| TEXTS.contains(&&*ending) || RECORDS.contains(&&*ending));
         }
         let Ok(entries) = std::fs::read_dir(path) else { return false };
-        let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.iter().any(|path| is_text(path)) && !paths.iter().any(|path| path.is_dir())
+        let visible = |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        let paths: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(visible).collect();
+        let texts = paths.iter().filter(|path| is_text(path)).count();
+        texts > 0 && 2 * texts >= paths.len() && !paths.iter().any(|path| path.is_dir())
     }
 
-    /// Reads a corpus. The `.txt` files of a folder are its documents, in order of their names.
+    /// Reads a corpus. The texts in a folder are its documents, in order of their names.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not UTF-8,
-    /// [`gyrus_formats::Error::Field`] for a line without text, and [`gyrus_formats::Error::Mismatch`] for a corpus that is empty
-    /// or too large.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not text,
+    /// [`gyrus_formats::Error::Field`] for a record without text, and [`gyrus_formats::Error::Mismatch`] for a corpus that is
+    /// empty or too large.
     pub fn read(path: &Path) -> Result<Self> {
         let documents = if path.is_dir() {
             let entries = std::fs::read_dir(path).map_err(|source| Error::io(path, source))?;
@@ -49,14 +61,14 @@ impl Corpus {
             files.retain(|file| is_text(file));
             files.sort();
             let mut left = MAXIMUM_BYTES;
-            files.iter().map(|file| read_text(file, &mut left)).collect::<Result<Vec<String>>>()?
+            files.iter().map(|file| read_text(file, &mut left).map(plain_ends)).collect::<Result<Vec<String>>>()?
         } else {
             let mut left = MAXIMUM_BYTES;
             let text = read_text(path, &mut left)?;
-            if ending(path).is_some_and(|ending| ending == "jsonl") {
-                lines(path, &text)?
+            if Self::holds_records(path) {
+                Self::records(path, &text)?.into_iter().map(|(_, document)| document).collect()
             } else {
-                vec![text]
+                vec![plain_ends(text)]
             }
         };
         if documents.iter().all(String::is_empty) {
@@ -68,9 +80,38 @@ impl Corpus {
             hash.update(document.as_bytes());
         }
         let fingerprint = gyrus_files::hexadecimal(&hash.finalize());
-        let name =
-            path.file_stem().map_or_else(|| "corpus".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, documents, fingerprint })
+        Ok(Self { name: name(path, "corpus"), documents, fingerprint })
+    }
+
+    /// Whether a file's name says that it holds JSON records.
+    #[must_use]
+    pub fn holds_records(path: &Path) -> bool {
+        ending(path).is_some_and(|ending| RECORDS.contains(&&*ending))
+    }
+
+    /// The texts in the records of a file's `text`: their fields `text`, or the records themselves where they are strings.
+    ///
+    /// # Errors
+    /// [`gyrus_formats::Error::Field`] for a record without text.
+    pub fn records(path: &Path, text: &str) -> Result<Vec<(Place, String)>> {
+        records(path, text)?.iter().map(|record| Ok((record.place, document(path, record)?))).collect()
+    }
+
+    /// Whether there is enough text for windows of `context` tokens in both parts, as far as can be known before it is
+    /// tokenized.
+    ///
+    /// # Errors
+    /// [`gyrus_language::Error::Request`] with what is there and what is needed.
+    pub fn check_length(&self, kind: TokenizerKind, context: usize) -> Result<()> {
+        let (most, unit) = match kind {
+            TokenizerKind::Characters => (self.characters(), "characters"),
+            TokenizerKind::BytePairs => (self.bytes(), "bytes"),
+        };
+        // Each document is surrounded by separators.
+        check_tokens(most + self.documents.len() + 1, context).map_err(|expected| {
+            let got = format!("{most} {unit}");
+            Error::request("the corpus", got, expected)
+        })
     }
 
     /// Total bytes.
@@ -86,54 +127,73 @@ impl Corpus {
     }
 }
 
+/// Whether that many tokens hold a whole window in the tenth that is held back for validation; if not, what would be enough.
+pub(crate) fn check_tokens(tokens: usize, context: usize) -> std::result::Result<(), String> {
+    // As many as `TokenStream::split` holds back.
+    let held_back = tokens - (tokens / 10 * 9 + tokens % 10 * 9 / 10);
+    if held_back > context {
+        return Ok(());
+    }
+    Err(format!(
+        "at least {} tokens, so that the tenth that is held back for validation holds a window of {context}; or a smaller context",
+        10 * context + 1
+    ))
+}
+
+/// The name of a file or folder, without its endings.
+pub(crate) fn name(path: &Path, default: &str) -> String {
+    let stem = |path: &Path| path.file_stem().map(|name| name.to_string_lossy().into_owned());
+    let name = match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("gz") => stem(&path.with_extension("")),
+        _ => stem(path),
+    };
+    name.unwrap_or_else(|| default.to_owned())
+}
+
+/// The ending of a file's name in lower case; the one before `.gz`.
 fn ending(path: &Path) -> Option<String> {
-    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    if ending == "gz" { self::ending(&path.with_extension("")) } else { Some(ending) }
 }
 
 fn is_text(path: &Path) -> bool {
-    path.is_file() && ending(path).is_some_and(|ending| ending == "txt")
+    path.is_file() && ending(path).is_some_and(|ending| TEXTS.contains(&&*ending))
 }
 
 /// Reads a text file of at most `left` bytes, and reduces `left` by its length.
 pub(crate) fn read_text(path: &Path, left: &mut u64) -> Result<String> {
-    let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
-    *left = left.checked_sub(metadata.len()).ok_or_else(|| {
-        let expected = format!("texts of at most {MAXIMUM_BYTES} bytes together");
-        Error::mismatch(path, format!("{} bytes", metadata.len()), expected)
-    })?;
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let got = format!("the byte 0x{:02x}", error.as_bytes()[offset]);
-        Error::format(path, offset as u64, got, "text in UTF-8")
-    })
-}
-
-/// The documents of a `.jsonl` file.
-fn lines(path: &Path, text: &str) -> Result<Vec<String>> {
-    let filled = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let document = |(index, line): (usize, &str)| {
-        let field = format!("line {}: text", index + 1);
-        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| {
-            Error::field(path, format!("line {}", index + 1), error.to_string(), "a JSON object")
-        })?;
-        match value.get("text") {
-            Some(serde_json::Value::String(text)) => Ok(text.clone()),
-            Some(other) => Err(Error::field(path, field, kind(other), "a string")),
-            None => Err(Error::field(path, field, "nothing", "a string")),
+    let text = gyrus_files::read_text(path, *left).map_err(|error| match error {
+        gyrus_files::Error::Io { path, source } => Error::io(&path, source),
+        gyrus_files::Error::TooLarge { path, bytes, .. } => {
+            let expected = format!("texts of at most {MAXIMUM_BYTES} bytes together");
+            Error::mismatch(&path, format!("{bytes} bytes"), expected)
         }
-    };
-    filled.map(document).collect()
+        gyrus_files::Error::NotText { path, offset, got } => {
+            Error::format(&path, offset, got, "text in UTF-8, or in UTF-16 with a byte order mark")
+        }
+        other => Error::mismatch(path, other.to_string(), "a text file"),
+    })?;
+    *left = left.saturating_sub(text.len() as u64);
+    Ok(text)
 }
 
-pub(crate) fn kind(value: &serde_json::Value) -> &'static str {
-    match value {
-        serde_json::Value::Null => "null",
-        serde_json::Value::Bool(_) => "true or false",
-        serde_json::Value::Number(_) => "a number",
-        serde_json::Value::String(_) => "a string",
-        serde_json::Value::Array(_) => "a list",
-        serde_json::Value::Object(_) => "an object",
+/// The text with `\n` for each `\r\n`.
+fn plain_ends(text: String) -> String {
+    if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text }
+}
+
+/// The text of a record: its field `text`, or the record itself where it is a string.
+fn document(path: &Path, Record { place, value }: &Record) -> Result<String> {
+    if let Value::String(text) = value {
+        return Ok(text.clone());
+    }
+    match value.get("text") {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) => Err(Error::field(path, format!("{place}: text"), kind(other), "a string")),
+        None => {
+            let got = crate::records::fields(value);
+            Err(Error::field(path, format!("{place}: text"), format!("nothing, but {got}"), "a string"))
+        }
     }
 }
 
@@ -165,8 +225,41 @@ mod tests {
                 .ends_with("d.jsonl, field 'line 2: text': got a number, expected a string")
         );
         assert!(message("e.jsonl", b"{\"text\"").contains("line 1"));
+        assert!(message("e.jsonl", b"{\"body\": \"a\", \"id\": 1}").contains("nothing, but the fields body, id"));
         assert!(message("f.txt", b"ab\xffcd").contains("byte 2: got the byte 0xff"));
         assert!(message("g.txt", b"").contains("got no text"));
         assert!(!Corpus::is_at(&folder.path().join("none")));
+    }
+
+    #[test]
+    fn marks_line_ends_and_packed_files_change_no_letter() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            assert!(Corpus::is_at(&path), "{name}");
+            Corpus::read(&path).unwrap()
+        };
+        let plain = read("a.txt", "ä\nb\n".as_bytes());
+        let utf16: Vec<u8> = "\u{feff}ä\r\nb\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in ["\u{feff}ä\nb\n".as_bytes(), "ä\r\nb\r\n".as_bytes(), &utf16] {
+            let other = read("b.txt", bytes);
+            assert_eq!((other.documents, other.fingerprint), (plain.documents.clone(), plain.fingerprint.clone()));
+        }
+        let lines = "\u{feff}{\"text\": \"a\\r\"}\r\n{\"text\": \"b\"}\r\n";
+        assert_eq!(read("c.jsonl", lines.as_bytes()).documents, ["a\r", "b"]);
+        assert_eq!(read("d.json", b" [\n{\"text\": \"a\"}, \"b\"]\n").documents, ["a", "b"]);
+        assert_eq!(name(Path::new("x/data.jsonl.gz"), ""), "data");
+    }
+
+    #[test]
+    fn a_folder_of_other_files_beside_a_text_is_no_corpus() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.png", "readme.txt"] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        assert!(!Corpus::is_at(folder.path()));
+        std::fs::write(folder.path().join("more.md"), b"x").unwrap();
+        assert!(Corpus::is_at(folder.path()));
     }
 }

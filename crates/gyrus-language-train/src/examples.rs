@@ -1,44 +1,32 @@
-//! Examples for tuning: a `.jsonl` file with one example per line.
+//! Examples for tuning, as tokens of which some are learned.
 //!
-//! | line | what is learned |
+//! [`Samples`] are read from a file of JSON records: JSON Lines, a list, or an object that holds a list; plain or gzipped.
+//!
+//! | record | what is learned |
 //! |---|---|
 //! | `{"prompt": "...", "completion": "..."}` | the completion and the end of the text |
 //! | `{"messages": [{"role": "user", "content": "..."}, ...]}` | each answer of the assistant and its end |
+//! | `{"conversations": [{"from": "human", "value": "..."}, ...]}` (ShareGPT) | the same |
+//! | `{"instruction": "...", "input": "...", "output": "..."}` (Alpaca) | the output and its end |
 //! | `{"text": "..."}` | all of it |
 //!
-//! Messages become text through the model's chat template, as in inference. Each token is either learned or only read. If a
-//! template renders earlier answers differently later on (for example without their reasoning), the conversation becomes one
-//! example per answer.
+//! Messages become text through the model's chat template, as in inference, and so do instructions where the model has one;
+//! without, they are put in Alpaca's words. An answer with `"weight": 0` is read, not learned. If a template renders earlier
+//! answers differently later on (for example without their reasoning), the conversation becomes one example per answer.
 
 use std::path::Path;
 
-use gyrus_language::{ChatTemplate, DecoderConfig, Error as LanguageError, Message, Tokenizer};
+use gyrus_language::{ChatTemplate, DecoderConfig, Error as LanguageError, Tokenizer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::corpus::{kind, read_text};
+use crate::corpus::{name, read_text};
+use crate::records::{Place, records};
+use crate::sample::{Conversation, Sample, sample};
 use crate::{Error, Result};
 
 /// The most examples that are read.
 const MAXIMUM_EXAMPLES: usize = 1 << 26;
-/// The most messages of a conversation: the template is rendered once for each answer.
-const MAXIMUM_MESSAGES: usize = 1 << 12;
-
-/// A line of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sample {
-    /// A text, all of which is learned.
-    Text(String),
-    /// A prompt and its completion.
-    Completion {
-        /// Only read.
-        prompt: String,
-        /// Learned.
-        completion: String,
-    },
-    /// A conversation.
-    Messages(Vec<Message>),
-}
 
 /// A tokenized example.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,24 +37,24 @@ pub struct Example {
     pub learned: Vec<bool>,
 }
 
-/// The lines of a file.
+/// The examples in a file.
 #[derive(Clone, Debug)]
 pub struct Samples {
     /// The name of the file, without its extension.
     pub name: String,
-    /// Line numbers, from 1, and their content.
-    pub lines: Vec<(usize, Sample)>,
-    /// SHA-256 over the file, in hexadecimal.
+    /// Their places and contents.
+    pub samples: Vec<(Place, Sample)>,
+    /// SHA-256 over the text of the file, in hexadecimal.
     pub fingerprint: String,
 }
 
 impl Samples {
-    /// Reads a `.jsonl` file.
+    /// Reads a file of records.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not UTF-8,
-    /// [`gyrus_formats::Error::Field`] with the number of an invalid line, [`gyrus_formats::Error::Mismatch`] for a file without
-    /// examples.
+    /// [`gyrus_formats::Error::Io`], [`gyrus_formats::Error::Format`] for bytes that are not text,
+    /// [`gyrus_formats::Error::Field`] with the place of an invalid record, [`gyrus_formats::Error::Mismatch`] for a file
+    /// without examples.
     pub fn read(path: &Path) -> Result<Self> {
         let mut left = crate::corpus::MAXIMUM_BYTES;
         Self::parse(path, &read_text(path, &mut left)?)
@@ -77,27 +65,29 @@ impl Samples {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let filled = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let lines: Vec<(usize, Sample)> = filled
-            .map(|(index, line)| Ok((index + 1, sample(path, index + 1, line)?)))
-            .collect::<Result<_>>()?;
-        if lines.is_empty() || lines.len() > MAXIMUM_EXAMPLES {
-            let got = format!("{} examples", lines.len());
-            return Err(Error::mismatch(
-                path,
-                got,
-                format!("1 to {MAXIMUM_EXAMPLES} lines with one example each"),
-            ));
+        let records = records(path, text)?.into_iter();
+        let samples: Vec<(Place, Sample)> =
+            records.map(|record| Ok((record.place, sample(path, &record)?))).collect::<Result<_>>()?;
+        if samples.is_empty() || samples.len() > MAXIMUM_EXAMPLES {
+            let got = format!("{} examples", samples.len());
+            return Err(Error::mismatch(path, got, format!("1 to {MAXIMUM_EXAMPLES} examples")));
         }
         let fingerprint = gyrus_files::hexadecimal(&Sha256::digest(text.as_bytes()));
-        let name = path.file_stem().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, lines, fingerprint })
+        Ok(Self { name: name(path, "data"), samples, fingerprint })
+    }
+
+    /// What the examples are, such as "conversations"; "examples" if there are several kinds.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        let mut kinds = self.samples.iter().map(|(_, sample)| sample.kind());
+        let first = kinds.next().unwrap_or("examples");
+        if kinds.all(|kind| kind == first) { first } else { "examples" }
     }
 
     /// Tokenizes the examples for a model.
     ///
     /// # Errors
-    /// [`gyrus_formats::Error::Field`] with the number of a line that the model's tokenizer or template refuses.
+    /// [`gyrus_formats::Error::Field`] with the place of a record that the model's tokenizer or template refuses.
     pub fn encode(
         &self,
         path: &Path,
@@ -106,11 +96,11 @@ impl Samples {
         config: &DecoderConfig,
     ) -> Result<Vec<Example>> {
         let encoder = Encoder { tokenizer, template, config };
-        let mut examples = Vec::with_capacity(self.lines.len());
-        for (line, sample) in &self.lines {
+        let mut examples = Vec::with_capacity(self.samples.len());
+        for (place, sample) in &self.samples {
             let encoded = encoder.encode(sample).map_err(|error| match error {
                 Error::Language(LanguageError::Request { what, got, expected }) => {
-                    Error::field(path, format!("line {line}: {what}"), got, expected)
+                    Error::field(path, format!("{place}: {what}"), got, expected)
                 }
                 other => other,
             })?;
@@ -124,61 +114,6 @@ impl Samples {
         }
         Ok(examples)
     }
-}
-
-/// Parses one line.
-fn sample(path: &Path, line: usize, text: &str) -> Result<Sample> {
-    let wrong = |field: &str, got: String, expected: &str| {
-        let place = if field.is_empty() { format!("line {line}") } else { format!("line {line}: {field}") };
-        Error::field(path, place, got, expected)
-    };
-    let shape = "an object with prompt and completion, with messages, or with text";
-    let value: Value = serde_json::from_str(text).map_err(|error| wrong("", error.to_string(), shape))?;
-    let text_of = |of: &Value, field: &str, name: &str| match of.get(field) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(wrong(name, kind(other).to_owned(), "a string")),
-        None => Err(wrong(name, "nothing".to_owned(), "a string")),
-    };
-    let has = |field: &str| value.get(field).is_some();
-    match (has("prompt") || has("completion"), value.get("messages"), has("text")) {
-        (true, None, false) => {
-            let completion = text_of(&value, "completion", "completion")?;
-            if completion.is_empty() {
-                return Err(wrong("completion", "an empty string".to_owned(), "text to learn"));
-            }
-            Ok(Sample::Completion { prompt: text_of(&value, "prompt", "prompt")?, completion })
-        }
-        (false, Some(messages), false) => {
-            let list =
-                messages.as_array().filter(|list| list.len() <= MAXIMUM_MESSAGES).ok_or_else(|| {
-                    let expected = format!("a list of at most {MAXIMUM_MESSAGES} messages");
-                    wrong("messages", kind(messages).to_owned(), &expected)
-                })?;
-            let message = |(index, message): (usize, &Value)| {
-                let part = |field: &str| text_of(message, field, &format!("messages[{index}].{field}"));
-                Ok(Message { role: part("role")?, content: part("content")? })
-            };
-            let messages: Vec<Message> = list.iter().enumerate().map(message).collect::<Result<_>>()?;
-            if !messages.iter().any(is_answer) {
-                let expected = "at least one message with the role assistant";
-                return Err(wrong("messages", "no answer to learn".to_owned(), expected));
-            }
-            Ok(Sample::Messages(messages))
-        }
-        (false, None, true) => {
-            let text = text_of(&value, "text", "text")?;
-            if text.is_empty() {
-                return Err(wrong("text", "an empty string".to_owned(), "text to learn"));
-            }
-            Ok(Sample::Text(text))
-        }
-        (false, None, false) => Err(wrong("", "none of them".to_owned(), shape)),
-        _ => Err(wrong("", "several of them".to_owned(), shape)),
-    }
-}
-
-fn is_answer(message: &Message) -> bool {
-    message.role == "assistant"
 }
 
 struct Encoder<'a> {
@@ -200,17 +135,23 @@ impl Encoder<'_> {
                 let learned = vec![true; tokens.len()];
                 Ok(vec![Example { tokens, learned }])
             }
-            Sample::Completion { prompt, completion } => {
-                let before = self.tokenizer.encode(prompt, true)?;
-                let tokens = self.tokenizer.encode(&format!("{prompt}{completion}"), true)?;
-                // A token that spans the border is learned.
-                let first = shared(&before, &tokens);
-                let tokens = self.ended(tokens);
-                let learned = (0..tokens.len()).map(|place| place >= first).collect();
-                Ok(vec![Example { tokens, learned }])
-            }
-            Sample::Messages(messages) => self.conversation(messages),
+            Sample::Completion { prompt, completion } => self.completion(prompt, completion),
+            Sample::Instruction(instruction) => match self.template {
+                Some(_) => self.conversation(&instruction.conversation()),
+                None => self.completion(&instruction.prompt(), &instruction.output),
+            },
+            Sample::Conversation(conversation) => self.conversation(conversation),
         }
+    }
+
+    fn completion(&self, prompt: &str, completion: &str) -> Result<Vec<Example>> {
+        let before = self.tokenizer.encode(prompt, true)?;
+        let tokens = self.tokenizer.encode(&format!("{prompt}{completion}"), true)?;
+        // A token that spans the border is learned.
+        let first = shared(&before, &tokens);
+        let tokens = self.ended(tokens);
+        let learned = (0..tokens.len()).map(|place| place >= first).collect();
+        Ok(vec![Example { tokens, learned }])
     }
 
     fn ended(&self, mut tokens: Vec<u32>) -> Vec<u32> {
@@ -222,18 +163,19 @@ impl Encoder<'_> {
         tokens
     }
 
-    fn conversation(&self, messages: &[Message]) -> Result<Vec<Example>> {
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<Example>> {
         let template = self.template.ok_or_else(|| {
             Error::request("messages", "a model without a chat template", "prompt and completion, or text")
         })?;
-        let last = messages.iter().rposition(is_answer).unwrap_or_default();
+        let Conversation { messages, learned, tools } = conversation;
+        let Some(last) = learned.iter().rposition(|learned| *learned) else { return Ok(Vec::new()) };
+        let render = |messages: &[Value], answer: bool| template.render_with_tools(messages, tools, answer);
         let messages = &messages[..=last];
-        let whole = template.render(messages, false)?;
+        let whole = render(messages, false)?;
         let mut answers = Vec::new();
-        for (index, _) in messages.iter().enumerate().filter(|(_, message)| is_answer(message)) {
-            let before = template.render(&messages[..index], true)?;
-            let after =
-                if index == last { whole.clone() } else { template.render(&messages[..=index], false)? };
+        for (index, _) in learned[..=last].iter().enumerate().filter(|(_, learned)| **learned) {
+            let before = render(&messages[..index], true)?;
+            let after = if index == last { whole.clone() } else { render(&messages[..=index], false)? };
             if !after.starts_with(&before) {
                 let got = format!("{after:?} after {before:?}");
                 let expected = "a template whose generation prompt is the beginning of the answer";
@@ -356,7 +298,8 @@ mod tests {
         let good = r#"{"prompt": "a", "completion": "b"}"#;
         for (line, part) in [
             ("{", "line 2"),
-            ("3", "none of them"),
+            ("3", "got a number"),
+            (r#"{"question": "a", "answer": "b"}"#, "the fields question, answer"),
             (r#"{"text": "a", "prompt": "b"}"#, "several"),
             (r#"{"prompt": "a"}"#, "completion': got nothing"),
             (r#"{"prompt": ["a"], "completion": "b"}"#, "prompt': got a list"),
@@ -370,5 +313,51 @@ mod tests {
             assert!(said.contains(part) && said.contains("line 2"), "{said}");
         }
         assert!(learned(None, "\n\n").unwrap_err().to_string().contains("0 examples"));
+    }
+
+    #[test]
+    fn an_answer_of_weight_0_is_read_but_not_learned() {
+        let talk = TALK.replace('\n', " ").replace(r#""b"}"#, r#""b","weight":0}"#);
+        let whole = "user:a</s>;assistant:b</s>;user:c</s>;assistant:d</s>;";
+        assert_eq!(learned(Some(PLAIN), &talk).unwrap(), [(whole.into(), "d</s>".into())]);
+        let talk = TALK.replace('\n', " ").replace(r#""d"}"#, r#""d","weight":0}"#);
+        let whole = "user:a</s>;assistant:b</s>;";
+        assert_eq!(learned(Some(PLAIN), &talk).unwrap(), [(whole.into(), "b</s>".into())]);
+    }
+
+    #[test]
+    fn alpaca_and_sharegpt_become_conversations_or_alpacas_words() {
+        let alpaca = r#"{"instruction": "add", "input": "1 2", "output": "3", "text": "all of it"}"#;
+        assert_eq!(
+            learned(Some(PLAIN), alpaca).unwrap(),
+            [("user:add\n\n1 2</s>;assistant:3</s>;".into(), "3</s>".into())]
+        );
+        let (all, answer) = learned(None, alpaca).unwrap().remove(0);
+        assert!(all.starts_with("<s>Below is an instruction that describes a task, paired with"), "{all}");
+        assert!(all.ends_with("### Instruction:\nadd\n\n### Input:\n1 2\n\n### Response:\n3</s>"), "{all}");
+        assert_eq!(answer, "3</s>");
+        let sharegpt = r#"{"id": 1, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
+        let same = r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}"#;
+        for line in [sharegpt, same] {
+            assert_eq!(
+                learned(Some(PLAIN), line).unwrap(),
+                [("user:a</s>;assistant:b</s>;".into(), "b</s>".into())]
+            );
+        }
+    }
+
+    #[test]
+    fn calls_of_tools_are_learned_with_their_arguments() {
+        let template = "{% for t in tools %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}{{ m.role }}:\
+                        {% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}\
+                        {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+        let line = r#"{"tools": [{"type": "function", "function": {"name": "f"}}], "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function",
+             "function": {"name": "f", "arguments": "{\"x\":1}"}}]},
+            {"role": "tool", "tool_call_id": "1", "content": "2"}, {"role": "assistant", "content": "b"}]}"#;
+        let whole = r#"[f]user:a</s>assistant:f{"x": 1}</s>tool:2</s>assistant:b</s>"#;
+        let kept = r#"f{"x": 1}</s>b</s>"#;
+        assert_eq!(learned(Some(template), line).unwrap(), [(whole.into(), kept.into())]);
     }
 }

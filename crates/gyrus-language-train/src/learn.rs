@@ -14,6 +14,7 @@ use gyrus_train::{
     Trainer, TrainingTask,
 };
 
+use crate::corpus::check_tokens;
 use crate::folder::{read_vocabulary, write_description, write_model};
 use crate::random::mixed;
 use crate::{
@@ -98,16 +99,19 @@ pub fn learn_text(
     }
     let resume = matches!(begin, Begin::Checkpoint);
     let fresh = || Vocabulary::train(corpus, settings.tokenizer, settings.vocabulary);
+    let learning = "learning a vocabulary";
+    observer.stage(learning, 0, 1);
     let vocabulary = match resume {
         true => read_vocabulary(folder, settings.tokenizer).or_else(|_| fresh())?,
         false => fresh()?,
     };
-    let (train, validation) = vocabulary.encode(corpus)?.split();
-    if train.len() <= settings.context || validation.len() < 2 {
-        let got = format!("{} tokens", train.len() + validation.len());
-        let expected = format!("enough for windows of {} tokens; choose a smaller context", settings.context);
-        return Err(Error::request("the corpus", got, expected));
-    }
+    observer.stage(learning, 1, 1);
+    let total = corpus.bytes() as u64;
+    let mut tokenized = |done: usize| observer.stage("tokenizing", done as u64, total);
+    let (train, validation) = vocabulary.encode_watched(corpus, &mut tokenized)?.split();
+    check_tokens(train.len() + validation.len(), settings.context).map_err(|expected| {
+        Error::request("the corpus", format!("{} tokens", train.len() + validation.len()), expected)
+    })?;
     let config = config(&settings, &vocabulary);
     write_description(folder, &config, &vocabulary)?;
     record.data.train_tokens = train.len() as u64;
@@ -178,7 +182,11 @@ impl TrainingTask for CorpusTask<'_> {
     }
 
     fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
-        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score {
+            loss,
+            accuracy: None,
+            by_loss: true,
+        }))
     }
 
     /// What the model writes from the beginning of a document; if the corpus is one document, from the beginning of a line.

@@ -36,6 +36,8 @@ mod network;
 mod packing;
 mod random;
 mod record;
+mod records;
+mod sample;
 mod tune;
 mod vocabulary;
 
@@ -43,12 +45,14 @@ pub use batches::{TextBatch, TokenStream};
 pub use corpus::Corpus;
 pub use decoder::TrainableDecoder;
 pub use error::{Error, Result};
-pub use examples::{Example, Sample, Samples};
+pub use examples::{Example, Samples};
 pub use learn::learn_text;
 pub use lora::Lora;
 pub use packing::Windows;
+pub use records::Place;
 pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings};
 pub use tune::{AdapterSettings, TUNING_KIND, TuneData, TuneRecord, TuneResults, TuneSettings, tune};
+pub use sample::{Conversation, Instruction, Sample};
 pub use vocabulary::{END_OF_TEXT, TokenizerKind, Vocabulary};
 
 /// Tokens that an evaluation during a training looks at, at most.

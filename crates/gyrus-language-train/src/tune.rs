@@ -9,7 +9,7 @@ use std::time::Instant;
 use gyrus_files::State;
 use gyrus_formats::{Checkpoint, Format};
 use gyrus_language::{
-    Cache, DESCRIBING_FILES, Decoder, Message, Parts, Request, Sampling, generate, write_model_folder,
+    Cache, DESCRIBING_FILES, Decoder, Parts, Request, Sampling, generate, write_model_folder,
 };
 use gyrus_tensor::Device;
 use gyrus_train::{
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::packing::shuffled;
 use crate::random::mixed;
-use crate::{EVALUATED_TOKENS, Error, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
+use crate::{EVALUATED_TOKENS, Error, Conversation, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
 
 /// The value of `kind` in the `run.json` of such a run.
 pub const TUNING_KIND: &str = "tuning";
@@ -213,7 +213,7 @@ pub fn tune(
     let template = parts.chat_template()?;
     let path = PathBuf::from(&record.data.path);
     let examples = samples.encode(&path, &parts.tokenizer, template.as_ref(), &parts.config)?;
-    let prompt = prompt(&parts, &samples.lines[0].1, &examples[0])?;
+    let prompt = prompt(&parts, &samples.samples[0].1, &examples[0])?;
     let (train, validation) = split(examples, settings.validation_share);
     record.data.train_examples = train.len() as u64;
     record.data.validation_examples = validation.len() as u64;
@@ -323,16 +323,24 @@ fn split(examples: Vec<Example>, share: f64) -> (Vec<Example>, Vec<Example>) {
 
 /// The prompt of a sample: the first example without its last answer.
 fn prompt(parts: &Parts, sample: &Sample, example: &Example) -> Result<Vec<u32>> {
+    let template = parts.chat_template()?;
+    let talk = |talk: &Conversation| {
+        let last = talk.messages.iter().rposition(|message| message["role"] == "assistant");
+        let before = &talk.messages[..last.unwrap_or_default()];
+        match &template {
+            Some(template) => {
+                parts.tokenizer.encode_chat(&template.render_with_tools(before, &talk.tools, true)?)
+            }
+            None => Ok(Vec::new()),
+        }
+    };
     let tokens = match sample {
         Sample::Completion { prompt, .. } => parts.tokenizer.encode(prompt, true)?,
-        Sample::Messages(messages) => {
-            let last = messages.iter().rposition(|message| message.role == "assistant").unwrap_or_default();
-            let before: &[Message] = &messages[..last];
-            match parts.chat_template()? {
-                Some(template) => parts.tokenizer.encode_chat(&template.render(before, true)?)?,
-                None => Vec::new(),
-            }
+        Sample::Instruction(instruction) if template.is_none() => {
+            parts.tokenizer.encode(&instruction.prompt(), true)?
         }
+        Sample::Instruction(instruction) => talk(&instruction.conversation())?,
+        Sample::Conversation(conversation) => talk(conversation)?,
         Sample::Text(_) => Vec::new(),
     };
     Ok(if tokens.is_empty() { example.tokens[..1].to_vec() } else { tokens })
@@ -357,7 +365,11 @@ impl TrainingTask for TuneTask<'_> {
     }
 
     fn evaluate(&self, decoder: &TrainableDecoder) -> Result<Option<Score>> {
-        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score { loss, accuracy: None }))
+        Ok(self.validation_loss(decoder, EVALUATED_TOKENS).map(|loss| Score {
+            loss,
+            accuracy: None,
+            by_loss: true,
+        }))
     }
 
     fn sample(&self, decoder: &TrainableDecoder, state: &State) -> Result<String> {

@@ -4,10 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tokenizers::decoders::fuse::Fuse;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Tokenizer as HuggingFace};
+use tokenizers::{
+    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, Tokenizer as HuggingFace,
+    Trainer as _,
+};
 
 use crate::{Corpus, Error, Result, TokenStream};
 
@@ -15,6 +17,8 @@ use crate::{Corpus, Error, Result, TokenStream};
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The most characters in a character vocabulary.
 const MAXIMUM_CHARACTERS: usize = 1 << 16;
+/// Words are counted in parts of this many bytes, which no word of a language has.
+const LONGEST_WORD: usize = 128;
 /// Long texts are tokenized in pieces of about this many bytes.
 const PIECE: usize = 1 << 18;
 
@@ -114,7 +118,13 @@ impl Vocabulary {
     /// # Errors
     /// [`gyrus_language::Error::Request`] if the vocabulary cannot express a text.
     pub fn encode(&self, corpus: &Corpus) -> Result<TokenStream> {
+        self.encode_watched(corpus, &mut |_| {})
+    }
+
+    /// [`Self::encode`]; `done` is told now and then how many bytes are tokenized.
+    pub(crate) fn encode_watched(&self, corpus: &Corpus, done: &mut dyn FnMut(usize)) -> Result<TokenStream> {
         let mut tokens = Vec::new();
+        let mut bytes = 0;
         for document in &corpus.documents {
             tokens.extend(self.end_of_text);
             match &self.characters {
@@ -132,6 +142,8 @@ impl Vocabulary {
                         let encoding =
                             self.tokenizer.encode_fast(piece, false).map_err(|error| refused(&*error))?;
                         tokens.extend_from_slice(encoding.get_ids());
+                        bytes += piece.len();
+                        done(bytes);
                     }
                 }
             }
@@ -177,16 +189,36 @@ fn byte_pairs(corpus: &Corpus, size: usize, several: bool) -> Result<HuggingFace
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     tokenizer.with_decoder(Some(ByteLevel::default()));
     let special = several.then(|| AddedToken::from(END_OF_TEXT, true));
-    let trainer = BpeTrainerBuilder::new()
+    let mut trainer = BpeTrainerBuilder::new()
         .vocab_size(size)
         .show_progress(false)
         .initial_alphabet(alphabet.into_iter().collect())
         .special_tokens(special.into_iter().collect())
         .build();
-    let mut trainer = TrainerWrapper::from(trainer);
     let texts = corpus.documents.iter().flat_map(|text| pieces(text));
-    tokenizer.train(&mut trainer, texts).map_err(|error| refused(&*error))?;
+    trainer.feed(texts, words).map_err(|error| refused(&*error))?;
+    let mut model = BPE::default();
+    let special = trainer.train(&mut model).map_err(|error| refused(&*error))?;
+    tokenizer.with_model(model);
+    tokenizer.add_special_tokens(special).map_err(|error| refused(&*error))?;
     Ok(tokenizer)
+}
+
+/// The words of a text, as byte-level pairs count them. A text without blanks is one word of any length, in which each merge
+/// would move everything behind it: words are counted in parts of [`LONGEST_WORD`].
+fn words(text: &str) -> tokenizers::Result<Vec<String>> {
+    let mut cut = PreTokenizedString::from(text);
+    ByteLevel::new(false, true, true).pre_tokenize(&mut cut)?;
+    let mut words = Vec::new();
+    for (word, ..) in cut.get_splits(OffsetReferential::Original, OffsetType::Byte) {
+        let mut rest = word;
+        while let Some((place, _)) = rest.char_indices().nth(LONGEST_WORD) {
+            words.push(rest[..place].to_owned());
+            rest = &rest[place..];
+        }
+        words.push(rest.to_owned());
+    }
+    Ok(words)
 }
 
 /// Splits a long text into pieces that have the same tokens as the whole: after the end of a nonempty line that precedes a line
@@ -254,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn text_without_blanks_is_learned_in_parts() {
+        let mut state = 1u64;
+        let mut letter = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+            ['A', 'C', 'G', 'T'][(state >> 62) as usize]
+        };
+        let dna: String = (0..1 << 20).map(|_| letter()).collect();
+        let one = corpus(&[&dna]);
+        // As one word, this would take hours.
+        let vocabulary = Vocabulary::train(&one, TokenizerKind::BytePairs, 2048).unwrap();
+        assert_eq!(vocabulary.len(), 2048);
+        let tokens = vocabulary.encode(&one).unwrap().len();
+        assert!(tokens < dna.len() / 4, "{tokens}");
+    }
+
+    #[test]
     fn pairs_come_back_and_pieces_change_no_token() {
         let line =
             "Speak, speak. \u{fffd} First Citizen:\n\nYou are all resolved rather to die than to famish?\nX";
@@ -270,6 +318,16 @@ mod tests {
         }
         assert_eq!(parts, whole.get_ids());
         assert_eq!(vocabulary.tokenizer().decode(&parts, true).unwrap(), text);
+        let mut usual = HuggingFace::new(BPE::default());
+        usual.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        let trainer = BpeTrainerBuilder::new()
+            .vocab_size(400)
+            .show_progress(false)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .build();
+        let mut trainer = tokenizers::models::TrainerWrapper::from(trainer);
+        usual.train(&mut trainer, [&text].into_iter()).unwrap();
+        assert_eq!(usual.get_vocab(true), vocabulary.tokenizer().get_vocab(true));
         let few = Vocabulary::train(&long, TokenizerKind::BytePairs, 100).unwrap_err();
         assert!(few.to_string().contains("at least 256"), "{few}");
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod bytes;
 mod chat;
+mod model_file;
+mod open;
 pub(crate) mod sentencepiece;
 mod written;
 
@@ -53,7 +55,8 @@ impl Tokenizer {
         Self { kind: Kind::SentencePiece(Box::new(vocabulary), leading_space), prefix }
     }
 
-    /// The tokens of a text; `special` adds the beginning-of-text tokens.
+    /// The tokens of a text; `special` adds the beginning-of-text tokens. Names of special tokens in the text become these
+    /// tokens, as in `transformers` and in llama.cpp's programs.
     ///
     /// # Errors
     /// [`Error::Request`] if the vocabulary cannot express the text.
@@ -66,7 +69,7 @@ impl Tokenizer {
                 })?;
                 tokens.extend(encoding.get_ids());
             }
-            Kind::SentencePiece(vocabulary, space) => tokens.extend(vocabulary.encode(text, *space, false)),
+            Kind::SentencePiece(vocabulary, space) => tokens.extend(vocabulary.encode(text, *space, true)),
         }
         Ok(tokens)
     }
@@ -76,10 +79,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_chat(&self, text: &str) -> Result<Vec<u32>> {
-        match &self.kind {
-            Kind::HuggingFace(_) => self.encode(text, false),
-            Kind::SentencePiece(vocabulary, space) => Ok(vocabulary.encode(text, *space, true)),
-        }
+        self.encode(text, false)
     }
 
     /// The text of tokens, without special tokens.
@@ -120,7 +120,7 @@ impl Tokenizer {
             Kind::HuggingFace(tokenizer) => tokenizer.id_to_token(token),
             Kind::SentencePiece(vocabulary, _) => {
                 let piece = vocabulary.pieces().get(token as usize)?;
-                Some(String::from_utf8_lossy(&piece.text).trim().to_owned())
+                Some(String::from_utf8_lossy(piece.name()).into_owned())
             }
         }
     }
@@ -148,8 +148,7 @@ impl Tokenizer {
         match &self.kind {
             Kind::HuggingFace(tokenizer) => tokenizer.token_to_id(text),
             Kind::SentencePiece(vocabulary, _) => {
-                let found =
-                    vocabulary.pieces().iter().position(|piece| piece.text.trim_ascii() == text.as_bytes());
+                let found = vocabulary.pieces().iter().position(|piece| piece.name() == text.as_bytes());
                 found.and_then(|token| u32::try_from(token).ok())
             }
         }

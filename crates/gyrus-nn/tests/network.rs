@@ -56,6 +56,7 @@ fn every_preset_runs_and_gives_every_parameter_a_gradient() {
         let shape: &[usize] = match *name {
             "mnist-cnn" | "picture-cnn" | "cnn" | "mlp" => &[1, 12, 12],
             "resnet20" => &[3, 8, 8],
+            "photo-cnn" => &[3, 32, 32],
             "digits-cnn" => &[1, 8, 8],
             _ => &[9],
         };

@@ -30,6 +30,8 @@ pub struct NetworkReport<'a> {
     pub chosen_epoch: Option<u32>,
     /// Quality of the kept weights on each part of the data, part by part; empty until the run is finished.
     pub quality: Vec<(Part, Quality)>,
+    /// What else is known of the test examples, as name and value: simple rules, folds of a cross-validation.
+    pub beside: Vec<(String, String)>,
     /// One point per epoch.
     pub curve: Vec<CurvePoint>,
     /// Test examples by true and predicted class; classification only.

@@ -241,6 +241,14 @@ fn parts_of_data(report: &NetworkReport<'_>) -> String {
             quality.unwrap_or_else(|| "–".to_owned()),
         );
     }
+    for (name, value) in &report.beside {
+        let _ = write!(
+            html,
+            "<tr><th scope=\"row\">{}</th><td></td><td></td><td class=\"number\">{}</td></tr>",
+            escaped(name),
+            escaped(value),
+        );
+    }
     html.push_str("</tbody></table></div>");
     html
 }

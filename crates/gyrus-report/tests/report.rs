@@ -39,6 +39,7 @@ fn begun<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint) -> Network
         train_seconds: 0.0,
         epochs: 40,
         chosen_epoch: None,
+        beside: Vec::new(),
         quality: Vec::new(),
         curve: Vec::new(),
         confusion: None,
@@ -59,6 +60,7 @@ fn finished<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint, test: Q
         status: "finished",
         train_seconds: 14.2,
         chosen_epoch: Some(33),
+        beside: Vec::new(),
         quality: vec![
             (Part::Training, Quality { examples: 1293, loss: 0.0041, ..test }),
             (Part::Validation, Quality { examples: 144, loss: 0.0352, ..test }),

@@ -52,7 +52,7 @@ pub enum Error {
         problem: String,
     },
     /// A finished run cannot be resumed.
-    #[error("the run in {} is finished already", run.display())]
+    #[error("the run in {} is finished already; a network is trained beyond its end with `--epochs`", run.display())]
     AlreadyFinished {
         /// The run folder.
         run: PathBuf,
@@ -129,6 +129,9 @@ impl Error {
 fn existing_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Finished => "a finished run; choose another folder, or pass `--overwrite` to replace it",
+        RunStatus::Diverged => {
+            "a run that diverged; choose another folder, or pass `--overwrite` to replace it"
+        }
         RunStatus::Running | RunStatus::Interrupted => {
             "an unfinished run; continue it with `--resume`, choose another folder, or pass `--overwrite` to replace it"
         }
@@ -138,6 +141,9 @@ fn existing_text(status: RunStatus) -> &'static str {
 fn missing_model_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Finished => "the file is missing; restore it, or train again",
+        RunStatus::Diverged => {
+            "the training diverged before its first model was saved; train again with a lower `--learning-rate`"
+        }
         RunStatus::Running | RunStatus::Interrupted => {
             "the run ended before its first model was saved; continue it with `gyrus learn --resume`"
         }

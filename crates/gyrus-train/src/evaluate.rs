@@ -28,7 +28,7 @@ pub fn evaluate(
     let mut evaluation = Evaluated::default();
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     indices.chunks(BATCH).for_each(|batch| evaluation.add(network, (examples, preprocessing, task), batch));
-    evaluation.finish(examples)
+    evaluation.finish(examples, task)
 }
 
 /// As [`evaluate`], with a [`Tick`] after each batch.
@@ -52,7 +52,7 @@ pub fn evaluate_watched(
             return Err(Error::Stopped);
         }
     }
-    Ok(evaluation.finish(examples))
+    Ok(evaluation.finish(examples, task))
 }
 
 /// What was evaluated so far.
@@ -100,15 +100,17 @@ impl Evaluated {
         }
     }
 
-    fn finish(self, examples: &Examples) -> Evaluation {
+    fn finish(self, examples: &Examples, task: &Task) -> Evaluation {
         let Self { answers, loss, right, error, .. } = self;
         let count = examples.len().max(1) as f64;
+        let unit = if let Task::Regression { deviation, .. } = task { f64::from(*deviation) } else { 1.0 };
         let classes = matches!(examples.targets, Targets::Classes(_));
         let metrics = PartMetrics {
             examples: examples.len() as u64,
             loss: loss / count,
             accuracy: classes.then_some(right as f64 / count),
             mean_absolute_error: (!classes).then_some(error / count),
+            root_mean_squared_error: (!classes).then_some((loss / count).sqrt() * unit),
         };
         Evaluation { metrics, answers }
     }

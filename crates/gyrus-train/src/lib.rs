@@ -39,7 +39,7 @@
 //!     device: "cpu".into(),
 //!     spiking: None,
 //! };
-//! let validation = split_validation(&digits.train).1.len();
+//! let validation = split_validation(&digits).1.len();
 //! let record = RunRecord::new(&digits, None, validation, settings);
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("run");
@@ -52,6 +52,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod baseline;
 mod error;
 mod evaluate;
 mod examples_task;
@@ -76,7 +77,9 @@ pub use observer::{Begin, Observer, Outcome, Progress, Tick};
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{RUN_FORMAT_VERSION, Record, RunData, RunHeader, RunStatus, SavedRecord, Timings};
 pub use run_folder::{Existing, RunFolder};
-pub use run_record::{DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles};
+pub use run_record::{
+    Baseline, DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles,
+};
 pub use schedule::{SCHEDULE_NAMES, Schedule};
 pub use spiking::activity::{LayerActivity, activity};
 pub use spiking::agreement::{Agreement, agreement};

@@ -12,6 +12,9 @@ pub trait Observer {
     /// Called after each evaluation, with a sample of what the model writes; the sample is empty for models that do not write.
     fn evaluated(&mut self, row: &MetricsRow, sample: &str);
 
+    /// Called during work before the first step: what is done, and how much of it, in any unit.
+    fn stage(&mut self, _name: &str, _done: u64, _total: u64) {}
+
     /// Asked after each step; true saves everything and ends the training.
     fn wants_to_stop(&mut self) -> bool {
         false

@@ -61,6 +61,9 @@ pub trait SavedRecord: Serialize + DeserializeOwned {
     /// The expected kind of run, for the message that refuses another one.
     const EXPECTED: &'static str;
 
+    /// Whether a finished run keeps its checkpoint, so that it can be continued beyond its end.
+    const KEEPS_CHECKPOINT: bool = false;
+
     /// How far the run is.
     fn status(&self) -> RunStatus;
 
@@ -185,6 +188,8 @@ pub enum RunStatus {
     Running,
     /// Stopped on request; can be resumed.
     Interrupted,
+    /// Stopped because the loss or the gradients were no longer numbers; the model is the best one before that.
+    Diverged,
     /// Trained and evaluated.
     Finished,
 }
@@ -196,6 +201,7 @@ impl RunStatus {
         match self {
             Self::Running => "running",
             Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
             Self::Finished => "finished",
         }
     }

@@ -114,15 +114,31 @@ impl RunFolder {
     /// # Errors
     /// [`Error::AlreadyFinished`], and those of [`Self::open`] except for the missing model.
     pub fn resume<R: SavedRecord>(path: impl Into<PathBuf>) -> Result<(Self, R)> {
+        Self::reopen(path, false)
+    }
+
+    /// As [`Self::resume`], and with `beyond` a finished run as well, where it has kept its checkpoint.
+    ///
+    /// # Errors
+    /// As there; [`Error::Checkpoint`] for a finished run without a checkpoint.
+    pub fn reopen<R: SavedRecord>(path: impl Into<PathBuf>, beyond: bool) -> Result<(Self, R)> {
         let folder = Self::open_any(path.into())?;
         let record: R = folder.read_record()?;
         if R::KIND.is_none() && !folder.file(BLUEPRINT).is_file() {
             return Err(Error::NotARun { path: folder.path, file: BLUEPRINT });
         }
         if record.status() == RunStatus::Finished {
-            // A run that was killed right before its end may still have one.
-            folder.remove_checkpoint()?;
-            return Err(Error::AlreadyFinished { run: folder.path });
+            if !R::KEEPS_CHECKPOINT {
+                // A run that was killed right before its end may still have one.
+                folder.remove_checkpoint()?;
+            }
+            if !beyond {
+                return Err(Error::AlreadyFinished { run: folder.path });
+            }
+            if !folder.file(CHECKPOINT).exists() {
+                let problem = format!("the finished run in {} has kept none", folder.path.display());
+                return Err(Error::Checkpoint { problem });
+            }
         }
         remove_temporaries(&folder.path).map_err(Error::io("clean up", &folder.path))?;
         Ok((folder, record))
@@ -135,6 +151,14 @@ impl RunFolder {
     /// column, [`Error::UnknownVersion`], [`Error::TooLarge`], [`Error::Io`].
     pub fn header(path: impl Into<PathBuf>) -> Result<RunHeader> {
         Self::open_any(path.into())?.read_header()
+    }
+
+    /// The record of a run of this kind, in the folder at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::header`], and [`Error::InvalidRecord`] for another kind of run.
+    pub fn record<R: SavedRecord>(path: impl Into<PathBuf>) -> Result<R> {
+        Self::open_any(path.into())?.read_record()
     }
 
     /// The path of the folder.
@@ -258,7 +282,7 @@ impl RunFolder {
     }
 
     /// Ends a run whose last part took `elapsed`: writes the report, which `page` makes from the record and the metrics, writes
-    /// the finished record, and removes the checkpoint. After a crash in between, the run can be resumed and ended again.
+    /// the finished record, and removes the checkpoint unless [`SavedRecord::KEEPS_CHECKPOINT`]. After a crash in between, the run can be resumed and ended again.
     ///
     /// # Errors
     /// [`Error::Io`], and those of [`Self::read_metrics`].
@@ -272,7 +296,7 @@ impl RunFolder {
         record.timings_mut().finish(elapsed);
         self.write_report(&page(record, &self.read_metrics()?))?;
         self.write_record(record)?;
-        self.remove_checkpoint()
+        if R::KEEPS_CHECKPOINT { Ok(()) } else { self.remove_checkpoint() }
     }
 
     /// Appends one line to `metrics.jsonl` and flushes it to the disk.

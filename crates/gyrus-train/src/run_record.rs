@@ -44,6 +44,9 @@ pub struct RunRecord {
     pub skipped: SkippedFiles,
     /// What a person should know about the data, one sentence each.
     pub notes: Vec<String>,
+    /// The test parts of a cross-validation that went before the training; they become [`Results::folds`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<PartMetrics>,
 }
 
 /// Where the examples came from.
@@ -55,6 +58,9 @@ pub struct DataRecord {
     pub path: Option<String>,
     /// The column to predict, for tables.
     pub target: Option<String>,
+    /// The file with the test rows, for tables that came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_path: Option<String>,
     /// SHA-256 over the examples, in hexadecimal.
     pub fingerprint: String,
     /// Number of training examples.
@@ -106,6 +112,25 @@ pub struct Results {
     pub validation: Option<PartMetrics>,
     /// On the test examples, evaluated once.
     pub test: Option<PartMetrics>,
+    /// What simple rules reach on the test examples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
+    /// Of a cross-validation: the test part of each fold, by a network that was trained on the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<PartMetrics>,
+}
+
+/// A simple rule beside which a network should be seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What it does.
+    pub name: String,
+    /// Share of the test examples that it classifies correctly, 0 to 1; classification only.
+    pub accuracy: Option<f64>,
+    /// In the unit of the target; regression only.
+    pub mean_absolute_error: Option<f64>,
+    /// In the unit of the target; regression only.
+    pub root_mean_squared_error: Option<f64>,
 }
 
 /// How good a network is on one part of the data.
@@ -120,6 +145,9 @@ pub struct PartMetrics {
     pub accuracy: Option<f64>,
     /// Mean absolute error in the unit of the target; regression only.
     pub mean_absolute_error: Option<f64>,
+    /// Root of the mean squared error in the unit of the target; regression only.
+    #[serde(default)]
+    pub root_mean_squared_error: Option<f64>,
 }
 
 /// Files that could not be used: all are counted, the first 1000 are named.
@@ -174,6 +202,7 @@ impl RunRecord {
                 name: dataset.name.clone(),
                 path: path.map(|path| path.to_string_lossy().into_owned()),
                 target,
+                test_path: None,
                 fingerprint: dataset.fingerprint.clone(),
                 train_examples: dataset.train.len().saturating_sub(validation_examples) as u64,
                 validation_examples: validation_examples as u64,
@@ -187,6 +216,7 @@ impl RunRecord {
             timings: Timings::default(),
             skipped: SkippedFiles::from(dataset.skipped.as_slice()),
             notes: dataset.notes.clone(),
+            folds: Vec::new(),
         }
     }
 }
@@ -194,6 +224,7 @@ impl RunRecord {
 impl SavedRecord for RunRecord {
     const KIND: Option<&'static str> = None;
     const EXPECTED: &'static str = "a run that learned from examples (language models write)";
+    const KEEPS_CHECKPOINT: bool = true;
 
     fn status(&self) -> RunStatus {
         self.status
@@ -214,7 +245,7 @@ impl SavedRecord for RunRecord {
         };
         let is_scale = |deviation: f64| deviation.is_finite() && deviation > 0.0;
         match &self.preprocessing {
-            Preprocessing::Image { height, width, channels, mean, deviation } => {
+            Preprocessing::Image { height, width, channels, mean, deviation, .. } => {
                 if !matches!(channels, 1 | 3) {
                     return invalid("preprocessing.channels", channels.to_string(), "1 or 3");
                 }

@@ -88,6 +88,8 @@ pub struct Score {
     pub loss: f64,
     /// Share that was classified correctly, 0 to 1; where there is one, it decides before the loss.
     pub accuracy: Option<f64>,
+    /// Whether the loss decides alone, because the accuracy is that of a few examples.
+    pub by_loss: bool,
 }
 
 /// How a training runs.
@@ -176,7 +178,14 @@ impl<'a, T: TrainingTask> Trainer<'a, T> {
             self.evaluate(observer)?;
         }
         while self.state.step < steps {
-            count += self.step()?;
+            count += match self.step() {
+                Ok(count) => count,
+                Err(error) => {
+                    self.tick();
+                    self.write_status(RunStatus::Diverged)?;
+                    return Err(error);
+                }
+            };
             observer.step(&Progress {
                 epoch: self.state.evaluations + 1,
                 step: self.state.step,

@@ -23,6 +23,8 @@ fn dataset() -> Dataset {
         fingerprint: "ab".repeat(32),
         skipped: vec![Skipped { path: "broken.png".into(), reason: "it ends at byte 3".into() }],
         notes: vec!["A note.".into()],
+        test_rows: Vec::new(),
+        validation: Vec::new(),
     }
 }
 
@@ -45,14 +47,22 @@ fn record() -> RunRecord {
 }
 
 fn finished() -> RunRecord {
-    let part = PartMetrics { examples: 2, loss: 0.25, accuracy: Some(0.5), mean_absolute_error: None };
+    let part = PartMetrics {
+        examples: 2,
+        loss: 0.25,
+        accuracy: Some(0.5),
+        mean_absolute_error: None,
+        root_mean_squared_error: None,
+    };
     RunRecord {
         status: RunStatus::Finished,
         results: Some(Results {
             chosen_epoch: 2,
             train: Some(part.clone()),
             validation: None,
-            test: Some(part),
+            test: Some(part.clone()),
+            baselines: Vec::new(),
+            folds: vec![part],
         }),
         timings: Timings { total_seconds: 1.0 / 3.0, ..Timings::default() },
         ..record()

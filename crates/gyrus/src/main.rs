@@ -39,6 +39,7 @@ enum Command {
     Tune(Box<commands::tune::Arguments>),
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
+    Tokenize(commands::tokenize::Arguments),
     Chat(commands::chat::Arguments),
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
@@ -53,7 +54,9 @@ enum Command {
 /// The command line, with what follows from its own list of options.
 pub(crate) fn command() -> clap::Command {
     let command = Cli::command()
-        .mut_subcommand("learn", |learn| only_with(learn, "resume", &["data_directory", "threads", "json"]))
+        .mut_subcommand("learn", |learn| {
+            only_with(learn, "resume", &["data_directory", "epochs", "threads", "json"])
+        })
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
@@ -124,6 +127,7 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Tune(arguments) => commands::tune::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
         Command::Write(arguments) => commands::write::run(arguments),
+        Command::Tokenize(arguments) => commands::tokenize::run(arguments),
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Quantize(arguments) => commands::quantize::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(arguments),

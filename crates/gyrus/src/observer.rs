@@ -136,6 +136,8 @@ pub enum Plan {
         data: String,
         /// Their number.
         examples: usize,
+        /// What they are, such as "conversations".
+        kind: &'static str,
         /// Rank of the adapters; without, all weights are trained.
         rank: Option<usize>,
     },
@@ -161,11 +163,12 @@ impl fmt::Display for Plan {
                 counted(*context as u64, "token"),
                 counted(*steps, "step")
             ),
-            Self::Tuning { data, examples, rank: Some(rank) } => {
-                write!(f, "{data}: {}; an adapter of rank {rank}", counted(*examples as u64, "example"))
-            }
-            Self::Tuning { data, examples, rank: None } => {
-                write!(f, "{data}: {}; all weights", counted(*examples as u64, "example"))
+            Self::Tuning { data, examples, kind, rank } => {
+                write!(f, "{data}: {} ({kind}); ", counted(*examples as u64, "example"))?;
+                match rank {
+                    Some(rank) => write!(f, "an adapter of rank {rank}"),
+                    None => f.write_str("all weights"),
+                }
             }
         }
     }

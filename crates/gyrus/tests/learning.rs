@@ -33,7 +33,14 @@ fn digits_leave_a_complete_run_that_predicts() {
     assert_eq!(said["test"]["accuracy"], said["test_accuracy"]);
     assert!((355..=365).contains(&said["test"]["examples"].as_u64().unwrap()), "{said}");
 
-    let expected = ["blueprint.toml", "metrics.jsonl", "model.safetensors", "report.html", "run.json"];
+    let expected = [
+        "blueprint.toml",
+        "checkpoint.safetensors",
+        "metrics.jsonl",
+        "model.safetensors",
+        "report.html",
+        "run.json",
+    ];
     assert_eq!(names(&run_folder), expected);
     let record = record(&run_folder);
     assert_eq!(record["status"], "finished");
@@ -197,7 +204,7 @@ fn a_table_with_text_to_predict_is_a_classification() {
 
     let text = stdout(&succeeded(gyrus(["predict"]).args([&run_folder, &rows]).output().unwrap()));
     assert_eq!(text.lines().count(), 2);
-    assert!(text.contains(", row 2: small "), "{text}");
+    assert!(text.contains(", row 2 (line 3): small "), "{text}");
 }
 
 #[test]

@@ -265,7 +265,9 @@ fn what_is_not_a_run_or_not_a_picture() {
     assert_says(&predict(&picture, &picture), &["picture.png", "not a folder"]);
     assert_says(&predict(folder.path(), &picture), &["not a run folder", "run.json"]);
     assert_says(&predict(&run_folder, &folder.path().join("none.png")), &["none.png"]);
-    assert_says(&predict(&run_folder, folder.path()), &[folder.path().to_str().unwrap()]);
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert_says(&predict(&run_folder, &empty), &["empty is a folder without images"]);
     for (name, bytes) in [
         ("empty.png", &b""[..]),
         ("text.jpg", b"not a picture at all"),

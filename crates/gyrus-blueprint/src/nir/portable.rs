@@ -353,7 +353,9 @@ fn in_steps_of(
         }
         (NirTarget::Sinabs, true) => {
             let tau = each(&|index| -1000.0 / at(&decay, index).ln());
-            ("LIF", vec![("tau_membrane_ms", tau), ("resistance", vec![1.0]), ("v_threshold", scaled(&threshold)), ("v_reset", scaled(&reset))])
+            // By which the gain of a step is 1 for those who read r, too.
+            let r = each(&|index| 1.0 / (1.0 - at(&decay, index)));
+            ("LIF", vec![("tau_membrane_ms", tau), ("resistance", r), ("v_threshold", scaled(&threshold)), ("v_reset", scaled(&reset))])
         }
         _ => {
             // What one step adds is written.
@@ -374,6 +376,13 @@ fn in_steps_of(
              thresholds",
             node.name
         ));
+    }
+    if target == NirTarget::Sinabs && leaks {
+        let does = match reset_how {
+            Reset::Subtract => "sinabs fires several times in a step where the membrane has reached several thresholds",
+            _ => "sinabs subtracts the threshold at a spike, which this network does not; train it with --reset subtract",
+        };
+        problem = Some(format!("`{}`: {does}", node.name));
     }
     *node = neuron(node.name.clone(), kind, constants, (reset_how, v_leak), shape, parameters);
     Ok(problem)

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::frames::{Frames, Grid, Slicing, frames};
 use super::{Events, cochlea, read};
-use crate::folder::{File, class_files, entries, folders, name, split_folders};
+use crate::folder::{File, Listing, entries, folders, name};
 use crate::{Dataset, Error, Examples, Features, Preprocessing, Result, Skipped, Targets};
 
 /// The longer side of a frame where the caller does not say: larger sensors are scaled down to it.
@@ -62,22 +62,14 @@ pub fn is_event_folder(path: &Path) -> bool {
 /// No sub-folders, a single class, a class without two usable recordings (one, where there is a test folder), a test class
 /// that is not in the training folder, frames that take more than 16 GiB, or a folder that cannot be listed.
 pub fn event_folder(path: &Path, options: EventOptions) -> Result<Dataset> {
-    let split = split_folders(path)?;
-    let (train_folder, test_folder) = match &split {
-        Some((train, test)) => (train.as_path(), Some(test.as_path())),
-        None => (path, None),
-    };
-    let what = "files of events";
-    let (classes, train_files) = class_files(train_folder, None, is_event_file, what)?;
-    let test_files = match test_folder {
-        Some(folder) => class_files(folder, Some(&classes), is_event_file, what)?.1,
-        None => Vec::new(),
-    };
-
+    let Listing { classes, train, validation, test, train_folder, test_folder, notes } =
+        Listing::of(path, is_event_file, "files of events")?;
     let mut skipped = Vec::new();
-    let (train_files, train_extent) = usable(train_files, &mut skipped);
-    let (test_files, test_extent) = usable(test_files, &mut skipped);
-    let minimum = if split.is_some() { 1 } else { 2 };
+    let (mut train_files, train_extent) = usable(train, &mut skipped);
+    let (validation_files, validation_extent) = usable(validation, &mut skipped);
+    let (test_files, test_extent) = usable(test, &mut skipped);
+    let split = test_folder.is_some();
+    let minimum = if split { 1 } else { 2 };
     for (class, name) in classes.iter().enumerate() {
         let usable = train_files.iter().filter(|(_, label)| *label as usize == class).count();
         if usable < minimum {
@@ -87,16 +79,18 @@ pub fn event_folder(path: &Path, options: EventOptions) -> Result<Dataset> {
         }
     }
     if let Some(folder) = test_folder.filter(|_| test_files.is_empty()) {
-        return Err(Error::mismatch(folder, "no usable recording", "at least one to test with"));
+        return Err(Error::mismatch(&folder, "no usable recording", "at least one to test with"));
     }
 
-    let extent = train_extent.join(test_extent);
+    let held_back: Vec<usize> = (0..validation_files.len()).map(|at| train_files.len() + at).collect();
+    train_files.extend(validation_files);
+    let extent = train_extent.join(validation_extent).join(test_extent);
     let preprocessing = extent.preprocessing(options, None);
     let train = all_frames(&train_files, &preprocessing, path)?;
     let labels: Vec<u32> = train_files.iter().map(|(_, label)| *label).collect();
     let title = path.canonicalize().map(|path| name(&path)).unwrap_or_else(|_| name(path));
     let class_count = classes.len();
-    let mut dataset = if split.is_some() {
+    let mut dataset = if split {
         let test_labels = test_files.iter().map(|(_, label)| *label).collect();
         let test = all_frames(&test_files, &preprocessing, path)?;
         Dataset::of_frames(title, classes, (train, labels), (test, test_labels), preprocessing)
@@ -105,6 +99,9 @@ pub fn event_folder(path: &Path, options: EventOptions) -> Result<Dataset> {
     };
     let total = dataset.train.len() + dataset.test.len();
     dataset.notes.push(extent.note(total, class_count, &dataset.preprocessing));
+    dataset.notes.extend(notes);
+    dataset.notes.extend(empty_note(extent.empty));
+    dataset.validation = held_back;
     if !skipped.is_empty() {
         dataset.notes.push(format!("{} files could not be read and were skipped", skipped.len()));
     }
@@ -163,6 +160,7 @@ pub fn event_recordings(path: &Path, options: EventOptions) -> Result<Dataset> {
     };
     let total = dataset.train.len() + dataset.test.len();
     dataset.notes.push(extent.note(total, class_count, &dataset.preprocessing));
+    dataset.notes.extend(empty_note(extent.empty));
     Ok(dataset)
 }
 
@@ -173,13 +171,21 @@ struct Extent {
     height: usize,
     polarity: bool,
     last_us: i64,
+    /// Recordings without an event.
+    empty: usize,
+}
+
+/// Says that recordings are empty, where some are.
+fn empty_note(empty: usize) -> Option<String> {
+    let verb = if empty == 1 { "recording holds" } else { "recordings hold" };
+    (empty > 0).then(|| format!("{empty} {verb} no event: nothing can be learned from them"))
 }
 
 impl Extent {
     fn of(events: &Events) -> Self {
         let Events { width, height, polarity, .. } = *events;
         let last_us = events.time_us.last().copied().unwrap_or(0).max(0);
-        Self { width, height, polarity, last_us }
+        Self { width, height, polarity, last_us, empty: usize::from(events.time_us.is_empty()) }
     }
 
     fn join(self, other: Self) -> Self {
@@ -188,6 +194,7 @@ impl Extent {
             height: self.height.max(other.height),
             polarity: self.polarity || other.polarity,
             last_us: self.last_us.max(other.last_us),
+            empty: self.empty + other.empty,
         }
     }
 

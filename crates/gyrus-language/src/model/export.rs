@@ -51,6 +51,7 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
     let text = |token: Option<u32>| token.and_then(|token| parts.tokenizer.text(token));
     let end =
         parts.config.end_of_text.iter().copied().find(|&end| Some(end) != parts.config.beginning_of_text);
+    let end = end.or(parts.config.end_of_text.first().copied());
     let mut tokenizer_config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": parts.config.maximum_positions,

@@ -3,6 +3,8 @@
 //! Names of tensors are translated to Hugging Face's. Queries and keys of a Llama stay interleaved, as in the file. The
 //! container itself is in `gyrus-formats`.
 
+mod byte_fallback;
+mod characters;
 mod config;
 mod vocabulary;
 mod write;
@@ -13,7 +15,7 @@ use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint};
 
 use super::Parts;
-use crate::{DecoderConfig, Error, Family, Result, Role, Sampling};
+use crate::{DecoderConfig, Error, Family, Result, Role, Sampling, Tokenizer};
 
 pub use write::write;
 
@@ -33,8 +35,9 @@ pub(crate) fn open(path: &Path) -> Result<Parts> {
 /// an entry or a vocabulary that is not supported.
 pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     let mut file = Gguf::parse(path, bytes)?;
-    let config = config::read(&file)?;
+    let mut config = config::read(&file)?;
     let tokenizer = vocabulary::read(&file, &config)?;
+    vocabulary::only_real_ends(&file, &tokenizer, &mut config)?;
     let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
     let mut tensors = std::mem::take(&mut file.tensors);
     let mut named: std::collections::BTreeMap<_, _> = config
@@ -51,6 +54,18 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Parts> {
     named.extend(tensors);
     let checkpoint = Checkpoint::new(path, named);
     Ok(Parts { config, checkpoint, tokenizer, recommended: Sampling::default(), chat_template })
+}
+
+/// Opens the tokenizer of a file, which may hold the vocabulary alone.
+pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    let file = Gguf::parse(path, &Bytes::map(path)?)?;
+    let begin = file.count("tokenizer.ggml.bos_token_id")?.and_then(|token| u32::try_from(token).ok());
+    // Of the decoder, only the size of its vocabulary and this token matter here.
+    let config = DecoderConfig {
+        beginning_of_text: begin,
+        ..DecoderConfig::llama(usize::MAX, 2, 0, (1, 1), 1, 10_000.0)
+    };
+    vocabulary::read(&file, &config)
 }
 
 /// The name of a tensor in GGUF files.

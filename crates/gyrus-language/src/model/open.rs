@@ -53,7 +53,7 @@ impl Parts {
         let path = folder.join("config.json");
         let mut config = DecoderConfig::from_hugging_face(&path, &read_small(&path)?)?;
         let recommended = generation_config(&folder.join("generation_config.json"), &mut config)?;
-        let tokenizer = Tokenizer::of_hugging_face(&folder.join("tokenizer.json"))?;
+        let tokenizer = Tokenizer::open(folder)?;
         let chat_template = chat_template(folder)?;
         let pickled = folder.join("pytorch_model.bin");
         let has = |name: &str| folder.join(name).is_file();

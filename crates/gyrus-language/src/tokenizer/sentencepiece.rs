@@ -5,7 +5,7 @@
 //! `O(n log n)`.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum PieceKind {
     Control,
     /// Text that is always a single token (user-defined).
     Whole,
+    /// A row of the embedding that stands for no text.
+    Unused,
 }
 
 /// One token of the vocabulary.
@@ -32,6 +34,12 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// Its exact text; special tokens without the line ends that llama2.c puts around them.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        if self.kind == PieceKind::Control { self.text.trim_ascii() } else { &self.text }
+    }
+
     /// A token of llama2.c's file, where the kind follows from index and text.
     pub(crate) fn of_llama2c(token: usize, text: &[u8], score: f32) -> Self {
         let kind = match (token, byte_of(text)) {
@@ -58,6 +66,8 @@ pub struct SentencePiece {
     bytes: [Option<u32>; 256],
     /// User-defined and special tokens by their first byte, longest first.
     whole: HashMap<u8, Vec<(Vec<u8>, u32)>>,
+    /// Tokens that take the white space behind them with them.
+    strips: HashSet<u32>,
     unknown: u32,
 }
 
@@ -104,8 +114,9 @@ impl SentencePiece {
                     by_text.entry(piece.text.clone()).or_insert(token);
                 }
                 PieceKind::Byte(byte) => bytes[usize::from(byte)] = Some(token),
+                PieceKind::Unused => {}
                 PieceKind::Whole | PieceKind::Control => {
-                    let text = piece.text.trim_ascii();
+                    let text = piece.name();
                     if let Some(&byte) = text.first() {
                         let list: &mut Vec<(Vec<u8>, u32)> = whole.entry(byte).or_default();
                         list.push((text.to_vec(), token));
@@ -114,7 +125,19 @@ impl SentencePiece {
             }
         }
         whole.values_mut().for_each(|list| list.sort_by_key(|(text, _)| std::cmp::Reverse(text.len())));
-        Self { pieces, by_text, bytes, whole, unknown }
+        Self { pieces, by_text, bytes, whole, strips: HashSet::new(), unknown }
+    }
+
+    /// Lets these user-defined or special tokens take the white space behind them with them.
+    #[must_use]
+    pub fn stripping(self, tokens: impl IntoIterator<Item = u32>) -> Self {
+        Self { strips: tokens.into_iter().collect(), ..self }
+    }
+
+    /// Whether a token takes the white space behind it with it.
+    #[must_use]
+    pub fn strips(&self, token: u32) -> bool {
+        self.strips.contains(&token)
     }
 
     /// The tokens of the vocabulary.
@@ -123,29 +146,29 @@ impl SentencePiece {
         &self.pieces
     }
 
-    /// The tokens of a text. `leading_space` adds a space before it, which these vocabularies expect; `special` turns the
-    /// names of special tokens into tokens, as in the output of a chat template.
+    /// The tokens of a text. `leading_space` adds a space before it and after each user-defined or special token, as
+    /// llama.cpp does and `transformers` for such vocabularies; `special` turns the names of special tokens into tokens, as in
+    /// the output of a chat template.
     #[must_use]
     pub fn encode(&self, text: &str, leading_space: bool, special: bool) -> Vec<u32> {
         let mut tokens = Vec::new();
-        // SentencePiece's symbol for a space counts as one in texts as well.
-        let text = text.replace('\u{2581}', " ");
         let mut rest = text.as_bytes();
-        let mut first = true;
+        let mut space = leading_space;
         while !rest.is_empty() {
             let (chunk, whole, after) = self.next_whole(rest, special);
             if !chunk.is_empty() {
-                let padded: Vec<u8>;
-                let chunk = if leading_space && first {
-                    padded = [b" ", chunk].concat();
-                    &padded
-                } else {
-                    chunk
-                };
-                self.encode_chunk(chunk, &mut tokens);
+                // SentencePiece's symbol for a space counts as one in texts as well.
+                let chunk = String::from_utf8_lossy(chunk).replace('\u{2581}', " ");
+                let chunk = if space { format!(" {chunk}") } else { chunk };
+                self.encode_chunk(chunk.as_bytes(), &mut tokens);
             }
-            tokens.extend(whole);
-            (rest, first) = (after, false);
+            (rest, space) = (after, leading_space);
+            if let Some(token) = whole {
+                tokens.push(token);
+                if self.strips(token) {
+                    rest = rest.trim_ascii_start();
+                }
+            }
         }
         tokens
     }
@@ -269,6 +292,26 @@ mod tests {
         assert_eq!(vocabulary.bytes(1 + 0xC3), [0xC3]);
         assert_eq!(vocabulary.bytes(0), b"");
         assert_eq!(vocabulary.bytes(9999), b"");
+    }
+
+    #[test]
+    fn user_defined_tokens_of_white_space_are_whole_and_some_tokens_take_it_with_them() {
+        let piece = |text: &str, kind| Piece { text: text.into(), score: -1.0, kind };
+        let mut pieces = vec![piece("<unk>", PieceKind::Control)];
+        pieces.extend(["\n", "\n\n", "  ", " <tool>"].map(|text| piece(text, PieceKind::Whole)));
+        pieces.extend([" ", "a", "b", "<", ">", "t", "o", "l", "\n"].map(|text| piece(text, PieceKind::Text)));
+        pieces.push(piece("<end>", PieceKind::Control));
+        let vocabulary = SentencePiece::new(pieces, 0);
+        assert_eq!(vocabulary.encode("a\nb", false, false), [6, 1, 7]);
+        assert_eq!(vocabulary.encode("a\n\n\nb", false, false), [6, 2, 1, 7]);
+        assert_eq!(vocabulary.encode("a   b", false, false), [6, 3, 5, 7]);
+        assert_eq!(vocabulary.encode("a\u{2581}\u{2581} b", false, false), [6, 5, 5, 5, 7]);
+        assert_eq!(vocabulary.encode("<tool>a", false, false), [8, 10, 11, 11, 12, 9, 6]);
+        assert_eq!(vocabulary.encode("a <tool>a", false, false), [6, 4, 6]);
+        assert_eq!(vocabulary.encode("a\nb", true, false), [5, 6, 1, 5, 7]);
+        assert_eq!(vocabulary.bytes(4), b" <tool>");
+        let stripping = vocabulary.stripping([14]);
+        assert_eq!(stripping.encode("<end>\n a", false, true), [14, 6]);
     }
 
     #[test]

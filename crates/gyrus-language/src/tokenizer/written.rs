@@ -15,11 +15,12 @@ pub(crate) fn tokenizer_json(vocabulary: &SentencePiece, begin: Option<u32>, lea
         let text = match piece.kind {
             PieceKind::Byte(byte) => format!("<0x{byte:02X}>"),
             PieceKind::Control => String::from_utf8_lossy(&piece.text).trim().to_owned(),
-            PieceKind::Text | PieceKind::Whole => with_symbol(&piece.text),
+            PieceKind::Text => with_symbol(&piece.text),
+            PieceKind::Whole | PieceKind::Unused => String::from_utf8_lossy(&piece.text).into_owned(),
         };
         if matches!(piece.kind, PieceKind::Control | PieceKind::Whole) {
             added.push(json!({"id": token, "content": text, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": piece.kind == PieceKind::Control}));
+                "rstrip": vocabulary.strips(token as u32), "normalized": false, "special": piece.kind == PieceKind::Control}));
         }
         if piece.kind == PieceKind::Text {
             known.insert(text.clone());

@@ -61,7 +61,8 @@ impl LoopState {
             Some(_) if self.evaluations == 1 => true,
             Some(score) => {
                 let (accuracy, best) = (score.accuracy.unwrap_or(0.0), self.best_accuracy.unwrap_or(0.0));
-                accuracy > best || accuracy == best && loss(Some(score.loss)) <= loss(self.best_loss)
+                let lower = loss(Some(score.loss)) <= loss(self.best_loss);
+                if score.by_loss { lower } else { accuracy > best || accuracy == best && lower }
             }
         };
         if is_best {
@@ -149,7 +150,7 @@ mod tests {
         let mut state = LoopState::default();
         let mut is_best = |loss: f64, accuracy: Option<f64>| {
             state.step += 1;
-            state.count_evaluation(Some(Score { loss, accuracy }))
+            state.count_evaluation(Some(Score { loss, accuracy, by_loss: false }))
         };
         let accuracies = [(2.0, 0.5), (1.0, 0.4), (3.0, 0.6), (3.0, 0.6), (f64::NAN, 0.6), (f64::NAN, 0.7)];
         assert_eq!(
@@ -159,8 +160,13 @@ mod tests {
         assert_eq!((state.best_step, state.evaluations, state.best_loss), (6, 6, None));
         let mut losses = LoopState::default();
         let seen = [2.0, f64::NAN, 1.0, 1.5]
-            .map(|loss| losses.count_evaluation(Some(Score { loss, accuracy: None })));
+            .map(|loss| losses.count_evaluation(Some(Score { loss, accuracy: None, by_loss: false })));
         assert_eq!(seen, [true, false, true, false]);
+        let mut coarse = LoopState::default();
+        let seen = [(2.0, 0.5), (1.0, 0.4), (1.5, 0.9)].map(|(loss, accuracy)| {
+            coarse.count_evaluation(Some(Score { loss, accuracy: Some(accuracy), by_loss: true }))
+        });
+        assert_eq!(seen, [true, true, false], "few examples are told apart by the loss");
         let mut last = LoopState::default();
         assert_eq!([None, None].map(|score| last.count_evaluation(score)), [true, true]);
     }

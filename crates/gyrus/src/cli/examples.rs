@@ -92,10 +92,17 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("a finished run", "gyrus inspect runs/digits"),
             ("a network from another program", "gyrus inspect net.nir"),
-            ("the tensors of a model", "gyrus inspect model.safetensors"),
+            ("a model: types, shape, tokenizer", "gyrus inspect model.gguf"),
+            ("a recording of an event camera", "gyrus inspect saccade.aedat4"),
         ],
     ),
-    ("tokenize", &[("the tokens of a text", "gyrus tokenize model.gguf \"Hello, world\"")]),
+    (
+        "tokenize",
+        &[
+            ("the tokens of a text", "gyrus tokenize model.gguf \"Hello, world\""),
+            ("how many tokens a file has", "gyrus tokenize model.gguf --file notes.txt --ids | wc -w"),
+        ],
+    ),
     (
         "see",
         &[

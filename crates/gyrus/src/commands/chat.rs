@@ -1,23 +1,33 @@
-//! `gyrus chat`: a conversation with a language model; each line of standard input is what a person says.
+//! `gyrus chat`: a conversation with a language model, line by line.
+//!
+//! At a terminal, lines can be edited and found again, lines that begin with a slash are commands, and Ctrl-C stops the answer
+//! alone. Otherwise each line of standard input is what a person says.
+
+mod person;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
-use gyrus::Chat;
 use gyrus::tensor::with_threads;
-use serde_json::json;
+use gyrus::verbs::Conversation;
+use gyrus::Chat;
+use serde_json::{Value, json};
 
 use super::generation::{GenerationArguments, speed};
 use super::help::{ADAPTER, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{Streamed, note, say, say_json};
+use person::{Command, Person};
 
 /// The longest line that is accepted, in bytes.
 const MAXIMUM_LINE_BYTES: u64 = 1 << 24;
 
-/// Talk with a language model; it answers each line of standard input
+/// Talk with a language model
+///
+/// At a terminal: arrows edit the line and find earlier ones, """ begins and ends a message of several lines, Ctrl-C stops the
+/// answer, and /help lists the commands. Otherwise the model answers each line of standard input.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Model with a chat template: Hugging Face folder or model id, or .gguf file
@@ -48,33 +58,89 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         ..Chat::new(&arguments.model)
     }
     .open()?;
-    let person = io::stdin().is_terminal() && !arguments.json;
-    loop {
-        if person {
-            eprint!("> ");
-        }
-        let Some(line) = read_line()? else { break };
+    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if terminal && !arguments.json {
+        return talk(&mut conversation, arguments);
+    }
+    while let Some(line) = read_line()? {
         if line.trim().is_empty() {
             continue;
         }
         let mut stdout = Streamed::default();
-        let written = conversation.answer(&line, |text| arguments.json || stdout.show(text))?;
+        conversation.answer(&line, |text| arguments.json || stdout.show(text))?;
         stdout.finish()?;
         if !arguments.json {
             say("")?;
         }
-        if person {
+    }
+    if arguments.json {
+        return say_json(&record(&conversation, arguments));
+    }
+    Ok(())
+}
+
+/// A conversation with a person at a terminal.
+fn talk(conversation: &mut Conversation, arguments: &Arguments) -> Result<(), Failure> {
+    let mut person = Person::new()?;
+    while let Some(command) = person.says()? {
+        match command {
+            Command::Say(text) => answer(conversation, &person, &text)?,
+            Command::Help => note(person::HELP),
+            Command::Clear => {
+                conversation.clear();
+                note("the conversation begins anew");
+            }
+            Command::System(text) => {
+                conversation.instruct(&text);
+                note(if text.is_empty() { "no system message" } else { "the system message is set" });
+            }
+            Command::Save(file) => match save(conversation, arguments, &file) {
+                Ok(()) => note(format_args!("saved {} messages to {file}", conversation.messages().len())),
+                Err(failure) => note(failure),
+            },
+            Command::Wrong(reason) => note(reason),
+            Command::Bye => break,
+        }
+    }
+    Ok(())
+}
+
+/// The model's answer, until Ctrl-C stops it. A message that it cannot take ends nothing.
+fn answer(conversation: &mut Conversation, person: &Person, text: &str) -> Result<(), Failure> {
+    let mut stdout = Streamed::default();
+    person.listens();
+    let written = conversation.answer(text, |text| !person.interrupts() && stdout.show(text));
+    let stopped = person.interrupts();
+    person.speaks();
+    stdout.finish()?;
+    say("")?;
+    match written {
+        Ok(_) if stopped => note("(stopped)"),
+        Ok(written) => {
             let rate = written.tokens_per_second();
             note(speed(written.prompt_tokens, written.reading.as_secs_f64(), written.tokens.len(), rate));
         }
-    }
-    if arguments.json {
-        let messages = conversation.messages().iter();
-        let messages: Vec<_> =
-            messages.map(|message| json!({"role": message.role, "content": message.content})).collect();
-        return say_json(&json!({"model": arguments.model, "messages": messages}));
+        Err(error) => note(error),
     }
     Ok(())
+}
+
+/// The conversation as data; it is a record that `gyrus tune` takes.
+fn record(conversation: &Conversation, arguments: &Arguments) -> Value {
+    let messages = conversation.messages().iter();
+    let messages: Vec<Value> =
+        messages.map(|message| json!({"role": message.role, "content": message.content})).collect();
+    json!({"model": arguments.model, "messages": messages})
+}
+
+fn save(conversation: &Conversation, arguments: &Arguments, file: &str) -> Result<(), Failure> {
+    let text = format!("{:#}\n", record(conversation, arguments));
+    let path = PathBuf::from(file);
+    if path.exists() {
+        return Err(Failure::Input(format!("{file} exists: choose another name")));
+    }
+    Ok(gyrus::files::write_atomically(&path, text.as_bytes())
+        .map_err(|source| gyrus::Error::Io { action: "write", path, source })?)
 }
 
 fn read_line() -> Result<Option<String>, Failure> {

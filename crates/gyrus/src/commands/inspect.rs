@@ -1,21 +1,29 @@
-//! `gyrus inspect`: what is in a run folder, a NIR file or a safetensors file, without running anything.
+//! `gyrus inspect`: what is in a model, a run, a network, a recording or a file of tensors, without running anything.
+
+mod models;
 
 use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::blueprint::text;
-use gyrus::verbs::{InspectedNetwork, InspectedNir, InspectedRun, InspectedSafetensors};
+use gyrus::verbs::{
+    InspectedCochlea, InspectedNetwork, InspectedNir, InspectedRecording, InspectedRun, InspectedSafetensors,
+};
 use gyrus::{Inspect, InspectReport};
 
 use super::help::JSON;
 use crate::exit::Failure;
 use crate::output::{say, say_json};
 
-/// Show what a run folder, a NIR file (.nir) or a safetensors file holds: nodes, shapes, parameters
+/// Show what is in a model, an adapter, a run, a network, a recording or a file of tensors
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Run folder of `gyrus learn`, .nir or .safetensors file
+    /// Model (.gguf, Hugging Face folder or id, llama2c .bin), adapter, run folder, .toml blueprint, .nir or .safetensors
+    /// file, or event recording
     file: PathBuf,
+    /// List the tensors and the metadata of a model as well
+    #[arg(long)]
+    tensors: bool,
     #[arg(long, help = JSON)]
     json: bool,
 }
@@ -28,6 +36,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let text = match &report {
         InspectReport::Run(run) => of_run(run)?,
         InspectReport::Nir(nir) => of_nir(nir)?,
+        InspectReport::Model(model) => models::of_model(model, arguments.tensors),
+        InspectReport::Adapter(adapter) => models::of_adapter(adapter),
+        InspectReport::Blueprint(blueprint) => {
+            format!("blueprint {}\n\n{}", blueprint.path.display(), table(&blueprint.network)?)
+        }
+        InspectReport::Recording(recording) => of_recording(recording),
+        InspectReport::Cochlea(cochlea) => of_cochlea(cochlea),
         InspectReport::Safetensors(file) => of_safetensors(file),
         _ => String::new(),
     };
@@ -55,6 +70,32 @@ fn of_nir(nir: &InspectedNir) -> Result<String, Failure> {
         text += &format!("note: {warning}\n");
     }
     Ok(text)
+}
+
+fn of_recording(recording: &InspectedRecording) -> String {
+    let InspectedRecording { width, height, events, on, off, duration_ms, .. } = recording;
+    let rate = recording.events_per_second.map_or(String::new(), |rate| format!(", {rate:.0} a second"));
+    format!(
+        "recording {}: {}\n\n{:<10}{width} x {height}\n{:<10}{events}{rate}; {on} brighter, {off} darker\n{:<10}{duration_ms:.3} ms\n",
+        recording.path.display(),
+        recording.encoding,
+        "sensor",
+        "events",
+        "duration",
+    )
+}
+
+fn of_cochlea(cochlea: &InspectedCochlea) -> String {
+    let mut text = format!(
+        "spikes of a cochlea {}: {} recordings of {} classes\n\n",
+        cochlea.path.display(),
+        cochlea.recordings,
+        cochlea.classes.len()
+    );
+    for (class, count) in cochlea.classes.iter().zip(&cochlea.counts) {
+        text += &format!("{count:>6}  {}\n", printable(class));
+    }
+    text
 }
 
 /// The nodes, and the stored arrays.

@@ -32,6 +32,12 @@ pub(crate) struct Arguments {
     /// Column of the table to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
+    /// Measure the result on the rows of this table, and learn from all rows of DATA
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "folds")]
+    test: Option<PathBuf>,
+    /// Before the training, cross-validate a table with this many folds
+    #[arg(long, value_name = "FOLDS", value_parser = clap::value_parser!(u16).range(2..=100))]
+    folds: Option<u16>,
     /// Side in pixels to which images of a folder are scaled, or longer side of event frames [default: from the data]
     #[arg(long, alias = "picture-size", value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(8..=512))]
     image_size: Option<u16>,
@@ -90,13 +96,45 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match (&arguments.resume, &arguments.data) {
         (Some(run), _) => resume(arguments, run, &mut watcher),
         (None, Some(data)) if LearnLanguage::takes(data) => {
+            refuse(
+                &of_networks(arguments),
+                &format!("{data} is a corpus of text"),
+                "networks that learn from examples",
+            )?;
             learn_language::conclude(&language(arguments, data).run(&mut watcher)?, arguments.json)
         }
         (None, data) => {
             let data = data.as_deref().unwrap_or_default();
+            let given = arguments.language.given();
+            refuse(&given, &format!("{data} is no corpus of text"), "language models")?;
             conclude(&network(arguments, data).run(&mut watcher)?, arguments.json)
         }
     }
+}
+
+/// Refuses the first of these options that was given.
+fn refuse(given: &[(&str, bool)], what: &str, right: &str) -> Result<(), Failure> {
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Failure::Input(format!("{option} is for {right}, and {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// Options that only networks have, and whether they were given.
+fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 11] {
+    [
+        ("--data", arguments.directory.is_some()),
+        ("--target", arguments.target.is_some()),
+        ("--test", arguments.test.is_some()),
+        ("--folds", arguments.folds.is_some()),
+        ("--image-size", arguments.image_size.is_some()),
+        ("--blueprint", arguments.blueprint.is_some()),
+        ("--epochs", arguments.epochs.is_some()),
+        ("--optimizer", arguments.optimizer.is_some()),
+        ("--augment", arguments.augment.is_some()),
+        ("--label-smoothing", arguments.label_smoothing.is_some()),
+        ("--spiking", arguments.spiking.options().is_some()),
+    ]
 }
 
 /// A network that learns from examples.
@@ -104,6 +142,8 @@ fn network(arguments: &Arguments, data: &str) -> Learn {
     Learn {
         directory: arguments.directory.clone(),
         target: arguments.target.clone(),
+        test: arguments.test.clone(),
+        folds: arguments.folds.map(usize::from),
         image_size: arguments.image_size.map(usize::from),
         architecture: arguments.blueprint.clone().map(Architecture::Named),
         epochs: arguments.epochs,
@@ -143,8 +183,12 @@ fn language(arguments: &Arguments, corpus: &str) -> LearnLanguage {
 
 /// Continues a run of either.
 fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<(), Failure> {
-    let resume =
-        Resume { directory: arguments.directory.clone(), threads: arguments.threads, ..Resume::new(run) };
+    let resume = Resume {
+        directory: arguments.directory.clone(),
+        threads: arguments.threads,
+        epochs: arguments.epochs,
+        ..Resume::new(run)
+    };
     if resume.kind() == RunKind::Tune {
         return Err(Failure::Input(format!(
             "the run in {0} tunes a model; continue it with: gyrus tune --resume {0}",
@@ -176,6 +220,22 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
         };
         let examples = counted(test.examples, "example");
         say(format_args!("{what}: {value} ({examples}), in {:.1} s", report.total_seconds))?;
+    }
+    for rule in &report.baselines {
+        let value = match (rule.accuracy, rule.mean_absolute_error) {
+            (Some(accuracy), _) => format!("{:.2} %", accuracy * 100.0),
+            (_, Some(error)) => format!("{error:.4}"),
+            _ => continue,
+        };
+        say(format_args!("  beside it, {}: {value}", rule.name))?;
+    }
+    if let Some(found) = &report.cross_validation {
+        let (mean, deviation) = (found.mean, found.deviation);
+        let value = match found.folds.first().and_then(|fold| fold.accuracy) {
+            Some(_) => format!("accuracy {:.2} % ± {:.2}", 100.0 * mean, 100.0 * deviation),
+            None => format!("root mean squared error {mean:.4} ± {deviation:.4}"),
+        };
+        say(format_args!("  cross-validation with {} folds: {value}", found.folds.len()))?;
     }
     let file = match report.record.preprocessing {
         Preprocessing::Image { .. } => "IMAGE.png",

@@ -42,6 +42,21 @@ pub(super) struct LanguageArguments {
 }
 
 impl LanguageArguments {
+    /// These options, and whether they were given: those with a default, whether they differ from it.
+    pub(super) fn given(&self) -> [(&'static str, bool); 9] {
+        [
+            ("--tokenizer", self.tokenizer.is_some()),
+            ("--vocabulary", self.vocabulary != LearnLanguage::VOCABULARY),
+            ("--layers", self.layers.is_some()),
+            ("--width", self.width.is_some()),
+            ("--heads", self.heads.is_some()),
+            ("--key-value-heads", self.key_value_heads.is_some()),
+            ("--context", self.context != LearnLanguage::CONTEXT),
+            ("--train-steps", self.train_steps.is_some()),
+            ("--accumulate", self.accumulate != 1),
+        ]
+    }
+
     /// A verb with these options.
     pub(super) fn apply(&self, verb: LearnLanguage) -> LearnLanguage {
         LearnLanguage {

@@ -19,6 +19,7 @@ pub(crate) mod serve;
 pub(crate) mod spike;
 mod spike_summary;
 mod spiking;
+pub(crate) mod tokenize;
 pub(crate) mod tune;
 mod values;
 pub(crate) mod write;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gyrus::data::image_files::write_sheet;
 use gyrus::nn::Readout;
 use gyrus::tensor::with_threads;
-use gyrus::verbs::{Answer, PredictingNetwork, Prediction, quoted, ranking};
+use gyrus::verbs::{Answer, FailedFile, PredictingNetwork, Prediction, quoted, ranking};
 use gyrus::{Body, NirOptions, Predict, PredictReport};
 
 use super::help::{DEVICE, JSON, THREADS};
@@ -19,10 +20,16 @@ use crate::output::{note, say, say_json, say_row};
 pub(crate) struct Arguments {
     /// Run folder of `gyrus learn` or `gyrus spike`, or NIR file (.nir)
     run: PathBuf,
-    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings; for a NIR file
-    /// also currents or spikes of each step, as CSV or .npy
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) or folders of them, CSV tables with the columns that the run learned from, or
+    /// event recordings; for a NIR file also currents or spikes of each step, as CSV or .npy
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Write the answers to this CSV file; with a NIR file, the output at each step, or what --record names, as .csv or .npy
+    #[arg(long, alias = "output", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write what the network sees of the images to this PNG file
+    #[arg(long, value_name = "FILE.png")]
+    show_input: Option<PathBuf>,
     /// Body of a spiking network: all neurons at every step, or event by event, which counts its work; the answers agree
     #[arg(long, default_value = Body::default().name(), value_parser = bodies())]
     body: Body,
@@ -69,9 +76,6 @@ struct NirArguments {
     /// NIR file: milliseconds of a recording in a step [default: 1, unless --steps cuts it]
     #[arg(long, value_name = "MS")]
     window: Option<f64>,
-    /// NIR file: write the output at each step, or what --record names, as .csv or .npy
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     /// NIR file: node whose spikes and potentials --out writes; may be repeated; `output` is the network's output
     #[arg(long, value_name = "NODE", requires = "out")]
     record: Vec<String>,
@@ -87,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let NirArguments { steps, dt, integration, encoder, reset, window, out, record } = &arguments.nir;
+    let NirArguments { steps, dt, integration, encoder, reset, window, record } = &arguments.nir;
     let nir = NirOptions {
         steps: *steps,
         dt_ms: *dt,
@@ -99,7 +103,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     };
     let predictor = Predict {
         nir,
-        out: out.clone(),
+        out: arguments.out.clone(),
         body: if arguments.events { Body::Events } else { arguments.body },
         device: arguments.device.clone(),
         ..Predict::new(&arguments.run)
@@ -107,29 +111,72 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     .open()?;
     predictor.warnings().iter().for_each(|warning| note(format_args!("note: {warning}")));
     let network = predictor.network();
-    let mut predictions = Vec::new();
-    for file in &arguments.files {
-        let answers = predictor.predict(file)?;
-        if arguments.json {
-            predictions.extend(answers);
-        } else if arguments.jsonl {
-            answers.iter().try_for_each(|answer| say_row("prediction", answer))?;
-        } else {
-            answers.iter().try_for_each(|answer| say(as_line(answer, &network, arguments.top)))?;
+    let files = predictor.files(&arguments.files)?;
+    // What a NIR network does at each step is another thing than its answers.
+    let answers_out = match network {
+        PredictingNetwork::Nir { .. } => None,
+        _ => arguments.out.as_ref(),
+    };
+    let (count, quiet) = (files.len(), arguments.json || answers_out.is_some());
+    let mut report =
+        PredictReport { network, predictions: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
+    let mut seen = Vec::new();
+    for file in files {
+        let answers = match predictor.predict(&file) {
+            Ok(answers) => answers,
+            Err(error) if count == 1 => return Err(error.into()),
+            Err(error) => {
+                let reason = error.to_string();
+                note(format_args!("skipped {}: {reason}", file.display()));
+                report.failed.push(FailedFile { file, reason });
+                continue;
+            }
+        };
+        if arguments.show_input.is_some() {
+            seen.extend(predictor.input_image(&file)?);
         }
+        for answer in &answers {
+            let place = answer.file.display();
+            answer.notes.iter().for_each(|text| note(format_args!("note: {place}: {text}")));
+            if arguments.jsonl {
+                say_row("prediction", answer)?;
+            } else if !quiet {
+                say(as_line(answer, &report.network, arguments.top))?;
+            }
+        }
+        report.predictions.extend(answers);
+    }
+    if let Some(path) = &arguments.show_input {
+        if seen.is_empty() && !report.predictions.is_empty() {
+            return Err(Failure::Input("--show-input is for networks that take images by a run".to_owned()));
+        }
+        write_sheet(path, &seen)?;
+    }
+    if let Some(path) = answers_out {
+        gyrus::files::write_atomically(path, report.to_csv().as_bytes())
+            .map_err(|error| gyrus::Error::Failed(format!("cannot write {}: {error}", path.display())))?;
     }
     let written = predictor.write_recorded()?;
     if !arguments.json && !arguments.jsonl {
         written.iter().try_for_each(|file| say(format_args!("wrote {}", quoted(file))))?;
     }
     if arguments.json {
-        return say_json(&PredictReport { network, predictions, warnings: Vec::new() });
+        say_json(&report)?;
+    } else if let Some(path) = answers_out.filter(|_| !arguments.jsonl) {
+        say(format_args!("{} answers in {}", report.predictions.len(), path.display()))?;
     }
-    Ok(())
+    match report.failed.len() {
+        0 => Ok(()),
+        failed => Err(Failure::Input(format!("{failed} of {count} files could not be used"))),
+    }
 }
 
 fn as_line(prediction: &Prediction, network: &PredictingNetwork, top: usize) -> String {
-    let place = prediction.row.map_or(String::new(), |row| format!(", row {row}"));
+    let place = match (prediction.row, prediction.line) {
+        (Some(row), Some(line)) => format!(", row {row} (line {line})"),
+        (Some(row), None) => format!(", row {row}"),
+        _ => String::new(),
+    };
     let what = match &prediction.answer {
         Answer::Class { probabilities, .. } => {
             let values: Vec<f32> = probabilities.iter().map(|(_, probability)| *probability).collect();

@@ -15,16 +15,17 @@ use crate::progress::Watcher;
 
 /// Fine-tune a language model on examples
 ///
-/// DATA is a .jsonl file; each line is {"prompt": ..., "completion": ...}, {"messages": [{"role": ..., "content": ...}, ...]}
-/// or {"text": ...}. The model learns only completions and the assistant's answers. Without --full its own weights stay as
-/// they are, in whatever format, and a low-rank adapter (LoRA) of its weight matrices learns; `gyrus write MODEL --adapter
+/// DATA holds one JSON record per line, or a JSON list of them; plain or gzipped. A record is {"prompt": ..., "completion":
+/// ...}, {"messages": [{"role": ..., "content": ...}, ...]}, ShareGPT's {"conversations": [{"from": ..., "value": ...}, ...]},
+/// Alpaca's {"instruction": ..., "input": ..., "output": ...} or {"text": ...}. The model learns only completions and the
+/// assistant's answers, except those with "weight": 0. Without --full its own weights stay as they are, in whatever format, and a low-rank adapter (LoRA) of its weight matrices learns; `gyrus write MODEL --adapter
 /// FOLDER` uses the adapter, and so does PEFT.
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[arg(help = MODEL, required_unless_present_any = ["resume", "merge"])]
     model: Option<PathBuf>,
-    /// Examples, one per line
-    #[arg(value_name = "DATA.jsonl", required_unless_present_any = ["resume", "merge"])]
+    /// Examples: a .jsonl or .json file
+    #[arg(value_name = "DATA", required_unless_present_any = ["resume", "merge"])]
     data: Option<PathBuf>,
     /// Folder to write
     #[arg(long, alias = "output", value_name = "FOLDER", required_unless_present = "resume")]
@@ -169,7 +170,7 @@ fn merge(arguments: &Arguments, adapter: &Path) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
-    let changed = counted(report.matrices as u64, "changed weight matrix").replace("matrixes", "matrices");
+    let changed = counted(report.matrices as u64, "changed weight matrix");
     say(format_args!("{}: {changed}", report.out.display()))?;
     next(format_args!("next: gyrus write {} \"PROMPT\"", quoted(&report.out)))
 }

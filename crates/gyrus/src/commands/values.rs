@@ -34,12 +34,12 @@ pub(crate) fn read_text(given: &str) -> Result<String, Failure> {
     }
     // More than any model reads, and little enough for every machine.
     const LIMIT: u64 = 1 << 26;
-    let mut text = String::new();
-    match io::stdin().take(LIMIT).read_to_string(&mut text) {
-        Ok(_) if text.len() as u64 == LIMIT => {
+    let mut bytes = Vec::new();
+    match io::stdin().take(LIMIT).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 == LIMIT => {
             Err(Failure::Input(format!("the text on standard input is longer than {} bytes", LIMIT - 1)))
         }
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(gyrus::files::decode_text("standard input".as_ref(), bytes, LIMIT)?),
         Err(error) => Err(Failure::Input(format!("cannot read a text from standard input: {error}"))),
     }
 }

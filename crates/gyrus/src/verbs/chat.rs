@@ -43,9 +43,11 @@ impl Chat {
             )));
         };
         let request = self.generation.request(&model)?;
-        let messages = self.system.as_deref().map(|text| Message::new("system", text)).into_iter().collect();
         let cache = Cache::new(model.decoder.config());
-        Ok(Conversation { model, template, request, messages, cache, read: Vec::new() })
+        let mut conversation =
+            Conversation { model, template, request, messages: Vec::new(), cache, read: Vec::new() };
+        conversation.instruct(self.system.as_deref().unwrap_or_default());
+        Ok(conversation)
     }
 }
 
@@ -66,13 +68,37 @@ impl Conversation {
         &self.messages
     }
 
+    /// Forgets what was said, but not the system message.
+    pub fn clear(&mut self) {
+        self.messages.retain(|message| message.role == SYSTEM);
+    }
+
+    /// Replaces the system message, which the model reads before the conversation; an empty text removes it.
+    pub fn instruct(&mut self, system: &str) {
+        self.messages.retain(|message| message.role != SYSTEM);
+        if !system.is_empty() {
+            self.messages.insert(0, Message::new(SYSTEM, system));
+        }
+    }
+
     /// Adds what a person says and what the model answers; each piece of the answer goes to `show` once it is certain, until
-    /// that returns false.
+    /// that returns false. What was said until then is the answer.
     ///
     /// # Errors
-    /// If the conversation is longer than the model reads, or the template refuses it.
+    /// If the conversation is longer than the model reads, or the template refuses it. It is then as it was before.
     pub fn answer(&mut self, line: &str, show: impl FnMut(&str) -> bool) -> Result<Written> {
         self.messages.push(Message::new("user", line));
+        let written = self.next(show);
+        match &written {
+            Ok(written) => self.messages.push(Message::new("assistant", &written.text)),
+            Err(_) => {
+                self.messages.pop();
+            }
+        }
+        written
+    }
+
+    fn next(&mut self, show: impl FnMut(&str) -> bool) -> Result<Written> {
         let text = self.template.render(&self.messages, true)?;
         let tokens = self.model.tokenizer.encode_chat(&text)?;
         let common = self.read.iter().zip(&tokens).take_while(|(read, token)| read == token).count();
@@ -82,9 +108,12 @@ impl Conversation {
             (self.cache, common) = (Cache::new(self.model.decoder.config()), 0);
         }
         let Model { decoder, tokenizer, .. } = &self.model;
+        // Until it succeeds, nobody knows what the cache holds beyond this.
+        self.read.truncate(common);
         let written = generate(decoder, tokenizer, &mut self.cache, &tokens[common..], &self.request, show)?;
         self.read = [&tokens[..], &written.tokens].concat();
-        self.messages.push(Message::new("assistant", &written.text));
         Ok(written)
     }
 }
+
+const SYSTEM: &str = "system";

@@ -1,29 +1,30 @@
 //! Sentence embeddings, and the texts that are closest to a query.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use gyrus_files::write_atomically;
 use gyrus_language::SentenceEncoder;
+use gyrus_language_train::Corpus;
 use gyrus_tensor::with_threads;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::serialized;
 use crate::{Error, Result};
 
 /// Longest line in bytes.
 const LONGEST_LINE: u64 = 1 << 24;
+/// The most bytes of a file's text.
+const MAXIMUM_BYTES: u64 = 4 << 30;
 /// Texts per pass, so that results come before all are done.
 const TOGETHER: usize = 4096;
 
 /// Computes sentence embeddings of texts.
 ///
-/// Each line of a file is a text, and so is the "text" of each line of a .jsonl file; empty lines are skipped.
+/// Each line of a file is a text, and so is the "text" of each record of a .jsonl or .json file; empty ones are skipped.
 #[derive(Clone, Debug)]
 pub struct Embed {
     /// A folder with an encoder of the BERT family, as `sentence-transformers` keeps it.
@@ -80,7 +81,7 @@ pub struct Line {
     /// The file.
     #[serde(serialize_with = "serialized::path")]
     pub file: Arc<Path>,
-    /// Counted from 1.
+    /// Counted from 1; the place in the list where a .json file holds one.
     pub line: usize,
     /// The text.
     pub text: String,
@@ -201,41 +202,34 @@ impl Embed {
     }
 }
 
-/// Reads the texts of a file.
+/// Reads the texts of a file: its lines, or the records of a JSON file.
 fn read(path: &Path, lines: &mut Vec<Line>) -> Result<()> {
     let failed = |error| Error::Request(format!("cannot read {}: {error}", path.display()));
-    let mut reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
-        true => Box::new(std::io::stdin().lock()),
-        false => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
+    let text = match path.as_os_str() == "-" {
+        true => {
+            let mut bytes = Vec::new();
+            std::io::stdin().take(MAXIMUM_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+            gyrus_files::decode_text(path, bytes, MAXIMUM_BYTES)?
+        }
+        false => gyrus_files::read_text(path, MAXIMUM_BYTES)?,
     };
     let file: Arc<Path> = path.into();
-    let records = path.extension().is_some_and(|extension| extension == "jsonl");
-    for line in 1.. {
-        let place = || format!("{}, line {line}", path.display());
-        let mut text = String::new();
-        if (&mut reader).take(LONGEST_LINE).read_line(&mut text).map_err(failed)? == 0 {
-            break;
-        }
-        if text.len() as u64 == LONGEST_LINE && !text.ends_with('\n') {
-            return Err(Error::Request(format!("{}: longer than {LONGEST_LINE} bytes", place())));
-        }
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.trim().is_empty() {
-            continue;
-        }
-        let text = match records {
-            false => text.to_owned(),
-            true => {
-                let record: Value = serde_json::from_str(text)
-                    .map_err(|error| Error::Request(format!("{}: {error}", place())))?;
-                let text = record["text"].as_str();
-                let missing = || {
-                    Error::Request(format!("{}: got no field \"text\", expected one with a string", place()))
-                };
-                text.ok_or_else(missing)?.to_owned()
+    if Corpus::holds_records(path) {
+        for (place, text) in Corpus::records(path, &text)? {
+            if !text.trim().is_empty() {
+                lines.push(Line { file: file.clone(), line: place.number(), text });
             }
-        };
-        lines.push(Line { file: file.clone(), line, text });
+        }
+        return Ok(());
+    }
+    for (text, line) in text.lines().zip(1..) {
+        if text.len() as u64 >= LONGEST_LINE {
+            let place = format!("{}, line {line}", path.display());
+            return Err(Error::Request(format!("{place}: longer than {LONGEST_LINE} bytes")));
+        }
+        if !text.trim().is_empty() {
+            lines.push(Line { file: file.clone(), line, text: text.to_owned() });
+        }
     }
     Ok(())
 }

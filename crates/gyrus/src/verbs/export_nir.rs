@@ -139,7 +139,17 @@ impl NirFile {
         let form = portable(&blueprint, &state, settings.time, target)?;
         let (bytes, written) = write_nir(&form.blueprint, &form.parameters, form.time)?;
         let mut warnings = form.warnings;
-        warnings.extend(written);
+        // What is written for one program has its time step, and needs no word on the others.
+        let own = |warning: &String| {
+            let timed = warning.contains("NIR stores no time step") || warning.contains("integrated exactly here");
+            let reset = warning.contains("reset by subtraction");
+            match target {
+                NirTarget::Any => true,
+                NirTarget::Sinabs => !timed && !reset,
+                _ => !timed,
+            }
+        };
+        warnings.extend(written.into_iter().filter(own));
         if let Preprocessing::Table { .. } = preprocessing {
             warnings.push(
                 "the network takes columns standardized as in run.json, which the file cannot express".into(),

@@ -1,4 +1,7 @@
-//! What is in a run folder, a NIR file or a safetensors file, without running anything.
+//! What is in a model, a run, a network, a recording or a file of tensors, without running anything.
+
+mod files;
+mod models;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,12 +9,20 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::{Blueprint, Discretization, NodeKind, Parameters, Shape, load_nir};
+use gyrus_data::recordings;
+use gyrus_language::Adapter;
 use gyrus_nn::{SpikingSettings, from_safetensors};
 use gyrus_train::{RunFolder, RunRecord, RunStatus};
 use safetensors::SafeTensors;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use files::{InspectedBlueprint, InspectedCochlea, InspectedRecording};
+pub use models::{
+    InspectedAdapter, InspectedModel, InspectedShape, InspectedTokenizer, InspectedTraining, InspectedType,
+};
+
+use super::model::resolve_model;
 use super::serialized;
 use crate::{Error, Result};
 
@@ -20,7 +31,8 @@ const MAX_BYTES: u64 = 16 << 30;
 /// How every HDF5 file begins.
 const HDF5: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
-/// Looks into a run folder, a NIR file (.nir) or a safetensors file: nodes, shapes, parameters.
+/// Looks into a model (GGUF, Hugging Face folder or id, llama2c), an adapter, a run folder, a blueprint (.toml), a NIR file (.nir),
+/// an event recording or a safetensors file.
 #[derive(Clone, Debug)]
 pub struct Inspect {
     /// The folder or file.
@@ -34,6 +46,16 @@ pub struct Inspect {
 pub enum InspectReport {
     /// A run that learned from examples.
     Run(Box<InspectedRun>),
+    /// A language model or an encoder.
+    Model(Box<InspectedModel>),
+    /// A low-rank adapter.
+    Adapter(Box<InspectedAdapter>),
+    /// A network without weights.
+    Blueprint(Box<InspectedBlueprint>),
+    /// A recording of an event camera.
+    Recording(Box<InspectedRecording>),
+    /// Recordings of a cochlea.
+    Cochlea(Box<InspectedCochlea>),
     /// A network in the Neuromorphic Intermediate Representation.
     Nir(Box<InspectedNir>),
     /// Named tensors.
@@ -171,13 +193,57 @@ impl Inspect {
     /// # Errors
     /// If it is none of these, or damaged.
     pub fn run(&self) -> Result<InspectReport> {
-        let path = &self.path;
-        Ok(match path.is_dir() {
-            true => InspectReport::Run(Box::new(of_run(path)?)),
-            false if is_nir(path) => InspectReport::Nir(Box::new(of_nir(path)?)),
-            false => InspectReport::Safetensors(of_safetensors(path)?),
-        })
+        let path = &*resolve_model(&self.path)?;
+        if !path.exists() {
+            return Err(Error::Request(format!("{} does not exist", path.display())));
+        }
+        if path.is_dir() { of_folder(path) } else { of_file(path) }
     }
+}
+
+fn of_folder(path: &Path) -> Result<InspectReport> {
+    if Adapter::is_at(path) {
+        return Ok(InspectReport::Adapter(Box::new(models::of_adapter(path)?)));
+    }
+    // The run of a language model is a model as well.
+    if path.join("config.json").is_file() {
+        return Ok(InspectReport::Model(Box::new(models::of_folder(path)?)));
+    }
+    if path.join("run.json").is_file() {
+        return Ok(InspectReport::Run(Box::new(of_run(path)?)));
+    }
+    let inside = std::fs::read_dir(path).map_err(Error::io("read", path))?;
+    let known = inside.filter_map(|entry| Some(entry.ok()?.path())).find(|file| {
+        !file.is_dir() && (is_nir(file) || ["gguf", "safetensors"].iter().any(|end| has_ending(file, end)))
+    });
+    let hint = known.map_or(String::new(), |file| format!("; did you mean {}?", file.display()));
+    Err(Error::Request(format!(
+        "{} holds neither a run, nor a model in Hugging Face's files, nor an adapter{hint}",
+        path.display()
+    )))
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+}
+
+fn of_file(path: &Path) -> Result<InspectReport> {
+    let boxed = |model| InspectReport::Model(Box::new(model));
+    Ok(if has_ending(path, "toml") {
+        InspectReport::Blueprint(Box::new(files::of_blueprint(path)?))
+    } else if has_ending(path, "gguf") {
+        boxed(models::of_gguf(path)?)
+    } else if gyrus_data::is_cochlea_file(path) {
+        InspectReport::Cochlea(Box::new(files::of_cochlea(path)?))
+    } else if is_nir(path) {
+        InspectReport::Nir(Box::new(of_nir(path)?))
+    } else if let Some(model) = models::of_llama2c(path) {
+        boxed(model)
+    } else if recordings::is_event_file(path) {
+        InspectReport::Recording(Box::new(files::of_recording(path)?))
+    } else {
+        InspectReport::Safetensors(of_safetensors(path)?)
+    })
 }
 
 /// Whether a path is meant as a NIR file: by its name, or because it is HDF5.
@@ -268,7 +334,8 @@ fn of_safetensors(path: &Path) -> Result<InspectedSafetensors> {
     }
     let no_model = |error| {
         wrong(format!(
-            "neither a NIR nor a safetensors file ({error}); expected one of these or a run folder"
+            "not a safetensors file ({error}); expected one, or a run folder, a model, an adapter, a .toml blueprint, a \
+             .nir file or an event recording"
         ))
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(no_model)?;

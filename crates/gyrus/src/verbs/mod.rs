@@ -5,7 +5,6 @@
 //! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
 
 mod chat;
-mod counted;
 mod embed;
 mod export_nir;
 mod hub_name;
@@ -26,26 +25,28 @@ mod serialized;
 mod serve;
 mod shapes_match;
 mod spike;
+mod tokenize;
 mod tune;
 mod watch;
 mod write;
 
 pub use chat::{Chat, Conversation};
-pub use counted::counted;
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
+pub use gyrus_files::counted;
 pub use hub_name::{HubName, HubPart};
 pub use inspect::{
-    Inspect, InspectReport, InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRun,
-    InspectedSafetensors, InspectedTensor,
+    Inspect, InspectReport, InspectedAdapter, InspectedBlueprint, InspectedCochlea, InspectedModel, InspectedNetwork,
+    InspectedNir, InspectedNode, InspectedParameter, InspectedRecording, InspectedRun, InspectedSafetensors,
+    InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining, InspectedType,
 };
-pub use learn::{Architecture, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
 pub use predict::{
-    Answer, Body, EventWork, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction, Predictor,
-    Recorded, RecordedSignal, ranking,
+    Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
+    Predictor, Recorded, RecordedSignal, ranking,
 };
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
@@ -54,5 +55,6 @@ pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
 pub use serve::{Serve, Serving, ServingMemory};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
+pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
 pub use write::{Generation, Write, WriteReport};

@@ -56,6 +56,24 @@ pub(crate) fn quality(record: &RunRecord) -> Vec<(Part, Quality)> {
     quality.collect()
 }
 
+/// What to see the result beside: simple rules, and a cross-validation.
+pub(crate) fn beside(record: &RunRecord) -> Vec<(String, String)> {
+    let Some(results) = &record.results else { return Vec::new() };
+    let value = |accuracy: Option<f64>, error: Option<f64>| match (accuracy, error) {
+        (Some(accuracy), _) => format!("{:.2} %", 100.0 * accuracy),
+        (_, Some(error)) => number(error),
+        _ => "–".to_owned(),
+    };
+    let rules = results.baselines.iter();
+    let rules = rules.map(|rule| (rule.name.clone(), value(rule.accuracy, rule.mean_absolute_error)));
+    let folds = results.folds.iter().enumerate();
+    let folds = folds.map(|(at, part)| {
+        let name = format!("cross-validation, fold {} of {}", at + 1, results.folds.len());
+        (name, value(part.accuracy, part.mean_absolute_error))
+    });
+    rules.chain(folds).collect()
+}
+
 /// Files of the data set that could not be used.
 pub(crate) fn skipped(record: &RunRecord) -> Skipped<'_> {
     let files = record.skipped.files.iter().map(|file| (file.path.as_str(), file.reason.as_str()));

@@ -10,9 +10,10 @@ use super::learn_language::LearnLanguageReport;
 use super::spike::{Spike, SpikeReport};
 use super::tune::TuneReport;
 use super::{learn, learn_language, spike, tune};
-use crate::{Observer, Result};
+use crate::{Error, Observer, Result};
 
-/// Continues an unfinished run, after an interruption or a crash: the result is the same, bit for bit, as without one.
+/// Continues an unfinished run, after an interruption or a crash: the result is the same, bit for bit, as without one. With
+/// [`Self::epochs`], a finished one as well.
 #[derive(Clone, Debug)]
 pub struct Resume {
     /// The run folder.
@@ -21,6 +22,9 @@ pub struct Resume {
     pub directory: Option<PathBuf>,
     /// Worker threads; 0 for one per core. Results do not depend on it.
     pub threads: usize,
+    /// Of a network that learns from examples: a new number of epochs, larger than the run has; a finished run is continued
+    /// beyond its end.
+    pub epochs: Option<u32>,
 }
 
 /// What a run does.
@@ -54,7 +58,7 @@ pub enum ResumeReport {
 impl Resume {
     /// The run in this folder, on all cores.
     pub fn new(run: impl Into<PathBuf>) -> Self {
-        Self { run: run.into(), directory: None, threads: 0 }
+        Self { run: run.into(), directory: None, threads: 0, epochs: None }
     }
 
     /// What the run does, as far as the folder says.
@@ -76,7 +80,14 @@ impl Resume {
     /// # Errors
     /// If there is no such run, it is already finished, or its data has changed; and those of the verb that began it.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<ResumeReport> {
-        Ok(match self.kind() {
+        let kind = self.kind();
+        if self.epochs.is_some() && kind != RunKind::Learn {
+            return Err(Error::Request(format!(
+                "{} is the run of a language model, which counts steps and not epochs, and is not continued beyond its end",
+                self.run.display()
+            )));
+        }
+        Ok(match kind {
             RunKind::Learn => ResumeReport::Learn(Box::new(learn::resume(self, observer)?)),
             RunKind::LearnLanguage => {
                 ResumeReport::LearnLanguage(Box::new(learn_language::resume(self, observer)?))

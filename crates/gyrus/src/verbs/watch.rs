@@ -2,7 +2,7 @@
 
 use gyrus_train::{MetricsRow, Progress};
 
-use crate::observer::{Observer, Step};
+use crate::observer::{Observer, Stage, Step};
 
 /// Passes on what a training loop reports.
 pub(crate) struct Watched<'a> {
@@ -37,6 +37,10 @@ impl gyrus_train::Observer for Watched<'_> {
 
     fn evaluated(&mut self, row: &MetricsRow, sample: &str) {
         self.observer.evaluated(row, self.is_language.then_some(sample));
+    }
+
+    fn stage(&mut self, name: &str, done: u64, total: u64) {
+        self.observer.stage(&Stage { name, done, total });
     }
 
     fn wants_to_stop(&mut self) -> bool {

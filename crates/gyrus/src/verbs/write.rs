@@ -10,6 +10,9 @@ use super::model::open_model;
 use super::serialized;
 use crate::{Error, Result};
 
+/// The largest file with a JSON schema.
+const MAXIMUM_SCHEMA_BYTES: u64 = 1 << 26;
+
 /// Lets a language model continue a text.
 #[derive(Clone, Debug)]
 pub struct Write {
@@ -73,7 +76,7 @@ impl Generation {
                 let caller = |error: &dyn std::fmt::Display| {
                     Error::Request(format!("cannot read a JSON schema from {}: {error}", path.display()))
                 };
-                let text = std::fs::read_to_string(path).map_err(|error| caller(&error))?;
+                let text = gyrus_files::read_text(path, MAXIMUM_SCHEMA_BYTES)?;
                 let schema = serde_json::from_str(&text).map_err(|error| caller(&error))?;
                 Some(model.constraints()?.json_schema(&schema)?)
             }

@@ -3,16 +3,16 @@
 use gyrus_formats::gguf::{Gguf, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::refused;
+use super::{byte_fallback, characters, refused};
 use crate::tokenizer::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
 /// Token types in GGUF files.
-const UNKNOWN: u8 = 2;
-const CONTROL: u8 = 3;
-const USER_DEFINED: u8 = 4;
-const UNUSED: u8 = 5;
-const BYTE: u8 = 6;
+pub(super) const UNKNOWN: u8 = 2;
+pub(super) const CONTROL: u8 = 3;
+pub(super) const USER_DEFINED: u8 = 4;
+pub(super) const UNUSED: u8 = 5;
+pub(super) const BYTE: u8 = 6;
 
 /// How texts are split before merging (pre-tokenization), by the names in GGUF files.
 const CUTS: &[(&str, &str)] = &[
@@ -41,6 +41,9 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
             return Err(refused(file, key, format!("{} kinds", kinds.len()), expected));
         }
     };
+    if let Some(tokenizer) = characters::read(file, tokens, &kinds)? {
+        return Ok(Tokenizer::of_tokenizers(tokenizer, prefix(file, config, false)?));
+    }
     match file.text("tokenizer.ggml.model")? {
         Some("llama") => sentencepiece(file, config, tokens, &kinds),
         Some("gpt2") => byte_pairs(file, config, tokens, &kinds),
@@ -49,6 +52,16 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
             Err(refused(file, "tokenizer.ggml.model", got, "llama or gpt2"))
         }
     }
+}
+
+/// Removes an end of text that is a character of a vocabulary of characters: such files are written for llama.cpp, which has
+/// no vocabulary without an end.
+pub(super) fn only_real_ends(file: &Gguf, tokenizer: &Tokenizer, config: &mut DecoderConfig) -> Result<()> {
+    let whole = tokenizer.as_hugging_face().is_some_and(|own| own.get_pre_tokenizer().is_none());
+    if let (true, Some(kinds)) = (whole, file.numbers("tokenizer.ggml.token_type")?) {
+        config.end_of_text.retain(|&end| kinds.get(end as usize) == Some(&f64::from(CONTROL)));
+    }
+    Ok(())
 }
 
 /// The token before each text, if the file asks for it.
@@ -66,16 +79,29 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
     let pieces = tokens.iter().zip(kinds).zip(scores).map(|((text, &kind), &score)| {
         let kind = match (kind, byte_of(text.as_bytes())) {
             (BYTE, Some(byte)) => PieceKind::Byte(byte),
-            (UNKNOWN | CONTROL | UNUSED, _) => PieceKind::Control,
-            (USER_DEFINED, _) => PieceKind::Whole,
+            (UNKNOWN | CONTROL, _) => PieceKind::Control,
+            (UNUSED, _) => PieceKind::Unused,
+            // As llama.cpp: user-defined tokens are found in the text itself, which has no symbols for spaces. Those with
+            // such symbols, in files of older converters, are merged like the others.
+            (USER_DEFINED, _) if !text.contains('\u{2581}') => PieceKind::Whole,
             _ => PieceKind::Text,
         };
         // Special tokens keep their text, which chat templates use.
-        let text = if kind == PieceKind::Control { text.clone() } else { text.replace('\u{2581}', " ") };
+        let text = if kind == PieceKind::Text { text.replace('\u{2581}', " ") } else { text.clone() };
         Piece { text: text.into_bytes(), score: score as f32, kind }
     });
     let unknown = kinds.iter().position(|&kind| kind == UNKNOWN).unwrap_or(0) as u32;
-    let vocabulary = SentencePiece::new(pieces.collect(), unknown);
+    let mut vocabulary = SentencePiece::new(pieces.collect(), unknown);
+    // GGUF cannot say it; llama.cpp knows this family by its name as well.
+    let name = file.text("general.name")?.unwrap_or_default().to_lowercase();
+    if name.contains("phi-3") || name.contains("phi3") {
+        let strips = |text: &str, kind: u8| {
+            matches!(kind, UNKNOWN | CONTROL | USER_DEFINED) && !["<unk>", "<s>", "<|endoftext|>"].contains(&text)
+        };
+        let all = (0..).zip(tokens.iter().zip(kinds));
+        vocabulary =
+            vocabulary.stripping(all.filter(|(_, (text, kind))| strips(text, **kind)).map(|(token, _)| token));
+    }
     let leading_space = file.flag("tokenizer.ggml.add_space_prefix", true)?;
     Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, leading_space))
 }
@@ -129,20 +155,40 @@ pub(super) fn entries(
     tokenizer: &Tokenizer,
     config: &DecoderConfig,
 ) -> std::result::Result<Vec<(String, Value)>, String> {
+    let mut strips = false;
     let mut entries = match (tokenizer.as_sentencepiece(), tokenizer.as_hugging_face()) {
         (Some(vocabulary), _) => {
             sentencepiece_entries(vocabulary, tokenizer.leading_space(), config.vocabulary)
         }
-        (_, Some(tokenizer)) => byte_pair_entries(tokenizer, config.vocabulary)?,
+        (_, Some(own)) => {
+            let json = serde_json::to_value(own).map_err(|error| error.to_string())?;
+            let end = config.end_of_text.first().copied();
+            match characters::entries(&json, config.vocabulary, end) {
+                Some(entries) => entries,
+                None if json["model"]["byte_fallback"] == true => {
+                    strips = byte_fallback::strips(&json);
+                    byte_fallback::entries(&json, config.vocabulary)?
+                }
+                None => byte_pair_entries(own, config.vocabulary)?,
+            }
+        }
         (None, None) => return Err("a model without a vocabulary".to_owned()),
     };
     let token = |token: u32| Value::Integer(token.into());
     entries.extend(config.beginning_of_text.map(|begin| ("bos_token_id", token(begin))));
     // The last of llama2.c's two is the end of text; Hugging Face's first is the main one.
+    // A run of `gyrus learn` has one token for both.
     let end = config.end_of_text.iter().find(|&&end| Some(end) != config.beginning_of_text);
+    let end = end.or(config.end_of_text.first());
     entries.extend(end.map(|&end| ("eos_token_id", token(end))));
     entries.push(("add_bos_token", Value::Flag(tokenizer.begins(config.beginning_of_text))));
-    Ok(entries.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect())
+    let mut entries: Vec<(String, Value)> =
+        entries.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
+    if strips {
+        // GGUF cannot say it; llama.cpp knows by this name.
+        entries.push(("general.name".to_owned(), Value::Text("phi-3".to_owned())));
+    }
+    Ok(entries)
 }
 
 fn sentencepiece_entries(
@@ -155,7 +201,8 @@ fn sentencepiece_entries(
         let text = String::from_utf8_lossy(&piece.text);
         let (text, kind) = match piece.kind {
             PieceKind::Text => (text.replace(' ', "\u{2581}"), 1),
-            PieceKind::Whole => (text.replace(' ', "\u{2581}"), USER_DEFINED),
+            PieceKind::Whole => (text.into_owned(), USER_DEFINED),
+            PieceKind::Unused => (text.into_owned(), UNUSED),
             PieceKind::Byte(byte) => (format!("<0x{byte:02X}>"), BYTE),
             PieceKind::Control if token == 0 => (text.trim().to_owned(), UNKNOWN),
             PieceKind::Control => (text.trim().to_owned(), CONTROL),
@@ -222,7 +269,7 @@ fn byte_pair_entries(
 }
 
 /// The text of an unused token.
-fn unused(token: usize) -> String {
+pub(super) fn unused(token: usize) -> String {
     format!("[PAD{token}]")
 }
 

@@ -73,11 +73,21 @@ impl Defaults {
             ("fashion-mnist", _) => Self { blueprint: "picture-cnn", augment: "light", ..MNIST },
             ("cifar10", _) => CIFAR,
             (_, Preprocessing::Table { .. }) => {
+                let rows = dataset.train.len();
                 let regression = matches!(dataset.task, Task::Regression { .. });
-                Self {
-                    epochs: epochs_for(dataset.train.len(), 2000),
-                    learning_rate: if regression { 1e-3 } else { 2e-3 },
-                    ..TABLE
+                let learning_rate = if regression { 1e-3 } else { 2e-3 };
+                let usual = Self { epochs: epochs_for(rows, 2000), learning_rate, ..TABLE };
+                // Dropout helps few rows, and costs accuracy where there are many.
+                match rows {
+                    ..2_000 => Self { blueprint: "table-mlp-small", ..usual },
+                    2_000..10_000 => usual,
+                    _ => Self {
+                        blueprint: "table-mlp-wide",
+                        epochs: 20,
+                        batch_size: 128,
+                        learning_rate: 2e-3,
+                        ..usual
+                    },
                 }
             }
             (_, Preprocessing::Events { height, width, .. }) => {
@@ -89,18 +99,31 @@ impl Defaults {
                 let epochs = epochs_for(dataset.train.len(), 600);
                 Self { blueprint, epochs, batch_size: 32, augment: "none", ..MNIST }
             }
-            (_, Preprocessing::Image { height, .. }) => {
-                let blueprint = if *height < 16 { "digits-cnn" } else { "picture-cnn" };
-                Self {
-                    blueprint,
-                    epochs: epochs_for(dataset.train.len(), 1500),
-                    batch_size: 32,
-                    augment: "light",
-                    ..MNIST
-                }
+            (_, Preprocessing::Image { height, channels, .. }) => {
+                let blueprint = match height {
+                    ..16 => "digits-cnn",
+                    16..=64 => "picture-cnn",
+                    _ => "photo-cnn",
+                };
+                let photos = *channels == 3 && !mirroring_matters(&dataset.task);
+                let (augment, steps) = if photos { ("photos", 3000) } else { ("light", 1500) };
+                let epochs = epochs_for(dataset.train.len(), steps);
+                Self { blueprint, epochs, batch_size: 32, augment, ..MNIST }
             }
         }
     }
+}
+
+/// Whether the names of the classes say that a mirrored image would be of another class: letters, digits, directions.
+fn mirroring_matters(task: &Task) -> bool {
+    let Task::Classification { classes } = task else { return false };
+    let letters =
+        classes.iter().filter(|name| name.chars().count() == 1 || name.parse::<u64>().is_ok()).count();
+    let directed = |name: &String| {
+        let lower = name.to_lowercase();
+        lower.split(|letter: char| !letter.is_alphabetic()).any(|word| word == "left" || word == "right")
+    };
+    letters * 2 > classes.len() || classes.iter().any(directed)
 }
 
 /// Small data needs more passes to make about `steps` batches of 32.

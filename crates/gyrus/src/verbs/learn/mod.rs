@@ -1,6 +1,7 @@
 //! A network learns from examples: from data to a run folder.
 
 mod defaults;
+mod folds;
 mod page;
 mod report;
 mod source;
@@ -28,7 +29,7 @@ use crate::{Error, Result};
 use defaults::Defaults;
 use source::Source;
 
-pub use report::{LearnReport, PartReport};
+pub use report::{BaselineReport, FoldsReport, LearnReport, PartReport};
 pub use spiking::SpikingOptions;
 
 pub(crate) use page::{Seen, example, render};
@@ -46,6 +47,10 @@ pub struct Learn {
     pub directory: Option<PathBuf>,
     /// Column of a table to predict.
     pub target: Option<String>,
+    /// Another table, on whose rows the result is measured; without, a fifth of the table's own rows.
+    pub test: Option<PathBuf>,
+    /// Of a table: cross-validation with so many folds before the training.
+    pub folds: Option<usize>,
     /// Side in pixels to which images of a folder are scaled, or longer side of event frames.
     pub image_size: Option<usize>,
     /// The network.
@@ -113,6 +118,8 @@ struct Prepared {
     blueprint: Blueprint,
     record: RunRecord,
     folder: RunFolder,
+    /// The data sets of a cross-validation.
+    folds: Vec<(Dataset, Blueprint)>,
 }
 
 impl Learn {
@@ -125,6 +132,8 @@ impl Learn {
             data: data.into(),
             directory: None,
             target: None,
+            test: None,
+            folds: None,
             image_size: None,
             architecture: None,
             epochs: None,
@@ -187,10 +196,13 @@ impl Learn {
             name: &self.data,
             directory: self.directory.as_deref(),
             target: self.target.as_deref(),
+            test: self.test.as_deref(),
             image_size: self.image_size,
         };
+        source.check()?;
         let frames = |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
         let (dataset, path) = source.load(&frames)?;
+        self.check_kind(&dataset)?;
         // The run may be resumed from elsewhere.
         let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
         let defaults = Defaults::for_dataset(&dataset);
@@ -212,9 +224,12 @@ impl Learn {
             spiking,
         };
         check(&blueprint, &settings)?;
-        let validation = split_validation(&dataset.train).1.len();
+        let validation = split_validation(&dataset).1.len();
         let mut record = RunRecord::new(&dataset, path.as_deref(), validation, settings);
-        record.data.name.clone_from(&self.data);
+        record.data.name = source::canonical(&self.data).unwrap_or(&self.data).to_owned();
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        record.data.test_path = self.test.as_ref().map(|path| absolute(path).to_string_lossy().into_owned());
+        let folds = self.folds(path.as_deref(), defaults.blueprint, record.settings.spiking.as_ref())?;
         let out = self.out.clone().unwrap_or_else(|| {
             let kind = if record.settings.spiking.is_some() { "-spiking" } else { "" };
             Path::new("runs").join(format!("{}{kind}", dataset.name))
@@ -223,7 +238,55 @@ impl Learn {
         let folder = RunFolder::create(&out, existing)?;
         folder.write_record(&record)?;
         folder.write_blueprint(&blueprint)?;
-        Ok(Prepared { dataset, blueprint, record, folder })
+        Ok(Prepared { dataset, blueprint, record, folder, folds })
+    }
+
+    /// Refuses options that this kind of data does not have.
+    fn check_kind(&self, dataset: &Dataset) -> Result<()> {
+        let (kind, is_table) = match dataset.preprocessing {
+            Preprocessing::Table { .. } => ("a table", true),
+            Preprocessing::Image { .. } => ("a data set of images", false),
+            Preprocessing::Events { .. } => ("a data set of event recordings", false),
+        };
+        let named = source::canonical(&self.data).is_some();
+        let given = [
+            ("--target", self.target.is_some() && !is_table, "tables"),
+            ("--test", self.test.is_some() && !is_table, "tables"),
+            ("--folds", self.folds.is_some() && !is_table, "tables"),
+            (
+                "--image-size",
+                self.image_size.is_some() && (is_table || named),
+                "folders of images or recordings",
+            ),
+        ];
+        match given.iter().find(|(_, wrong, _)| *wrong) {
+            Some((option, _, right)) => Err(Error::Request(format!(
+                "{option} is for {right}, and {} is {}",
+                self.data,
+                if named { "a data set of images of one size" } else { kind }
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The data sets of a cross-validation, with a network for each.
+    fn folds(
+        &self,
+        path: Option<&Path>,
+        usual: &str,
+        spiking: Option<&SpikingSettings>,
+    ) -> Result<Vec<(Dataset, Blueprint)>> {
+        let (Some(folds), Some(path), Some(target)) = (self.folds, path, &self.target) else {
+            return Ok(Vec::new());
+        };
+        let folds = gyrus_data::table_folds(path, target, folds)?;
+        folds
+            .into_iter()
+            .map(|fold| {
+                let blueprint = self.blueprint(&fold, usual, spiking)?;
+                Ok((fold, blueprint))
+            })
+            .collect()
     }
 
     /// The network for this data.
@@ -278,25 +341,57 @@ impl Learn {
 pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnReport> {
     with_threads(resume.threads, || {
         let start = Instant::now();
-        let (folder, record) = RunFolder::resume::<RunRecord>(&resume.run)?;
+        let (folder, mut record) = RunFolder::reopen::<RunRecord>(&resume.run, resume.epochs.is_some())?;
+        if let Some(epochs) = resume.epochs {
+            beyond(&mut record, epochs, &resume.run, observer)?;
+        }
         let (dataset, _) = reload(&record, resume.directory.as_deref())?;
         let blueprint = folder.read_blueprint()?;
         let file = folder.path().join("blueprint.toml").display().to_string();
         let shown = (&dataset.preprocessing, record.settings.spiking.as_ref());
         check_fit(&blueprint, &file, shown, &dataset.task, &dataset.name)?;
         check(&blueprint, &record.settings)?;
-        Prepared { dataset, blueprint, record, folder }.train(Begin::Checkpoint, start, observer)
+        let folds = Vec::new();
+        Prepared { dataset, blueprint, record, folder, folds }.train(Begin::Checkpoint, start, observer)
     })?
+}
+
+/// Sets the new end of a run, and says what its schedule makes of it.
+fn beyond(record: &mut RunRecord, epochs: u32, run: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let before = record.settings.epochs;
+    if epochs <= before {
+        return Err(Error::Request(format!(
+            "the run in {} has {before} epochs; --epochs is the new number of all of them, and must be larger",
+            quoted(run)
+        )));
+    }
+    record.settings.epochs = epochs;
+    record.folds =
+        record.results.as_mut().map_or_else(Vec::new, |results| std::mem::take(&mut results.folds));
+    let text = match record.settings.schedule.as_str() {
+        "constant" => {
+            format!("the learning rate is constant: the answer is that of one run of {epochs} epochs")
+        }
+        schedule => format!(
+            "the {schedule} schedule was made for {before} epochs; from here on the learning rate is that of a run of \
+             {epochs} epochs, so that the answer differs from that of one run"
+        ),
+    };
+    observer.note(&Note::Text(&text));
+    Ok(())
 }
 
 impl Prepared {
     fn train(self, begin: Begin<'_>, start: Instant, observer: &mut dyn Observer) -> Result<LearnReport> {
-        let Self { dataset, blueprint, mut record, folder } = self;
+        let Self { dataset, blueprint, mut record, folder, folds } = self;
         if record.timings.data_seconds == 0.0 {
             record.timings.data_seconds = start.elapsed().as_secs_f64();
         }
         announce(&dataset, &blueprint, &record, observer)?;
         let device = device(&record.settings.device)?;
+        if !folds.is_empty() {
+            record.folds = folds::cross_validate(&folds, &record, &folder, &device, observer)?;
+        }
         let outcome =
             learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer));
         observer.trained();

@@ -4,7 +4,7 @@ use gyrus_blueprint::Blueprint;
 use gyrus_data::{Dataset, Features, Frames, Targets, Task, fill_batch};
 use gyrus_nn::workload::footprint;
 use gyrus_nn::{Network, from_safetensors};
-use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture, SpikingReport};
+use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture, SpikingReport, number};
 use gyrus_tensor::cpu;
 use gyrus_train::{Evaluation, MetricsRow, RunFolder, RunRecord, activity, evaluate_over_time};
 
@@ -14,6 +14,8 @@ use crate::verbs::page_data;
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
+/// Rows of a regression that are shown.
+const LARGEST_ERRORS: usize = 12;
 
 /// The most test examples that a spiking network's work is counted over.
 const COUNTED: usize = 2000;
@@ -117,6 +119,7 @@ pub(crate) fn render(
         provenance: page_data::provenance(record),
         notes: &record.notes,
         skipped: page_data::skipped(record),
+        beside: page_data::beside(record),
     };
     match (&dataset.test.targets, &dataset.task) {
         (Targets::Classes(truth), Task::Classification { classes }) => {
@@ -126,6 +129,7 @@ pub(crate) fn render(
         }
         (Targets::Values(truth), Task::Regression { mean, deviation, .. }) => {
             let unit = |value: &f32| value * deviation + mean;
+            page.mistakes = largest_errors(dataset, truth, &test.answers, unit);
             page.regression = Some(truth.iter().map(unit).zip(test.answers.iter().map(unit)).collect());
         }
         _ => {}
@@ -161,11 +165,39 @@ fn confusion(
             label: classes[truth[index] as usize].clone(),
             predicted: classes[predicted].clone(),
             probability,
-            text: picture.is_none().then(|| format!("test row {}", index + 1)),
+            text: picture.is_none().then(|| row_text(dataset, index)),
             picture,
         }
     };
     (counts, wrong.iter().take(MISTAKES).map(mistake).collect())
+}
+
+/// The test rows whose prediction is farthest from the truth, in the target's unit.
+fn largest_errors(
+    dataset: &Dataset,
+    truth: &[f32],
+    answers: &[f32],
+    unit: impl Fn(&f32) -> f32,
+) -> Vec<Mistake> {
+    let mut order: Vec<usize> = (0..truth.len().min(answers.len())).collect();
+    let error = |index: usize| (truth[index] - answers[index]).abs();
+    order.sort_by(|a, b| error(*b).total_cmp(&error(*a)).then(a.cmp(b)));
+    let mistake = |index: &usize| Mistake {
+        label: number(f64::from(unit(&truth[*index]))),
+        predicted: number(f64::from(unit(&answers[*index]))),
+        probability: 0.0,
+        picture: None,
+        text: Some(row_text(dataset, *index)),
+    };
+    order.iter().take(LARGEST_ERRORS).map(mistake).collect()
+}
+
+/// A test row for a person: where it is in its file, and its values.
+fn row_text(dataset: &Dataset, index: usize) -> String {
+    match dataset.test_rows.get(index) {
+        Some(row) => format!("line {}: {}", row.line, row.values),
+        None => format!("test row {}", index + 1),
+    }
 }
 
 /// All events of a recording in one image: brighter ones red, darker ones blue. For a cochlea, its channels over time, from top

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use gyrus_blueprint::Blueprint;
-use gyrus_train::{PartMetrics, RunFolder, RunRecord};
+use gyrus_train::{Baseline, PartMetrics, RunFolder, RunRecord};
 use serde::Serialize;
 
+use super::folds::spread;
 use crate::Result;
 use crate::verbs::serialized;
 
@@ -33,6 +34,11 @@ pub struct LearnReport {
     pub test: Option<PartReport>,
     /// On the validation examples, by which the epoch was chosen.
     pub validation: Option<PartReport>,
+    /// What simple rules reach on the test examples.
+    pub baselines: Vec<BaselineReport>,
+    /// Of a cross-validation, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<FoldsReport>,
     /// Seconds of training.
     pub train_seconds: f64,
     /// Seconds of everything.
@@ -58,13 +64,50 @@ pub struct PartReport {
     pub accuracy: Option<f64>,
     /// In the target's unit.
     pub mean_absolute_error: Option<f64>,
+    /// In the target's unit.
+    pub root_mean_squared_error: Option<f64>,
+}
+
+/// What a simple rule reaches on the test examples.
+#[derive(Clone, Debug, Serialize)]
+pub struct BaselineReport {
+    /// What it does.
+    pub name: String,
+    /// Share that it classifies correctly.
+    pub accuracy: Option<f64>,
+    /// In the target's unit.
+    pub mean_absolute_error: Option<f64>,
+    /// In the target's unit.
+    pub root_mean_squared_error: Option<f64>,
+}
+
+/// What a cross-validation found.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoldsReport {
+    /// The parts, each measured by a network that was trained on the others.
+    pub folds: Vec<PartReport>,
+    /// The mean accuracy, or the mean of the root mean squared errors.
+    pub mean: f64,
+    /// Its standard deviation over the folds.
+    pub deviation: f64,
 }
 
 impl From<&PartMetrics> for PartReport {
     fn from(part: &PartMetrics) -> Self {
-        let PartMetrics { examples, loss, accuracy, mean_absolute_error } = *part;
-        Self { examples, loss, accuracy, mean_absolute_error }
+        let PartMetrics { examples, loss, accuracy, mean_absolute_error, root_mean_squared_error } = *part;
+        Self { examples, loss, accuracy, mean_absolute_error, root_mean_squared_error }
     }
+}
+
+fn baseline(baseline: &Baseline) -> BaselineReport {
+    let Baseline { name, accuracy, mean_absolute_error, root_mean_squared_error } = baseline.clone();
+    BaselineReport { name, accuracy, mean_absolute_error, root_mean_squared_error }
+}
+
+fn cross_validation(folds: &[PartMetrics]) -> Option<FoldsReport> {
+    let quality = |part: &PartMetrics| part.accuracy.or(part.root_mean_squared_error);
+    let (mean, deviation) = spread(folds, quality)?;
+    Some(FoldsReport { folds: folds.iter().map(PartReport::from).collect(), mean, deviation })
 }
 
 impl LearnReport {
@@ -83,6 +126,9 @@ impl LearnReport {
             test_accuracy: test.and_then(|test| test.accuracy),
             test: test.map(PartReport::from),
             validation: validation.map(PartReport::from),
+            baselines: results
+                .map_or_else(Vec::new, |results| results.baselines.iter().map(baseline).collect()),
+            cross_validation: results.and_then(|results| cross_validation(&results.folds)),
             train_seconds: record.timings.train_seconds,
             total_seconds: record.timings.total_seconds,
             skipped: record.skipped.count,

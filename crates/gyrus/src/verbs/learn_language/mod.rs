@@ -144,7 +144,8 @@ impl LearnLanguage {
     /// Whether data of this name is a corpus.
     #[must_use]
     pub fn takes(data: &str) -> bool {
-        Corpus::is_at(Path::new(data))
+        let path = Path::new(data);
+        Corpus::is_at(path) && !(path.is_dir() && holds_examples(path))
     }
 
     /// Writes the run to this folder.
@@ -207,6 +208,7 @@ impl LearnLanguage {
             threads: self.threads,
             device: self.device.clone(),
         };
+        corpus.check_length(settings.tokenizer, settings.context)?;
         let record = TextRecord::new(TextData::new(&corpus, &path), settings);
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(&corpus.name));
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
@@ -214,6 +216,20 @@ impl LearnLanguage {
         folder.write_record(&record)?;
         Ok(Prepared { corpus, record, folder, begin: Begin::Fresh })
     }
+}
+
+/// Whether a folder holds examples of another kind: beside these, a text is a description and no corpus.
+fn holds_examples(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().map(|entry| entry.path()).any(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let table = path.extension().is_some_and(|extension| extension == "csv" || extension == "h5");
+        gyrus_data::image_files::is_image(&path)
+            || gyrus_data::is_event_file(&path)
+            || table
+            || name.contains("-ubyte")
+            || name.starts_with("data_batch_")
+    })
 }
 
 /// Continues a run from its checkpoint, with the corpus that it began with.

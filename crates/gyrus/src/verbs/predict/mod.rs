@@ -1,5 +1,6 @@
 //! What a run, or the network of a NIR file, answers for new images, table rows or recordings.
 
+mod csv;
 mod events;
 mod nir;
 mod run;
@@ -7,6 +8,8 @@ mod run;
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::Discretization;
+use gyrus_data::Preprocessing;
+use gyrus_data::image_files::InputImage;
 use gyrus_nn::Readout;
 use gyrus_tensor::with_threads;
 use serde::Serialize;
@@ -23,8 +26,8 @@ pub use nir::{NirOptions, Recorded, RecordedSignal};
 pub struct Predict {
     /// A run folder of `learn` or `spike`, or a NIR file (.nir).
     pub network: PathBuf,
-    /// Images (PNG, JPEG, WebP), CSV tables with the columns that the run learned from, or event recordings; for a NIR network
-    /// also currents or spikes of each step, as CSV or `.npy`.
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) and folders of them, CSV tables with the columns that the run learned from, or
+    /// event recordings; for a NIR network also currents or spikes of each step, as CSV or `.npy`.
     pub inputs: Vec<PathBuf>,
     /// What a NIR file does not specify; not for runs.
     pub nir: NirOptions,
@@ -70,9 +73,22 @@ pub struct PredictReport {
     pub network: PredictingNetwork,
     /// For each file, and each row of it, in their order.
     pub predictions: Vec<Prediction>,
-    /// Ambiguities of a NIR file.
+    /// The files that could not be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedFile>,
+    /// Ambiguities of a NIR file, and what is wrong with a run.
     #[serde(skip)]
     pub warnings: Vec<String>,
+}
+
+/// A file that could not be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedFile {
+    /// The file.
+    #[serde(serialize_with = "serialized::path")]
+    pub file: PathBuf,
+    /// Why, in one sentence.
+    pub reason: String,
 }
 
 /// The network that answers.
@@ -109,6 +125,13 @@ pub struct Prediction {
     /// The row or recording in it, from 1, for files that may hold several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
+    /// The line of a table's row in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// How the file was changed to resemble those that the network learned from, and cells that could not be used; only with
+    /// the first answer of a file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The network's answer.
     #[serde(flatten)]
     pub answer: Answer,
@@ -165,7 +188,7 @@ impl Predict {
         }
     }
 
-    /// Adds an input file.
+    /// Adds an input file, or a folder of images.
     #[must_use]
     pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
         self.inputs.push(file.into());
@@ -178,20 +201,29 @@ impl Predict {
         Self { body, ..self }
     }
 
-    /// Classifies all inputs.
+    /// Classifies all inputs. Of several, those that cannot be used are listed in [`PredictReport::failed`].
     ///
     /// # Errors
-    /// If the network or an input cannot be read, or they do not belong together.
+    /// If the network cannot be read, or if no input can be used: then the error of the first.
     pub fn run(&self) -> Result<PredictReport> {
         with_threads(self.threads, || {
             let predictor = self.open()?;
-            let mut predictions = Vec::new();
-            for file in &self.inputs {
-                predictions.extend(predictor.predict(file)?);
+            let (mut predictions, mut failed, mut first) = (Vec::new(), Vec::new(), None);
+            for file in predictor.files(&self.inputs)? {
+                match predictor.predict(&file) {
+                    Ok(answers) => predictions.extend(answers),
+                    Err(error) => {
+                        failed.push(FailedFile { file, reason: error.to_string() });
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = first.filter(|_| predictions.is_empty()) {
+                return Err(error);
             }
             predictor.write_recorded()?;
             let warnings = predictor.warnings().to_vec();
-            Ok(PredictReport { network: predictor.network(), predictions, warnings })
+            Ok(PredictReport { network: predictor.network(), predictions, failed, warnings })
         })?
     }
 
@@ -204,8 +236,7 @@ impl Predict {
         if is_nir(&self.network) {
             return Ok(Predictor(Kind::Nir(Box::new(nir::NirPredictor::open(self)?))));
         }
-        let out = self.out.is_some().then_some("--out");
-        if let Some(option) = self.nir.given().or(out) {
+        if let Some(option) = self.nir.given() {
             return Err(Error::Request(format!(
                 "{option} is for NIR files, but {} is a run folder, whose own settings apply",
                 self.network.display()
@@ -237,8 +268,42 @@ impl Predictor {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         match &self.0 {
-            Kind::Run(_) => &[],
+            Kind::Run(run) => run.warnings(),
             Kind::Nir(nir) => nir.warnings(),
+        }
+    }
+
+    /// These files, and the images in these folders and their sub-folders, sorted.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed or holds no image.
+    pub fn files(&self, inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for input in inputs {
+            if !input.is_dir() {
+                files.push(input.clone());
+                continue;
+            }
+            let within = gyrus_data::images_within(input)?;
+            if within.is_empty() {
+                return Err(Error::Request(format!(
+                    "{} is a folder without images; expected a file, or a folder of images",
+                    input.display()
+                )));
+            }
+            files.extend(within);
+        }
+        Ok(files)
+    }
+
+    /// What the network sees of an image; `None` where it takes something else.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn input_image(&self, file: &Path) -> Result<Option<InputImage>> {
+        match &self.0 {
+            Kind::Run(run) => input_image(run.preprocessing(), file),
+            Kind::Nir(_) => Ok(None),
         }
     }
 
@@ -264,6 +329,12 @@ impl Predictor {
             Kind::Nir(nir) => nir.write_recorded(),
         }
     }
+}
+
+fn input_image(preprocessing: &Preprocessing, file: &Path) -> Result<Option<InputImage>> {
+    let Preprocessing::Image { height, width, channels, .. } = *preprocessing else { return Ok(None) };
+    let pixels = preprocessing.see_file(file)?.pixels;
+    Ok(Some(InputImage { pixels, height, width, channels }))
 }
 
 /// Indices by descending value; of equal values the first comes first.

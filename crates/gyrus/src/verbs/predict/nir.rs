@@ -320,7 +320,7 @@ impl NirPredictor {
         }
         let outputs = read_out(&each_step, &settings);
         let answer = Answer::Outputs { class: ranking(&outputs).first().copied(), outputs };
-        Ok(Prediction { file: file.to_owned(), row, answer, work })
+        Ok(Prediction { file: file.to_owned(), row, line: None, notes: Vec::new(), answer, work })
     }
 
     /// Writes what was recorded so far, and returns the files.
@@ -364,6 +364,7 @@ fn pixels(extents: &Shape, file: &Path) -> Result<Preprocessing> {
         channels,
         mean: vec![0.0; channels],
         deviation: vec![1.0; channels],
+        ink: None,
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_data::{Preprocessing, Task};
+use gyrus_data::{EncodedRows, Preprocessing, Task};
 use gyrus_nn::{Network, floats, from_safetensors};
 use gyrus_tensor::{Operation, apply, device, filled_tensor};
-use gyrus_train::{RunFolder, RunRecord};
+use gyrus_train::{RunFolder, RunRecord, RunStatus};
 
 use super::events::{EventBody, EventWork};
 use super::{Answer, Body, Predict, PredictingNetwork, Prediction, ranking};
@@ -21,6 +21,16 @@ pub(super) struct RunPredictor {
     record: RunRecord,
     network: Network,
     events: Option<EventBody>,
+    warnings: Vec<String>,
+}
+
+/// A file as network input.
+struct Input {
+    values: Vec<f32>,
+    rows: usize,
+    /// The line of each row of a table.
+    lines: Vec<u64>,
+    notes: Vec<String>,
 }
 
 impl RunPredictor {
@@ -47,7 +57,22 @@ impl RunPredictor {
                 )));
             }
         };
-        Ok(Self { run: verb.network.clone(), record, network, events })
+        let mut warnings = Vec::new();
+        if record.status == RunStatus::Diverged {
+            warnings.push(
+                "the training of this run diverged: its answers are those of the best epoch before that, and may be poor"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { run: verb.network.clone(), record, network, events, warnings })
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    pub(super) fn preprocessing(&self) -> &Preprocessing {
+        &self.record.preprocessing
     }
 
     pub(super) fn network(&self) -> PredictingNetwork {
@@ -55,8 +80,8 @@ impl RunPredictor {
     }
 
     pub(super) fn predict(&self, file: &Path) -> Result<Vec<Prediction>> {
-        let (inputs, rows) = self.read(file)?;
-        let (answers, mut work) = self.answers(&inputs, rows)?;
+        let Input { values, rows, lines, mut notes } = self.read(file)?;
+        let (answers, mut work) = self.answers(&values, rows)?;
         work.resize(rows, None);
         let columns = answers.len() / rows.max(1);
         let one = match self.record.preprocessing {
@@ -68,26 +93,36 @@ impl RunPredictor {
         let predictions = answers.map(|(row, (answer, work))| Prediction {
             file: file.to_owned(),
             row: (!one).then_some(row + 1),
+            line: lines.get(row).copied(),
+            notes: std::mem::take(&mut notes),
             answer: self.named(answer),
             work,
         });
         Ok(predictions.collect())
     }
 
-    /// Network input for a file, and how many rows it is.
-    fn read(&self, file: &Path) -> Result<(Vec<f32>, usize)> {
+    fn read(&self, file: &Path) -> Result<Input> {
         let preprocessing = &self.record.preprocessing;
-        match preprocessing {
+        Ok(match preprocessing {
             Preprocessing::Image { .. } => {
-                let pixels = preprocessing.decode_file(file)?;
-                Ok((preprocessing.normalize(&pixels), 1))
+                let seen = preprocessing.see_file(file)?;
+                let values = preprocessing.normalize(&seen.pixels);
+                Input { values, rows: 1, lines: Vec::new(), notes: seen.notes }
             }
             Preprocessing::Table { .. } => {
-                let table = preprocessing.encode_csv(file)?;
-                Ok((table.values, table.rows))
+                let EncodedRows { table, lines, notes } = preprocessing.encode_csv(file)?;
+                Input { values: table.values, rows: table.rows, lines, notes }
             }
-            Preprocessing::Events { .. } => Ok(preprocessing.decode_events(file)?),
-        }
+            Preprocessing::Events { .. } => {
+                let (values, rows) = preprocessing.decode_events(file)?;
+                // An empty recording gives an answer that says nothing about it.
+                let length = values.len() / rows.max(1);
+                let empty = |row: &[f32]| row.iter().all(|value| *value == 0.0);
+                let empty = values.chunks_exact(length.max(1)).filter(|row| empty(row)).count();
+                let notes = (empty > 0).then(|| format!("{empty} of {rows} recordings hold no event"));
+                Input { values, rows, lines: Vec::new(), notes: notes.into_iter().collect() }
+            }
+        })
     }
 
     /// Probabilities, or predictions in the target's unit: `[rows, outputs]`; and the work of each row, if it is counted.

@@ -231,7 +231,7 @@ fn settle(
 /// The record of the spiking run, without its results.
 fn record_of(dense: &Dense, tuning: &Tuning, settings: &SpikingSettings) -> RunRecord {
     let dataset = &dense.dataset;
-    let (train, held_back) = split_validation(&dataset.train);
+    let (train, held_back) = split_validation(dataset);
     let settings = Settings {
         epochs: tuning.epochs + tuning.time_epochs,
         spiking: Some(settings.clone()),
@@ -240,6 +240,7 @@ fn record_of(dense: &Dense, tuning: &Tuning, settings: &SpikingSettings) -> RunR
     };
     let mut record = RunRecord::new(dataset, dense.path.as_deref(), held_back.len(), settings);
     record.data.name.clone_from(&dense.record.data.name);
+    record.data.test_path.clone_from(&dense.record.data.test_path);
     record.data.train_examples = train.len() as u64;
     record.timings.train_seconds = tuning.seconds + tuning.time_seconds;
     record
@@ -260,7 +261,7 @@ fn measure(
     let stopped = (folder.path(), next.as_str());
     let dataset = &dense.dataset;
     let (test, preprocessing) = (&dataset.test, &dataset.preprocessing);
-    let held_back = dataset.train.subset(&split_validation(&dataset.train).1);
+    let held_back = dataset.train.subset(&split_validation(dataset).1);
     let device = cpu();
     let longest = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
     // By the validation part, as the epoch is: the test part must not choose anything.
@@ -443,6 +444,8 @@ fn leave(
         train: None,
         validation: Some(validation.metrics),
         test: Some(test.metrics.clone()),
+        baselines: dense.record.results.as_ref().map_or_else(Vec::new, |results| results.baselines.clone()),
+        folds: Vec::new(),
     });
     record.conversion = Some(conversion);
     record.timings.test_seconds = judging.elapsed().as_secs_f64();

@@ -111,7 +111,7 @@ impl Tuning {
             return Ok(0.0);
         }
         let dataset = &dense.dataset;
-        let validation = split_validation(&dataset.train).1.len();
+        let validation = split_validation(dataset).1.len();
         let settings = Settings {
             seed: verb.seed,
             epochs,
@@ -125,6 +125,7 @@ impl Tuning {
         check(blueprint, &settings)?;
         let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
         record.data.name.clone_from(&dense.record.data.name);
+        record.data.test_path.clone_from(&dense.record.data.test_path);
         let resumed = std::mem::take(&mut self.from_checkpoint);
         let folder = if resumed {
             folder.clone()

@@ -27,7 +27,7 @@ pub use merge::{Merge, MergeReport};
 pub struct Tune {
     /// A folder or file, or a Hugging Face id.
     pub model: PathBuf,
-    /// A .jsonl file of prompts and completions, conversations or texts.
+    /// A .jsonl or .json file of prompts and completions, conversations, instructions or texts.
     pub data: PathBuf,
     /// The folder that is written.
     pub out: PathBuf,
@@ -278,7 +278,8 @@ impl Prepared {
         let parts = Parts::open(Path::new(&record.settings.model))?;
         observer.plan(&Plan::Tuning {
             data: samples.name.clone(),
-            examples: samples.lines.len(),
+            examples: samples.samples.len(),
+            kind: samples.kind(),
             rank: record.settings.adapters.as_ref().map(|adapters| adapters.rank),
         });
         let device = device(&record.settings.device)?;

@@ -1,8 +1,11 @@
 //! Tables from text to numbers, and the sentences for those that cannot be used.
 
-use std::fmt::Write;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::*;
+use std::fmt::Write;
+use std::path::Path;
+
+use gyrus_data::{ColumnKind, Dataset, Features, Preprocessing, Result, Targets, Task, sheet, table};
 use proptest::prelude::*;
 
 fn write(text: &str) -> tempfile::NamedTempFile {
@@ -26,7 +29,7 @@ fn flowers() -> String {
         let weight = if row % 8 == 0 { "NA".to_owned() } else { format!("{}", row * 2) };
         let color = ["red", "green", "blue"][row % 3];
         let kind = if row % 2 == 0 { "rose" } else { "lily" };
-        writeln!(text, "{row};{weight};{color};\"no. {row}\";earth;{kind};{}.5", row * row).unwrap();
+        writeln!(text, "{}.25;{weight};{color};\"no. {row}\";earth;{kind};{}.5", row, row * row).unwrap();
     }
     text
 }
@@ -108,10 +111,10 @@ fn many_levels_keep_the_most_frequent_and_share_the_rest() {
 
     let fresh = write("number,word\n7,never seen\n7,w0\n");
     let encoded = dataset.preprocessing.encode_csv(fresh.path()).unwrap();
-    assert_eq!((encoded.rows, encoded.columns), (2, 65));
-    assert_eq!(encoded.values[63], 1.0, "an unknown level falls to the shared one");
-    assert_eq!(encoded.values[65], 1.0, "w0 is the first level");
-    assert_eq!(encoded.values[64], encoded.values[129]);
+    assert_eq!((encoded.table.rows, encoded.table.columns), (2, 65));
+    assert_eq!(encoded.table.values[63], 1.0, "an unknown level falls to the shared one");
+    assert_eq!(encoded.table.values[65], 1.0, "w0 is the first level");
+    assert_eq!(encoded.table.values[64], encoded.table.values[129]);
 }
 
 #[test]
@@ -122,9 +125,9 @@ fn new_rows_are_encoded_as_the_training_rows_were() {
     let again = dataset.preprocessing.encode_csv(file.path()).unwrap();
     let Features::Table(test) = &dataset.test.features else { panic!("a table") };
     for row in test.values.chunks(7) {
-        assert!(again.values.chunks(7).any(|other| other == row));
+        assert!(again.table.values.chunks(7).any(|other| other == row));
     }
-    let unknown = write("size,weight,color,price\n1,?,violet,2e40\n");
+    let unknown = write("size,weight,color,price\n1,?,violet,2e40\n1,?,violet,?\n");
     let message = dataset.preprocessing.encode_csv(unknown.path()).unwrap_err().to_string();
     assert!(message.ends_with("line 2: got '2e40' in column 'price', expected a number"), "{message}");
     let lacking = write("size,weight,Color\n1,2,red\n");
