@@ -7,6 +7,7 @@ use gyrus_blueprint::escaped;
 use crate::Energy;
 use crate::chart::{Line, LineChart, line_chart};
 use crate::html::{compact, energy, grouped, number, percent, percent_tick};
+use crate::page::SWIPE;
 use crate::scale::Scale;
 
 /// A spiking network on its test examples.
@@ -54,8 +55,7 @@ pub(crate) fn spiking_run(report: &SpikingReport) -> String {
         ("additions of an answer", compact(report.accumulates.round() as u128)),
         ("multiplications of an answer", compact(report.multiply_accumulates.round() as u128)),
     ];
-    let settings = report.settings.iter().map(|(name, value)| (*name, escaped(value)));
-    for (name, value) in facts.into_iter().chain(settings) {
+    for (name, value) in facts {
         let _ = write!(html, "<div><dt>{}</dt><dd>{value}</dd></div>", escaped(name));
     }
     html.push_str("</dl><div class=\"charts\">");
@@ -72,14 +72,18 @@ pub(crate) fn spiking_run(report: &SpikingReport) -> String {
             axis: "steps",
         }));
     }
-    html.push_str("</div>");
+    html.push_str("<div class=\"results\"><p><b>In time</b></p><table class=\"nodes\"><tbody>");
+    for (name, value) in &report.settings {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escaped(name), escaped(value));
+    }
+    html.push_str("</tbody></table></div></div>");
     html.push_str(&rates(report));
     html
 }
 
 fn rates(report: &SpikingReport) -> String {
-    let mut html = String::from(
-        "<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>layer</th><th>neurons are</th>\
+    let mut html = format!(
+        "<div class=\"rates\">{SWIPE}<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>layer</th><th>neurons are</th>\
          <th class=\"number\">neurons</th><th class=\"number\">spikes of a neuron</th><th class=\"number\">fire in a step</th>\
          <th class=\"number\">rate</th></tr></thead><tbody>",
     );
@@ -100,7 +104,7 @@ fn rates(report: &SpikingReport) -> String {
     }
     let _ = write!(
         html,
-        "</tbody></table></div><p class=\"note\">Means over {} test examples of {} steps of {} ms. Energies are estimates for \
+        "</tbody></table></div></div><p class=\"note\">Means over {} test examples of {} steps of {} ms. Energies are estimates for \
          45 nm silicon, not measurements.</p>",
         grouped(report.examples.into()),
         grouped(report.steps as u128),

@@ -7,7 +7,7 @@ use gyrus::data::Preprocessing;
 use gyrus::nn::neurobench::NeuroBenchMetrics;
 use gyrus::report::EnergyUnit;
 use gyrus::train::energy::Comparison;
-use gyrus::verbs::quoted;
+use gyrus::verbs::{counted, quoted};
 
 use crate::exit::Failure;
 use crate::output::{next, note, page, say};
@@ -32,10 +32,10 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
     }
     if report.fine_tuning_epochs + report.through_time_epochs > 0 {
         note(format_args!(
-            "fine-tuning: {} epochs with quantized activations, {:.1} s; {} epochs through time, {:.1} s; in all {:.1} s",
-            report.fine_tuning_epochs,
+            "fine-tuning: {} with quantized activations, {:.1} s; {} through time, {:.1} s; in all {:.1} s",
+            counted(report.fine_tuning_epochs.into(), "epoch"),
             report.fine_tuning_seconds,
-            report.through_time_epochs,
+            counted(report.through_time_epochs.into(), "epoch"),
             report.through_time_seconds,
             report.total_seconds
         ));

@@ -110,6 +110,23 @@ pub(super) fn finished(run: &Path, record: &RunRecord) -> Result<()> {
     }
 }
 
+/// One sentence for all nodes of which the same is said, as in "`a`, `b`: ...".
+fn together(warnings: Vec<String>) -> Vec<String> {
+    let mut groups: Vec<(String, String)> = Vec::new();
+    for warning in warnings {
+        let (names, text) = warning.split_once(": ").unwrap_or(("", &warning));
+        match groups.iter_mut().find(|(_, known)| known == text && !names.is_empty()) {
+            Some((known, _)) => known.push_str(&format!(", {names}")),
+            None => groups.push((names.to_owned(), text.to_owned())),
+        }
+    }
+    let joined = groups.into_iter().map(|(names, text)| match names.is_empty() {
+        true => text,
+        false => format!("{names}: {text}"),
+    });
+    joined.collect()
+}
+
 /// A NIR file, ready to be written.
 pub(crate) struct NirFile {
     bytes: Vec<u8>,
@@ -138,10 +155,12 @@ impl NirFile {
         };
         let form = portable(&blueprint, &state, settings.time, target)?;
         let (bytes, written) = write_nir(&form.blueprint, &form.parameters, form.time)?;
-        let mut warnings = form.warnings;
+        let mut warnings = together(form.warnings);
         // What is written for one program has its time step, and needs no word on the others.
         let own = |warning: &String| {
-            let timed = warning.contains("NIR stores no time step") || warning.contains("integrated exactly here");
+            let timed = ["NIR stores no time step", "integrated exactly here", "r is written as the gain of a step"]
+                .iter()
+                .any(|text| warning.contains(text));
             let reset = warning.contains("reset by subtraction");
             match target {
                 NirTarget::Any => true,
