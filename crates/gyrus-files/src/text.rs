@@ -32,16 +32,21 @@ pub fn read_text(path: impl AsRef<Path>, limit: u64) -> Result<String> {
 /// [`Error::NotText`] for bytes that are not text in these encodings.
 pub fn decode_text(path: &Path, bytes: Vec<u8>, limit: u64) -> Result<String> {
     let mut bytes = if bytes.starts_with(&GZIP) { unpacked(path, &bytes, limit)? } else { bytes };
-    let wrong = |offset: usize, got: String| Error::NotText { path: path.to_owned(), offset: offset as u64, got };
+    let wrong =
+        |offset: usize, got: String| Error::NotText { path: path.to_owned(), offset: offset as u64, got };
     if UTF32.iter().any(|mark| bytes.starts_with(mark)) {
         return Err(wrong(0, "the byte order mark of UTF-32".to_owned()));
     }
     for (mark, big) in [(UTF16_LITTLE, false), (UTF16_BIG, true)] {
         if let Some(rest) = bytes.strip_prefix(mark) {
             let (units, odd) = rest.as_chunks::<2>();
-            let unit = |pair: &[u8; 2]| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
+            let unit =
+                |pair: &[u8; 2]| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
             if !odd.is_empty() {
-                return Err(wrong(bytes.len() - 1, "half of a 16-bit number at the end of UTF-16".to_owned()));
+                return Err(wrong(
+                    bytes.len() - 1,
+                    "half of a 16-bit number at the end of UTF-16".to_owned(),
+                ));
             }
             let mut place = mark.len();
             let mut text = String::with_capacity(units.len());

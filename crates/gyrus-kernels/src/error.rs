@@ -41,6 +41,12 @@ pub enum Error {
         /// Weights per row.
         columns: usize,
     },
+    /// Weights are read in this format, but not written.
+    #[error("no weights are written as {}, which is only read", format.name())]
+    ReadOnly {
+        /// The requested format.
+        format: Format,
+    },
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {

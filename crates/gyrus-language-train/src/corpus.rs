@@ -35,10 +35,12 @@ impl Corpus {
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         if path.is_file() {
-            return ending(path).is_some_and(|ending| TEXTS.contains(&&*ending) || RECORDS.contains(&&*ending));
+            return ending(path)
+                .is_some_and(|ending| TEXTS.contains(&&*ending) || RECORDS.contains(&&*ending));
         }
         let Ok(entries) = std::fs::read_dir(path) else { return false };
-        let visible = |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        let visible =
+            |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
         let paths: Vec<PathBuf> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).filter(visible).collect();
         let texts = paths.iter().filter(|path| is_text(path)).count();
@@ -61,7 +63,10 @@ impl Corpus {
             files.retain(|file| is_text(file));
             files.sort();
             let mut left = MAXIMUM_BYTES;
-            files.iter().map(|file| read_text(file, &mut left).map(plain_ends)).collect::<Result<Vec<String>>>()?
+            files
+                .iter()
+                .map(|file| read_text(file, &mut left).map(plain_ends))
+                .collect::<Result<Vec<String>>>()?
         } else {
             let mut left = MAXIMUM_BYTES;
             let text = read_text(path, &mut left)?;
@@ -225,7 +230,9 @@ mod tests {
                 .ends_with("d.jsonl, field 'line 2: text': got a number, expected a string")
         );
         assert!(message("e.jsonl", b"{\"text\"").contains("line 1"));
-        assert!(message("e.jsonl", b"{\"body\": \"a\", \"id\": 1}").contains("nothing, but the fields body, id"));
+        assert!(
+            message("e.jsonl", b"{\"body\": \"a\", \"id\": 1}").contains("nothing, but the fields body, id")
+        );
         assert!(message("f.txt", b"ab\xffcd").contains("byte 2: got the byte 0xff"));
         assert!(message("g.txt", b"").contains("got no text"));
         assert!(!Corpus::is_at(&folder.path().join("none")));
@@ -244,7 +251,10 @@ mod tests {
         let utf16: Vec<u8> = "\u{feff}ä\r\nb\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in ["\u{feff}ä\nb\n".as_bytes(), "ä\r\nb\r\n".as_bytes(), &utf16] {
             let other = read("b.txt", bytes);
-            assert_eq!((other.documents, other.fingerprint), (plain.documents.clone(), plain.fingerprint.clone()));
+            assert_eq!(
+                (other.documents, other.fingerprint),
+                (plain.documents.clone(), plain.fingerprint.clone())
+            );
         }
         let lines = "\u{feff}{\"text\": \"a\\r\"}\r\n{\"text\": \"b\"}\r\n";
         assert_eq!(read("c.jsonl", lines.as_bytes()).documents, ["a\r", "b"]);

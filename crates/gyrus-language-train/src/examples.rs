@@ -69,7 +69,7 @@ impl Samples {
         let samples: Vec<(Place, Sample)> =
             records.map(|record| Ok((record.place, sample(path, &record)?))).collect::<Result<_>>()?;
         if samples.is_empty() || samples.len() > MAXIMUM_EXAMPLES {
-            let got = format!("{} examples", samples.len());
+            let got = gyrus_files::counted(samples.len() as u64, "example");
             return Err(Error::mismatch(path, got, format!("1 to {MAXIMUM_EXAMPLES} examples")));
         }
         let fingerprint = gyrus_files::hexadecimal(&Sha256::digest(text.as_bytes()));
@@ -336,7 +336,8 @@ mod tests {
         assert!(all.starts_with("<s>Below is an instruction that describes a task, paired with"), "{all}");
         assert!(all.ends_with("### Instruction:\nadd\n\n### Input:\n1 2\n\n### Response:\n3</s>"), "{all}");
         assert_eq!(answer, "3</s>");
-        let sharegpt = r#"{"id": 1, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
+        let sharegpt =
+            r#"{"id": 1, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
         let same = r#"{"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}"#;
         for line in [sharegpt, same] {
             assert_eq!(

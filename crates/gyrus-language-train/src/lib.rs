@@ -49,10 +49,10 @@ pub use examples::{Example, Samples};
 pub use learn::learn_text;
 pub use lora::Lora;
 pub use packing::Windows;
-pub use records::Place;
 pub use record::{TEXT_RUN_KIND, TextData, TextRecord, TextResults, TextSettings};
-pub use tune::{AdapterSettings, TUNING_KIND, TuneData, TuneRecord, TuneResults, TuneSettings, tune};
+pub use records::Place;
 pub use sample::{Conversation, Instruction, Sample};
+pub use tune::{AdapterSettings, TUNING_KIND, TuneData, TuneRecord, TuneResults, TuneSettings, tune};
 pub use vocabulary::{END_OF_TEXT, TokenizerKind, Vocabulary};
 
 /// Tokens that an evaluation during a training looks at, at most.

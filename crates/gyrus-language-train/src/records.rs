@@ -74,7 +74,8 @@ pub(crate) fn records(path: &Path, text: &str) -> Result<Vec<Record>> {
 /// The list of records in an object that is no record itself, such as `{"data": [...]}`.
 fn only_list(object: &Map<String, Value>) -> Option<&Vec<Value>> {
     /// Fields of a record.
-    const OWN: [&str; 7] = ["messages", "conversations", "conversation", "prompt", "completion", "tools", "text"];
+    const OWN: [&str; 7] =
+        ["messages", "conversations", "conversation", "prompt", "completion", "tools", "text"];
     if object.keys().any(|name| OWN.contains(&name.as_str())) {
         return None;
     }
@@ -127,8 +128,14 @@ mod tests {
     #[test]
     fn lines_lists_and_objects_of_lists_are_read() {
         let pair = |place: &str, value: &str| (place.to_owned(), value.to_owned());
-        assert_eq!(found("{\"a\":1}\r\n\r\n{\"a\":2}"), [pair("line 1", "{\"a\":1}"), pair("line 3", "{\"a\":2}")]);
-        assert_eq!(found(" [ {\"a\":1},\n{\"a\":2}]"), [pair("entry 1", "{\"a\":1}"), pair("entry 2", "{\"a\":2}")]);
+        assert_eq!(
+            found("{\"a\":1}\r\n\r\n{\"a\":2}"),
+            [pair("line 1", "{\"a\":1}"), pair("line 3", "{\"a\":2}")]
+        );
+        assert_eq!(
+            found(" [ {\"a\":1},\n{\"a\":2}]"),
+            [pair("entry 1", "{\"a\":1}"), pair("entry 2", "{\"a\":2}")]
+        );
         assert_eq!(found("{\"version\": 1,\n\"data\": [{\"a\":1}]\n}"), [pair("entry 1", "{\"a\":1}")]);
         assert_eq!(found("{\n\"text\": \"a\"\n}"), [pair("entry 1", "{\"text\":\"a\"}")]);
         assert_eq!(found("{\"messages\": [{\"a\":1}]}"), [pair("line 1", "{\"messages\":[{\"a\":1}]}")]);

@@ -199,7 +199,8 @@ impl Reader<'_> {
     fn instruction(&self) -> Result<Instruction> {
         let mut history = Vec::new();
         if let Some(list) = self.record.value.get("history").filter(|list| !list.is_null()) {
-            let pairs = list.as_array().ok_or_else(|| self.wrong("history", kind(list), "a list of pairs"))?;
+            let pairs =
+                list.as_array().ok_or_else(|| self.wrong("history", kind(list), "a list of pairs"))?;
             for pair in pairs {
                 let pair = serde_json::from_value(pair.clone())
                     .map_err(|_| self.wrong("history", kind(pair), "pairs of a question and an answer"))?;
@@ -347,7 +348,9 @@ impl Reader<'_> {
                 let calls = match serde_json::from_str(&value) {
                     Ok(Value::Array(calls)) => calls,
                     Ok(call) => vec![call],
-                    Err(error) => return Err(self.wrong(&name("value"), error.to_string(), "a call as JSON")),
+                    Err(error) => {
+                        return Err(self.wrong(&name("value"), error.to_string(), "a call as JSON"));
+                    }
                 };
                 let calls = calls.iter().map(|call| self.call(call, &name("value")));
                 let calls = calls.collect::<Result<Vec<Value>>>()?;

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::packing::shuffled;
 use crate::random::mixed;
-use crate::{EVALUATED_TOKENS, Error, Conversation, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows};
+use crate::{
+    Conversation, EVALUATED_TOKENS, Error, Example, Lora, Result, Sample, Samples, TrainableDecoder, Windows,
+};
 
 /// The value of `kind` in the `run.json` of such a run.
 pub const TUNING_KIND: &str = "tuning";
@@ -224,8 +226,9 @@ pub fn tune(
         (Windows::pack(train, settings.context), Windows::pack(validation, settings.context));
     if train.is_empty() {
         let got = format!(
-            "{} examples, none of which has a completion that fits into {} tokens",
-            train.dropped, settings.context
+            "{}, none with a completion that fits into {} tokens",
+            gyrus_files::counted(train.dropped as u64, "example"),
+            settings.context
         );
         return Err(Error::request("the examples", got, "a larger context"));
     }

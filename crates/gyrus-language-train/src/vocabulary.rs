@@ -7,8 +7,8 @@ use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{
-    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, Tokenizer as HuggingFace,
-    Trainer as _,
+    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
+    Tokenizer as HuggingFace, Trainer as _,
 };
 
 use crate::{Corpus, Error, Result, TokenStream};

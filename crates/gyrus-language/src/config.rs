@@ -185,6 +185,8 @@ pub struct DecoderConfig {
     pub logits_divisor: f32,
     /// Whether the head shares the embedding's weights.
     pub tied: bool,
+    /// Whether linear layers inside the layers are stored as `[inputs, outputs]` (GPT-2's Hugging Face files).
+    pub transposed: bool,
     /// The token that a text begins with.
     pub beginning_of_text: Option<u32>,
     /// The tokens that end a text.
@@ -230,6 +232,7 @@ impl DecoderConfig {
             residual_scale: 1.0,
             logits_divisor: 1.0,
             tied: false,
+            transposed: false,
             beginning_of_text: None,
             end_of_text: Vec::new(),
         }

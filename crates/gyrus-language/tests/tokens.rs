@@ -10,7 +10,8 @@ fn user_defined_tokens_of_white_space_are_found_as_in_llama_cpp() {
     let golden: Json = serde_json::from_str(include_str!("golden/tokens.json")).unwrap();
     let pieces = golden["pieces"].as_array().unwrap();
     let text = |piece: &Json| piece[0].as_str().unwrap().to_owned();
-    let numbers = |place: usize| Value::Numbers(pieces.iter().map(|piece| piece[place].as_f64().unwrap()).collect());
+    let numbers =
+        |place: usize| Value::Numbers(pieces.iter().map(|piece| piece[place].as_f64().unwrap()).collect());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vocabulary.gguf");
     let mut compared = 0;
@@ -31,12 +32,16 @@ fn user_defined_tokens_of_white_space_are_found_as_in_llama_cpp() {
         let texts = golden["texts"].as_array().unwrap().iter().zip(vocabulary["ids"].as_array().unwrap());
         for (text, ids) in texts {
             let text = text.as_str().unwrap();
-            let ids: Vec<u32> = ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            let ids: Vec<u32> =
+                ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
             assert_eq!(tokenizer.encode(text, false).unwrap(), ids, "{text:?}, space: {space}");
             compared += 1;
         }
         let begun = tokenizer.encode("a\nb", true).unwrap();
-        assert_eq!((begun[0], tokenizer.decode(&begun).unwrap().as_str()), (1, if space { "a\n b" } else { "a\nb" }));
+        assert_eq!(
+            (begun[0], tokenizer.decode(&begun).unwrap().as_str()),
+            (1, if space { "a\n b" } else { "a\nb" })
+        );
     }
     assert!(compared > 150, "{compared}");
 }

@@ -46,6 +46,7 @@ fn decoder(folder: &Path) -> String {
         tokenizer: Tokenizer::of_sentencepiece(pieces, vec![1], true),
         recommended: Sampling::default(),
         chat_template: None,
+        notes: Vec::new(),
     };
     gyrus::language::write_folder(&parts, folder).unwrap();
     folder.to_str().unwrap().to_owned()

@@ -115,15 +115,22 @@ fn put_value(to: &mut Vec<u8>, key: &str, value: &Value) {
             texts.iter().for_each(|text| put_text(to, text));
         }
         Value::Numbers(numbers) => {
-            let whole = key.ends_with("token_type");
+            // Types of tokens are integers, and patterns of layers booleans.
+            let number = if key.ends_with("token_type") {
+                5
+            } else if key.ends_with("pattern") {
+                7
+            } else {
+                6
+            };
             kind(to, 9);
-            kind(to, if whole { 5 } else { 6 });
+            kind(to, number);
             to.extend((numbers.len() as u64).to_le_bytes());
-            for number in numbers {
-                if whole {
-                    to.extend((*number as i32).to_le_bytes());
-                } else {
-                    to.extend((*number as f32).to_le_bytes());
+            for value in numbers {
+                match number {
+                    5 => to.extend((*value as i32).to_le_bytes()),
+                    7 => to.push(u8::from(*value != 0.0)),
+                    _ => to.extend((*value as f32).to_le_bytes()),
                 }
             }
         }

@@ -2,10 +2,13 @@
 //!
 //! `x ≈ scale * code`, 32 values sharing `scale = max |x| / 127`.
 
+use super::blocks::Block;
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 
 /// Values that share a scale.
 pub(super) const SPAN: usize = 32;
+/// Values of the shortest sums, for minima of weights that belong to half a span.
+pub(super) const HALF: usize = SPAN / 2;
 /// Values whose codes are summed together by the 8-bit dot products.
 pub(super) const QUAD: usize = 4;
 /// Values below which rounding stays on one thread.
@@ -40,6 +43,8 @@ pub(super) struct Activations {
     scales: Vec<f32>,
     starts: Vec<Line<[i32; LINE / QUAD]>>,
     sums: Vec<f32>,
+    /// Values of each sum: [`SPAN`] or [`HALF`].
+    summed: usize,
 }
 
 /// One padded row.
@@ -52,22 +57,27 @@ pub(super) struct Row<'a> {
     /// Minus the weights' offset times the sum of each [`QUAD`] of codes: the start of dot products with codes of
     /// weights. `[padded / LINE]`.
     pub(super) starts: &'a [Line<[i32; LINE / QUAD]>],
-    /// Scale times the sum of its codes, the factor of a minimum of the weights: `[padded / SPAN]`.
+    /// Scale times the sum of its codes, the factor of a minimum of the weights: one for each span of the weights.
     pub(super) sums: &'a [f32],
 }
 
 impl Activations {
-    /// Rounds `x`, `[batch, columns]`, for weights whose zero has the code `offset`.
+    /// Rounds `x`, `[batch, columns]`, for weights of this format.
+    pub(super) fn of<B: Block>(x: &[f32], columns: usize, order: Order) -> Self {
+        Self::new(x, columns, B::OFFSET, order, if B::MINIMA { B::SPAN } else { SPAN })
+    }
+
+    /// Rounds `x`, `[batch, columns]`, for weights whose zero has the code `offset`, with sums of `summed` values.
     ///
     /// `starts` is always in the order of the values.
-    pub(super) fn new(x: &[f32], columns: usize, offset: i32, order: Order) -> Self {
+    fn new(x: &[f32], columns: usize, offset: i32, order: Order, summed: usize) -> Self {
         let batch = x.len() / columns;
         let padded = columns.next_multiple_of(GROUP);
         let length = batch * padded;
         let mut codes = vec![Line([0i8; LINE]); length / LINE];
         let mut scales = vec![0.0f32; length / SPAN];
         let mut starts = vec![Line([0i32; LINE / QUAD]); length / LINE];
-        let mut sums = vec![0.0f32; length / SPAN];
+        let mut sums = vec![0.0f32; length / summed];
         let (to_codes, to_scales) = (SharedMut(codes.as_mut_ptr()), SharedMut(scales.as_mut_ptr()));
         let (to_starts, to_sums) = (SharedMut(starts.as_mut_ptr()), SharedMut(sums.as_mut_ptr()));
         for_each_task(batch, x.len() < SERIAL_VALUES, |row| {
@@ -77,7 +87,7 @@ impl Activations {
                     to_codes.slice(row * padded / LINE, padded / LINE),
                     to_scales.slice(row * padded / SPAN, padded / SPAN),
                     to_starts.slice(row * padded / LINE, padded / LINE),
-                    to_sums.slice(row * padded / SPAN, padded / SPAN),
+                    to_sums.slice(row * padded / summed, padded / summed),
                 )
             };
             vectorized(
@@ -89,13 +99,18 @@ impl Activations {
                         let codes = &mut codes[line].0.as_chunks_mut::<SPAN>().0[half];
                         let starts = &mut starts[line].0.as_chunks_mut::<{ SPAN / QUAD }>().0[half];
                         scales[i] = round(span, codes);
-                        let mut sum = 0;
-                        for (quad, start) in codes.as_chunks::<QUAD>().0.iter().zip(starts) {
+                        let mut halves = [0; 2];
+                        for (q, (quad, start)) in codes.as_chunks::<QUAD>().0.iter().zip(starts).enumerate() {
                             let of_quad: i32 = quad.iter().map(|&code| i32::from(code)).sum();
                             *start = -offset * of_quad;
-                            sum += of_quad;
+                            halves[q * QUAD / HALF] += of_quad;
                         }
-                        sums[i] = scales[i] * sum as f32;
+                        if summed == SPAN {
+                            sums[i] = scales[i] * (halves[0] + halves[1]) as f32;
+                        } else {
+                            sums[2 * i] = scales[i] * halves[0] as f32;
+                            sums[2 * i + 1] = scales[i] * halves[1] as f32;
+                        }
                     }
                     if order == Order::Halves {
                         codes.as_chunks_mut().0.iter_mut().for_each(order_halves);
@@ -103,7 +118,7 @@ impl Activations {
                 },
             );
         });
-        Activations { columns, padded, codes, scales, starts, sums }
+        Activations { columns, padded, codes, scales, starts, sums, summed }
     }
 
     /// The number of rows.
@@ -118,7 +133,7 @@ impl Activations {
             codes: &self.codes[of(self.padded / LINE)],
             scales: &self.scales[of(self.padded / SPAN)],
             starts: &self.starts[of(self.padded / LINE)],
-            sums: &self.sums[of(self.padded / SPAN)],
+            sums: &self.sums[of(self.padded / self.summed)],
         }
     }
 }
@@ -165,7 +180,8 @@ mod tests {
         let mut x = values(2 * 96, 1);
         x[5] = 40.0;
         x[32..64].fill(0.0);
-        let rounded = Activations::new(&x, 96, 8, Order::Plain);
+        let rounded = Activations::new(&x, 96, 8, Order::Plain, SPAN);
+        let halves = Activations::new(&x, 96, 8, Order::Plain, HALF);
         assert_eq!(rounded.batch(), 2);
         let rows = [rounded.row(0), rounded.row(1)];
         let code = |row: Row<'_>, i: usize| row.codes[i / LINE].0[i % LINE];
@@ -182,5 +198,7 @@ mod tests {
             assert_eq!(row.codes.len(), GROUP / LINE);
             assert!((96..GROUP).all(|i| code(row, i) == 0));
         }
+        let sum: i32 = (80..96).map(|i| i32::from(code(rows[1], i))).sum();
+        assert_eq!(halves.row(1).sums[5], rows[1].scales[2] * sum as f32);
     }
 }

@@ -1,9 +1,11 @@
 //! Dot products of rows with AVX2.
 //!
 //! `vpmaddubsw` multiplies 32 codes of weights with those of inputs and adds pairs in 16 bits, which can hold them: two
-//! products of a code up to 63 (or 128, for [`Q8_0`]) and one up to 127. `vpmaddwd` by ones adds those in 32 bits.
+//! products of a code up to 128 and one up to 127. `vpmaddwd` by ones adds those in 32 bits.
 
 use core::arch::x86_64::*;
+
+mod formats;
 
 use super::activations::{Activations, GROUP, LINE, Row, SPAN};
 use super::blocks::{Block, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
@@ -188,8 +190,11 @@ unsafe fn dot<B: Halves>(weights: &[u8], x: Row<'_>) -> f32 {
                 };
                 let scale = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[at]));
                 sums[span % 2] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, sums[span % 2]);
-                if B::MINIMA {
+                if B::MINIMA && B::SPAN == SPAN {
                     minimum_sum += minima[span] * x.sums[at];
+                } else if B::MINIMA {
+                    minimum_sum += minima[2 * span] * x.sums[2 * at];
+                    minimum_sum += minima[2 * span + 1] * x.sums[2 * at + 1];
                 }
             }
         }

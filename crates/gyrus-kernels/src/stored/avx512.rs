@@ -5,9 +5,11 @@
 
 use core::arch::x86_64::*;
 
-use super::activations::{Activations, GROUP, LINE, Row, SPAN};
+mod formats;
+
+use super::activations::{Activations, GROUP, HALF, LINE, Row, SPAN};
 use super::avx2::half;
-use super::blocks::{Block, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
+use super::blocks::{Block, Expanded, Q4_0, Q4_K, Q6_K, Q8_0, six_bits};
 
 /// Whether this machine has the instructions of this module.
 pub(super) fn available() -> bool {
@@ -34,7 +36,7 @@ pub(super) trait Registers: Block {
     /// Codes `64 * chunk ..` of the weights, in the order of the inputs.
     unsafe fn chunk(group: *const u8, chunk: usize) -> __m512i;
     /// The scale of each span, in the first lanes, and the minima.
-    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256);
+    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m512);
 }
 
 /// Shifts that move the upper halves of bytes down in the lanes whose bit is set.
@@ -60,7 +62,7 @@ impl Registers for Q8_0 {
     }
 
     #[inline(always)]
-    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256) {
+    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m512) {
         // Scales lie 17 words apart: four of them within 64 words.
         const PLACES: [u16; 8] = [0, 17, 34, 51, 0, 17, 34, 51];
         // SAFETY: the last word read is the 132nd of 136.
@@ -70,7 +72,7 @@ impl Registers for Q8_0 {
             let first = _mm512_permutex2var_epi16(word(0), places, word(32));
             let last = _mm512_permutex2var_epi16(word(68), places, word(100));
             let all = _mm_blend_epi16(_mm512_castsi512_si128(first), _mm512_castsi512_si128(last), 0xF0);
-            (_mm512_zextps256_ps512(_mm256_cvtph_ps(all)), _mm256_setzero_ps())
+            (_mm512_zextps256_ps512(_mm256_cvtph_ps(all)), _mm512_setzero_ps())
         }
     }
 }
@@ -99,7 +101,7 @@ impl Registers for Q4_0 {
     }
 
     #[inline(always)]
-    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256) {
+    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m512) {
         // Scales lie 9 words apart: all within 64 words.
         const PLACES: [u16; 8] = [0, 9, 18, 27, 36, 45, 54, 63];
         // SAFETY: 128 of 144 bytes.
@@ -108,8 +110,8 @@ impl Registers for Q4_0 {
             let low = _mm512_loadu_si512(group.cast());
             let high = _mm512_loadu_si512(group.add(64).cast());
             let all = _mm512_castsi512_si128(_mm512_permutex2var_epi16(low, places, high));
-            let scales = _mm256_cvtph_ps(all);
-            (_mm512_zextps256_ps512(scales), _mm256_mul_ps(scales, _mm256_set1_ps(Self::OFFSET as f32)))
+            let scales = _mm512_zextps256_ps512(_mm256_cvtph_ps(all));
+            (scales, _mm512_mul_ps(scales, _mm512_set1_ps(Self::OFFSET as f32)))
         }
     }
 }
@@ -129,16 +131,16 @@ impl Registers for Q4_K {
     }
 
     #[inline(always)]
-    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256) {
+    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m512) {
         // SAFETY: within the block.
         unsafe {
             let (scales, minima) = six_bits(core::slice::from_raw_parts(group.add(4), 12));
             let floats = |bytes: [u8; 8], scale: f32| {
                 let bytes = _mm_cvtsi64_si128(i64::from_le_bytes(bytes));
-                _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_set1_ps(scale))
+                let floats = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+                _mm512_zextps256_ps512(_mm256_mul_ps(floats, _mm256_set1_ps(scale)))
             };
-            let scales = floats(scales, half(group));
-            (_mm512_zextps256_ps512(scales), floats(minima, half(group.add(2))))
+            (floats(scales, half(group)), floats(minima, half(group.add(2))))
         }
     }
 }
@@ -168,18 +170,20 @@ impl Registers for Q6_K {
     }
 
     #[inline(always)]
-    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m256) {
+    unsafe fn vector_of_scales(group: *const u8) -> (__m512, __m512) {
         // SAFETY: within the block.
         unsafe {
             let multiples = _mm512_cvtepi8_epi32(_mm_loadu_si128(group.add(192).cast()));
             let scale = _mm512_set1_ps(half(group.add(208)));
-            (_mm512_mul_ps(_mm512_cvtepi32_ps(multiples), scale), _mm256_setzero_ps())
+            (_mm512_mul_ps(_mm512_cvtepi32_ps(multiples), scale), _mm512_setzero_ps())
         }
     }
 }
 
 /// Rows of weights that are multiplied together, so that each read of the inputs serves several.
 const ROWS: usize = 2;
+/// Bytes of 256 weights in the largest format.
+pub(super) const MOST_GROUP_BYTES: usize = Expanded::BYTES;
 /// How far ahead of their use, in bytes, weights are prefetched.
 const AHEAD: usize = 5120;
 
@@ -208,10 +212,11 @@ pub(super) unsafe fn dots<B: Registers, const N: usize>(
         }
         row += ROWS;
     }
-    for row in row..rows {
+    if row < rows {
+        // The last of an odd number is multiplied beside itself, which is cheaper than code for a single row.
+        let last = &weights[row * row_bytes..][..row_bytes];
         // SAFETY: as above.
-        let [sums] =
-            unsafe { block::<B, 1, N>([&weights[row * row_bytes..][..row_bytes]], inputs, x.columns) };
+        let [sums, _] = unsafe { block::<B, ROWS, N>([last; ROWS], inputs, x.columns) };
         sums.iter().enumerate().for_each(|(n, &sum)| put(n, row, sum));
     }
 }
@@ -237,7 +242,7 @@ unsafe fn block<B: Registers, const R: usize, const N: usize>(
     }
     if whole * GROUP < columns {
         // Blocks of zeros complete the last group.
-        let mut last = [[0u8; GROUP / 32 * 34]; R];
+        let mut last = [[0u8; MOST_GROUP_BYTES]; R];
         for (last, weights) in last.iter_mut().zip(weights) {
             let rest = &weights[whole * group_bytes..];
             last[..rest.len()].copy_from_slice(rest);
@@ -315,9 +320,18 @@ impl<const R: usize, const N: usize> Sums<R, N> {
                     let x = _mm512_castps256_ps512(x);
                     let x = if B::SPAN == SPAN { x } else { _mm512_permutexvar_ps(pairs, x) };
                     scales[r][n] = _mm512_mul_ps(of_weights, x);
-                    if B::VECTOR_MINIMA {
+                    if B::VECTOR_MINIMA && B::SPAN == SPAN {
                         let x = _mm256_loadu_ps(inputs[n].sums.as_ptr().add(index * (GROUP / SPAN)));
+                        let minima = _mm512_castps512_ps256(minima);
                         self.minima[r][n] = _mm256_fmadd_ps(minima, x, self.minima[r][n]);
+                    } else if B::VECTOR_MINIMA {
+                        let x = _mm512_loadu_ps(inputs[n].sums.as_ptr().add(index * (GROUP / HALF)));
+                        let products = _mm512_mul_ps(minima, x);
+                        let both = _mm256_add_ps(
+                            _mm512_castps512_ps256(products),
+                            _mm512_extractf32x8_ps(products, 1),
+                        );
+                        self.minima[r][n] = _mm256_add_ps(self.minima[r][n], both);
                     }
                 }
             }

@@ -2,7 +2,52 @@
 //!
 //! A weight is `scale * (code - OFFSET) - minimum`, with codes 0 ..= 255, as the 8-bit dot products need them.
 
+mod codebooks;
+mod grids;
+mod simple;
+mod wide;
+
+pub(super) use codebooks::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS};
 use half::f16;
+pub(super) use simple::{IQ4_NL, MXFP4, Q4_1, Q5_0, Q5_1, STEP_CODES, STEPS};
+pub(super) use wide::{IQ4_XS, Q2_K, Q3_K, Q5_K, TQ1_0, TQ2_0, sixteen_of_six_bits};
+
+/// `$work` with `$block` as the blocks of a format that the kernels multiply in place, `$expanded` with it as the blocks
+/// of one that is expanded first, or `$floats`.
+macro_rules! by_format {
+    ($format:expr, $block:ident => $work:expr, expanded => $expanded:expr, floats => $floats:expr) => {
+        match $format {
+            Format::F32 | Format::F16 | Format::BF16 => $floats,
+            Format::Q8_0 => by_format!(@ $block Q8_0 $work),
+            Format::Q4_0 => by_format!(@ $block Q4_0 $work),
+            Format::Q4_K => by_format!(@ $block Q4_K $work),
+            Format::Q6_K => by_format!(@ $block Q6_K $work),
+            Format::Q4_1 => by_format!(@ $block Q4_1 $work),
+            Format::Q5_0 => by_format!(@ $block Q5_0 $work),
+            Format::Q5_1 => by_format!(@ $block Q5_1 $work),
+            Format::Q2_K => by_format!(@ $block Q2_K $work),
+            Format::Q3_K => by_format!(@ $block Q3_K $work),
+            Format::Q5_K => by_format!(@ $block Q5_K $work),
+            Format::IQ4_NL => by_format!(@ $block IQ4_NL $work),
+            Format::IQ4_XS => by_format!(@ $block IQ4_XS $work),
+            Format::IQ1_S => by_format!(@ $block IQ1_S $expanded),
+            Format::IQ1_M => by_format!(@ $block IQ1_M $expanded),
+            Format::IQ2_XXS => by_format!(@ $block IQ2_XXS $expanded),
+            Format::IQ2_XS => by_format!(@ $block IQ2_XS $expanded),
+            Format::IQ2_S => by_format!(@ $block IQ2_S $expanded),
+            Format::IQ3_XXS => by_format!(@ $block IQ3_XXS $expanded),
+            Format::IQ3_S => by_format!(@ $block IQ3_S $expanded),
+            Format::TQ1_0 => by_format!(@ $block TQ1_0 $expanded),
+            Format::TQ2_0 => by_format!(@ $block TQ2_0 $expanded),
+            Format::MXFP4 => by_format!(@ $block MXFP4 $expanded),
+        }
+    };
+    (@ $block:ident $type:ident $work:expr) => {{
+        type $block = crate::stored::blocks::$type;
+        $work
+    }};
+}
+pub(super) use by_format;
 
 /// Weights of the largest block.
 pub(super) const LARGEST_BLOCK: usize = 256;
@@ -29,6 +74,8 @@ pub(super) trait Block {
     fn scales(block: &[u8], scales: &mut [f32], minima: &mut [f32]);
 }
 
+/// Blocks of our own, into which those of other formats are expanded: 256 codes, and 16 scales as 32-bit floats.
+pub(super) struct Expanded;
 /// See [`super::Format::Q8_0`]: scale, 32 signed bytes.
 #[allow(non_camel_case_types)]
 pub(super) struct Q8_0;
@@ -165,6 +212,26 @@ impl Block for Q6_K {
         let scale = half_at(block, 208);
         for (to, multiple) in scales[..16].iter_mut().zip(&block[192..208]) {
             *to = scale * f32::from(multiple.cast_signed());
+        }
+    }
+}
+
+impl Block for Expanded {
+    const WEIGHTS: usize = 256;
+    const BYTES: usize = 256 + 16 * 4;
+    const SPAN: usize = 16;
+    const OFFSET: i32 = 64;
+    const MINIMA: bool = false;
+
+    #[inline(always)]
+    fn codes(block: &[u8], codes: &mut [u8]) {
+        codes[..256].copy_from_slice(&block[..256]);
+    }
+
+    #[inline(always)]
+    fn scales(block: &[u8], scales: &mut [f32], _: &mut [f32]) {
+        for (to, bytes) in scales[..16].iter_mut().zip(block[256..320].as_chunks::<4>().0) {
+            *to = f32::from_le_bytes(*bytes);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::blocks::{self, Q4_0, Q4_K, Q6_K, Q8_0};
+use super::blocks::{self, by_format};
 use super::format::Format;
 use super::matrix::Matrix;
 use super::widen::widen;
@@ -33,11 +33,7 @@ pub fn dequantize(matrix: &Matrix<'_>, values: &mut [f32]) {
 
 /// The weights of whole blocks as floats.
 fn dequantize_blocks(format: Format, bytes: &[u8], values: &mut [f32]) {
-    match format {
-        Format::F32 | Format::F16 | Format::BF16 => widen(format, bytes, values),
-        Format::Q8_0 => blocks::dequantize::<Q8_0>(bytes, values),
-        Format::Q4_0 => blocks::dequantize::<Q4_0>(bytes, values),
-        Format::Q4_K => blocks::dequantize::<Q4_K>(bytes, values),
-        Format::Q6_K => blocks::dequantize::<Q6_K>(bytes, values),
-    }
+    by_format!(format, B => blocks::dequantize::<B>(bytes, values),
+        expanded => blocks::dequantize::<B>(bytes, values),
+        floats => widen(format, bytes, values))
 }

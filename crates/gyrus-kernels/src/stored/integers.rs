@@ -43,7 +43,7 @@ pub(super) fn are_few(batch: usize) -> bool {
 /// `y = x wᵀ` for whole rows, row by row.
 pub(super) fn few<B: Multiply>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (dots, order) = ways::<B>().next().unwrap_or((dots::<B>, Order::Plain));
-    product_by(dots, &Activations::new(x, matrix.columns, B::OFFSET, order), matrix, y);
+    product_by(dots, &Activations::of::<B>(x, matrix.columns, order), matrix, y);
 }
 
 /// `y = x wᵀ` for whole rows, in tiles where the machine supports them.
@@ -147,7 +147,7 @@ fn dot<B: Block>(row: &[u8], x: activations::Row<'_>) -> f32 {
             }
             sum += scales[span] * x.scales[at / activations::SPAN] * dot as f32;
             if B::MINIMA {
-                sum -= minima[span] * x.sums[at / activations::SPAN];
+                sum -= minima[span] * x.sums[at / B::SPAN];
             }
         }
     }
@@ -158,7 +158,7 @@ fn dot<B: Block>(row: &[u8], x: activations::Row<'_>) -> f32 {
 mod tests {
     use super::*;
     use crate::oracle::{self, values};
-    use crate::stored::blocks::{Q4_0, Q4_K, Q6_K, Q8_0};
+    use crate::stored::blocks::by_format;
     use crate::stored::{Format, quantize};
 
     /// All implementations that this machine supports, not only the fastest, against the oracle.
@@ -169,12 +169,13 @@ mod tests {
             weights.iter_mut().step_by(7).for_each(|w| *w = w.signum());
             let mut x = values(batch * columns, 2);
             x.iter_mut().step_by(3).for_each(|x| *x = x.signum());
-            let bytes = quantize(format, &weights, columns).unwrap();
+            let bytes = quantize(format, &weights, columns)
+                .unwrap_or_else(|_| oracle::stored::blocks(format, rows, columns, 5));
             let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
             let expected = oracle::stored::matmul(format, &bytes, columns, &x);
             for (way, (dots, order)) in ways::<B>().enumerate() {
                 let mut y = vec![f32::NAN; batch * rows];
-                product_by(dots, &Activations::new(&x, columns, B::OFFSET, order), &matrix, &mut y);
+                product_by(dots, &Activations::of::<B>(&x, columns, order), &matrix, &mut y);
                 for (y, (sum, size)) in y.iter().zip(&expected) {
                     assert!(
                         (f64::from(*y) - sum).abs() <= 2e-6 * size,
@@ -187,14 +188,49 @@ mod tests {
 
     #[test]
     fn all_ways_of_this_machine_match_the_oracle() {
-        check::<Q8_0>(Format::Q8_0);
-        check::<Q4_0>(Format::Q4_0);
-        check::<Q4_K>(Format::Q4_K);
-        check::<Q6_K>(Format::Q6_K);
+        for format in Format::ALL {
+            by_format!(format, B => check::<B>(format), expanded => assert_eq!(B::WEIGHTS, format.block_weights()), floats => ());
+        }
         #[cfg(target_arch = "x86_64")]
         assert_eq!(
-            ways::<Q8_0>().count(),
+            ways::<crate::stored::blocks::Q8_0>().count(),
             1 + usize::from(avx2::available()) + usize::from(avx512::available())
         );
+    }
+
+    #[test]
+    fn expanded_weights_are_multiplied_in_all_ways() {
+        use crate::stored::blocks::{Expanded, IQ2_S, MXFP4};
+        use crate::stored::expanded;
+        let dots: Vec<_> = ways::<Expanded>().collect();
+        for (way, _) in dots.iter().enumerate() {
+            // A function per way, because the product takes plain functions.
+            let multiply: fn(&Matrix<'_>, &[f32], &mut [f32]) = match way {
+                0 => |matrix, x, y| by_way(0, matrix, x, y),
+                1 => |matrix, x, y| by_way(1, matrix, x, y),
+                _ => |matrix, x, y| by_way(2, matrix, x, y),
+            };
+            fn by_way(way: usize, matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
+                let (dots, order) = ways::<Expanded>().nth(way).unwrap();
+                product_by(dots, &Activations::of::<Expanded>(x, matrix.columns, order), matrix, y);
+            }
+            for (format, columns) in [(Format::IQ2_S, 512), (Format::MXFP4, 288)] {
+                let (batch, rows) = (3, 70);
+                let bytes = oracle::stored::blocks(format, rows, columns, 3);
+                let matrix = Matrix::new(format, rows, columns, &bytes).unwrap();
+                let x = values(batch * columns, 4);
+                let mut y = vec![f32::NAN; batch * rows];
+                match format {
+                    Format::MXFP4 => expanded::product::<MXFP4>(&matrix, &x, &mut y, multiply),
+                    _ => expanded::product::<IQ2_S>(&matrix, &x, &mut y, multiply),
+                }
+                for (y, (sum, size)) in y.iter().zip(oracle::stored::matmul(format, &bytes, columns, &x)) {
+                    assert!(
+                        (f64::from(*y) - sum).abs() <= 2e-6 * size,
+                        "{format:?}, way {way}: {y} is not {sum}"
+                    );
+                }
+            }
+        }
     }
 }

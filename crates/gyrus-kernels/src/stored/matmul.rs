@@ -1,9 +1,9 @@
 //! Products with stored weights: which algorithm multiplies which format.
 
-use super::blocks::{Q4_0, Q4_K, Q6_K, Q8_0};
+use super::blocks::{Expanded, by_format};
 use super::format::Format;
 use super::matrix::Matrix;
-use super::{floats, integers};
+use super::{expanded, floats, integers};
 
 /// `y = x wᵀ` by the faster of two algorithms: `x` is `[batch, columns]`, `y` is `[batch, rows]`.
 ///
@@ -11,10 +11,7 @@ use super::{floats, integers};
 /// If `x` and `y` are not whole rows, or not of the same batch.
 pub fn matmul(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let batch = x.len() / matrix.columns.max(1);
-    let few = match matrix.format {
-        Format::F32 | Format::F16 | Format::BF16 => floats::are_few(batch),
-        Format::Q8_0 | Format::Q4_0 | Format::Q4_K | Format::Q6_K => integers::are_few(batch),
-    };
+    let few = if matrix.format.is_float() { floats::are_few(batch) } else { integers::are_few(batch) };
     if few { matmul_few(matrix, x, y) } else { matmul_many(matrix, x, y) }
 }
 
@@ -28,13 +25,9 @@ pub fn matmul_few(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
-    match matrix.format {
-        Format::F32 | Format::F16 | Format::BF16 => floats::few(matrix, x, y),
-        Format::Q8_0 => integers::few::<Q8_0>(matrix, x, y),
-        Format::Q4_0 => integers::few::<Q4_0>(matrix, x, y),
-        Format::Q4_K => integers::few::<Q4_K>(matrix, x, y),
-        Format::Q6_K => integers::few::<Q6_K>(matrix, x, y),
-    }
+    by_format!(matrix.format, B => integers::few::<B>(matrix, x, y),
+        expanded => expanded::product::<B>(matrix, x, y, integers::few::<Expanded>),
+        floats => floats::few(matrix, x, y))
 }
 
 /// [`matmul`] by the algorithm for many inputs, which is bound by arithmetic.
@@ -47,13 +40,9 @@ pub fn matmul_many(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
     if is_nothing(matrix, x, y) {
         return;
     }
-    match matrix.format {
-        Format::F32 | Format::F16 | Format::BF16 => floats::many(matrix, x, y),
-        Format::Q8_0 => integers::many::<Q8_0>(matrix, x, y),
-        Format::Q4_0 => integers::many::<Q4_0>(matrix, x, y),
-        Format::Q4_K => integers::many::<Q4_K>(matrix, x, y),
-        Format::Q6_K => integers::many::<Q6_K>(matrix, x, y),
-    }
+    by_format!(matrix.format, B => integers::many::<B>(matrix, x, y),
+        expanded => expanded::product::<B>(matrix, x, y, integers::many::<Expanded>),
+        floats => floats::many(matrix, x, y))
 }
 
 /// Checks the shapes. Returns whether there is nothing to multiply; `y` is then zero.

@@ -9,7 +9,7 @@
 //! for products in 8 bits. Cost: one pass over the weights per few rows of `x`; a single row is memory-bound.
 //!
 //! Where to look: `format` and `matrix` describe stored weights, `matmul` and `dequantize` use them; `blocks` takes
-//! each format's blocks apart, `quantizers` makes them; `integers` and `floats` multiply, with `avx2`, `avx512`, `neon`
+//! each format's blocks apart, `quantizers` makes them; `integers`, `expanded` and `floats` multiply, with `avx2`, `avx512`, `neon`
 //! and `tiles` as the inner loops of `integers`; [`low_rank`] adds trainable adapters to frozen weights.
 
 mod activations;
@@ -19,6 +19,7 @@ mod avx2;
 mod avx512;
 mod blocks;
 mod dequantize;
+mod expanded;
 mod floats;
 pub(crate) mod format;
 mod integers;

@@ -45,7 +45,7 @@ fn dot<B: Block>(weights: &[u8], x: Row<'_>) -> f32 {
             };
             sum += scales[span] * x.scales[at / SPAN] * dot as f32;
             if B::MINIMA {
-                sum -= minima[span] * x.sums[at / SPAN];
+                sum -= minima[span] * x.sums[at / B::SPAN];
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Quantizes floats to blocks exactly as ggml's reference quantizers do, so that files are identical.
 //!
-//! `Q8_0` and `Q4_0` round to steps of the largest value. `Q4_K` and `Q6_K` try some 20 step widths per span and keep
+//! `Q8_0`, `Q5_0` and `Q4_0` round to steps of the largest value, `Q5_1` and `Q4_1` to steps between the smallest and the
+//! largest. `Q4_K` and `Q6_K` try some 20 step widths per span and keep
 //! the one with the least weighted squared error (for each, the best scale, and minimum, in closed form); then scales
 //! and minima are rounded too, and the codes computed again with the rounded ones. Cost: some 20 passes for the latter.
 
@@ -16,8 +17,12 @@ const SMALLEST: f32 = 1e-15;
 /// Rows of `columns` values each in the given format.
 ///
 /// # Errors
-/// If `values` is not a whole number of rows, or a row not a whole number of blocks.
+/// If `values` is not a whole number of rows, a row not a whole number of blocks, or the format is only read
+/// ([`Format::is_written`]).
 pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8>> {
+    if !format.is_written() {
+        return Err(Error::ReadOnly { format });
+    }
     let row_bytes = format.row_bytes(columns).ok_or(Error::Columns { format, columns })?;
     if columns == 0 || !values.len().is_multiple_of(columns) {
         return if values.is_empty() {
@@ -38,6 +43,11 @@ pub fn quantize(format: Format, values: &[f32], columns: usize) -> Result<Vec<u8
                 Format::Q4_0 => q4_0(values, block),
                 Format::Q4_K => q4_k(values, block),
                 Format::Q6_K => q6_k(values, block),
+                Format::Q4_1 => q4_1(values, block),
+                Format::Q5_0 => q5_0(values, block),
+                Format::Q5_1 => q5_1(values, block),
+                // Refused above.
+                _ => {}
             }
         }
     });
@@ -85,6 +95,59 @@ fn q4_0(values: &[f32], block: &mut [u8]) {
     for ((byte, &low), &high) in block[2..].iter_mut().zip(low).zip(high) {
         *byte = code(low) | code(high) << 4;
     }
+}
+
+/// The smallest value and the step to the largest in `most` steps, as they are stored, and the codes of 32 values.
+fn between(values: &[f32], most: u8, block: &mut [u8]) -> [u8; 32] {
+    let smallest = values.iter().fold(f32::MAX, |a, &b| a.min(b));
+    let largest = values.iter().fold(-f32::MAX, |a, &b| a.max(b));
+    let scale = (largest - smallest) / f32::from(most);
+    let inverse = inverse(scale);
+    put_half(scale, block);
+    put_half(smallest, &mut block[2..]);
+    let mut codes = [0; 32];
+    for (code, value) in codes.iter_mut().zip(values) {
+        *code = (((value - smallest) * inverse + 0.5) as u8).min(most);
+    }
+    codes
+}
+
+/// The lower four bits of 32 codes, in 16 bytes.
+fn put_half_bytes(codes: &[u8; 32], to: &mut [u8]) {
+    let (low, high) = codes.split_at(16);
+    for ((byte, low), high) in to.iter_mut().zip(low).zip(high) {
+        *byte = low & 15 | (high & 15) << 4;
+    }
+}
+
+/// The fifth bits of 32 codes, in four bytes.
+fn put_fifth_bits(codes: &[u8; 32], to: &mut [u8]) {
+    let bits = codes.iter().enumerate().fold(0u32, |bits, (i, code)| bits | u32::from(code >> 4) << i);
+    to[..4].copy_from_slice(&bits.to_le_bytes());
+}
+
+fn q4_1(values: &[f32], block: &mut [u8]) {
+    let codes = between(values, 15, block);
+    put_half_bytes(&codes, &mut block[4..]);
+}
+
+fn q5_1(values: &[f32], block: &mut [u8]) {
+    let codes = between(values, 31, block);
+    put_fifth_bits(&codes, &mut block[4..]);
+    put_half_bytes(&codes, &mut block[8..]);
+}
+
+fn q5_0(values: &[f32], block: &mut [u8]) {
+    // The extreme value gets code 0: -16.
+    let scale = extreme(values) / -16.0;
+    let inverse = inverse(scale);
+    put_half(scale, block);
+    let mut codes = [0; 32];
+    for (code, value) in codes.iter_mut().zip(values) {
+        *code = ((value * inverse + 16.5) as u8).min(31);
+    }
+    put_fifth_bits(&codes, &mut block[2..]);
+    put_half_bytes(&codes, &mut block[6..]);
 }
 
 /// A scale and minimum for values that become codes 0 ..= 15, so that `x ≈ scale * code - minimum`.

@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 
 use super::activations::{Activations, GROUP, LINE, Order, QUAD, SPAN};
-use super::avx512::Registers;
+use super::avx512::{MOST_GROUP_BYTES, Registers};
 use super::matrix::Matrix;
 use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
 
@@ -38,7 +38,7 @@ struct Panel<'a> {
 /// # Safety
 /// The machine is [`super::avx512::available`].
 pub(super) unsafe fn product<B: Registers>(matrix: &Matrix<'_>, x: &[f32], y: &mut [f32]) {
-    let x = &Activations::new(x, matrix.columns, B::OFFSET, Order::Plain);
+    let x = &Activations::of::<B>(x, matrix.columns, Order::Plain);
     let (rows, batch, padded) = (matrix.rows, x.batch(), matrix.columns.next_multiple_of(GROUP));
     let spans = padded / B::SPAN;
     let starts = &starts::<B>(x, spans);
@@ -62,7 +62,6 @@ pub(super) unsafe fn product<B: Registers>(matrix: &Matrix<'_>, x: &[f32], y: &m
                 unsafe {
                     b += match batch - b {
                         HEIGHT.. => tile::<B, HEIGHT>(panel, x, starts, b, to),
-                        4.. => tile::<B, 4>(panel, x, starts, b, to),
                         2.. => tile::<B, 2>(panel, x, starts, b, to),
                         _ => tile::<B, 1>(panel, x, starts, b, to),
                     };
@@ -96,11 +95,11 @@ unsafe fn take_apart<B: Registers>(
     scales: &mut [f32],
     minima: &mut [f32],
 ) {
-    const ZEROS: [u8; GROUP / 32 * 34] = [0; GROUP / 32 * 34];
+    const ZEROS: [u8; MOST_GROUP_BYTES] = [0; MOST_GROUP_BYTES];
     let group_bytes = GROUP / B::WEIGHTS * B::BYTES;
     let spans_of_group = GROUP / B::SPAN;
     let quads_of_span = B::SPAN / QUAD;
-    let mut last = [0u8; GROUP / 32 * 34];
+    let mut last = [0u8; MOST_GROUP_BYTES];
     let mut lines = [[0u32; GROUP / QUAD]; LANES];
     for index in 0..matrix.columns.div_ceil(GROUP) {
         for part in 0..WIDTH {
@@ -126,9 +125,9 @@ unsafe fn take_apart<B: Registers>(
                         _mm512_storeu_si512(to.cast(), B::chunk(group, chunk));
                     }
                     let (of_spans, minima_of_spans) = B::vector_of_scales(group);
-                    let (mut floats, mut minimum_floats) = ([0.0f32; 16], [0.0f32; 8]);
+                    let (mut floats, mut minimum_floats) = ([0.0f32; 16], [0.0f32; 16]);
                     _mm512_storeu_ps(floats.as_mut_ptr(), of_spans);
-                    _mm256_storeu_ps(minimum_floats.as_mut_ptr(), minima_of_spans);
+                    _mm512_storeu_ps(minimum_floats.as_mut_ptr(), minima_of_spans);
                     for span in 0..spans_of_group {
                         let to = (index * spans_of_group + span) * PANEL + row;
                         scales[to] = floats[span];
@@ -223,7 +222,7 @@ unsafe fn tile<B: Registers, const H: usize>(
                     sums[h][w] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[h][w]), scale, sums[h][w]);
                     if B::MINIMA {
                         let minimum = _mm512_load_ps(panel.minima.as_ptr().add(at));
-                        let x = _mm512_set1_ps(*sums_of_x[h].add(of_x));
+                        let x = _mm512_set1_ps(*sums_of_x[h].add(span));
                         sums[h][w] = _mm512_fnmadd_ps(minimum, x, sums[h][w]);
                     }
                 }

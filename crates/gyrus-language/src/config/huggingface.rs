@@ -286,6 +286,7 @@ fn rotary(fields: &Fields<'_>, family: Family) -> Result<DecoderConfig> {
         residual_scale: granite("residual_multiplier")? as f32,
         logits_divisor: granite("logits_scaling")? as f32,
         tied: fields.flag("tie_word_embeddings", gemma || family == SmolLm3)?,
+        transposed: false,
         beginning_of_text: token(fields, "bos_token_id", vocabulary)?,
         end_of_text: fields.tokens("eos_token_id")?,
     };
@@ -362,6 +363,7 @@ fn gpt2(fields: &Fields<'_>) -> Result<DecoderConfig> {
         10_000.0,
     );
     config.family = Family::Gpt2;
+    config.transposed = true;
     config.layers = vec![Layer { window: None, rope: None }; layers];
     config.ropes = Vec::new();
     config.gated = false;

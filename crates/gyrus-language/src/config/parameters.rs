@@ -113,8 +113,7 @@ impl DecoderConfig {
         }
         let (outputs, inputs) = self.extent(role);
         let matrix = inputs > 0;
-        let transposed =
-            self.family == Family::Gpt2 && matrix && !matches!(role, Embedding | PositionEmbedding | Head);
+        let transposed = self.transposed && matrix && !matches!(role, Embedding | PositionEmbedding | Head);
         let shape = match (matrix && !bias, transposed) {
             (false, _) => vec![outputs],
             (true, false) => vec![outputs, inputs],

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ending, GeneratedSequence, Request};
-use crate::{Cache, Decoder, Result, Sequence, Tokenizer};
+use crate::{Cache, Decoder, Error, Result, Sequence, Tokenizer};
 
 /// A generated text.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,10 +31,12 @@ impl Written {
 }
 
 /// Reads `prompt` after the tokens in `cache` and generates a continuation. `show` receives the text as it is generated and
-/// returns whether to go on. Afterwards the cache holds the prompt and all generated tokens but the last.
+/// returns whether to go on. Afterwards the cache holds the prompt and all generated tokens but the last. The text ends where
+/// the model's positions do.
 ///
 /// # Errors
-/// [`Error::Request`](crate::Error::Request) for a prompt without tokens or an invalid request, and as [`Decoder::step`].
+/// [`Error::Request`] for a prompt without tokens or with more than the model has positions, or an invalid request, and as
+/// [`Decoder::step`].
 pub fn generate(
     decoder: &Decoder,
     tokenizer: &Tokenizer,
@@ -43,7 +45,15 @@ pub fn generate(
     request: &Request,
     mut show: impl FnMut(&str) -> bool,
 ) -> Result<Written> {
-    let mut sequence = GeneratedSequence::new(decoder.config(), tokenizer, prompt.to_vec(), request.clone())?;
+    let (end, positions) = (cache.positions() + prompt.len(), decoder.config().maximum_positions);
+    if end > positions {
+        let expected = format!("at most the {positions} positions of this model");
+        return Err(Error::request("length of the text", format!("{end} tokens"), expected));
+    }
+    // The last token is not read.
+    let maximum_tokens = request.maximum_tokens.min(positions - end + 1);
+    let request = Request { maximum_tokens, ..request.clone() };
+    let mut sequence = GeneratedSequence::new(decoder.config(), tokenizer, prompt.to_vec(), request)?;
     let clock = Instant::now();
     let mut logits =
         decoder.step(&mut [Sequence { tokens: prompt, cache: &mut *cache, all_logits: false }], 1)?;

@@ -2,7 +2,7 @@
 
 use gyrus_formats::Checkpoint;
 
-use crate::{Adapter, ChatTemplate, Constraints, Decoder, DecoderConfig, Result, Sampling, Tokenizer};
+use crate::{Adapter, ChatTemplates, Constraints, Decoder, DecoderConfig, Result, Sampling, Tokenizer};
 
 /// A decoder with its tokenizer.
 #[derive(Clone, Debug)]
@@ -13,8 +13,10 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The chat template, if there is one.
-    pub chat_template: Option<String>,
+    /// The chat templates, if there are any.
+    pub chat_template: Option<ChatTemplates>,
+    /// What the reader of the model noticed that a person should know.
+    pub notes: Vec<String>,
 }
 
 /// The content of a model file or folder before it becomes a network; converters start from here.
@@ -28,8 +30,10 @@ pub struct Parts {
     pub tokenizer: Tokenizer,
     /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The chat template, if there is one.
-    pub chat_template: Option<String>,
+    /// The chat templates, if there are any.
+    pub chat_template: Option<ChatTemplates>,
+    /// What the reader of the model noticed that a person should know.
+    pub notes: Vec<String>,
 }
 
 impl Model {
@@ -40,24 +44,6 @@ impl Model {
     pub fn constraints(&self) -> Result<Constraints> {
         Constraints::new(&self.tokenizer, self.decoder.config())
     }
-
-    /// The compiled chat template; `None` if the model has none.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::new`].
-    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        compiled(self.chat_template.as_deref(), &self.tokenizer, self.decoder.config())
-    }
-}
-
-fn compiled(
-    template: Option<&str>,
-    tokenizer: &Tokenizer,
-    config: &DecoderConfig,
-) -> Result<Option<ChatTemplate>> {
-    let text = |token: Option<u32>| token.and_then(|token| tokenizer.text(token)).unwrap_or_default();
-    let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
-    template.map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
 }
 
 impl Parts {
@@ -66,8 +52,8 @@ impl Parts {
     /// # Errors
     /// As [`Decoder::new`].
     pub fn build(self) -> Result<Model> {
-        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
-        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template })
+        let Self { config, checkpoint, tokenizer, recommended, chat_template, notes } = self;
+        Ok(Model { decoder: Decoder::new(config, checkpoint)?, tokenizer, recommended, chat_template, notes })
     }
 
     /// Builds the model with an adapter.
@@ -75,16 +61,8 @@ impl Parts {
     /// # Errors
     /// As [`Decoder::with_adapter`].
     pub fn build_with(self, adapter: &Adapter) -> Result<Model> {
-        let Self { config, checkpoint, tokenizer, recommended, chat_template } = self;
+        let Self { config, checkpoint, tokenizer, recommended, chat_template, notes } = self;
         let decoder = Decoder::with_adapter(config, checkpoint, adapter)?;
-        Ok(Model { decoder, tokenizer, recommended, chat_template })
-    }
-
-    /// The compiled chat template; `None` if the model has none.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::new`].
-    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        compiled(self.chat_template.as_deref(), &self.tokenizer, &self.config)
+        Ok(Model { decoder, tokenizer, recommended, chat_template, notes })
     }
 }

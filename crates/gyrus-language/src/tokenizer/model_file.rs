@@ -183,7 +183,8 @@ mod tests {
 
     fn file(kind: u8, joins_spaces: u8) -> Vec<u8> {
         let pieces = [piece("<unk>", 0.0, 2), piece("<s>", 0.0, 3), piece("\u{2581}", -3.0, 1)];
-        let more = [piece("a", -2.0, 1), piece("\u{2581}a", -1.0, 1), piece("\n", 0.0, 4), piece("<0x41>", 0.0, 6)];
+        let more =
+            [piece("a", -2.0, 1), piece("\u{2581}a", -1.0, 1), piece("\n", 0.0, 4), piece("<0x41>", 0.0, 6)];
         let trained = field(2, &[3 << 3, kind, 0xC0, 0x02, 0]);
         let normalized = field(3, &[3 << 3, 1, 4 << 3, joins_spaces]);
         [pieces.concat(), more.concat(), trained, normalized].concat()

@@ -299,7 +299,8 @@ mod tests {
         let piece = |text: &str, kind| Piece { text: text.into(), score: -1.0, kind };
         let mut pieces = vec![piece("<unk>", PieceKind::Control)];
         pieces.extend(["\n", "\n\n", "  ", " <tool>"].map(|text| piece(text, PieceKind::Whole)));
-        pieces.extend([" ", "a", "b", "<", ">", "t", "o", "l", "\n"].map(|text| piece(text, PieceKind::Text)));
+        pieces
+            .extend([" ", "a", "b", "<", ">", "t", "o", "l", "\n"].map(|text| piece(text, PieceKind::Text)));
         pieces.push(piece("<end>", PieceKind::Control));
         let vocabulary = SentencePiece::new(pieces, 0);
         assert_eq!(vocabulary.encode("a\nb", false, false), [6, 1, 7]);

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::data::image_files::write_sheet;
 use gyrus::nn::Readout;
 use gyrus::tensor::with_threads;
-use gyrus::verbs::{Answer, FailedFile, PredictingNetwork, Prediction, quoted, ranking};
+use gyrus::verbs::{Answer, FailedFile, PredictingNetwork, Prediction, counted, quoted, ranking};
 use gyrus::{Body, NirOptions, Predict, PredictReport};
 
 use super::help::{DEVICE, JSON, THREADS};
@@ -163,11 +163,11 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         say_json(&report)?;
     } else if let Some(path) = answers_out.filter(|_| !arguments.jsonl) {
-        say(format_args!("{} answers in {}", report.predictions.len(), path.display()))?;
+        say(format_args!("{} in {}", counted(report.predictions.len() as u64, "answer"), path.display()))?;
     }
     match report.failed.len() {
         0 => Ok(()),
-        failed => Err(Failure::Input(format!("{failed} of {count} files could not be used"))),
+        failed => Err(Failure::Partly(format!("{failed} of {count} files could not be used"))),
     }
 }
 

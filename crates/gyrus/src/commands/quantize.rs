@@ -6,11 +6,12 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::Quantize;
 use gyrus::formats::Format;
+use gyrus::verbs::counted;
 
 use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{next, say, say_json};
+use crate::output::{next, note, say, say_json};
 
 /// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
@@ -50,10 +51,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return say_json(&report);
     }
+    report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
     let out = report.out.display();
     say(format_args!(
-        "{out}: {} weights in {:.1} MiB, {:.2} bits per weight",
-        report.weights,
+        "{out}: {} in {:.1} MiB, {:.2} bits per weight",
+        counted(report.weights as u64, "weight"),
         report.bytes as f64 / f64::from(1 << 20),
         report.bits_per_weight
     ))?;

@@ -35,16 +35,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let tokenize = Tokenize {
-        special: arguments.special,
-        pieces: !arguments.ids,
-        ..Tokenize::new(&arguments.model)
-    };
+    let tokenize =
+        Tokenize { special: arguments.special, pieces: !arguments.ids, ..Tokenize::new(&arguments.model) };
     let tokenize = match (&arguments.file, &arguments.text) {
         (Some(file), _) => tokenize.file(file)?,
         (None, Some(text)) => tokenize.text(read_text(text)?),
         (None, None) if io::stdin().is_terminal() => {
-            return Err(Failure::Input("no text: give one, or --file FILE, or send it to standard input".into()));
+            return Err(Failure::Input(
+                "no text: give one, or --file FILE, or send it to standard input".into(),
+            ));
         }
         (None, None) => tokenize.text(read_text("-")?),
     };
@@ -63,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             // Quoted, so that spaces and line ends can be seen, and a terminal interprets nothing.
             say(format_args!("{id:>wide$}  {piece:?}"))?;
         }
-        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let counted =
+            |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         say(format_args!("{} of {}", counted(text.count, "token"), counted(text.characters, "character")))?;
     }
     Ok(())

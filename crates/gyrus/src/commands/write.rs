@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = verb.run_streamed(|text| stdout.show(text))?;
     stdout.finish()?;
     say("")?;
+    report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
     note(speed(report.prompt_tokens, report.prompt_seconds, report.tokens, report.tokens_per_second));
     Ok(())
 }

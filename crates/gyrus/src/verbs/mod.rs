@@ -36,9 +36,10 @@ pub use export_nir::{ExportNir, ExportNirReport};
 pub use gyrus_files::counted;
 pub use hub_name::{HubName, HubPart};
 pub use inspect::{
-    Inspect, InspectReport, InspectedAdapter, InspectedBlueprint, InspectedCochlea, InspectedModel, InspectedNetwork,
-    InspectedNir, InspectedNode, InspectedParameter, InspectedRecording, InspectedRun, InspectedSafetensors,
-    InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining, InspectedType,
+    Inspect, InspectReport, InspectedAdapter, InspectedBlueprint, InspectedCochlea, InspectedModel,
+    InspectedNetwork, InspectedNir, InspectedNode, InspectedParameter, InspectedRecording, InspectedRun,
+    InspectedSafetensors, InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining,
+    InspectedType,
 };
 pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};

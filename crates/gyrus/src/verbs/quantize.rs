@@ -44,6 +44,8 @@ pub struct QuantizeReport {
     pub bytes: u64,
     /// Of the whole file.
     pub bits_per_weight: f64,
+    /// What a person should know about the model.
+    pub notes: Vec<String>,
 }
 
 fn format_name<S: Serializer>(format: &Format, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -52,12 +54,15 @@ fn format_name<S: Serializer>(format: &Format, serializer: S) -> std::result::Re
 
 impl Quantize {
     /// The formats that can be written, under their names in ggml.
-    pub const FORMATS: [(&str, Format); 6] = [
+    pub const FORMATS: [(&str, Format); 9] = [
         ("f16", Format::F16),
         ("bf16", Format::BF16),
         ("q8_0", Format::Q8_0),
         ("q6_k", Format::Q6_K),
+        ("q5_1", Format::Q5_1),
+        ("q5_0", Format::Q5_0),
         ("q4_k", Format::Q4_K),
+        ("q4_1", Format::Q4_1),
         ("q4_0", Format::Q4_0),
     ];
     /// Default format: 8 bits.
@@ -102,6 +107,7 @@ impl Quantize {
             weights,
             bytes,
             bits_per_weight: 8.0 * bytes as f64 / weights.max(1) as f64,
+            notes: parts.notes,
         })
     }
 }

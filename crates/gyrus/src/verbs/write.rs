@@ -125,6 +125,8 @@ pub struct WriteReport {
     pub prompt_seconds: f64,
     /// How fast the text was written.
     pub tokens_per_second: f64,
+    /// What a person should know about the model or the text.
+    pub notes: Vec<String>,
 }
 
 fn ending_name<S: Serializer>(ending: &Ending, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -184,11 +186,17 @@ impl Write {
         }
         let mut cache = Cache::new(model.decoder.config());
         let written = generate(&model.decoder, &model.tokenizer, &mut cache, &tokens, &request, show)?;
-        Ok(self.report(written, request.sampling.seed))
+        let mut notes = model.notes;
+        let positions = model.decoder.config().maximum_positions;
+        if written.ending == Ending::Length && written.tokens.len() < self.generation.max_tokens {
+            notes.push(format!("the text ends with the model's context of {positions} tokens"));
+        }
+        Ok(self.report(written, request.sampling.seed, notes))
     }
 
-    fn report(&self, written: Written, seed: u64) -> WriteReport {
+    fn report(&self, written: Written, seed: u64, notes: Vec<String>) -> WriteReport {
         WriteReport {
+            notes,
             model: self.model.clone(),
             prompt: self.prompt.clone(),
             ending: written.ending,

@@ -88,11 +88,15 @@ fn leading_space(json: &Json) -> Result<bool, String> {
     for part in parts(&json["pre_tokenizer"], "pretokenizers") {
         match part["type"].as_str() {
             Some("Metaspace") => {
-                space |= part["prepend_scheme"].as_str().map_or(part["add_prefix_space"] == true, |own| own != "never");
+                space |= part["prepend_scheme"]
+                    .as_str()
+                    .map_or(part["add_prefix_space"] == true, |own| own != "never");
             }
             // There is no space left to split at.
             Some("Split") if part["pattern"]["String"] == " " => {}
-            other => return Err(format!("a vocabulary with the pre-tokenizer {}", other.unwrap_or_default())),
+            other => {
+                return Err(format!("a vocabulary with the pre-tokenizer {}", other.unwrap_or_default()));
+            }
         }
     }
     Ok(space)

@@ -136,7 +136,8 @@ fn unescaped(text: &str) -> Option<char> {
 
 /// The character that a text of a byte-level vocabulary stands for, if it is one.
 fn of_bytes(text: &str, letters: &[char; 256]) -> Option<char> {
-    let byte = |letter: char| letters.iter().position(|own| *own == letter).and_then(|byte| u8::try_from(byte).ok());
+    let byte =
+        |letter: char| letters.iter().position(|own| *own == letter).and_then(|byte| u8::try_from(byte).ok());
     let bytes: Vec<u8> = text.chars().take(5).map(byte).collect::<Option<_>>()?;
     let text = std::str::from_utf8(&bytes).ok()?;
     let mut all = text.chars();
@@ -191,8 +192,14 @@ mod tests {
         for letter in ['a', '\\', '\n', '\t', '\r', '\u{1}', '\u{7f}', ' '] {
             assert_eq!(unescaped(&escaped(letter)), Some(letter));
         }
-        assert_eq!((unescaped("ab"), unescaped("\\xzz"), unescaped("é"), unescaped("")), (None, None, None, None));
-        assert_eq!((of_bytes("Ã©", &letters), of_bytes("Ã", &letters), of_bytes("Ġa", &letters)), (Some('é'), None, None));
+        assert_eq!(
+            (unescaped("ab"), unescaped("\\xzz"), unescaped("é"), unescaped("")),
+            (None, None, None, None)
+        );
+        assert_eq!(
+            (of_bytes("Ã©", &letters), of_bytes("Ã", &letters), of_bytes("Ġa", &letters)),
+            (Some('é'), None, None)
+        );
     }
 
     #[test]
@@ -210,6 +217,8 @@ mod tests {
         let found: BTreeMap<_, _> = entries(&alone, 3, None).unwrap().into_iter().collect();
         assert_eq!((&found["model"], &found["unknown_token_id"]), (&text("rwkv"), &Value::Integer(2)));
         assert_eq!(found["tokens"], texts(&["a", "\\n", " "]));
-        assert!(entries(&json!({"model": {"type": "BPE", "merges": [], "vocab": {"ab": 0}}}), 1, None).is_none());
+        assert!(
+            entries(&json!({"model": {"type": "BPE", "merges": [], "vocab": {"ab": 0}}}), 1, None).is_none()
+        );
     }
 }

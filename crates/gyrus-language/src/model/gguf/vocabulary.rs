@@ -3,7 +3,7 @@
 use gyrus_formats::gguf::{Gguf, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::{byte_fallback, characters, refused};
+use super::{byte_fallback, characters, pretokenizers, refused};
 use crate::tokenizer::sentencepiece::{Piece, PieceKind, SentencePiece, byte_of};
 use crate::{DecoderConfig, Error, Result, Tokenizer};
 
@@ -14,18 +14,8 @@ pub(super) const USER_DEFINED: u8 = 4;
 pub(super) const UNUSED: u8 = 5;
 pub(super) const BYTE: u8 = 6;
 
-/// How texts are split before merging (pre-tokenization), by the names in GGUF files.
-const CUTS: &[(&str, &str)] = &[
-    ("llama-bpe", LLAMA3),
-    ("llama3", LLAMA3),
-    (
-        "qwen2",
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-    ),
-];
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
+/// Reads the vocabulary; `notes` receives what a person should know.
+pub(super) fn read(file: &Gguf, config: &DecoderConfig, notes: &mut Vec<String>) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.tokens";
     let tokens = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "the texts of the tokens"))?;
     if tokens.len() > config.vocabulary {
@@ -46,7 +36,7 @@ pub(super) fn read(file: &Gguf, config: &DecoderConfig) -> Result<Tokenizer> {
     }
     match file.text("tokenizer.ggml.model")? {
         Some("llama") => sentencepiece(file, config, tokens, &kinds),
-        Some("gpt2") => byte_pairs(file, config, tokens, &kinds),
+        Some("gpt2") => byte_pairs(file, config, (tokens, &kinds), notes),
         other => {
             let got = format!("'{}'", other.unwrap_or_default());
             Err(refused(file, "tokenizer.ggml.model", got, "llama or gpt2"))
@@ -96,32 +86,37 @@ fn sentencepiece(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: 
     let name = file.text("general.name")?.unwrap_or_default().to_lowercase();
     if name.contains("phi-3") || name.contains("phi3") {
         let strips = |text: &str, kind: u8| {
-            matches!(kind, UNKNOWN | CONTROL | USER_DEFINED) && !["<unk>", "<s>", "<|endoftext|>"].contains(&text)
+            matches!(kind, UNKNOWN | CONTROL | USER_DEFINED)
+                && !["<unk>", "<s>", "<|endoftext|>"].contains(&text)
         };
         let all = (0..).zip(tokens.iter().zip(kinds));
-        vocabulary =
-            vocabulary.stripping(all.filter(|(_, (text, kind))| strips(text, **kind)).map(|(token, _)| token));
+        vocabulary = vocabulary
+            .stripping(all.filter(|(_, (text, kind))| strips(text, **kind)).map(|(token, _)| token));
     }
     let leading_space = file.flag("tokenizer.ggml.add_space_prefix", true)?;
     Ok(Tokenizer::of_sentencepiece(vocabulary, prefix(file, config, true)?, leading_space))
 }
 
-fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u8]) -> Result<Tokenizer> {
+fn byte_pairs(
+    file: &Gguf,
+    config: &DecoderConfig,
+    (tokens, kinds): (&[String], &[u8]),
+    notes: &mut Vec<String>,
+) -> Result<Tokenizer> {
     let key = "tokenizer.ggml.merges";
     let merges = file.texts(key)?.ok_or_else(|| refused(file, key, "nothing", "pairs to merge"))?;
-    let cut = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
-    let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    let before = match (cut, CUTS.iter().find(|(name, _)| *name == cut)) {
-        ("gpt-2", _) => byte_level(true),
-        ("smollm", _) => json!({"type": "Sequence", "pretokenizers": [
-            {"type": "Digits", "individual_digits": true}, byte_level(true)]}),
-        (_, Some((_, pattern))) => json!({"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
-            byte_level(false)]}),
-        _ => {
-            let names: Vec<&str> = CUTS.iter().map(|(name, _)| *name).collect();
-            let expected = format!("gpt-2, smollm, {}", names.join(", "));
-            return Err(refused(file, "tokenizer.ggml.pre", format!("'{cut}'"), expected));
+    let cut = match file.text("tokenizer.ggml.pre")? {
+        Some(name) => pretokenizers::named(name).ok_or_else(|| {
+            let expected = format!("one of {}", pretokenizers::names().join(", "));
+            refused(file, "tokenizer.ggml.pre", format!("'{name}'"), expected)
+        })?,
+        None => {
+            notes.push(
+                "the file does not name a pre-tokenizer; llama.cpp's default is used, and tokens may differ \
+                 from those that the model was trained with"
+                    .to_owned(),
+            );
+            pretokenizers::DEFAULT
         }
     };
     let mut texts = Map::new();
@@ -133,18 +128,17 @@ fn byte_pairs(file: &Gguf, config: &DecoderConfig, tokens: &[String], kinds: &[u
                 "rstrip": false, "normalized": false, "special": kind == CONTROL}));
         }
     }
-    let whole = cut.starts_with("llama");
     let json = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": if cut == "qwen2" { json!({"type": "NFC"}) } else { Json::Null },
-        "pre_tokenizer": before, "post_processor": null, "decoder": byte_level(true),
+        "normalizer": if cut.composes { json!({"type": "NFC"}) } else { Json::Null },
+        "pre_tokenizer": cut.json(), "post_processor": null, "decoder": pretokenizers::byte_level(true),
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": whole,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": cut.whole_words,
             "vocab": texts, "merges": merges},
     });
     let tokenizer = tokenizers::Tokenizer::from_bytes(json.to_string())
         .map_err(|error| Error::mismatch(&file.path, error.to_string(), "a vocabulary of byte pairs"))?;
-    Ok(Tokenizer::of_tokenizers(tokenizer, prefix(file, config, whole)?))
+    Ok(Tokenizer::of_tokenizers(tokenizer, prefix(file, config, cut.begins)?))
 }
 
 /// The metadata of a tokenizer.
@@ -235,7 +229,8 @@ fn byte_pair_entries(
     if model["type"] != "BPE" || model["byte_fallback"] == true {
         return Err(format!("a vocabulary of type {}", model["type"]));
     }
-    let cut = cut_of(&json["pre_tokenizer"]).ok_or("a vocabulary with an unknown pre-tokenizer")?;
+    let cut = pretokenizers::name_of(&json["pre_tokenizer"], model["ignore_merges"] == true)
+        .ok_or("a vocabulary with an unknown pre-tokenizer")?;
     let mut texts: Vec<String> = (0..vocabulary).map(unused).collect();
     let mut kinds = vec![f64::from(UNUSED); vocabulary];
     let added = json["added_tokens"].as_array().into_iter().flatten();
@@ -271,22 +266,4 @@ fn byte_pair_entries(
 /// The text of an unused token.
 pub(super) fn unused(token: usize) -> String {
     format!("[PAD{token}]")
-}
-
-/// The GGUF name of a `tokenizer.json`'s pre-tokenizer.
-fn cut_of(before: &Json) -> Option<&'static str> {
-    if before["type"] == "ByteLevel" {
-        return (before["add_prefix_space"] == false).then_some("gpt-2");
-    }
-    let parts = before["pretokenizers"].as_array()?;
-    match &parts[..] {
-        [first, last] if last["type"] == "ByteLevel" && first["type"] == "Digits" => {
-            (last["use_regex"] == true).then_some("smollm")
-        }
-        [first, last] if last["type"] == "ByteLevel" && first["type"] == "Split" => {
-            let pattern = first["pattern"]["Regex"].as_str()?;
-            CUTS.iter().find(|(_, known)| *known == pattern).map(|(name, _)| *name)
-        }
-        _ => None,
-    }
 }

@@ -1,5 +1,5 @@
 //! Writing a model as a GGUF file. Weight matrices use the requested format if their rows are whole blocks of it, otherwise
-//! 16-bit floats; normalizations and biases stay 32-bit floats.
+//! one with smaller blocks or 16-bit floats; normalizations and biases stay 32-bit floats.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use gyrus_formats::gguf::{self, ALIGNMENT, Description, Value};
 use gyrus_formats::{Format, Tensor};
 use gyrus_kernels::stored::quantize;
 
-use super::{config, interleaved, tensor_name, vocabulary};
+use super::{are_interleaved, config, ropes, tensor_name, vocabulary};
 use crate::config::rope::interleaved_rows;
 use crate::config::{Parameter, Role};
-use crate::model::Parts;
-use crate::{DecoderConfig, Error, Result, RopeScaling};
+use crate::model::{Parts, templates};
+use crate::{DecoderConfig, Error, Family, Normalization, Result};
 
 /// Writes a model to `path`, with weight matrices in `format`.
 ///
@@ -30,9 +30,7 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     ];
     entries.extend(config::entries(config).map_err(refuse)?);
     entries.extend(vocabulary::entries(tokenizer, config).map_err(refuse)?);
-    if let Some(template) = chat_template {
-        entries.push(("tokenizer.chat_template".to_owned(), Value::Text(template.clone())));
-    }
+    entries.extend(chat_template.iter().flat_map(templates::entries));
     let stored = stored(parts, format)?;
     let descriptions: Vec<Description> = stored.iter().map(Stored::description).collect();
     Ok(gguf::write(path, &entries, &descriptions, |place| stored[place].bytes(config))?)
@@ -67,10 +65,26 @@ impl Stored<'_> {
     }
 }
 
-/// Whether rows must be interleaved.
+/// Whether rows must be interleaved. GLM-4's are in every format.
 fn is_reordered(parameter: &Parameter, config: &DecoderConfig) -> bool {
     let from_halves = config.ropes.first().is_some_and(|rope| !rope.interleaved);
-    interleaved(config) && from_halves && matches!(parameter.role, Role::Query | Role::Key)
+    let queries_and_keys = matches!(parameter.role, Role::Query | Role::Key);
+    are_interleaved(config.family) && config.family != Family::Glm4 && from_halves && queries_and_keys
+}
+
+/// The format of a tensor: the one asked for, or where its rows are not whole blocks of it, the one that llama.cpp takes
+/// instead, or 16-bit floats.
+fn format_of(parameter: &Parameter, columns: usize, asked: Format) -> Format {
+    if parameter.shape.len() < 2 || parameter.role == Role::PositionEmbedding {
+        return Format::F32;
+    }
+    let instead = match asked {
+        Format::Q4_K => Format::Q5_0,
+        Format::Q6_K => Format::Q8_0,
+        _ => Format::F16,
+    };
+    let formats = [asked, instead];
+    formats.into_iter().find(|format| format.row_bytes(columns).is_some()).unwrap_or(Format::F16)
 }
 
 fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
@@ -86,37 +100,34 @@ fn stored(parts: &Parts, format: Format) -> Result<Vec<Stored<'_>>> {
             let got = "partially rotated heads";
             return Err(Error::mismatch(parts.checkpoint.path(), got, "fully rotated heads"));
         }
-        let columns = tensor.columns();
-        let format = match (parameter.shape.len(), format.row_bytes(columns)) {
-            (2.., Some(_)) => format,
-            (2.., None) => Format::F16,
-            _ => Format::F32,
-        };
+        let tensor = as_in_file(&parameter, tensor, config);
+        let format = format_of(&parameter, tensor.columns(), format);
         let name = tensor_name(parameter.role, parameter.layer, parameter.bias);
-        let tensor = std::borrow::Cow::Borrowed(tensor);
         list.push(Stored { name, parameter: Some(parameter), tensor, format });
     }
-    if let Some(divisors) = divisors(config) {
+    for (name, divisors) in config.ropes.first().map(ropes::tensors).unwrap_or_default() {
         let tensor = std::borrow::Cow::Owned(Tensor::of_floats(vec![divisors.len()], divisors));
-        list.push(Stored {
-            name: "rope_freqs.weight".to_owned(),
-            parameter: None,
-            tensor,
-            format: Format::F32,
-        });
+        list.push(Stored { name: name.to_owned(), parameter: None, tensor, format: Format::F32 });
     }
     Ok(list)
 }
 
-/// The divisors of plain frequencies, if the RoPE scaling can be expressed by them.
-fn divisors(config: &DecoderConfig) -> Option<Vec<f32>> {
-    let rope = config.ropes.first()?;
-    match &rope.scaling {
-        RopeScaling::Llama3 { .. } => {
-            let plain = crate::Rope::plain(rope.theta, rope.dimensions).inverse_frequencies(0);
-            Some(plain.into_iter().zip(rope.inverse_frequencies(0)).map(|(plain, own)| plain / own).collect())
-        }
-        RopeScaling::LongRope { short, .. } => Some(short.iter().map(|&divisor| divisor as f32).collect()),
-        _ => None,
+/// A tensor as these files have it: outputs before inputs, and with the 1 that is added to Gemma's normalizations.
+fn as_in_file<'a>(
+    parameter: &Parameter,
+    tensor: &'a Tensor,
+    config: &DecoderConfig,
+) -> std::borrow::Cow<'a, Tensor> {
+    let normalization = parameter.shape.len() == 1 && !parameter.bias;
+    if parameter.transposed {
+        let (inputs, outputs) = (tensor.rows(), tensor.columns());
+        let floats = tensor.floats();
+        let turned = (0..outputs).flat_map(|output| floats.iter().skip(output).step_by(outputs)).copied();
+        std::borrow::Cow::Owned(Tensor::of_floats(vec![outputs, inputs], turned.collect()))
+    } else if normalization && config.normalization == Normalization::RmsPlusOne {
+        let floats = tensor.floats().into_iter().map(|weight| weight + 1.0).collect();
+        std::borrow::Cow::Owned(Tensor::of_floats(tensor.shape().to_vec(), floats))
+    } else {
+        std::borrow::Cow::Borrowed(tensor)
     }
 }

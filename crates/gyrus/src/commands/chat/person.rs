@@ -60,7 +60,8 @@ impl Person {
                 std::process::exit(130);
             }
         });
-        let config = Config::builder().max_history_size(LINES).map_err(failed)?.auto_add_history(true).build();
+        let config =
+            Config::builder().max_history_size(LINES).map_err(failed)?.auto_add_history(true).build();
         let mut editor = Editor::with_config(config).map_err(failed)?;
         let history = history_file();
         if let Some(file) = &history {

@@ -17,8 +17,11 @@ impl Lines {
     }
 
     fn training(&mut self, run: Option<&InspectedTraining>) {
-        let Some(InspectedTraining { task, data, status, steps, validation_loss, base }) = run else { return };
-        let loss = validation_loss.map_or(String::new(), |loss| format!(", validation loss {loss:.4} nats per token"));
+        let Some(InspectedTraining { task, data, status, steps, validation_loss, base }) = run else {
+            return;
+        };
+        let loss = validation_loss
+            .map_or(String::new(), |loss| format!(", validation loss {loss:.4} nats per token"));
         let what = if *task == "tuning" { "tuned on" } else { "learned from" };
         self.add("run", format_args!("{status}: {what} {data}, {} steps{loss}", grouped(*steps)));
         if let Some(base) = base {
@@ -65,7 +68,8 @@ pub(super) fn of_model(model: &InspectedModel, everything: bool) -> String {
     match &model.tokenizer {
         None => lines.add("tokenizer", "none"),
         Some(tokenizer) => {
-            let begin = tokenizer.begin.as_ref().map_or(String::new(), |begin| format!(", begins with {begin}"));
+            let begin =
+                tokenizer.begin.as_ref().map_or(String::new(), |begin| format!(", begins with {begin}"));
             let ends = match tokenizer.ends.is_empty() {
                 true => String::new(),
                 false => format!(", ends with {}", tokenizer.ends.join(" or ")),
@@ -80,9 +84,13 @@ pub(super) fn of_model(model: &InspectedModel, everything: bool) -> String {
         None => lines.add("runs here", "yes"),
         Some(problem) => lines.add("runs here", format_args!("no: {problem}")),
     }
+    for note in &model.notes {
+        lines.add("note", note);
+    }
     if everything {
         lines.0 += "\n";
-        let longest = model.metadata.keys().chain(model.tensors.keys()).map(|name| name.chars().count()).max();
+        let longest =
+            model.metadata.keys().chain(model.tensors.keys()).map(|name| name.chars().count()).max();
         let longest = longest.unwrap_or_default();
         for (name, value) in &model.metadata {
             lines.0 += &format!("{:<longest$}  {}\n", printable(name), printable(value));

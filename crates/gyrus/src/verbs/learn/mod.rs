@@ -208,7 +208,9 @@ impl Learn {
         let defaults = Defaults::for_dataset(&dataset);
         let spiking = self.spiking.as_ref().map(|own| own.settings(&dataset.preprocessing)).transpose()?;
         let blueprint = self.blueprint(&dataset, defaults.blueprint, spiking.as_ref())?;
-        let or = |given: &Option<String>, usual: &str| given.clone().unwrap_or_else(|| usual.to_owned());
+        let or = |given: &Option<String>, usual: &str| {
+            given.as_ref().map_or_else(|| usual.to_owned(), |given| given.to_lowercase())
+        };
         let settings = Settings {
             augment: self.augmentation(&dataset.preprocessing, defaults.augment)?,
             seed: self.seed,
@@ -325,7 +327,8 @@ impl Learn {
     }
 
     fn augmentation(&self, preprocessing: &Preprocessing, usual: &str) -> Result<Augment> {
-        let augment: Augment = self.augment.as_deref().unwrap_or(usual).parse().map_err(Error::request)?;
+        let augment: Augment =
+            self.augment.as_deref().unwrap_or(usual).to_lowercase().parse().map_err(Error::request)?;
         match preprocessing {
             Preprocessing::Image { height, width, .. } => Ok(augment.scaled_to(*height.min(width))),
             Preprocessing::Table { .. } => Ok(augment),
