@@ -50,7 +50,8 @@ pub use inference::MAX_ELEMENTS;
 pub use markup::{escaped, is_direction_override};
 pub use neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
 pub use nir::{
-    NirExporter, NirNetwork, NirTarget, Portable, load_nir, portable, read_nir, with_standardization, write_nir,
+    NirExporter, NirNetwork, NirTarget, Portable, load_nir, portable, read_nir, with_standardization,
+    write_nir,
 };
 pub use node::{Node, NodeKind};
 pub use presets::{preset, preset_names};

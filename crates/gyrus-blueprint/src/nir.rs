@@ -151,7 +151,9 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
     let mut warnings = Vec::new();
     let mut each_step = Vec::new();
     let mut v_reset = false;
-    for Leaf { name, kind, parameters: arrays, given: shape, each_step: adds, v_reset: stated, unknown } in flat.leaves {
+    for Leaf { name, kind, parameters: arrays, given: shape, each_step: adds, v_reset: stated, unknown } in
+        flat.leaves
+    {
         v_reset |= stated;
         if adds {
             each_step.push(name.clone());

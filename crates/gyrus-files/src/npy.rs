@@ -49,7 +49,8 @@ pub fn from_npy(bytes: &[u8], path: &Path) -> Result<StateTensor> {
     let missing = |name: &str| wrong(format!("its header has no {name}: {}", header.trim()));
     let kind = entry("descr").ok_or_else(|| missing("descr"))?;
     let kind = kind.strip_prefix(['\'', '"']).and_then(|kind| kind.split(['\'', '"']).next());
-    let kind = kind.ok_or_else(|| wrong("it holds records of several fields; expected one array of numbers".into()))?;
+    let kind = kind
+        .ok_or_else(|| wrong("it holds records of several fields; expected one array of numbers".into()))?;
     let transposed = entry("fortran_order").ok_or_else(|| missing("fortran_order"))?.starts_with("True");
     let shape = entry("shape").and_then(|shape| shape.strip_prefix('(')?.split(')').next());
     let shape: Option<Vec<usize>> = shape.and_then(|shape| {
@@ -62,7 +63,8 @@ pub fn from_npy(bytes: &[u8], path: &Path) -> Result<StateTensor> {
     })?;
     let count = shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
     if count.and_then(|count| count.checked_mul(size)) != Some(data.len()) {
-        let expected = format!("its shape {shape:?} needs {size} bytes a number, and {} bytes follow", data.len());
+        let expected =
+            format!("its shape {shape:?} needs {size} bytes a number, and {} bytes follow", data.len());
         return Err(wrong(expected));
     }
     let big = kind.starts_with('>');

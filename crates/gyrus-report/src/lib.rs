@@ -56,5 +56,5 @@ pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
-pub use spiking_run::{LayerRate, SpikingReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
+pub use spiking_run::{LayerRate, SpikingReport};

@@ -171,7 +171,12 @@ impl NetworkReport<'_> {
         }
         if let Some(activity) = &self.activity {
             let title = format!("Neuron activity for a test example of class {}", escaped(activity.label));
-            section(&mut page, "activity", &title, &spiking::activity(&activity.layers, activity.picture.as_ref()));
+            section(
+                &mut page,
+                "activity",
+                &title,
+                &spiking::activity(&activity.layers, activity.picture.as_ref()),
+            );
         }
         let learning = match &self.conversion {
             Some(_) if self.curve.is_empty() => "Spiking network",

@@ -120,11 +120,7 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
         let title = format!("Energy of an answer in {}, {what}", unit.name);
         let lines = vec![
             Line { name: "spiking", class: "spiking", points: over(&|row| in_unit(of(&row.spiking))) },
-            Line {
-                name: "quantized",
-                class: "quantized",
-                points: over(&|row| in_unit(of(&row.quantized))),
-            },
+            Line { name: "quantized", class: "quantized", points: over(&|row| in_unit(of(&row.quantized))) },
             Line { name: "dense", class: "dense", points: over(&|row| in_unit(of(&row.dense))) },
         ];
         let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1).collect::<Vec<_>>();

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
 use gyrus_report::{
-    Activity, Confusion, ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate, Mistake,
-    NetworkReport, Part, Picture, Quality, Skipped, SpikingReport, StepsRow, Task, duration,
+    Activity, Confusion, ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate,
+    Mistake, NetworkReport, Part, Picture, Quality, Skipped, SpikingReport, StepsRow, Task, duration,
 };
 
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'&\u{202e}\u{0}";

@@ -113,7 +113,13 @@ fn spikes_and_potentials_of_nodes_are_written() {
         from_npy(&fs::read(&path).unwrap(), &path).unwrap()
     };
     assert_eq!(read("out.1.potentials.npy").shape, [12, 4]);
-    let flat: Vec<f64> = answer["spikes"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap()).collect();
+    let flat: Vec<f64> = answer["spikes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|v| v.as_f64().unwrap())
+        .collect();
     assert_eq!(read("out.output.npy").values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), flat);
 
     // What was written can be given to the next network, and several inputs make one array.
@@ -188,7 +194,9 @@ fn exported_networks_of_digits_are_as_good_as_in_their_programs() {
 /// The N-MNIST network of the NIR paper: 98.47 % in sinabs on all 10,000 test recordings, 98.11 % in Norse.
 #[test]
 fn recordings_of_an_event_camera_are_classified_by_the_network_of_the_nir_paper() {
-    let (Some(networks), Some(data)) = (real_data("nir"), real_data("neuromorphic/nmnist_small")) else { return };
+    let (Some(networks), Some(data)) = (real_data("nir"), real_data("neuromorphic/nmnist_small")) else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let packed = fs::File::open(data.join("NMNISTsmall.tar.gz")).unwrap();
     let files = untar(flate2::read::GzDecoder::new(packed), |name| {
@@ -220,7 +228,10 @@ fn recordings_of_an_event_camera_are_classified_by_the_network_of_the_nir_paper(
 }
 
 /// The files of a tar archive whose names are wanted.
-fn untar(mut archive: impl std::io::Read, wanted: impl Fn(&str) -> bool) -> std::collections::HashMap<String, Vec<u8>> {
+fn untar(
+    mut archive: impl std::io::Read,
+    wanted: impl Fn(&str) -> bool,
+) -> std::collections::HashMap<String, Vec<u8>> {
     let mut bytes = Vec::new();
     archive.read_to_end(&mut bytes).unwrap();
     let (mut at, mut files) = (0, std::collections::HashMap::new());

@@ -99,11 +99,14 @@ impl Constants<'_> {
 }
 
 /// Recognizes the exporter of a file without Gyrus's metadata; `v_reset` says whether a node has a field of that name.
-pub(super) fn recognize(blueprint: &Blueprint, parameters: &Parameters, v_reset: bool) -> Option<NirExporter> {
+pub(super) fn recognize(
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+    v_reset: bool,
+) -> Option<NirExporter> {
     let constants = |node| Constants { node, parameters };
     let neurons = || blueprint.nodes().iter().filter(|node| node.kind.neuron().is_some()).map(constants);
-    let leaky: Vec<Constants<'_>> =
-        neurons().filter(|own| !own.of("tau_membrane_ms").is_empty()).collect();
+    let leaky: Vec<Constants<'_>> = neurons().filter(|own| !own.of("tau_membrane_ms").is_empty()).collect();
     let unit = |own: &Constants<'_>| own.all("resistance", |r| r == 1.0);
     if !leaky.is_empty() {
         let as_snntorch = |own: &Constants<'_>| {
@@ -189,8 +192,9 @@ impl NirNetwork {
     pub fn with_reset(mut self, how: Reset) -> Result<Self> {
         let mut nodes = self.blueprint.nodes().to_vec();
         for node in &mut nodes {
-            if let NodeKind::IF { reset, .. } | NodeKind::LIF { reset, .. } | NodeKind::CubaLIF { reset, .. } =
-                &mut node.kind
+            if let NodeKind::IF { reset, .. }
+            | NodeKind::LIF { reset, .. }
+            | NodeKind::CubaLIF { reset, .. } = &mut node.kind
             {
                 *reset = how;
             }

@@ -50,7 +50,15 @@ pub(super) struct Leaf {
 impl Leaf {
     /// A node without parameters.
     pub(super) fn of(name: String, kind: NodeKind) -> Self {
-        Self { name, kind, parameters: Vec::new(), given: None, each_step: false, v_reset: false, unknown: Vec::new() }
+        Self {
+            name,
+            kind,
+            parameters: Vec::new(),
+            given: None,
+            each_step: false,
+            v_reset: false,
+            unknown: Vec::new(),
+        }
     }
 }
 

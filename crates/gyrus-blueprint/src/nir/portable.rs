@@ -134,13 +134,19 @@ pub fn portable(
         let (this, other) =
             if target.averages() { ("SumPool2d", "snnTorch") } else { ("AvgPool2d", "Norse and sinabs") };
         warnings.push(format!("{}: {this}, which {other} cannot read", list(&names)));
-    } else if target == NirTarget::Any && nodes.iter().any(|node| matches!(node.kind, NodeKind::SumPool2d(_))) {
+    } else if target == NirTarget::Any && nodes.iter().any(|node| matches!(node.kind, NodeKind::SumPool2d(_)))
+    {
         warnings.push(
             "pooling is written as SumPool2d, which snnTorch cannot read: for it, write the file with --nir-for snntorch"
                 .to_owned(),
         );
     }
-    Ok(Portable { blueprint: Blueprint::new(blueprint.name.clone(), nodes, edges)?, parameters, time: own, warnings })
+    Ok(Portable {
+        blueprint: Blueprint::new(blueprint.name.clone(), nodes, edges)?,
+        parameters,
+        time: own,
+        warnings,
+    })
 }
 
 fn area(pool: Pool2d) -> f32 {
@@ -190,14 +196,20 @@ impl Form {
         while let Some(next) = open.pop() {
             let alone = self.sources(next).len() == 1;
             match &self.nodes[next].kind {
-                NodeKind::Flatten { .. } | NodeKind::Dropout { .. } if alone => open.extend(self.targets(next)),
-                NodeKind::Affine { .. } | NodeKind::Linear { .. } | NodeKind::Conv1d(_) | NodeKind::Conv2d(_)
+                NodeKind::Flatten { .. } | NodeKind::Dropout { .. } if alone => {
+                    open.extend(self.targets(next))
+                }
+                NodeKind::Affine { .. }
+                | NodeKind::Linear { .. }
+                | NodeKind::Conv1d(_)
+                | NodeKind::Conv2d(_)
                     if alone =>
                 {
                     behind.push(next);
                 }
                 NodeKind::IF { learned, per_neuron, .. } | NodeKind::LIF { learned, per_neuron, .. }
-                    if alone && ![learned, per_neuron].iter().any(|l| l.iter().any(|n| n == "resistance")) =>
+                    if alone
+                        && ![learned, per_neuron].iter().any(|l| l.iter().any(|n| n == "resistance")) =>
                 {
                     behind.push(next);
                 }
@@ -318,7 +330,9 @@ fn in_steps_of(
     if row(NeuronConstant::Drive).iter().any(|&drive| drive != 0.0) {
         problem = Some(format!("`{}`: its v_leak is not 0, which {} cannot read", node.name, target.name()));
     }
-    if gain.iter().any(|&gain| gain <= 0.0) || decay.iter().any(|&decay| decay <= 0.0 && target == NirTarget::Sinabs) {
+    if gain.iter().any(|&gain| gain <= 0.0)
+        || decay.iter().any(|&decay| decay <= 0.0 && target == NirTarget::Sinabs)
+    {
         return Ok(Some(format!("`{}`: its constants have no form in {}", node.name, target.name())));
     }
     let reset_how = node.kind.neuron().and_then(|neuron| neuron.reset).unwrap_or_default();
@@ -341,7 +355,15 @@ fn in_steps_of(
                 _ => FOREVER_MS,
             });
             let r = tau.iter().map(|tau| tau / 0.1).collect();
-            ("LIF", vec![("tau_membrane_ms", tau), ("resistance", r), ("v_threshold", scaled(&threshold)), ("v_reset", scaled(&reset))])
+            (
+                "LIF",
+                vec![
+                    ("tau_membrane_ms", tau),
+                    ("resistance", r),
+                    ("v_threshold", scaled(&threshold)),
+                    ("v_reset", scaled(&reset)),
+                ],
+            )
         }
         (NirTarget::Norse, true) => {
             let tau = each(&|index| 1.0 / (1.0 - at(&decay, index)));
@@ -349,18 +371,42 @@ fn in_steps_of(
             let own = |values: &[f64]| {
                 each(&|index| at(values, index) / at(&gain, index) * (1.0 - at(&decay, index)))
             };
-            ("LIF", vec![("tau_membrane_ms", tau), ("resistance", vec![1.0]), ("v_threshold", own(&threshold)), ("v_reset", own(&reset))])
+            (
+                "LIF",
+                vec![
+                    ("tau_membrane_ms", tau),
+                    ("resistance", vec![1.0]),
+                    ("v_threshold", own(&threshold)),
+                    ("v_reset", own(&reset)),
+                ],
+            )
         }
         (NirTarget::Sinabs, true) => {
             let tau = each(&|index| -1000.0 / at(&decay, index).ln());
             // By which the gain of a step is 1 for those who read r, too.
             let r = each(&|index| 1.0 / (1.0 - at(&decay, index)));
-            ("LIF", vec![("tau_membrane_ms", tau), ("resistance", r), ("v_threshold", scaled(&threshold)), ("v_reset", scaled(&reset))])
+            (
+                "LIF",
+                vec![
+                    ("tau_membrane_ms", tau),
+                    ("resistance", r),
+                    ("v_threshold", scaled(&threshold)),
+                    ("v_reset", scaled(&reset)),
+                ],
+            )
         }
         _ => {
             // What one step adds is written.
             let dt = target.time(time).dt_ms;
-            ("IF", vec![("resistance", vec![1.0 / dt]), ("v_threshold", scaled(&threshold)), ("v_reset", scaled(&reset)), ("v_start", scaled(&v_start))])
+            (
+                "IF",
+                vec![
+                    ("resistance", vec![1.0 / dt]),
+                    ("v_threshold", scaled(&threshold)),
+                    ("v_reset", scaled(&reset)),
+                    ("v_start", scaled(&v_start)),
+                ],
+            )
         }
     };
     if kind == "LIF" && !leaks && v_start.iter().any(|&v| v != 0.0) {
@@ -379,8 +425,12 @@ fn in_steps_of(
     }
     if target == NirTarget::Sinabs && leaks {
         let does = match reset_how {
-            Reset::Subtract => "sinabs fires several times in a step where the membrane has reached several thresholds",
-            _ => "sinabs subtracts the threshold at a spike, which this network does not; train it with --reset subtract",
+            Reset::Subtract => {
+                "sinabs fires several times in a step where the membrane has reached several thresholds"
+            }
+            _ => {
+                "sinabs subtracts the threshold at a spike, which this network does not; train it with --reset subtract"
+            }
         };
         problem = Some(format!("`{}`: {does}", node.name));
     }

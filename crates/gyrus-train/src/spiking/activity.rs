@@ -72,9 +72,8 @@ fn layer(
             model.reset = Reset::Subtract;
             let start = *threshold as f32 / 2.0;
             let starts = network.state().remove(&format!("{}.start", node.name));
-            model.v_start = starts.map_or(vec![start], |starts| {
-                starts.values.iter().map(|own| start + own).collect()
-            });
+            model.v_start =
+                starts.map_or(vec![start], |starts| starts.values.iter().map(|own| start + own).collect());
             model
         }
         NodeKind::Threshold { threshold } => NeuronModel::threshold(*threshold),

@@ -77,7 +77,8 @@ pub(crate) struct Arguments {
 
 fn targets() -> impl TypedValueParser<Value = NirTarget> {
     let named = |name: String| NirTarget::ALL.into_iter().find(|target| target.name() == name);
-    PossibleValuesParser::new(NirTarget::ALL.map(NirTarget::name)).map(move |name| named(name).unwrap_or_default())
+    PossibleValuesParser::new(NirTarget::ALL.map(NirTarget::name))
+        .map(move |name| named(name).unwrap_or_default())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {

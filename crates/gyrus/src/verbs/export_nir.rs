@@ -158,9 +158,10 @@ impl NirFile {
         let mut warnings = together(form.warnings);
         // What is written for one program has its time step, and needs no word on the others.
         let own = |warning: &String| {
-            let timed = ["NIR stores no time step", "integrated exactly here", "r is written as the gain of a step"]
-                .iter()
-                .any(|text| warning.contains(text));
+            let timed =
+                ["NIR stores no time step", "integrated exactly here", "r is written as the gain of a step"]
+                    .iter()
+                    .any(|text| warning.contains(text));
             let reset = warning.contains("reset by subtraction");
             match target {
                 NirTarget::Any => true,

@@ -1,11 +1,11 @@
 //! From what a run folder holds to the plain data that pages of `gyrus-report` show.
 
-use gyrus_data::{Augment, Preprocessing};
 use gyrus_blueprint::{Blueprint, Integration};
+use gyrus_data::{Augment, Preprocessing};
 use gyrus_nn::{Encoder, Readout, SpikingSettings};
 use gyrus_report::{
-    ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate, Part, Quality, Skipped,
-    SpikingReport, StepsRow, duration, grouped, number,
+    ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate, Part, Quality,
+    Skipped, SpikingReport, StepsRow, duration, grouped, number,
 };
 use gyrus_train::{Conversion, MetricsRow, OverTime, RunRecord};
 

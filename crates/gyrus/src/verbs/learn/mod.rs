@@ -321,7 +321,9 @@ impl Learn {
             None => named(usual)?,
         };
         match (&self.spiking, spiking) {
-            (Some(options), Some(settings)) => Ok(spiking_form(&blueprint, options.tau_ms, options.reset()?, settings)?),
+            (Some(options), Some(settings)) => {
+                Ok(spiking_form(&blueprint, options.tau_ms, options.reset()?, settings)?)
+            }
             _ => Ok(blueprint),
         }
     }

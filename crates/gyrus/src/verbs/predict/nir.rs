@@ -128,7 +128,11 @@ impl NirOptions {
             "rate" => Encoder::Rate { intensity: intensity() },
             "latency" => Encoder::Latency { intensity: intensity() },
             other => {
-                return Err(unknown("encoder", other, "direct, rate or latency; of recordings counts or spikes"));
+                return Err(unknown(
+                    "encoder",
+                    other,
+                    "direct, rate or latency; of recordings counts or spikes",
+                ));
             }
         };
         let readout = if fires(&network.blueprint) { Readout::Counts } else { Readout::Membrane };

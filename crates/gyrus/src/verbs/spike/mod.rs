@@ -40,6 +40,9 @@ pub use report::{SpikeAccount, SpikeAgreement, SpikeReport};
 /// Steps times examples of one pass that NeuroBench's metrics are counted over.
 const NEUROBENCH_ROWS: usize = 1024;
 
+/// Examples by which the number of steps is chosen, at least, where the data set has as many.
+const JUDGES: usize = 1000;
+
 /// Turns a trained dense run into a spiking one, and measures what that costs and saves.
 ///
 /// The network is fine-tuned with quantized ReLUs, batch norms are folded, every activation becomes integrate-and-fire neurons,
@@ -60,7 +63,7 @@ pub struct Spike {
     /// of the run's; the exact form needs none.
     pub time_epochs: Option<u32>,
     /// Numbers of steps after which the network is evaluated; the spiking run takes the one that is best on the validation
-    /// part. If empty, [`Spike::STEPS`].
+    /// part (filled up with training examples where it is small). If empty, [`Spike::STEPS`].
     pub steps: Vec<u32>,
     /// Signed spikes, whose answers equal those of the quantized network in every bit, after enough steps.
     pub exact: bool,
@@ -190,7 +193,12 @@ impl Spike {
         let preprocessing = &dataset.preprocessing;
         let untrained = spiking(self, &dense, &quantized.folded()?)?;
         if self.nir.is_some() {
-            NirFile::new((&untrained.blueprint, &untrained.state), &untrained.settings, preprocessing, self.nir_for)?;
+            NirFile::new(
+                (&untrained.blueprint, &untrained.state),
+                &untrained.settings,
+                preprocessing,
+                self.nir_for,
+            )?;
         }
         let folder = folder.map_or_else(|| create(self), Ok)?;
         let start_tuning = (&quantized.blueprint, &mut quantized.state);
@@ -264,10 +272,10 @@ fn measure(
     let held_back = dataset.train.subset(&split_validation(dataset).1);
     let device = cpu();
     let longest = Network::with_state(&spiking.blueprint, Some(&spiking.settings), &spiking.state, &device)?;
-    // By the validation part, as the epoch is: the test part must not choose anything.
-    if spiking.enough_steps.is_none() && spiking.steps.len() > 1 && !held_back.is_empty() {
+    if spiking.enough_steps.is_none() && spiking.steps.len() > 1 {
+        let judges = judges(dataset);
         let chosen = watched(observer, "choosing the number of steps", stopped, |tick| {
-            evaluate_over_time(&longest, &held_back, preprocessing, None, tick)
+            evaluate_over_time(&longest, &judges, preprocessing, None, tick)
         })?;
         spiking.settings.steps = best_steps(&spiking.steps, &chosen.accuracy);
     }
@@ -333,6 +341,15 @@ fn measure(
     let sizes = (over_time.examples, neurons, spiking.settings.steps);
     let report = SpikeReport::new(verb.run.clone(), record, folder, sizes)?;
     Ok(SpikeReport { nir, nir_warnings, neurobench, ..report })
+}
+
+/// The examples that choose the number of steps: the validation part, as for the epoch, since the test part must not choose
+/// anything. Where it is small, training examples fill it up: among steps of the same weights they judge as well.
+fn judges(dataset: &Dataset) -> Examples {
+    let (train, mut chosen) = split_validation(dataset);
+    let missing = JUDGES.saturating_sub(chosen.len()).min(train.len());
+    chosen.extend((0..missing).map(|place| train[place * train.len() / missing]));
+    dataset.train.subset(&chosen)
 }
 
 /// Of these numbers of steps, ascending, the first with the highest accuracy.

@@ -102,7 +102,10 @@ pub(super) fn load(run: &Path) -> Result<(Spike, Tuning, RunFolder)> {
         }
     }
     if tuning.part != Part::Quantized && tuning.quantized.is_empty() {
-        return Err(Error::Request(format!("{} is missing; expected it beside {REQUEST}", run.join(QUANTIZED).display())));
+        return Err(Error::Request(format!(
+            "{} is missing; expected it beside {REQUEST}",
+            run.join(QUANTIZED).display()
+        )));
     }
     Ok((Spike { out: Some(run.to_owned()), ..verb }, tuning, folder))
 }

@@ -12,9 +12,9 @@
 use std::path::Path;
 
 use gyrus_blueprint::{Image, Shape};
+use gyrus_data::is_cochlea_file;
 use gyrus_data::recordings::frames::{Grid, Slicing, frames};
 use gyrus_data::recordings::{Events, cochlea, is_event_file, read};
-use gyrus_data::is_cochlea_file;
 use gyrus_files::{from_npy, read_bounded};
 
 use crate::{Error, Result};
@@ -263,7 +263,10 @@ mod tests {
     fn csv_files_are_steps_constants_or_lists_of_spikes() {
         let of = |text: &str, shape: &[usize]| read_as("x.csv", text.as_bytes(), shape, ANY).unwrap();
         assert_eq!(of("1,2\n3,4.5\n", &[2]), [Sample::Frames(vec![1.0, 2.0, 3.0, 4.5])]);
-        assert_eq!(of("\u{feff}step;a;b\r\n0;1;2\r\n1;3;4\r\n", &[2]), [Sample::Frames(vec![1.0, 2.0, 3.0, 4.0])]);
+        assert_eq!(
+            of("\u{feff}step;a;b\r\n0;1;2\r\n1;3;4\r\n", &[2]),
+            [Sample::Frames(vec![1.0, 2.0, 3.0, 4.0])]
+        );
         assert_eq!(of("0.5 1e-1\n", &[2]), [Sample::Constant(vec![0.5, 0.1])]);
         assert_eq!(of("step,neuron\n2,1\n0,0\n", &[2]), [Sample::Frames(vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0])]);
         // [channels 2, height 1, width 2] becomes channels-last.

@@ -45,7 +45,9 @@ pub struct Recorded {
 pub(super) fn check(out: Option<&Path>, nodes: &[String], blueprint: &Blueprint) -> Result<()> {
     let Some(out) = out else {
         return match nodes.first() {
-            Some(node) => Err(Error::Request(format!("to record {node}, name the file to write with --out FILE"))),
+            Some(node) => {
+                Err(Error::Request(format!("to record {node}, name the file to write with --out FILE")))
+            }
             None => Ok(()),
         };
     };
@@ -53,7 +55,11 @@ pub(super) fn check(out: Option<&Path>, nodes: &[String], blueprint: &Blueprint)
         return Err(Error::Request(format!("{}: expected a file that ends in .csv or .npy", out.display())));
     }
     if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        return Err(Error::Request(format!("{} is not a folder; expected one for {}", folder.display(), out.display())));
+        return Err(Error::Request(format!(
+            "{} is not a folder; expected one for {}",
+            folder.display(),
+            out.display()
+        )));
     }
     let neurons = || blueprint.nodes().iter().filter(|node| node.kind.neuron().is_some());
     for name in nodes.iter().filter(|name| *name != OUTPUT) {
@@ -82,12 +88,7 @@ pub(super) fn output(each_step: &[f32], blueprint: &Blueprint) -> Result<Recorde
     signal(OUTPUT.to_owned(), each_step, blueprint, node.unwrap_or_default())
 }
 
-fn signal(
-    name: String,
-    channels_last: &[f32],
-    blueprint: &Blueprint,
-    node: usize,
-) -> Result<RecordedSignal> {
+fn signal(name: String, channels_last: &[f32], blueprint: &Blueprint, node: usize) -> Result<RecordedSignal> {
     let shapes = blueprint.shapes()?;
     let shape = shapes.output(node);
     let image = Image::of(shape);
