@@ -3,7 +3,8 @@
 Run anywhere with `pip install -r golden/requirements.txt`, then `python golden/chat_templates.py`.
 
 The templates are written for this test; between them they use what published ones do: loops with their counters,
-conditions, slices, namespaces, macros, methods of strings, tojson, whitespace control and raise_exception.
+conditions, slices, namespaces, macros, methods of strings, tojson with its arguments, generation blocks, whitespace control
+and raise_exception.
 """
 
 import json
@@ -68,6 +69,19 @@ TOOLS = """{%- if tools is not none and tools %}
 {%- endfor %}
 {{- loop is defined }}{{ tools is none }}"""
 
+NEWER = """{% for message in messages %}
+{%- if message.role == 'assistant' %}
+    {%- generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}
+{%- else %}
+{{ message.content }}
+{% endif %}
+{%- endfor %}
+{{ {'é': [1, 2.5e-7, 1e16, true, none, {}, []], 'a': 'ü😀'} | tojson(ensure_ascii=True, sort_keys=true) }}
+{{ [1, {'b': [2, {}]}] | tojson(indent=2, separators=(',', ' : ')) }} {{ {'b': 1, 'a': 2} | tojson(separators=(',', ':')) }}
+{{ {'b': "\x07</s>"} | tojson(true, none) }}{{ [[]] | tojson(indent=0) }}
+{{ 'abc' is iterable }} {{ none is iterable }} {{ missing is iterable }} {{ 'abc' is sequence }} {{ {} is sequence }} {{ 3 is iterable }}
+{{ documents is defined }} {{ documents is none }} {{ enable_thinking is defined }}"""
+
 FUNCTIONS = [
     dict(type="function", function=dict(name="weather", description="It's \"sunny\" & <b>", parameters=dict(type="object", properties=dict(city=dict(type="string"), days=dict(type="number", default=1.5)), required=["city"]))),
     dict(type="function", function=dict(name="zeit", description="é", parameters=dict(type="object", properties={}))),
@@ -88,7 +102,7 @@ CONVERSATIONS = [
 
 
 def cases():
-    for name, template in dict(marked=MARKED, brackets=BRACKETS, namespace=NAMESPACE).items():
+    for name, template in dict(marked=MARKED, brackets=BRACKETS, namespace=NAMESPACE, newer=NEWER).items():
         for messages in CONVERSATIONS:
             for answer in (False, True):
                 try:

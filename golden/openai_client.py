@@ -1,15 +1,18 @@
-"""Asks a running `gyrus serve` by the official `openai` package: everything that package reads must be as it expects.
+"""Asks a running `gyrus serve` by the official `openai` package, and by `litellm` and `langchain-openai`: everything
+that they read must be as they expect.
 
     GYRUS_SERVE_OUT=/tmp/serve cargo test --workspace --test serve -- models_for_other_programs
     GYRUS_API_KEY=secret target/release/gyrus serve /tmp/serve/tiny.gguf --embeddings /tmp/serve/tiny-encoder
     python golden/openai_client.py http://127.0.0.1:8080/v1 secret tiny tiny-encoder
 
-The model needs a chat template that knows tools.
+Any model with a chat template will do.
 """
 
 import asyncio
 import json
+import os
 import sys
+from typing import Literal
 
 import openai
 from pydantic import BaseModel
@@ -71,6 +74,16 @@ def completions():
     assert "".join(chunk.choices[0].text for chunk in stream) == one.choices[0].text
 
 
+class Weather(BaseModel):
+    """The weather of a city."""
+
+    city: Literal["Rome", "Oslo"]
+    warm: bool
+
+
+STRICT_TOOLS = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]
+
+
 class Animal(BaseModel):
     name: str
     legs: int
@@ -103,6 +116,107 @@ def tools():
     assert final.choices[0].message.tool_calls[0].function.name == "weather"
 
 
+def tools_beside_a_schema():
+    for seed in range(4):
+        answer = client.chat.completions.parse(
+            model=MODEL, messages=MESSAGES, tools=STRICT_TOOLS, response_format=Weather, seed=seed, max_tokens=200
+        )
+        message = answer.choices[0].message
+        if message.tool_calls:
+            assert message.tool_calls[0].function.parsed_arguments["city"] in ("Rome", "Oslo")
+        elif answer.choices[0].finish_reason == "stop":
+            assert isinstance(message.parsed, Weather)
+
+
+def responses():
+    whole = client.responses.create(model=MODEL, instructions="Be brief.", input="Where is it warm?", max_output_tokens=30, extra_body={"seed": 1})
+    assert whole.status in ("completed", "incomplete") and whole.output[0].role == "assistant"
+    assert whole.output_text == chat(seed=1).choices[0].message.content
+    assert whole.usage.total_tokens == whole.usage.input_tokens + whole.usage.output_tokens
+    text, number = "", 0
+    with client.responses.stream(model=MODEL, instructions="Be brief.", input="Where is it warm?", max_output_tokens=30, extra_body={"seed": 1}) as stream:
+        for event in stream:
+            assert event.sequence_number == number, event
+            number += 1
+            if event.type == "response.output_text.delta":
+                text += event.delta
+    assert text == whole.output_text
+    parsed = client.responses.parse(model=MODEL, input="Which weather?", text_format=Weather, max_output_tokens=100)
+    if parsed.status == "completed":
+        assert isinstance(parsed.output_parsed, Weather)
+    flat = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    items = [{"role": "user", "content": "Where is it warm?"}]
+    called = client.responses.create(model=MODEL, input=items, tools=flat, tool_choice="required", max_output_tokens=200)
+    call = called.output[0]
+    assert call.type == "function_call" and json.loads(call.arguments)["city"] in ("Rome", "Oslo")
+    items += [item.model_dump() for item in called.output]
+    items += [{"type": "function_call_output", "call_id": call.call_id, "output": "25 degrees"}]
+    assert client.responses.create(model=MODEL, input=items, tools=flat, max_output_tokens=3).status in ("completed", "incomplete")
+    try:
+        client.responses.create(model=MODEL, input="x", previous_response_id="resp_1")
+        raise AssertionError("a response was kept")
+    except openai.BadRequestError as error:
+        assert error.param == "previous_response_id"
+
+
+def litellms():
+    # Prices are nothing that a check should fetch.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm
+
+    litellm.suppress_debug_info = True
+    to = dict(model=f"openai/{MODEL}", api_base=BASE, api_key=KEY, max_tokens=30)
+    whole = litellm.completion(messages=MESSAGES, seed=1, **to)
+    assert whole.choices[0].message.content == chat(seed=1).choices[0].message.content
+    chunks = litellm.completion(messages=MESSAGES, seed=1, stream=True, **to)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
+    called = litellm.completion(messages=MESSAGES, tools=TOOLS, tool_choice="required", **to | {"max_tokens": 200})
+    call = called.choices[0].message.tool_calls[0]
+    assert json.loads(call.function.arguments)["city"] in ("Rome", "Oslo")
+    # What it sends back carries its own fields.
+    messages = MESSAGES + [called.choices[0].message.model_dump(), {"role": "tool", "tool_call_id": call.id, "content": "25"}]
+    litellm.completion(messages=messages, tools=TOOLS, **to)
+    marked = [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]
+    litellm.completion(messages=marked, **to)
+    litellm.completion(messages=MESSAGES, response_format=Weather, **to)
+    if EMBEDDINGS:
+        made = litellm.embedding(model=f"openai/{EMBEDDINGS[0]}", api_base=BASE, api_key=KEY, input=["a b", "z"])
+        assert len(made.data) == 2
+
+
+def langchains():
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+
+    @tool
+    def weather(city: Literal["Rome", "Oslo"]) -> str:
+        """The weather of a city."""
+        return "25 degrees"
+
+    to = dict(model=MODEL, base_url=BASE, api_key=KEY, max_retries=0)
+    model = ChatOpenAI(**to, max_tokens=30, seed=1, temperature=1)
+    messages = [SystemMessage("Be brief."), HumanMessage("Where is it warm?")]
+    assert model.invoke(messages).content == chat(seed=1, temperature=1).choices[0].message.content
+    streamed = [piece.content for piece in model.stream(messages)]
+    assert "".join(streamed) == model.invoke(messages).content
+    bound = ChatOpenAI(**to, max_tokens=200).bind_tools([weather], tool_choice="weather")
+    called = bound.invoke(messages)
+    assert isinstance(called, AIMessage) and called.tool_calls[0]["args"]["city"] in ("Rome", "Oslo")
+    result = ToolMessage(weather.invoke(called.tool_calls[0]["args"]), tool_call_id=called.tool_calls[0]["id"])
+    ChatOpenAI(**to, max_tokens=3).bind_tools([weather]).invoke([*messages, called, result])
+    for method in ("json_schema", "function_calling"):
+        structured = ChatOpenAI(**to, max_tokens=200).with_structured_output(Weather, method=method)
+        assert isinstance(structured.invoke(messages), Weather)
+    newer = ChatOpenAI(**to, max_tokens=30, use_responses_api=True)
+    assert newer.invoke(messages).text
+    assert "".join(piece.text for piece in newer.stream(messages))
+    if EMBEDDINGS:
+        # It sends tokens of its own vocabulary unless it is told not to.
+        embedder = OpenAIEmbeddings(model=EMBEDDINGS[0], base_url=BASE, api_key=KEY, check_embedding_ctx_length=False)
+        assert len(embedder.embed_documents(["a b", "z"])) == 2
+
+
 def embeddings():
     name = EMBEDDINGS[0]
     texts = ["a b c", "z", "a b"]
@@ -110,6 +224,8 @@ def embeddings():
     packed = client.embeddings.create(model=name, input=texts)
     plain = client.embeddings.create(model=name, input=texts, encoding_format="float")
     assert len(packed.data) == 3 and packed.usage.prompt_tokens > 0
+    tokens = client.embeddings.create(model=name, input=[[1, 2], [3]])
+    assert len(tokens.data) == 2 and tokens.usage.prompt_tokens == 3
     for ours, theirs in zip(packed.data, plain.data):
         assert max(abs(a - b) for a, b in zip(ours.embedding, theirs.embedding)) < 1e-6
 
@@ -122,7 +238,9 @@ def errors():
             return error
         raise AssertionError(f"{more} was not refused")
 
-    assert refused(openai.BadRequestError, reasoning_effort="high").param == "reasoning_effort"
+    assert refused(openai.BadRequestError, reasoning_effort="endless").param == "reasoning_effort"
+    wrong = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "array", "uniqueItems": True}}}
+    assert "uniqueItems" in refused(openai.BadRequestError, response_format=wrong).message
     assert refused(openai.BadRequestError, max_tokens=10**6).code == "context_length_exceeded"
     try:
         client.chat.completions.create(model="other", messages=MESSAGES)
@@ -146,7 +264,8 @@ async def together():
     assert await asyncio.gather(*(one(seed) for seed in range(12))) == [await one(seed) for seed in range(12)]
 
 
-for check in [models, whole_and_streamed, settings, completions, schemas, tools, errors] + [embeddings] * bool(EMBEDDINGS):
+CHECKS = [models, whole_and_streamed, settings, completions, schemas, tools, tools_beside_a_schema, responses, errors]
+for check in CHECKS + [embeddings] * bool(EMBEDDINGS) + [litellms, langchains]:
     check()
     print(check.__name__, "as expected")
 asyncio.run(together())

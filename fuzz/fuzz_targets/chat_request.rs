@@ -2,10 +2,11 @@
 
 #![no_main]
 
-use gyrus_serve::{ChatRequest, CompletionRequest, EmbeddingRequest, ToolForm, ToolReader};
+use gyrus_serve::{ChatRequest, CompletionRequest, EmbeddingRequest, ResponseRequest, ToolForm, ToolReader};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = ChatRequest::parse(bytes);
+    let _ = ResponseRequest::parse(bytes);
     let _ = CompletionRequest::parse(bytes);
     let _ = EmbeddingRequest::parse(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };

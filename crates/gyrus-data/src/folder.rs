@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use gyrus_files::counted;
 use rayon::prelude::*;
 
 use crate::image_files::is_image;
@@ -93,12 +94,13 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     dataset.skipped.extend(test.skipped);
     let color = if gray { "gray" } else { "color" };
     dataset.notes.push(format!(
-        "{} images in {class_count} classes, resized to {side} by {side} pixels, {color}",
-        dataset.train.len() + dataset.test.len(),
+        "{} in {class_count} classes, resized to {side} by {side} pixels, {color}",
+        counted((dataset.train.len() + dataset.test.len()) as u64, "image"),
     ));
     dataset.notes.extend(listing.notes);
     if !dataset.skipped.is_empty() {
-        dataset.notes.push(format!("{} images could not be decoded and were skipped", dataset.skipped.len()));
+        let count = counted(dataset.skipped.len() as u64, "image");
+        dataset.notes.push(format!("skipped: {count} that could not be decoded"));
     }
     Ok(dataset)
 }
@@ -141,10 +143,8 @@ impl Listing {
         if !others.is_empty() {
             let count: usize = others.values().sum();
             let kinds = others.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
-            notes.push(format!(
-                "{count} files are no {what} that can be read and were left out: {}",
-                kinds.join(", ")
-            ));
+            let count = counted(count as u64, "file");
+            notes.push(format!("left out: {count} that cannot be read as {what}: {}", kinds.join(", ")));
         }
         Ok(Self { classes, train, validation, test, train_folder, test_folder, notes })
     }

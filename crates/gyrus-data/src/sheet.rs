@@ -77,7 +77,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Sheet> {
     for (line, row) in rows {
         if row.len() != sheet.header.len() {
             let expected = format!("{} as in the header", sheet.header.len());
-            return Err(Error::line(path, line, format!("{} fields", row.len()), expected));
+            return Err(Error::line(path, line, gyrus_files::counted(row.len() as u64, "field"), expected));
         }
         sheet.rows.push(row.iter().map(str::to_owned).collect());
         sheet.lines.push(line);

@@ -57,10 +57,19 @@ pub fn table(path: &Path, target: &str) -> Result<Dataset> {
     let source = Source::read(path, target)?;
     let (train_rows, test_rows) = split_indices(&source.placeholder(), TRAIN_FRACTION, SPLIT_SEED);
     if test_rows.is_empty() {
-        let got = format!("{} rows with a value of '{target}'", source.sheet.rows.len());
+        let got =
+            gyrus_files::counted(source.sheet.rows.len() as u64, "row") + " with a value of '" + target + "'";
         return Err(Error::mismatch(path, got, "enough to test with: two of a class"));
     }
     source.dataset(&train_rows, &test_rows)
+}
+
+/// The names of the columns of a table.
+///
+/// # Errors
+/// An unreadable or malformed file.
+pub fn columns(path: &Path) -> Result<Vec<String>> {
+    Ok(sheet::read_file(path)?.header)
 }
 
 /// As [`table`], but all rows of `path` are training rows, and those of the file `test` are the test.

@@ -59,8 +59,8 @@ fn a_folder_becomes_classes_and_a_broken_image_is_named() {
     assert!(
         dataset.skipped[0].reason.contains("not an intact image (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM)")
     );
-    assert!(dataset.notes.iter().any(|note| note == "1 images could not be decoded and were skipped"));
-    let said = "1 files are no images that can be read and were left out: 1 .txt";
+    assert!(dataset.notes.iter().any(|note| note == "skipped: 1 image that could not be decoded"));
+    let said = "left out: 1 file that cannot be read as images: 1 .txt";
     assert!(dataset.notes.iter().any(|note| note == said), "{:?}", dataset.notes);
     assert_eq!(dataset.fingerprint, folder(root.path(), None).unwrap().fingerprint);
     assert_eq!(images(&folder(root.path(), Some(10)).unwrap().train.features).height, 10);
@@ -241,7 +241,11 @@ fn every_layout_of_parts_and_folders_within_classes_is_read() {
     let dataset = folder(root.path(), None).unwrap();
     assert_eq!((dataset.train.len(), dataset.test.len()), (16, 6));
     assert_eq!(dataset.validation, [12, 13, 14, 15], "the part to choose the epoch by");
-    assert!(dataset.notes.iter().any(|note| note.contains("left out: 1 .heic")), "{:?}", dataset.notes);
+    assert!(
+        dataset.notes.iter().any(|note| note.contains("1 file that cannot be read as images: 1 .heic")),
+        "{:?}",
+        dataset.notes
+    );
 
     std::fs::remove_dir_all(data.join("Test")).unwrap();
     let dataset = folder(root.path(), None).unwrap();

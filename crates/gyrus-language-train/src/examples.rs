@@ -69,7 +69,7 @@ impl Samples {
         let samples: Vec<(Place, Sample)> =
             records.map(|record| Ok((record.place, sample(path, &record)?))).collect::<Result<_>>()?;
         if samples.is_empty() || samples.len() > MAXIMUM_EXAMPLES {
-            let got = format!("{} examples", samples.len());
+            let got = gyrus_files::counted(samples.len() as u64, "example");
             return Err(Error::mismatch(path, got, format!("1 to {MAXIMUM_EXAMPLES} examples")));
         }
         let fingerprint = gyrus_files::hexadecimal(&Sha256::digest(text.as_bytes()));

@@ -226,8 +226,9 @@ pub fn tune(
         (Windows::pack(train, settings.context), Windows::pack(validation, settings.context));
     if train.is_empty() {
         let got = format!(
-            "{} examples, none of which has a completion that fits into {} tokens",
-            train.dropped, settings.context
+            "{}, none with a completion that fits into {} tokens",
+            gyrus_files::counted(train.dropped as u64, "example"),
+            settings.context
         );
         return Err(Error::request("the examples", got, "a larger context"));
     }

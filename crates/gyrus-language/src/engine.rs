@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 
 use gyrus_kernels::with_threads;
 
-pub use sentences::{Embedded, SentenceEngine, SentenceJob};
+pub use sentences::{Embedded, SentenceEngine, SentenceInput, SentenceJob};
 use worker::Worker;
 
 use crate::generation::Choice;
@@ -88,7 +88,7 @@ pub struct Summary {
     pub prompt_tokens: usize,
     /// How many of these came from the prefix cache or a running sequence.
     pub reused_tokens: usize,
-    /// Number of generated tokens.
+    /// Number of generated tokens, with the one that ended the text.
     pub tokens: usize,
 }
 

@@ -1,9 +1,11 @@
 //! Text generation: sampling one token after another from a model's logits until something ends the text.
 
 mod constraint;
+mod disjoint;
 mod generate;
 mod request;
 mod sampling;
+mod schema;
 mod sequence;
 
 pub use constraint::{Constraint, Constraints};

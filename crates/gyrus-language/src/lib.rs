@@ -65,4 +65,6 @@ pub use error::{Error, Result};
 pub use generation::{Choice, Constraint, Constraints, Ending, Request, Sampling, Written, generate};
 pub use model::{DESCRIBING_FILES, Model, Parts, gguf, llama2c, write_folder, write_model_folder};
 pub use observation::{LONGEST_OBSERVED, Observation};
-pub use tokenizer::{ChatTemplate, Message, Piece, PieceKind, SentencePiece, TextStream, Tokenizer};
+pub use tokenizer::{
+    ChatInput, ChatTemplate, ChatTemplates, Message, Piece, PieceKind, SentencePiece, TextStream, Tokenizer,
+};

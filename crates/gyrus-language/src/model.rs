@@ -6,6 +6,7 @@ pub mod gguf;
 pub mod llama2c;
 mod open;
 mod parts;
+mod templates;
 
 pub use export::{DESCRIBING_FILES, write_folder, write_model_folder};
 pub use parts::{Model, Parts};

@@ -9,7 +9,7 @@ mod written;
 
 use std::path::Path;
 
-pub use chat::{ChatTemplate, Message};
+pub use chat::{ChatInput, ChatTemplate, ChatTemplates, Message};
 pub use sentencepiece::{Piece, PieceKind, SentencePiece};
 pub(crate) use written::tokenizer_json;
 
@@ -40,12 +40,15 @@ impl Tokenizer {
         let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
         let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| Error::mismatch(path, error.to_string(), "a tokenizer.json"))?;
-        Ok(Self { kind: Kind::HuggingFace(Box::new(tokenizer)), prefix: Vec::new() })
+        Ok(Self::of_tokenizers(tokenizer, Vec::new()))
     }
 
     /// A tokenizer that was built in memory.
     #[must_use]
-    pub fn of_tokenizers(tokenizer: tokenizers::Tokenizer, prefix: Vec<u32>) -> Self {
+    pub fn of_tokenizers(mut tokenizer: tokenizers::Tokenizer, prefix: Vec<u32>) -> Self {
+        // Files keep these from their training; `transformers` ignores them unless a caller asks.
+        tokenizer.with_padding(None);
+        let _ = tokenizer.with_truncation(None);
         Self { kind: Kind::HuggingFace(Box::new(tokenizer)), prefix }
     }
 

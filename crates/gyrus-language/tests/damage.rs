@@ -43,7 +43,10 @@ fn the_whole_files_are_read() {
     let mut expected = parts().config;
     expected.ropes[0].interleaved = true;
     assert_eq!(read.config, expected);
-    assert_eq!(read.chat_template.as_deref(), Some("{{ messages }}"));
+    assert_eq!(
+        read.chat_template.as_ref().and_then(|templates| templates.default_text()),
+        Some("{{ messages }}")
+    );
     assert_eq!(read.tokenizer.encode("abc", true).unwrap(), parts().tokenizer.encode("abc", true).unwrap());
     use_it(read);
     let (config, _) = llama2c::parse(Path::new("x.bin"), &llama2c_bytes().into()).unwrap();

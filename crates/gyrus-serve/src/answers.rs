@@ -7,7 +7,9 @@ use gyrus_language::{Choice, Ending};
 use serde_json::{Map, Value, json};
 
 use crate::error::{ApiError, Result};
+use crate::reasoning::{ReasoningReader, Said};
 use crate::service::{Service, now, random};
+use crate::stream::Assembly;
 use crate::tools::{Part, ToolForm, ToolReader};
 
 /// What OpenAI's interface reports for a probability of zero.
@@ -40,7 +42,10 @@ pub(crate) struct Answer {
 /// One of the texts of an answer.
 struct Text {
     reader: ToolReader,
+    reasoning_reader: ReasoningReader,
     text: String,
+    reasoning: String,
+    reasoning_tokens: usize,
     calls: Vec<Value>,
     probabilities: Vec<Value>,
     /// Number of characters so far.
@@ -52,11 +57,12 @@ struct Text {
 }
 
 /// What an event adds to a text.
-struct Delta {
-    text: String,
-    calls: Vec<Value>,
-    probabilities: Vec<Value>,
-    finish: Option<&'static str>,
+pub(crate) struct Delta {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) calls: Vec<Value>,
+    pub(crate) probabilities: Vec<Value>,
+    pub(crate) finish: Option<&'static str>,
 }
 
 /// The parameters of an answer.
@@ -69,15 +75,19 @@ pub(crate) struct Shape {
     pub(crate) single: bool,
     pub(crate) include_usage: bool,
     pub(crate) reader: ToolReader,
+    pub(crate) reasoning: ReasoningReader,
 }
 
 impl Answer {
     pub(crate) fn new(service: Arc<Service>, shape: Shape) -> Self {
-        let Shape { kind, model, texts, choices_of_prompt, single, include_usage, reader } = shape;
+        let Shape { kind, model, texts, choices_of_prompt, single, include_usage, reader, reasoning } = shape;
         let form = reader.form();
         let text = || Text {
             reader: reader.clone(),
+            reasoning_reader: reasoning.clone(),
             text: String::new(),
+            reasoning: String::new(),
+            reasoning_tokens: 0,
             calls: Vec::new(),
             probabilities: Vec::new(),
             offset: 0,
@@ -100,35 +110,42 @@ impl Answer {
         }
     }
 
-    /// Whether all texts are complete.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.texts.iter().all(|text| text.summary.is_some())
+    /// When it was asked for, in seconds since 1970.
+    pub(crate) fn created(&self) -> u64 {
+        self.created
     }
 
-    /// Adds an event of a text.
-    pub(crate) fn add(&mut self, index: usize, event: Event) -> Result<(), ApiError> {
-        let delta = self.delta(index, event)?;
-        let text = &mut self.texts[index];
-        text.text += &delta.text;
-        text.calls.extend(delta.calls);
-        text.probabilities.extend(delta.probabilities);
-        Ok(())
+    /// The model, as it was asked for.
+    pub(crate) fn model(&self) -> &str {
+        &self.model
     }
 
-    /// The complete answer.
-    pub(crate) fn whole(mut self) -> Value {
+    /// Its token usage so far.
+    pub(crate) fn usage(&self) -> Value {
+        usage(&self.texts, self.choices_of_prompt)
+    }
+
+    /// The tokens of all reasoning.
+    pub(crate) fn reasoning_tokens(&self) -> usize {
+        self.texts.iter().map(|text| text.reasoning_tokens).sum()
+    }
+
+    fn complete(mut self) -> Value {
         let texts = std::mem::take(&mut self.texts);
         let usage = usage(&texts, self.choices_of_prompt);
         let choice = |(index, text): (usize, Text)| {
             let finish = text.finish();
             let probabilities = self.probabilities(text.probabilities);
-            let Text { text, calls, .. } = text;
+            let Text { text, reasoning, calls, .. } = text;
             if self.kind == Kind::Completion {
                 return json!({"index": index, "text": text, "logprobs": probabilities, "finish_reason": finish});
             }
             let content =
                 if text.is_empty() && !calls.is_empty() { Value::Null } else { Value::String(text) };
             let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+            if !reasoning.is_empty() {
+                message["reasoning_content"] = Value::String(reasoning);
+            }
             if !calls.is_empty() {
                 message["tool_calls"] = Value::Array(calls);
             }
@@ -143,7 +160,7 @@ impl Answer {
     }
 
     /// The chunks for an event of a text.
-    pub(crate) fn chunks(&mut self, index: usize, event: Event) -> Result<Vec<Value>, ApiError> {
+    fn chunks(&mut self, index: usize, event: Event) -> Result<Vec<Value>, ApiError> {
         let mut delta = self.delta(index, event)?;
         let mut chunks = Vec::new();
         let first = !std::mem::replace(&mut self.texts[index].begun, true);
@@ -165,6 +182,9 @@ impl Answer {
             chunks.push(chunk(json!({"role": "assistant", "content": ""}), Value::Null, None));
         }
         let probabilities = self.probabilities(std::mem::take(&mut delta.probabilities));
+        if !delta.reasoning.is_empty() {
+            chunks.push(chunk(json!({"reasoning_content": delta.reasoning}), Value::Null, None));
+        }
         if !delta.text.is_empty() || !probabilities.is_null() {
             chunks.push(chunk(json!({"content": delta.text}), probabilities, None));
         }
@@ -178,7 +198,7 @@ impl Answer {
     }
 
     /// The chunk with the token usage of the answer, if requested.
-    pub(crate) fn usage_chunk(&self) -> Option<Value> {
+    fn usage_chunk(&self) -> Option<Value> {
         self.include_usage.then(|| {
             let mut chunk = self.chunk(Value::Null);
             chunk["choices"] = json!([]);
@@ -199,12 +219,13 @@ impl Answer {
         chunk
     }
 
-    fn delta(&mut self, index: usize, event: Event) -> Result<Delta, ApiError> {
+    /// What an event adds to a text.
+    pub(crate) fn delta(&mut self, index: usize, event: Event) -> Result<Delta, ApiError> {
         let Some(text) = self.texts.get_mut(index) else {
             return Err(ApiError::server("an event of a text that is not part of this answer"));
         };
         let mut probabilities = Vec::new();
-        let (parts, ended) = match event {
+        let (said, ended) = match event {
             Event::Text(piece) => {
                 if let Some(choice) = &piece.choice {
                     let bytes = match &self.service.writer {
@@ -216,15 +237,32 @@ impl Answer {
                         Kind::Completion => completion_probability(choice, bytes, &mut text.offset),
                     });
                 }
-                (text.reader.push(&piece.text), false)
+                (text.reasoning_reader.push(&piece.text), false)
             }
             Event::Ended(summary) => {
                 text.summary = Some(summary);
-                (text.reader.finish(), true)
+                (text.reasoning_reader.finish(), true)
             }
             Event::Failed(failure) => return Err(failure.into()),
         };
-        let mut delta = Delta { text: String::new(), calls: Vec::new(), probabilities, finish: None };
+        let mut delta = Delta {
+            text: String::new(),
+            reasoning: String::new(),
+            calls: Vec::new(),
+            probabilities,
+            finish: None,
+        };
+        let mut parts = Vec::new();
+        text.reasoning_tokens += usize::from(text.reasoning_reader.is_inside() && !ended);
+        for said in said {
+            match said {
+                Said::Reasoning(more) => delta.reasoning += &more,
+                Said::Answer(more) => parts.extend(text.reader.push(&more)),
+            }
+        }
+        if ended {
+            parts.extend(text.reader.finish());
+        }
         for part in parts {
             if self.single && text.called > 0 {
                 break;
@@ -263,6 +301,42 @@ impl Answer {
             }
         }
     }
+}
+
+impl Assembly for Answer {
+    fn add(&mut self, index: usize, event: Event) -> Result<(), ApiError> {
+        let delta = self.delta(index, event)?;
+        let text = &mut self.texts[index];
+        text.text += &delta.text;
+        text.reasoning += &delta.reasoning;
+        text.calls.extend(delta.calls);
+        text.probabilities.extend(delta.probabilities);
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.texts.iter().all(|text| text.summary.is_some())
+    }
+
+    fn whole(self: Box<Self>) -> Value {
+        self.complete()
+    }
+
+    fn lines(&mut self, index: usize, event: Event) -> Result<Vec<String>, ApiError> {
+        Ok(self.chunks(index, event)?.iter().map(line).collect())
+    }
+
+    fn last_lines(&self) -> Vec<String> {
+        self.usage_chunk().as_ref().map(line).into_iter().chain(["data: [DONE]\n\n".to_owned()]).collect()
+    }
+
+    fn failure(&mut self, error: &ApiError) -> Vec<String> {
+        vec![line(&error.json())]
+    }
+}
+
+fn line(chunk: &Value) -> String {
+    format!("data: {chunk}\n\n")
 }
 
 impl Text {

@@ -8,7 +8,7 @@ use crate::sampling::Settings;
 use crate::tools::{Tool, ToolChoice, tool_choice, tools};
 
 /// The most messages of a conversation.
-const MOST_MESSAGES: usize = 4096;
+pub(crate) const MOST_MESSAGES: usize = 4096;
 /// The most alternatives that can be reported with each token.
 const MOST_ALTERNATIVES: u64 = 20;
 
@@ -20,6 +20,10 @@ pub struct ChatRequest {
     pub(crate) messages: Vec<Value>,
     pub(crate) settings: Settings,
     pub(crate) format: ResponseFormat,
+    /// Variables of the chat template.
+    pub(crate) variables: Map<String, Value>,
+    /// How much to reason, in OpenAI's words.
+    pub(crate) effort: Option<String>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) tool_choice: ToolChoice,
     /// Whether an answer may call several tools.
@@ -33,8 +37,8 @@ pub struct ChatRequest {
 pub(crate) enum ResponseFormat {
     /// Free text.
     Text,
-    /// JSON that matches this schema.
-    Json(Value),
+    /// JSON that matches this schema, which stands at this place of the request.
+    Json { schema: Value, place: &'static str },
 }
 
 impl ChatRequest {
@@ -49,6 +53,8 @@ impl ChatRequest {
         let messages = messages(&mut fields)?;
         let settings = Settings::take(&mut fields)?;
         let format = response_format(&mut fields)?;
+        let variables = variables(&mut fields)?;
+        let effort = fields.string("reasoning_effort")?;
         let tools = tools(&mut fields)?;
         let tool_choice = tool_choice(&mut fields, &tools)?;
         let parallel = fields.flag("parallel_tool_calls")?.unwrap_or(true);
@@ -63,14 +69,13 @@ impl ChatRequest {
             return Err(ApiError::unsupported("modalities"));
         }
         fields.finish()?;
-        if format != ResponseFormat::Text && !tools.is_empty() && tool_choice != ToolChoice::None {
-            return Err(ApiError::field("response_format", "it together with tools", "only one of them"));
-        }
         Ok(Self {
             model,
             messages,
             settings,
             format,
+            variables,
+            effort,
             tools,
             tool_choice,
             parallel,
@@ -79,7 +84,23 @@ impl ChatRequest {
     }
 }
 
-fn messages(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
+/// The variables of a chat template; what the conversation determines is not among them.
+pub(crate) fn variables(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
+    match fields.value("chat_template_kwargs") {
+        None => Ok(Map::new()),
+        Some(Value::Object(variables)) => {
+            const TAKEN: [&str; 5] =
+                ["messages", "tools", "documents", "add_generation_prompt", "chat_template"];
+            match TAKEN.into_iter().find(|name| variables.contains_key(*name)) {
+                Some(name) => Err(ApiError::unsupported(&format!("chat_template_kwargs.{name}"))),
+                None => Ok(variables),
+            }
+        }
+        Some(other) => Err(ApiError::field("chat_template_kwargs", kind(&other), "an object")),
+    }
+}
+
+pub(crate) fn messages(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
     let list = fields.list("messages")?;
     let list = fields.required("messages", list)?;
     if !(1..=MOST_MESSAGES).contains(&list.len()) {
@@ -106,11 +127,16 @@ fn message(value: Value, place: &str) -> Result<Value, ApiError> {
     let content = content(&mut fields)?;
     if role == "assistant" {
         let calls = calls(&mut fields)?;
-        if content.is_none() && calls.is_empty() {
+        // The name of newer servers, and that of older ones.
+        let reasoning = fields.string("reasoning_content")?.or(fields.string("reasoning")?);
+        if content.is_none() && calls.is_empty() && reasoning.is_none() {
             return Err(ApiError::field(&fields.at("content"), "nothing", "a string or tool_calls"));
         }
         if !calls.is_empty() {
             message.insert("tool_calls".to_owned(), Value::Array(calls));
+        }
+        if let Some(reasoning) = reasoning {
+            message.insert("reasoning_content".to_owned(), Value::String(reasoning));
         }
         // A refusal is an answer as well.
         if let Some(refusal) = fields.string("refusal")?
@@ -175,9 +201,17 @@ fn calls(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
         let mut function = Fields::of(call.required("function", function)?, &call.at("function"))?;
         let name = function.string("name")?;
         let name = function.required("name", name)?;
-        let arguments = function.string("arguments")?.unwrap_or_default();
+        let arguments = function.value("arguments").unwrap_or_default();
         // Arguments that are not JSON are shown to the model unchanged.
-        let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
+        let arguments = match arguments {
+            Value::Null => json!({}),
+            Value::String(text) if text.trim().is_empty() => json!({}),
+            Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            object @ Value::Object(_) => object,
+            other => {
+                return Err(ApiError::field(&function.at("arguments"), kind(&other), "JSON as a string"));
+            }
+        };
         function.finish()?;
         // The position in a stream, if a client sends back what it received.
         call.value("index");
@@ -192,7 +226,9 @@ fn response_format(fields: &mut Fields) -> Result<ResponseFormat, ApiError> {
     let mut format = Fields::of(format, "response_format")?;
     let read = match format.string("type")?.as_deref() {
         Some("text") => ResponseFormat::Text,
-        Some("json_object") => ResponseFormat::Json(json!({"type": "object"})),
+        Some("json_object") => {
+            ResponseFormat::Json { schema: json!({"type": "object"}), place: "response_format" }
+        }
         Some("json_schema") => {
             let inner = format.value("json_schema");
             let inner = format.required("json_schema", inner)?;
@@ -207,7 +243,7 @@ fn response_format(fields: &mut Fields) -> Result<ResponseFormat, ApiError> {
             }
             inner.flag("strict")?;
             inner.finish()?;
-            ResponseFormat::Json(schema)
+            ResponseFormat::Json { schema, place: "response_format.json_schema.schema" }
         }
         _ => {
             let expected = "text, json_object or json_schema";
@@ -245,7 +281,10 @@ mod tests {
                     {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}},
                 ]},
                 {"role": "tool", "tool_call_id": "c1", "content": "2"},
+                {"role": "assistant", "content": "3", "reasoning_content": "I think.", "annotations": [], "audio": null},
+                {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]},
             ],
+            "chat_template_kwargs": {"enable_thinking": false},
             "temperature": 0.5, "seed": -1, "stop": "END", "n": 2, "max_tokens": null, "max_completion_tokens": 7,
             "logit_bias": {"5": -100, "6": 3}, "stream": true, "stream_options": {"include_usage": true},
             "logprobs": true, "top_logprobs": 2, "user": "somebody", "metadata": {"a": "b"},
@@ -254,6 +293,8 @@ mod tests {
         assert_eq!(request.messages[0], json!({"role": "system", "content": "Be\nbrief"}));
         assert_eq!(request.messages[2]["tool_calls"][0]["function"]["arguments"]["x"], 1);
         assert_eq!(request.messages[3]["tool_call_id"], "c1");
+        assert_eq!(request.messages[4]["reasoning_content"], "I think.");
+        assert_eq!(request.variables["enable_thinking"], false);
         let settings = request.settings;
         assert_eq!((settings.seed, settings.choices, settings.maximum_tokens), (Some(u64::MAX), 2, Some(7)));
         assert_eq!(settings.bias, [(5, f32::NEG_INFINITY), (6, 3.0)]);
@@ -265,7 +306,9 @@ mod tests {
     #[test]
     fn fields_that_would_change_the_answer_are_refused_by_name() {
         for (body, param) in [
-            (json!({"reasoning_effort": "high"}), "reasoning_effort"),
+            (json!({"reasoning_effort": 3}), "reasoning_effort"),
+            (json!({"chat_template_kwargs": []}), "chat_template_kwargs"),
+            (json!({"chat_template_kwargs": {"messages": []}}), "chat_template_kwargs.messages"),
             (json!({"audio": {"voice": "x"}}), "audio"),
             (json!({"temperature": 3}), "temperature"),
             (json!({"temperature": "hot"}), "temperature"),

@@ -38,7 +38,7 @@ impl CompletionRequest {
         let mut fields = Fields::parse(body)?;
         let model = fields.string("model")?;
         let model = fields.required("model", model)?;
-        let prompts = prompts(&mut fields, "prompt")?;
+        let prompts = prompts(&mut fields, "prompt", MOST_PROMPTS)?;
         let mut settings = Settings::take(&mut fields)?;
         settings.maximum_tokens.get_or_insert(DEFAULT_TOKENS);
         let alternatives = fields.count("logprobs", 0, MOST_ALTERNATIVES)?;
@@ -57,7 +57,7 @@ impl CompletionRequest {
 }
 
 /// A string, a list of strings, a list of tokens, or a list of lists of tokens.
-pub(crate) fn prompts(fields: &mut Fields, name: &str) -> Result<Vec<Prompt>, ApiError> {
+pub(crate) fn prompts(fields: &mut Fields, name: &str, most: usize) -> Result<Vec<Prompt>, ApiError> {
     let expected = "a string, a list of strings, a list of tokens, or a list of lists of tokens";
     let value = fields.value(name);
     let list = match fields.required(name, value)? {
@@ -67,8 +67,8 @@ pub(crate) fn prompts(fields: &mut Fields, name: &str) -> Result<Vec<Prompt>, Ap
     if list.first().is_some_and(Value::is_number) {
         return Ok(vec![Prompt::Tokens(tokens(&list, name)?)]);
     }
-    if !(1..=MOST_PROMPTS).contains(&list.len()) {
-        return Err(ApiError::field(name, format!("{} texts", list.len()), format!("1 to {MOST_PROMPTS}")));
+    if !(1..=most).contains(&list.len()) {
+        return Err(ApiError::field(name, format!("{} texts", list.len()), format!("1 to {most}")));
     }
     list.into_iter()
         .map(|prompt| match prompt {

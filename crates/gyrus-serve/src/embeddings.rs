@@ -1,9 +1,10 @@
 //! Requests for `/v1/embeddings`.
 
-use serde_json::Value;
+use gyrus_language::engine::SentenceInput;
 
+use crate::completions::{Prompt, prompts};
 use crate::error::{ApiError, Result};
-use crate::fields::{Fields, kind};
+use crate::fields::Fields;
 
 /// The most texts of a request, as in OpenAI's interface.
 const MOST_TEXTS: usize = 2048;
@@ -12,7 +13,7 @@ const MOST_TEXTS: usize = 2048;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddingRequest {
     pub(crate) model: String,
-    pub(crate) texts: Vec<String>,
+    pub(crate) texts: Vec<SentenceInput>,
     /// Whether to return vectors as base64 of little-endian 32-bit floats.
     pub(crate) base64: bool,
     /// The width that the caller expects.
@@ -28,23 +29,11 @@ impl EmbeddingRequest {
         let mut fields = Fields::parse(body)?;
         let model = fields.string("model")?;
         let model = fields.required("model", model)?;
-        let input = fields.value("input");
-        let list = match fields.required("input", input)? {
-            Value::Array(list) => list,
-            one => vec![one],
+        let of = |prompt| match prompt {
+            Prompt::Text(text) => SentenceInput::Text(text),
+            Prompt::Tokens(tokens) => SentenceInput::Tokens(tokens),
         };
-        if !(1..=MOST_TEXTS).contains(&list.len()) {
-            return Err(ApiError::field(
-                "input",
-                format!("{} texts", list.len()),
-                format!("1 to {MOST_TEXTS}"),
-            ));
-        }
-        let text = |value: Value| match value {
-            Value::String(text) => Ok(text),
-            other => Err(ApiError::field("input", kind(&other), "a string or a list of strings")),
-        };
-        let texts = list.into_iter().map(text).collect::<Result<_, ApiError>>()?;
+        let texts = prompts(&mut fields, "input", MOST_TEXTS)?.into_iter().map(of).collect();
         let base64 = match fields.string("encoding_format")?.as_deref() {
             None | Some("float") => false,
             Some("base64") => true,

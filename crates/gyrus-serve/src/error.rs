@@ -38,6 +38,14 @@ pub enum Error {
         /// What is wrong with it.
         got: &'static str,
     },
+    /// A web page's origin that is none.
+    #[error(
+        "--cors: got {got:?}, expected an origin such as https://example.org or http://localhost:3000, or *"
+    )]
+    Origin {
+        /// As given.
+        got: String,
+    },
     /// Neither a decoder nor an encoder was given.
     #[error("got no model, expected a text model or an embedding model")]
     NoModel,
@@ -76,6 +84,16 @@ impl ApiError {
     pub(crate) fn field(param: &str, got: impl std::fmt::Display, expected: impl std::fmt::Display) -> Self {
         let message = format!("{param}: got {got}, expected {expected}");
         Self { param: Some(param.to_owned()), ..Self::invalid(message) }
+    }
+
+    /// A schema that cannot be enforced, at `place`.
+    pub(crate) fn schema(place: &str, error: &gyrus_language::Error) -> Self {
+        match error {
+            gyrus_language::Error::Request { got, .. } => {
+                Self::field(place, got, "a JSON schema that can be enforced")
+            }
+            other => Self { param: Some(place.to_owned()), ..Self::invalid(other.to_string()) },
+        }
     }
 
     /// An unsupported field that would change the answer.

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use crate::error::{ApiError, Result};
 
 /// Fields without effect on the answer.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 10] = [
+    "annotations",
+    "cache_control",
+    "prediction",
     "user",
     "metadata",
     "store",
@@ -20,6 +23,8 @@ pub(crate) struct Fields {
     /// The prefix of field names in messages.
     place: String,
     fields: Map<String, Value>,
+    /// A field by its given name and by the name under which it is taken.
+    renamed: Option<(&'static str, &'static str)>,
 }
 
 impl Fields {
@@ -28,7 +33,7 @@ impl Fields {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| ApiError::invalid(format!("the body is not JSON: {error}")))?;
         match value {
-            Value::Object(fields) => Ok(Self { place: String::new(), fields }),
+            Value::Object(fields) => Ok(Self { place: String::new(), fields, renamed: None }),
             _ => Err(ApiError::invalid("the body: got something else, expected an object")),
         }
     }
@@ -36,19 +41,38 @@ impl Fields {
     /// An object inside another, at `place`.
     pub(crate) fn of(value: Value, place: &str) -> Result<Self, ApiError> {
         match value {
-            Value::Object(fields) => Ok(Self { place: format!("{place}."), fields }),
+            Value::Object(fields) => Ok(Self { place: format!("{place}."), fields, renamed: None }),
             other => Err(ApiError::field(place, kind(&other), "an object")),
         }
     }
 
     /// The full name of a field.
     pub(crate) fn at(&self, name: &str) -> String {
-        format!("{}{name}", self.place)
+        let given = self.renamed.filter(|(_, taken)| *taken == name).map_or(name, |(given, _)| given);
+        format!("{}{given}", self.place)
     }
 
     /// A field, unchanged.
     pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
         self.fields.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A field, without taking it.
+    pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Gives a field another value.
+    pub(crate) fn put(&mut self, name: &str, value: Value) {
+        self.fields.insert(name.to_owned(), value);
+    }
+
+    /// Takes a field by another name; messages keep the one that was given.
+    pub(crate) fn rename(&mut self, given: &'static str, name: &'static str) {
+        if let Some(value) = self.fields.shift_remove(given) {
+            self.fields.insert(name.to_owned(), value);
+            self.renamed = Some((given, name));
+        }
     }
 
     fn take<T>(

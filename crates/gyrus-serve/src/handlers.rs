@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_core::Stream as _;
-use gyrus_language::engine::{Event, Job, SentenceJob};
+use gyrus_language::SentenceEncoder;
+use gyrus_language::engine::{Event, Job, SentenceInput, SentenceJob};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -22,8 +23,9 @@ use crate::chat::ChatRequest;
 use crate::completions::CompletionRequest;
 use crate::embeddings::EmbeddingRequest;
 use crate::error::{ApiError, Result};
+use crate::responses::{ResponseAnswer, ResponseRequest};
 use crate::service::{Prepared, Service};
-use crate::stream::{EventStream, Events, Sender};
+use crate::stream::{Assembly, EventStream, Events, Sender};
 
 /// The most bytes of a request's body.
 pub(crate) const MOST_BODY_BYTES: usize = 4 << 20;
@@ -49,8 +51,10 @@ pub(crate) async fn chat(State(service): Shared, request: Request) -> Result<Res
             single: !request.parallel,
             include_usage: request.settings.include_usage,
             reader: prepared.reader.clone(),
+            reasoning: prepared.reasoning.clone(),
         };
-        submit(service, prepared, shape, request.settings.stream)
+        let (answer, events) = submit(service, prepared, shape)?;
+        Ok(Submitted { answer: Box::new(answer), events, stream: request.settings.stream })
     };
     answer(service, body, prepare).await
 }
@@ -68,26 +72,45 @@ pub(crate) async fn completion(State(service): Shared, request: Request) -> Resu
             single: false,
             include_usage: request.settings.include_usage,
             reader: prepared.reader.clone(),
+            reasoning: prepared.reasoning.clone(),
         };
-        submit(service, prepared, shape, request.settings.stream)
+        let (answer, events) = submit(service, prepared, shape)?;
+        Ok(Submitted { answer: Box::new(answer), events, stream: request.settings.stream })
+    };
+    answer(service, body, prepare).await
+}
+
+pub(crate) async fn response(State(service): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = body(request).await?;
+    let prepare = |service: Arc<Service>, body: Bytes| {
+        let ResponseRequest { chat, echo } = ResponseRequest::parse(&body)?;
+        let prepared = service.writer(&chat.model)?.prepare_chat(&chat)?;
+        let shape = Shape {
+            kind: Kind::Chat,
+            model: chat.model,
+            texts: prepared.requests.len(),
+            choices_of_prompt: 1,
+            single: !chat.parallel,
+            include_usage: false,
+            reader: prepared.reader.clone(),
+            reasoning: prepared.reasoning.clone(),
+        };
+        let (answer, events) = submit(service, prepared, shape)?;
+        let answer = Box::new(ResponseAnswer::new(answer, echo));
+        Ok(Submitted { answer, events, stream: chat.settings.stream })
     };
     answer(service, body, prepare).await
 }
 
 /// An answer that the engine is working on.
 struct Submitted {
-    answer: Answer,
+    answer: Box<dyn Assembly>,
     events: Events,
     stream: bool,
 }
 
 /// Submits all texts of a request to the engine, or none.
-fn submit(
-    service: Arc<Service>,
-    prepared: Prepared,
-    shape: Shape,
-    stream: bool,
-) -> Result<Submitted, ApiError> {
+fn submit(service: Arc<Service>, prepared: Prepared, shape: Shape) -> Result<(Answer, Events), ApiError> {
     let writer = service.writer(&shape.model)?;
     let (sender, events) = mpsc::unbounded_channel();
     let Prepared { prompts, requests, .. } = prepared;
@@ -97,7 +120,7 @@ fn submit(
         listener: Box::new(Sender { index, events: sender.clone() }),
     };
     writer.engine.submit(requests.into_iter().enumerate().map(job).collect())?;
-    Ok(Submitted { answer: Answer::new(Arc::clone(&service), shape), events, stream })
+    Ok((Answer::new(Arc::clone(&service), shape), events))
 }
 
 /// Prepares and submits a request, and returns its answer.
@@ -146,6 +169,7 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
     if let Some(dimensions) = request.dimensions.filter(|&dimensions| dimensions != width) {
         return Err(ApiError::field("dimensions", dimensions, format!("the {width} of this model")));
     }
+    check_tokens(&request.texts, embedder.engine.encoder())?;
     let (sender, receiver) = oneshot::channel();
     // Shared by two closures: one replies, the other checks whether the reply is still wanted.
     let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
@@ -184,6 +208,29 @@ pub(crate) async fn embeddings(State(service): Shared, request: Request) -> Resu
         "object": "list", "data": data, "model": request.model,
         "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
     })))
+}
+
+/// Refuses tokens that the encoder cannot read.
+fn check_tokens(texts: &[SentenceInput], encoder: &SentenceEncoder) -> Result<(), ApiError> {
+    for text in texts {
+        let SentenceInput::Tokens(tokens) = text else { continue };
+        let (vocabulary, longest) = (encoder.vocabulary(), encoder.longest_text());
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(ApiError::field(
+                "input",
+                format!("the token {token}"),
+                format!("tokens below {vocabulary}"),
+            ));
+        }
+        if !(1..=longest).contains(&tokens.len()) {
+            return Err(ApiError::field(
+                "input",
+                format!("{} tokens", tokens.len()),
+                format!("1 to {longest}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn model_json(service: &Service, name: &str) -> Value {
@@ -226,12 +273,12 @@ pub(crate) async fn wrong_method() -> ApiError {
     ApiError::method()
 }
 
-fn json_response(value: &Value) -> Response {
+pub(crate) fn json_response(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 /// The body of a request, which must be declared as JSON: a foreign web page cannot declare that without a preflight request.
-async fn body(request: Request) -> Result<Bytes, ApiError> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, ApiError> {
     let json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let json = json.and_then(|kind| kind.split(';').next()).map(str::trim);
     if !json.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {

@@ -1,8 +1,9 @@
-//! An HTTP server for language models with OpenAI's interface: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
-//! `/v1/models`, and `/health` and `/metrics` for operators.
+//! An HTTP server for language models with OpenAI's interface: `/v1/chat/completions`, `/v1/responses`, `/v1/completions`,
+//! `/v1/embeddings`, `/v1/models`; `/tokenize` and `/detokenize`; `/health` and `/metrics` for operators.
 //!
 //! [`Service`] holds the engines of `gyrus-language`, [`Server`] binds an address and runs until [`Shutdown`]. Requests are
-//! parsed field by field ([`ChatRequest`], [`CompletionRequest`], [`EmbeddingRequest`]): an unknown field that would change the
+//! parsed field by field ([`ChatRequest`], [`ResponseRequest`], [`CompletionRequest`],
+//! [`EmbeddingRequest`]): an unknown field that would change the
 //! answer is refused by name. The engines do not know HTTP, and this crate does not know tensors. Answers are returned as
 //! OpenAI's JSON, complete or as server-sent events. Everything is bounded: connections, bodies, messages, the time that a
 //! client may take to send them, and the queue.
@@ -40,21 +41,28 @@
 mod answers;
 mod chat;
 mod completions;
+mod conversation;
+mod cors;
 mod embeddings;
 mod error;
 mod fields;
 mod handlers;
 mod metrics;
+mod prepare;
+mod reasoning;
+mod responses;
 mod sampling;
 mod server;
 mod service;
 mod stream;
+mod tokens;
 mod tools;
 
 pub use chat::ChatRequest;
 pub use completions::CompletionRequest;
 pub use embeddings::EmbeddingRequest;
 pub use error::{ApiError, Error, Result};
+pub use responses::ResponseRequest;
 pub use server::{Server, Shutdown};
 pub use service::Service;
 pub use tools::{Part, ToolForm, ToolReader};

@@ -17,9 +17,10 @@ use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::cors::{Origins, is_preflight, open, preflight};
 use crate::error::{ApiError, Error, Result};
-use crate::handlers;
 use crate::service::Service;
+use crate::{handlers, tokens};
 
 /// The most open connections; others wait to be accepted.
 const MOST_CONNECTIONS: u32 = 256;
@@ -40,7 +41,8 @@ pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
     service: Arc<Service>,
-    guard: Arc<Guard>,
+    key: Option<Vec<u8>>,
+    origins: Origins,
 }
 
 /// A handle that shuts a server down.
@@ -75,6 +77,7 @@ impl Default for Shutdown {
 #[derive(Debug)]
 struct Guard {
     key: Option<Vec<u8>>,
+    origins: Origins,
     service: Arc<Service>,
 }
 
@@ -103,9 +106,17 @@ impl Server {
             std::net::TcpListener::bind(&addresses[..]).map_err(|error| refused(error.to_string()))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let service = Arc::new(service);
-        let guard = Guard { key: key.map(String::into_bytes), service: Arc::clone(&service) };
-        Ok(Self { listener, address, service, guard: Arc::new(guard) })
+        let key = key.map(String::into_bytes);
+        Ok(Self { listener, address, service: Arc::new(service), key, origins: Origins::default() })
+    }
+
+    /// Lets the web pages of these origins use the server, or all with `*` (CORS).
+    ///
+    /// # Errors
+    /// [`Error::Origin`] for something that is no origin.
+    pub fn with_origins(mut self, origins: &[String]) -> Result<Self> {
+        self.origins = Origins::of(origins)?;
+        Ok(self)
     }
 
     /// Its address.
@@ -126,7 +137,9 @@ impl Server {
             .enable_io()
             .enable_time()
             .build()?;
-        let result = runtime.block_on(serve(self.listener, router(self.service, self.guard), shutdown));
+        let guard = Guard { key: self.key, origins: self.origins, service: Arc::clone(&self.service) };
+        let router = router(self.service, Arc::new(guard));
+        let result = runtime.block_on(serve(self.listener, router, shutdown));
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
@@ -139,11 +152,14 @@ fn is_own(ip: IpAddr) -> bool {
 fn router(service: Arc<Service>, guard: Arc<Guard>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(handlers::chat))
+        .route("/v1/responses", post(handlers::response))
         .route("/v1/completions", post(handlers::completion))
         .route("/v1/embeddings", post(handlers::embeddings))
         .route("/v1/models", get(handlers::models))
         // Model names may contain a slash.
         .route("/v1/models/{*name}", get(handlers::model))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
         .route("/health", get(handlers::health))
         .route("/metrics", get(handlers::metrics))
         .fallback(handlers::nowhere)
@@ -156,18 +172,35 @@ fn router(service: Arc<Service>, guard: Arc<Guard>) -> Router {
 async fn admit(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let clock = Instant::now();
     let path = known(request.uri().path());
-    let response = match guard.check(path, request.headers()) {
+    let allowed = guard.origins.allowed(request.headers());
+    let mut response = match guard.check(path, request.headers()) {
+        // A browser asks without the key.
+        _ if allowed.is_some() && is_preflight(request.method(), request.headers()) => {
+            preflight(request.headers())
+        }
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    if let Some(allowed) = allowed {
+        open(&mut response, allowed);
+    }
     guard.service.metrics.request(path, response.status().as_u16(), clock.elapsed());
     response
 }
 
 /// The label of a path in metrics; unknown paths do not create new counters.
 fn known(path: &str) -> &'static str {
-    const PATHS: [&str; 6] =
-        ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/health", "/metrics"];
+    const PATHS: [&str; 9] = [
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/models",
+        "/tokenize",
+        "/detokenize",
+        "/health",
+        "/metrics",
+    ];
     PATHS.into_iter().find(|known| path.starts_with(known)).unwrap_or("other")
 }
 

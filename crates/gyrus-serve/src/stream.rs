@@ -1,4 +1,4 @@
-//! An answer as server-sent events: `data: {...}` for each chunk, `data: [DONE]` at its end.
+//! An answer as server-sent events: `data: {...}` for each chunk, `data: [DONE]` at its end; responses name their events.
 //!
 //! When the client disconnects, the stream and its channel are dropped, and the engine abandons the texts.
 
@@ -12,8 +12,7 @@ use gyrus_language::engine::{Event, Listener};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::answers::Answer;
-use crate::error::ApiError;
+use crate::error::{ApiError, Result};
 
 /// The channel from the engine's thread to a request: the index of the text, and the event. It needs no bound, because a text
 /// has no more events than the context has tokens.
@@ -36,9 +35,25 @@ impl Listener for Sender {
     }
 }
 
+/// An answer that is put together from the events of its texts.
+pub(crate) trait Assembly: Send {
+    /// Adds an event of a text to the complete answer.
+    fn add(&mut self, index: usize, event: Event) -> Result<(), ApiError>;
+    /// Whether all texts are complete.
+    fn is_whole(&self) -> bool;
+    /// The complete answer.
+    fn whole(self: Box<Self>) -> Value;
+    /// The lines of a stream for an event of a text.
+    fn lines(&mut self, index: usize, event: Event) -> Result<Vec<String>, ApiError>;
+    /// The lines that end a stream.
+    fn last_lines(&self) -> Vec<String>;
+    /// The lines for an answer that failed.
+    fn failure(&mut self, error: &ApiError) -> Vec<String>;
+}
+
 /// The body of a streamed answer.
 pub(crate) struct EventStream {
-    answer: Answer,
+    answer: Box<dyn Assembly>,
     events: Events,
     lines: VecDeque<String>,
     ended: bool,
@@ -46,26 +61,25 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     /// A stream that begins with an event that has already arrived.
-    pub(crate) fn new(answer: Answer, events: Events, (index, first): (usize, Event)) -> Self {
+    pub(crate) fn new(answer: Box<dyn Assembly>, events: Events, (index, first): (usize, Event)) -> Self {
         let mut stream = Self { answer, events, lines: VecDeque::new(), ended: false };
         stream.take(index, first);
         stream
     }
 
     fn take(&mut self, index: usize, event: Event) {
-        match self.answer.chunks(index, event) {
-            Ok(chunks) => self.lines.extend(chunks.iter().map(line)),
+        match self.answer.lines(index, event) {
+            Ok(lines) => self.lines.extend(lines),
             Err(error) => return self.fail(&error),
         }
         if self.answer.is_whole() {
-            self.lines.extend(self.answer.usage_chunk().as_ref().map(line));
-            self.lines.push_back("data: [DONE]\n\n".to_owned());
+            self.lines.extend(self.answer.last_lines());
             self.end();
         }
     }
 
     fn fail(&mut self, error: &ApiError) {
-        self.lines.push_back(line(&error.json()));
+        self.lines.extend(self.answer.failure(error));
         self.end();
     }
 
@@ -74,10 +88,6 @@ impl EventStream {
         // The other texts, if any, are no longer wanted.
         self.events.close();
     }
-}
-
-fn line(chunk: &Value) -> String {
-    format!("data: {chunk}\n\n")
 }
 
 impl Stream for EventStream {

@@ -448,46 +448,6 @@ fn a_real_model_tells_its_story() {
     assert!(error.error(400)["message"].as_str().unwrap().contains("no chat template"));
 }
 
-#[test]
-fn embeddings_beside_a_model_that_writes_and_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let encoder = serving::tiny_encoder(folder.path());
-    let texts = ["a b c", "z", "a b c d e"];
-    let lines = folder.path().join("texts.txt");
-    std::fs::write(&lines, texts.join("\n")).unwrap();
-    let out = folder.path().join("out.safetensors");
-    let paths = [encoder.as_os_str(), lines.as_os_str(), "--out".as_ref(), out.as_os_str()];
-    common::succeeded(gyrus(["embed".as_ref()].into_iter().chain(paths)).output().unwrap());
-    let file = std::fs::read(&out).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&file).unwrap();
-    let expected = file.tensor("embeddings").unwrap().data().to_vec();
-
-    let beside = ["--embeddings", encoder.to_str().unwrap()];
-    for server in [Serving::tiny(&beside), Serving::start(&encoder, &[])] {
-        let body = json!({"model": "tiny-encoder", "input": texts});
-        let answer = server.post("/v1/embeddings", &body).json();
-        assert_eq!(answer["usage"]["prompt_tokens"], 9);
-        let rows = answer["data"].as_array().unwrap();
-        let got: Vec<u8> = rows
-            .iter()
-            .flat_map(|row| row["embedding"].as_array().unwrap())
-            .flat_map(|number| (number.as_f64().unwrap() as f32).to_le_bytes())
-            .collect();
-        assert_eq!(got, expected, "as `gyrus embed` makes them");
-        let body =
-            json!({"model": "tiny-encoder", "input": "z", "encoding_format": "base64", "dimensions": 16});
-        let text =
-            server.post("/v1/embeddings", &body).json()["data"][0]["embedding"].as_str().unwrap().to_owned();
-        assert_eq!(text.len(), (16 * 4usize).div_ceil(3) * 4, "{text}");
-        let error =
-            server.post("/v1/embeddings", &json!({"model": "tiny-encoder", "input": "z", "dimensions": 8}));
-        assert_eq!(error.error(400)["param"], "dimensions");
-        let error = server.post("/v1/embeddings", &json!({"model": "tiny-encoder", "input": [1, 2]}));
-        assert_eq!(error.error(400)["param"], "input");
-        server.post(CHAT, &question("x", &json!({"model": "tiny-encoder"}))).error(404);
-    }
-}
-
 /// The tiny models, for `golden/openai_client.py`; see CONTRIBUTING.md.
 #[test]
 fn models_for_other_programs() {

@@ -70,7 +70,7 @@ const REFUSED: [&str; 66] = [
     "learn digits -q -v",
     "learn",
     "learn digitz",
-    "learn fashion_mnist",
+    "learn fashion_mnits",
     "learn nowhere.csv",
     "learn digits --optimizer adam",
     "learn digits --schedule linear",

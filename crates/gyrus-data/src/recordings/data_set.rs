@@ -103,7 +103,8 @@ pub fn event_folder(path: &Path, options: EventOptions) -> Result<Dataset> {
     dataset.notes.extend(empty_note(extent.empty));
     dataset.validation = held_back;
     if !skipped.is_empty() {
-        dataset.notes.push(format!("{} files could not be read and were skipped", skipped.len()));
+        let count = gyrus_files::counted(skipped.len() as u64, "file");
+        dataset.notes.push(format!("skipped: {count} that could not be read"));
     }
     dataset.skipped = skipped;
     Ok(dataset)
@@ -229,7 +230,8 @@ impl Extent {
                 format!("{} by {} pixels, scaled to {} by {}", self.width, self.height, shape[2], shape[1])
             }
         };
-        format!("{recordings} recordings in {classes} classes, each as {what}, {size}")
+        let recordings = gyrus_files::counted(recordings as u64, "recording");
+        format!("{recordings} in {classes} classes, each as {what}, {size}")
     }
 }
 

@@ -175,7 +175,8 @@ fn keep_rows(
     if dropped == 0 {
         return;
     }
-    notes.push(format!("{dropped} rows without a value of '{target}' were left out"));
+    let rows = gyrus_files::counted(dropped as u64, "row");
+    notes.push(format!("left out: {rows} without a value of '{target}'"));
     let mut kept = keep.iter();
     sheet.rows.retain(|_| kept.next().copied().unwrap_or(true));
     let mut kept = keep.iter();

@@ -355,25 +355,24 @@ impl WithSimd for WeightBand<'_> {
                     for k in (0..band.runs.length).step_by(MR) {
                         let height = MR.min(band.runs.length - k);
                         let row_of_sums = (index * band.runs.length + k) * band.results_wide;
-                        for column in (0..band.results_wide).step_by(PANEL) {
-                            let segments = band.rows.clone().map(|row| Segment {
+                        let segments = |column| {
+                            band.rows.clone().map(move |row| Segment {
                                 x: x.wrapping_add(row * padded_row + offset + k),
                                 y: y.wrapping_add(row * framed_row + column),
                                 count: out_width,
-                            });
-                            // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack), and
-                            // the sums are `[taps * depth, results_wide]`.
-                            unsafe {
-                                outer::<S, MR, NV>(
-                                    simd,
-                                    height,
-                                    segments,
-                                    shape.stride[1] * shape.channels,
-                                    shape.outputs,
-                                    sums.wrapping_add(row_of_sums + column),
-                                    band.results_wide,
-                                );
-                            }
+                            })
+                        };
+                        // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack), and the
+                        // sums are `[taps * depth, results_wide]`.
+                        unsafe {
+                            outer::<S, MR, NV, _>(
+                                simd,
+                                height,
+                                band.results_wide,
+                                segments,
+                                (shape.stride[1] * shape.channels, shape.outputs, PANEL),
+                                (sums.wrapping_add(row_of_sums), band.results_wide),
+                            );
                         }
                     }
                 }

@@ -84,23 +84,18 @@ impl WithSimd for Pixels<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, task: Pixels<'_>) {
-            let panel_len = task.runs.offsets.len() * task.runs.length * PANEL;
-            for index in 0..task.columns.div_ceil(PANEL) {
-                let column = task.column + index * PANEL;
-                // SAFETY: the caller's offsets lie in its padded input and its output.
-                unsafe {
-                    inner::<S, MR, NV, false>(
-                        simd,
-                        0..task.from_offsets.len(),
-                        |pixel| task.from.wrapping_add(task.from_offsets[pixel] as usize),
-                        task.runs,
-                        task.panels.as_ptr().add(index * panel_len),
-                        |pixel| task.out.wrapping_add(task.out_offsets[pixel] as usize + column),
-                        column,
-                        PANEL.min(task.columns - index * PANEL),
-                        task.epilogue,
-                    );
-                }
+            // SAFETY: the caller's offsets lie in its padded input and its output.
+            unsafe {
+                inner::<S, MR, NV, false>(
+                    simd,
+                    0..task.from_offsets.len(),
+                    |pixel| task.from.wrapping_add(task.from_offsets[pixel] as usize),
+                    task.runs,
+                    (task.panels.as_ptr(), task.runs.offsets.len() * task.runs.length * PANEL),
+                    |pixel| task.out.wrapping_add(task.out_offsets[pixel] as usize + task.column),
+                    (task.column, task.columns),
+                    task.epilogue,
+                );
             }
         }
         with_tile!(simd, run(self));

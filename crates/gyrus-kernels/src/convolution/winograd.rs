@@ -309,21 +309,18 @@ impl Block {
         for position in 0..POSITIONS {
             let left = left.wrapping_add(position * self.tiles.position_len(depth));
             let out = out.wrapping_add(position * self.tiles.position_len(results));
-            for column in (0..results).step_by(PANEL) {
-                // SAFETY: guaranteed by the caller; rows are tiles.
-                unsafe {
-                    inner::<S, MR, NV, true>(
-                        simd,
-                        0..self.range.len(),
-                        |tile| left.wrapping_add(tile * depth),
-                        Runs { offsets: &[0], length: depth },
-                        panels.as_ptr().add((position * results + column) * depth),
-                        |tile| out.wrapping_add(tile * results + column),
-                        column,
-                        PANEL,
-                        Epilogue::NONE,
-                    );
-                }
+            // SAFETY: guaranteed by the caller; rows are tiles.
+            unsafe {
+                inner::<S, MR, NV, true>(
+                    simd,
+                    0..self.range.len(),
+                    |tile| left.wrapping_add(tile * depth),
+                    Runs { offsets: &[0], length: depth },
+                    (panels.as_ptr().add(position * results * depth), depth * PANEL),
+                    |tile| out.wrapping_add(tile * results),
+                    (0, results),
+                    Epilogue::NONE,
+                );
             }
         }
     }

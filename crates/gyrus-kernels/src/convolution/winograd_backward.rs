@@ -226,19 +226,19 @@ impl Blocks<'_> {
             let y = self.gradients.wrapping_add(position * block.tiles.position_len(outputs));
             let sums = sums.as_mut_ptr().wrapping_add(position * channels * outputs);
             for channel in (0..channels).step_by(MR) {
-                for column in (0..outputs).step_by(PANEL) {
-                    let segment = Segment {
+                let rows = MR.min(channels - channel);
+                let segments = |column| {
+                    core::iter::once(Segment {
                         x: x.wrapping_add(channel),
                         y: y.wrapping_add(column),
                         count: block.range.len(),
-                    };
-                    let out = sums.wrapping_add(channel * outputs + column);
-                    let rows = MR.min(channels - channel);
-                    // SAFETY: tiles are rows of `channels` and `outputs` floats, the sums `[channels, outputs]`.
-                    unsafe {
-                        let segments = core::iter::once(segment);
-                        outer::<S, MR, NV>(simd, rows, segments, channels, outputs, out, outputs);
-                    }
+                    })
+                };
+                let out = sums.wrapping_add(channel * outputs);
+                // SAFETY: tiles are rows of `channels` and `outputs` floats, the sums `[channels, outputs]`.
+                unsafe {
+                    let strides = (channels, outputs, PANEL);
+                    outer::<S, MR, NV, _>(simd, rows, outputs, segments, strides, (out, outputs));
                 }
             }
         }

@@ -98,12 +98,13 @@ pub(super) fn pack_panel(right: Right<'_>, depth: usize, columns: usize, first: 
     }
 }
 
+/// Rows times panels that lie one behind the other.
 struct Block<'a> {
     left: Strided<'a>,
     depth: usize,
     rows: core::ops::Range<usize>,
-    panel: &'a [f32],
-    /// The addend: its left operand, its depth and its panel.
+    panels: &'a [f32],
+    /// The addend: its left operand, its depth and its panels.
     addend: Option<(Strided<'a>, usize, &'a [f32])>,
     out: SharedMut,
     out_stride: usize,
@@ -127,14 +128,13 @@ impl WithSimd for Block<'_> {
                     block.rows.clone(),
                     |row| left.wrapping_add(row * block.left.stride),
                     Runs { offsets: &[0], length: block.depth },
-                    block.panel.as_ptr(),
+                    (block.panels.as_ptr(), block.depth * PANEL),
                     place,
-                    block.column,
-                    block.columns,
+                    (block.column, block.columns),
                     block.epilogue,
                 );
             }
-            let Some((left, depth, panel)) = block.addend else { return };
+            let Some((left, depth, panels)) = block.addend else { return };
             // What was just written is still in the cache.
             let residual = Some(Residual { residual: out, out });
             // SAFETY: as above; `matmul_into` has checked the second product's operands as well.
@@ -144,10 +144,9 @@ impl WithSimd for Block<'_> {
                     block.rows,
                     |row| left.values.as_ptr().wrapping_add(row * left.stride),
                     Runs { offsets: &[0], length: depth },
-                    panel.as_ptr(),
+                    (panels.as_ptr(), depth * PANEL),
                     place,
-                    block.column,
-                    block.columns,
+                    (block.column, block.columns),
                     Epilogue { residual, ..Epilogue::NONE },
                 );
             }
@@ -226,20 +225,22 @@ fn run_matmul(
 ) {
     let panels = columns.div_ceil(PANEL);
     let serial = rows * depth * columns < SERIAL_OPERATIONS;
-    let run = |panel: &[f32], index: usize, rows: core::ops::Range<usize>| {
-        let column = index * PANEL;
-        let addend = addend
-            .map(|(left, depth, packed)| (left, depth, &packed[index * depth * PANEL..][..depth * PANEL]));
+    // `packed` holds these panels.
+    let run = |packed: &[f32], group: core::ops::Range<usize>, rows: core::ops::Range<usize>| {
+        let column = group.start * PANEL;
+        let addend = addend.map(|(left, depth, packed)| {
+            (left, depth, &packed[group.start * depth * PANEL..group.end * depth * PANEL])
+        });
         Arch::new().dispatch(Block {
             left,
             depth,
             rows,
-            panel,
+            panels: packed,
             addend,
             out: target,
             out_stride,
             column,
-            columns: PANEL.min(columns - column),
+            columns: (group.len() * PANEL).min(columns - column),
             epilogue,
         });
     };
@@ -251,10 +252,9 @@ fn run_matmul(
         let run_blocks = |packed: &[f32]| {
             for_each_task(rows.div_ceil(block) * groups, serial, |task| {
                 let (first, group) = (task / groups * block, task % groups * PANELS);
-                for index in group..panels.min(group + PANELS) {
-                    let panel = &packed[index * depth * PANEL..][..depth * PANEL];
-                    run(panel, index, first..rows.min(first + block));
-                }
+                let group = group..panels.min(group + PANELS);
+                let packed = &packed[group.start * depth * PANEL..group.end * depth * PANEL];
+                run(packed, group, first..rows.min(first + block));
             });
         };
         if let Right::Packed(packed) = right {
@@ -273,22 +273,27 @@ fn run_matmul(
         return;
     }
     if panels >= 4 {
-        // Enough panels for all threads: each task packs its own, which is then in its cache.
-        for_each_task(panels, serial, |index| match right {
-            Right::Packed(all) => run(&all[index * depth * PANEL..][..depth * PANEL], index, 0..rows),
-            _ => with_scratch(depth * PANEL, |panel| {
-                pack_panel(right, depth, columns, index * PANEL, panel);
-                run(panel, index, 0..rows);
-            }),
+        // Enough panels for all threads: each task packs a pair of its own, which is then in its cache.
+        for_each_task(panels.div_ceil(2), serial, |task| {
+            let group = 2 * task..panels.min(2 * task + 2);
+            match right {
+                Right::Packed(all) => {
+                    run(&all[group.start * depth * PANEL..group.end * depth * PANEL], group, 0..rows);
+                }
+                _ => with_scratch(group.len() * depth * PANEL, |packed| {
+                    for (panel, index) in packed.chunks_exact_mut((depth * PANEL).max(1)).zip(group.clone()) {
+                        pack_panel(right, depth, columns, index * PANEL, panel);
+                    }
+                    run(packed, group, 0..rows);
+                }),
+            }
         });
         return;
     }
     let all_panels = |packed: &[f32]| {
         for_each_task(rows.div_ceil(ROW_BLOCK), serial, |block| {
             let first = block * ROW_BLOCK;
-            for (index, panel) in packed.chunks_exact(depth * PANEL).enumerate() {
-                run(panel, index, first..rows.min(first + ROW_BLOCK));
-            }
+            run(packed, 0..panels, first..rows.min(first + ROW_BLOCK));
         });
     };
     match right {

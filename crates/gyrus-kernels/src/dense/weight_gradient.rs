@@ -188,26 +188,25 @@ impl WithSimd for WeightGradient<'_> {
             let stride = task.strips.len() / task.rows.max(1);
             for chunk in (0..task.rows).step_by(DEPTH) {
                 let count = DEPTH.min(task.rows - chunk);
-                for (index, strip) in task.strips.chunks_exact(task.rows * PANEL).enumerate() {
+                for pair in (0..stride).step_by(2 * PANEL) {
                     for first in (0..task.outputs).step_by(MR) {
                         let height = MR.min(task.outputs - first);
+                        let x = task.packed.as_ptr().wrapping_add(first * task.rows + chunk * height);
+                        let y = task.strips.as_ptr().wrapping_add(pair * task.rows + chunk * PANEL);
+                        let out = task.sums.as_mut_ptr().wrapping_add(first * stride + pair);
                         // SAFETY: a block is `[rows, height]` (all before it are full), a strip is `[rows, PANEL]`, and
                         // `sums` is `[outputs.., strips * PANEL]`.
                         unsafe {
-                            let segment = Segment {
-                                x: task.packed.as_ptr().add(first * task.rows + chunk * height),
-                                y: strip.as_ptr().add(chunk * PANEL),
-                                count,
-                            };
-                            let out = task.sums.as_mut_ptr().add(first * stride + index * PANEL);
-                            outer::<S, MR, NV>(
+                            outer::<S, MR, NV, _>(
                                 simd,
                                 height,
-                                core::iter::once(segment),
-                                height,
-                                PANEL,
-                                out,
-                                stride,
+                                (2 * PANEL).min(stride - pair),
+                                |column| {
+                                    let y = y.wrapping_add(column * task.rows);
+                                    core::iter::once(Segment { x, y, count })
+                                },
+                                (height, PANEL, task.rows * PANEL),
+                                (out, stride),
                             );
                         }
                     }

@@ -263,9 +263,17 @@ impl SentenceEncoder {
     pub fn embed<Text: AsRef<str> + Sync>(&self, texts: &[Text]) -> Result<Vec<f32>> {
         let tokens: Vec<Vec<u32>> =
             texts.par_iter().map(|text| self.tokens(text.as_ref())).collect::<Result<_>>()?;
+        self.embed_tokens(&tokens)
+    }
+
+    /// [`Self::embed`] for texts that are tokens already, special tokens included.
+    ///
+    /// # Errors
+    /// As [`Encoder::run`].
+    pub fn embed_tokens(&self, tokens: &[Vec<u32>]) -> Result<Vec<f32>> {
         // Groups depend on the lengths alone.
         let mut groups: Vec<&[Vec<u32>]> = Vec::new();
-        let mut rest = &tokens[..];
+        let mut rest = tokens;
         while !rest.is_empty() {
             let mut sum = 0;
             let fits = |text: &&Vec<u32>| {

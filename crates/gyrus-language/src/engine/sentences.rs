@@ -4,13 +4,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use rayon::prelude::*;
+
 use super::{Failure, Refusal, spawn};
 use crate::{Result, SentenceEncoder};
+
+/// A text to embed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SentenceInput {
+    /// As text.
+    Text(String),
+    /// As tokens of the encoder's vocabulary, special tokens included.
+    Tokens(Vec<u32>),
+}
 
 /// Texts to embed.
 pub struct SentenceJob {
     /// The texts.
-    pub texts: Vec<String>,
+    pub texts: Vec<SentenceInput>,
     /// Receives the result, on the encoder's thread.
     pub reply: Box<dyn FnOnce(std::result::Result<Embedded, Failure>) + Send>,
     /// Whether the result is still wanted.
@@ -72,8 +83,13 @@ fn run(encoder: &SentenceEncoder, jobs: &Receiver<SentenceJob>) {
             continue;
         }
         let work = AssertUnwindSafe(|| -> Result<Embedded> {
-            let tokens = texts.iter().map(|text| Ok(encoder.tokens(text)?.len())).sum::<Result<usize>>()?;
-            Ok(Embedded { embeddings: encoder.embed(&texts)?, tokens })
+            let of = |text: &SentenceInput| match text {
+                SentenceInput::Text(text) => encoder.tokens(text),
+                SentenceInput::Tokens(tokens) => Ok(tokens.clone()),
+            };
+            let tokens: Vec<Vec<u32>> = texts.par_iter().map(of).collect::<Result<_>>()?;
+            let count = tokens.iter().map(Vec::len).sum();
+            Ok(Embedded { embeddings: encoder.embed_tokens(&tokens)?, tokens: count })
         });
         reply(match catch_unwind(work) {
             Ok(result) => result.map_err(Failure::Text),

@@ -180,7 +180,8 @@ impl<'a> Worker<'a> {
         for slot in self.slots.extract_if(.., |slot| slot.sequence.ending().is_some()) {
             let Slot { sequence, cache, reused: reused_tokens, listener } = slot;
             let prompt_tokens = sequence.prompt_tokens();
-            let tokens = sequence.tokens().len() - prompt_tokens;
+            let last = sequence.ending() == Some(Ending::EndOfText);
+            let tokens = sequence.tokens().len() - prompt_tokens + usize::from(last);
             // Failed ones have received their last event.
             if let Some(ending) = sequence.ending().filter(|&ending| ending != Ending::Interrupted) {
                 self.ended.push((listener, Summary { ending, prompt_tokens, reused_tokens, tokens }));

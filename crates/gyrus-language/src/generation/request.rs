@@ -12,8 +12,12 @@ pub struct Request {
     pub maximum_tokens: usize,
     /// Strings that end the text; they are not part of it.
     pub stop: Vec<String>,
+    /// Tokens that end the text, beside the model's end-of-text tokens: those with which a chat template ends a turn.
+    pub end_tokens: Vec<u32>,
     /// The grammar that the text must follow.
     pub constraint: Option<Constraint>,
+    /// A token that may come first whatever `constraint` says, and the grammar of what follows it.
+    pub branch: Option<(u32, Constraint)>,
     /// Added to the logits of tokens.
     pub bias: Vec<(u32, f32)>,
     /// Special tokens that appear in the text by name; others are left out.
@@ -29,7 +33,9 @@ impl Default for Request {
             sampling: Sampling::default(),
             maximum_tokens: 256,
             stop: Vec::new(),
+            end_tokens: Vec::new(),
             constraint: None,
+            branch: None,
             bias: Vec::new(),
             special_tokens: Vec::new(),
             alternatives: None,

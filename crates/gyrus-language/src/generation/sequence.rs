@@ -76,18 +76,28 @@ impl<'a> GeneratedSequence<'a> {
                 *logit += bias;
             }
         }
+        let step = self.tokens.len() - self.prompt;
+        let first = self.request.branch.as_ref().map(|(token, _)| *token).filter(|_| step == 0);
+        let branch = first.and_then(|token| Some((token, *logits.get(token as usize)?)));
         if let Some(constraint) = &mut self.request.constraint {
             constraint.restrict(logits)?;
         }
-        let step = self.tokens.len() - self.prompt;
+        if let Some((token, logit)) = branch {
+            logits[token as usize] = logit;
+        }
         let token = self.request.sampling.choose(logits, &self.tokens, step as u64)?;
-        if self.config.end_of_text.contains(&token) {
+        if self.config.end_of_text.contains(&token) || self.request.end_tokens.contains(&token) {
             self.end(Ending::EndOfText);
             return Ok(None);
         }
         self.tokens.push(token);
-        if let Some(constraint) = &mut self.request.constraint {
-            constraint.accept(token)?;
+        match self.request.branch.take().filter(|(first, _)| step == 0 && *first == token) {
+            Some((_, constraint)) => self.request.constraint = Some(constraint),
+            None => {
+                if let Some(constraint) = &mut self.request.constraint {
+                    constraint.accept(token)?;
+                }
+            }
         }
         let new = if self.request.special_tokens.contains(&token) {
             self.stream.finish() + &self.tokenizer.text(token).unwrap_or_default()

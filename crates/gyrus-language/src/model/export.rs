@@ -8,7 +8,7 @@ use gyrus_files::write_atomically;
 use gyrus_formats::{Tensor, safetensors};
 use serde_json::{Value, json};
 
-use super::Parts;
+use super::{Parts, templates};
 use crate::config::rope::halved_rows;
 use crate::small::read_small;
 use crate::tokenizer::tokenizer_json;
@@ -59,8 +59,11 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
         "bos_token": text(parts.config.beginning_of_text),
         "eos_token": text(end),
     });
-    if let Some(template) = &parts.chat_template {
-        tokenizer_config["chat_template"] = json!(template);
+    if let Some(given) = &parts.chat_template {
+        tokenizer_config["chat_template"] = templates::field(given);
+        for (name, text) in &given.special_tokens {
+            tokenizer_config[name] = json!(text);
+        }
     }
     let generation = json!({"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]});
     let files = [
@@ -77,12 +80,13 @@ pub fn write_folder(parts: &Parts, folder: &Path) -> Result<()> {
 }
 
 /// Files that describe a model, beside `config.json` and the weights.
-pub const DESCRIBING_FILES: [&str; 7] = [
+pub const DESCRIBING_FILES: [&str; 8] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "chat_template.json",
     "tokenizer.model",
     "added_tokens.json",
 ];

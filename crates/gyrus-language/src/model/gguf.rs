@@ -19,7 +19,7 @@ use std::path::Path;
 use gyrus_formats::gguf::Gguf;
 use gyrus_formats::{Bytes, Checkpoint, Tensor};
 
-use super::Parts;
+use super::{Parts, templates};
 use crate::{DecoderConfig, Error, Family, Result, Role, Sampling, Tokenizer};
 
 pub use write::write;
@@ -44,8 +44,15 @@ const ARCHITECTURES: &[(&str, Family)] = &[
 
 /// Opens a model; the other parts of a split one are found beside it.
 pub(crate) fn open(path: &Path) -> Result<Parts> {
-    let file = Gguf::parse(path, &Bytes::map(path)?)?;
-    model(split::whole(path, file)?)
+    model(container(path)?)
+}
+
+/// The metadata and tensors of a file, under its own names; of a split model, those of all its parts.
+///
+/// # Errors
+/// [`gyrus_formats::Error::Format`] for damaged files, and as for a part that is missing.
+pub fn container(path: &Path) -> Result<Gguf> {
+    split::whole(path, Gguf::parse(path, &Bytes::map(path)?)?)
 }
 
 /// Reads a model from a file's bytes; `path` is for messages.
@@ -71,7 +78,7 @@ fn model(mut file: Gguf) -> Result<Parts> {
     let mut notes = Vec::new();
     let tokenizer = vocabulary::read(&file, &config, &mut notes)?;
     vocabulary::only_real_ends(&file, &tokenizer, &mut config)?;
-    let chat_template = file.text("tokenizer.chat_template")?.map(str::to_owned);
+    let chat_template = templates::of_gguf(&file, &tokenizer)?;
     let mut tensors = std::mem::take(&mut file.tensors);
     split_fused(&config, &mut tensors);
     let mut named: BTreeMap<_, _> = config
@@ -126,7 +133,7 @@ fn split_fused(config: &DecoderConfig, tensors: &mut BTreeMap<String, Tensor>) {
 
 /// Opens the tokenizer of a file, which may hold the vocabulary alone.
 pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
-    let file = Gguf::parse(path, &Bytes::map(path)?)?;
+    let file = container(path)?;
     let begin = file.count("tokenizer.ggml.bos_token_id")?.and_then(|token| u32::try_from(token).ok());
     // Of the decoder, only the size of its vocabulary and this token matter here.
     let config = DecoderConfig {

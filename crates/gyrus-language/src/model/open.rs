@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gyrus_formats::{pytorch, safetensors};
 use serde_json::Value;
 
-use super::{Model, Parts, gguf, llama2c};
+use super::{Model, Parts, gguf, llama2c, templates};
 use crate::small::{read_json, read_small};
 use crate::{DecoderConfig, Error, Result, Sampling, Tokenizer};
 
@@ -61,7 +61,7 @@ impl Parts {
         let mut config = DecoderConfig::from_hugging_face(&path, &read_small(&path)?)?;
         let recommended = generation_config(&folder.join("generation_config.json"), &mut config)?;
         let tokenizer = Tokenizer::open(folder)?;
-        let chat_template = chat_template(folder)?;
+        let chat_template = templates::of_folder(folder)?;
         let pickled = folder.join("pytorch_model.bin");
         let has = |name: &str| folder.join(name).is_file();
         let safe = has("model.safetensors") || has("model.safetensors.index.json");
@@ -106,28 +106,6 @@ fn generation_config(path: &Path, config: &mut DecoderConfig) -> Result<Sampling
         sampling.top_k = number("top_k", 50.0)? as usize;
     }
     Ok(sampling)
-}
-
-/// The chat template of a folder: a separate file, or a field of `tokenizer_config.json`.
-fn chat_template(folder: &Path) -> Result<Option<String>> {
-    let path = folder.join("chat_template.jinja");
-    if path.is_file() {
-        let text = String::from_utf8(read_small(&path)?);
-        return text.map(Some).map_err(|error| Error::mismatch(&path, error.to_string(), "UTF-8"));
-    }
-    let path = folder.join("tokenizer_config.json");
-    let Some(value) = read_json(&path)? else { return Ok(None) };
-    match value.get("chat_template") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(template)) => Ok(Some(template.clone())),
-        // Several by name: use the default.
-        Some(Value::Array(list)) => Ok(list
-            .iter()
-            .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
-            .and_then(|entry| entry.get("template")?.as_str())
-            .map(str::to_owned)),
-        Some(other) => Err(Error::field(&path, "chat_template", other.to_string(), "a string")),
-    }
 }
 
 /// The vocabulary beside a llama2.c model.

@@ -2,7 +2,7 @@
 
 use gyrus_formats::Checkpoint;
 
-use crate::{Adapter, ChatTemplate, Constraints, Decoder, DecoderConfig, Result, Sampling, Tokenizer};
+use crate::{Adapter, ChatTemplates, Constraints, Decoder, DecoderConfig, Result, Sampling, Tokenizer};
 
 /// A decoder with its tokenizer.
 #[derive(Clone, Debug)]
@@ -13,8 +13,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The chat template, if there is one.
-    pub chat_template: Option<String>,
+    /// The chat templates, if there are any.
+    pub chat_template: Option<ChatTemplates>,
     /// What the reader of the model noticed that a person should know.
     pub notes: Vec<String>,
 }
@@ -30,8 +30,8 @@ pub struct Parts {
     pub tokenizer: Tokenizer,
     /// The sampling that its makers recommend.
     pub recommended: Sampling,
-    /// The chat template, if there is one.
-    pub chat_template: Option<String>,
+    /// The chat templates, if there are any.
+    pub chat_template: Option<ChatTemplates>,
     /// What the reader of the model noticed that a person should know.
     pub notes: Vec<String>,
 }
@@ -44,24 +44,6 @@ impl Model {
     pub fn constraints(&self) -> Result<Constraints> {
         Constraints::new(&self.tokenizer, self.decoder.config())
     }
-
-    /// The compiled chat template; `None` if the model has none.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::new`].
-    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        compiled(self.chat_template.as_deref(), &self.tokenizer, self.decoder.config())
-    }
-}
-
-fn compiled(
-    template: Option<&str>,
-    tokenizer: &Tokenizer,
-    config: &DecoderConfig,
-) -> Result<Option<ChatTemplate>> {
-    let text = |token: Option<u32>| token.and_then(|token| tokenizer.text(token)).unwrap_or_default();
-    let (begin, end) = (text(config.beginning_of_text), text(config.end_of_text.first().copied()));
-    template.map(|template| ChatTemplate::new(template, &begin, &end)).transpose()
 }
 
 impl Parts {
@@ -82,13 +64,5 @@ impl Parts {
         let Self { config, checkpoint, tokenizer, recommended, chat_template, notes } = self;
         let decoder = Decoder::with_adapter(config, checkpoint, adapter)?;
         Ok(Model { decoder, tokenizer, recommended, chat_template, notes })
-    }
-
-    /// The compiled chat template; `None` if the model has none.
-    ///
-    /// # Errors
-    /// As [`ChatTemplate::new`].
-    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
-        compiled(self.chat_template.as_deref(), &self.tokenizer, &self.config)
     }
 }

@@ -72,6 +72,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn padding_and_truncation_of_a_file_do_not_cut_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = serde_json::json!({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+            "post_processor": null, "decoder": null,
+            "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+            "padding": {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+                "pad_type_id": 0, "pad_token": "a"},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}});
+        std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
+        let tokenizer = Tokenizer::open(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("abba", false).unwrap(), [0, 1, 1, 0]);
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_shown_as_numbers() {
         assert_eq!(readable(b"a\xe4\xbd"), "a<0xE4><0xBD>");
         assert_eq!(readable("ä b".as_bytes()), "ä b");

@@ -72,7 +72,7 @@ pub(crate) fn parts() -> Parts {
         checkpoint: Checkpoint::new(Path::new("memory"), tensors),
         tokenizer: Tokenizer::of_sentencepiece(pieces, vec![1], true),
         recommended: Sampling::default(),
-        chat_template: Some("{{ messages }}".to_owned()),
+        chat_template: Some("{{ messages }}".to_owned().into()),
         notes: Vec::new(),
     }
 }

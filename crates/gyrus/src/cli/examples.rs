@@ -11,6 +11,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("1,797 handwritten digits, built in", "gyrus learn digits"),
             ("a table, predicting one of its columns", "gyrus learn houses.csv --target price"),
+            ("the same, cross-validated first", "gyrus learn houses.csv --target price --folds 5"),
             ("a folder with one sub-folder of images for each class", "gyrus learn my-images --open"),
             ("a language model from scratch", "gyrus learn corpus.txt -o runs/mine"),
             ("a spiking network", "gyrus learn digits --spiking"),
@@ -29,7 +30,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "predict",
         &[
             ("the classes of some images", "gyrus predict runs/digits a.png b.png"),
-            ("rows of a table", "gyrus predict runs/houses new.csv"),
+            ("rows of a table, answers as a table", "gyrus predict runs/houses new.csv -o answers.csv"),
+            ("a whole folder", "gyrus predict runs/my-images new-images"),
             ("a network from another program", "gyrus predict net.nir image.png --dt 1"),
             ("for other programs, a line for each answer", "gyrus predict runs/digits *.png --jsonl"),
         ],

@@ -42,13 +42,13 @@ const HEADINGS: [(&str, &[&str]); 4] = [
             "time_epochs",
         ],
     ),
-    ("Output", &["out", "overwrite", "json", "jsonl", "open"]),
+    ("Output", &["out", "show_input", "overwrite", "json", "jsonl", "open"]),
     ("General", &["threads", "device", "quiet", "verbose", "help", "version"]),
 ];
 
 /// Headings of one verb.
 const HEADINGS_OF: [(&str, &str, &[&str]); 8] = [
-    ("learn", "Data", &["data_directory", "target", "image_size"]),
+    ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
     ("learn", "Network", &["blueprint"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),

@@ -72,8 +72,12 @@ fn unknown_option(error: &clap::Error, command: &Command, verb: &Command) -> Vec
             argument.get_long() == Some(long) || alias
         })
     };
-    let others: Vec<String> =
-        command.get_subcommands().filter(has).map(|other| format!("`gyrus {}`", other.get_name())).collect();
+    let others: Vec<String> = command
+        .get_subcommands()
+        .filter(|other| other.get_name() != "run")
+        .filter(has)
+        .map(|other| format!("`gyrus {}`", other.get_name()))
+        .collect();
     match others.len() {
         0 => Vec::new(),
         1 => vec![format!("{} has --{long}", others[0])],

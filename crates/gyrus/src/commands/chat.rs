@@ -12,11 +12,11 @@ use clap::Args;
 use gyrus::Chat;
 use gyrus::tensor::with_threads;
 use gyrus::verbs::Conversation;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::generation::{GenerationArguments, speed};
-use super::help::{ADAPTER, THREADS};
-use super::values::threads;
+use super::help::{ADAPTER, CHAT_TEMPLATE, CHAT_TEMPLATE_KWARGS, THREADS};
+use super::values::{json_object, threads};
 use crate::exit::Failure;
 use crate::output::{Streamed, note, say, say_json};
 use person::{Command, Person};
@@ -37,6 +37,10 @@ pub(crate) struct Arguments {
     system: Option<String>,
     #[arg(long, help = ADAPTER, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    #[arg(long, help = CHAT_TEMPLATE, value_name = "FILE")]
+    chat_template: Option<PathBuf>,
+    #[arg(long, help = CHAT_TEMPLATE_KWARGS, value_name = "JSON", value_parser = json_object)]
+    chat_template_kwargs: Option<Map<String, Value>>,
     #[command(flatten)]
     generation: GenerationArguments,
     #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
@@ -54,6 +58,8 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     let mut conversation = Chat {
         system: arguments.system.clone(),
         adapter: arguments.adapter.clone(),
+        chat_template: arguments.chat_template.clone(),
+        template_variables: arguments.chat_template_kwargs.clone().unwrap_or_default(),
         generation: arguments.generation.generation(),
         ..Chat::new(&arguments.model)
     }

@@ -3,6 +3,9 @@
 pub(crate) const ACCUMULATE: &str = "Gradients averaged for one step";
 pub(crate) const ADAPTER: &str =
     "Folder with a low-rank adapter (LoRA) of the model, as PEFT and `gyrus tune` write it";
+pub(crate) const CHAT_TEMPLATE: &str = "File with a chat template (Jinja), instead of the model's own";
+pub(crate) const CHAT_TEMPLATE_KWARGS: &str =
+    "Variables of the chat template as JSON, such as '{\"enable_thinking\": false}'";
 pub(crate) const DEVICE: &str =
     "cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal";
 pub(crate) const JSON: &str = "Print one JSON object on standard output, and nothing else there";

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::Quantize;
 use gyrus::formats::Format;
+use gyrus::verbs::counted;
 
 use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
@@ -53,8 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
     let out = report.out.display();
     say(format_args!(
-        "{out}: {} weights in {:.1} MiB, {:.2} bits per weight",
-        report.weights,
+        "{out}: {} in {:.1} MiB, {:.2} bits per weight",
+        counted(report.weights as u64, "weight"),
         report.bytes as f64 / f64::from(1 << 20),
         report.bits_per_weight
     ))?;

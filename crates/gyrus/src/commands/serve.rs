@@ -6,9 +6,10 @@ use clap::Args;
 use gyrus::Serve;
 use gyrus::serve::Shutdown;
 use gyrus::verbs::ServingMemory;
+use serde_json::{Map, Value};
 
-use super::help::{ADAPTER, THREADS};
-use super::values::threads;
+use super::help::{ADAPTER, CHAT_TEMPLATE, CHAT_TEMPLATE_KWARGS, THREADS};
+use super::values::{json_object, threads};
 use crate::exit::Failure;
 use crate::output::note;
 
@@ -17,8 +18,8 @@ const KEY_VARIABLE: &str = "GYRUS_API_KEY";
 
 /// Serve a language model over OpenAI's HTTP interface
 ///
-/// Paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /health, /metrics. Ctrl-C stops the server once the
-/// running answers are complete; a second Ctrl-C stops it immediately.
+/// Paths: /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/models, /tokenize, /detokenize, /health,
+/// /metrics. Ctrl-C stops the server once the running answers are complete; a second Ctrl-C stops it immediately.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Hugging Face folder or model id, .gguf file, or llama2.c file (.bin); or folder with a sentence encoder
@@ -37,6 +38,19 @@ pub(crate) struct Arguments {
     /// Key that clients must send; better set GYRUS_API_KEY, which other users of this machine cannot see
     #[arg(long)]
     api_key: Option<String>,
+    /// Another name by which clients may ask for the model; can be repeated
+    #[arg(long, value_name = "NAME")]
+    alias: Vec<String>,
+    /// Let web pages of this origin use the server, such as http://localhost:3000, or * for all; can be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    cors: Vec<String>,
+    #[arg(long, help = CHAT_TEMPLATE, value_name = "FILE")]
+    chat_template: Option<PathBuf>,
+    #[arg(long, help = CHAT_TEMPLATE_KWARGS, value_name = "JSON", value_parser = json_object)]
+    chat_template_kwargs: Option<Map<String, Value>>,
+    /// Where reasoning goes that a model marks (<think>): deepseek = into reasoning_content, none = it stays in the text
+    #[arg(long, value_name = "FORMAT", default_value = "deepseek", value_parser = ["deepseek", "none"])]
+    reasoning_format: String,
     /// Sequences generated in parallel
     #[arg(long, default_value_t = Serve::SLOTS, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: u16,
@@ -60,6 +74,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         port: arguments.port,
         host: arguments.host.clone(),
         api_key: api_key(arguments)?,
+        aliases: arguments.alias.clone(),
+        cors: arguments.cors.clone(),
+        chat_template: arguments.chat_template.clone(),
+        template_variables: arguments.chat_template_kwargs.clone().unwrap_or_default(),
+        keep_reasoning_apart: arguments.reasoning_format != "none",
         slots: arguments.slots,
         queue: arguments.queue,
         context: arguments.context,
@@ -81,6 +100,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     .map_err(|error| gyrus::Error::Failed(error.to_string()))?;
     if let Some(memory) = &serving.memory {
         note(room(memory));
+    }
+    if let Some(problem) = &serving.chat_problem {
+        note(format_args!(
+            "this model cannot chat: {problem}; completions work, and --chat-template gives another template"
+        ));
     }
     note(format_args!("serving at http://{}/v1", serving.server.address()));
     Ok(serving.server.run(&shutdown)?)

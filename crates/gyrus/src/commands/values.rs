@@ -43,3 +43,12 @@ pub(crate) fn read_text(given: &str) -> Result<String, Failure> {
         Err(error) => Err(Failure::Input(format!("cannot read a text from standard input: {error}"))),
     }
 }
+
+/// A JSON object.
+pub(crate) fn json_object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(object)) => Ok(object),
+        Ok(_) => Err("expected a JSON object".into()),
+        Err(error) => Err(format!("expected a JSON object: {error}")),
+    }
+}

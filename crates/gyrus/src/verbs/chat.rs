@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 
-use gyrus_language::{Cache, ChatTemplate, Message, Model, Request, Written, generate};
+use gyrus_language::{Cache, ChatInput, ChatTemplate, Message, Model, Request, Written, generate};
+use serde_json::{Map, Value, json};
 
-use super::model::open_model;
+use super::model::{open_model, use_chat_template};
 use super::write::Generation;
 use crate::{Error, Result};
 
@@ -20,6 +21,10 @@ pub struct Chat {
     pub system: Option<String>,
     /// A folder with a low-rank adapter of the model.
     pub adapter: Option<PathBuf>,
+    /// A file with a chat template, instead of the model's own.
+    pub chat_template: Option<PathBuf>,
+    /// Variables of the chat template, such as `enable_thinking`.
+    pub template_variables: Map<String, Value>,
     /// How tokens are chosen, and when to stop.
     pub generation: Generation,
 }
@@ -27,7 +32,14 @@ pub struct Chat {
 impl Chat {
     /// With this model.
     pub fn new(model: impl Into<PathBuf>) -> Self {
-        Self { model: model.into(), system: None, adapter: None, generation: Generation::default() }
+        Self {
+            model: model.into(),
+            system: None,
+            adapter: None,
+            chat_template: None,
+            template_variables: Map::new(),
+            generation: Generation::default(),
+        }
     }
 
     /// Opens the model. Its answers run on the thread pool of the caller: see [`crate::tensor::with_threads`].
@@ -35,17 +47,27 @@ impl Chat {
     /// # Errors
     /// If there is no such model, or it has no chat template.
     pub fn open(&self) -> Result<Conversation> {
-        let model = open_model(&self.model, self.adapter.as_deref())?;
+        let mut model = open_model(&self.model, self.adapter.as_deref())?;
+        if let Some(file) = &self.chat_template {
+            use_chat_template(&mut model, file)?;
+        }
         let Some(template) = model.chat_template()? else {
             return Err(Error::Request(format!(
                 "{} has no chat template: use `gyrus write` to continue a text",
                 self.model.display()
             )));
         };
-        let request = self.generation.request(&model)?;
-        let cache = Cache::new(model.decoder.config());
-        let mut conversation =
-            Conversation { model, template, request, messages: Vec::new(), cache, read: Vec::new() };
+        let end_tokens = model.turn_ends(&template);
+        let request = Request { end_tokens, ..self.generation.request(&model)? };
+        let mut conversation = Conversation {
+            cache: Cache::new(model.decoder.config()),
+            variables: self.template_variables.clone(),
+            model,
+            template,
+            request,
+            messages: Vec::new(),
+            read: Vec::new(),
+        };
         conversation.instruct(self.system.as_deref().unwrap_or_default());
         Ok(conversation)
     }
@@ -55,6 +77,7 @@ impl Chat {
 pub struct Conversation {
     model: Model,
     template: ChatTemplate,
+    variables: Map<String, Value>,
     request: Request,
     messages: Vec<Message>,
     cache: Cache,
@@ -99,7 +122,10 @@ impl Conversation {
     }
 
     fn next(&mut self, show: impl FnMut(&str) -> bool) -> Result<Written> {
-        let text = self.template.render(&self.messages, true)?;
+        let message = |Message { role, content }: &Message| json!({"role": role, "content": content});
+        let messages: Vec<Value> = self.messages.iter().map(message).collect();
+        let input = ChatInput { messages: &messages, tools: &[], variables: &self.variables, answer: true };
+        let text = self.template.render_input(&input)?;
         let tokens = self.model.tokenizer.encode_chat(&text)?;
         let common = self.read.iter().zip(&tokens).take_while(|(read, token)| read == token).count();
         // At least one token must be read for the model to go on.

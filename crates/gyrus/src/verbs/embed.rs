@@ -259,6 +259,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_and_records_are_read_in_every_encoding() {
+        let folder = tempfile::tempdir().unwrap();
+        let read_all = |name: &str, bytes: &[u8]| {
+            let (path, mut lines) = (folder.path().join(name), Vec::new());
+            std::fs::write(&path, bytes).unwrap();
+            read(&path, &mut lines).unwrap();
+            lines.into_iter().map(|line| (line.line, line.text)).collect::<Vec<_>>()
+        };
+        let expected = [(1, "ä b".to_owned()), (3, "c".to_owned())];
+        let text = "\u{feff}ä b\r\n\r\nc\r\n";
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read_all("a.txt", text.as_bytes()), expected);
+        assert_eq!(read_all("a.txt", &utf16), expected);
+        let records = "\u{feff}{\"text\": \"ä b\"}\r\n\r\n{\"text\": \"c\"}\r\n";
+        assert_eq!(read_all("a.jsonl", records.as_bytes()), expected);
+    }
+
+    #[test]
     fn the_closest_come_first() {
         let embeddings = [0.0, 2.0, 1.0, 0.0, 1.0, 1.0, -1.0, 0.0];
         let found = closest(&[3.0, 0.0], &embeddings, 3);

@@ -30,6 +30,22 @@ pub fn open_model(path: &Path, adapter: Option<&Path>) -> Result<Model> {
     Ok(Parts::open(&place)?.build_with(&low_rank)?)
 }
 
+/// The largest chat template that is read.
+const LARGEST_TEMPLATE: u64 = 1 << 24;
+
+/// Gives a model the chat template in a file.
+///
+/// # Errors
+/// If the file cannot be read, or is not a template.
+pub(super) fn use_chat_template(model: &mut Model, file: &Path) -> Result<()> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Error::Request(format!("cannot use the chat template in {}: {error}", file.display()))
+    };
+    let bytes = gyrus_files::read_bounded(file, LARGEST_TEMPLATE).map_err(|error| wrong(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| wrong(&error))?;
+    model.set_chat_template(&text).map_err(|error| wrong(&error))
+}
+
 /// Where a model lies: the path itself or, for a name of the Hugging Face hub as [`HubName`](super::HubName) reads it, its folder
 /// or GGUF file in the hub's cache, downloaded where it is not there yet.
 ///

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use gyrus_language::engine::{Engine, EngineOptions, SentenceEngine, longest_context};
 use gyrus_language::{EncoderConfig, Model, SentenceEncoder};
 use gyrus_serve::{Server, Service};
+use serde_json::{Map, Value};
 
-use super::model::{open_model, resolve_model};
+use super::model::{open_model, resolve_model, use_chat_template};
 use crate::{Error, Result};
 
 /// Default context length, or the model's own if that is shorter.
@@ -30,6 +31,16 @@ pub struct Serve {
     pub host: String,
     /// What clients must send as their key.
     pub api_key: Option<String>,
+    /// More names by which clients may ask for the model.
+    pub aliases: Vec<String>,
+    /// Origins whose web pages may use the server, or `*`.
+    pub cors: Vec<String>,
+    /// A file with a chat template, instead of the model's own.
+    pub chat_template: Option<PathBuf>,
+    /// Variables of the chat template for requests that do not set them.
+    pub template_variables: Map<String, Value>,
+    /// Whether reasoning is kept apart from the answer, in `reasoning_content`.
+    pub keep_reasoning_apart: bool,
     /// Sequences generated in parallel.
     pub slots: u16,
     /// Requests that may wait for a slot; more are refused.
@@ -48,6 +59,8 @@ pub struct Serving {
     pub server: Server,
     /// Memory of a language model's sequences.
     pub memory: Option<ServingMemory>,
+    /// Why the model cannot chat although it has a chat template; completions and embeddings work.
+    pub chat_problem: Option<String>,
 }
 
 /// The memory that sequences may take.
@@ -84,6 +97,11 @@ impl Serve {
             port: Self::PORT,
             host: Self::HOST.to_owned(),
             api_key: None,
+            aliases: Vec::new(),
+            cors: Vec::new(),
+            chat_template: None,
+            template_variables: Map::new(),
+            keep_reasoning_apart: true,
             slots: Self::SLOTS,
             queue: Self::QUEUE,
             context: None,
@@ -110,7 +128,11 @@ impl Serve {
             }
             (None, Some((name, self.sentence_engine(&path)?)))
         } else {
-            let model = Arc::new(open_model(&path, self.adapter.as_deref())?);
+            let mut model = open_model(&path, self.adapter.as_deref())?;
+            if let Some(file) = &self.chat_template {
+                use_chat_template(&mut model, file)?;
+            }
+            let model = Arc::new(model);
             let options = EngineOptions {
                 slots: self.slots.into(),
                 queue: self.queue.into(),
@@ -129,9 +151,15 @@ impl Serve {
             memory = Some(ServingMemory::of(&model, &options));
             (Some((name, engine)), embedder)
         };
-        let service = Service::new(writer, embedder)?;
+        let mut service = Service::new(writer, embedder)?
+            .with_aliases(&self.aliases)
+            .with_variables(self.template_variables.clone());
+        if !self.keep_reasoning_apart {
+            service = service.with_plain_reasoning();
+        }
+        let chat_problem = service.chat_problem().map(str::to_owned);
         let server = Server::bind(service, &self.host, self.port, self.api_key.clone())?;
-        Ok(Serving { server, memory })
+        Ok(Serving { server: server.with_origins(&self.cors)?, memory, chat_problem })
     }
 
     fn sentence_engine(&self, path: &Path) -> Result<SentenceEngine> {

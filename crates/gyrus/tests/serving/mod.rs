@@ -20,8 +20,13 @@ const TEMPLATE: &str = "{{ bos_token }}{% if tools %}Tools: {{ tools | tojson }}
 
 /// Writes a tiny model of drawn numbers that writes letters of ASCII, and returns its path.
 pub(crate) fn tiny_model(folder: &Path) -> PathBuf {
+    tiny_model_of(folder, TEMPLATE, &[])
+}
+
+/// The same with another chat template and more special tokens.
+pub(crate) fn tiny_model_of(folder: &Path, template: &str, marks: &[&str]) -> PathBuf {
     let letters: Vec<u8> = std::iter::once(b'\n').chain(b' '..=b'~').collect();
-    let vocabulary = 3 + letters.len();
+    let vocabulary = 3 + letters.len() + marks.len();
     let mut config = DecoderConfig::llama(vocabulary, 64, 2, (4, 2), 96, 10_000.0);
     config.beginning_of_text = Some(1);
     config.end_of_text = vec![2];
@@ -40,12 +45,13 @@ pub(crate) fn tiny_model(folder: &Path) -> PathBuf {
         score: -1.0,
         kind: PieceKind::Text,
     }));
+    pieces.extend(marks.iter().map(|text| mark(text)));
     let parts = Parts {
         config,
         checkpoint: Checkpoint::new(Path::new("memory"), tensors),
         tokenizer: Tokenizer::of_sentencepiece(SentencePiece::new(pieces, 0), vec![1], false),
         recommended: Sampling::default(),
-        chat_template: Some(TEMPLATE.to_owned()),
+        chat_template: Some(template.to_owned().into()),
         notes: Vec::new(),
     };
     let path = folder.join("tiny.gguf");
@@ -82,8 +88,13 @@ impl Serving {
 
     /// Serves the tiny model.
     pub(crate) fn tiny(arguments: &[&str]) -> Self {
+        Self::tiny_of(TEMPLATE, &[], arguments)
+    }
+
+    /// Serves the tiny model with another chat template and more special tokens.
+    pub(crate) fn tiny_of(template: &str, marks: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut serving = Self::start(&tiny_model(folder.path()), arguments);
+        let mut serving = Self::start(&tiny_model_of(folder.path(), template, marks), arguments);
         serving._folder = Some(folder);
         serving
     }
@@ -168,6 +179,22 @@ impl Response {
     }
 }
 
+impl Response {
+    /// The events of a streamed response.
+    #[track_caller]
+    pub(crate) fn named_events(&self) -> Vec<Value> {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, 200, "{text}");
+        let event = |block: &str| {
+            let (name, data) = block.split_once('\n').unwrap_or_else(|| panic!("{text}"));
+            let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+            assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+            data
+        };
+        text.trim_end().split("\n\n").map(event).collect()
+    }
+}
+
 /// A connection on which a request was sent.
 pub(crate) fn begin(
     address: SocketAddr,
@@ -215,6 +242,9 @@ pub(crate) fn receive(stream: TcpStream) -> Option<Response> {
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let lower = head.to_ascii_lowercase();
     let mut body = Vec::new();
+    if status == 204 {
+        return Some(Response { status, head, body });
+    }
     if lower.contains("transfer-encoding: chunked") {
         loop {
             let mut size = String::new();

@@ -51,21 +51,18 @@ impl WithSimd for Multiply<'_> {
         #[inline(always)]
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, task: Multiply<'_>) {
             let (left, out) = (task.left.as_ptr(), task.out.as_mut_ptr());
-            for column in (0..task.columns).step_by(PANEL) {
-                // SAFETY: `multiply` has checked that rows and panels lie within the slices.
-                unsafe {
-                    inner::<S, MR, NV, true>(
-                        simd,
-                        0..task.rows,
-                        |row| left.wrapping_add(row * task.left_stride),
-                        Runs { offsets: &[0], length: task.depth },
-                        task.panels.as_ptr().add(column * task.panel_depth),
-                        |row| out.wrapping_add(row * task.out_stride + column),
-                        column,
-                        PANEL,
-                        Epilogue::NONE,
-                    );
-                }
+            // SAFETY: `multiply` has checked that rows and panels lie within the slices.
+            unsafe {
+                inner::<S, MR, NV, true>(
+                    simd,
+                    0..task.rows,
+                    |row| left.wrapping_add(row * task.left_stride),
+                    Runs { offsets: &[0], length: task.depth },
+                    (task.panels.as_ptr(), task.panel_depth * PANEL),
+                    |row| out.wrapping_add(row * task.out_stride),
+                    (0, task.columns),
+                    Epilogue::NONE,
+                );
             }
         }
         with_tile!(simd, run(self));
@@ -104,25 +101,21 @@ impl WithSimd for Accumulate<'_> {
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, task: Accumulate<'_>) {
             for first in (0..task.seen).step_by(MR) {
                 let height = MR.min(task.seen - first);
-                for column in (0..task.right_stride).step_by(PANEL) {
-                    // SAFETY: `accumulate` has checked that everything lies within the slices.
-                    unsafe {
-                        let segment = Segment {
-                            x: task.left.as_ptr().add(first),
-                            y: task.right.as_ptr().add(column),
-                            count: task.count,
-                        };
-                        let out = task.sums.as_mut_ptr().add(first * task.right_stride + column);
-                        outer::<S, MR, NV>(
-                            simd,
-                            height,
-                            core::iter::once(segment),
-                            task.left_stride,
-                            task.right_stride,
-                            out,
-                            task.right_stride,
-                        );
-                    }
+                let x = task.left.as_ptr().wrapping_add(first);
+                let y = task.right.as_ptr();
+                let out = task.sums.as_mut_ptr().wrapping_add(first * task.right_stride);
+                // SAFETY: `accumulate` has checked that everything lies within the slices.
+                unsafe {
+                    outer::<S, MR, NV, _>(
+                        simd,
+                        height,
+                        task.right_stride,
+                        |column| {
+                            core::iter::once(Segment { x, y: y.wrapping_add(column), count: task.count })
+                        },
+                        (task.left_stride, task.right_stride, PANEL),
+                        (out, task.right_stride),
+                    );
                 }
             }
         }

@@ -10,7 +10,7 @@ use gyrus_kernels::stored::quantize;
 use super::{are_interleaved, config, ropes, tensor_name, vocabulary};
 use crate::config::rope::interleaved_rows;
 use crate::config::{Parameter, Role};
-use crate::model::Parts;
+use crate::model::{Parts, templates};
 use crate::{DecoderConfig, Error, Family, Normalization, Result};
 
 /// Writes a model to `path`, with weight matrices in `format`.
@@ -30,9 +30,7 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     ];
     entries.extend(config::entries(config).map_err(refuse)?);
     entries.extend(vocabulary::entries(tokenizer, config).map_err(refuse)?);
-    if let Some(template) = chat_template {
-        entries.push(("tokenizer.chat_template".to_owned(), Value::Text(template.clone())));
-    }
+    entries.extend(chat_template.iter().flat_map(templates::entries));
     let stored = stored(parts, format)?;
     let descriptions: Vec<Description> = stored.iter().map(Stored::description).collect();
     Ok(gguf::write(path, &entries, &descriptions, |place| stored[place].bytes(config))?)

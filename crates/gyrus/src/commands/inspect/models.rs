@@ -84,6 +84,9 @@ pub(super) fn of_model(model: &InspectedModel, everything: bool) -> String {
         None => lines.add("runs here", "yes"),
         Some(problem) => lines.add("runs here", format_args!("no: {problem}")),
     }
+    for note in &model.notes {
+        lines.add("note", note);
+    }
     if everything {
         lines.0 += "\n";
         let longest =

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gyrus_formats::gguf::{Gguf, Value as Entry};
-use gyrus_formats::{Bytes, Checkpoint, safetensors};
-use gyrus_language::{Adapter, DecoderConfig, Parts, SentenceEncoder, Tokenizer};
+use gyrus_formats::gguf::Value as Entry;
+use gyrus_formats::{Checkpoint, safetensors};
+use gyrus_language::{Adapter, DecoderConfig, Parts, SentenceEncoder, Tokenizer, gguf};
 use gyrus_language_train::{TextRecord, TuneRecord};
 use gyrus_train::RunFolder;
 use serde::Serialize;
@@ -49,6 +49,8 @@ pub struct InspectedModel {
     pub run: Option<InspectedTraining>,
     /// Why Gyrus cannot run it, if it cannot.
     pub problem: Option<String>,
+    /// What its reader noticed.
+    pub notes: Vec<String>,
     /// Further metadata of the file, shortened.
     pub metadata: BTreeMap<String, String>,
     /// By name.
@@ -182,14 +184,17 @@ pub(super) fn of_adapter(path: &Path) -> Result<InspectedAdapter> {
     })
 }
 
-/// Why Gyrus cannot run the model at this place, if it cannot.
-fn problem(path: &Path) -> Option<String> {
-    let error = Parts::open(path).and_then(Parts::build).err()?;
-    // Not a decoder, but perhaps an encoder.
-    if path.is_dir() && SentenceEncoder::open(path).is_ok() {
-        return None;
+/// Adds why Gyrus cannot run the model at this place, if it cannot, and what its reader noticed.
+fn try_to_open(path: &Path, model: &mut InspectedModel) {
+    let opened = Parts::open(path).and_then(|parts| {
+        model.notes.clone_from(&parts.notes);
+        parts.build()
+    });
+    if let Err(error) = opened {
+        // Not a decoder, but perhaps an encoder.
+        let encodes = path.is_dir() && SentenceEncoder::open(path).is_ok();
+        model.problem = (!encodes).then(|| error.to_string());
     }
-    Some(error.to_string())
 }
 
 /// Types and tensors of a checkpoint.
@@ -220,13 +225,14 @@ fn empty(format: &'static str, path: &Path, architecture: String) -> InspectedMo
         chat_template: false,
         run: None,
         problem: None,
+        notes: Vec::new(),
         metadata: BTreeMap::new(),
         tensors: BTreeMap::new(),
     }
 }
 
 pub(super) fn of_gguf(path: &Path) -> Result<InspectedModel> {
-    let file = Gguf::parse(path, &Bytes::map(path)?)?;
+    let file = gguf::container(path)?;
     let text = |key: &str| match file.entries.get(key) {
         Some(Entry::Text(text)) => Some(text.clone()),
         _ => None,
@@ -266,7 +272,7 @@ pub(super) fn of_gguf(path: &Path) -> Result<InspectedModel> {
     }
     model.chat_template = file.entries.contains_key("tokenizer.chat_template");
     model.metadata = file.entries.iter().map(|(key, entry)| (key.clone(), described(entry))).collect();
-    model.problem = problem(path);
+    try_to_open(path, &mut model);
     Ok(model)
 }
 
@@ -317,7 +323,7 @@ pub(super) fn of_folder(path: &Path) -> Result<InspectedModel> {
     };
     tensors(checkpoint.as_ref().map_or(&BTreeMap::new(), Checkpoint::tensors), &mut model);
     model.tokenizer = tokenizer(path, &config);
-    model.problem = problem(path);
+    try_to_open(path, &mut model);
     model.run = training(path)?;
     Ok(model)
 }
@@ -361,6 +367,6 @@ pub(super) fn of_llama2c(path: &Path) -> Option<InspectedModel> {
             ends: config.end_of_text.iter().filter_map(text).collect(),
         });
     }
-    model.problem = problem(path);
+    try_to_open(path, &mut model);
     Some(model)
 }

@@ -48,7 +48,11 @@ pub(super) fn cross_validate(
             (_, Some(error)) => format!("root mean squared error {error:.4}"),
             _ => format!("loss {:.4}", part.loss),
         };
-        let text = format!("fold {number} of {}: {result} on {} rows", folds.len(), part.examples);
+        let text = format!(
+            "fold {number} of {}: {result} on {}",
+            folds.len(),
+            crate::verbs::counted(part.examples, "row")
+        );
         observer.note(&Note::Text(&text));
         parts.push(part);
     }
