@@ -52,4 +52,4 @@ pub use recordings::frames::Frames;
 pub use recordings::{
     EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,
 };
-pub use table::{Decimal, EncodedRows, SourceRow, table, table_folds, table_with_test};
+pub use table::{Decimal, EncodedRows, SourceRow, columns, table, table_folds, table_with_test};

@@ -83,6 +83,10 @@ pub enum ColumnKind {
         /// the same quartiles, and the number is the inverse hyperbolic sine of the quotient.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         long_tail: bool,
+        /// Values beyond these are taken as these: the range of the training rows, and half of it more on each side. A
+        /// network would answer anything far outside of what it has seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limits: Option<[f64; 2]>,
     },
     /// One number per level: 1 for the level of the row, else 0.
     Categorical {
@@ -193,6 +197,7 @@ mod tests {
                         missing_indicator: true,
                         decimal: Decimal::Comma,
                         long_tail: true,
+                        limits: Some([-1.5, 99.5]),
                     },
                 },
                 ColumnEncoding {

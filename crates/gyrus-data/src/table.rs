@@ -64,6 +64,14 @@ pub fn table(path: &Path, target: &str) -> Result<Dataset> {
     source.dataset(&train_rows, &test_rows)
 }
 
+/// The names of the columns of a table.
+///
+/// # Errors
+/// An unreadable or malformed file.
+pub fn columns(path: &Path) -> Result<Vec<String>> {
+    Ok(sheet::read_file(path)?.header)
+}
+
 /// As [`table`], but all rows of `path` are training rows, and those of the file `test` are the test.
 ///
 /// # Errors

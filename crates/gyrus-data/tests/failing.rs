@@ -89,6 +89,10 @@ fn handwriting() {
         assert!(seen.notes[0].starts_with("this is ink on paper"), "{name}: {:?}", seen.notes);
         let row = |y: usize| seen.pixels[y * 28..][..28].iter().map(|pixel| u32::from(*pixel)).sum::<u32>();
         assert_eq!([0, 27].map(row), [0; 2], "{name}: the ground is black");
-        assert_eq!((0..28).filter(|y| row(*y) > 100).count(), 20, "{name}: the ink fills 20 rows");
+        let rows = (0..28).filter(|y| row(*y) > 100).count();
+        assert!(
+            (19..=21).contains(&rows),
+            "{name}: the ink fills {rows} rows, and those of the strokes fill 20"
+        );
     }
 }

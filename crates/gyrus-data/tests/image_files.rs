@@ -241,7 +241,11 @@ fn every_layout_of_parts_and_folders_within_classes_is_read() {
     let dataset = folder(root.path(), None).unwrap();
     assert_eq!((dataset.train.len(), dataset.test.len()), (16, 6));
     assert_eq!(dataset.validation, [12, 13, 14, 15], "the part to choose the epoch by");
-    assert!(dataset.notes.iter().any(|note| note.contains("left out: 1 .heic")), "{:?}", dataset.notes);
+    assert!(
+        dataset.notes.iter().any(|note| note.contains("1 file that cannot be read as images: 1 .heic")),
+        "{:?}",
+        dataset.notes
+    );
 
     std::fs::remove_dir_all(data.join("Test")).unwrap();
     let dataset = folder(root.path(), None).unwrap();

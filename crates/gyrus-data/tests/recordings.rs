@@ -265,6 +265,28 @@ fn folders_that_are_no_data_set_say_why() {
 }
 
 #[test]
+fn empty_recordings_and_a_part_for_validation_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, count) in [("train", 3), ("val", 2), ("test", 1)] {
+        for class in ["a", "b"] {
+            let path = folder.path().join(part).join(class);
+            std::fs::create_dir_all(&path).unwrap();
+            for number in 0..count {
+                // A clock that wraps, and nothing else.
+                let empty = (part, class, number) == ("train", "a", 2);
+                let bytes = if empty { [0, 240, 0, 0, 0] } else { atis(1, 2, 9, true) };
+                std::fs::write(path.join(format!("{number}.bin")), bytes).unwrap();
+            }
+        }
+    }
+    let dataset = event_folder(folder.path(), OPTIONS).unwrap();
+    assert_eq!((dataset.train.len(), dataset.test.len()), (10, 2));
+    assert_eq!(dataset.validation, [6, 7, 8, 9]);
+    let said = "1 recording holds no event: nothing can be learned from them";
+    assert!(dataset.notes.contains(&said.to_owned()), "{:?}", dataset.notes);
+}
+
+#[test]
 fn a_file_of_spikes_is_a_data_set_with_its_test_file() {
     let dataset = event_recordings(&golden("shd_train.h5"), EventOptions { steps: 100, ..OPTIONS }).unwrap();
     assert_eq!(dataset.preprocessing.shape(), [100, 1, 700, 1]);
@@ -272,6 +294,8 @@ fn a_file_of_spikes_is_a_data_set_with_its_test_file() {
     let Features::Frames(train) = &dataset.train.features else { panic!("frames") };
     // Five recordings of 40 spikes and an empty one.
     assert_eq!(train.counts.iter().map(|n| u32::from(*n)).sum::<u32>(), 200);
+    let said = dataset.notes.iter().filter(|note| note.contains("no event: nothing can be learned")).count();
+    assert_eq!(said, 1, "{:?}", dataset.notes);
     let Preprocessing::Events { window_us: Some(window_us), .. } = dataset.preprocessing else {
         panic!("frames on the clock")
     };

@@ -141,7 +141,7 @@ fn new_rows_are_encoded_as_the_training_rows_were() {
 #[test]
 fn what_cannot_be_used_is_said_in_one_sentence() {
     let cases = [
-        ("a,b\n1,2\n3\n", "b", "line 3: got 1 fields, expected 2 as in the header"),
+        ("a,b\n1,2\n3\n", "b", "line 3: got 1 field, expected 2 as in the header"),
         ("a,b,a\n1,2,3\n", "b", "line 1: got the name 'a' for the columns 1 and 3"),
         ("sepal,petal\n1,2\n1,3\n", "pteal", "did you mean 'petal'?"),
         ("", "b", "line 1: got an empty file"),

@@ -224,6 +224,14 @@ fn long_tails_are_compressed_and_said() {
     let values = values(&dataset.train);
     let (low, high) = values.iter().fold((0.0_f32, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
     assert!((8.0..16.0).contains(&high) && low < -1.0, "the others keep their differences: {low} to {high}");
+    let far = write("people\n9000000000\n150\n");
+    let encoded = dataset.preprocessing.encode_csv(far.path()).unwrap();
+    assert!(
+        encoded.table.values[0] < high + 1.0,
+        "far outside is as far as was seen, and half of it: {encoded:?}"
+    );
+    let said = "column 'people' is far outside of what training rows had, and is taken as less: '9000000000' (line 2)";
+    assert_eq!(encoded.notes, [said]);
     let again = write(&text);
     let encoded = dataset.preprocessing.encode_csv(again.path()).unwrap().table;
     assert!(values.iter().all(|value| encoded.values.contains(value)));

@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Verb(Box<gyrus::Error>),
     /// What was given on the command line or on standard input cannot be used.
     Input(String),
+    /// Some of what was given cannot be used, which the report on standard output says as well.
+    Partly(String),
     /// Standard output cannot be written.
     Output(io::Error),
 }
@@ -27,7 +29,7 @@ impl Failure {
                 Fault::Failure => 1,
                 Fault::Interruption => 130,
             },
-            Self::Input(_) => 2,
+            Self::Input(_) | Self::Partly(_) => 2,
             Self::Output(_) => 1,
         }
     }
@@ -61,7 +63,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verb(error) => error.fmt(f),
-            Self::Input(text) => f.write_str(text),
+            Self::Input(text) | Self::Partly(text) => f.write_str(text),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

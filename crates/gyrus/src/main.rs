@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             output::complain(format_args!("gyrus: {failure}"));
-            if given.json {
+            if given.json && !matches!(failure, exit::Failure::Partly(_)) {
                 output::say_error(&failure.to_string(), failure.code(), failure.rest());
             }
             ExitCode::from(failure.code())

@@ -128,7 +128,7 @@ fn tables_and_their_targets() {
     for (text, parts) in [
         (&b""[..], &["things.csv, line 1", "empty"][..]),
         (b"a,kind\n", &["line 2", "rows"]),
-        (b"a,kind\n1,x\n2\n", &["line 3", "1 fields", "2 as in the header"]),
+        (b"a,kind\n1,x\n2\n", &["line 3", "1 field,", "2 as in the header"]),
         (b"a,a,kind\n1,2,x\n", &["line 1", "'a'"]),
         (b"a,kind\n1,\xff\xfe\n", &["line 2"]),
         (b"a,kind\n1,x\n2,x\n3,x\n", &["'kind'", "varies"]),

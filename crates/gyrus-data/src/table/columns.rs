@@ -109,7 +109,16 @@ pub(super) fn learn_column(
         }
         let (mean, deviation) = tail.unwrap_or_else(|| moments(numbers));
         let long_tail = tail.is_some();
-        return Some(ColumnKind::Numeric { mean, deviation, missing_indicator: missing, decimal, long_tail });
+        let (low, high) = numbers_range(present.iter().filter_map(|text| value(text)));
+        let limits = Some([low - (high - low) / 2.0, high + (high - low) / 2.0]);
+        return Some(ColumnKind::Numeric {
+            mean,
+            deviation,
+            missing_indicator: missing,
+            decimal,
+            long_tail,
+            limits,
+        });
     }
     if distinct.len() == present.len() {
         let what = if code.is_some() { "code" } else { "text" };
@@ -173,20 +182,31 @@ pub(super) fn encode(sheet: &Sheet, columns: &[ColumnEncoding], path: &Path) -> 
         let cells_of = || sheet.rows.iter().map(|row| row[at].as_str());
         let own = values.chunks_exact_mut(width.max(1)).map(|row| &mut row[start..][..column.kind.width()]);
         match &column.kind {
-            ColumnKind::Numeric { mean, deviation, missing_indicator, decimal, long_tail } => {
+            ColumnKind::Numeric { mean, deviation, missing_indicator, decimal, long_tail, limits } => {
                 let decimal = decimal_of(cells_of(), *decimal);
                 let mut numbers = 0;
-                for (own, text) in own.zip(cells_of()) {
+                let mut beyond = Vec::new();
+                for ((own, text), line) in own.zip(cells_of()).zip(&sheet.lines) {
                     // A missing value stays 0, which is the mean.
                     match number(text, decimal).filter(|_| !is_missing(text)) {
                         Some(value) => {
-                            let value = standardize(value, *mean, *deviation);
+                            let [low, high] = limits.unwrap_or([f64::MIN, f64::MAX]);
+                            if !(low..=high).contains(&value) {
+                                beyond.push(format!("'{text}' (line {line})"));
+                            }
+                            let value = standardize(value.clamp(low, high.max(low)), *mean, *deviation);
                             own[0] = if *long_tail { value.asinh() } else { value };
                             numbers += 1;
                         }
                         None if *missing_indicator => own[1] = 1.0,
                         None => {}
                     }
+                }
+                if !beyond.is_empty() {
+                    let places = cells(&beyond);
+                    notes.push(format!(
+                        "column '{name}' is far outside of what training rows had, and is taken as less: {places}"
+                    ));
                 }
                 let odd = |text: &str| number(text, decimal).is_none();
                 if let Some((text, line)) =
@@ -238,6 +258,11 @@ pub(super) fn unknown_column(path: &Path, sheet: &Sheet, name: &str) -> Error {
     let nearest = nearest.map(|column| format!("did you mean '{column}'? ")).unwrap_or_default();
     let expected = format!("one of the columns ({nearest}there are {})", sheet.header.join(", "));
     Error::mismatch(path, format!("no column '{name}'"), expected)
+}
+
+/// The least and the largest value.
+fn numbers_range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// Median, and the deviation of a normal distribution with the same quartiles, of values some of which are far from all

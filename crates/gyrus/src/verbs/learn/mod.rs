@@ -32,7 +32,7 @@ use source::Source;
 pub use report::{BaselineReport, FoldsReport, LearnReport, PartReport};
 pub use spiking::SpikingOptions;
 
-pub(crate) use page::render;
+pub(crate) use page::{Seen, example, render};
 pub(crate) use source::reload;
 
 /// Trains a network on examples and writes a run folder.
@@ -208,7 +208,9 @@ impl Learn {
         let defaults = Defaults::for_dataset(&dataset);
         let spiking = self.spiking.as_ref().map(|own| own.settings(&dataset.preprocessing)).transpose()?;
         let blueprint = self.blueprint(&dataset, defaults.blueprint, spiking.as_ref())?;
-        let or = |given: &Option<String>, usual: &str| given.clone().unwrap_or_else(|| usual.to_owned());
+        let or = |given: &Option<String>, usual: &str| {
+            given.as_ref().map_or_else(|| usual.to_owned(), |given| given.to_lowercase())
+        };
         let settings = Settings {
             augment: self.augmentation(&dataset.preprocessing, defaults.augment)?,
             seed: self.seed,
@@ -319,13 +321,16 @@ impl Learn {
             None => named(usual)?,
         };
         match (&self.spiking, spiking) {
-            (Some(options), Some(settings)) => Ok(spiking_form(&blueprint, options.tau_ms, settings)?),
+            (Some(options), Some(settings)) => {
+                Ok(spiking_form(&blueprint, options.tau_ms, options.reset()?, settings)?)
+            }
             _ => Ok(blueprint),
         }
     }
 
     fn augmentation(&self, preprocessing: &Preprocessing, usual: &str) -> Result<Augment> {
-        let augment: Augment = self.augment.as_deref().unwrap_or(usual).parse().map_err(Error::request)?;
+        let augment: Augment =
+            self.augment.as_deref().unwrap_or(usual).to_lowercase().parse().map_err(Error::request)?;
         match preprocessing {
             Preprocessing::Image { height, width, .. } => Ok(augment.scaled_to(*height.min(width))),
             Preprocessing::Table { .. } => Ok(augment),
@@ -404,8 +409,9 @@ impl Prepared {
                 next: format!("gyrus learn --resume {}", quoted(folder.path())),
             }),
             Outcome::Finished(Learned { test, mut record }) => {
+                let seen = page::seen(&dataset, &blueprint, &record, &folder, observer)?;
                 folder.finish(&mut record, start.elapsed(), |record, rows| {
-                    render(&dataset, &blueprint, record, rows, &test, None)
+                    render(&dataset, &blueprint, record, rows, &test, seen)
                 })?;
                 LearnReport::new(record, &folder, &blueprint)
             }

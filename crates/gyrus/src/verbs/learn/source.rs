@@ -146,18 +146,20 @@ impl Source<'_> {
                 if !path.exists() {
                     return Err(unknown_data(self.name));
                 }
-                let Some(target) = self.target else {
-                    return Err(Error::Request(format!(
-                        "{} is a table: choose the column to predict with --target COLUMN",
-                        path.display()
-                    )));
-                };
                 if gyrus_data::image_files::is_image(path) {
                     return Err(Error::Request(format!(
                         "{} is an image; expected a folder with one sub-folder of images for each class",
                         path.display()
                     )));
                 }
+                let Some(target) = self.target else {
+                    let columns = gyrus_data::columns(path)?;
+                    return Err(Error::Request(format!(
+                        "{} is a table: choose the column to predict with --target COLUMN (there are {})",
+                        path.display(),
+                        columns.join(", ")
+                    )));
+                };
                 let dataset = match self.test {
                     Some(test) => gyrus_data::table_with_test(path, target, test)?,
                     None => gyrus_data::table(path, target)?,
