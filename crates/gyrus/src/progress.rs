@@ -178,6 +178,8 @@ impl Observer for Watcher {
     fn evaluated(&mut self, row: &MetricsRow, sample: Option<&str>) {
         let quality = match row.validation_accuracy {
             Some(accuracy) => format!("validation {:.2} %", accuracy * 100.0),
+            // Nothing was held back.
+            None if row.validation_loss.is_nan() => "no validation".to_owned(),
             None => format!("validation loss {:.4}", row.validation_loss),
         };
         self.validation = format!(", {quality}");

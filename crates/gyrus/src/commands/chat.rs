@@ -136,7 +136,7 @@ fn record(conversation: &Conversation, arguments: &Arguments) -> Value {
     let messages = conversation.messages().iter();
     let messages: Vec<Value> =
         messages.map(|message| json!({"role": message.role, "content": message.content})).collect();
-    json!({"model": arguments.model, "messages": messages})
+    json!({"model": arguments.model.display().to_string(), "messages": messages})
 }
 
 fn save(conversation: &Conversation, arguments: &Arguments, file: &str) -> Result<(), Failure> {
