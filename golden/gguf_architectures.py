@@ -1,14 +1,16 @@
 """Tiny models of every family as Hugging Face folders, and as the GGUF files that llama.cpp's own converter makes of them.
 
-    python golden/gguf_architectures.py LLAMA_CPP OUT
+    python golden/gguf_architectures.py LLAMA_CPP OUT TOKENIZER.model [NAME ...]
     GYRUS_ARCHITECTURES=OUT cargo test --workspace --test decoders -- folders_and_their_conversions
 
 `LLAMA_CPP` is a checkout of llama.cpp (its source package `llama_cpp_python` carries one in `vendor/llama.cpp`). The
 weights are random, but normalizations and biases are not their initial ones and zeros. The vocabulary is byte-level, whose
-pre-tokenizer the converter is told, because it knows published vocabularies only.
+pre-tokenizer the converter is told, because it knows published vocabularies only; of Gemma 1 and 2 it takes SentencePiece's
+alone, for which any `tokenizer.model` serves, such as that of `tokenizer_llama32k` in the folder of real data.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +18,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM
 
-LLAMA_CPP, OUT = Path(sys.argv[1]), Path(sys.argv[2])
+LLAMA_CPP, OUT, SENTENCEPIECE = map(Path, sys.argv[1:4])
+ONLY = sys.argv[4:]
 sys.path[:0] = [str(LLAMA_CPP / "gguf-py"), str(LLAMA_CPP)]
 
 import conversion  # noqa: E402
@@ -51,6 +54,8 @@ def cases() -> dict[str, dict]:
         "hunyuan-dense": dict(SMALL, model_type="hunyuan_v1_dense", head_dim=16, tie_word_embeddings=True, max_position_embeddings=32768, rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, alpha=50.0, factor=1.0)),
         "smollm3": dict(SMALL, model_type="smollm3", num_hidden_layers=5, tie_word_embeddings=True, rope_parameters=rope),
         "olmo2": dict(SMALL, model_type="olmo2", rope_parameters=rope),
+        "gemma": dict(SMALL, model_type="gemma", head_dim=32, vocab_size=32000),
+        "gemma2": dict(SMALL, model_type="gemma2", num_hidden_layers=4, head_dim=32, sliding_window=8, query_pre_attn_scalar=32, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, vocab_size=32000),
         "gemma3": dict(SMALL, model_type="gemma3_text", num_hidden_layers=7, head_dim=32, sliding_window=8, query_pre_attn_scalar=32),
         "phi3": dict(SMALL, model_type="phi3", sliding_window=None, original_max_position_embeddings=128, rope_parameters=dict(rope, partial_rotary_factor=0.75)),
         "phi3-longrope": dict(SMALL, model_type="phi3", sliding_window=None, original_max_position_embeddings=24, rope_parameters=dict(LONGROPE, rope_theta=1000.0, partial_rotary_factor=0.75)),
@@ -76,7 +81,9 @@ def make(name: str, fields: dict) -> Path:
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = tokenizer()
-    fields = dict(fields, vocab_size=vocabulary.get_vocab_size())
+    if "vocab_size" in fields:
+        shutil.copy(SENTENCEPIECE, folder / "tokenizer.model")
+    fields = dict(dict(vocab_size=vocabulary.get_vocab_size()), **fields)
     config = AutoConfig.for_model(fields.pop("model_type"), **json.loads(json.dumps(fields)))
     torch.manual_seed(len(name))
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
@@ -88,7 +95,7 @@ def make(name: str, fields: dict) -> Path:
     model.save_pretrained(folder)
     vocabulary.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(dict(
-        tokenizer_class="PreTrainedTokenizerFast", bos_token=ENDS[0], eos_token=ENDS[0])))
+        tokenizer_class="GPT2Tokenizer" if name.startswith("phi3") else "PreTrainedTokenizerFast", bos_token=ENDS[0], eos_token=ENDS[0])))
     tokens = [(7 * i * i + 3 * i + 1) % 256 for i in range(40)]
     with torch.no_grad():
         logits = model(torch.tensor([tokens]), use_cache=False).logits[0]
@@ -107,6 +114,8 @@ def convert(folder: Path) -> None:
 
 def main() -> None:
     for name, fields in cases().items():
+        if ONLY and name not in ONLY:
+            continue
         try:
             convert(make(name, fields))
             print(f"{name}: made and converted")

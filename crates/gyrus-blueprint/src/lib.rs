@@ -49,7 +49,10 @@ pub use geometry::{ConvolutionGeometry, Flattening, Image, PoolGeometry, Weights
 pub use inference::MAX_ELEMENTS;
 pub use markup::{escaped, is_direction_override};
 pub use neuron::{Array, Discretization, Integration, NeuronModel, Parameters, Reset};
-pub use nir::{NirNetwork, load_nir, read_nir, with_standardization, write_nir};
+pub use nir::{
+    NirExporter, NirNetwork, NirTarget, Portable, load_nir, portable, read_nir, with_standardization,
+    write_nir,
+};
 pub use node::{Node, NodeKind};
 pub use presets::{preset, preset_names};
 pub use shape::{NodeShapes, ParameterSpec, Shape, Shapes};

@@ -26,16 +26,21 @@
 //! | `gyrus_bias` | convolutions | `none`: the zeros in `bias` mean no bias, which NIR cannot express |
 //! | `gyrus_name` | the graph | the blueprint's name |
 //!
+//! A v_reset of 0, the default, is not written: version 1.0.4 of the package does not know the field. [`portable`] gives a
+//! network the form that one of the other programs reads.
+//!
 //! A GlobalAvgPool is written as the AvgPool2d and Flatten that it equals, and Dropout is left out. Other kinds that NIR
 //! lacks are errors that name the node, and unknown fields give a warning: nothing is dropped silently.
 //!
 //! A file is read within the limits that `hdf5` (beside this file) describes. Cost: proportional to the file's contents.
 
+mod exporter;
 mod graph;
 mod hdf5;
 mod neurons;
 mod nodes;
 mod pixels;
+mod portable;
 mod source;
 mod write;
 
@@ -47,7 +52,9 @@ use std::path::Path;
 use crate::neuron::{Array, Discretization, Parameters};
 use crate::{Blueprint, Error, Node, NodeKind, Result, Shape};
 
+pub use exporter::NirExporter;
 pub use pixels::with_standardization;
+pub use portable::{NirTarget, Portable, portable};
 pub use write::write_nir;
 
 use nodes::{GivenShape, Leaf};
@@ -66,6 +73,8 @@ pub struct NirNetwork {
     pub time: Option<Discretization>,
     /// Version of the package that wrote the file; empty if unknown.
     pub version: String,
+    /// The program that wrote the file, where its numbers tell.
+    pub exporter: Option<NirExporter>,
     /// I and IF nodes that add their input at each step, whatever its length; read as 1 per millisecond, that is, for steps
     /// of 1 ms.
     pub each_step: Vec<String>,
@@ -141,7 +150,11 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
     let mut given = HashMap::new();
     let mut warnings = Vec::new();
     let mut each_step = Vec::new();
-    for Leaf { name, kind, parameters: arrays, given: shape, each_step: adds, unknown } in flat.leaves {
+    let mut v_reset = false;
+    for Leaf { name, kind, parameters: arrays, given: shape, each_step: adds, v_reset: stated, unknown } in
+        flat.leaves
+    {
+        v_reset |= stated;
         if adds {
             each_step.push(name.clone());
         }
@@ -161,7 +174,11 @@ pub fn read_nir(bytes: Vec<u8>) -> Result<NirNetwork> {
     let blueprint = in_working_order(&Blueprint::new(name, nodes, edges)?)?;
     check_shapes(&blueprint, &parameters, &given)?;
     warnings.extend(unclear(&blueprint, &parameters, flat.time, &each_step));
-    Ok(NirNetwork { blueprint, parameters, time: flat.time, version, each_step, warnings })
+    let exporter = match flat.time {
+        Some(_) => Some(NirExporter::Gyrus),
+        None => exporter::recognize(&blueprint, &parameters, v_reset),
+    };
+    Ok(NirNetwork { blueprint, parameters, time: flat.time, version, exporter, each_step, warnings })
 }
 
 /// The same graph with its nodes in topological order: HDF5 lists them by name.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_blueprint::{Blueprint, NodeKind, Reset};
 use gyrus_events::{EventNetwork, EventState, Stimulus};
 use gyrus_nn::{EncodedSample, Encoder, Intensity, Network, Readout, SpikingSettings, floats, spiking_form};
 use gyrus_tensor::{Tensor, TensorData, cpu};
@@ -20,7 +20,7 @@ fn answers_agree(encoder: Encoder, readout: Readout) {
         .node("classes", NodeKind::affine(3))
         .build()
         .unwrap();
-    let blueprint = spiking_form(&dense, 2.0, &settings).unwrap();
+    let blueprint = spiking_form(&dense, 2.0, Reset::Subtract, &settings).unwrap();
     let network = Network::with(&blueprint, Some(&settings), 3, &cpu()).unwrap();
     let width = 50 * if settings.encoder.takes_frames() { settings.steps } else { 1 };
     let x: Vec<f32> = (0..BATCH * width).map(|i| (i * 37 % 101) as f32 / 40.0 - 1.0).collect();

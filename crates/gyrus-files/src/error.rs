@@ -48,6 +48,14 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
+    /// A file is not a `.npy` file of numbers.
+    #[error("{}: not a .npy array that can be read: {reason}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tensor has an unsupported number type.
     #[error("tensor `{name}` holds {dtype} numbers; only F32 is read")]
     TensorType {

@@ -3,7 +3,8 @@
 //! [`write_atomically`] replaces a file so that a crash at any time leaves either the old content or the new.
 //! [`read_bounded`] reads a file up to a size limit, [`read_text`] a text as people have it.
 //! [`to_safetensors`] and [`from_safetensors`] turn a [`State`], arrays of 32-bit floats by name, into the bytes of a
-//! safetensors file and back. [`counted`] writes "1 image", "2 images". This crate depends on nothing else of Gyrus.
+//! safetensors file and back; [`from_npy`] and [`to_npy`] do the same for one array in NumPy's format. [`counted`] writes
+//! "1 image", "2 images". This crate depends on nothing else of Gyrus.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ mod atomic;
 mod counted;
 mod error;
 mod hexadecimal;
+mod npy;
 mod read;
 mod text;
 
@@ -32,5 +34,6 @@ pub use atomic::{fill_atomically, is_temporary, remove_temporaries, write_atomic
 pub use counted::counted;
 pub use error::{Error, Result};
 pub use hexadecimal::hexadecimal;
+pub use npy::{from_npy, to_npy};
 pub use read::read_bounded;
 pub use text::{decode_text, read_text};

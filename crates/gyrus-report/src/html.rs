@@ -52,6 +52,33 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A unit of energy and the picojoules in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyUnit {
+    /// Its symbol.
+    pub name: &'static str,
+    /// Picojoules.
+    pub pj: f64,
+}
+
+impl EnergyUnit {
+    /// The unit in which this many picojoules is a number from 1 to 1000: pJ, nJ, µJ, mJ or J.
+    #[must_use]
+    pub fn of(pj: f64) -> Self {
+        let units = [("J", 1e12), ("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3)];
+        let fits = units.into_iter().find(|(_, size)| pj >= *size);
+        let (name, pj) = fits.unwrap_or(("pJ", 1.0));
+        Self { name, pj }
+    }
+}
+
+/// An energy as `12.3 nJ`.
+#[must_use]
+pub fn energy(pj: f64) -> String {
+    let unit = EnergyUnit::of(pj);
+    format!("{} {}", number(pj / unit.pj), unit.name)
+}
+
 /// A share from 0 to 1 as `98.89 %`.
 pub(crate) fn percent(share: f64, digits: usize) -> String {
     if share.is_finite() { format!("{:.digits$} %", share * 100.0) } else { "–".to_owned() }
@@ -85,6 +112,12 @@ mod tests {
     fn long_texts_are_shortened_by_letters() {
         assert_eq!(shortened("äöüß", 4), "äöüß");
         assert_eq!(shortened("äöüßx", 4), "äöü…");
+    }
+
+    #[test]
+    fn energies_have_a_unit_that_fits() {
+        assert_eq!([energy(0.0), energy(999.0), energy(1500.0)], ["0 pJ", "999 pJ", "1.5 nJ"]);
+        assert_eq!([energy(2.5e6), energy(1.234e9), energy(7e12)], ["2.5 µJ", "1.234 mJ", "7 J"]);
     }
 
     #[test]

@@ -47,12 +47,14 @@ mod page;
 mod scale;
 mod sections;
 mod spiking;
+mod spiking_run;
 
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
-pub use html::{duration, grouped, number};
+pub use html::{EnergyUnit, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
+pub use spiking_run::{LayerRate, SpikingReport};

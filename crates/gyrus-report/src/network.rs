@@ -3,7 +3,9 @@
 use gyrus_blueprint::{Blueprint, escaped};
 
 use crate::page::{Facts, begin_page, day, end_page, run_header, section};
-use crate::{Confusion, ConversionReport, CurvePoint, LayerActivity, sections, spiking};
+use crate::{
+    Confusion, ConversionReport, CurvePoint, LayerActivity, SpikingReport, sections, spiking, spiking_run,
+};
 
 /// What the page of a network shows.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct NetworkReport<'a> {
     pub regression: Option<Vec<(f32, f32)>>,
     /// The spiking network beside the dense one that it was converted from.
     pub conversion: Option<ConversionReport>,
+    /// What a spiking network does on its test examples.
+    pub spiking: Option<SpikingReport>,
     /// What the neurons of a spiking network do for one test example.
     pub activity: Option<Activity<'a>>,
     /// Settings, in groups with a title.
@@ -94,6 +98,8 @@ pub struct Quality {
 pub struct Activity<'a> {
     /// Its class.
     pub label: &'a str,
+    /// The example, where it is an image or can be drawn as one.
+    pub picture: Option<Picture>,
     /// Layer by layer.
     pub layers: Vec<LayerActivity>,
 }
@@ -160,9 +166,17 @@ impl NetworkReport<'_> {
                 &spiking::conversion(conversion),
             );
         }
+        if let Some(spiking) = &self.spiking {
+            section(&mut page, "spikes", "Spikes, rates and energy", &spiking_run::spiking_run(spiking));
+        }
         if let Some(activity) = &self.activity {
             let title = format!("Neuron activity for a test example of class {}", escaped(activity.label));
-            section(&mut page, "activity", &title, &spiking::activity(&activity.layers));
+            section(
+                &mut page,
+                "activity",
+                &title,
+                &spiking::activity(&activity.layers, activity.picture.as_ref()),
+            );
         }
         let learning = match &self.conversion {
             Some(_) if self.curve.is_empty() => "Spiking network",

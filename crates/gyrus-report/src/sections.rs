@@ -145,6 +145,11 @@ pub(crate) fn mistakes(mistakes: &[Mistake]) -> String {
     html
 }
 
+/// An image by itself; empty if its length does not match its size.
+pub(crate) fn image(picture: &Picture) -> String {
+    data_uri(picture).map_or(String::new(), |source| format!("<img src=\"{source}\" alt=\"\">"))
+}
+
 /// The image as a PNG inside of the page; `None` if its length does not match its size.
 fn data_uri(picture: &Picture) -> Option<String> {
     let color = match picture.channels {

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use gyrus_blueprint::escaped;
 
+use crate::Picture;
 use crate::chart::{Line, LineChart, line_chart};
-use crate::html::{compact, grouped, number, percent, percent_tick};
+use crate::html::{EnergyUnit, compact, energy, grouped, number, percent, percent_tick};
 use crate::page::SWIPE;
 use crate::scale::Scale;
 
@@ -98,7 +99,6 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
     let over = |of: &dyn Fn(&StepsRow) -> f64| -> Vec<(f64, f64)> {
         after.iter().map(|row| (row.steps as f64, of(row))).collect()
     };
-    let nanojoules = |picojoules: f64| picojoules / 1000.0;
     let accuracy = vec![
         Line { name: "spiking", class: "spiking", points: over(&|row| row.accuracy) },
         Line { name: "quantized", class: "quantized", points: constant(conversion.quantized_accuracy) },
@@ -110,22 +110,22 @@ pub(crate) fn conversion(conversion: &ConversionReport) -> String {
     html.push_str(&chart("Test accuracy", accuracy, scale, percent_tick));
     type Accounting = fn(&Energy) -> f64;
     let accountings: [(&str, Accounting); 2] = [
-        ("Energy in nJ, operations only", |energy| energy.operations_pj),
-        ("Energy in nJ, with memory traffic", |energy| energy.with_memory_pj),
+        ("operations only", |energy| energy.operations_pj),
+        ("with memory traffic", |energy| energy.with_memory_pj),
     ];
-    for (title, of) in accountings {
+    for (what, of) in accountings {
+        let largest = after.iter().flat_map(|row| [of(&row.spiking), of(&row.dense), of(&row.quantized)]);
+        let unit = EnergyUnit::of(largest.fold(0.0, f64::max));
+        let in_unit = |picojoules: f64| picojoules / unit.pj;
+        let title = format!("Energy of an answer in {}, {what}", unit.name);
         let lines = vec![
-            Line { name: "spiking", class: "spiking", points: over(&|row| nanojoules(of(&row.spiking))) },
-            Line {
-                name: "quantized",
-                class: "quantized",
-                points: over(&|row| nanojoules(of(&row.quantized))),
-            },
-            Line { name: "dense", class: "dense", points: over(&|row| nanojoules(of(&row.dense))) },
+            Line { name: "spiking", class: "spiking", points: over(&|row| in_unit(of(&row.spiking))) },
+            Line { name: "quantized", class: "quantized", points: over(&|row| in_unit(of(&row.quantized))) },
+            Line { name: "dense", class: "dense", points: over(&|row| in_unit(of(&row.dense))) },
         ];
         let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1).collect::<Vec<_>>();
         let scale = Scale::for_loss(values.into_iter());
-        html.push_str(&chart(title, lines, scale, number));
+        html.push_str(&chart(&title, lines, scale, number));
     }
     html.push_str(&spikes_chart(over(&|row| row.spikes_per_neuron)));
     html.push_str("</div>");
@@ -158,7 +158,7 @@ fn table(conversion: &ConversionReport) -> String {
         "<div class=\"spiking-table\">{SWIPE}<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th class=\"number\">steps</th>\
          <th class=\"number\">accuracy</th><th class=\"number\">against dense</th><th class=\"number\">spikes per neuron</th>\
          <th class=\"number\">accumulates</th><th class=\"number\">MACs</th>\
-         <th class=\"number\">nJ, operations only</th><th class=\"number\">nJ, with memory</th>\
+         <th class=\"number\">energy, operations only</th><th class=\"number\">energy, with memory</th>\
          <th class=\"number\">relative to quantized</th></tr></thead><tbody>",
     );
     for row in &conversion.after {
@@ -174,8 +174,8 @@ fn table(conversion: &ConversionReport) -> String {
             number(row.spikes_per_neuron),
             compact(row.accumulates.round() as u128),
             compact(row.multiply_accumulates.round() as u128),
-            number(row.spiking.operations_pj / 1000.0),
-            number(row.spiking.with_memory_pj / 1000.0),
+            energy(row.spiking.operations_pj),
+            energy(row.spiking.with_memory_pj),
             percent(row.spiking.with_memory_pj / row.quantized.with_memory_pj, 0),
         );
     }
@@ -183,11 +183,11 @@ fn table(conversion: &ConversionReport) -> String {
     if let Some(row) = conversion.after.first() {
         let _ = write!(
             html,
-            "<p class=\"note\">Means over the test examples. The dense network needs {} nJ for its operations and {} nJ with \
+            "<p class=\"note\">Means over the test examples. The dense network needs {} for its operations and {} with \
              memory traffic. The last column is the energy with memory traffic, relative to the same network with activations \
              quantized to as many bits as the spikes encode. Energies are estimates for 45 nm silicon, not measurements.</p>",
-            number(row.dense.operations_pj / 1000.0),
-            number(row.dense.with_memory_pj / 1000.0),
+            energy(row.dense.operations_pj),
+            energy(row.dense.with_memory_pj),
         );
     }
     if let Some(exact) = &conversion.exact {
@@ -205,7 +205,10 @@ fn table(conversion: &ConversionReport) -> String {
 }
 
 /// Spikes and potentials of each layer.
-pub(crate) fn activity(layers: &[LayerActivity]) -> String {
+pub(crate) fn activity(layers: &[LayerActivity], shown: Option<&Picture>) -> String {
+    let image = shown.map_or(String::new(), |picture| {
+        format!("<p class=\"shown\">{}<span>what the network saw</span></p>", crate::sections::image(picture))
+    });
     let count = layers.len().min(LAYERS);
     let shown = (0..count).map(|place| &layers[place * layers.len() / count]);
     let drawings: String = shown.map(layer).collect();
@@ -213,7 +216,7 @@ pub(crate) fn activity(layers: &[LayerActivity]) -> String {
         return String::new();
     }
     format!(
-        "<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron; spikes of sign −1 are \
+        "{image}<div class=\"charts\">{drawings}</div><p class=\"note\">Each row of a raster is a neuron; spikes of sign −1 are \
          orange. Below are the membrane potentials of the first three neurons before the reset, in units of the threshold \
          (dashed). Neurons that fire are shown first.</p>"
     )
@@ -240,9 +243,19 @@ fn layer(layer: &LayerActivity) -> String {
         "<path class=\"frame\" d=\"M{LEFT} 0V{raster}H{}\"/><text class=\"tick\" transform=\"translate({} {}) rotate(-90)\" \
          text-anchor=\"middle\">neurons</text>",
         WIDTH - RIGHT,
-        LEFT - 12.0,
+        LEFT - 34.0,
         raster / 2.0,
     );
+    // Rows are numbered from the top, every sixth one.
+    for row in (0..layer.spikes.len()).filter(|row| *row == 0 || (row + 1) % 6 == 0) {
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 8.0,
+            (row as f64 + 0.5) * ROW + 4.0,
+            row + 1,
+        );
+    }
     // One path for all spikes of one sign keeps the page small.
     for (sign, class) in [(1, "spike"), (-1, "spike negative")] {
         let mut path = String::new();
@@ -273,6 +286,12 @@ fn layer(layer: &LayerActivity) -> String {
         );
     }
     let _ = write!(svg, "<path class=\"chosen\" d=\"M{LEFT} {:.1}H{}\"/>", y(1.0), WIDTH - RIGHT);
+    let _ = write!(
+        svg,
+        "<text class=\"tick\" transform=\"translate({} {}) rotate(-90)\" text-anchor=\"middle\">potential</text>",
+        LEFT - 34.0,
+        top + POTENTIALS / 2.0,
+    );
     for (index, potentials) in layer.potentials.iter().enumerate() {
         let mut path = String::new();
         for (step, v) in potentials.iter().enumerate() {

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};
 use gyrus_report::{
-    Activity, Confusion, ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, Mistake,
-    NetworkReport, Part, Picture, Quality, Skipped, StepsRow, Task, duration,
+    Activity, Confusion, ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate,
+    Mistake, NetworkReport, Part, Picture, Quality, Skipped, SpikingReport, StepsRow, Task, duration,
 };
 
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'&\u{202e}\u{0}";
@@ -46,6 +46,7 @@ fn begun<'a>(name: &'a str, task: Task<'a>, blueprint: &'a Blueprint) -> Network
         mistakes: Vec::new(),
         regression: None,
         conversion: None,
+        spiking: None,
         activity: None,
         provenance: provenance(),
         notes: &[],
@@ -336,7 +337,27 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
         "spiking",
         &NetworkReport {
             conversion: Some(conversion),
-            activity: Some(Activity { label: HOSTILE, layers }),
+            spiking: Some(SpikingReport {
+                settings: vec![("time step", "1 ms".into()), ("encoder", HOSTILE.into())],
+                examples: 360,
+                steps: 8,
+                dt_ms: 0.5,
+                layers: vec![LayerRate {
+                    node: HOSTILE.into(),
+                    neuron: "LIF, τ 2 ms".into(),
+                    neurons: 2048,
+                    spikes_per_neuron: 0.8,
+                }],
+                accuracy: vec![0.5, 0.75, 1.0],
+                accumulates: 30_000.0,
+                multiply_accumulates: 15_500.0,
+                energy: energy(2_500_000.0),
+            }),
+            activity: Some(Activity {
+                label: HOSTILE,
+                picture: Some(Picture { pixels: vec![7; 6], height: 2, width: 3, channels: 1 }),
+                layers,
+            }),
             ..finished("digits", Task::Classification { classes: 10 }, &blueprint, test)
         },
     );
@@ -344,8 +365,8 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
         &html,
         &[
             "aria-label=\"Test accuracy by step\"",
-            "aria-label=\"Energy in nJ, operations only by step\"",
-            "aria-label=\"Energy in nJ, with memory traffic by step\"",
+            "aria-label=\"Energy of an answer in nJ, operations only by step\"",
+            "aria-label=\"Energy of an answer in µJ, with memory traffic by step\"",
             "aria-label=\"Spikes per neuron by step\"",
             "class=\"line quantized\"",
             "class=\"line dense\"",
@@ -359,6 +380,15 @@ fn a_converted_run_shows_its_curves_spikes_and_potentials() {
             "of 360 answers, 0 differ",
             "No neuron fired after step 11",
             "Fine-tuning",
+            // What the network does, and what it saw.
+            "id=\"spikes\"",
+            "<dd>2.5 µJ</dd>",
+            "<dd>22.5 µJ</dd>",
+            "aria-label=\"Test accuracy after each step by step\"",
+            "<td class=\"number\">200 Hz</td>",
+            "<td class=\"number\">10.0 %</td>",
+            "what the network saw",
+            ">potential</text>",
         ],
     );
     // The ticks are the numbers of steps themselves.

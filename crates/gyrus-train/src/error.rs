@@ -42,6 +42,9 @@ pub enum Error {
     /// A regression data set where classes are needed.
     #[error("accuracy over time needs a classification data set; this one is for regression")]
     NoClasses,
+    /// A measurement was stopped by its [`Tick`](crate::Tick).
+    #[error("stopped on request")]
+    Stopped,
     /// The checkpoint cannot be resumed from.
     #[error("cannot resume from the checkpoint: {problem}")]
     Checkpoint {

@@ -69,11 +69,11 @@ mod trainable;
 mod trainer;
 
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_watched};
 pub use examples_task::{Learned, check, learn, split_validation};
 pub use loss::{loss_operation, outputs};
 pub use metrics::MetricsRow;
-pub use observer::{Begin, Observer, Outcome, Progress};
+pub use observer::{Begin, Observer, Outcome, Progress, Tick};
 pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{RUN_FORMAT_VERSION, Record, RunData, RunHeader, RunStatus, SavedRecord, Timings};
 pub use run_folder::{Existing, RunFolder};

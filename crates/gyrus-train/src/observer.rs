@@ -21,6 +21,9 @@ pub trait Observer {
     }
 }
 
+/// Told after each part of a long measurement how many examples are done, and of how many; `false` stops it.
+pub type Tick<'a> = dyn FnMut(u64, u64) -> bool + 'a;
+
 /// How far a training is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {

@@ -8,6 +8,7 @@
 //! | `checkpoint.safetensors` | everything needed to continue: parameters, moments, the state of the loop |
 //! | `metrics.jsonl` | one [`MetricsRow`] per evaluation |
 //! | `report.html` | the page with the results |
+//! | `conversion.json`, `quantized.safetensors` | of a conversion by `gyrus spike` that is not finished: what it needs to go on |
 //!
 //! The run of a language model has no blueprint. It has other files instead, which its record lists under `files`.
 //!
@@ -29,6 +30,8 @@ pub(crate) const MODEL: &str = "model.safetensors";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const REPORT: &str = "report.html";
+/// Files of a conversion that is not finished: what was asked for and how far it is, and the quantized network.
+const UNFINISHED: [&str; 2] = ["conversion.json", "quantized.safetensors"];
 /// The longest `run.json` that is read: 64 MiB.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
 /// The longest `metrics.jsonl` that is read: 256 MiB, about a million epochs.
@@ -78,7 +81,7 @@ impl RunFolder {
             let own = folder.read_header().map_or_else(|_| Vec::new(), |header| header.files);
             let own = own.iter().map(String::as_str).filter(|name| is_plain(name));
             let files = [MODEL, CHECKPOINT, METRICS, REPORT, BLUEPRINT];
-            for name in files.into_iter().chain(own).chain([RECORD]) {
+            for name in files.into_iter().chain(UNFINISHED).chain(own).chain([RECORD]) {
                 folder.remove(name)?;
             }
         } else if let Some(entry) = folder.first_foreign_entry()? {

@@ -62,7 +62,7 @@ fn prepare(folder: &Path) {
 const REFUSED: [&str; 66] = [
     "",
     "forget digits",
-    "lern digits",
+    "learnn digits",
     "generate hello",
     "org/model hello",
     "learn digits --max-tokens 5",

@@ -234,6 +234,10 @@ pub(super) fn write(
         if constant.ours == "resistance" && adds_up(kind) {
             values.iter_mut().for_each(|r| *r *= time.dt_ms);
         }
+        // It is 0 without the field, which sinabs' version of the package does not know.
+        if constant.nir == "v_reset" && values.iter().all(|&value| value == 0.0) {
+            continue;
+        }
         if values.len() == 1 {
             values = vec![values[0]; count];
         }

@@ -41,6 +41,8 @@ pub(super) struct Leaf {
     pub(super) given: Option<GivenShape>,
     /// Whether it is an I or IF whose r is the gain of one step, whatever its length.
     pub(super) each_step: bool,
+    /// Whether the file states where a spike resets the membrane to.
+    pub(super) v_reset: bool,
     /// Fields that no version of NIR has for this type.
     pub(super) unknown: Vec<String>,
 }
@@ -48,7 +50,15 @@ pub(super) struct Leaf {
 impl Leaf {
     /// A node without parameters.
     pub(super) fn of(name: String, kind: NodeKind) -> Self {
-        Self { name, kind, parameters: Vec::new(), given: None, each_step: false, unknown: Vec::new() }
+        Self {
+            name,
+            kind,
+            parameters: Vec::new(),
+            given: None,
+            each_step: false,
+            v_reset: false,
+            unknown: Vec::new(),
+        }
     }
 }
 
@@ -114,6 +124,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
     let mut parameters = Vec::new();
     let mut given = None;
     let mut each_step = false;
+    let v_reset = s.tree.fields.contains_key("v_reset");
     let mut keep_shape =
         |field, shape, skip, broadcasts| given = Some(GivenShape { field, shape, skip, broadcasts });
     let mut keep = |name: &str, array: Array| parameters.push((name.to_owned(), array));
@@ -216,6 +227,7 @@ pub(super) fn read(mut source: Source<'_>, time: Option<Discretization>) -> Resu
         parameters,
         given,
         each_step,
+        v_reset,
         unknown,
     })))
 }

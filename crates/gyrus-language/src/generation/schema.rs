@@ -305,8 +305,9 @@ fn unique_items(fields: &Fields<'_>) -> Result<()> {
 }
 
 fn contains(fields: &Fields<'_>) -> Result<()> {
-    let none_needed = fields.given.get("minContains").and_then(Value::as_u64) == Some(0);
-    match fields.given.contains_key("contains") && !(none_needed && !fields.has_any(&["maxContains"])) {
+    let may_be_none = fields.given.get("minContains").and_then(Value::as_u64) == Some(0);
+    let says_nothing = may_be_none && !fields.has_any(&["maxContains"]);
+    match fields.has_any(&["contains"]) && !says_nothing {
         true => fields.refuse("contains"),
         false => Ok(()),
     }

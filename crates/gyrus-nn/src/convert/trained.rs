@@ -5,7 +5,7 @@ use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Reset};
 use crate::spiking::{Readout, SpikingSettings};
 
 /// The spiking form of a dense blueprint, to be trained: each ReLU becomes a leaky integrate-and-fire node with
-/// `tau_membrane_ms`, a soft reset and a threshold of 1. For [`Readout::Counts`] and [`Readout::FirstSpike`], neurons are
+/// `tau_membrane_ms`, this reset and a threshold of 1. For [`Readout::Counts`] and [`Readout::FirstSpike`], neurons are
 /// added before the Output. Blueprints with neurons stay unchanged.
 ///
 /// The resistance makes the gain of a step 1, as in snnTorch: a single spike must be able to make the next neuron fire, or
@@ -16,6 +16,7 @@ use crate::spiking::{Readout, SpikingSettings};
 pub fn spiking_form(
     blueprint: &Blueprint,
     tau_membrane_ms: f64,
+    reset: Reset,
     settings: &SpikingSettings,
 ) -> gyrus_blueprint::Result<Blueprint> {
     let Discretization { dt_ms, integration } = settings.time;
@@ -25,9 +26,9 @@ pub fn spiking_form(
     };
     let neuron = || {
         let mut kind = NodeKind::lif(tau_membrane_ms);
-        if let NodeKind::LIF { resistance, reset, .. } = &mut kind {
+        if let NodeKind::LIF { resistance, reset: own, .. } = &mut kind {
             *resistance = 1.0 / (1.0 - kept);
-            *reset = Reset::Subtract;
+            *own = reset;
         }
         kind
     };
@@ -64,11 +65,11 @@ mod tests {
     fn relus_become_neurons_and_the_answer_spikes_if_it_is_counted() {
         let dense = gyrus_blueprint::preset("digits-cnn", [1, 8, 8], 10).unwrap();
         let settings = |readout| SpikingSettings { readout, ..SpikingSettings::default() };
-        let spiking = spiking_form(&dense, 2.0, &settings(Readout::Membrane)).unwrap();
+        let spiking = spiking_form(&dense, 2.0, Reset::Subtract, &settings(Readout::Membrane)).unwrap();
         let neurons = |b: &Blueprint| b.nodes().iter().filter(|node| node.kind.neuron().is_some()).count();
         assert_eq!((neurons(&spiking), spiking.nodes().len()), (3, dense.nodes().len()));
-        let counted = spiking_form(&dense, 2.0, &settings(Readout::Counts)).unwrap();
+        let counted = spiking_form(&dense, 2.0, Reset::Subtract, &settings(Readout::Counts)).unwrap();
         assert_eq!((neurons(&counted), counted.nodes().len()), (4, dense.nodes().len() + 1));
-        assert_eq!(spiking_form(&counted, 9.0, &settings(Readout::Counts)).unwrap(), counted);
+        assert_eq!(spiking_form(&counted, 9.0, Reset::Hard, &settings(Readout::Counts)).unwrap(), counted);
     }
 }

@@ -1,7 +1,8 @@
-//! What the neurons of a converted network do for one example: spikes of some neurons of each layer, and the membrane
+//! What the neurons of a spiking network do for one example: spikes of some neurons of each layer, and the membrane
 //! potentials of a few.
 
-use gyrus_blueprint::NodeKind;
+use gyrus_blueprint::neuron::NeuronConstant;
+use gyrus_blueprint::{Image, NeuronModel, NodeKind, Reset};
 use gyrus_nn::{Encoder, Network, Observation, Observed, floats};
 use gyrus_tensor::{filled_tensor, spike_words};
 
@@ -27,7 +28,7 @@ pub struct LayerActivity {
     pub potentials: Vec<Vec<f32>>,
 }
 
-/// Runs one example, given as the network's input, through a network of integrate-and-fire neurons.
+/// Runs one example, given as the network's input, through a spiking network.
 ///
 /// # Errors
 /// If a membrane potential is not a finite number.
@@ -50,7 +51,7 @@ pub fn activity(network: &Network, input: &[f32]) -> Result<Vec<LayerActivity>> 
     Ok(layers)
 }
 
-/// One layer, given its input currents; `None` for nodes that are not integrate-and-fire neurons.
+/// One layer, given its input currents; `None` for nodes that do not fire.
 fn layer(
     network: &Network,
     observation: Observation,
@@ -59,13 +60,28 @@ fn layer(
 ) -> Option<LayerActivity> {
     let node = &network.blueprint().nodes()[observation.node];
     let shapes = network.blueprint().shapes().ok()?;
-    let neurons: usize = shapes.output(observation.node).iter().product();
-    let (threshold, start) = match &node.kind {
-        NodeKind::IF { v_threshold, v_start, .. } => (*v_threshold as f32, *v_start as f32),
+    let shape = shapes.output(observation.node);
+    let neurons: usize = shape.iter().product();
+    let time = network.spiking()?.time;
+    let image = Image::of(shape);
+    let model = match &node.kind {
         // In terms of an unsigned neuron: starts at half the threshold, fires above the threshold and below 0.
-        NodeKind::SignedIF { threshold, .. } => (*threshold as f32, *threshold as f32 / 2.0),
-        _ => return None,
+        NodeKind::SignedIF { threshold, .. } => {
+            let mut model = NeuronModel::threshold(*threshold);
+            model.constants[NeuronConstant::Decay as usize] = vec![1.0];
+            model.reset = Reset::Subtract;
+            let start = *threshold as f32 / 2.0;
+            let starts = network.state().remove(&format!("{}.start", node.name));
+            model.v_start =
+                starts.map_or(vec![start], |starts| starts.values.iter().map(|own| start + own).collect());
+            model
+        }
+        NodeKind::Threshold { threshold } => NeuronModel::threshold(*threshold),
+        _ => NeuronModel::new(node, neurons, &network.state(), time).ok()??,
     };
+    if !model.fires {
+        return None;
+    }
     let spikes: Vec<i8> = if observation.packed {
         let words = spike_words(observation.tensor);
         let width = words.len() / steps;
@@ -74,6 +90,9 @@ fn layer(
     } else {
         floats(observation.tensor).into_iter().map(|spike| spike as i8).collect()
     };
+    if spikes.len() != steps * neurons {
+        return None;
+    }
     let of = |neuron: usize| -> Vec<i8> { (0..steps).map(|step| spikes[step * neurons + neuron]).collect() };
     let fires = |neuron: &usize| of(*neuron).iter().any(|spike| *spike != 0);
     let (active, silent): (Vec<usize>, Vec<usize>) = (0..neurons).partition(fires);
@@ -85,19 +104,35 @@ fn layer(
     let mut shown = evenly(&active, SHOWN);
     shown.extend(evenly(&silent, SHOWN - shown.len()));
     let constant = currents.len() == neurons && steps > 1;
-    let starts = network.state().remove(&format!("{}.start", node.name));
+    let fed_back = network.blueprint().back_edges().iter().any(|edge| edge.1 == observation.node);
     let trace = |neuron: usize| -> Vec<f32> {
-        let mut v = start
-            + starts
-                .as_ref()
-                .map_or(0.0, |starts| starts.values[channels_first(neuron, shapes.output(observation.node))]);
+        let first = image.channels_first_place(neuron);
+        let of = |which| model.constant(which, first);
+        let mut v = model.v_start[if model.v_start.len() == 1 { 0 } else { first }];
+        let (mut synapse, mut adaptation) = (0.0, 0.0);
         (0..steps)
             .map(|step| {
-                if !(constant && once && step > 0) {
-                    v += currents[if constant { neuron } else { step * neurons + neuron }];
+                let silent = constant && once && step > 0;
+                let current = currents.get(if constant { neuron } else { step * neurons + neuron });
+                let mut x = current.copied().filter(|_| !silent).unwrap_or(0.0);
+                if model.synapse {
+                    let gained = of(NeuronConstant::SynapseGain) * x;
+                    synapse = f32::mul_add(of(NeuronConstant::SynapseDecay), synapse, gained);
+                    x = synapse;
                 }
-                let before = v;
-                v -= threshold * f32::from(spikes[step * neurons + neuron]);
+                let input = f32::mul_add(of(NeuronConstant::Gain), x, of(NeuronConstant::Drive));
+                let before = f32::mul_add(of(NeuronConstant::Decay), v, input);
+                let spike = f32::from(spikes[step * neurons + neuron]);
+                let mut threshold = of(NeuronConstant::Threshold);
+                if model.adaptive {
+                    threshold += of(NeuronConstant::AdaptationStrength) * adaptation;
+                    adaptation = f32::mul_add(of(NeuronConstant::AdaptationDecay), adaptation, spike);
+                }
+                v = match model.reset {
+                    Reset::Subtract => before - threshold * spike,
+                    Reset::Hard if spike != 0.0 => of(NeuronConstant::Reset),
+                    Reset::Hard | Reset::None => before,
+                };
                 before / threshold
             })
             .collect()
@@ -107,13 +142,10 @@ fn layer(
         neurons,
         active: active.len(),
         spikes: shown.iter().map(|&neuron| of(neuron)).collect(),
-        potentials: shown.iter().take(TRACED).map(|&neuron| trace(neuron)).collect(),
+        // What is fed back is not among the currents.
+        potentials: match fed_back {
+            true => Vec::new(),
+            false => shown.iter().take(TRACED).map(|&neuron| trace(neuron)).collect(),
+        },
     })
-}
-
-/// The channels-first index of a neuron, given its channels-last index.
-fn channels_first(neuron: usize, shape: &[usize]) -> usize {
-    let channels = shape[0];
-    let pixels = shape[1..].iter().product::<usize>();
-    neuron % channels * pixels + neuron / channels
 }

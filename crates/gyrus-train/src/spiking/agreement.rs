@@ -6,6 +6,7 @@ use gyrus_tensor::filled_tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::best;
+use crate::{Error, Result, Tick};
 
 /// About how many rows one pass has: steps times examples.
 const ROWS: usize = 4096;
@@ -30,17 +31,21 @@ pub(crate) fn round_as(encoder: Option<&Encoder>, input: &mut [f32]) {
 
 /// Runs all examples through both networks. If the encoder of the spiking network rounds inputs, the other network gets the
 /// rounded inputs as well.
-#[must_use]
+///
+/// # Errors
+/// [`Error::Stopped`] if the tick after each batch says so.
 pub fn agreement(
     quantized: &Network,
     spiking: &Network,
     examples: &Examples,
     preprocessing: &Preprocessing,
-) -> Agreement {
+    tick: &mut Tick<'_>,
+) -> Result<Agreement> {
     let mut agreement = Agreement { examples: examples.len() as u64, ..Agreement::default() };
     let steps = spiking.spiking().map_or(1, |settings| settings.steps);
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     let mut buffer = Vec::new();
+    let mut done = 0;
     for batch in indices.chunks((ROWS / steps).max(1)) {
         fill_batch(examples, preprocessing, batch, None, &mut buffer);
         round_as(spiking.spiking().map(|settings| &settings.encoder), &mut buffer);
@@ -54,6 +59,10 @@ pub fn agreement(
             agreement.differing_answers += u64::from(dense != in_time);
             agreement.differing_classes += u64::from(best(dense) != best(in_time));
         }
+        done += batch.len() as u64;
+        if !tick(done, examples.len() as u64) {
+            return Err(Error::Stopped);
+        }
     }
-    agreement
+    Ok(agreement)
 }

@@ -10,7 +10,7 @@ use gyrus_data::{Examples, Preprocessing, fill_batch};
 use gyrus_nn::{Network, Observed, State, StateTensor, floats};
 use gyrus_tensor::{Device, filled_tensor};
 
-use crate::Result;
+use crate::{Error, Result, Tick};
 
 /// The most examples that are used.
 const EXAMPLES: usize = 256;
@@ -23,13 +23,14 @@ const TRIED: usize = 50;
 /// missing.
 ///
 /// # Errors
-/// If the blueprint or the state is not valid.
+/// If the blueprint or the state is not valid, or the tick after each node says to stop.
 pub fn calibrate(
     blueprint: &Blueprint,
     state: &State,
     examples: &Examples,
     preprocessing: &Preprocessing,
     device: &Device,
+    tick: &mut Tick<'_>,
 ) -> Result<State> {
     let mut state = state.clone();
     let mut open = Vec::new();
@@ -53,7 +54,11 @@ pub fn calibrate(
     let mut buffer = Vec::new();
     fill_batch(examples, preprocessing, &batch, None, &mut buffer);
     let columns = buffer.len() / batch.len().max(1);
-    for (index, name, levels) in open {
+    let nodes = open.len() as u64;
+    for (done, (index, name, levels)) in open.into_iter().enumerate() {
+        if !tick(done as u64, nodes) {
+            return Err(Error::Stopped);
+        }
         let network = Network::from_state(blueprint, &state, device)?;
         let x = filled_tensor(batch.len(), columns, |x| x.copy_from_slice(&buffer));
         let (_, observations) = network.observe(x.to_device(device))?;

@@ -73,26 +73,36 @@ pub struct Sizes {
     pub connections: u64,
 }
 
-/// The estimates after step `index`, counted from 0.
+/// The estimate for a spiking network alone, after step `index`, counted from 0; `weight_bytes` are those of all weights.
 #[must_use]
-pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
+pub fn of_spikes(over_time: &OverTime, index: usize, weight_bytes: u64) -> Energy {
     let steps = (index + 1) as f64;
     let (accumulates, products) = over_time.operations(index);
-    let weight = 4.0 * byte_pj(sizes.weight_bytes as f64);
-    let state_byte = byte_pj(4.0 * sizes.neurons as f64);
-    let neurons = sizes.neurons as f64;
-    let connections = sizes.connections as f64;
+    let weight = 4.0 * byte_pj(weight_bytes as f64);
+    let neurons = over_time.neurons.iter().map(|work| work.neurons).sum::<u64>() as f64;
+    let state_byte = byte_pj(4.0 * neurons);
     // Connections with a new input at every step.
     let timed: u64 = over_time.weights.iter().filter(|work| work.timed).map(|work| work.dense).sum();
     let operations = accumulates * ACCUMULATE + products * MAC + steps * neurons * ACCUMULATE;
-    let spiking = Energy {
+    Energy {
         operations_pj: operations,
         with_memory_pj: operations
             + (accumulates + products) * weight
             + products * 4.0 * state_byte
             + steps * timed as f64 / 8.0 * state_byte
             + steps * neurons * 8.0 * state_byte,
-    };
+    }
+}
+
+/// The estimates after step `index`, counted from 0.
+#[must_use]
+pub fn compare(over_time: &OverTime, index: usize, sizes: Sizes) -> Comparison {
+    let steps = (index + 1) as f64;
+    let weight = 4.0 * byte_pj(sizes.weight_bytes as f64);
+    let state_byte = byte_pj(4.0 * sizes.neurons as f64);
+    let neurons = sizes.neurons as f64;
+    let connections = sizes.connections as f64;
+    let spiking = of_spikes(over_time, index, sizes.weight_bytes);
     let rival = |operation: f64, activation_bytes: f64| {
         let operations = sizes.dense_operations * operation;
         let memory = sizes.dense_operations * (weight + activation_bytes * state_byte)

@@ -8,7 +8,7 @@ use gyrus_tensor::{filled_tensor, spike_words};
 
 use crate::evaluate::best;
 use crate::spiking::agreement::round_as;
-use crate::{Error, Result};
+use crate::{Error, Result, Tick};
 
 /// About how many rows one pass has: steps times examples.
 const ROWS: usize = 1024;
@@ -87,12 +87,13 @@ impl OverTime {
 /// one gets its inputs rounded as the `encoder` of the spiking one rounds them.
 ///
 /// # Errors
-/// If a membrane potential is not a finite number, or the examples have no classes.
+/// If a membrane potential is not a finite number, the examples have no classes, or the tick after each batch says to stop.
 pub fn evaluate_over_time(
     network: &Network,
     examples: &Examples,
     preprocessing: &Preprocessing,
     encoder: Option<&Encoder>,
+    tick: &mut Tick<'_>,
 ) -> Result<OverTime> {
     let Targets::Classes(classes) = &examples.targets else { return Err(Error::NoClasses) };
     let steps = network.spiking().map_or(1, |settings| settings.steps);
@@ -100,6 +101,7 @@ pub fn evaluate_over_time(
     let mut over_time = OverTime { examples: examples.len() as u64, ..OverTime::default() };
     let mut right = vec![0u64; steps];
     let mut buffer = Vec::new();
+    let mut done = 0;
     let indices: Vec<u32> = (0..examples.len() as u32).collect();
     for batch in indices.chunks((ROWS / steps).max(1)) {
         fill_batch(examples, preprocessing, batch, None, &mut buffer);
@@ -117,6 +119,10 @@ pub fn evaluate_over_time(
             }
         }
         count(&mut over_time, observations, network.blueprint(), &connections, (steps, batch.len()));
+        done += batch.len() as u64;
+        if !tick(done, examples.len() as u64) {
+            return Err(Error::Stopped);
+        }
     }
     over_time.accuracy = right.iter().map(|&right| right as f64 / examples.len().max(1) as f64).collect();
     let shapes = network.blueprint().shapes()?;

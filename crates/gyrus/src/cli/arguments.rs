@@ -123,7 +123,7 @@ mod tests {
             ("gyrus write -m", "gyrus write -m"),
             ("gyrus learn -m x", "gyrus learn -m x"),
             ("gyrus write --models x", "gyrus write --models x"),
-            ("gyrus LEARNT x", "gyrus LEARNT x"),
+            ("gyrus LEARNS x", "gyrus LEARNS x"),
             ("gyrus Help Learn", "gyrus help learn"),
             ("gyrus --version", "gyrus --version"),
         ] {

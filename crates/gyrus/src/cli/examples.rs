@@ -86,6 +86,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("at http://127.0.0.1:8080/v1", "gyrus serve org/model"),
             ("with sentence embeddings", "gyrus serve model.gguf --embeddings org/encoder"),
+            ("for a web page of this machine", "gyrus serve org/model --cors http://localhost:3000"),
             ("for other machines", "GYRUS_API_KEY=secret gyrus serve model.gguf --host 0.0.0.0"),
         ],
     ),

@@ -47,24 +47,26 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 ];
 
 /// Headings of one verb.
-const HEADINGS_OF: [(&str, &str, &[&str]); 8] = [
+const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
     ("learn", "Network", &["blueprint"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
+    ("predict", "NIR files", &["steps", "dt", "integration", "encoder", "reset", "window", "record"]),
+    ("spike", "NIR files", &["nir", "nir_for"]),
+    ("spike", "Training", &["resume", "seed"]),
+    ("serve", "Address", &["port", "host", "api_key", "cors", "alias"]),
+    ("serve", "Chat", &["chat_template", "chat_template_kwargs", "reasoning_format"]),
+    ("serve", "Capacity", &["slots", "queue", "context", "prefix_cache"]),
     ("write", "Sampling", &["seed"]),
     ("chat", "Sampling", &["seed"]),
     ("run", "Sampling", &["seed"]),
 ];
 
 /// Verbs whose `steps` and `context` are not of a training.
-const NOT_OF_TRAINING: [(&str, &[&str]); 4] = [
-    ("learn", &["steps", "context", "accumulate"]),
-    ("predict", &["steps"]),
-    ("serve", &["context"]),
-    ("spike", &["steps"]),
-];
+const NOT_OF_TRAINING: [(&str, &[&str]); 2] =
+    [("learn", &["steps", "context", "accumulate"]), ("spike", &["steps"])];
 
 /// Verbs that write a page.
 const WITH_PAGES: [&str; 4] = ["learn", "tune", "spike", "see"];

@@ -195,6 +195,12 @@ fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<()
             quoted(run)
         )));
     }
+    if resume.kind() == RunKind::Spike {
+        return Err(Failure::Input(format!(
+            "the run in {0} is becoming a spiking one; continue it with: gyrus spike --resume {0}",
+            quoted(run)
+        )));
+    }
     match resume.run(watcher)? {
         ResumeReport::Learn(report) => conclude(&report, arguments.json),
         ResumeReport::LearnLanguage(report) => learn_language::conclude(&report, arguments.json),

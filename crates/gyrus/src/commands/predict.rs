@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gyrus::data::image_files::write_sheet;
 use gyrus::nn::Readout;
 use gyrus::tensor::with_threads;
-use gyrus::verbs::{Answer, FailedFile, PredictingNetwork, Prediction, counted, ranking};
+use gyrus::verbs::{Answer, FailedFile, PredictingNetwork, Prediction, counted, quoted, ranking};
 use gyrus::{Body, NirOptions, Predict, PredictReport};
 
 use super::help::{DEVICE, JSON, THREADS};
@@ -21,11 +21,11 @@ pub(crate) struct Arguments {
     /// Run folder of `gyrus learn` or `gyrus spike`, or NIR file (.nir)
     run: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) or folders of them, CSV tables with the columns that the run learned from, or
-    /// event recordings
+    /// event recordings; for a NIR file also currents or spikes of each step, as CSV or .npy
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Write the answers to this CSV file
-    #[arg(long, alias = "output", value_name = "FILE.csv")]
+    /// Write the answers to this CSV file; with a NIR file, the output at each step, or what --record names, as .csv or .npy
+    #[arg(long, alias = "output", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write what the network sees of the images to this PNG file
     #[arg(long, value_name = "FILE.png")]
@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Body of a spiking network: all neurons at every step, or event by event, which counts its work; the answers agree
     #[arg(long, default_value = Body::default().name(), value_parser = bodies())]
     body: Body,
+    /// Short for --body events
+    #[arg(long, conflicts_with = "body")]
+    events: bool,
     /// How many classes to print
     #[arg(long, default_value_t = 3)]
     top: usize,
@@ -52,18 +55,30 @@ pub(crate) struct Arguments {
 /// What a NIR file leaves open.
 #[derive(Args)]
 struct NirArguments {
-    /// NIR file: time steps per image [default: 32]
+    /// NIR file: time steps per image [default: 32], or of a recording that is cut into as many equal parts; fewer or more steps
+    /// than a file of steps holds
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     steps: Option<u32>,
     /// NIR file: length of a step in milliseconds [default: from the file]
     #[arg(long, value_name = "MS")]
     dt: Option<f64>,
-    /// NIR file: integration of the neurons' equations: exact | euler [default: from the file, or euler]
+    /// NIR file: integration of the neurons' equations: exact | euler [default: from the file, its exporter's, or
+    /// euler]
     #[arg(long)]
     integration: Option<String>,
-    /// NIR file: how pixels become currents or spikes: direct | rate | latency [default: direct]
+    /// NIR file: how pixels become currents or spikes: direct | rate | latency [default: direct]; how a pixel's events in a step
+    /// become a number: counts | spikes [default: counts]
     #[arg(long)]
     encoder: Option<String>,
+    /// NIR file: what a spike does to the membrane: subtract (the threshold) | zero (v_reset) [default: from the file, or zero]
+    #[arg(long)]
+    reset: Option<String>,
+    /// NIR file: milliseconds of a recording in a step [default: 1, unless --steps cuts it]
+    #[arg(long, value_name = "MS")]
+    window: Option<f64>,
+    /// NIR file: node whose spikes and potentials --out writes; may be repeated; `output` is the network's output
+    #[arg(long, value_name = "NODE", requires = "out")]
+    record: Vec<String>,
 }
 
 fn bodies() -> impl TypedValueParser<Value = Body> {
@@ -76,12 +91,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
-    let NirArguments { steps, dt, integration, encoder } = &arguments.nir;
-    let nir =
-        NirOptions { steps: *steps, dt_ms: *dt, integration: integration.clone(), encoder: encoder.clone() };
+    let NirArguments { steps, dt, integration, encoder, reset, window, record } = &arguments.nir;
+    let nir = NirOptions {
+        steps: *steps,
+        dt_ms: *dt,
+        integration: integration.clone(),
+        encoder: encoder.clone(),
+        reset: reset.clone(),
+        window_ms: *window,
+        record: record.clone(),
+    };
     let predictor = Predict {
         nir,
-        body: arguments.body,
+        out: arguments.out.clone(),
+        body: if arguments.events { Body::Events } else { arguments.body },
         device: arguments.device.clone(),
         ..Predict::new(&arguments.run)
     }
@@ -89,7 +112,12 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     predictor.warnings().iter().for_each(|warning| note(format_args!("note: {warning}")));
     let network = predictor.network();
     let files = predictor.files(&arguments.files)?;
-    let (count, quiet) = (files.len(), arguments.json || arguments.out.is_some());
+    // What a NIR network does at each step is another thing than its answers.
+    let answers_out = match network {
+        PredictingNetwork::Nir { .. } => None,
+        _ => arguments.out.as_ref(),
+    };
+    let (count, quiet) = (files.len(), arguments.json || answers_out.is_some());
     let mut report =
         PredictReport { network, predictions: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
     let mut seen = Vec::new();
@@ -124,13 +152,17 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
         }
         write_sheet(path, &seen)?;
     }
-    if let Some(path) = &arguments.out {
+    if let Some(path) = answers_out {
         gyrus::files::write_atomically(path, report.to_csv().as_bytes())
             .map_err(|error| gyrus::Error::Failed(format!("cannot write {}: {error}", path.display())))?;
     }
+    let written = predictor.write_recorded()?;
+    if !arguments.json && !arguments.jsonl {
+        written.iter().try_for_each(|file| say(format_args!("wrote {}", quoted(file))))?;
+    }
     if arguments.json {
         say_json(&report)?;
-    } else if let Some(path) = arguments.out.as_ref().filter(|_| !arguments.jsonl) {
+    } else if let Some(path) = answers_out.filter(|_| !arguments.jsonl) {
         say(format_args!("{} in {}", counted(report.predictions.len() as u64, "answer"), path.display()))?;
     }
     match report.failed.len() {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gyrus::blueprint::NirTarget;
 use gyrus::{ExportNir, Spike};
 
 use super::help::{JSON, SEED, THREADS};
@@ -21,8 +23,9 @@ use crate::progress::Watcher;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Finished run folder of `gyrus learn`; with --nir also one that already spikes
-    run: PathBuf,
-    /// Spiking run folder to write [default: RUN-spiking]
+    #[arg(required_unless_present = "resume")]
+    run: Option<PathBuf>,
+    /// Spiking run folder to write [default: RUN-spiking, with --exact RUN-exact, with --nir RUN-nir]
     #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
     /// Levels of a quantized activation; a run trained with quantized activations keeps its own [default: 8, with --exact 4]
@@ -36,7 +39,8 @@ pub(crate) struct Arguments {
     /// the run's]
     #[arg(long, conflicts_with = "exact", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     time_epochs: Option<u32>,
-    /// Numbers of steps after which to evaluate; the spiking run takes the largest [default: 1 2 4 8 16 32]
+    /// Numbers of steps after which to evaluate; the spiking run takes the one that is best on the validation examples [default:
+    /// 1 2 4 8 16 32]
     #[arg(long, value_name = "T", num_args = 1.., conflicts_with = "exact",
         value_parser = clap::value_parser!(u32).range(1..=4096))]
     steps: Vec<u32>,
@@ -46,6 +50,10 @@ pub(crate) struct Arguments {
     /// Also write the spiking network as a NIR file; max pooling becomes average pooling, which NIR has
     #[arg(long, value_name = "FILE.nir", conflicts_with = "exact")]
     nir: Option<PathBuf>,
+    /// The program that shall read the NIR file: any | snntorch | norse | sinabs; its importer's time step and pooling are then
+    /// those of the file
+    #[arg(long, value_name = "PROGRAM", default_value = NirTarget::Any.name(), requires = "nir", value_parser = targets())]
+    nir_for: NirTarget,
     /// Also print the NeuroBench 2.3 metrics over the test examples
     #[arg(long, conflicts_with = "exact")]
     neurobench: bool,
@@ -59,13 +67,29 @@ pub(crate) struct Arguments {
     /// Replace the run that the spiking run folder already holds
     #[arg(long)]
     overwrite: bool,
+    /// Continue a conversion that was stopped, with the settings that it began with
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["run", "out", "levels", "epochs", "time_epochs", "steps", "exact", "nir",
+        "nir_for", "neurobench", "seed", "data_directory", "overwrite"])]
+    resume: Option<PathBuf>,
     #[arg(long, help = JSON)]
     json: bool,
 }
 
+fn targets() -> impl TypedValueParser<Value = NirTarget> {
+    let named = |name: String| NirTarget::ALL.into_iter().find(|target| target.name() == name);
+    PossibleValuesParser::new(NirTarget::ALL.map(NirTarget::name))
+        .map(move |name| named(name).unwrap_or_default())
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(run) = &arguments.resume {
+        let report = Spike::resume(run, arguments.threads, &mut Watcher::new())?;
+        return if arguments.json { say_json(&report) } else { conclude(&report) };
+    }
+    let run = arguments.run.clone().unwrap_or_default();
     if let Some(file) = &arguments.nir {
-        let export = ExportNir { threads: arguments.threads, ..ExportNir::new(&arguments.run, file) };
+        let export =
+            ExportNir { threads: arguments.threads, target: arguments.nir_for, ..ExportNir::new(&run, file) };
         if export.is_spiking()? {
             let report = export.run()?;
             if arguments.json {
@@ -82,12 +106,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         steps: arguments.steps.clone(),
         exact: arguments.exact,
         nir: arguments.nir.clone(),
+        nir_for: arguments.nir_for,
         neurobench: arguments.neurobench,
         seed: arguments.seed,
         threads: arguments.threads,
         directory: arguments.directory.clone(),
         overwrite: arguments.overwrite,
-        ..Spike::new(&arguments.run)
+        ..Spike::new(run)
     }
     .run(&mut Watcher::new())?;
     if arguments.json { say_json(&report) } else { conclude(&report) }

@@ -5,7 +5,9 @@ use std::path::Path;
 use gyrus::SpikeReport;
 use gyrus::data::Preprocessing;
 use gyrus::nn::neurobench::NeuroBenchMetrics;
-use gyrus::verbs::quoted;
+use gyrus::report::EnergyUnit;
+use gyrus::train::energy::Comparison;
+use gyrus::verbs::{counted, quoted};
 
 use crate::exit::Failure;
 use crate::output::{next, note, page, say};
@@ -30,10 +32,10 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
     }
     if report.fine_tuning_epochs + report.through_time_epochs > 0 {
         note(format_args!(
-            "fine-tuning: {} epochs with quantized activations, {:.1} s; {} epochs through time, {:.1} s; in all {:.1} s",
-            report.fine_tuning_epochs,
+            "fine-tuning: {} with quantized activations, {:.1} s; {} through time, {:.1} s; in all {:.1} s",
+            counted(report.fine_tuning_epochs.into(), "epoch"),
             report.fine_tuning_seconds,
-            report.through_time_epochs,
+            counted(report.through_time_epochs.into(), "epoch"),
             report.through_time_seconds,
             report.total_seconds
         ));
@@ -58,7 +60,7 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
         match report.exact {
             Some(_) => String::new(),
             None => format!(
-                "\n  gyrus spike {} --exact --out DIR      signed spikes, which equal the quantized network",
+                "\n  gyrus spike {} --exact      signed spikes, which equal the quantized network",
                 quoted(&report.from)
             ),
         }
@@ -67,17 +69,24 @@ pub(crate) fn conclude(report: &SpikeReport) -> Result<(), Failure> {
 
 /// The accounts as a person reads them.
 fn table(report: &SpikeReport) -> String {
-    let mut text = String::from(
-        "                                                  energy of an answer, nJ\n\
+    let all = report.after.iter().flat_map(|row| {
+        let Comparison { spiking, dense, quantized } = row.energy;
+        [spiking.with_memory_pj, dense.with_memory_pj, quantized.with_memory_pj]
+    });
+    let unit = EnergyUnit::of(all.fold(0.0, f64::max));
+    let mut text = format!(
+        "                                                  energy of an answer, {}\n\
          \x20        accu-  beside     spikes/  synaptic  operations         with              quantized,\n\
          steps     racy   dense     neuron  operations  only (dense)      memory (dense)    equal bits\n",
+        unit.name
     );
     for row in &report.after {
-        let nanojoules = |picojoules: f64| short(picojoules / 1000.0);
-        let pair = |spiking: f64, dense: f64| format!("{} ({})", nanojoules(spiking), nanojoules(dense));
+        let in_unit = |picojoules: f64| short(picojoules / unit.pj);
+        let pair = |spiking: f64, dense: f64| format!("{} ({})", in_unit(spiking), in_unit(dense));
+        let kept = if row.steps == report.steps && report.after.len() > 1 { "  kept" } else { "" };
         let energy = &row.energy;
         text += &format!(
-            "{:>5}  {:>5.2} %  {:>+6.2}  {:>9}  {:>10}  {:<16}  {:<16}  {}\n",
+            "{:>5}  {:>5.2} %  {:>+6.2}  {:>9}  {:>10}  {:<16}  {:<16}  {}{kept}\n",
             row.steps,
             row.accuracy * 100.0,
             (row.accuracy - report.dense_accuracy) * 100.0,
@@ -85,7 +94,7 @@ fn table(report: &SpikeReport) -> String {
             format!("{:.0}", row.synaptic_operations),
             pair(energy.spiking.operations_pj, energy.dense.operations_pj),
             pair(energy.spiking.with_memory_pj, energy.dense.with_memory_pj),
-            nanojoules(energy.quantized.with_memory_pj),
+            in_unit(energy.quantized.with_memory_pj),
         );
     }
     text.pop();
@@ -97,6 +106,7 @@ fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
+        size if size < 1.0 => format!("{value:.3}"),
         _ => format!("{value:.2}"),
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct SpikingArguments {
     /// Integration of the neurons' equations: exact | euler
     #[arg(long, default_value = SpikingOptions::INTEGRATION, requires = "spiking")]
     integration: String,
+    /// What a spike does to the membrane: subtract (the threshold) | zero, which NIR files express
+    #[arg(long, default_value = SpikingOptions::RESET, requires = "spiking")]
+    reset: String,
     /// How numbers become currents or spikes: direct | rate | latency | population; for event recordings: spikes | counts
     /// [default: direct, or spikes]
     #[arg(long, requires = "spiking")]
@@ -52,6 +55,7 @@ impl SpikingArguments {
             dt_ms: self.dt,
             tau_ms: self.tau,
             integration: self.integration.clone(),
+            reset: self.reset.clone(),
             encoder: self.encoder.clone(),
             population: self.population,
             readout: self.readout.clone(),

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gyrus_blueprint::{Blueprint, with_standardization, write_nir};
+use gyrus_blueprint::{Blueprint, NirTarget, portable, with_standardization, write_nir};
 use gyrus_data::Preprocessing;
 use gyrus_files::write_atomically;
+use gyrus_nn::convert::folded_form;
 use gyrus_nn::{Encoder, Network, SpikingSettings, State, from_safetensors};
 use gyrus_tensor::{cpu, with_threads};
 use gyrus_train::{RunFolder, RunRecord, RunStatus};
@@ -21,6 +22,8 @@ pub struct ExportNir {
     pub run: PathBuf,
     /// The file to write; it is replaced where it exists.
     pub nir: PathBuf,
+    /// The program that shall read it.
+    pub target: NirTarget,
     /// Worker threads; 0 for one per core.
     pub threads: usize,
 }
@@ -41,7 +44,7 @@ pub struct ExportNirReport {
 impl ExportNir {
     /// Of this run, to this file.
     pub fn new(run: impl Into<PathBuf>, nir: impl Into<PathBuf>) -> Self {
-        Self { run: run.into(), nir: nir.into(), threads: 0 }
+        Self { run: run.into(), nir: nir.into(), target: NirTarget::Any, threads: 0 }
     }
 
     /// Whether the network of the run spikes. A dense one is first turned into a spiking one: see
@@ -76,7 +79,7 @@ impl ExportNir {
         let (state, _) = from_safetensors(&folder.read_model()?)?;
         // Whether the stored numbers are those of the blueprint.
         Network::with_state(&blueprint, Some(settings), &state, &cpu())?;
-        let nir = NirFile::new((&blueprint, &state), settings, &record.preprocessing)?;
+        let nir = NirFile::new((&blueprint, &state), settings, &record.preprocessing, self.target)?;
         nir.write(&self.nir)?;
         Ok(ExportNirReport { run: self.run.clone(), nir: self.nir.clone(), nir_warnings: nir.warnings })
     }
@@ -107,6 +110,23 @@ pub(super) fn finished(run: &Path, record: &RunRecord) -> Result<()> {
     }
 }
 
+/// One sentence for all nodes of which the same is said, as in "`a`, `b`: ...".
+fn together(warnings: Vec<String>) -> Vec<String> {
+    let mut groups: Vec<(String, String)> = Vec::new();
+    for warning in warnings {
+        let (names, text) = warning.split_once(": ").unwrap_or(("", &warning));
+        match groups.iter_mut().find(|(_, known)| known == text && !names.is_empty()) {
+            Some((known, _)) => known.push_str(&format!(", {names}")),
+            None => groups.push((names.to_owned(), text.to_owned())),
+        }
+    }
+    let joined = groups.into_iter().map(|(names, text)| match names.is_empty() {
+        true => text,
+        false => format!("{names}: {text}"),
+    });
+    joined.collect()
+}
+
 /// A NIR file, ready to be written.
 pub(crate) struct NirFile {
     bytes: Vec<u8>,
@@ -115,7 +135,7 @@ pub(crate) struct NirFile {
 }
 
 impl NirFile {
-    /// The network as a file. If it takes pixels as currents, their standardization becomes a part of it, so that the file
+    /// The network as a file, without batch norms, in the form that `target` reads. If it takes pixels as currents, their standardization becomes a part of it, so that the file
     /// takes pixels from 0 to 1.
     ///
     /// # Errors
@@ -124,14 +144,32 @@ impl NirFile {
         (blueprint, state): (&Blueprint, &State),
         settings: &SpikingSettings,
         preprocessing: &Preprocessing,
+        target: NirTarget,
     ) -> Result<Self> {
-        let (bytes, mut warnings) = match (preprocessing, &settings.encoder) {
+        let (blueprint, state) = folded_form(blueprint, state)?;
+        let (blueprint, state) = match (preprocessing, &settings.encoder) {
             (Preprocessing::Image { mean, deviation, .. }, Encoder::Direct) => {
-                let (blueprint, state) = with_standardization(blueprint, state, mean, deviation)?;
-                write_nir(&blueprint, &state, settings.time)?
+                with_standardization(&blueprint, &state, mean, deviation)?
             }
-            _ => write_nir(blueprint, state, settings.time)?,
+            _ => (blueprint, state),
         };
+        let form = portable(&blueprint, &state, settings.time, target)?;
+        let (bytes, written) = write_nir(&form.blueprint, &form.parameters, form.time)?;
+        let mut warnings = together(form.warnings);
+        // What is written for one program has its time step, and needs no word on the others.
+        let own = |warning: &String| {
+            let timed =
+                ["NIR stores no time step", "integrated exactly here", "r is written as the gain of a step"]
+                    .iter()
+                    .any(|text| warning.contains(text));
+            let reset = warning.contains("reset by subtraction");
+            match target {
+                NirTarget::Any => true,
+                NirTarget::Sinabs => !timed && !reset,
+                _ => !timed,
+            }
+        };
+        warnings.extend(written.into_iter().filter(own));
         if let Preprocessing::Table { .. } = preprocessing {
             warnings.push(
                 "the network takes columns standardized as in run.json, which the file cannot express".into(),

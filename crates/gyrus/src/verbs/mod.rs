@@ -47,7 +47,7 @@ pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
 pub use predict::{
     Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
-    Predictor, ranking,
+    Predictor, Recorded, RecordedSignal, ranking,
 };
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};

@@ -1,11 +1,13 @@
 //! From what a run folder holds to the plain data that pages of `gyrus-report` show.
 
+use gyrus_blueprint::{Blueprint, Integration};
 use gyrus_data::{Augment, Preprocessing};
+use gyrus_nn::{Encoder, Readout, SpikingSettings};
 use gyrus_report::{
-    ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, Part, Quality, Skipped,
-    StepsRow, duration, grouped, number,
+    ConversionReport, CurvePoint, Energy, ExactReport, Facts, LayerActivity, LayerRate, Part, Quality,
+    Skipped, SpikingReport, StepsRow, duration, grouped, number,
 };
-use gyrus_train::{Conversion, MetricsRow, RunRecord};
+use gyrus_train::{Conversion, MetricsRow, OverTime, RunRecord};
 
 /// Points of the learning curves, over what `at` counts: epochs or steps.
 pub(crate) fn curve(rows: &[MetricsRow], at: fn(&MetricsRow) -> f64) -> Vec<CurvePoint> {
@@ -111,6 +113,86 @@ pub(crate) fn conversion(conversion: &Conversion) -> ConversionReport {
 pub(crate) fn layer(layer: gyrus_train::LayerActivity) -> LayerActivity {
     let gyrus_train::LayerActivity { node, neurons, active, spikes, potentials } = layer;
     LayerActivity { node, neurons, active, spikes, potentials }
+}
+
+/// What a spiking network does on its test examples, after so many steps as its settings say; `weight_bytes` are those of all
+/// its weights.
+pub(crate) fn spiking(
+    blueprint: &Blueprint,
+    settings: &SpikingSettings,
+    work: &OverTime,
+    weight_bytes: u64,
+) -> SpikingReport {
+    let SpikingSettings { steps, time, encoder, readout, surrogate, .. } = settings;
+    let integration = match time.integration {
+        Integration::Exact => "exact",
+        Integration::Euler => "Euler",
+    };
+    let encoder = match encoder {
+        Encoder::Direct => "direct: numbers are currents, the same at every step".to_owned(),
+        Encoder::Once { fraction_bits, .. } => format!("once, in {fraction_bits} fraction bits"),
+        Encoder::Rate { .. } => "rate: brighter means more spikes, at random times".to_owned(),
+        Encoder::Latency { .. } => "latency: brighter means an earlier spike".to_owned(),
+        Encoder::Population { neurons, .. } => format!("population of {neurons} neurons a number"),
+        Encoder::Delta { threshold } => format!("delta: a spike where a number rises by {threshold}"),
+        Encoder::Frames { binary: true } => "frames of spikes".to_owned(),
+        Encoder::Frames { binary: false } => "frames of counts".to_owned(),
+    };
+    let readout = match readout {
+        Readout::Membrane => "mean output over the steps",
+        Readout::Sum => "sum of the output over the steps",
+        Readout::Counts => "number of spikes",
+        Readout::FirstSpike => "first spike",
+    };
+    let last = steps.saturating_sub(1);
+    let layers = work.neurons.iter().map(|layer| {
+        let node = &blueprint.nodes()[layer.node];
+        let spikes = layer.spikes.get(last).copied().unwrap_or(0) as f64;
+        LayerRate {
+            node: node.name.clone(),
+            neuron: neuron_text(node),
+            neurons: layer.neurons,
+            spikes_per_neuron: spikes / (work.examples * layer.neurons).max(1) as f64,
+        }
+    });
+    let (accumulates, multiply_accumulates) = work.operations(last);
+    let energy = gyrus_train::energy::of_spikes(work, last, weight_bytes);
+    SpikingReport {
+        settings: vec![
+            ("time step", format!("{} ms, integrated {}", number(time.dt_ms), integration.to_lowercase())),
+            ("steps of an answer", steps.to_string()),
+            ("encoder", encoder),
+            ("readout", readout.to_owned()),
+            ("surrogate derivative", surrogate.clone()),
+        ],
+        examples: work.examples,
+        steps: *steps,
+        dt_ms: time.dt_ms,
+        layers: layers.collect(),
+        accuracy: work.accuracy.iter().take(*steps).copied().collect(),
+        accumulates,
+        multiply_accumulates,
+        energy: Energy { operations_pj: energy.operations_pj, with_memory_pj: energy.with_memory_pj },
+    }
+}
+
+/// What the neurons of a node are.
+fn neuron_text(node: &gyrus_blueprint::Node) -> String {
+    let mut text = node.kind.name().to_owned();
+    let Some(neuron) = node.kind.neuron() else { return text };
+    for (constant, value) in &neuron.constants {
+        let learned = neuron.learned.iter().any(|learned| learned == constant);
+        let own = if learned { " (learned)" } else { "" };
+        let shown = match *constant {
+            "tau_membrane_ms" => format!(", τ {} ms{own}", number(*value)),
+            "tau_synapse_ms" => format!(", τ of synapses {} ms{own}", number(*value)),
+            "tau_adaptation_ms" => format!(", τ of adaptation {} ms{own}", number(*value)),
+            "v_threshold" => format!(", threshold {}{own}", number(*value)),
+            _ => continue,
+        };
+        text.push_str(&shown);
+    }
+    text
 }
 
 /// Settings, data and machine of a run.

@@ -7,8 +7,9 @@ use gyrus_train::RunFolder;
 
 use super::learn::LearnReport;
 use super::learn_language::LearnLanguageReport;
+use super::spike::{Spike, SpikeReport};
 use super::tune::TuneReport;
-use super::{learn, learn_language, tune};
+use super::{learn, learn_language, spike, tune};
 use crate::{Error, Observer, Result};
 
 /// Continues an unfinished run, after an interruption or a crash: the result is the same, bit for bit, as without one. With
@@ -36,6 +37,8 @@ pub enum RunKind {
     LearnLanguage,
     /// A language model is tuned on examples.
     Tune,
+    /// A dense network becomes a spiking one.
+    Spike,
 }
 
 /// The report of a run that was continued.
@@ -48,6 +51,8 @@ pub enum ResumeReport {
     LearnLanguage(Box<LearnLanguageReport>),
     /// Of a language model that was tuned.
     Tune(Box<TuneReport>),
+    /// Of a network that became a spiking one.
+    Spike(Box<SpikeReport>),
 }
 
 impl Resume {
@@ -59,6 +64,9 @@ impl Resume {
     /// What the run does, as far as the folder says.
     #[must_use]
     pub fn kind(&self) -> RunKind {
+        if spike::is_unfinished(&self.run) {
+            return RunKind::Spike;
+        }
         let header = RunFolder::header(&self.run);
         match header.ok().and_then(|header| header.kind).as_deref() {
             None => RunKind::Learn,
@@ -85,6 +93,9 @@ impl Resume {
                 ResumeReport::LearnLanguage(Box::new(learn_language::resume(self, observer)?))
             }
             RunKind::Tune => ResumeReport::Tune(Box::new(tune::resume(self, observer)?)),
+            RunKind::Spike => {
+                ResumeReport::Spike(Box::new(Spike::resume(&self.run, self.threads, observer)?))
+            }
         })
     }
 }

@@ -32,7 +32,7 @@ use source::Source;
 pub use report::{BaselineReport, FoldsReport, LearnReport, PartReport};
 pub use spiking::SpikingOptions;
 
-pub(crate) use page::render;
+pub(crate) use page::{Seen, example, render};
 pub(crate) use source::reload;
 
 /// Trains a network on examples and writes a run folder.
@@ -321,7 +321,9 @@ impl Learn {
             None => named(usual)?,
         };
         match (&self.spiking, spiking) {
-            (Some(options), Some(settings)) => Ok(spiking_form(&blueprint, options.tau_ms, settings)?),
+            (Some(options), Some(settings)) => {
+                Ok(spiking_form(&blueprint, options.tau_ms, options.reset()?, settings)?)
+            }
             _ => Ok(blueprint),
         }
     }
@@ -407,8 +409,9 @@ impl Prepared {
                 next: format!("gyrus learn --resume {}", quoted(folder.path())),
             }),
             Outcome::Finished(Learned { test, mut record }) => {
+                let seen = page::seen(&dataset, &blueprint, &record, &folder, observer)?;
                 folder.finish(&mut record, start.elapsed(), |record, rows| {
-                    render(&dataset, &blueprint, record, rows, &test, None)
+                    render(&dataset, &blueprint, record, rows, &test, seen)
                 })?;
                 LearnReport::new(record, &folder, &blueprint)
             }

@@ -1,16 +1,90 @@
 //! The page of a run: what its network answered for the test examples.
 
 use gyrus_blueprint::Blueprint;
-use gyrus_data::{Dataset, Features, Frames, Targets, Task};
-use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture, number};
-use gyrus_train::{Evaluation, MetricsRow, RunRecord};
+use gyrus_data::{Dataset, Features, Frames, Targets, Task, fill_batch};
+use gyrus_nn::workload::footprint;
+use gyrus_nn::{Network, from_safetensors};
+use gyrus_report::{Activity, Confusion, Mistake, NetworkReport, Picture, SpikingReport, number};
+use gyrus_tensor::cpu;
+use gyrus_train::{Evaluation, MetricsRow, RunFolder, RunRecord, activity, evaluate_over_time};
 
+use crate::Result;
+use crate::observer::{Observer, Stage};
 use crate::verbs::page_data;
 
 /// Mistakes that are shown.
 const MISTAKES: usize = 24;
 /// Rows of a regression that are shown.
 const LARGEST_ERRORS: usize = 12;
+
+/// The most test examples that a spiking network's work is counted over.
+const COUNTED: usize = 2000;
+
+/// What a spiking network was seen to do; nothing for a dense one.
+#[derive(Default)]
+pub(crate) struct Seen<'a> {
+    /// One test example.
+    pub(crate) activity: Option<Activity<'a>>,
+    /// Many of them.
+    pub(crate) work: Option<SpikingReport>,
+}
+
+/// What the network of a finished spiking run does; without its work, which takes longer, if the observer wants to stop.
+pub(crate) fn seen<'a>(
+    dataset: &'a Dataset,
+    blueprint: &Blueprint,
+    record: &RunRecord,
+    folder: &RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<Seen<'a>> {
+    let Some(settings) = &record.settings.spiking else { return Ok(Seen::default()) };
+    let (state, _) = from_safetensors(&folder.read_model()?)?;
+    let network = Network::with_state(blueprint, Some(settings), &state, &cpu())?;
+    let activity = example(dataset, &network)?;
+    if matches!(dataset.test.targets, Targets::Values(_)) {
+        return Ok(Seen { activity, work: None });
+    }
+    let stride = dataset.test.len().div_ceil(COUNTED).max(1);
+    let counted = dataset.test.subset(&(0..dataset.test.len()).step_by(stride).collect::<Vec<_>>());
+    let work = evaluate_over_time(&network, &counted, &dataset.preprocessing, None, &mut |done, total| {
+        observer.stage(&Stage { name: "counting spikes", done, total });
+        !observer.wants_to_stop()
+    });
+    let work = match work {
+        Err(gyrus_train::Error::Stopped) => None,
+        other => Some(other?),
+    };
+    let bytes = footprint(blueprint, &state)?.bytes;
+    Ok(Seen { activity, work: work.map(|work| page_data::spiking(blueprint, settings, &work, bytes)) })
+}
+
+/// What the neurons do while they see the first test example.
+pub(crate) fn example<'a>(dataset: &'a Dataset, network: &Network) -> Result<Option<Activity<'a>>> {
+    let (Targets::Classes(classes), Task::Classification { classes: names }) =
+        (&dataset.test.targets, &dataset.task)
+    else {
+        return Ok(None);
+    };
+    let Some(label) = classes.first().and_then(|class| names.get(*class as usize)) else { return Ok(None) };
+    let mut input = Vec::new();
+    fill_batch(&dataset.test, &dataset.preprocessing, &[0], None, &mut input);
+    let layers = activity(network, &input)?.into_iter().map(page_data::layer).collect();
+    Ok(Some(Activity { label, picture: picture(dataset, 0), layers }))
+}
+
+/// A test example as an image, where it is one or can be drawn as one.
+fn picture(dataset: &Dataset, index: usize) -> Option<Picture> {
+    match &dataset.test.features {
+        Features::Images(images) => images.get(index).map(|pixels| Picture {
+            pixels: pixels.to_vec(),
+            height: images.height,
+            width: images.width,
+            channels: images.channels,
+        }),
+        Features::Frames(frames) => Some(picture_of(frames, index)),
+        Features::Table(_) => None,
+    }
+}
 
 /// The page.
 pub(crate) fn render(
@@ -19,7 +93,7 @@ pub(crate) fn render(
     record: &RunRecord,
     metrics: &[MetricsRow],
     test: &Evaluation,
-    activity: Option<Activity<'_>>,
+    seen: Seen<'_>,
 ) -> String {
     let mut page = NetworkReport {
         name: &record.data.name,
@@ -40,7 +114,8 @@ pub(crate) fn render(
         mistakes: Vec::new(),
         regression: None,
         conversion: record.conversion.as_ref().map(page_data::conversion),
-        activity,
+        spiking: seen.work,
+        activity: seen.activity,
         provenance: page_data::provenance(record),
         notes: &record.notes,
         skipped: page_data::skipped(record),
@@ -85,16 +160,7 @@ fn confusion(
     }
     wrong.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let mistake = |&(probability, index, predicted): &(f32, usize, usize)| {
-        let picture = match &dataset.test.features {
-            Features::Images(images) => images.get(index).map(|pixels| Picture {
-                pixels: pixels.to_vec(),
-                height: images.height,
-                width: images.width,
-                channels: images.channels,
-            }),
-            Features::Frames(frames) => Some(picture_of(frames, index)),
-            Features::Table(_) => None,
-        };
+        let picture = picture(dataset, index);
         Mistake {
             label: classes[truth[index] as usize].clone(),
             predicted: classes[predicted].clone(),

@@ -1,6 +1,6 @@
 //! Options of a spiking network: time steps, encoder, readout, surrogate.
 
-use gyrus_blueprint::{Discretization, Integration};
+use gyrus_blueprint::{Discretization, Integration, Reset};
 use gyrus_data::{EventOptions, Preprocessing};
 use gyrus_nn::{Encoder, Intensity, Readout, SpikingSettings};
 
@@ -22,6 +22,8 @@ pub struct SpikingOptions {
     pub tau_ms: f64,
     /// Integration of the neurons' equations: exact | euler.
     pub integration: String,
+    /// What a spike does to the membrane: subtract (the threshold) | zero, as in NIR files and most other programs.
+    pub reset: String,
     /// How numbers become currents or spikes: direct (default) | rate | latency | population; for event recordings: spikes
     /// (default) | counts.
     pub encoder: Option<String>,
@@ -45,6 +47,7 @@ impl Default for SpikingOptions {
             dt_ms: Self::DT_MS,
             tau_ms: Self::TAU_MS,
             integration: Self::INTEGRATION.to_owned(),
+            reset: Self::RESET.to_owned(),
             encoder: None,
             population: Self::POPULATION,
             readout: Self::READOUT.to_owned(),
@@ -64,6 +67,8 @@ impl SpikingOptions {
     pub const TAU_MS: f64 = 2.0;
     /// Default of [`Self::integration`].
     pub const INTEGRATION: &str = "exact";
+    /// Default of [`Self::reset`].
+    pub const RESET: &str = "subtract";
     /// Default of [`Self::population`].
     pub const POPULATION: u32 = 8;
     /// Default of [`Self::readout`].
@@ -80,6 +85,15 @@ impl SpikingOptions {
         };
         let steps = self.steps.map_or(steps, |steps| steps as usize);
         Ok(EventOptions { steps, binary, side })
+    }
+
+    /// What a spike does to the membrane.
+    pub(super) fn reset(&self) -> Result<Reset> {
+        match self.reset.as_str() {
+            "subtract" => Ok(Reset::Subtract),
+            "zero" => Ok(Reset::Hard),
+            other => Err(unknown("reset", other, "subtract or zero")),
+        }
     }
 
     /// The settings for data of this kind.

@@ -19,7 +19,7 @@ use super::serialized;
 use crate::{Error, Result};
 
 pub use events::EventWork;
-pub use nir::NirOptions;
+pub use nir::{NirOptions, Recorded, RecordedSignal};
 
 /// Classifies images, table rows or event recordings with a trained network.
 #[derive(Clone, Debug)]
@@ -27,10 +27,12 @@ pub struct Predict {
     /// A run folder of `learn` or `spike`, or a NIR file (.nir).
     pub network: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) and folders of them, CSV tables with the columns that the run learned from, or
-    /// event recordings.
+    /// event recordings; for a NIR network also currents or spikes of each step, as CSV or `.npy`.
     pub inputs: Vec<PathBuf>,
     /// What a NIR file does not specify; not for runs.
     pub nir: NirOptions,
+    /// For a NIR network: write its output at each step, or what [`NirOptions::record`] names, to this `.csv` or `.npy` file.
+    pub out: Option<PathBuf>,
     /// The body that runs a spiking network.
     pub body: Body,
     /// `cpu`, or a device that the build has.
@@ -179,6 +181,7 @@ impl Predict {
             network: network.into(),
             inputs: Vec::new(),
             nir: NirOptions::default(),
+            out: None,
             body: Body::default(),
             device: Self::DEVICE.to_owned(),
             threads: 0,
@@ -218,6 +221,7 @@ impl Predict {
             if let Some(error) = first.filter(|_| predictions.is_empty()) {
                 return Err(error);
             }
+            predictor.write_recorded()?;
             let warnings = predictor.warnings().to_vec();
             Ok(PredictReport { network: predictor.network(), predictions, failed, warnings })
         })?
@@ -310,7 +314,19 @@ impl Predictor {
     pub fn predict(&self, file: &Path) -> Result<Vec<Prediction>> {
         match &self.0 {
             Kind::Run(run) => run.predict(file),
-            Kind::Nir(nir) => Ok(vec![nir.predict(file)?]),
+            Kind::Nir(nir) => nir.predict(file),
+        }
+    }
+
+    /// Writes the signals of the files that were predicted so far to [`Predict::out`]; returns the files, none if nothing was
+    /// to be recorded.
+    ///
+    /// # Errors
+    /// If inputs of different lengths are to be one `.npy` array, or the operating system refuses.
+    pub fn write_recorded(&self) -> Result<Vec<PathBuf>> {
+        match &self.0 {
+            Kind::Run(_) => Ok(Vec::new()),
+            Kind::Nir(nir) => nir.write_recorded(),
         }
     }
 }

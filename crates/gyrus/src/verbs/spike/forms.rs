@@ -5,7 +5,7 @@ use gyrus_data::Preprocessing;
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form};
 use gyrus_nn::{Network, SpikingSettings, State};
 use gyrus_tensor::cpu;
-use gyrus_train::calibrate;
+use gyrus_train::{Tick, calibrate};
 
 use super::{Dense, Spike};
 use crate::Result;
@@ -32,9 +32,19 @@ pub(super) struct Spiking {
 }
 
 /// The network with quantized activations, their thresholds calibrated unless the run was trained so.
-pub(super) fn calibrated(verb: &Spike, dense: &Dense, blueprint: Blueprint) -> Result<Quantized> {
+pub(super) fn calibrated(
+    verb: &Spike,
+    dense: &Dense,
+    blueprint: Blueprint,
+    tick: &mut Tick<'_>,
+) -> gyrus_train::Result<Quantized> {
     let dataset = &dense.dataset;
-    let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &cpu())?;
+    let state = calibrate(&blueprint, &dense.state, &dataset.train, &dataset.preprocessing, &cpu(), tick)?;
+    Ok(quantized(verb, dense, blueprint, state))
+}
+
+/// The same, with thresholds that are known.
+pub(super) fn quantized(verb: &Spike, dense: &Dense, blueprint: Blueprint, state: State) -> Quantized {
     let levels = |node: &Node| match node.kind {
         NodeKind::QuantizedReLU { levels } => Some(levels),
         _ => None,
@@ -45,7 +55,7 @@ pub(super) fn calibrated(verb: &Spike, dense: &Dense, blueprint: Blueprint) -> R
         None if blueprint == dense.blueprint => 0,
         None => dense.record.settings.epochs.div_ceil(if verb.exact { 2 } else { 4 }),
     };
-    Ok(Quantized { blueprint, state, levels, epochs })
+    Quantized { blueprint, state, levels, epochs }
 }
 
 /// Epochs of fine-tuning through time.

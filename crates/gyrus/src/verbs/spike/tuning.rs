@@ -13,10 +13,11 @@ use gyrus_train::{
     Begin, Existing, Learned, MetricsRow, Outcome, RunFolder, RunRecord, Settings, check, learn,
     split_validation,
 };
+use serde::{Deserialize, Serialize};
 
+use super::resume::{Part, continued, save};
 use super::{Dense, Spike};
 use crate::observer::Observer;
-use crate::verbs::quoted::quoted;
 use crate::verbs::watch::Watched;
 use crate::{Error, Result};
 
@@ -27,8 +28,10 @@ const MANY_STEPS: usize = 8;
 const FEW_STEPS: usize = 4;
 
 /// The fine-tuning done so far.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Tuning {
+    /// The part of the conversion that is in work.
+    pub(super) part: Part,
     /// Epochs with quantized activations.
     pub(super) epochs: u32,
     pub(super) seconds: f64,
@@ -39,6 +42,15 @@ pub(super) struct Tuning {
     pub(super) chosen_epoch: u32,
     /// One per epoch.
     pub(super) rows: Vec<MetricsRow>,
+    /// Whether the spiking network lies in the folder.
+    #[serde(skip)]
+    pub(super) ready: bool,
+    /// Whether the part in work goes on from a checkpoint.
+    #[serde(skip)]
+    pub(super) from_checkpoint: bool,
+    /// The quantized network, once it is trained.
+    #[serde(skip)]
+    pub(super) quantized: State,
 }
 
 impl Tuning {
@@ -50,8 +62,13 @@ impl Tuning {
         (epochs, folder): (u32, &RunFolder),
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        self.seconds = self.part((verb, dense), (blueprint, state), None, (epochs, folder), observer)?;
-        self.epochs = epochs;
+        if self.part == Part::Quantized {
+            let part = (blueprint, &mut *state);
+            self.seconds = self.part((verb, dense), part, None, (epochs, folder), observer)?;
+            self.epochs = epochs;
+            self.part = Part::ManySteps;
+        }
+        self.quantized.clone_from(state);
         Ok(())
     }
 
@@ -64,11 +81,19 @@ impl Tuning {
         (epochs, folder): (u32, &RunFolder),
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        for (steps, epochs) in [(MANY_STEPS, epochs / 3), (FEW_STEPS, epochs - epochs / 3)] {
+        let parts = [
+            (Part::ManySteps, MANY_STEPS, epochs / 3, Part::FewSteps),
+            (Part::FewSteps, FEW_STEPS, epochs - epochs / 3, Part::Measuring),
+        ];
+        for (part, steps, epochs, next) in parts {
+            if self.part != part {
+                continue;
+            }
             let settings = SpikingSettings { steps, ..settings.clone() };
             self.time_seconds +=
                 self.part((verb, dense), (blueprint, state), Some(settings), (epochs, folder), observer)?;
             self.time_epochs += epochs;
+            self.part = next;
         }
         Ok(())
     }
@@ -98,32 +123,31 @@ impl Tuning {
             ..dense.record.settings.clone()
         };
         check(blueprint, &settings)?;
-        let spikes = settings.spiking.is_some();
         let mut record = RunRecord::new(dataset, dense.path.as_deref(), validation, settings);
         record.data.name.clone_from(&dense.record.data.name);
         record.data.test_path.clone_from(&dense.record.data.test_path);
-        let folder = RunFolder::create(folder.path(), Existing::Replace)?;
-        folder.write_record(&record)?;
-        folder.write_blueprint(blueprint)?;
-        let begin = Begin::State(state);
+        let resumed = std::mem::take(&mut self.from_checkpoint);
+        let folder = if resumed {
+            folder.clone()
+        } else {
+            let folder = RunFolder::create(folder.path(), Existing::Replace)?;
+            folder.write_record(&record)?;
+            folder.write_blueprint(blueprint)?;
+            save(&folder, verb, self)?;
+            folder
+        };
+        let begin = if resumed { Begin::Checkpoint } else { Begin::State(state) };
         let outcome =
             learn(dataset, blueprint, record, &folder, &cpu(), begin, &mut Watched::network(observer));
         observer.trained();
         match outcome? {
-            Outcome::Interrupted { step, steps } => {
-                let place = quoted(folder.path());
-                let then = match spikes {
-                    true => "which leaves a spiking run".to_owned(),
-                    false => format!("then gyrus spike {place}"),
-                };
-                Err(Error::Interrupted {
-                    run: folder.path().to_owned(),
-                    step,
-                    steps,
-                    part: " of the fine-tuning",
-                    next: format!("gyrus learn --resume {place}, {then}"),
-                })
-            }
+            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
+                run: folder.path().to_owned(),
+                step,
+                steps,
+                part: " of the fine-tuning",
+                next: continued(folder.path()),
+            }),
             Outcome::Finished(Learned { record, .. }) => {
                 *state = from_safetensors(&folder.read_model()?)?.0;
                 let (epochs, steps) = self.rows.last().map_or((0, 0), |row| (row.epoch, row.step));
