@@ -87,7 +87,7 @@ fn wrong_parquet_files_are_refused_in_one_sentence() {
             parquet_file("image", &[png(27, 1)], &[1]),
             "got 27 by 27 pixels in row 0, expected an image of 28 by 28",
         ),
-        (parquet_file("image", &[b"no".to_vec()], &[1]), "not an intact PNG, JPEG or WebP image"),
+        (parquet_file("image", &[b"no".to_vec()], &[1]), "not an intact image (PNG, JPEG, WebP"),
         (
             parquet_file("image", &[png(28, 1)], &[10]),
             "got row 0 without them, expected 'image' with the bytes",

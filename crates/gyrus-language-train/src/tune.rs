@@ -346,7 +346,10 @@ fn prompt(parts: &Parts, sample: &Sample, example: &Example) -> Result<Vec<u32>>
         Sample::Conversation(conversation) => talk(conversation)?,
         Sample::Text(_) => Vec::new(),
     };
-    Ok(if tokens.is_empty() { example.tokens[..1].to_vec() } else { tokens })
+    // A longer text trains, but the model writes within its positions: the end of the prompt is what it continues.
+    let room = parts.config.maximum_positions.saturating_sub(SAMPLE_TOKENS).max(1);
+    let tokens = if tokens.is_empty() { &example.tokens[..1] } else { &tokens };
+    Ok(tokens[tokens.len().saturating_sub(room)..].to_vec())
 }
 
 impl TuneTask<'_> {

@@ -12,7 +12,7 @@ use crate::RunStatus;
 pub enum Error {
     /// The network could not be built or loaded.
     #[error(transparent)]
-    Network(#[from] gyrus_nn::Error),
+    Network(Box<gyrus_nn::Error>),
     /// The bytes are not a safetensors file of 32-bit floats.
     #[error(transparent)]
     Arrays(gyrus_files::Error),
@@ -94,11 +94,23 @@ pub enum Error {
     #[error("{} has {bytes} bytes; at most {limit} are accepted", .path.display())]
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error(transparent)]
-    Blueprint(#[from] gyrus_blueprint::Error),
+    Blueprint(Box<gyrus_blueprint::Error>),
 }
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<gyrus_nn::Error> for Error {
+    fn from(error: gyrus_nn::Error) -> Self {
+        Self::Network(Box::new(error))
+    }
+}
+
+impl From<gyrus_blueprint::Error> for Error {
+    fn from(error: gyrus_blueprint::Error) -> Self {
+        Self::Blueprint(Box::new(error))
+    }
+}
 
 impl From<gyrus_files::Error> for Error {
     fn from(error: gyrus_files::Error) -> Self {

@@ -158,9 +158,8 @@ fn of_kernels(error: &gyrus_kernels::Error) -> Fault {
 fn of_training(error: &gyrus_train::Error) -> Fault {
     use gyrus_train::Error as TrainError;
     match error {
-        TrainError::Io { .. }
-        | TrainError::Diverged { .. }
-        | TrainError::Network(gyrus_nn::Error::NotFinite { .. }) => Fault::Failure,
+        TrainError::Io { .. } | TrainError::Diverged { .. } => Fault::Failure,
+        TrainError::Network(error) if matches!(**error, gyrus_nn::Error::NotFinite { .. }) => Fault::Failure,
         _ => Fault::Caller,
     }
 }

@@ -111,7 +111,7 @@ fn what_cannot_be_learned_is_refused_with_a_sentence() {
     assert!(refuse(b"", "").contains("got no text"));
     assert!(refuse(b"ab\xff", "").contains("byte 2"));
     assert!(refuse(b"abc", "--context 16").contains("smaller context"));
-    let words = "a text that is long enough ".repeat(20);
+    let words = "a text that is long enough ".repeat(200);
     assert!(refuse(words.as_bytes(), "--width 10 --heads 3").contains("width 10 with 3 heads"));
     assert!(refuse(words.as_bytes(), "--width 12 --heads 3 --key-value-heads 2").contains("3 and 2"));
     assert!(refuse(words.as_bytes(), "--schedule linear").contains("wsd"));

@@ -183,7 +183,7 @@ fn inspect_refuses_other_things() {
     fs::write(&other, "Dear reader, this is no network.").unwrap();
     let sentence = refused(&run("inspect", &[&other]));
     assert!(
-        sentence.contains("letter.txt") && sentence.contains("neither a NIR nor a safetensors"),
+        sentence.contains("letter.txt") && sentence.contains("a .toml blueprint, a .nir file"),
         "{sentence}"
     );
     let sentence = refused(&run("inspect", &[folder.path()]));

@@ -176,7 +176,7 @@ fn exported_networks_of_digits_are_as_good_as_in_their_programs() {
         let answer = json(run(&format!("predict --json {options}"), &[&files.join(network), &given]));
         let predictions = answer["predictions"].as_array().unwrap();
         assert_eq!(predictions.len(), 359);
-        let is_right = |(given, class): &(&Value, &u32)| given["class"] == Value::from(**class);
+        let is_right = |(given, class): &(&Value, &u32)| given["class"] == **class;
         predictions.iter().zip(classes).filter(is_right).count()
     };
     // In Norse 89 % of its test digits; with the step that was advised before, 11 %.

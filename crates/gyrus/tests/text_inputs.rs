@@ -58,7 +58,7 @@ fn every_encoding_of_a_corpus_trains_the_same_model() {
 #[test]
 fn a_corpus_that_is_too_short_is_refused_with_the_reason_and_without_a_trace() {
     let folder = tempfile::tempdir().unwrap();
-    let short = write(folder.path(), "short.txt", "a b ".repeat(200)[..789].as_bytes());
+    let short = write(folder.path(), "short.txt", &"a b ".repeat(200).as_bytes()[..789]);
     let out = folder.path().join("run");
     let said = refused(&run("learn --out", &[&out, &short]));
     assert!(

@@ -169,7 +169,10 @@ fn chosen<'a>(files: &'a [String], tag: Option<&str>) -> Option<&'a str> {
         let stem = part_of(file).map_or(file.strip_suffix(".gguf").unwrap_or(file), |part| part.0);
         let stem = stem.to_lowercase();
         let before = stem.strip_suffix(&tag.to_lowercase());
-        before.is_some_and(|before| before.is_empty() || before.ends_with(['-', '.', '_', '/']))
+        // Names of formats hold a digit; half of one, such as the XS of IQ4_XS, is no tag.
+        let whole = |before: &str| !before.ends_with('_') || tag.contains(|c: char| c.is_ascii_digit());
+        let parted = |before: &str| before.is_empty() || before.ends_with(['-', '.', '_', '/']);
+        before.is_some_and(|before| parted(before) && whole(before))
     };
     let find = |tag: &str| models(files).find(|file| ends_with(file, tag));
     match tag {

@@ -83,7 +83,7 @@ pub fn weight(format: Format, bytes: &[u8], index: usize) -> f64 {
                 _ => (48 + (i - 240) % 4, (i - 240) / 4),
             };
             let shifted = block[byte].wrapping_mul(3u8.pow(digit as u32));
-            half(52) * (f64::from(u16::from(shifted) * 3 >> 8) - 1.0)
+            half(52) * (f64::from((u16::from(shifted) * 3) >> 8) - 1.0)
         }
         // These look groups of weights up in tables, of which there is one copy; a golden file checks the decoding.
         Format::IQ1_S

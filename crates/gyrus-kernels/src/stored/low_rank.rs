@@ -384,8 +384,8 @@ mod tests {
     }
 
     #[test]
-    fn large_weights_of_every_format_match_the_oracle_and_threads_change_no_bit() {
-        for format in Format::ALL {
+    fn large_weights_of_every_written_format_match_the_oracle_and_threads_change_no_bit() {
+        for format in Format::ALL.into_iter().filter(|format| format.is_written()) {
             let case =
                 Case { rows: 20, inputs: 512, parts: vec![(2100, 16), (33, 3)], format, dropped: false };
             let all = case.run(true);

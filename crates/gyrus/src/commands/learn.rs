@@ -227,7 +227,7 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
             (_, Some(error)) => format!("{error:.4}"),
             _ => continue,
         };
-        say(format_args!("  beside it, {}: {value}", rule.name))?;
+        next(format_args!("  beside it, {}: {value}", rule.name))?;
     }
     if let Some(found) = &report.cross_validation {
         let (mean, deviation) = (found.mean, found.deviation);

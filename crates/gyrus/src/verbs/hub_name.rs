@@ -40,6 +40,9 @@ impl HubName {
             Some(rest) => (rest, true),
             None => (text.to_owned(), false),
         };
+        if !is_address && text.starts_with('/') {
+            return Ok(None);
+        }
         let rest = rest.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
         let words: Vec<&str> = rest.split('/').collect();
         let wrong = |why: &str| {

@@ -334,8 +334,8 @@ fn of_safetensors(path: &Path) -> Result<InspectedSafetensors> {
     }
     let no_model = |error| {
         wrong(format!(
-            "not a safetensors file ({error}); expected one, or a run folder, a model, an adapter, a .toml blueprint, a \
-             .nir file or an event recording"
+            "read as a safetensors file: {error}; expected one, or a run folder, a model, an adapter, a .toml blueprint, \
+             a .nir file or an event recording"
         ))
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(no_model)?;

@@ -85,7 +85,7 @@ impl List {
 
 /// A run, if the folder is one; folders that are none are passed over.
 fn run(folder: &Path) -> Option<ListedRun> {
-    let record = gyrus_files::read_bounded(&folder.join("run.json"), MAXIMUM_RECORD).ok()?;
+    let record = gyrus_files::read_bounded(folder.join("run.json"), MAXIMUM_RECORD).ok()?;
     let record: Value = serde_json::from_slice(&record).ok()?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Some(ListedRun {
