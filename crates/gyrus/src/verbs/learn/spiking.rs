@@ -67,7 +67,7 @@ impl SpikingOptions {
     pub const TAU_MS: f64 = 2.0;
     /// Default of [`Self::integration`].
     pub const INTEGRATION: &str = "exact";
-    /// Default of [`Self::reset`].
+    /// Default of [`reset`](field@Self::reset).
     pub const RESET: &str = "subtract";
     /// Default of [`Self::population`].
     pub const POPULATION: u32 = 8;
