@@ -187,7 +187,7 @@ fn inspect_refuses_other_things() {
         "{sentence}"
     );
     let sentence = refused(&run("inspect", &[folder.path()]));
-    assert!(sentence.contains("is not a run folder"), "{sentence}");
+    assert!(sentence.contains("holds neither a run, nor a model"), "{sentence}");
     let sentence = refused(&run("inspect", &[&folder.path().join("nothing.safetensors")]));
     assert!(sentence.contains("nothing.safetensors"), "{sentence}");
     let fake = folder.path().join("fake.nir");
