@@ -133,13 +133,15 @@ pub(crate) unsafe fn finish_vector<S: Simd>(
 }
 
 /// `rows` rows times packed panels that begin `panel_len` floats apart. `PLAIN` promises full panels of columns and no
-/// epilogue: for short depths, where the detour through memory that an epilogue takes would show.
+/// epilogue: for short depths, where the detour through memory that an epilogue takes would show. `WIDE` takes two
+/// panels at once where registers allow it: faster for matrices, slower for convolutions, whose rows are pixels of which
+/// each has its own address.
 ///
 /// # Safety
 /// `left(i)` points to floats that are readable at every run; each of the panels that `columns` needs holds
 /// `runs.offsets.len() * runs.length * PANEL` floats; `out(i)` is writable for `columns` floats and used by nothing else.
 #[inline(always)]
-pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(
+pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool, const WIDE: bool>(
     simd: S,
     rows: core::ops::Range<usize>,
     left: impl Fn(usize) -> *const f32,
@@ -152,13 +154,13 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
     let mut done = 0;
     // Two panels share the broadcasts of the left operand: 14 loads for 24 sums instead of 26. Only AVX-512 has the
     // registers.
-    while S::F32_LANES == PANEL && columns - done > PANEL {
+    while WIDE && S::F32_LANES == PANEL && columns - done > PANEL {
         let width = (columns - done).min(2 * PANEL);
         let panels = (panels.wrapping_add(done / PANEL * panel_len), panel_len);
         let out = |row| out(row).wrapping_add(done);
         // SAFETY: passed on.
         unsafe {
-            panels_at_once::<S, MR, 2, PLAIN>(
+            panels_at_once::<S, MR, 2, PLAIN, WIDE>(
                 simd,
                 &rows,
                 &left,
@@ -177,7 +179,7 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
         let out = |row| out(row).wrapping_add(done);
         // SAFETY: passed on.
         unsafe {
-            panels_at_once::<S, MR, NV, PLAIN>(
+            panels_at_once::<S, MR, NV, PLAIN, WIDE>(
                 simd,
                 &rows,
                 &left,
@@ -199,7 +201,7 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
 #[inline(always)]
 // Loops over a tile use indices known at compile time, so that the sums stay in registers.
 #[allow(clippy::needless_range_loop)]
-unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool>(
+unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN: bool, const WIDE: bool>(
     simd: S,
     rows: &core::ops::Range<usize>,
     left: &impl Fn(usize) -> *const f32,
@@ -216,7 +218,7 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
         // A short last block repeats its last row, which saves a second kernel.
         let pointers: [*const f32; MR] = core::array::from_fn(|i| left((first + i).min(last)));
         let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
-        if !PLAIN {
+        if WIDE && !PLAIN {
             // An output beyond the second-level cache would otherwise hold up the stores at the end.
             for i in 0..MR {
                 for v in (0..NV).step_by(vectors) {
@@ -285,13 +287,19 @@ pub(crate) struct Segment {
 }
 
 /// Adds `sum_p x[p][i] * y[p][n]` to `out[i * out_stride + n]`, for `i < rows <= MR` and `columns` columns, a multiple of
-/// 16. `segments(column)` gives the steps for the 16 columns from there on; the next 16 lie `next` floats behind them.
+/// 16. `segments(column)` gives the steps for the 16 columns from there on; the next 16 lie `next` floats behind them; `WIDE` as for [`inner`].
 ///
 /// # Safety
 /// Every step of every segment has `rows` floats at `x` and `PANEL` at `y`; `out` is writable for `rows` rows of
 /// `columns` floats.
 #[inline(always)]
-pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize, I: Iterator<Item = Segment>>(
+pub(crate) unsafe fn outer<
+    S: Simd,
+    const MR: usize,
+    const NV: usize,
+    const WIDE: bool,
+    I: Iterator<Item = Segment>,
+>(
     simd: S,
     rows: usize,
     columns: usize,
@@ -302,7 +310,7 @@ pub(crate) unsafe fn outer<S: Simd, const MR: usize, const NV: usize, I: Iterato
     let strides = (x_stride, y_stride, next);
     let mut column = 0;
     // Two blocks of columns share the broadcasts of `x`, as in [`inner`].
-    while S::F32_LANES == PANEL && columns - column > PANEL {
+    while WIDE && S::F32_LANES == PANEL && columns - column > PANEL {
         let out = (out.wrapping_add(column), out_stride);
         // SAFETY: passed on.
         unsafe { columns_at_once::<S, MR, 2>(simd, rows, segments(column), strides, out) };

@@ -365,7 +365,7 @@ impl WithSimd for WeightBand<'_> {
                         // SAFETY: the pixels lie in the padded copies (the gradient's has a panel of slack), and the
                         // sums are `[taps * depth, results_wide]`.
                         unsafe {
-                            outer::<S, MR, NV, _>(
+                            outer::<S, MR, NV, false, _>(
                                 simd,
                                 height,
                                 band.results_wide,

@@ -86,7 +86,7 @@ impl WithSimd for Pixels<'_> {
         fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, task: Pixels<'_>) {
             // SAFETY: the caller's offsets lie in its padded input and its output.
             unsafe {
-                inner::<S, MR, NV, false>(
+                inner::<S, MR, NV, false, false>(
                     simd,
                     0..task.from_offsets.len(),
                     |pixel| task.from.wrapping_add(task.from_offsets[pixel] as usize),

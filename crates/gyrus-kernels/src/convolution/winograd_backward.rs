@@ -238,7 +238,7 @@ impl Blocks<'_> {
                 // SAFETY: tiles are rows of `channels` and `outputs` floats, the sums `[channels, outputs]`.
                 unsafe {
                     let strides = (channels, outputs, PANEL);
-                    outer::<S, MR, NV, _>(simd, rows, outputs, segments, strides, (out, outputs));
+                    outer::<S, MR, NV, false, _>(simd, rows, outputs, segments, strides, (out, outputs));
                 }
             }
         }

@@ -123,7 +123,7 @@ impl WithSimd for Block<'_> {
             let place = |row: usize| out.wrapping_add(row * block.out_stride + block.column);
             // SAFETY: rows lie within `left` and `out`; this task alone writes this panel's columns of its rows.
             unsafe {
-                inner::<S, MR, NV, false>(
+                inner::<S, MR, NV, false, true>(
                     simd,
                     block.rows.clone(),
                     |row| left.wrapping_add(row * block.left.stride),
@@ -139,7 +139,7 @@ impl WithSimd for Block<'_> {
             let residual = Some(Residual { residual: out, out });
             // SAFETY: as above; `matmul_into` has checked the second product's operands as well.
             unsafe {
-                inner::<S, MR, NV, false>(
+                inner::<S, MR, NV, false, true>(
                     simd,
                     block.rows,
                     |row| left.values.as_ptr().wrapping_add(row * left.stride),

@@ -197,7 +197,7 @@ impl WithSimd for WeightGradient<'_> {
                         // SAFETY: a block is `[rows, height]` (all before it are full), a strip is `[rows, PANEL]`, and
                         // `sums` is `[outputs.., strips * PANEL]`.
                         unsafe {
-                            outer::<S, MR, NV, _>(
+                            outer::<S, MR, NV, true, _>(
                                 simd,
                                 height,
                                 (2 * PANEL).min(stride - pair),

@@ -53,7 +53,7 @@ impl WithSimd for Multiply<'_> {
             let (left, out) = (task.left.as_ptr(), task.out.as_mut_ptr());
             // SAFETY: `multiply` has checked that rows and panels lie within the slices.
             unsafe {
-                inner::<S, MR, NV, true>(
+                inner::<S, MR, NV, true, true>(
                     simd,
                     0..task.rows,
                     |row| left.wrapping_add(row * task.left_stride),
@@ -106,7 +106,7 @@ impl WithSimd for Accumulate<'_> {
                 let out = task.sums.as_mut_ptr().wrapping_add(first * task.right_stride);
                 // SAFETY: `accumulate` has checked that everything lies within the slices.
                 unsafe {
-                    outer::<S, MR, NV, _>(
+                    outer::<S, MR, NV, true, _>(
                         simd,
                         height,
                         task.right_stride,
