@@ -29,7 +29,7 @@ pub(crate) struct Steep {
     /// Proposed step of each neuron, in ms.
     pub(crate) h: Vec<f64>,
     pub(crate) left: Vec<u32>,
-    pub(crate) current: Vec<f64>,
+
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +66,7 @@ impl Steep {
             refractory: whole_steps(t_ref_ms, dt_ms) as u32,
             h: vec![first; y.len()],
             left: vec![0; y.len()],
-            current: Vec::new(),
+
             y,
         }
     }
