@@ -18,6 +18,7 @@ use gyrus_vision::see::circuits::{Connections, connections, layers_below};
 use gyrus_vision::see::gabor::{self, GaborFit};
 use gyrus_vision::see::maximize::BestImages;
 use gyrus_vision::see::probe::LinearProbe;
+use gyrus_vision::see::spikes::{SpikeTrains, spike_trains};
 use gyrus_vision::see::{Attribution, Layer, LayerStatistics, Maximize, UnitStatistics, layers, maximize};
 use serde::Serialize;
 
@@ -168,6 +169,8 @@ pub(super) struct Seen<'a> {
     connections: Vec<Connections>,
     edges: Option<SeenEdges>,
     explained: Vec<Explained>,
+    /// Of a spiking network, the spikes of the first explained answer.
+    trains: Vec<SpikeTrains>,
 }
 
 /// An input and the maps of its answer.
@@ -175,6 +178,8 @@ struct Explained {
     decision: SeenDecision,
     /// What the network saw, `[height, width, channels]`.
     pixels: Vec<u8>,
+    /// The same, normalized.
+    input: Vec<f32>,
     probabilities: Vec<f32>,
     maps: Vec<(&'static str, Attribution)>,
     /// Of each layer, the response of each unit: its largest activation.
@@ -272,6 +277,10 @@ impl SeeNetwork {
         let connections = self.connect(&network, &layers, &dataset, &record, &part, observer)?;
         let edges = edges(&network, &layers, image)?;
         let explained = explain(&network, &layers, examples, (&record, &classes), observer)?;
+        let trains = match explained.first().filter(|_| network.spiking().is_some()) {
+            Some(first) => spike_trains(&network, &layers, &first.input)?,
+            None => Vec::new(),
+        };
         let seen = Seen {
             record: &record,
             dataset: &dataset,
@@ -285,6 +294,7 @@ impl SeeNetwork {
             connections,
             edges,
             explained,
+            trains,
         };
         let report = self.report(&seen, beside, started);
         let page = page::page(self, &seen, &part, &report);

@@ -130,11 +130,21 @@ fn unit(seen: &Seen<'_>, part: &Part, index: usize, number: usize, filters: Opti
         name: is_answer.then(|| seen.classes[number].clone()),
         filter: filters.map(|filters| filter(filters, number)),
         best,
+        triggered: triggered(seen, index, number),
         top: top(seen, part, layer, statistics),
         facts: facts(seen, index, number, statistics),
         below,
         above,
     }
+}
+
+/// What excites a unit on average, less what there is on average.
+fn triggered(seen: &Seen<'_>, index: usize, number: usize) -> Option<SignedMap> {
+    let of = seen.looked.triggered[index].as_ref()?;
+    let Image { height, width, channels } = of.image;
+    let elements = height * width * channels;
+    let values = of.averages.get(number * elements..)?.get(..elements)?.to_vec();
+    Some(SignedMap { height, width, channels, values })
 }
 
 /// A filter with its channels last.
