@@ -74,6 +74,9 @@ pub enum Error {
     /// From `gyrus-language-train`.
     #[error(transparent)]
     LanguageTrain(#[from] gyrus_language_train::Error),
+    /// From `gyrus-vision`.
+    #[error(transparent)]
+    Vision(#[from] gyrus_vision::Error),
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
@@ -129,6 +132,10 @@ impl Error {
             Self::LanguageTrain(error) => match error {
                 gyrus_language_train::Error::Train(error) => of_training(error),
                 gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
+            Self::Vision(error) => match error {
+                gyrus_vision::Error::Formats(error) => of_formats(error),
                 _ => Fault::Caller,
             },
             Self::Serve(error) => match error {

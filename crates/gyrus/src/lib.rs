@@ -43,6 +43,7 @@ pub use gyrus_report as report;
 pub use gyrus_serve as serve;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
+pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Stage, Step};
 pub use verbs::{
     Body, Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
