@@ -1,7 +1,8 @@
 //! Resizing as Pillow does it, bit for bit, because that is how the training pictures of published networks were resized.
 //!
 //! A filter is widened by the factor by which the picture shrinks, so that fine detail is averaged and not aliased. Each pass
-//! (columns first, then rows) rounds to bytes, with coefficients of 22 fractional bits, as `Resample.c` of Pillow has it.
+//! (columns first, then rows) rounds to bytes, with coefficients of 22 fractional bits, as `Resample.c` of Pillow has it. (From
+//! version 13 on, Pillow begins with the rows where that is cheaper, which moves some bytes by 1.)
 //! Only the pixels that the cut keeps are computed: cost and memory follow the result, and the picture's own size in one axis.
 
 use image::{DynamicImage, RgbImage};

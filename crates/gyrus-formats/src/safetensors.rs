@@ -64,7 +64,7 @@ pub fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>)
             Dtype::F16 => Format::F16,
             Dtype::BF16 => Format::BF16,
             // A buffer 0, 1, 2, ... in old encoder files; not a weight.
-            Dtype::I64 if name.ends_with("embeddings.position_ids") || is_counter(name) => continue,
+            Dtype::I64 if name.ends_with("embeddings.position_ids") || is_counter(&name) => continue,
             other => {
                 let got = format!("numbers of type {other:?}");
                 return Err(Error::tensor(path, name, got, "F32, F16 or BF16"));

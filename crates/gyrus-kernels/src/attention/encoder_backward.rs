@@ -67,7 +67,7 @@ pub fn encoder_attention_backward(
             for row in shares.chunks_exact_mut(length) {
                 softmax(shape.scale, row);
             }
-            let mut write = |which: usize, result: &[f32]| {
+            let write = |which: usize, result: &[f32]| {
                 for (token, from) in result.chunks_exact(head_width).enumerate() {
                     // SAFETY: only this task writes this head of this sequence.
                     let to = unsafe { target.slice(place(token, which), head_width) };
