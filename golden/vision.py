@@ -49,8 +49,14 @@ def case(name: str, network: torch.nn.Module, side: int, config: dict | None = N
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    save_file({key: value.contiguous() for key, value in state.items()}, folder / "model.safetensors")
+    if hasattr(network, "save_pretrained"):
+        # Under the names of published files, which differ from those in memory.
+        network.half().save_pretrained(folder)
+        network.float()
+        (folder / "config.json").unlink()
+    else:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+        save_file({key: value.contiguous() for key, value in state.items()}, folder / "model.safetensors")
     if config is not None:
         (folder / "config.json").write_text(json.dumps(config) + "\n")
     with torch.no_grad():

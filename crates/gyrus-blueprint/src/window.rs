@@ -84,8 +84,8 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
             type Value = Padding<AXES>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let sides = "two numbers for each axis, before and behind";
-                write!(f, "\"same\", \"valid\", {} or {sides}", extents::describe(AXES))
+                let sides = "an entry may be [before, behind]";
+                write!(f, "\"same\", \"valid\" or {}; {sides}", extents::describe(AXES))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {

@@ -71,7 +71,8 @@ impl Config {
                 .filter_map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned())))
                 .collect();
             numbered.sort();
-            if numbered.iter().enumerate().all(|(place, (id, _))| place == *id) {
+            let meaningless = |name: &str| name.starts_with("LABEL_");
+            if numbered.iter().enumerate().all(|(place, (id, name))| place == *id && !meaningless(name)) {
                 self.classes = numbered.into_iter().map(|(_, name)| name).collect();
             }
         }

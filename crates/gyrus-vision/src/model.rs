@@ -73,9 +73,10 @@ impl Model {
             });
         };
         let preprocessing = config.preprocessing(*channels, *height, *width, &architecture.usual);
+        // transformers writes two names that mean nothing into every configuration.
         let known = match config.classes.len() {
-            0 => crate::families::usual_classes(architecture.family, outputs),
-            _ => config.classes.clone(),
+            count if count == outputs || classes.is_some() => config.classes.clone(),
+            _ => crate::families::usual_classes(architecture.family, outputs),
         };
         if !known.is_empty() && known.len() != outputs {
             return Err(Error::Field {
