@@ -49,29 +49,11 @@ pub enum Error {
         "the membrane potential of node `{node}` is not a finite number at step {step} (neuron {neuron})"
     )]
     NotFinite {
-        /// The node's or population's name.
+        /// The node's name.
         node: String,
         /// From 0.
         step: u64,
         /// Channels-last within the node.
         neuron: usize,
-    },
-    /// A setting is out of range.
-    #[error("{setting} is {got}; expected {expected}")]
-    Setting {
-        /// Which setting.
-        setting: &'static str,
-        /// The value given.
-        got: String,
-        /// What was expected.
-        expected: String,
-    },
-    /// More memory than the system provides.
-    #[error("{what}: {bytes} bytes of memory are needed, more than this system provides")]
-    Memory {
-        /// What needs the memory.
-        what: &'static str,
-        /// Number of bytes.
-        bytes: usize,
     },
 }

@@ -1,9 +1,7 @@
 //! The event-driven body: spiking networks run spike by spike, with work in proportion to the spikes.
 //!
-//! - [`EventNetwork`] runs a spiking [`Blueprint`](gyrus_blueprint::Blueprint), one sample at a time. Its spikes equal those
-//!   of the clocked body bit for bit.
-//! - [`simulation`] runs populations of neurons connected by explicit synapses, each with its own delay: networks of
-//!   biological size.
+//! [`EventNetwork`] runs a spiking [`Blueprint`](gyrus_blueprint::Blueprint), one sample at a time. Its spikes equal those of
+//! the clocked body bit for bit.
 //!
 //! ```
 //! use gyrus_blueprint::{Array, Blueprint, Discretization, NodeKind, Parameters};
@@ -24,7 +22,7 @@
 //! # Ok::<(), gyrus_events::Error>(())
 //! ```
 //!
-//! For both, the caller owns all state; both count the operations they execute, and give the same bits for any number of
+//! The caller owns all state; the operations that are executed are counted, and the bits are the same for any number of
 //! threads. As for the kernels, the caller decides for each thread whether denormal numbers are flushed to zero
 //! (`gyrus_kernels::flush_denormals`).
 
@@ -35,7 +33,6 @@ mod network;
 mod pipeline;
 mod plan;
 mod signal;
-pub mod simulation;
 mod step;
 mod stimulus;
 mod weights;

@@ -25,6 +25,7 @@
 //! | [`spikes`] | bit-packed spikes, and linear layers, convolutions and pooling that skip zeros |
 //! | [`neuron`] | layers of point neurons through time, recurrent and signed ones, surrogate gradients |
 //! | [`events`] | one step of the event-driven body |
+//! | [`circuit`] | one step of large spiking circuits: neurons, Poisson input, spikes through synapses |
 //! | [`oracle`] | the naive form of each kernel, for tests |
 //!
 //! They share `base`: the register tile under every product, tasks and scratch memory, masks, fast `exp`. To read on, start
@@ -41,6 +42,7 @@
 
 pub mod attention;
 mod base;
+pub mod circuit;
 pub mod convolution;
 pub mod dense;
 mod error;

@@ -1,4 +1,4 @@
-//! The error type of this crate.
+//! The error type of this crate: why a model could not be opened or used, or a network not be looked into.
 
 use std::path::PathBuf;
 
@@ -74,6 +74,52 @@ pub enum Error {
         got: String,
         /// What was expected.
         expected: String,
+    },
+    /// An image or a batch of them does not have the network's input shape.
+    #[error("got {got} numbers, expected a multiple of the {expected} numbers of the network's input")]
+    InputLength {
+        /// Numbers given.
+        got: usize,
+        /// Numbers of one input.
+        expected: usize,
+    },
+    /// There is no output of this number.
+    #[error("got output {got}, expected one of the network's {outputs} outputs, counted from 0")]
+    NoSuchOutput {
+        /// The output asked for.
+        got: usize,
+        /// Outputs of the network.
+        outputs: usize,
+    },
+    /// A setting that makes no sense.
+    #[error("{setting} is {got}; expected {expected}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// The value given.
+        got: String,
+        /// The expected value.
+        expected: &'static str,
+    },
+    /// There are too few examples for a statistic.
+    #[error("got {got} examples, expected at least {expected} for {what}")]
+    TooFewExamples {
+        /// What is computed.
+        what: &'static str,
+        /// Examples given.
+        got: usize,
+        /// Examples needed.
+        expected: usize,
+    },
+    /// The second network was shown other inputs.
+    #[error(
+        "the two runs read inputs of {first} and {second} numbers: only networks with the same input can be compared"
+    )]
+    OtherInput {
+        /// Numbers of an input of the first network.
+        first: usize,
+        /// And of the second.
+        second: usize,
     },
     /// The caller's watcher asked to stop.
     #[error("stopped")]

@@ -7,12 +7,15 @@
 //!
 //! [`transfer`] prepares what was learned for other classes: a new last layer, and, where layers stay frozen, what these answer
 //! for each picture, computed once.
+//!
+//! [`see`] says what the layers of a network have learned.
 
 pub mod checkpoint;
 mod config;
 mod error;
 pub mod families;
 mod model;
+pub mod see;
 pub mod transfer;
 
 pub use error::{Error, Result};

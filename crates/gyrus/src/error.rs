@@ -59,6 +59,9 @@ pub enum Error {
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(Box<gyrus_train::Error>),
+    /// From `gyrus-vision`.
+    #[error(transparent)]
+    Vision(#[from] gyrus_vision::Error),
     /// From `gyrus-events`.
     #[error(transparent)]
     Events(#[from] gyrus_events::Error),
@@ -74,9 +77,6 @@ pub enum Error {
     /// From `gyrus-language-train`.
     #[error(transparent)]
     LanguageTrain(#[from] gyrus_language_train::Error),
-    /// From `gyrus-vision`.
-    #[error(transparent)]
-    Vision(#[from] gyrus_vision::Error),
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),

@@ -49,8 +49,8 @@ pub use verbs::{
     Body, Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
     LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport, LowRank, Merge, MergeReport,
     NirOptions, Predict, PredictReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport,
-    See, SeeReport, Serve, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport,
-    Write, WriteReport,
+    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Spike, SpikeReport, SpikingOptions, Tokenize,
+    TokenizeReport, Tune, TuneReport, Write, WriteReport,
 };
 
 /// The example of the README, as a documentation test.

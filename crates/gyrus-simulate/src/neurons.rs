@@ -1,0 +1,128 @@
+//! The neurons of a part: their equations and state.
+
+mod build;
+mod steep;
+
+use gyrus_kernels::circuit::{AlphaStep, ConductanceStep, DeltaStep, ExponentialStep, IzhikevichStep, Real};
+
+pub(crate) use steep::Steep;
+
+/// A state variable that can be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// Membrane potential in mV.
+    Potential,
+    /// Adaptation current in pA (`Aeif...`), or the recovery of `Izhikevich`.
+    Adaptation,
+    /// Excitatory synaptic current in pA or conductance in nS. Where both receptors of a model with currents have the same
+    /// time constant, the sum of both.
+    Excitatory,
+    /// Inhibitory synaptic current or conductance, where it is not part of [`Variable::Excitatory`].
+    Inhibitory,
+}
+
+/// Neurons of one part. Potentials of leaky neurons are relative to `rest_mv`.
+pub(crate) struct Cells<T> {
+    pub(crate) kind: Kind<T>,
+    pub(crate) count: usize,
+    pub(crate) rest_mv: f64,
+}
+
+pub(crate) enum Kind<T> {
+    Delta { step: DeltaStep<T>, v: Vec<T>, left: Vec<T> },
+    Exponential { step: ExponentialStep<T>, v: Vec<T>, left: Vec<T>, i: [Vec<T>; 2] },
+    Alpha { step: AlphaStep<T>, v: Vec<T>, left: Vec<T>, slope: [Vec<T>; 2], i: [Vec<T>; 2] },
+    Conductance { step: ConductanceStep<T>, v: Vec<T>, left: Vec<T>, slope: [Vec<T>; 2], g: [Vec<T>; 2] },
+    Izhikevich { step: IzhikevichStep<T>, v: Vec<T>, u: Vec<T> },
+    Steep(Steep),
+    Spikes { events: Vec<(u64, u32)>, next: usize },
+    Poisson(crate::inputs::Trains),
+}
+
+impl<T: Real> Cells<T> {
+    /// One step. `x`: sums of spikes in planes `width` apart; `current`: one a neuron in pA, or empty. Appends the
+    /// neurons that fire to `spikes`.
+    pub(crate) fn step(&mut self, now: u64, x: &[T], width: usize, current: &[T], spikes: &mut Vec<u32>) {
+        let count = self.count;
+        let plane = |n: usize| &x[n * width..][..count];
+        match &mut self.kind {
+            Kind::Delta { step, v, left } => step.run(plane(0), current, v, left, spikes),
+            Kind::Exponential { step, v, left, i: [first, second] } if second.is_empty() => {
+                step.run([plane(0)], current, v, [first], left, spikes);
+            }
+            Kind::Exponential { step, v, left, i: [first, second] } => {
+                step.run([plane(0), plane(1)], current, v, [first, second], left, spikes);
+            }
+            Kind::Alpha { step, v, left, slope: [slope, other], i: [first, second] } if second.is_empty() => {
+                debug_assert!(other.is_empty());
+                step.run([plane(0)], current, v, [slope], [first], left, spikes);
+            }
+            Kind::Alpha { step, v, left, slope: [slope, other], i: [first, second] } => {
+                step.run([plane(0), plane(1)], current, v, [slope, other], [first, second], left, spikes);
+            }
+            Kind::Conductance { step, v, left, slope: [slope, other], g: [ex, inh] } => {
+                step.run([plane(0), plane(1)], current, v, [slope, other], [ex, inh], left, spikes);
+            }
+            Kind::Izhikevich { step, v, u } => step.run(plane(0), current, v, u, spikes),
+            Kind::Steep(steep) => steep.step([plane(0), plane(1)], current, spikes),
+            Kind::Spikes { events, next } => {
+                while let Some(&(_, neuron)) = events.get(*next).filter(|(step, _)| *step == now) {
+                    spikes.push(neuron);
+                    *next += 1;
+                }
+            }
+            Kind::Poisson(trains) => trains.step(now, spikes),
+        }
+    }
+
+    /// A state variable of a neuron, if the model has it.
+    pub(crate) fn read(&self, neuron: usize, variable: Variable) -> Option<f64> {
+        let of = |row: &Vec<T>| row.get(neuron).map(|value| value.wide());
+        match (&self.kind, variable) {
+            (Kind::Steep(steep), variable) => steep.read(neuron, variable),
+            (
+                Kind::Delta { v, .. }
+                | Kind::Exponential { v, .. }
+                | Kind::Alpha { v, .. }
+                | Kind::Conductance { v, .. }
+                | Kind::Izhikevich { v, .. },
+                Variable::Potential,
+            ) => of(v).map(|v| v + self.rest_mv),
+            (Kind::Exponential { i, .. } | Kind::Alpha { i, .. }, Variable::Excitatory) => of(&i[0]),
+            (Kind::Exponential { i, .. } | Kind::Alpha { i, .. }, Variable::Inhibitory) => of(&i[1]),
+            (Kind::Conductance { g, .. }, Variable::Excitatory) => of(&g[0]),
+            (Kind::Conductance { g, .. }, Variable::Inhibitory) => of(&g[1]),
+            (Kind::Izhikevich { u, .. }, Variable::Adaptation) => of(u),
+            _ => None,
+        }
+    }
+
+    /// The first neuron whose state is not a finite number.
+    pub(crate) fn broken(&self) -> Option<usize> {
+        let first = |row: &Vec<T>| row.iter().position(|value| !value.wide().is_finite());
+        match &self.kind {
+            Kind::Steep(steep) => steep.broken(),
+            Kind::Delta { v, .. }
+            | Kind::Exponential { v, .. }
+            | Kind::Alpha { v, .. }
+            | Kind::Conductance { v, .. }
+            | Kind::Izhikevich { v, .. } => first(v),
+            Kind::Spikes { .. } | Kind::Poisson(_) => None,
+        }
+    }
+
+    /// Bytes of the state.
+    pub(crate) fn bytes(&self) -> usize {
+        let rows = |rows: &[&Vec<T>]| rows.iter().map(|row| row.capacity() * T::BYTES).sum();
+        match &self.kind {
+            Kind::Delta { v, left, .. } => rows(&[v, left]),
+            Kind::Exponential { v, left, i: [a, b], .. } => rows(&[v, left, a, b]),
+            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. }
+            | Kind::Conductance { v, left, slope: [a, b], g: [c, d], .. } => rows(&[v, left, a, b, c, d]),
+            Kind::Izhikevich { v, u, .. } => rows(&[v, u]),
+            Kind::Steep(steep) => steep.bytes(),
+            Kind::Spikes { events, .. } => events.capacity() * size_of::<(u64, u32)>(),
+            Kind::Poisson(trains) => trains.bytes(),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A part of a population: its neurons, the synapses onto them, and their future input.
+//!
+//! Synapses are kept by projection and source. Where all have one delay a place is the target (and its receptor) in two bytes; otherwise four
+//! bytes say the step too, and rows are sorted by it. The future input is a ring with a row for each step up to the longest
+//! delay; a row has a plane for each receptor. Used rows are zeroed.
+
+mod build;
+
+use core::ops::Range;
+
+use gyrus_kernels::circuit::{Real, Rows, deliver};
+
+use crate::inputs::Inputs;
+use crate::neurons::{Cells, Variable};
+
+/// The synapses of a projection onto a part.
+pub(crate) struct Block<T> {
+    pub(crate) projection: usize,
+    pub(crate) source: usize,
+    /// First neuron of the source population, counted over all.
+    pub(crate) first: u32,
+    pub(crate) starts: Vec<u32>,
+    pub(crate) places: Places,
+    /// Weight of each synapse, or none where all have `weight`.
+    pub(crate) weights: Vec<T>,
+    pub(crate) weight: T,
+}
+
+/// Places of targets in the ring.
+pub(crate) enum Places {
+    /// Within a row; all arrive after the same number of steps.
+    Near { delay: u32, places: Vec<u16> },
+    /// Rows from the present one on, times the row's length, plus the place in the row.
+    Far(Vec<u32>),
+}
+
+/// A state variable that is recorded.
+pub(crate) struct Probe {
+    /// Within the part.
+    pub(crate) neuron: usize,
+    pub(crate) variable: Variable,
+    pub(crate) first_step: u64,
+    pub(crate) values: Vec<f64>,
+}
+
+/// Neurons of one population with everything that only they need.
+pub(crate) struct Part<T> {
+    pub(crate) population: usize,
+    /// Index of the first neuron within the population, and among all.
+    pub(crate) within: usize,
+    pub(crate) first: usize,
+    pub(crate) cells: Cells<T>,
+    inputs: Inputs<T>,
+    pub(crate) blocks: Vec<Block<T>>,
+    pub(crate) ring: Vec<T>,
+    /// Neurons of a plane: a power of two.
+    pub(crate) width: usize,
+    pub(crate) planes: usize,
+    pub(crate) probes: Vec<Probe>,
+    fired: Vec<u32>,
+}
+
+/// Spikes of the steps of one pass, neurons counted over all.
+#[derive(Default)]
+pub(crate) struct Spikes {
+    pub(crate) neurons: Vec<u32>,
+    /// End of each step's.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Spikes {
+    pub(crate) fn clear(&mut self) {
+        self.neurons.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn of(&self, step: usize) -> &[u32] {
+        let start = if step == 0 { 0 } else { self.ends[step - 1] };
+        &self.neurons[start..self.ends[step]]
+    }
+}
+
+impl<T: Real> Part<T> {
+    pub(crate) fn count(&self) -> usize {
+        self.cells.count
+    }
+
+    fn stride(&self) -> usize {
+        self.planes * self.width
+    }
+
+    /// Runs `steps` steps from `now` on. Returns the number of neurons that had Poisson input, summed over the steps.
+    pub(crate) fn update(&mut self, now: u64, steps: usize, sent: &mut Spikes) -> u64 {
+        sent.clear();
+        let (stride, mask) = (self.stride(), self.ring.len().wrapping_sub(1));
+        let mut inputs = 0;
+        for now in now..now + steps as u64 {
+            self.fired.clear();
+            if self.ring.is_empty() {
+                self.cells.step(now, &[], 0, &[], &mut self.fired);
+            } else {
+                let at = (now as usize).wrapping_mul(stride) & mask;
+                let x = &mut self.ring[at..at + stride];
+                self.inputs.add_spikes(now, self.within, self.width, x);
+                inputs += self.inputs.spike_inputs(now);
+                let current = self.inputs.current(now, self.within);
+                self.cells.step(now, x, self.width, current, &mut self.fired);
+                x.fill(T::ZERO);
+            }
+            sent.neurons.extend(self.fired.iter().map(|&neuron| neuron + self.first as u32));
+            sent.ends.push(sent.neurons.len());
+            for probe in &mut self.probes {
+                probe.values.push(self.cells.read(probe.neuron, probe.variable).unwrap_or(f64::NAN));
+            }
+        }
+        inputs
+    }
+
+    /// Receives the spikes of a step, of which `of_population` says where those of each population lie. Returns the number of synaptic
+    /// events.
+    pub(crate) fn receive(&mut self, now: u64, sent: &[u32], of_population: &[Range<usize>]) -> u64 {
+        let (stride, mask) = (self.stride(), self.ring.len().wrapping_sub(1));
+        let mut events = 0;
+        for block in &self.blocks {
+            let sources = &sent[of_population[block.source].clone()];
+            if sources.is_empty() {
+                continue;
+            }
+            let (starts, weights, weight) = (&block.starts[..], &block.weights[..], block.weight);
+            match &block.places {
+                Places::Near { delay, places } => {
+                    let at = ((now + u64::from(*delay)) as usize).wrapping_mul(stride) & mask;
+                    let rows = Rows { starts, places: &places[..], weights, weight };
+                    events += deliver(rows, sources, block.first, 0, &mut self.ring[at..at + stride]);
+                }
+                Places::Far(places) => {
+                    let at = (now as usize).wrapping_mul(stride) & mask;
+                    let rows = Rows { starts, places: &places[..], weights, weight };
+                    events += deliver(rows, sources, block.first, at, &mut self.ring);
+                }
+            }
+        }
+        events
+    }
+
+    /// What a pass costs, roughly: updates of neurons, and synapses that may be used.
+    pub(crate) fn cost(&self) -> u64 {
+        let synapses: usize = self.blocks.iter().map(Block::synapses).sum();
+        self.count() as u64 * 1000 + synapses as u64
+    }
+
+    /// Sets the rates of Poisson sources.
+    pub(crate) fn set_rates(&mut self, rate_hz: &[f64]) {
+        if let crate::neurons::Kind::Poisson(trains) = &mut self.cells.kind {
+            trains.set(rate_hz);
+        }
+    }
+}
+
+impl<T: Real> Block<T> {
+    pub(crate) fn synapses(&self) -> usize {
+        match &self.places {
+            Places::Near { places, .. } => places.len(),
+            Places::Far(places) => places.len(),
+        }
+    }
+
+    /// Bytes of places and weights.
+    pub(crate) fn bytes(&self) -> usize {
+        let places = match &self.places {
+            Places::Near { places, .. } => places.capacity() * 2,
+            Places::Far(places) => places.capacity() * 4,
+        };
+        places + self.weights.capacity() * T::BYTES
+    }
+
+    /// Calls `visit` with target within the part, receptor, weight and delay in steps of each synapse of a source.
+    pub(crate) fn visit(
+        &self,
+        source: usize,
+        (width, planes): (usize, usize),
+        mut visit: impl FnMut(usize, usize, T, u32),
+    ) {
+        for at in self.starts[source] as usize..self.starts[source + 1] as usize {
+            let (delay, place) = match &self.places {
+                Places::Near { delay, places } => (*delay, places[at] as usize),
+                Places::Far(places) => {
+                    let stride = width * planes;
+                    ((places[at] as usize / stride) as u32, places[at] as usize % stride)
+                }
+            };
+            let weight = self.weights.get(at).copied().unwrap_or(self.weight);
+            visit(place % width, place / width, weight, delay);
+        }
+    }
+}
