@@ -178,7 +178,7 @@
   });
 
   // What the grid shows.
-  const kinds = [["synthesized", "best"], ["most exciting example", "top"], [data.trigger, "triggered"], ["filter", "filter"]];
+  const kinds = [["synthesized", "best"], [data.trigger, "triggered"], ["most exciting example", "top"], ["filter", "filter"]];
   const has = (kind) => data.layers.some((layer) =>
     layer.units.some((unit) => kind === "top" ? unit.top.length : unit[kind]));
   const views = document.querySelector(".views");
@@ -201,9 +201,12 @@
         const whole = new Image();
         whole.onload = () => {
           const canvas = make("canvas");
-          canvas.width = whole.width / unit.top.length;
-          canvas.height = whole.height;
-          canvas.getContext("2d").drawImage(whole, 0, 0);
+          // What the unit sees of the first example.
+          const side = whole.width / unit.top.length;
+          const [top, left, height, width] = unit.top[0][2] || [0, 0, 1, 1];
+          canvas.width = Math.round(width * side);
+          canvas.height = Math.round(height * whole.height);
+          canvas.getContext("2d").drawImage(whole, -Math.round(left * side), -Math.round(top * whole.height));
           picture = button.firstElementChild;
           paint(canvas.toDataURL());
         };

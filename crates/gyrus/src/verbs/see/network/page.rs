@@ -67,7 +67,6 @@ pub(super) fn page(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part, report: &See
                 ("training examples", grouped(report.examples as u128)),
                 ("test examples of the probes", grouped(report.test_examples as u128)),
                 ("seed", verb.seed.to_string()),
-                ("steps of synthesis", verb.synthesis_steps.to_string()),
                 ("time", gyrus_report::duration(report.seconds)),
             ],
         ),
