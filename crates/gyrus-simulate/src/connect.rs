@@ -19,8 +19,8 @@ const LONGEST: f64 = 65_535.0;
 const MOST_NEURONS: u64 = u32::MAX as u64;
 /// Most neurons of a part: a step's sums of a part stay in the first-level cache.
 const MOST: usize = 2048;
-/// Bytes of the sums of all steps to come of a part: they stay in the second-level cache.
-const RING: usize = 512 << 10;
+/// Sums of all steps to come of a part: they stay in the second-level cache, and two bytes name one of them.
+const RING: usize = 1 << 16;
 
 /// What a circuit needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -158,7 +158,7 @@ impl<'a> Plan<'a> {
     fn cut(&self) -> Vec<Shape> {
         let mut shapes = Vec::new();
         for (population, neurons) in self.circuit.populations.iter().enumerate() {
-            let each = self.slots(population) * neurons.model.planes() * self.number_bytes();
+            let each = self.slots(population) * neurons.model.planes();
             let most = (RING / each).clamp(256, MOST).next_power_of_two().min(MOST);
             let parts = neurons.neurons.div_ceil(most).max(1);
             let size = neurons.neurons.div_ceil(parts).next_multiple_of(64);
@@ -187,7 +187,12 @@ impl<'a> Plan<'a> {
         };
         for wiring in &self.wirings {
             need.synapses = need.synapses.saturating_add(wiring.synapses);
-            let place = if wiring.one_delay.is_some() { 2 } else { 4 };
+            let widest =
+                self.shapes.iter().filter(|shape| shape.population == wiring.target).map(|shape| shape.count);
+            let stride = widest.max().unwrap_or(1).next_power_of_two()
+                * self.circuit.populations[wiring.target].model.planes();
+            let is_near = wiring.one_delay.is_some() || self.slots(wiring.target) * stride <= RING;
+            let place = if is_near { 2 } else { 4 };
             let weight = if wiring.one_weight.is_some() { 0 } else { bytes };
             let all = wiring.synapses.saturating_mul(place + weight);
             need.memory.synapses = need.memory.synapses.saturating_add(all);

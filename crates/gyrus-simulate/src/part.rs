@@ -1,7 +1,7 @@
 //! A part of a population: its neurons, the synapses onto them, and their future input.
 //!
-//! Synapses are kept by projection and source. Where all have one delay a place is the target (and its receptor) in two bytes; otherwise four
-//! bytes say the step too, and rows are sorted by it. The future input is a ring with a row for each step up to the longest
+//! Synapses are kept by projection and source. Where all have one delay a place is the target (and its receptor); otherwise it says the
+//! step too, and rows are sorted by it. Parts are so small that two bytes are enough, unless delays are long. The future input is a ring with a row for each step up to the longest
 //! delay; a row has a plane for each receptor. Used rows are zeroed.
 
 mod build;
@@ -31,7 +31,9 @@ pub(crate) enum Places {
     /// Within a row; all arrive after the same number of steps.
     Near { delay: u32, places: Vec<u16> },
     /// Rows from the present one on, times the row's length, plus the place in the row.
-    Far(Vec<u32>),
+    Far(Vec<u16>),
+    /// The same where delays are so long that two bytes do not reach.
+    Farther(Vec<u32>),
 }
 
 /// A state variable that is recorded.
@@ -138,6 +140,11 @@ impl<T: Real> Part<T> {
                     let rows = Rows { starts, places: &places[..], weights, weight };
                     events += deliver(rows, sources, block.first, at, &mut self.ring);
                 }
+                Places::Farther(places) => {
+                    let at = (now as usize).wrapping_mul(stride) & mask;
+                    let rows = Rows { starts, places: &places[..], weights, weight };
+                    events += deliver(rows, sources, block.first, at, &mut self.ring);
+                }
             }
         }
         events
@@ -160,16 +167,16 @@ impl<T: Real> Part<T> {
 impl<T: Real> Block<T> {
     pub(crate) fn synapses(&self) -> usize {
         match &self.places {
-            Places::Near { places, .. } => places.len(),
-            Places::Far(places) => places.len(),
+            Places::Near { places, .. } | Places::Far(places) => places.len(),
+            Places::Farther(places) => places.len(),
         }
     }
 
     /// Bytes of places and weights.
     pub(crate) fn bytes(&self) -> usize {
         let places = match &self.places {
-            Places::Near { places, .. } => places.capacity() * 2,
-            Places::Far(places) => places.capacity() * 4,
+            Places::Near { places, .. } | Places::Far(places) => places.capacity() * 2,
+            Places::Farther(places) => places.capacity() * 4,
         };
         places + self.weights.capacity() * T::BYTES
     }
@@ -182,12 +189,12 @@ impl<T: Real> Block<T> {
         mut visit: impl FnMut(usize, usize, T, u32),
     ) {
         for at in self.starts[source] as usize..self.starts[source + 1] as usize {
+            let stride = width * planes;
+            let far = |place: usize| ((place / stride) as u32, place % stride);
             let (delay, place) = match &self.places {
                 Places::Near { delay, places } => (*delay, places[at] as usize),
-                Places::Far(places) => {
-                    let stride = width * planes;
-                    ((places[at] as usize / stride) as u32, places[at] as usize % stride)
-                }
+                Places::Far(places) => far(places[at] as usize),
+                Places::Farther(places) => far(places[at] as usize),
             };
             let weight = self.weights.get(at).copied().unwrap_or(self.weight);
             visit(place % width, place / width, weight, delay);
