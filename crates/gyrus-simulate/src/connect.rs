@@ -8,6 +8,7 @@ use gyrus_kernels::circuit::Real;
 
 use crate::circuit::{Circuit, Precision};
 use crate::error::{Error, Result, wrong};
+use crate::plasticity::Plasticity;
 use crate::projection::{Link, RuleKind};
 use crate::quantity::{Distribution, Quantity};
 use crate::random::Stream;
@@ -58,6 +59,7 @@ pub(crate) struct Wiring<'a> {
     pub(crate) target: usize,
     pub(crate) weight: Quantity,
     pub(crate) delay: Quantity,
+    pub(crate) plasticity: Option<Plasticity>,
     /// The weight of all synapses, if they share it.
     pub(crate) one_weight: Option<f64>,
     /// The delay of all synapses in steps, if they share it.
@@ -244,6 +246,7 @@ impl<'a> Wiring<'a> {
             target: projection.target,
             weight: projection.weight,
             delay: projection.delay_ms,
+            plasticity: projection.plasticity,
             one_weight: None,
             one_delay: None,
             delays: (1, 1),
@@ -254,6 +257,8 @@ impl<'a> Wiring<'a> {
         wiring.synapses = wiring.check_rule(&place)?;
         if let RuleKind::Listed(links) = &rule.kind {
             wiring.listed(&place, links)?;
+            let lowest = links.iter().map(|link| link.weight).fold(0.0, f64::min);
+            wiring.check_plasticity(&place, lowest)?;
             return Ok(wiring);
         }
         projection.weight.check(&place, "weight")?;
@@ -280,7 +285,22 @@ impl<'a> Wiring<'a> {
         wiring.delays = (steps[0] as u32, steps[1] as u32);
         wiring.one_weight = projection.weight.constant();
         wiring.one_delay = (steps[0] == steps[1]).then_some(steps[0] as u32);
+        wiring.check_plasticity(&place, wiring.weight.range().0)?;
         Ok(wiring)
+    }
+
+    /// Plastic synapses need one delay; those that change with the times of spikes have weights of their own.
+    fn check_plasticity(&mut self, place: &str, lowest_weight: f64) -> Result<()> {
+        let Some(plasticity) = self.plasticity else { return Ok(()) };
+        plasticity.check(place, lowest_weight)?;
+        if self.one_delay.is_none() && self.synapses > 0 {
+            let got = format!("{:?} to {:?} steps", self.delays.0, self.delays.1);
+            return Err(wrong(place, "delay_ms", got, "one delay for all synapses, where they are plastic"));
+        }
+        if matches!(plasticity, Plasticity::SpikeTiming(_)) {
+            self.one_weight = None;
+        }
+        Ok(())
     }
 
     /// Checks a list; synapses share weight and delay if all say the same.

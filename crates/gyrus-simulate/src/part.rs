@@ -12,6 +12,10 @@ use gyrus_kernels::circuit::{Real, Rows, deliver};
 
 use crate::inputs::Inputs;
 use crate::neurons::{Cells, Variable};
+use crate::plasticity::{Resources, Timed};
+
+/// Steps after which all plastic synapses have seen all spikes of their targets, which are then forgotten.
+const FLUSH: u64 = 10_000;
 
 /// The synapses of a projection onto a part.
 pub(crate) struct Block<T> {
@@ -24,6 +28,14 @@ pub(crate) struct Block<T> {
     /// Weight of each synapse, or none where all have `weight`.
     pub(crate) weights: Vec<T>,
     pub(crate) weight: T,
+    pub(crate) change: Change<T>,
+}
+
+/// How synapses change.
+pub(crate) enum Change<T> {
+    Never,
+    Timed(Box<Timed<T>>),
+    Resources(Resources),
 }
 
 /// Places of targets in the ring.
@@ -60,6 +72,8 @@ pub(crate) struct Part<T> {
     pub(crate) planes: usize,
     pub(crate) probes: Vec<Probe>,
     fired: Vec<u32>,
+    /// Weights of a row times a factor.
+    scaled: Vec<T>,
 }
 
 /// Spikes of the steps of one pass, neurons counted over all.
@@ -87,7 +101,7 @@ impl<T: Real> Part<T> {
         self.cells.count
     }
 
-    fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.planes * self.width
     }
 
@@ -109,6 +123,11 @@ impl<T: Real> Part<T> {
                 self.cells.step(now, x, self.width, current, &mut self.fired);
                 x.fill(T::ZERO);
             }
+            for block in &mut self.blocks {
+                if let Change::Timed(timed) = &mut block.change {
+                    timed.note(now, &self.fired);
+                }
+            }
             sent.neurons.extend(self.fired.iter().map(|&neuron| neuron + self.first as u32));
             sent.ends.push(sent.neurons.len());
             for probe in &mut self.probes {
@@ -123,9 +142,48 @@ impl<T: Real> Part<T> {
     pub(crate) fn receive(&mut self, now: u64, sent: &[u32], of_population: &[Range<usize>]) -> u64 {
         let (stride, mask) = (self.stride(), self.ring.len().wrapping_sub(1));
         let mut events = 0;
-        for block in &self.blocks {
+        for block in &mut self.blocks {
             let sources = &sent[of_population[block.source].clone()];
+            if let Change::Timed(timed) = &mut block.change {
+                timed.advance(now);
+                if now.is_multiple_of(FLUSH) {
+                    block.flush(now);
+                }
+            }
             if sources.is_empty() {
+                continue;
+            }
+            if let (Places::Near { delay, places }, true) = (&block.places, block.is_plastic()) {
+                let at = ((now + u64::from(*delay)) as usize).wrapping_mul(stride) & mask;
+                let sums = &mut self.ring[at..at + stride];
+                for &source in sources {
+                    let n = (source - block.first) as usize;
+                    let row = block.starts[n] as usize..block.starts[n + 1] as usize;
+                    let places = &places[row.clone()];
+                    let mut one = Rows {
+                        starts: &[0, places.len() as u32],
+                        places,
+                        weights: &[],
+                        weight: block.weight,
+                    };
+                    match &mut block.change {
+                        Change::Never => {}
+                        Change::Timed(timed) => {
+                            timed.receive(now, n, row.start, places, &mut block.weights[row.clone()]);
+                            one.weights = &block.weights[row];
+                        }
+                        Change::Resources(resources) => {
+                            let factor = T::of(resources.factor(now, n));
+                            one.weight = block.weight * factor;
+                            self.scaled.clear();
+                            if !block.weights.is_empty() {
+                                self.scaled.extend(block.weights[row].iter().map(|&weight| weight * factor));
+                            }
+                            one.weights = &self.scaled;
+                        }
+                    }
+                    events += deliver(one, &[0], 0, 0, sums);
+                }
                 continue;
             }
             let (starts, weights, weight) = (&block.starts[..], &block.weights[..], block.weight);
@@ -150,6 +208,11 @@ impl<T: Real> Part<T> {
         events
     }
 
+    /// Whether [`Self::receive`] must be called for each step, with or without spikes.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.blocks.iter().any(|block| matches!(block.change, Change::Timed(_)))
+    }
+
     /// What a pass costs, roughly: updates of neurons, and synapses that may be used.
     pub(crate) fn cost(&self) -> u64 {
         let synapses: usize = self.blocks.iter().map(Block::synapses).sum();
@@ -165,6 +228,36 @@ impl<T: Real> Part<T> {
 }
 
 impl<T: Real> Block<T> {
+    fn is_plastic(&self) -> bool {
+        !matches!(self.change, Change::Never)
+    }
+
+    /// Lets all synapses see all spikes of their targets that have arrived by step `last`.
+    pub(crate) fn flush(&mut self, last: u64) {
+        if let (Change::Timed(timed), Places::Near { places, .. }) = (&mut self.change, &self.places) {
+            timed.flush(last, &self.starts, places, &mut self.weights);
+        }
+    }
+
+    /// Multiplies weights so that those onto each target, a place within a row of `stride`, add up to `total`.
+    pub(crate) fn scale_incoming(&mut self, total: f64, stride: usize) {
+        let mut sums = vec![0.0; stride];
+        let target = |places: &Places, at: usize| match places {
+            Places::Near { places, .. } => places[at] as usize,
+            Places::Far(places) => places[at] as usize % stride,
+            Places::Farther(places) => places[at] as usize % stride,
+        };
+        for (at, weight) in self.weights.iter().enumerate() {
+            sums[target(&self.places, at)] += weight.wide();
+        }
+        for (at, weight) in self.weights.iter_mut().enumerate() {
+            let sum = sums[target(&self.places, at)];
+            if sum != 0.0 {
+                *weight = T::of(weight.wide() * total / sum);
+            }
+        }
+    }
+
     pub(crate) fn synapses(&self) -> usize {
         match &self.places {
             Places::Near { places, .. } | Places::Far(places) => places.len(),
@@ -178,7 +271,8 @@ impl<T: Real> Block<T> {
             Places::Near { places, .. } | Places::Far(places) => places.capacity() * 2,
             Places::Farther(places) => places.capacity() * 4,
         };
-        places + self.weights.capacity() * T::BYTES
+        let state = if let Change::Timed(timed) = &self.change { timed.bytes() } else { 0 };
+        places + self.weights.capacity() * T::BYTES + state
     }
 
     /// Calls `visit` with target within the part, receptor, weight and delay in steps of each synapse of a source.

@@ -2,12 +2,13 @@
 
 use gyrus_kernels::circuit::Real;
 
-use super::{Block, Part, Places};
+use super::{Block, Change, Part, Places};
 use crate::circuit::Population;
 use crate::connect::{Plan, Shape, Wiring};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::neurons::Cells;
+use crate::plasticity::{Plasticity, Resources, Timed};
 use crate::random::Stream;
 
 /// Room for `count` numbers.
@@ -40,6 +41,7 @@ impl<T: Real> Part<T> {
             planes: population.model.planes(),
             probes: Vec::new(),
             fired: Vec::new(),
+            scaled: Vec::new(),
         };
         let mut longest = 1;
         for (index, wiring) in plan.wirings.iter().enumerate().filter(|(_, w)| w.target == shape.population) {
@@ -140,7 +142,17 @@ impl<T: Real> Part<T> {
             }
         };
         let weight = one.map_or(T::ZERO, |(_, weight)| weight);
-        Ok(Block { projection, source: wiring.source, first, starts, places, weights, weight })
+        let sizes = (wiring.sources, shape.count, count as usize);
+        let change = match wiring.plasticity {
+            Some(Plasticity::SpikeTiming(timing)) => {
+                Change::Timed(Box::new(Timed::new(timing, sizes, wiring.delays.0, wiring.dt_ms)))
+            }
+            Some(Plasticity::ShortTerm(term)) => {
+                Change::Resources(Resources::new(term, wiring.sources, wiring.dt_ms))
+            }
+            None => Change::Never,
+        };
+        Ok(Block { projection, source: wiring.source, first, starts, places, weights, weight, change })
     }
 }
 
