@@ -125,13 +125,17 @@ impl Error {
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),
-            Self::Network(_) | Self::Vision(_) => Fault::Caller,
+            Self::Network(_) => Fault::Caller,
             Self::Train(error) => of_training(error),
             Self::Formats(error) => of_formats(error),
             Self::Language(error) => of_language(error),
             Self::LanguageTrain(error) => match error {
                 gyrus_language_train::Error::Train(error) => of_training(error),
                 gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
+            Self::Vision(error) => match error {
+                gyrus_vision::Error::Formats(error) => of_formats(error),
                 _ => Fault::Caller,
             },
             Self::Serve(error) => match error {
