@@ -8,6 +8,7 @@ use crate::circuit::{Circuit, Precision};
 use crate::connect::Plan;
 use crate::error::{Result, wrong};
 use crate::neurons::Variable;
+use crate::part::Change;
 use crate::projection::Link;
 use network::Network;
 
@@ -215,15 +216,60 @@ impl Simulation {
         }
     }
 
+    /// Turns the eligibility of a projection's synapses into weights: each weight changes by `amount` times it, within its bounds.
+    ///
+    /// # Errors
+    /// If the projection has no eligibility traces.
+    pub fn reward(&mut self, projection: usize, amount: f64) -> Result<()> {
+        let mut rewarded = false;
+        with!(&mut self.network, network => network.change(projection, |block, _| {
+            if let Change::Timed(timed) = &mut block.change {
+                rewarded |= timed.has_eligibility();
+                timed.reward(amount, &mut block.weights);
+            }
+        }));
+        match rewarded {
+            true => Ok(()),
+            false => {
+                let place = format!("projection {projection}");
+                Err(wrong(&place, "tau_eligibility_ms", "absent", "a time constant, to be rewarded"))
+            }
+        }
+    }
+
+    /// Homeostatic scaling: multiplies the weights of a projection so that those onto each target add up to `total`. Targets whose
+    /// weights add up to 0 keep them.
+    ///
+    /// # Errors
+    /// If all synapses of the projection share one weight.
+    pub fn scale_incoming(&mut self, projection: usize, total: f64) -> Result<()> {
+        let mut shared = None;
+        with!(&mut self.network, network => network.change(projection, |block, stride| {
+            shared = Some(block.weights.is_empty());
+            block.scale_incoming(total, stride);
+        }));
+        match shared {
+            Some(false) => Ok(()),
+            _ => {
+                let place = format!("projection {projection}");
+                Err(wrong(&place, "weight", "one for all synapses", "weights of their own, to be scaled"))
+            }
+        }
+    }
+
     /// The outgoing synapses of a neuron, counted over all populations.
     #[must_use]
     pub fn outgoing(&self, source: u32) -> Vec<Synapse> {
         with!(&self.network, network => network.outgoing(source as usize))
     }
 
-    /// All synapses of a projection as they are now, neurons counted within their populations, always in the same order.
+    /// All synapses of a projection, neurons counted within their populations, always in the same order. Plastic weights have seen the spikes
+    /// of their sources, and those of their targets that have travelled back through the delay.
     #[must_use]
-    pub fn weights(&self, projection: usize) -> Vec<Link> {
-        with!(&self.network, network => network.links(projection, self.dt_ms))
+    pub fn weights(&mut self, projection: usize) -> Vec<Link> {
+        with!(&mut self.network, network => {
+            network.change(projection, |_, _| ());
+            network.links(projection, self.dt_ms)
+        })
     }
 }
