@@ -30,6 +30,7 @@
 //! - **The same bits for any number of threads**: parts depend on the circuit alone, and all random numbers are functions of the seed and
 //!   of what they are for.
 
+mod checkpoint;
 mod circuit;
 mod connect;
 mod error;

@@ -29,6 +29,8 @@ pub(crate) struct Block<T> {
     pub(crate) weights: Vec<T>,
     pub(crate) weight: T,
     pub(crate) change: Change<T>,
+    /// Whether weights have been scaled, and so are not those of the rule.
+    pub(crate) scaled: bool,
 }
 
 /// How synapses change.
@@ -241,6 +243,7 @@ impl<T: Real> Block<T> {
 
     /// Multiplies weights so that those onto each target, a place within a row of `stride`, add up to `total`.
     pub(crate) fn scale_incoming(&mut self, total: f64, stride: usize) {
+        self.scaled = true;
         let mut sums = vec![0.0; stride];
         let target = |places: &Places, at: usize| match places {
             Places::Near { places, .. } => places[at] as usize,

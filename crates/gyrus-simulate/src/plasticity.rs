@@ -2,7 +2,7 @@
 
 mod block;
 
-pub(crate) use block::{Resources, Timed};
+pub(crate) use block::{Resources, Spike, Timed};
 
 use crate::error::{Result, wrong};
 

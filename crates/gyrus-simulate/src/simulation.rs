@@ -3,7 +3,9 @@
 mod network;
 
 use core::ops::{ControlFlow, Range};
+use std::io::{Read, Write};
 
+use crate::checkpoint::{Pass, Stream, fingerprint};
 use crate::circuit::{Circuit, Precision};
 use crate::connect::Plan;
 use crate::error::{Result, wrong};
@@ -81,6 +83,7 @@ pub struct Simulation {
     network: Width,
     starts: Vec<usize>,
     dt_ms: f64,
+    fingerprint: u64,
 }
 
 enum Width {
@@ -110,7 +113,34 @@ impl Simulation {
             Precision::Single => Width::Single(Network::new(&plan)?),
             Precision::Double => Width::Double(Network::new(&plan)?),
         };
-        Ok(Self { network, starts: plan.starts, dt_ms: circuit.dt_ms })
+        Ok(Self { network, starts: plan.starts, dt_ms: circuit.dt_ms, fingerprint: fingerprint(circuit) })
+    }
+
+    /// Writes the whole state, without what is recorded.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn save(&mut self, mut to: impl Write) -> Result<()> {
+        let mut pass = Pass::new(Stream::Save(&mut to));
+        self.pass(&mut pass)?;
+        Ok(to.flush()?)
+    }
+
+    /// Builds a circuit and continues where [`Self::save`] left off: the spikes are the same, bit for bit, as if the run had not been
+    /// interrupted.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; if reading fails, or the checkpoint is damaged or belongs to another circuit.
+    pub fn resume(circuit: &Circuit, mut from: impl Read) -> Result<Self> {
+        let mut simulation = Self::new(circuit)?;
+        simulation.pass(&mut Pass::new(Stream::Load(&mut from)))?;
+        Ok(simulation)
+    }
+
+    fn pass(&mut self, pass: &mut Pass<'_>) -> Result<()> {
+        pass.head(self.fingerprint)?;
+        with!(&mut self.network, network => network.pass(pass))?;
+        pass.end()
     }
 
     /// Runs `steps` steps on all threads of the current rayon pool. At each step `observe(step, neurons)` receives the neurons that

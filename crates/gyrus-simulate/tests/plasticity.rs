@@ -170,6 +170,54 @@ fn weights_are_the_same_for_any_number_of_threads_and_in_any_pieces() {
 }
 
 #[test]
+fn a_resumed_run_goes_through_the_same_bits() {
+    let mut circuit = network();
+    let sources = Population::new("sources", 20, Model::PoissonSource { rate_hz: vec![50.0] });
+    circuit.populations.push(sources);
+    circuit.populations.push(Population::new(
+        "times",
+        1,
+        Model::SpikeSource { times_ms: vec![times(30, 173)] },
+    ));
+    let adaptive = Model::AeifCondExp(gyrus_simulate::Adaptive { i_e_pa: 700.0, ..Default::default() });
+    circuit.populations.push(Population::new("adaptive", 10, adaptive));
+    let term = ShortTerm { u: 0.3, tau_rec_ms: 120.0, tau_fac_ms: 50.0 };
+    circuit.projections.push(Projection {
+        plasticity: Some(Plasticity::ShortTerm(term)),
+        ..Projection::new(1, 0, RuleKind::Bernoulli(0.3), 30.0, 0.7)
+    });
+    circuit.projections.push(Projection::new(2, 3, RuleKind::AllToAll, 5.0, 2.0));
+    let mut raster = Vec::new();
+    let mut run = |simulation: &mut Simulation, steps| {
+        simulation
+            .run(steps, |step, neurons| {
+                raster.push((step, neurons.to_vec()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        std::mem::take(&mut raster)
+    };
+    let mut first = Simulation::new(&circuit).unwrap();
+    first.set_rates(1, &[80.0]).unwrap();
+    first.scale_incoming(0, 40.0).unwrap();
+    run(&mut first, 3007);
+    let mut bytes = Vec::new();
+    first.save(&mut bytes).unwrap();
+    let mut second = Simulation::resume(&circuit, &bytes[..]).unwrap();
+    assert_eq!(second.activity(), first.activity());
+    assert_eq!(run(&mut first, 9000), run(&mut second, 9000));
+    assert!(first.weights(0) == second.weights(0) && first.activity() == second.activity());
+    // Another circuit, a damaged file, one that ends too early.
+    let other = Circuit { seed: 1, ..circuit.clone() };
+    let text = Simulation::resume(&other, &bytes[..]).err().unwrap().to_string();
+    assert_eq!(text, "checkpoint: it belongs to another circuit");
+    assert!(Simulation::resume(&circuit, &bytes[..bytes.len() - 9]).is_err());
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    assert!(Simulation::resume(&circuit, &bytes[..]).is_err());
+}
+
+#[test]
 fn incoming_weights_are_scaled_to_a_sum() {
     let mut simulation = Simulation::new(&network()).unwrap();
     simulation.scale_incoming(0, 25.0).unwrap();

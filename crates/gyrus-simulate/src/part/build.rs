@@ -152,7 +152,17 @@ impl<T: Real> Part<T> {
             }
             None => Change::Never,
         };
-        Ok(Block { projection, source: wiring.source, first, starts, places, weights, weight, change })
+        Ok(Block {
+            projection,
+            source: wiring.source,
+            first,
+            starts,
+            places,
+            weights,
+            weight,
+            change,
+            scaled: false,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use gyrus_kernels::circuit::Real;
 use rayon::prelude::*;
 
 use super::{Activity, Memory, Synapse, Trace};
+use crate::checkpoint::Pass;
 use crate::connect::Plan;
 use crate::error::{Error, Result};
 use crate::neurons::{Kind, Variable};
@@ -134,6 +135,17 @@ impl<T: Real> Network<T> {
             }
             None => Ok(activity),
         }
+    }
+
+    /// Saves or loads the state.
+    pub(super) fn pass(&mut self, pass: &mut Pass<'_>) -> Result<()> {
+        pass.one(&mut self.now)?;
+        let Activity { steps, spikes, synaptic_events, neuron_updates, poisson_draws } = &mut self.activity;
+        for number in [steps, spikes, synaptic_events, neuron_updates, poisson_draws] {
+            pass.one(number)?;
+        }
+        let now = self.now;
+        self.get().try_for_each(|part| part.pass(now, pass))
     }
 
     /// Lets the synapses of a projection see the spikes of their targets up to now, and calls `change` with each of its blocks and the
