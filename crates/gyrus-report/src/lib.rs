@@ -1,7 +1,8 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are three pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
-//! that trained or tuned a language model, and [`InspectionReport`] for what a language model does while it reads.
+//! There are four pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads, and
+//! [`SimulationReport`] for a simulated circuit.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
@@ -46,6 +47,7 @@ mod network;
 mod page;
 mod scale;
 mod sections;
+mod simulation;
 mod spiking;
 mod spiking_run;
 
@@ -56,5 +58,6 @@ pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
 pub use spiking_run::{LayerRate, SpikingReport};

@@ -44,6 +44,15 @@ mod simulation;
 mod team;
 
 // Around the engine.
+pub mod estimate;
+mod file;
+pub mod models;
+mod recording;
+pub mod sonata;
+pub mod spectrum;
+mod spikes;
+pub mod statistics;
+pub mod table;
 
 pub use circuit::{Circuit, Input, InputKind, Population, Precision};
 pub use connect::{Need, available_memory};
@@ -52,4 +61,8 @@ pub use model::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model};
 pub use neurons::Variable;
 pub use projection::{Link, Projection, Rule, RuleKind};
 pub use quantity::{Bounds, Distribution, Outside, Quantity};
+pub use file::{CircuitFile, MAX_FILE_BYTES, Recorder, Scaling};
+pub use recording::{Progress, Recording, Stop, record};
+pub use spikes::Spikes;
+pub use statistics::{PopulationStatistics, Window};
 pub use simulation::{Activity, Memory, Simulation, Synapse, Trace};

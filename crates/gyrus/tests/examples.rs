@@ -11,6 +11,8 @@ mod predict;
 mod quantize;
 #[path = "../examples/see.rs"]
 mod see;
+#[path = "../examples/simulate.rs"]
+mod simulate;
 #[path = "../examples/spike.rs"]
 mod spike;
 #[path = "../examples/tune.rs"]
@@ -24,6 +26,7 @@ fn examples_of_networks_run() {
     predict::main().unwrap();
     inspect::main().unwrap();
     spike::main().unwrap();
+    simulate::main().unwrap();
 }
 
 #[test]

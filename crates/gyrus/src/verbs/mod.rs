@@ -24,6 +24,7 @@ mod see;
 mod serialized;
 mod serve;
 mod shapes_match;
+mod simulate;
 mod spike;
 mod tokenize;
 mod tune;
@@ -55,6 +56,9 @@ pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
 pub use serve::{Serve, Serving, ServingMemory};
+pub use simulate::{
+    EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
+};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
