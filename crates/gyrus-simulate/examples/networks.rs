@@ -19,7 +19,9 @@ use gyrus_simulate::{
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |place: usize, default: f64| {
-        arguments.get(place).map_or(Ok(default), |text| text.parse::<f64>().map_err(|error| error.to_string()))
+        arguments
+            .get(place)
+            .map_or(Ok(default), |text| text.parse::<f64>().map_err(|error| error.to_string()))
     };
     let (scale, time_ms) = (number(1, 1.0)?, number(2, 1000.0)?);
     let (threads, seed) = (number(3, 2.0)? as usize, number(4, 1.0)? as u64);
@@ -49,8 +51,10 @@ fn brunel(scale: f64) -> Circuit {
     // Twice the rate whose mean input reaches the threshold.
     let rate_hz = 1000.0 * 2.0 * 20.0 / (jump_mv * 20.0);
     let inputs = vec![Input::poisson(rate_hz, jump_mv)];
-    let population =
-        |name: &str, neurons| Population { inputs: inputs.clone(), ..Population::new(name, neurons, model.clone()) };
+    let population = |name: &str, neurons| Population {
+        inputs: inputs.clone(),
+        ..Population::new(name, neurons, model.clone())
+    };
     let mut projections = Vec::new();
     for target in 0..2 {
         projections.push(Projection::new(0, target, RuleKind::FixedInDegree(ce), jump_mv, 1.5));
@@ -84,7 +88,11 @@ fn cuba(scale: f64) -> Circuit {
         projections.push(Projection::new(0, target, RuleKind::FixedInDegree(64), 16.2, 0.1));
         projections.push(Projection::new(1, target, RuleKind::FixedInDegree(16), -139.5, 0.1));
     }
-    Circuit { populations: vec![excitatory, Population::new("I", ni, model)], projections, ..Circuit::default() }
+    Circuit {
+        populations: vec![excitatory, Population::new("I", ni, model)],
+        projections,
+        ..Circuit::default()
+    }
 }
 
 const NAMES: [&str; 8] = ["L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I"];
@@ -138,7 +146,8 @@ fn microcircuit(scale: f64) -> Circuit {
         }
         assert!(received > 0.0);
         let external = weight * EXTERNAL[target] * 8.0;
-        let drive_pa = 0.001 * 0.5 * (external * scale.sqrt() + (1.0 - scale.sqrt()) * (mean_input + external));
+        let drive_pa =
+            0.001 * 0.5 * (external * scale.sqrt() + (1.0 - scale.sqrt()) * (mean_input + external));
         let model = Model::IafPscExp(Leaky {
             c_m_pf: 250.0,
             tau_m_ms: 10.0,
@@ -151,7 +160,10 @@ fn microcircuit(scale: f64) -> Circuit {
             tau_syn_in_ms: 0.5,
         });
         let start = Quantity {
-            distribution: gyrus_simulate::Distribution::Normal { mean: START_MEAN[target], std: START_STD[target] },
+            distribution: gyrus_simulate::Distribution::Normal {
+                mean: START_MEAN[target],
+                std: START_STD[target],
+            },
             bounds: None,
         };
         populations.push(Population {

@@ -70,7 +70,7 @@ pub enum InputKind {
         /// Weight of each, as in [`Projection::weight`].
         weight: f64,
     },
-    /// A direct current. As from NEST's generators it acts one step after it has arrived, and it arrives after a delay.
+    /// A direct current, which acts after a delay. As from NEST's generators, a current from time 0 on acts one step later.
     Current {
         /// In pA.
         amplitude_pa: f64,
@@ -124,7 +124,12 @@ impl Input {
         if let Some(range) = &self.neurons
             && (range.start > range.end || range.end > neurons)
         {
-            return Err(wrong(place, "the neurons of an input", format!("{range:?}"), format!("within 0..{neurons}")));
+            return Err(wrong(
+                place,
+                "the neurons of an input",
+                format!("{range:?}"),
+                format!("within 0..{neurons}"),
+            ));
         }
         let sound = self.start_ms.is_finite() && self.start_ms >= 0.0 && self.stop_ms >= self.start_ms;
         if !sound {

@@ -180,7 +180,9 @@ impl<'a> Plan<'a> {
         let mut need = Need {
             neurons: self.starts[self.starts.len() - 1] as u64,
             interval_steps: u64::from(self.wirings.iter().map(|w| w.delays.0).min().unwrap_or(16)),
-            longest_delay_steps: u64::from(self.wirings.iter().map(|w| w.likely_longest()).max().unwrap_or(1)),
+            longest_delay_steps: u64::from(
+                self.wirings.iter().map(|w| w.likely_longest()).max().unwrap_or(1),
+            ),
             ..Need::default()
         };
         for wiring in &self.wirings {
@@ -256,9 +258,16 @@ impl<'a> Wiring<'a> {
         if steps[0] < 1.0 {
             let got = match projection.delay_ms.constant() {
                 Some(delay) => format!("{delay}"),
-                None => format!("{:?} within {:?}", projection.delay_ms.distribution, projection.delay_ms.bounds),
+                None => {
+                    format!("{:?} within {:?}", projection.delay_ms.distribution, projection.delay_ms.bounds)
+                }
             };
-            return Err(wrong(&place, "delay_ms", got, format!("at least one step of {dt_ms} ms, or a lower bound of half a step")));
+            return Err(wrong(
+                &place,
+                "delay_ms",
+                got,
+                format!("at least one step of {dt_ms} ms, or a lower bound of half a step"),
+            ));
         }
         if steps[1] > LONGEST {
             return Err(wrong(&place, "delay_ms", high, format!("at most {LONGEST} steps of {dt_ms} ms")));

@@ -47,9 +47,20 @@ fn step(time_ms: f64, dt_ms: f64) -> u64 {
     (time_ms / dt_ms).round() as u64
 }
 
+/// The steps at which a current acts that a generator sends from `active.start` to `active.end`. As in NEST, whose generators begin one step
+/// early, because a current that arrives in one step acts in the next; what would have to be sent before step 0 is lost.
+fn current_steps(active: Range<u64>, delay: u64) -> Range<u64> {
+    active.start.max(1) + delay..active.end.saturating_add(delay)
+}
+
 impl<T: Real> Inputs<T> {
     /// For `count` neurons of a population from neuron `within` on.
-    pub(crate) fn new(population: &Population, (within, count): (usize, usize), dt_ms: f64, stream: Stream) -> Self {
+    pub(crate) fn new(
+        population: &Population,
+        (within, count): (usize, usize),
+        dt_ms: f64,
+        stream: Stream,
+    ) -> Self {
         let (mut poisson, mut currents) = (Vec::new(), Vec::new());
         for (index, input) in population.inputs.iter().enumerate() {
             let all = input.neurons.clone().unwrap_or(0..population.neurons);
@@ -75,13 +86,11 @@ impl<T: Real> Inputs<T> {
                     });
                 }
                 InputKind::Current { amplitude_pa, delay_ms } => {
-                    let late = step(delay_ms, dt_ms) + 1;
-                    let active = start + late..stop.saturating_add(late);
+                    let active = current_steps(start..stop, step(delay_ms, dt_ms));
                     currents.push(Current { neurons, active, amplitude_pa, std_pa: 0.0, stream });
                 }
                 InputKind::NoiseCurrent { mean_pa, std_pa, delay_ms } => {
-                    let late = step(delay_ms, dt_ms) + 1;
-                    let active = start + late..stop.saturating_add(late);
+                    let active = current_steps(start..stop, step(delay_ms, dt_ms));
                     currents.push(Current { neurons, active, amplitude_pa: mean_pa, std_pa, stream });
                 }
             }
@@ -184,10 +193,6 @@ impl Trains {
         }
     }
 
-    pub(crate) fn rates(&self) -> &[f64] {
-        &self.rates
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.tables.capacity() * size_of::<PoissonTable>()
     }
@@ -195,7 +200,12 @@ impl Trains {
 
 pub(crate) fn check_rates(place: &str, rate_hz: &[f64], neurons: usize, dt_ms: f64) -> Result<()> {
     if rate_hz.len() != 1 && rate_hz.len() != neurons {
-        return Err(wrong(place, "the number of rates in rate_hz", rate_hz.len(), format!("1, or {neurons}")));
+        return Err(wrong(
+            place,
+            "the number of rates in rate_hz",
+            rate_hz.len(),
+            format!("1, or {neurons}"),
+        ));
     }
     let sound = |rate: &&f64| (0.0..=MOST_EXPECTED).contains(&(**rate * dt_ms / 1000.0));
     match rate_hz.iter().find(|rate| !sound(rate)) {
@@ -234,12 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn currents_act_one_step_after_they_arrive() {
+    fn currents_act_as_those_of_nest() {
         let mut population = Population::new("p", 2, Model::IafPscDelta(Leaky::default()));
         let kind = InputKind::Current { amplitude_pa: 5.0, delay_ms: 0.1 };
         population.inputs.push(Input { neurons: None, start_ms: 0.3, stop_ms: 0.5, kind });
         let mut inputs = Inputs::<f64>::new(&population, (0, 2), 0.1, Stream::new(1, 2));
         let row: Vec<f64> = (0..9).map(|now| inputs.current(now, 0)[1]).collect();
-        assert_eq!(row, [0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 5.0, 0.0, 0.0]);
+        assert_eq!(row, [0.0, 0.0, 0.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0.0]);
+        assert_eq!(current_steps(0..9, 1), 2..10);
     }
 }

@@ -207,7 +207,7 @@ pub struct Izhikevich {
 
 impl Default for Izhikevich {
     fn default() -> Self {
-        Self { a: 0.02, b: 0.2, c_mv: -65.0, d: 8.0, i_e: 0.0, v_th_mv: 30.0, u_start: 0.0 }
+        Self { a: 0.02, b: 0.2, c_mv: -65.0, d: 8.0, i_e: 0.0, v_th_mv: 30.0, u_start: -13.0 }
     }
 }
 

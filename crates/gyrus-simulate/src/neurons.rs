@@ -111,18 +111,6 @@ impl<T: Real> Cells<T> {
         }
     }
 
-    /// The rows of the state, for checkpoints.
-    pub(crate) fn rows(&mut self) -> Vec<&mut Vec<T>> {
-        match &mut self.kind {
-            Kind::Delta { v, left, .. } => vec![v, left],
-            Kind::Exponential { v, left, i: [a, b], .. } => vec![v, left, a, b],
-            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. }
-            | Kind::Conductance { v, left, slope: [a, b], g: [c, d], .. } => vec![v, left, a, b, c, d],
-            Kind::Izhikevich { v, u, .. } => vec![v, u],
-            Kind::Steep(_) | Kind::Spikes { .. } | Kind::Poisson(_) => Vec::new(),
-        }
-    }
-
     /// Bytes of the state.
     pub(crate) fn bytes(&self) -> usize {
         let rows = |rows: &[&Vec<T>]| rows.iter().map(|row| row.capacity() * T::BYTES).sum();

@@ -56,7 +56,8 @@ impl Stream {
         }
         let n = trials as f64;
         let mode = (((n + 1.0) * p).floor() as u64).min(trials);
-        let at_mode = (ln_choose(n, mode as f64) + mode as f64 * p.ln() + (n - mode as f64) * (-p).ln_1p()).exp();
+        let at_mode =
+            (ln_choose(n, mode as f64) + mode as f64 * p.ln() + (n - mode as f64) * (-p).ln_1p()).exp();
         let odds = p / (1.0 - p);
         let (mut low, mut high) = (mode, mode);
         let (mut below, mut above) = (at_mode, at_mode);

@@ -72,10 +72,13 @@ fn a_smaller_microcircuit_keeps_its_input() {
         (430_444.0, 8.633, -4.0),
         (132_414.0, 1.105, 1.0),
     ];
-    let drive: f64 = from.iter().map(|(synapses, rate, sign)| synapses / targets * rate * sign * weight).sum();
+    let recurrent: f64 = from.iter().map(|(synapses, rate, sign)| synapses / targets * rate * sign * weight).sum();
+    let drive = recurrent + 1900.0 * 8.0 * weight;
     let lost = 1e-3 * 0.5 * 0.5 * drive;
     let gained = current(&small, 5) - current(&whole, 5);
     assert!((gained - lost).abs() < 1e-6 * lost.abs(), "{gained} {lost}");
+    let kind = small.circuit.populations[5].inputs[0].kind;
+    assert_eq!(kind, InputKind::Poisson { rate_hz: 1900.0 * 8.0 / 4.0, weight: 175.617 });
     let weight = |file: &CircuitFile| format!("{:?}", file.circuit.projections[0].weight.distribution);
     assert_eq!(weight(&small), "Normal { mean: 175.617, std: 17.5617 }");
 }

@@ -49,7 +49,9 @@ impl<T: Real> ConductanceStep<T> {
     ) {
         let count = v.len();
         let alpha = !slope[0].is_empty();
-        assert!(left.len() == count && x.iter().all(|x| x.len() == count) && g.iter().all(|g| g.len() == count));
+        assert!(
+            left.len() == count && x.iter().all(|x| x.len() == count) && g.iter().all(|g| g.len() == count)
+        );
         assert!(!alpha || slope.iter().all(|slope| slope.len() == count));
         assert!(current.is_empty() || current.len() == count);
         vectorized(

@@ -66,11 +66,7 @@ fn attempt<const N: usize>(
     };
     let k2 = equations.slope(&at(&[(1.0 / 4.0, &k1)]));
     let k3 = equations.slope(&at(&[(3.0 / 32.0, &k1), (9.0 / 32.0, &k2)]));
-    let k4 = equations.slope(&at(&[
-        (1932.0 / 2197.0, &k1),
-        (-7200.0 / 2197.0, &k2),
-        (7296.0 / 2197.0, &k3),
-    ]));
+    let k4 = equations.slope(&at(&[(1932.0 / 2197.0, &k1), (-7200.0 / 2197.0, &k2), (7296.0 / 2197.0, &k3)]));
     let k5 = equations.slope(&at(&[
         (8341.0 / 4104.0, &k1),
         (-32832.0 / 4104.0, &k2),
@@ -92,7 +88,8 @@ fn attempt<const N: usize>(
         (277_020.0 / 7_618_050.0, &k6),
     ]);
     let error = core::array::from_fn(|n| {
-        h * (k1[n] / 360.0 - 128.0 / 4275.0 * k3[n] - 2197.0 / 75240.0 * k4[n] + k5[n] / 50.0
+        h * (k1[n] / 360.0 - 128.0 / 4275.0 * k3[n] - 2197.0 / 75240.0 * k4[n]
+            + k5[n] / 50.0
             + 2.0 / 55.0 * k6[n])
     });
     (next, error)

@@ -124,7 +124,9 @@ impl<T: Real> ExponentialStep<T> {
         spikes: &mut Vec<u32>,
     ) {
         let count = v.len();
-        assert!(left.len() == count && x.iter().all(|x| x.len() == count) && i.iter().all(|i| i.len() == count));
+        assert!(
+            left.len() == count && x.iter().all(|x| x.len() == count) && i.iter().all(|i| i.len() == count)
+        );
         assert!(current.is_empty() || current.len() == count);
         let mut i = i;
         vectorized(

@@ -75,8 +75,7 @@ fn spikes_reach_their_places() {
 /// A membrane with delta synapses, one neuron after another.
 #[test]
 fn delta_neurons_step_as_written() {
-    let step =
-        DeltaStep { decay: 0.99, gain: 0.1, drive: 0.02, threshold: 1.0, reset: 0.1, refractory: 3.0 };
+    let step = DeltaStep { decay: 0.99, gain: 0.1, drive: 0.02, threshold: 1.0, reset: 0.1, refractory: 3.0 };
     let (mut seed, count) = (8, 200);
     let (mut v, mut left) = (vec![0.0f64; count], vec![0.0f64; count]);
     let (mut naive_v, mut naive_left) = (v.clone(), vec![0u32; count]);

@@ -82,7 +82,12 @@ impl Wiring<'_> {
                     return Err(wrong(place, "multapses", false, expected));
                 }
                 if *count > 0 && (others(sources) == 0 || targets == 0) {
-                    return Err(wrong(place, "the total number", count, "0, since there are no possible pairs"));
+                    return Err(wrong(
+                        place,
+                        "the total number",
+                        count,
+                        "0, since there are no possible pairs",
+                    ));
                 }
                 Ok(*count)
             }
@@ -98,22 +103,34 @@ impl Wiring<'_> {
     pub(crate) fn synapses(&self, shape: Shape, make: &mut impl FnMut(Made<'_>)) {
         let targets = shape.within..shape.within + shape.count;
         match self.kind {
-            RuleKind::AllToAll => self.for_targets(targets, |target, stream, make| {
-                for source in (0..self.sources).filter(|&source| self.allowed(source, target)) {
-                    make(Made { source, target, stream, index: source as u64, link: None });
-                }
-            }, make),
-            RuleKind::OneToOne => self.for_targets(targets, |target, stream, make| {
-                if self.allowed(target, target) {
-                    make(Made { source: target, target, stream, index: 0, link: None });
-                }
-            }, make),
+            RuleKind::AllToAll => self.for_targets(
+                targets,
+                |target, stream, make| {
+                    for source in (0..self.sources).filter(|&source| self.allowed(source, target)) {
+                        make(Made { source, target, stream, index: source as u64, link: None });
+                    }
+                },
+                make,
+            ),
+            RuleKind::OneToOne => self.for_targets(
+                targets,
+                |target, stream, make| {
+                    if self.allowed(target, target) {
+                        make(Made { source: target, target, stream, index: 0, link: None });
+                    }
+                },
+                make,
+            ),
             RuleKind::FixedInDegree(count) => self.in_degree(*count, targets, make),
             RuleKind::FixedOutDegree(count) => self.out_degree(*count, &targets, make),
             RuleKind::FixedTotal(count) => self.total(*count, shape, make),
-            RuleKind::Bernoulli(p) => self.for_targets(targets, |target, stream, make| {
-                self.bernoulli(*p, target, stream, make);
-            }, make),
+            RuleKind::Bernoulli(p) => self.for_targets(
+                targets,
+                |target, stream, make| {
+                    self.bernoulli(*p, target, stream, make);
+                },
+                make,
+            ),
             RuleKind::Listed(links) => {
                 for link in links.iter().filter(|link| targets.contains(&(link.target as usize))) {
                     let (source, target) = (link.source as usize, link.target as usize);

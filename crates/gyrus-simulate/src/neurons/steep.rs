@@ -29,7 +29,6 @@ pub(crate) struct Steep {
     /// Proposed step of each neuron, in ms.
     pub(crate) h: Vec<f64>,
     pub(crate) left: Vec<u32>,
-    pub(crate) current: Vec<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,8 +50,9 @@ impl Steep {
         let mut gates = [0.0; 3];
         match cell {
             Cell::Adaptive(m) => gates[0] = m.w_start_pa,
-            Cell::Gated(m, traub) => {
-                let rates = if traub { traub_rates(rest - m.v_t_mv) } else { squid_rates(rest) };
+            Cell::Gated(_, traub) => {
+                // As NEST, which starts Traub's gates at the rates of the potential itself, not of that relative to V_T.
+                let rates = if traub { traub_rates(rest) } else { squid_rates(rest) };
                 gates = rates.map(|[opens, closes]| opens / (opens + closes));
             }
         }
@@ -66,7 +66,7 @@ impl Steep {
             refractory: whole_steps(t_ref_ms, dt_ms) as u32,
             h: vec![first; y.len()],
             left: vec![0; y.len()],
-            current: Vec::new(),
+
             y,
         }
     }

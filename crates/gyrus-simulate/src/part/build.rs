@@ -96,8 +96,9 @@ impl<T: Real> Part<T> {
                 let plane = match one {
                     Some((plane, _)) => plane,
                     None => {
-                        let weight =
-                            made.link.map_or_else(|| wiring.weight_of(made.stream, made.index), |link| link.weight);
+                        let weight = made
+                            .link
+                            .map_or_else(|| wiring.weight_of(made.stream, made.index), |link| link.weight);
                         let (plane, weight) = received(weight);
                         weights[at] = weight;
                         plane

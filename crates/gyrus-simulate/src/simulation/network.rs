@@ -1,8 +1,8 @@
 //! All parts of a circuit, in one precision.
 
 use core::ops::{ControlFlow, Range};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use gyrus_kernels::circuit::Real;
 use rayon::prelude::*;
@@ -56,7 +56,8 @@ struct Shared<'a, T, O> {
 
 impl<T: Real> Network<T> {
     pub(super) fn new(plan: &Plan<'_>) -> Result<Self> {
-        let parts: Result<Vec<_>> = plan.shapes.par_iter().with_max_len(1).map(|&s| Part::new(plan, s)).collect();
+        let parts: Result<Vec<_>> =
+            plan.shapes.par_iter().with_max_len(1).map(|&s| Part::new(plan, s)).collect();
         let populations = &plan.circuit.populations;
         Ok(Self {
             names: populations.iter().map(|population| population.name.clone()).collect(),
