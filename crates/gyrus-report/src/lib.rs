@@ -53,7 +53,7 @@ mod spiking_run;
 
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
-pub use html::{EnergyUnit, duration, energy, grouped, number};
+pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};

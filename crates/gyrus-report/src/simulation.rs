@@ -120,8 +120,9 @@ impl SimulationReport<'_> {
 
     fn populations_table(&self) -> String {
         let heads = ["neurons", "rate, Hz", "CV of intervals", "synchrony", "correlation"];
-        let mut html =
-            format!("{SWIPE}<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>population</th><th>model</th>");
+        let mut html = format!(
+            "{SWIPE}<div class=\"scroll\"><table class=\"nodes\"><thead><tr><th>population</th><th>model</th>"
+        );
         heads.iter().for_each(|head| {
             let _ = write!(html, "<th class=\"number\">{head}</th>");
         });

@@ -110,7 +110,9 @@ mod tests {
                 cosines += value * angle.cos();
                 sines += value * angle.sin();
             }
-            assert!((real[frequency] - cosines).abs() < 1e-10 && (imaginary[frequency] - sines).abs() < 1e-10);
+            assert!(
+                (real[frequency] - cosines).abs() < 1e-10 && (imaginary[frequency] - sines).abs() < 1e-10
+            );
         }
     }
 

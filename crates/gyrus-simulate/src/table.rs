@@ -98,7 +98,8 @@ pub fn write_parquet(columns: &[Column<'_>], to: impl Write + Send) -> io::Resul
             Column::Wholes(_, values) => writer.typed::<Int64Type>().write_batch(values, None, None),
             Column::Names(_, names, values) => {
                 let names: Vec<ByteArray> = names.iter().map(|name| ByteArray::from(name.as_str())).collect();
-                let values: Vec<ByteArray> = values.iter().map(|value| names[*value as usize].clone()).collect();
+                let values: Vec<ByteArray> =
+                    values.iter().map(|value| names[*value as usize].clone()).collect();
                 writer.typed::<ByteArrayType>().write_batch(&values, None, None)
             }
         }

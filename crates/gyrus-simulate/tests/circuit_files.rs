@@ -37,7 +37,8 @@ fn the_microcircuit_is_that_of_its_tables() {
     for (target, line) in text.lines().skip(1).enumerate() {
         for (source, synapses) in line.split(',').skip(1).enumerate() {
             let synapses: u64 = synapses.parse().unwrap();
-            let mut found = file.circuit.projections.iter().filter(|own| (own.source, own.target) == (source, target));
+            let mut found =
+                file.circuit.projections.iter().filter(|own| (own.source, own.target) == (source, target));
             match found.next() {
                 None => assert_eq!(synapses, 0),
                 Some(own) => {
@@ -72,7 +73,8 @@ fn a_smaller_microcircuit_keeps_its_input() {
         (430_444.0, 8.633, -4.0),
         (132_414.0, 1.105, 1.0),
     ];
-    let recurrent: f64 = from.iter().map(|(synapses, rate, sign)| synapses / targets * rate * sign * weight).sum();
+    let recurrent: f64 =
+        from.iter().map(|(synapses, rate, sign)| synapses / targets * rate * sign * weight).sum();
     let drive = recurrent + 1900.0 * 8.0 * weight;
     let lost = 1e-3 * 0.5 * 0.5 * drive;
     let gained = current(&small, 5) - current(&whole, 5);
@@ -132,16 +134,32 @@ delay_ms = 1.5
 #[test]
 fn what_is_wrong_is_refused_with_its_line() {
     let cases = [
-        ("tau_m_ms = 20.0", "tau_n_ms = 20.0", "line 7: population `E`: unknown key `tau_n_ms`; did you mean `tau_m_ms`?"),
+        (
+            "tau_m_ms = 20.0",
+            "tau_n_ms = 20.0",
+            "line 7: population `E`: unknown key `tau_n_ms`; did you mean `tau_m_ms`?",
+        ),
         ("tau_m_ms = 20.0", "tau_m = 20.0", "line 7: population `E`: `tau_m` has no unit; write `tau_m_ms`"),
-        ("tau_m_ms = 20.0", "tau_m_ms = \"20\"", "line 7: population `E`: `tau_m_ms` is the text \"20\"; expected a number"),
-        ("weight_pA = 20.0", "weight = 20.0", "line 19: projection 1: `weight` should be `weight_pA`"),
-        ("weight_pA = 20.0", "weight_mV = 20.0", "line 19: projection 1: `weight_mV` should be `weight_pA`"),
-        ("delay_ms = 1.5", "delay = 1.5", "line 20: projection 1: `delay` should be `delay_ms`"),
+        (
+            "tau_m_ms = 20.0",
+            "tau_m_ms = \"20\"",
+            "line 7: population `E`: `tau_m_ms` is the text \"20\"; expected a number",
+        ),
+        ("weight_pA = 20.0", "weight = 20.0", "line 20: projection 1: `weight` should be `weight_pA`"),
+        ("weight_pA = 20.0", "weight_mV = 20.0", "line 20: projection 1: `weight_mV` should be `weight_pA`"),
+        ("delay_ms = 1.5", "delay = 1.5", "line 21: projection 1: `delay` should be `delay_ms`"),
         ("delay_ms = 1.5", "", "line 14: projection 1: `delay_ms` is missing"),
         ("target = \"I\"", "target = \"J\"", "line 16: projection 1: no population `J`; there are: E, I"),
-        ("iaf_psc_exp", "iaf_psc_exq", "line 6: population `E`: unknown model `iaf_psc_exq`; did you mean `iaf_psc_exp`?"),
-        ("fixed_indegree", "fixed_in", "line 17: projection 1: `rule` is `fixed_in`; expected one of all_to_all, one_to_one"),
+        (
+            "iaf_psc_exp",
+            "iaf_psc_exq",
+            "line 6: population `E`: unknown model `iaf_psc_exq`; did you mean `iaf_psc_exp`?",
+        ),
+        (
+            "fixed_indegree",
+            "fixed_in",
+            "line 17: projection 1: `rule` is `fixed_in`; expected one of all_to_all, one_to_one",
+        ),
         ("name = \"I\"", "name = \"E\"", "line 9: a second population is called `E`"),
         ("name = \"pair\"", "name = \"pair", "line 1: "),
     ];
@@ -171,8 +189,11 @@ fn impossible_networks_are_refused_before_anything_is_built() {
 fn a_file_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
-    std::fs::write(&path, "name = \"x\"\n\n[[population]]\nname = \"E\"\nneurons = 3\nmodel = \"iaf_psc_exp\"\nC_m_pF = -1.0\n")
-        .unwrap();
+    std::fs::write(
+        &path,
+        "name = \"x\"\n\n[[population]]\nname = \"E\"\nneurons = 3\nmodel = \"iaf_psc_exp\"\nC_m_pF = -1.0\n",
+    )
+    .unwrap();
     let message = CircuitFile::load(&path).unwrap().check().unwrap_err().to_string();
     assert!(message.starts_with(&format!("{}, line 3: population `E`: ", path.display())), "{message}");
 }
@@ -186,13 +207,21 @@ fn lists_of_synapses_come_from_the_file_or_a_table() {
              rule = \"list\"\n{list}\n"
         )
     };
-    let own = CircuitFile::parse(&text("edges = [[0, 1, 0.5, 1.0], [1, 2, -0.5, 2.0]]"), folder.path()).unwrap();
-    std::fs::write(folder.path().join("e.csv"), "source,target,weight_mV,delay_ms\n0,1,0.5,1.0\n1,2,-0.5,2.0\n").unwrap();
+    let own =
+        CircuitFile::parse(&text("edges = [[0, 1, 0.5, 1.0], [1, 2, -0.5, 2.0]]"), folder.path()).unwrap();
+    std::fs::write(
+        folder.path().join("e.csv"),
+        "source,target,weight_mV,delay_ms\n0,1,0.5,1.0\n1,2,-0.5,2.0\n",
+    )
+    .unwrap();
     let beside = CircuitFile::parse(&text("edges_file = \"e.csv\""), folder.path()).unwrap();
     assert_eq!(own, beside);
     assert_eq!(own.check().unwrap().synapses, 2);
     let error = |list: &str| CircuitFile::parse(&text(list), folder.path()).unwrap_err().to_string();
-    assert!(error("edges = [[0, 1, 0.5]]").contains("line 9: projection 1: edge 1 is [0.0, 1.0, 0.5]; expected [source, target"));
+    assert!(
+        error("edges = [[0, 1, 0.5]]")
+            .contains("line 9: projection 1: edge 1 is [0.0, 1.0, 0.5]; expected [source, target")
+    );
     std::fs::write(folder.path().join("f.csv"), "source,target,weight_pA,delay_ms\n0,1,0.5,1.0\n").unwrap();
     assert!(error("edges_file = \"f.csv\"").contains("line 1: no column `weight_mV`"));
     std::fs::write(folder.path().join("g.csv"), "source,target,weight_mV,delay_ms\n0,1,much,1.0\n").unwrap();

@@ -10,6 +10,10 @@ pub(crate) fn main() -> anyhow::Result<()> {
     for own in &report.populations {
         println!("{}: {} neurons, {:.1} Hz", own.name, own.neurons, own.rate_hz.unwrap_or_default());
     }
-    println!("{} synaptic events, {:.1} million a second", report.synaptic_events, report.synaptic_events_per_second / 1e6);
+    println!(
+        "{} synaptic events, {:.1} million a second",
+        report.synaptic_events,
+        report.synaptic_events_per_second / 1e6
+    );
     Ok(())
 }

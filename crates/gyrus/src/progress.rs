@@ -247,9 +247,12 @@ impl Observer for Watcher {
         } else if self.is_due() {
             let left = left(progress.elapsed, done, total);
             let ms = done as f64 * progress.dt_ms;
-            self.line(&format!("{ms:.0} of {:.0} ms, {pace} times the simulated time{left}", total as f64 * progress.dt_ms));
+            self.line(&format!(
+                "{ms:.0} of {:.0} ms, {pace} times the simulated time{left}",
+                total as f64 * progress.dt_ms
+            ));
         }
-        if done >= total {
+        if done >= total || self.wants_to_stop() {
             self.clear();
         }
     }

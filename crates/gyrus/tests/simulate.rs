@@ -24,7 +24,9 @@ fn circuit(folder: &Path, name: &str, extra: &str) -> String {
 fn a_built_in_circuit_leaves_its_folder_and_the_same_spikes_for_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     let run = |out: &str, threads: &str| {
-        let line = format!("simulate brunel --scale 0.04 --seconds 0.3 --seed 3 --json --out {out} --threads {threads}");
+        let line = format!(
+            "simulate brunel --scale 0.04 --seconds 0.3 --seed 3 --json --out {out} --threads {threads}"
+        );
         json(gyrus(words(&line)).current_dir(folder.path()).output().unwrap())
     };
     let (one, two) = (run("one", "1"), run("two", "2"));
@@ -103,15 +105,19 @@ fn what_cannot_be_is_refused_with_its_line() {
     says(refuse("simulate cuba --scale 0.0001"), &["scale", "vanish"]);
     says(refuse("simulate cuba --seconds 0.00001"), &["0.01 ms", "steps of 0.1 ms"]);
     says(refuse("simulate my.toml --show"), &["`my.toml` is not built in", "brunel"]);
-    circuit(folder.path(), "unit.toml", "\n[[recorder]]\ndevice = \"voltmeter\"\npopulation = \"E\"\ninterval = 1.0\n");
-    says(refuse("simulate unit.toml"), &["unit.toml, line 27", "`interval` has no unit", "`interval_ms`"]);
+    circuit(
+        folder.path(),
+        "unit.toml",
+        "\n[[recorder]]\ndevice = \"voltmeter\"\npopulation = \"E\"\ninterval = 1.0\n",
+    );
+    says(refuse("simulate unit.toml"), &["unit.toml, line 26", "`interval` has no unit", "`interval_ms`"]);
     let second = "\n[[projection]]\nsource = \"E\"\ntarget = \"E\"\nrule = \"fixed_indegree\"\nindegree = 300\nmultapses = false\n\
                   weight_pA = 1.0\ndelay_ms = 1.0\n";
     circuit(folder.path(), "degree.toml", second);
-    says(refuse("simulate degree.toml"), &["degree.toml, line 24", "projection 1"]);
+    says(refuse("simulate degree.toml"), &["degree.toml, line 23", "projection 2"]);
     let short = second.replace("300", "3").replace("delay_ms = 1.0", "delay_ms = 0.01");
     circuit(folder.path(), "delay.toml", &short);
-    says(refuse("simulate delay.toml"), &["delay.toml, line 24", "delay"]);
+    says(refuse("simulate delay.toml"), &["delay.toml, line 23", "delay"]);
     let large = "\n[[population]]\nname = \"large\"\nneurons = 4000000000\nmodel = \"iaf_psc_exp\"\n";
     circuit(folder.path(), "large.toml", large);
     says(refuse("simulate large.toml"), &["bytes of memory", "available"]);
@@ -130,7 +136,9 @@ fn runaway_activity_ends_the_run_and_is_written() {
     let output = gyrus(words("simulate wild.toml --out wild")).current_dir(folder.path()).output().unwrap();
     let sentence = failed(&output, 1);
     assert!(sentence.contains("activity ran away") && sentence.contains("--max-rate"), "{sentence}");
-    assert!(folder.path().join("wild/report.html").is_file() && folder.path().join("wild/spikes.h5").is_file());
+    assert!(
+        folder.path().join("wild/report.html").is_file() && folder.path().join("wild/spikes.h5").is_file()
+    );
     let calm = "simulate wild.toml --out calm --max-rate 1e9 --json";
     assert_eq!(json(gyrus(words(calm)).current_dir(folder.path()).output().unwrap())["status"], "finished");
     let again = gyrus(words("simulate wild.toml --out wild")).current_dir(folder.path()).output().unwrap();
@@ -143,6 +151,9 @@ fn an_estimate_goes_up_to_a_brain() {
     let sizes = report["sizes"].as_array().unwrap();
     assert_eq!(sizes.len(), 4, "{report}");
     assert_eq!(sizes[3]["neurons"].as_f64(), Some(86e9));
-    assert!(sizes[3]["machines"].as_f64().unwrap() > 100.0 && report["event_ns"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(
+        sizes[3]["machines"].as_f64().unwrap() > 100.0 && report["event_ns"].as_f64().unwrap() > 0.0,
+        "{report}"
+    );
     assert!((report["synapses_per_neuron"].as_f64().unwrap() - 1250.0).abs() < 1e-9);
 }

@@ -76,9 +76,12 @@ pub(super) fn over_time(report: &SimulationReport<'_>) -> String {
     }
     for (index, own) in &shown {
         let (class, base) = (color(*index, own), top + GAP + RATE);
-        let highest = own.activity_hz.iter().copied().fold(0.0, f64::max);
+        // The burst with which many circuits begin would flatten the rest.
+        let from = if report.bin_ms > 0.0 { (report.discard_ms / report.bin_ms) as usize } else { 0 };
+        let counted = own.activity_hz.get(from..).unwrap_or_default();
+        let highest = counted.iter().copied().fold(0.0, f64::max);
         let scale = Scale::linear([0.0, highest].into_iter(), 2);
-        let y = |hz: f64| base - scale.place(hz) * RATE;
+        let y = |hz: f64| base - scale.place(hz).min(1.15) * RATE;
         let mut path = format!("M{LEFT} {base:.1}");
         for (bin, hz) in own.activity_hz.iter().enumerate() {
             let end = ((bin + 1) as f64 * report.bin_ms).min(report.duration_ms);
@@ -194,34 +197,34 @@ fn histogram(index: usize, own: &SimulatedPopulation<'_>) -> String {
     svg
 }
 
+/// Lines in a chart of spectra, and their colors.
+const LINES: usize = 4;
+const CLASSES: [&str; LINES] = ["validation", "trace2", "rate", "train"];
+
 /// The spectra of all populations, at most four in a chart.
 fn spectra(report: &SimulationReport<'_>) -> String {
-    const LINES: usize = 4;
-    const CLASSES: [&str; LINES] = ["validation", "trace2", "rate", "train"];
     let shown: Vec<&SimulatedPopulation<'_>> =
         report.populations.iter().filter(|own| !own.spectrum.1.is_empty()).collect();
-    let chart = |some: &[&SimulatedPopulation<'_>]| {
-        let line = |(own, class): (&&SimulatedPopulation<'_>, &'static str)| {
-            let (step, power) = (own.spectrum.0, &own.spectrum.1);
-            let points = power.iter().enumerate().map(|(place, power)| ((place + 1) as f64 * step, *power));
-            Line {
-                name: own.name,
-                class,
-                points: points.take_while(|point| point.0 <= HIGHEST_HZ).collect(),
-            }
-        };
-        let lines: Vec<Line<'_>> = some.iter().zip(CLASSES).map(line).collect();
-        let powers: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|point| point.1).collect();
-        line_chart(&LineChart {
-            across: Some(Scale::linear([0.0, HIGHEST_HZ].into_iter(), 5)),
-            unit: "frequency",
-            axis: "Hz",
-            title: "Power spectrum",
-            lines,
-            scale: Scale::for_loss(powers.into_iter()),
-            chosen_epoch: None,
-            write: number,
-        })
-    };
-    shown.chunks(LINES).map(chart).collect()
+    shown.chunks(LINES).map(spectrum_chart).collect()
+}
+
+fn spectrum_chart(some: &[&SimulatedPopulation<'_>]) -> String {
+    let mut lines = Vec::new();
+    for (own, class) in some.iter().zip(CLASSES) {
+        let (step, power) = (own.spectrum.0, &own.spectrum.1);
+        let points = power.iter().enumerate().map(|(place, power)| ((place + 1) as f64 * step, *power));
+        let points = points.take_while(|point| point.0 <= HIGHEST_HZ).collect();
+        lines.push(Line { name: own.name, class, points });
+    }
+    let powers: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|point| point.1).collect();
+    line_chart(&LineChart {
+        across: Some(Scale::linear([0.0, HIGHEST_HZ].into_iter(), 5)),
+        unit: "frequency",
+        axis: "Hz",
+        title: "Power spectrum",
+        lines,
+        scale: Scale::for_loss(powers.into_iter()),
+        chosen_epoch: None,
+        write: number,
+    })
 }

@@ -52,11 +52,16 @@ pub(super) fn drawing(report: &SimulationReport<'_>) -> String {
         let width = 1.0 + 3.0 * ((own.synapses.max(1) as f64).ln() / heaviest);
         let class = if own.is_inhibitory { "inhibits" } else { "excites" };
         let (path, end, middle) = match own.source == own.target {
-            true => to_itself(source, center, width),
+            true => to_itself(source, away(source, count, center), width),
             false => between(source, target, width),
         };
         let head = match own.is_inhibitory {
-            true => format!("<circle class=\"arrow\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\"/>", end.0, end.1, 2.5 + width),
+            true => format!(
+                "<circle class=\"arrow\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\"/>",
+                end.0,
+                end.1,
+                2.5 + width
+            ),
             false => arrow(end, 4.0 + 1.8 * width),
         };
         let names = [own.source, own.target].map(|index| escaped(report.populations[index].name));
@@ -80,12 +85,17 @@ pub(super) fn drawing(report: &SimulationReport<'_>) -> String {
     }
     svg.push_str(&labels);
     for ((index, own), node) in report.populations.iter().enumerate().zip(&nodes) {
-        let within = node.radius >= 30.0;
-        let outward = if within { 0.0 } else { node.radius + 14.0 };
         let (dx, dy) = (node.x - center.0, node.y - center.1);
         let length = dx.hypot(dy).max(1.0);
-        // Names of small populations stand outside of the circle.
-        let (x, y) = (node.x + outward * 1.5 * dx / length, node.y + outward * dy / length);
+        // Names of small populations stand beside the circle.
+        let (x, y) = match (node.radius >= 30.0, count <= 2) {
+            (true, _) => (node.x, node.y),
+            (false, true) => (node.x, node.y + node.radius + 18.0),
+            (false, false) => {
+                let outward = node.radius + 14.0;
+                (node.x + outward * 1.5 * dx / length, node.y + outward * dy / length)
+            }
+        };
         let _ = write!(
             svg,
             "<g class=\"{}\"><circle class=\"node\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\"/></g><text class=\"title\" x=\"{x:.1}\" \
@@ -104,7 +114,11 @@ pub(super) fn drawing(report: &SimulationReport<'_>) -> String {
     let _ = write!(
         svg,
         "</svg></figure><p class=\"note\">Blue arrows excite, orange dots inhibit; thicker lines are more synapses{}.</p>",
-        if report.projections.len() <= LABELED { ", with their number" } else { "; the table has their numbers" },
+        if report.projections.len() <= LABELED {
+            ", with their number"
+        } else {
+            "; the table has their numbers"
+        },
     );
     svg
 }
@@ -117,7 +131,8 @@ fn between(source: &Node, target: &Node, width: f64) -> (String, End, (f64, f64)
     let (dx, dy) = (target.x - source.x, target.y - source.y);
     let length = dx.hypot(dy).max(1.0);
     let bend = 0.18 * length;
-    let control = ((source.x + target.x) / 2.0 + bend * dy / length, (source.y + target.y) / 2.0 - bend * dx / length);
+    let control =
+        ((source.x + target.x) / 2.0 + bend * dy / length, (source.y + target.y) / 2.0 - bend * dx / length);
     let towards = |node: &Node, room: f64| {
         let (x, y) = (control.0 - node.x, control.1 - node.y);
         let far = x.hypot(y).max(1.0);
@@ -125,23 +140,20 @@ fn between(source: &Node, target: &Node, width: f64) -> (String, End, (f64, f64)
     };
     let (start, end) = (towards(source, 2.0), towards(target, 6.0 + 1.5 * width));
     let angle = (target.y - end.1).atan2(target.x - end.0);
-    let middle = (
-        0.25 * start.0 + 0.5 * control.0 + 0.25 * end.0,
-        0.25 * start.1 + 0.5 * control.1 + 0.25 * end.1,
-    );
-    let path = format!(
-        "M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}",
-        start.0, start.1, control.0, control.1, end.0, end.1
-    );
+    let middle =
+        (0.25 * start.0 + 0.5 * control.0 + 0.25 * end.0, 0.25 * start.1 + 0.5 * control.1 + 0.25 * end.1);
+    let path =
+        format!("M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}", start.0, start.1, control.0, control.1, end.0, end.1);
     (path, (end.0, end.1, angle), middle)
 }
 
-/// A loop on the side of a node that is away from the center.
-fn to_itself(node: &Node, center: (f64, f64), width: f64) -> (String, End, (f64, f64)) {
-    let away = match (node.x - center.0, node.y - center.1) {
-        (dx, dy) if dx.hypot(dy) < 1.0 => -PI / 2.0,
-        (dx, dy) => dy.atan2(dx),
-    };
+/// The direction in which a node has room: up where all stand side by side, otherwise away from the center.
+fn away(node: &Node, count: usize, center: (f64, f64)) -> f64 {
+    if count <= 2 { -PI / 2.0 } else { (node.y - center.1).atan2(node.x - center.0) }
+}
+
+/// A loop on the side of a node where there is room.
+fn to_itself(node: &Node, away: f64, width: f64) -> (String, End, (f64, f64)) {
     let on = |angle: f64, far: f64| (node.x + far * angle.cos(), node.y + far * angle.sin());
     let (start, end) = (on(away - 0.5, node.radius + 2.0), on(away + 0.5, node.radius + 6.0 + 1.5 * width));
     let far = node.radius + 62.0;

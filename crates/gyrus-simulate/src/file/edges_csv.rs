@@ -33,7 +33,11 @@ pub(super) fn read(path: &Path, weight: &str) -> Result<Vec<Vec<f64>>> {
         let value = |column: &usize| {
             let text = row.get(*column).unwrap_or_default();
             text.parse::<f64>().map_err(|_| {
-                in_file(path, format!("line {line}"), format!("`{text}` is not a number, in `{}`", names[*column]))
+                in_file(
+                    path,
+                    format!("line {line}"),
+                    format!("`{text}` is not a number, in `{}`", names[*column]),
+                )
             })
         };
         rows.push(columns.iter().map(value).collect::<Result<Vec<f64>>>()?);

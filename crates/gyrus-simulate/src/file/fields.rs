@@ -93,7 +93,9 @@ impl<'a> Fields<'a> {
         let inner = self.table(format!("`{key}`"), value)?;
         let Self { entries, .. } = inner;
         let named = entries.into_iter();
-        named.map(|(name, _, value)| Ok((name.clone(), self.table(format!("{key} `{name}`"), value)?))).collect()
+        named
+            .map(|(name, _, value)| Ok((name.clone(), self.table(format!("{key} `{name}`"), value)?)))
+            .collect()
     }
 
     /// Adds the entries of `base` that are not here.
@@ -164,7 +166,9 @@ impl<'a> Fields<'a> {
         };
         match ends[..] {
             [first, end] if first < end => Ok(Some(first as usize..end as usize)),
-            _ => Err(self.not(line, key, value.get_ref(), "[first, the one after the last], such as [0, 50]")),
+            _ => {
+                Err(self.not(line, key, value.get_ref(), "[first, the one after the last], such as [0, 50]"))
+            }
         }
     }
 
@@ -204,7 +208,10 @@ impl<'a> Fields<'a> {
     pub(super) fn missing(&self, key: &str) -> Error {
         // A key with another unit, or without one, is nearly the right one.
         let stem = |key: &str| key.rsplit_once('_').map_or(key, |(stem, _)| stem).to_lowercase();
-        let near = self.entries.iter().find(|entry| stem(&entry.0) == stem(key) || entry.0.to_lowercase() == stem(key));
+        let near = self
+            .entries
+            .iter()
+            .find(|entry| stem(&entry.0) == stem(key) || entry.0.to_lowercase() == stem(key));
         match near {
             Some((given, line, _)) => at(*line, format!("{}: `{given}` should be `{key}`", self.place)),
             None => at(self.line, format!("{}: `{key}` is missing", self.place)),
@@ -252,7 +259,9 @@ fn is_unit(text: &str) -> bool {
 
 fn as_number(value: &DeValue<'_>) -> Option<f64> {
     match value {
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64)
+        }
         DeValue::Float(number) => number.as_str().parse().ok(),
         _ => None,
     }

@@ -159,7 +159,7 @@ impl CircuitFile {
     pub fn with_line(&self, error: Error) -> Error {
         let Error::Setting { place, .. } = &error else { return error };
         let Some(line) = self.line_of(place) else { return error };
-        let found = fields::at(line, error.to_string());
+        let found = fields::at(line, from_one(&error.to_string()));
         match &self.path {
             Some(path) => found.in_toml(path),
             None => found,
@@ -175,4 +175,13 @@ impl CircuitFile {
         let index = self.circuit.populations.iter().position(|population| population.place() == place)?;
         self.lines.populations.get(index).copied()
     }
+}
+
+/// The engine counts projections from 0; people count them from 1.
+fn from_one(text: &str) -> String {
+    let renumbered = text.strip_prefix("projection ").and_then(|rest| {
+        let (index, rest) = rest.split_once(' ')?;
+        Some(format!("projection {} {rest}", index.parse::<usize>().ok()? + 1))
+    });
+    renumbered.unwrap_or_else(|| text.to_owned())
 }

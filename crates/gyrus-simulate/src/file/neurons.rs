@@ -41,9 +41,9 @@ pub(super) fn model(name: &str, line: usize, fields: &mut Fields<'_>) -> Result<
             Model::PoissonSource { rate_hz: vec![rate] }
         }
         _ => {
-            let near = NAMES.iter().max_by(|a, b| {
-                strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-            });
+            let near = NAMES
+                .iter()
+                .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
             let hint = match near.filter(|near| strsim::jaro_winkler(near, name) > 0.85) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("expected one of {}", NAMES.join(", ")),
@@ -126,7 +126,11 @@ fn izhikevich(fields: &mut Fields<'_>) -> Result<Izhikevich> {
     Ok(own)
 }
 
-fn hodgkin_huxley(fields: &mut Fields<'_>, mut own: HodgkinHuxley, with_conductances: bool) -> Result<HodgkinHuxley> {
+fn hodgkin_huxley(
+    fields: &mut Fields<'_>,
+    mut own: HodgkinHuxley,
+    with_conductances: bool,
+) -> Result<HodgkinHuxley> {
     set(fields, "C_m_pF", &mut own.c_m_pf)?;
     set(fields, "t_ref_ms", &mut own.t_ref_ms)?;
     set(fields, "g_Na_nS", &mut own.g_na_ns)?;

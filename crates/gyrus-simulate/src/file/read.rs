@@ -83,7 +83,8 @@ fn one_of(fields: &mut Fields<'_>, key: &str, names: &[&str]) -> Result<Option<u
     match names.iter().position(|name| *name == given) {
         Some(place) => Ok(Some(place)),
         None => {
-            let problem = format!("{}: `{key}` is `{given}`; expected one of {}", fields.place, names.join(", "));
+            let problem =
+                format!("{}: `{key}` is `{given}`; expected one of {}", fields.place, names.join(", "));
             Err(at(line, problem))
         }
     }
@@ -160,7 +161,10 @@ fn input(file: &mut CircuitFile, mut own: Fields<'_>) -> Result<()> {
     };
     // Poisson spikes are independent in time: a delay would change nothing but the beginning.
     if device == 0 && delay_ms.is_some() {
-        return Err(at(line, format!("{}: a poisson_generator has no `delay_ms` here; move start_ms", own.place)));
+        return Err(at(
+            line,
+            format!("{}: a poisson_generator has no `delay_ms` here; move start_ms", own.place),
+        ));
     }
     own.finish()?;
     for target in targets {
@@ -176,7 +180,10 @@ fn weight_key(file: &CircuitFile, targets: &[usize], line: usize) -> Result<(&'s
     for target in targets {
         let population = &file.circuit.populations[*target];
         let Some(unit) = weight_unit(&population.model) else {
-            return Err(at(line, format!("population `{}` only sends spikes: nothing can arrive", population.name)));
+            return Err(at(
+                line,
+                format!("population `{}` only sends spikes: nothing can arrive", population.name),
+            ));
         };
         if found.is_some_and(|other| other != unit) {
             return Err(at(line, "its targets have weights in different units; write one table for each"));
@@ -232,7 +239,10 @@ fn projection<'a>(
     if let Some((names, at_line)) = own.texts("synapse")? {
         let template = names.first().and_then(|name| templates.get(name)).ok_or_else(|| {
             let known: Vec<&str> = templates.keys().map(String::as_str).collect();
-            at(at_line, format!("{}: no [synapse.{}]; there are: {}", own.place, names.join(", "), known.join(", ")))
+            at(
+                at_line,
+                format!("{}: no [synapse.{}]; there are: {}", own.place, names.join(", "), known.join(", ")),
+            )
         })?;
         own.fill_from(template);
     }
@@ -253,7 +263,9 @@ fn projection<'a>(
         0 => RuleKind::AllToAll,
         1 => RuleKind::OneToOne,
         2 => RuleKind::FixedInDegree(own.whole("indegree")?.ok_or_else(|| own.missing("indegree"))? as usize),
-        3 => RuleKind::FixedOutDegree(own.whole("outdegree")?.ok_or_else(|| own.missing("outdegree"))? as usize),
+        3 => {
+            RuleKind::FixedOutDegree(own.whole("outdegree")?.ok_or_else(|| own.missing("outdegree"))? as usize)
+        }
         4 => RuleKind::FixedTotal(own.whole("synapses")?.ok_or_else(|| own.missing("synapses"))?),
         5 => RuleKind::Bernoulli(own.number("probability")?.ok_or_else(|| own.missing("probability"))?),
         _ => RuleKind::Listed(links(&mut own, key, folder)?),
@@ -291,7 +303,8 @@ fn links(own: &mut Fields<'_>, weight: &str, folder: &Path) -> Result<Vec<Link>>
         }
     };
     let link = |row: &Vec<f64>| {
-        let neuron = |value: f64| (value >= 0.0 && value.fract() == 0.0 && value < 4e9).then_some(value as u32);
+        let neuron =
+            |value: f64| (value >= 0.0 && value.fract() == 0.0 && value < 4e9).then_some(value as u32);
         match row[..] {
             [source, target, weight, delay_ms] => {
                 Some(Link { source: neuron(source)?, target: neuron(target)?, weight, delay_ms })
@@ -327,13 +340,17 @@ fn recorder(file: &mut CircuitFile, mut own: Fields<'_>) -> Result<()> {
             let neurons = own.range("neurons")?;
             let interval_ms = own.number("interval_ms")?.unwrap_or(1.0);
             if !(interval_ms >= file.circuit.dt_ms && interval_ms.is_finite()) {
-                let problem = format!("{}: `interval_ms` is {interval_ms}; expected at least resolution_ms", own.place);
+                let problem =
+                    format!("{}: `interval_ms` is {interval_ms}; expected at least resolution_ms", own.place);
                 return Err(at(line, problem));
             }
             for population in populations(file, &mut own, "population")? {
                 let Population { neurons: all, name, model, .. } = &file.circuit.populations[population];
                 if matches!(model, Model::SpikeSource { .. } | Model::PoissonSource { .. }) {
-                    return Err(at(line, format!("population `{name}` only sends spikes: it has no potential")));
+                    return Err(at(
+                        line,
+                        format!("population `{name}` only sends spikes: it has no potential"),
+                    ));
                 }
                 let neurons = neurons.clone().unwrap_or(0..*all);
                 if neurons.end > *all {

@@ -51,7 +51,8 @@ impl CircuitFile {
                 }
                 RuleKind::FixedTotal(total) => *total = (*total as f64 * scale * scale).round() as u64,
                 RuleKind::Listed(_) => {
-                    let problem = format!("projection {} is a list of synapses, which has one size", index + 1);
+                    let problem =
+                        format!("projection {} is a list of synapses, which has one size", index + 1);
                     return Err(Error::Scale { scale, problem });
                 }
                 RuleKind::AllToAll | RuleKind::OneToOne | RuleKind::Bernoulli(_) => {}
@@ -76,7 +77,8 @@ impl CircuitFile {
         let mut lost = Vec::new();
         for (target, population) in circuit.populations.iter().enumerate() {
             let Model::IafPscExp(model) = &population.model else {
-                let problem = format!("population `{}` must be of iaf_psc_exp to keep its statistics", population.name);
+                let problem =
+                    format!("population `{}` must be of iaf_psc_exp to keep its statistics", population.name);
                 return Err(Error::Scale { scale, problem });
             };
             let mut drive = 0.0;

@@ -2,7 +2,15 @@
 
 use super::Sonata;
 use super::nodes::{NodeType, Nodes};
-use crate::{Circuit, CircuitFile, Error, Leaky, Link, Model, Population, Precision, Projection, Recorder, Result, RuleKind};
+use crate::{
+    Circuit, CircuitFile, Error, Leaky, Link, Model, Population, Precision, Projection, Recorder, Result,
+    RuleKind,
+};
+
+/// The potential before the first step, which NEST keeps where only the resting potential is set.
+const NEST_V_MV: f64 = -70.0;
+/// The resolution of times in NEST.
+const TIC_MS: f64 = 1e-3;
 
 /// Where the neurons of a population of a circuit come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +36,9 @@ impl Sonata {
         for (index, nodes) in self.nodes.iter().enumerate() {
             let mut own = vec![(0, 0); nodes.ids.len()];
             for (kind_index, kind) in nodes.types.iter().enumerate() {
-                let members: Vec<u32> =
-                    (0..nodes.ids.len() as u32).filter(|node| nodes.kinds[*node as usize] as usize == kind_index).collect();
+                let members: Vec<u32> = (0..nodes.ids.len() as u32)
+                    .filter(|node| nodes.kinds[*node as usize] as usize == kind_index)
+                    .collect();
                 for (place, member) in members.iter().enumerate() {
                     own[*member as usize] = (circuit.populations.len(), place as u32);
                 }
@@ -38,17 +47,13 @@ impl Sonata {
                     _ => format!("{}/{}", nodes.name, kind_name(kind)),
                 };
                 let model = match kind.is_virtual() {
-                    true => self.source(index, &members),
+                    true => self.source(index, &members, dt_ms),
                     false => model(nodes, kind)?,
                 };
-                let v_start = match (&model, kind.parameters.get("V_m")) {
-                    (Model::SpikeSource { .. }, _) => None,
-                    (_, Some(v)) => Some((*v).into()),
-                    // NEST keeps its own default where only E_L is set.
-                    (_, None) => Some((-70.0).into()),
-                };
+                let v_start = kind.parameters.get("V_m").copied().unwrap_or(NEST_V_MV);
+                let v_start = (!model.is_source()).then_some(v_start);
                 let mut population = Population::new(label, members.len(), model);
-                population.v_start_mv = v_start;
+                population.v_start_mv = v_start.map(Into::into);
                 circuit.populations.push(population);
                 let node_ids = members.iter().map(|member| nodes.ids[*member as usize]).collect();
                 origins.push(Origin { population: nodes.name.clone(), node_ids });
@@ -84,11 +89,11 @@ impl Sonata {
     }
 
     /// Virtual nodes with their given spikes.
-    fn source(&self, population: usize, members: &[u32]) -> Model {
+    fn source(&self, population: usize, members: &[u32], dt_ms: f64) -> Model {
         let mut times_ms = vec![Vec::new(); members.len()];
         for (_, node, time_ms) in self.given_spikes().filter(|given| given.0 == population) {
             if let Ok(place) = members.binary_search(&node) {
-                times_ms[place].push(time_ms);
+                times_ms[place].push(on_grid(time_ms, dt_ms));
             }
         }
         Model::SpikeSource { times_ms }
@@ -96,7 +101,11 @@ impl Sonata {
 }
 
 fn kind_name(kind: &NodeType) -> String {
-    kind.properties.get("model_name").or(kind.properties.get("pop_name")).cloned().unwrap_or_else(|| kind.id.to_string())
+    kind.properties
+        .get("model_name")
+        .or(kind.properties.get("pop_name"))
+        .cloned()
+        .unwrap_or_else(|| kind.id.to_string())
 }
 
 fn model(nodes: &Nodes, kind: &NodeType) -> Result<Model> {
@@ -115,7 +124,8 @@ fn model(nodes: &Nodes, kind: &NodeType) -> Result<Model> {
             "tau_syn_in" => &mut leaky.tau_syn_in_ms,
             "V_m" => continue,
             _ => {
-                let problem = format!("node type {} of `{}`: unknown parameter `{name}`", kind.id, nodes.name);
+                let problem =
+                    format!("node type {} of `{}`: unknown parameter `{name}`", kind.id, nodes.name);
                 return Err(Error::Sonata(problem));
             }
         };
@@ -134,4 +144,11 @@ fn model(nodes: &Nodes, kind: &NodeType) -> Result<Model> {
             Err(Error::Sonata(problem))
         }
     }
+}
+
+/// A given time as NEST's generators take it: that of a step where it is less than half a tic away; others wait for the next.
+fn on_grid(time_ms: f64, dt_ms: f64) -> f64 {
+    let rounded = (time_ms / TIC_MS).round() * TIC_MS;
+    let steps = rounded / dt_ms;
+    if (steps - steps.round()).abs() < 1e-6 { rounded } else { time_ms }
 }

@@ -39,9 +39,8 @@ impl Config {
 
     fn add(&mut self, path: &Path, depth: usize) -> Result<()> {
         let text = read_text(path, LIMIT)?;
-        let read: Value = serde_json::from_str(&text).map_err(|error| {
-            in_file(path, format!("line {}", error.line()), format!("not JSON: {error}"))
-        })?;
+        let read: Value = serde_json::from_str(&text)
+            .map_err(|error| in_file(path, format!("line {}", error.line()), format!("not JSON: {error}")))?;
         let Value::Object(mut object) = read else {
             return Err(in_file(path, "", "expected a JSON object"));
         };
@@ -145,7 +144,11 @@ fn replaced_text(mut text: String, variables: &Map<String, Value>, path: &Path) 
         };
         text.replace_range(start..start + length, value);
     }
-    Err(in_file(path, "manifest", format!("its variables name each other more than {MOST_REPLACEMENTS} times")))
+    Err(in_file(
+        path,
+        "manifest",
+        format!("its variables name each other more than {MOST_REPLACEMENTS} times"),
+    ))
 }
 
 #[cfg(test)]
@@ -164,7 +167,10 @@ mod tests {
         assert_eq!(replaced("${NETWORK_DIR}_2").unwrap(), "./network_2");
         assert_eq!(replaced("plain").unwrap(), "plain");
         let message = replaced("$NET/v1.h5").unwrap_err().to_string();
-        assert!(message.contains("`$NET` is not in its manifest") && message.contains("$BASE_DIR"), "{message}");
+        assert!(
+            message.contains("`$NET` is not in its manifest") && message.contains("$BASE_DIR"),
+            "{message}"
+        );
         assert!(replaced("$X").unwrap_err().to_string().contains("name each other"));
     }
 }

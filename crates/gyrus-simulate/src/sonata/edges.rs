@@ -34,7 +34,12 @@ pub struct Edges {
 }
 
 /// Reads the edges of a file between these populations; `parameters` is the folder of synapse models.
-pub(super) fn read(file: &Path, table: &Path, parameters: Option<&Path>, all: &[Nodes]) -> Result<Vec<Edges>> {
+pub(super) fn read(
+    file: &Path,
+    table: &Path,
+    parameters: Option<&Path>,
+    all: &[Nodes],
+) -> Result<Vec<Edges>> {
     let tree = Tree::open(file)?;
     let table_types = types::read(table, "edge_type_id")?;
     let signs = signs(&table_types, table, parameters)?;
@@ -55,7 +60,8 @@ pub(super) fn read(file: &Path, table: &Path, parameters: Option<&Path>, all: &[
             let population = population.trim_start_matches("/nodes/").to_owned();
             let Some(index) = all.iter().position(|nodes| nodes.name == population) else {
                 let known: Vec<&str> = all.iter().map(|nodes| nodes.name.as_str()).collect();
-                let problem = format!("no file has its population `{population}`; there are: {}", known.join(", "));
+                let problem =
+                    format!("no file has its population `{population}`; there are: {}", known.join(", "));
                 return Err(tree.wrong(&array, problem));
             };
             let places = Places::new(&all[index]);
@@ -75,7 +81,13 @@ pub(super) fn read(file: &Path, table: &Path, parameters: Option<&Path>, all: &[
                 return Err(tree.wrong(&format!("{place}/{what}"), problem));
             }
         }
-        let own = Own { tree: &tree, place: &place, edge_types: &edge_types, table: &table_types, table_path: table };
+        let own = Own {
+            tree: &tree,
+            place: &place,
+            edge_types: &edge_types,
+            table: &table_types,
+            table_path: table,
+        };
         let mut weights = own.values("syn_weight")?.ok_or_else(|| {
             tree.wrong(&place, format!("neither it nor {} has `syn_weight`", table.display()))
         })?;
@@ -95,7 +107,11 @@ pub(super) fn read(file: &Path, table: &Path, parameters: Option<&Path>, all: &[
 }
 
 /// `sign` in the synapse model of each type that has one.
-fn signs(table: &BTreeMap<u64, Properties>, path: &Path, folder: Option<&Path>) -> Result<BTreeMap<u64, f64>> {
+fn signs(
+    table: &BTreeMap<u64, Properties>,
+    path: &Path,
+    folder: Option<&Path>,
+) -> Result<BTreeMap<u64, f64>> {
     let mut signs = BTreeMap::new();
     for (id, properties) in table {
         let Some(name) = properties.get("dynamics_params") else { continue };
@@ -146,7 +162,8 @@ impl Own<'_> {
             group_ids = tree.wholes(&format!("{place}/edge_group_id"))?;
             group_places = tree.wholes(&format!("{place}/edge_group_index"))?;
             if group_ids.len() != edge_types.len() || group_places.len() != edge_types.len() {
-                let problem = format!("edge_group_id and edge_group_index must hold {} numbers", edge_types.len());
+                let problem =
+                    format!("edge_group_id and edge_group_index must hold {} numbers", edge_types.len());
                 return Err(tree.wrong(place, problem));
             }
         }

@@ -77,7 +77,8 @@ impl Tree {
         };
         match values.iter().position(|value| !value.is_finite()) {
             Some(place_in) => {
-                Err(self.wrong(place, format!("number {place_in} is {}; expected finite ones", values[place_in])))
+                Err(self
+                    .wrong(place, format!("number {place_in} is {}; expected finite ones", values[place_in])))
             }
             None => Ok(values),
         }
@@ -107,7 +108,8 @@ impl Tree {
         };
         let bytes = chunk.and_then(|chunk| elements.max(chunk).checked_mul(size));
         if bytes.is_none_or(|bytes| bytes > limit) {
-            let problem = format!("its {elements} elements are more than a file of {} bytes can hold", self.bytes);
+            let problem =
+                format!("its {elements} elements are more than a file of {} bytes can hold", self.bytes);
             return Err(self.wrong(place, problem));
         }
         Ok(array)

@@ -74,7 +74,8 @@ impl Eq for Arrival {}
 /// Whether all neurons are IntFire1.
 #[must_use]
 pub fn is_intfire(sonata: &Sonata) -> bool {
-    let mut kinds = sonata.nodes.iter().flat_map(|nodes| &nodes.types).filter(|kind| !kind.is_virtual()).peekable();
+    let mut kinds =
+        sonata.nodes.iter().flat_map(|nodes| &nodes.types).filter(|kind| !kind.is_virtual()).peekable();
     kinds.peek().is_some() && kinds.all(|kind| kind.template() == "nrn:IntFire1")
 }
 
@@ -106,7 +107,9 @@ pub fn run_intfire(sonata: &Sonata, duration_ms: f64) -> Result<(Vec<EventSpike>
         let Group { links, .. } = &rows[source as usize][group as usize];
         events += links.len() as u64;
         if events > MOST_EVENTS {
-            return Err(Error::Sonata(format!("more than {MOST_EVENTS} synaptic events: activity runs away")));
+            return Err(Error::Sonata(format!(
+                "more than {MOST_EVENTS} synaptic events: activity runs away"
+            )));
         }
         for (target, weight) in links {
             let Some(cell) = &mut cells[*target as usize] else { continue };
@@ -140,12 +143,19 @@ fn cells(all: &[Nodes]) -> Result<Vec<Option<Cell>>> {
             }
             let needed = |name: &str| {
                 kind.parameters.get(name).copied().filter(|value| *value > 0.0).ok_or_else(|| {
-                    let problem = format!("node type {} of `{}`: `{name}` above 0 is missing", kind.id, nodes.name);
+                    let problem =
+                        format!("node type {} of `{}`: `{name}` above 0 is missing", kind.id, nodes.name);
                     Error::Sonata(problem)
                 })
             };
             let (tau_ms, refractory_ms) = (MS * needed("tau")?, MS * needed("refrac")?);
-            cells.push(Some(Cell { m: 0.0, since_ms: 0.0, tau_ms, refractory_ms, ready_ms: f64::NEG_INFINITY }));
+            cells.push(Some(Cell {
+                m: 0.0,
+                since_ms: 0.0,
+                tau_ms,
+                refractory_ms,
+                ready_ms: f64::NEG_INFINITY,
+            }));
         }
     }
     Ok(cells)

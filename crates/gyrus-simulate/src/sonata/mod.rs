@@ -62,7 +62,8 @@ impl Sonata {
             Some(config.path("components", text))
         };
         let file = config.file("networks");
-        let networks = config.get("networks").ok_or_else(|| in_file(path, "", "no `networks`: no nodes to simulate"))?;
+        let networks =
+            config.get("networks").ok_or_else(|| in_file(path, "", "no `networks`: no nodes to simulate"))?;
         let listed = |key: &str| networks.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let named = |entry: &Value, key: &str| -> Result<PathBuf> {
             let text = entry.get(key).and_then(Value::as_str);
@@ -75,7 +76,11 @@ impl Sonata {
             let (nodes_file, types) = (named(&entry, "nodes_file")?, named(&entry, "node_types_file")?);
             for own in nodes::read(&nodes_file, &types, models.as_deref())? {
                 if all.iter().any(|other: &Nodes| other.name == own.name) {
-                    return Err(in_file(&nodes_file, "nodes", format!("a second population is called `{}`", own.name)));
+                    return Err(in_file(
+                        &nodes_file,
+                        "nodes",
+                        format!("a second population is called `{}`", own.name),
+                    ));
                 }
                 all.push(own);
             }
@@ -200,15 +205,18 @@ impl Sonata {
         place: &str,
     ) -> Result<Vec<(usize, Option<Vec<u32>>)>> {
         let rule = match set {
-            Value::String(name) => match (sets.get(name), self.nodes.iter().position(|own| own.name == *name)) {
-                (Some(rule), _) => rule.clone(),
-                (None, Some(index)) => return Ok(vec![(index, None)]),
-                (None, None) => {
-                    let known: Vec<&str> = sets.keys().map(String::as_str).collect();
-                    let problem = format!("no node set or population `{name}`; sets: {}", known.join(", "));
-                    return Err(in_file(file, place, problem));
+            Value::String(name) => {
+                match (sets.get(name), self.nodes.iter().position(|own| own.name == *name)) {
+                    (Some(rule), _) => rule.clone(),
+                    (None, Some(index)) => return Ok(vec![(index, None)]),
+                    (None, None) => {
+                        let known: Vec<&str> = sets.keys().map(String::as_str).collect();
+                        let problem =
+                            format!("no node set or population `{name}`; sets: {}", known.join(", "));
+                        return Err(in_file(file, place, problem));
+                    }
                 }
-            },
+            }
             rule => rule.clone(),
         };
         let Value::Object(rule) = rule else {

@@ -78,7 +78,11 @@ pub(super) fn read(file: &Path, table: &Path, parameters: Option<&Path>) -> Resu
                 Some(kind) => *kind,
                 None => {
                     let properties = table_types.get(&id).ok_or_else(|| {
-                        in_file(table, "", format!("it has no node_type_id {id}, which {} names", file.display()))
+                        in_file(
+                            table,
+                            "",
+                            format!("it has no node_type_id {id}, which {} names", file.display()),
+                        )
                     })?;
                     let kind = types.len() as u32;
                     types.push(node_type(id, properties.clone(), table, parameters)?);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hdf5_pure::{AttrValue, FileBuilder};
 
-use super::spikes::{marked, put};
+use super::spikes::marked;
 use crate::Result;
 use crate::error::in_file;
 
@@ -50,7 +50,6 @@ pub fn write_traces(path: &Path, all: &[Traces]) -> Result<Vec<u8>> {
         data.with_shape(&[moments as u64, nodes as u64]);
         data.set_attr("units", AttrValue::String(traces.unit.clone()));
         data.set_attr("variable", AttrValue::String(traces.variable.clone()));
-        put(data, traces.values.len());
         let mut mapping = group.create_group("mapping");
         mapping.create_dataset("node_ids").with_u64_data(&traces.node_ids);
         mapping.create_dataset("index_pointers").with_u64_data(&(0..=nodes as u64).collect::<Vec<_>>());

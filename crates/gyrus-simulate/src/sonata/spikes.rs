@@ -70,10 +70,9 @@ pub fn write_spikes(path: &Path, all: &[SpikeTimes]) -> Result<Vec<u8>> {
     for SpikeTimes { population, node_ids, times_ms } in all {
         let mut group = spikes.create_group(population);
         group.set_attr("sorting", AttrValue::String("by_time".to_owned()));
-        put(group.create_dataset("node_ids").with_u64_data(node_ids), node_ids.len());
+        group.create_dataset("node_ids").with_u64_data(node_ids);
         let times = group.create_dataset("timestamps").with_f64_data(times_ms);
         times.set_attr("units", AttrValue::String("ms".to_owned()));
-        put(times, times_ms.len());
         spikes.add_group(group.finish());
     }
     file.add_group(spikes.finish());
@@ -84,12 +83,4 @@ pub fn write_spikes(path: &Path, all: &[SpikeTimes]) -> Result<Vec<u8>> {
 pub(super) fn marked(file: &mut FileBuilder) {
     file.set_attr("magic", AttrValue::U32(0x0A7A));
     file.set_attr("version", AttrValue::U32Array(vec![0, 1]));
-}
-
-/// Compresses an array that is worth it.
-pub(super) fn put(array: &mut hdf5_pure::DatasetBuilder, length: usize) {
-    const LEAST_PACKED: usize = 4096;
-    if length >= LEAST_PACKED {
-        array.with_shuffle().with_deflate(1);
-    }
 }

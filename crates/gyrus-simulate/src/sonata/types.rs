@@ -31,8 +31,7 @@ pub(super) fn read(path: &Path, id: &str) -> Result<BTreeMap<u64, Properties>> {
         let row = row.map_err(wrong)?;
         let line = row.position().map_or(0, csv::Position::line);
         let given = names.iter().zip(&row).filter(|(_, value)| !value.is_empty() && *value != "NULL");
-        let properties: Properties =
-            given.map(|(name, value)| (name.clone(), value.to_owned())).collect();
+        let properties: Properties = given.map(|(name, value)| (name.clone(), value.to_owned())).collect();
         let number = properties.get(id).and_then(|value| value.parse().ok()).ok_or_else(|| {
             in_file(path, format!("line {line}"), format!("its `{id}` is not a whole number of at least 0"))
         })?;

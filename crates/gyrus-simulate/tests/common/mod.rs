@@ -5,11 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A file or folder of the shared data; `None`, with a line that says so, where it is missing.
-pub fn data(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("GYRUS_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
+pub(crate) fn data(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("GYRUS_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     let path = root.join("simulate").join(name);
     if path.exists() {
         return Some(path);
@@ -19,7 +17,8 @@ pub fn data(name: &str) -> Option<PathBuf> {
 }
 
 /// Unpacks the files of a gzipped archive into a folder.
-pub fn unpack(archive: &Path, folder: &Path) {
+#[allow(dead_code)] // Each test file uses a part.
+pub(crate) fn unpack(archive: &Path, folder: &Path) {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(fs::File::open(archive).unwrap()).read_to_end(&mut bytes).unwrap();
     let mut at = 0;

@@ -53,7 +53,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("a random balanced network of 12,500 neurons", "gyrus simulate brunel --open"),
             ("a tenth of the cortical microcircuit", "gyrus simulate microcircuit --scale 0.1 --watch"),
             ("a circuit of your own, beginning from a built-in one", "gyrus simulate cuba --show > my.toml"),
-            ("run it for 5 seconds, spikes as Parquet", "gyrus simulate my.toml --seconds 5 --format parquet"),
+            (
+                "run it for 5 seconds, spikes as Parquet",
+                "gyrus simulate my.toml --seconds 5 --format parquet",
+            ),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],

@@ -100,10 +100,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match report.stopped {
         None => Ok(()),
         Some(why) if report.status == "interrupted" => {
-            Err(gyrus::Error::Stopped(format!("{why}; {} holds what was recorded", report.out.display())).into())
+            Err(gyrus::Error::Stopped(format!("{why}; {} holds what was recorded", report.out.display()))
+                .into())
         }
         Some(why) => {
-            Err(gyrus::Error::Failed(format!("{why}; {} holds what was recorded", report.out.display())).into())
+            Err(gyrus::Error::Failed(format!("{why}; {} holds what was recorded", report.out.display()))
+                .into())
         }
     }
 }

@@ -21,7 +21,9 @@ pub(crate) fn conclude(report: &SimulateReport) -> Result<(), Failure> {
     let width = report.populations.iter().map(|own| own.name.chars().count()).max().unwrap_or(0).max(10);
     say(format_args!("{:<width$}  neurons  rate, Hz     CV  synchrony  correlation", "population"))?;
     for own in &report.populations {
-        let shown = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+        let shown = |value: Option<f64>, digits: usize| {
+            value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
+        };
         say(format_args!(
             "{:<width$}  {:>7}  {:>8}  {:>5}  {:>9}  {:>11}",
             own.name,

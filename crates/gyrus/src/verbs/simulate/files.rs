@@ -80,7 +80,9 @@ pub(super) fn write(
     }
     for (projection, links) in &records.recording.weights {
         let path = out.join(format!("weights-{}.csv", projection + 1));
-        let whole = |value: fn(&gyrus_simulate::Link) -> u32| links.iter().map(|link| i64::from(value(link))).collect();
+        let whole = |value: fn(&gyrus_simulate::Link) -> u32| {
+            links.iter().map(|link| i64::from(value(link))).collect()
+        };
         let own = records.projections.get(*projection);
         let unit = own.and_then(|own| own.weight.rsplit_once(' ')).map_or("", |(_, unit)| unit);
         let weight = format!("weight_{unit}");

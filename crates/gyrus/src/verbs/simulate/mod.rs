@@ -144,7 +144,9 @@ impl Simulate {
     pub fn run(&self, observer: &mut dyn Observer) -> Result<SimulateReport> {
         let source = Source::open(&self.circuit)?;
         if let Some(seconds) = self.seconds.filter(|seconds| !(seconds.is_finite() && *seconds > 0.0)) {
-            return Err(Error::request(format!("the simulated time is {seconds} s; expected a number above 0")));
+            return Err(Error::request(format!(
+                "the simulated time is {seconds} s; expected a number above 0"
+            )));
         }
         let name = match &source {
             Source::Circuit(file, _) => file.name.clone(),
@@ -249,7 +251,12 @@ fn stopped(recording: &Recording, duration_ms: f64) -> (&'static str, Option<Str
         ),
         Some(Stop::Full) => {
             let spikes = counted(recording.spikes.len() as u64, "spike");
-            ("stopped", Some(format!("{spikes} were recorded, as many as fit, so the run ended after {duration_ms:.0} ms")))
+            (
+                "stopped",
+                Some(format!(
+                    "{spikes} were recorded, as many as fit, so the run ended after {duration_ms:.0} ms"
+                )),
+            )
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The page of a simulation: what was measured, as plain data for its rendering.
 
-use gyrus_report::{SimulatedPopulation, SimulatedProjection, SimulationReport, duration, grouped, number};
+use gyrus_report::{
+    SimulatedPopulation, SimulatedProjection, SimulationReport, compact, duration, grouped, number,
+};
 use gyrus_simulate::spectrum::Spectrum;
 use gyrus_simulate::statistics::{Histogram, binned};
 use gyrus_simulate::{Recording, Window};
@@ -37,14 +39,16 @@ pub(super) fn page(
     window: Window,
 ) -> String {
     let headline = match report.real_time_factor {
-        factor if factor > 0.0 && factor < 1.0 => (format!("{}×", number(1.0 / factor)), "faster than real time"),
+        factor if factor > 0.0 && factor < 1.0 => {
+            (format!("{}×", number(1.0 / factor)), "faster than real time")
+        }
         factor => (format!("{}×", number(factor)), "the simulated time"),
     };
     let mut facts = vec![
         ("neurons", grouped(report.neurons as u128)),
         ("synapses", grouped(report.synapses.into())),
         ("spikes", grouped(report.spikes.into())),
-        ("synaptic events", grouped(report.synaptic_events.into())),
+        ("synaptic events", compact(report.synaptic_events.into())),
         ("events per second", format!("{:.1} M", report.synaptic_events_per_second / 1e6)),
     ];
     if let Some(bytes) = report.bytes_per_synapse {
@@ -64,7 +68,10 @@ pub(super) fn page(
     ];
     let bin_ms = bin(report.duration_ms, report.resolution_ms);
     let raster = Raster::new(cells, recording);
-    let shown = cells.iter().enumerate().map(|(index, own)| population(own, index, &raster, recording, window, bin_ms));
+    let shown = cells
+        .iter()
+        .enumerate()
+        .map(|(index, own)| population(own, index, &raster, recording, window, bin_ms));
     let shown: Vec<SimulatedPopulation<'_>> = shown
         .enumerate()
         .map(|(index, shown)| {
@@ -122,7 +129,8 @@ struct Raster {
 
 impl Raster {
     fn new(cells: &[Cells], recording: &Recording) -> Self {
-        let all: usize = cells.iter().filter(|own| own.statistics.is_some()).map(|own| own.neurons.len()).sum();
+        let all: usize =
+            cells.iter().filter(|own| own.statistics.is_some()).map(|own| own.neurons.len()).sum();
         let rows = cells.iter().map(|own| {
             let neurons = own.neurons.len();
             let share = (ROWS * neurons / all.max(1)).max(LEAST_ROWS).min(neurons);
@@ -130,7 +138,8 @@ impl Raster {
             (shown, (neurons / shown.max(1)).max(1) as u32)
         });
         let mut raster = Self { rows: rows.collect(), stride: 1 };
-        let count: usize = (0..cells.len()).map(|index| raster.of(&cells[index], index, recording).count()).sum();
+        let count: usize =
+            (0..cells.len()).map(|index| raster.of(&cells[index], index, recording).count()).sum();
         raster.stride = count.div_ceil(SPIKES).max(1);
         raster
     }

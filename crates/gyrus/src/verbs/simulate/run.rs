@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use gyrus_simulate::sonata::{EventSpike, Origin, Sonata, run_intfire};
 use gyrus_simulate::{
-    Activity, CircuitFile, Distribution, InputKind, Model, Quantity, Recording, RuleKind, Simulation, Spikes, record,
+    Activity, CircuitFile, Distribution, InputKind, Model, Quantity, Recording, RuleKind, Simulation, Spikes,
+    record,
 };
 
 use super::page::Projected;
@@ -103,7 +104,11 @@ fn cells(file: &CircuitFile, simulation: &Simulation) -> Vec<Cells> {
 fn input_text(kind: &InputKind) -> String {
     match kind {
         InputKind::Poisson { rate_hz, weight } => {
-            format!("Poisson, {} Hz, weight {}", gyrus_report::number(*rate_hz), gyrus_report::number(*weight))
+            format!(
+                "Poisson, {} Hz, weight {}",
+                gyrus_report::number(*rate_hz),
+                gyrus_report::number(*weight)
+            )
         }
         InputKind::Current { amplitude_pa, .. } => format!("{} pA", gyrus_report::number(*amplitude_pa)),
         InputKind::NoiseCurrent { mean_pa, std_pa, .. } => {
@@ -119,7 +124,9 @@ fn projections(file: &CircuitFile) -> Vec<Projected> {
         let number = |value: usize| gyrus_report::grouped(value as u128);
         let itself = own.source == own.target && !own.rule.autapses;
         let (synapses, rule) = match &own.rule.kind {
-            RuleKind::AllToAll => (sources * targets - if itself { sources } else { 0 }, "all to all".to_owned()),
+            RuleKind::AllToAll => {
+                (sources * targets - if itself { sources } else { 0 }, "all to all".to_owned())
+            }
             RuleKind::OneToOne => (sources.min(targets), "one to one".to_owned()),
             RuleKind::FixedInDegree(degree) => {
                 (targets * *degree as u64, format!("fixed in-degree {}", number(*degree)))
@@ -142,11 +149,23 @@ fn projections(file: &CircuitFile) -> Vec<Projected> {
         let (weight, delay, mean) = match &own.rule.kind {
             RuleKind::Listed(links) => {
                 let mean = links.iter().map(|link| link.weight).sum::<f64>() / links.len().max(1) as f64;
-                (span(links.iter().map(|link| link.weight), unit), span(links.iter().map(|link| link.delay_ms), "ms"), mean)
+                (
+                    span(links.iter().map(|link| link.weight), unit),
+                    span(links.iter().map(|link| link.delay_ms), "ms"),
+                    mean,
+                )
             }
             _ => (text(&own.weight, unit), text(&own.delay_ms, "ms"), mean(&own.weight)),
         };
-        Projected { source: own.source, target: own.target, synapses, is_inhibitory: mean < 0.0, rule, weight, delay }
+        Projected {
+            source: own.source,
+            target: own.target,
+            synapses,
+            is_inhibitory: mean < 0.0,
+            rule,
+            weight,
+            delay,
+        }
     });
     shown.collect()
 }
@@ -179,7 +198,9 @@ fn span(values: impl Iterator<Item = f64>, unit: &str) -> String {
     match ends {
         None => "–".to_owned(),
         Some((low, high)) if low == high => format!("{} {unit}", gyrus_report::number(low)),
-        Some((low, high)) => format!("{} to {} {unit}", gyrus_report::number(low), gyrus_report::number(high)),
+        Some((low, high)) => {
+            format!("{} to {} {unit}", gyrus_report::number(low), gyrus_report::number(high))
+        }
     }
 }
 
@@ -227,8 +248,7 @@ pub(super) fn intfire(verb: &Simulate, name: String, sonata: &Sonata) -> Result<
         delay: span(own.delays_ms.iter().copied(), "ms"),
     });
     let steps = (duration_ms / dt_ms).round() as u64;
-    let activity =
-        Activity { steps, spikes: found.len() as u64, synaptic_events, ..Activity::default() };
+    let activity = Activity { steps, spikes: found.len() as u64, synaptic_events, ..Activity::default() };
     let synapses = sonata.synapses() as u64;
     // A target and a weight in 16 bytes.
     let synapse_bytes = 16 * synapses;

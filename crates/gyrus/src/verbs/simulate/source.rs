@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use gyrus_simulate::CircuitFile;
 use gyrus_simulate::models::{BUILT_IN, BuiltIn};
 use gyrus_simulate::sonata::{Origin, Sonata, is_config, is_intfire};
-use gyrus_simulate::CircuitFile;
 
 use crate::{Error, Result};
 
@@ -36,9 +36,9 @@ impl Source {
         }
         let names = BUILT_IN.map(|own| own.name);
         let given = circuit.display().to_string();
-        let near = names.into_iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, &given).total_cmp(&strsim::jaro_winkler(b, &given))
-        });
+        let near = names
+            .into_iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, &given).total_cmp(&strsim::jaro_winkler(b, &given)));
         let near = near.filter(|near| strsim::jaro_winkler(near, &given) > 0.85);
         Err(Error::request(match near {
             Some(near) if !circuit.exists() => format!("no circuit `{given}`; did you mean `{near}`?"),
