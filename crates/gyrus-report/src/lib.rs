@@ -1,14 +1,14 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are four pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
-//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads, and
-//! [`SimulationReport`] for a simulated circuit.
+//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
+//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
 //! A page needs no network: styles and images are inside of it. Everything that comes from outside (class names, file
 //! names, table cells, tokens) is escaped, and the page's content security policy forbids it to load anything. Only
-//! the inspection page has a script, which its policy names by hash.
+//! the two pages of `see` have a script, which their policy names by hash.
 //!
 //! ```
 //! use gyrus_report::{CurvePoint, LanguageReport};
@@ -40,6 +40,7 @@
 mod chart;
 mod confusion;
 mod curves;
+mod features;
 mod html;
 mod inspection;
 mod language;
@@ -53,6 +54,10 @@ mod spiking_run;
 
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
+pub use features::{
+    Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, Link, SignedMap, Similarity,
+    TopExample,
+};
 pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;

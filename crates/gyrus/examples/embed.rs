@@ -9,7 +9,7 @@ fn main() -> anyhow::Result<()> {
     let [encoder, file, question] = &arguments[..] else {
         anyhow::bail!("got {} arguments, expected ENCODER FILE.txt QUESTION", arguments.len());
     };
-    let report = Embed { top: 3, ..Embed::new(encoder).file(file).query(question) }.run()?;
+    let report = Embed { top: 3, ..Embed::new(encoder).file(file).query(question) }.run(&mut gyrus::Quiet)?;
     for found in report.closest.iter().flatten() {
         println!("{:.3}  line {}: {}", found.similarity, found.line.line, found.line.text);
     }

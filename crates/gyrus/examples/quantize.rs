@@ -19,7 +19,7 @@ pub(crate) fn main() -> anyhow::Result<()> {
     let model = small.steps(100).out(folder.path().join("model")).run(&mut Quiet)?;
 
     let file = folder.path().join("model.gguf");
-    let report = Quantize::new(&model.run, &file).run()?;
+    let report = Quantize::new(&model.run, &file).run(&mut Quiet)?;
     println!("{} weights, {:.1} bits each", report.weights, report.bits_per_weight);
     println!("the cat{}", Write::new(&file).prompt("the cat").max_tokens(30).run()?.text);
     Ok(())

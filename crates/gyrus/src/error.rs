@@ -62,6 +62,9 @@ pub enum Error {
     /// From `gyrus-train`.
     #[error(transparent)]
     Train(Box<gyrus_train::Error>),
+    /// From `gyrus-vision`.
+    #[error(transparent)]
+    Vision(#[from] gyrus_vision::Error),
     /// From `gyrus-events`.
     #[error(transparent)]
     Events(#[from] gyrus_events::Error),
@@ -128,7 +131,7 @@ impl Error {
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),
-            Self::Network(_) => Fault::Caller,
+            Self::Network(_) | Self::Vision(_) => Fault::Caller,
             Self::Train(error) => of_training(error),
             Self::Formats(error) => of_formats(error),
             Self::Language(error) => of_language(error),

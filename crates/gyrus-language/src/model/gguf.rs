@@ -22,7 +22,7 @@ use gyrus_formats::{Bytes, Checkpoint, Tensor};
 use super::{Parts, templates};
 use crate::{DecoderConfig, Error, Family, Result, Role, Sampling, Tokenizer};
 
-pub use write::write;
+pub use write::{write, write_watched};
 
 /// The supported architectures and their families; a family is written under its first name.
 const ARCHITECTURES: &[(&str, Family)] = &[

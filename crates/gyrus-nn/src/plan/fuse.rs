@@ -16,6 +16,9 @@ impl Lowering<'_> {
 
     /// Fuses a ReLU into the step before it, if possible.
     pub(super) fn fuse_relu(&mut self, node: usize) -> Option<Source> {
+        if !self.purpose.fused {
+            return None;
+        }
         let sources = self.sources[node].clone();
         match sources[..] {
             [source] => {
@@ -29,6 +32,7 @@ impl Lowering<'_> {
                             return None;
                         }
                         *relu = true;
+                        self.results[source] = None;
                         Some(Source::Step(step))
                     }
                     _ => None,
@@ -44,9 +48,10 @@ impl Lowering<'_> {
                         Source::Step(other) => other < step,
                     };
                     let free = self.plan.steps[step].second.is_none();
-                    (is_norm && after && free).then_some((step, skip))
+                    (is_norm && after && free).then_some((step, norm, skip))
                 });
-                let (step, skip) = steps.into_iter().flatten().next()?;
+                let (step, norm, skip) = steps.into_iter().flatten().next()?;
+                self.results[norm] = None;
                 self.plan.steps[step].second = self.results[skip];
                 if let Work::Normalize { relu, .. } = &mut self.plan.steps[step].work {
                     *relu = true;

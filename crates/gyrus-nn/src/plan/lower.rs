@@ -47,6 +47,7 @@ impl Plan {
             }
         }
         let mut plan = lowering.plan;
+        plan.results = lowering.results;
         plan.count_uses();
         Ok(plan)
     }

@@ -123,6 +123,9 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "see",
         &[
+            ("the layers of a trained network", "gyrus see runs/mnist"),
+            ("why it answers as it does", "gyrus see runs/mnist --image three.png --open"),
+            ("how alike two networks are", "gyrus see runs/mnist --beside runs/second"),
             ("write see.html and open it", "gyrus see model.gguf \"The cat sat on the mat.\" --open"),
             ("a file", "gyrus see org/model - < text.txt"),
         ],

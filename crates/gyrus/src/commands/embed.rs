@@ -10,6 +10,7 @@ use super::help::{JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{note, say, say_json, say_row};
+use crate::progress::Watcher;
 
 /// Compute sentence embeddings of texts
 ///
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         said?;
         report
     } else {
-        verb.run()?
+        verb.run(&mut Watcher::without_stop())?
     };
     if *json {
         return say_json(&report);

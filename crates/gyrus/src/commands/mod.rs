@@ -15,6 +15,7 @@ pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod run;
 pub(crate) mod see;
+mod see_summary;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 mod simulate_summary;

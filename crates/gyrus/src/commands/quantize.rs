@@ -12,6 +12,7 @@ use super::help::{JSON, MODEL, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
 use crate::output::{next, note, say, say_json};
+use crate::progress::Watcher;
 
 /// Quantize a language model's weights and write a GGUF file
 #[derive(Args)]
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let out = arguments.out.as_ref().or(arguments.file.as_ref()).cloned().unwrap_or_default();
     let report =
         Quantize { format: arguments.to, overwrite, threads, ..Quantize::new(&arguments.model, out) }
-            .run()?;
+            .run(&mut Watcher::without_stop())?;
     if arguments.json {
         return say_json(&report);
     }

@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use super::serialized;
+use crate::observer::{Observer, Stage};
 use crate::{Error, Result};
 
 /// Longest line in bytes.
@@ -119,15 +120,18 @@ impl Embed {
         Self { query: Some(query.into()), ..self }
     }
 
-    /// Embeds all texts.
+    /// Embeds all texts. The observer sees how many are done; it cannot stop it.
     ///
     /// # Errors
     /// If the encoder or a file cannot be read, there is no text, or the vectors cannot be written.
-    pub fn run(&self) -> Result<EmbedReport> {
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<EmbedReport> {
         with_threads(self.threads, || {
             let mut embeddings = Vec::new();
-            let (encoder, lines, seconds) = self.embed(&mut |_, vectors| {
+            let mut done = 0;
+            let (encoder, lines, seconds) = self.embed(&mut |part, total, vectors| {
                 embeddings.extend_from_slice(vectors);
+                done += part.len() as u64;
+                observer.stage(&Stage { name: "embedding texts", done, total: total as u64 });
                 true
             })?;
             let width = encoder.width();
@@ -156,7 +160,7 @@ impl Embed {
     /// As [`Self::run`].
     pub fn run_each(&self, mut each: impl FnMut(Embedded<'_>) -> bool + Send) -> Result<EmbedReport> {
         with_threads(self.threads, || {
-            let (encoder, lines, seconds) = self.embed(&mut |lines, vectors| {
+            let (encoder, lines, seconds) = self.embed(&mut |lines, _, vectors| {
                 let width = vectors.len() / lines.len().max(1);
                 let mut rows = lines.iter().zip(vectors.chunks_exact(width.max(1)));
                 rows.all(|(line, embedding)| each(Embedded { line, embedding }))
@@ -165,10 +169,11 @@ impl Embed {
         })?
     }
 
-    /// The encoder, the texts, and how long it took to embed them; each part goes to `take` until that returns false.
+    /// The encoder, the texts, and how long it took to embed them. Each part goes to `take`, with the number of all texts, until
+    /// that returns false.
     fn embed(
         &self,
-        take: &mut dyn FnMut(&[Line], &[f32]) -> bool,
+        take: &mut dyn FnMut(&[Line], usize, &[f32]) -> bool,
     ) -> Result<(SentenceEncoder, Vec<Line>, f64)> {
         let encoder = SentenceEncoder::open(&super::resolve_model(&self.model)?)?;
         let mut lines = Vec::new();
@@ -181,7 +186,7 @@ impl Embed {
         let start = Instant::now();
         for part in lines.chunks(TOGETHER) {
             let texts: Vec<&str> = part.iter().map(|line| line.text.as_str()).collect();
-            if !take(part, &encoder.embed(&texts)?) {
+            if !take(part, lines.len(), &encoder.embed(&texts)?) {
                 break;
             }
         }

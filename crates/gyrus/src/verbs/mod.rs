@@ -54,7 +54,10 @@ pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
-pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
+pub use see::{
+    Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport, SeenBeside,
+    SeenDecision, SeenEdges, SeenLayer, SeenToken,
+};
 pub use serve::{Serve, Serving, ServingMemory};
 pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,

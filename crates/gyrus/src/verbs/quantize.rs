@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::model::resolve_model;
 use super::serialized;
+use crate::observer::{Observer, Stage};
 use crate::{Error, Result};
 
 /// Writes a language model with weights of fewer bits, as a GGUF file.
@@ -79,15 +80,15 @@ impl Quantize {
         Self { format, ..self }
     }
 
-    /// Writes the file.
+    /// Writes the file. The observer sees how far it is; it cannot stop it.
     ///
     /// # Errors
     /// If there is no such model, the file exists, or it cannot be written.
-    pub fn run(&self) -> Result<QuantizeReport> {
-        with_threads(self.threads, || self.write())?
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<QuantizeReport> {
+        with_threads(self.threads, || self.write(observer))?
     }
 
-    fn write(&self) -> Result<QuantizeReport> {
+    fn write(&self, observer: &mut dyn Observer) -> Result<QuantizeReport> {
         let out = &self.out;
         if out.extension().is_none_or(|extension| extension != "gguf") {
             return Err(Error::Request(format!("{} does not end in .gguf", out.display())));
@@ -96,7 +97,9 @@ impl Quantize {
             return Err(Error::Request(format!("{} exists; --overwrite replaces it", out.display())));
         }
         let parts = Parts::open(&resolve_model(&self.model)?)?;
-        gguf::write(&parts, out, self.format)?;
+        gguf::write_watched(&parts, out, self.format, &mut |done, total| {
+            observer.stage(&Stage { name: "writing weights", done, total });
+        })?;
         let parameters = parts.config.parameters();
         let weights: usize = parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum();
         let bytes = size(out)?;

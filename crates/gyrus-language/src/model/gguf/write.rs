@@ -19,6 +19,19 @@ use crate::{DecoderConfig, Error, Family, Normalization, Result};
 /// [`gyrus_formats::Error::Mismatch`] if GGUF cannot express the model, [`gyrus_formats::Error::Tensor`] for a missing tensor,
 /// [`gyrus_formats::Error::Write`] if the file cannot be written.
 pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
+    write_watched(parts, path, format, &mut |_, _| ())
+}
+
+/// As [`write()`]; `progress` receives the weights written so far, and of how many.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_watched(
+    parts: &Parts,
+    path: &Path,
+    format: Format,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<()> {
     let Parts { config, tokenizer, chat_template, .. } = parts;
     let refuse = |what: String| Error::mismatch(parts.checkpoint.path(), what, "what GGUF can express");
     let architecture = super::ARCHITECTURES.iter().find(|(_, family)| *family == config.family);
@@ -33,7 +46,14 @@ pub fn write(parts: &Parts, path: &Path, format: Format) -> Result<()> {
     entries.extend(chat_template.iter().flat_map(templates::entries));
     let stored = stored(parts, format)?;
     let descriptions: Vec<Description> = stored.iter().map(Stored::description).collect();
-    Ok(gguf::write(path, &entries, &descriptions, |place| stored[place].bytes(config))?)
+    let weights = |stored: &Stored| stored.tensor.shape().iter().product::<usize>() as u64;
+    let (mut written, total) = (0, stored.iter().map(weights).sum());
+    Ok(gguf::write(path, &entries, &descriptions, |place| {
+        let bytes = stored[place].bytes(config);
+        written += weights(&stored[place]);
+        progress(written, total);
+        bytes
+    })?)
 }
 
 /// A tensor to be written.
