@@ -48,15 +48,15 @@ pub fn write_traces(path: &Path, all: &[Traces]) -> Result<Vec<u8>> {
         let mut group = report.create_group(&traces.population);
         let data = group.create_dataset("data").with_f32_data(&traces.values);
         data.with_shape(&[moments as u64, nodes as u64]);
-        data.set_attr("units", AttrValue::String(traces.unit.clone()));
-        data.set_attr("variable", AttrValue::String(traces.variable.clone()));
+        data.set_attr("units", AttrValue::VarLenString(traces.unit.clone()));
+        data.set_attr("variable", AttrValue::VarLenString(traces.variable.clone()));
         let mut mapping = group.create_group("mapping");
         mapping.create_dataset("node_ids").with_u64_data(&traces.node_ids);
         mapping.create_dataset("index_pointers").with_u64_data(&(0..=nodes as u64).collect::<Vec<_>>());
         mapping.create_dataset("element_ids").with_u32_data(&vec![0; nodes]);
         let end = traces.start_ms + moments as f64 * traces.interval_ms;
         let time = mapping.create_dataset("time").with_f64_data(&[traces.start_ms, end, traces.interval_ms]);
-        time.set_attr("units", AttrValue::String("ms".to_owned()));
+        time.set_attr("units", AttrValue::VarLenString("ms".to_owned()));
         group.add_group(mapping.finish());
         report.add_group(group.finish());
     }

@@ -69,10 +69,9 @@ pub fn write_spikes(path: &Path, all: &[SpikeTimes]) -> Result<Vec<u8>> {
     let mut spikes = file.create_group("spikes");
     for SpikeTimes { population, node_ids, times_ms } in all {
         let mut group = spikes.create_group(population);
-        group.set_attr("sorting", AttrValue::String("by_time".to_owned()));
         group.create_dataset("node_ids").with_u64_data(node_ids);
         let times = group.create_dataset("timestamps").with_f64_data(times_ms);
-        times.set_attr("units", AttrValue::String("ms".to_owned()));
+        times.set_attr("units", AttrValue::VarLenString("ms".to_owned()));
         spikes.add_group(group.finish());
     }
     file.add_group(spikes.finish());
