@@ -131,7 +131,7 @@ impl Error {
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),
-            Self::Network(_) | Self::Vision(_) => Fault::Caller,
+            Self::Network(_) => Fault::Caller,
             Self::Train(error) => of_training(error),
             Self::Formats(error) => of_formats(error),
             Self::Language(error) => of_language(error),
@@ -142,6 +142,10 @@ impl Error {
             },
             Self::Simulate(error) => match error {
                 gyrus_simulate::Error::NotFinite { .. } => Fault::Failure,
+                _ => Fault::Caller,
+            },
+            Self::Vision(error) => match error {
+                gyrus_vision::Error::Formats(error) => of_formats(error),
                 _ => Fault::Caller,
             },
             Self::Serve(error) => match error {

@@ -49,7 +49,7 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 /// Headings of one verb.
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
-    ("learn", "Network", &["blueprint"]),
+    ("learn", "Network", &["blueprint", "from", "freeze"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),

@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod page_data;
 mod predict;
+mod pretrained;
 mod pull;
 mod quantize;
 mod quoted;
@@ -42,7 +43,9 @@ pub use inspect::{
     InspectedSafetensors, InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining,
     InspectedType,
 };
-pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn::{
+    Architecture, BaselineReport, FoldsReport, Freeze, Learn, LearnReport, PartReport, SpikingOptions,
+};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
