@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::data;
 use gyrus_simulate::models::{BUILT_IN, BuiltIn};
-use gyrus_simulate::{CircuitFile, InputKind, Model, RuleKind};
+use gyrus_simulate::{CircuitFile, InputKind, Model, Pairing, Plasticity, RuleKind, ShortTerm, TimingRule};
 
 #[test]
 fn built_in_circuits_have_the_published_sizes() {
@@ -226,4 +226,35 @@ fn lists_of_synapses_come_from_the_file_or_a_table() {
     assert!(error("edges_file = \"f.csv\"").contains("line 1: no column `weight_mV`"));
     std::fs::write(folder.path().join("g.csv"), "source,target,weight_mV,delay_ms\n0,1,much,1.0\n").unwrap();
     assert!(error("edges_file = \"g.csv\"").contains("line 2: `much` is not a number"));
+}
+
+#[test]
+fn synapses_change_by_the_models_of_nest() {
+    let text = |synapse: &str| {
+        format!(
+            "[synapse.mine]\nmodel = \"stdp_synapse\"\nlambda = 0.1\nWmax_pA = 40.0\npairing = \"nearest\"\nweight_pA = 20.0\ndelay_ms = 1.0\n\
+             [[population]]\nname = \"E\"\nneurons = 3\nmodel = \"iaf_psc_exp\"\n[[projection]]\nsource = \"E\"\ntarget = \"E\"\n\
+             rule = \"all_to_all\"\n{synapse}\n"
+        )
+    };
+    let read = |synapse: &str| {
+        let file = CircuitFile::parse(&text(synapse), Path::new(""));
+        file.and_then(|file| file.check().map(|_| file.circuit.projections[0].plasticity))
+    };
+    match read("synapse = \"mine\"").unwrap() {
+        Some(Plasticity::SpikeTiming(own)) => {
+            assert_eq!((own.pairing, own.tau_plus_ms, own.tau_minus_ms), (Pairing::Nearest, 20.0, 20.0));
+            let expected =
+                TimingRule::Bounded { lambda: 0.1, alpha: 1.0, mu_plus: 1.0, mu_minus: 1.0, w_max: 40.0 };
+            assert_eq!(own.rule, expected);
+        }
+        other => panic!("{other:?}"),
+    }
+    let short = read("synapse = \"tsodyks2_synapse\"\nU = 0.2\nweight_pA = 20.0\ndelay_ms = 1.0").unwrap();
+    assert_eq!(short, Some(Plasticity::ShortTerm(ShortTerm { u: 0.2, tau_rec_ms: 800.0, tau_fac_ms: 0.0 })));
+    assert_eq!(read("weight_pA = 20.0\ndelay_ms = 1.0").unwrap(), None);
+    let message = |synapse: &str| read(synapse).unwrap_err().to_string();
+    assert!(message("synapse = \"stdp_synapze\"").contains("did you mean `stdp_synapse`?"));
+    assert!(message("synapse = \"mine\"\nlambada = 1.0").contains("did you mean `lambda`?"));
+    assert!(message("synapse = \"mine\"\nWmax = 1.0").contains("`Wmax` has no unit; write `Wmax_pA`"));
 }

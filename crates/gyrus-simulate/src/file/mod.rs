@@ -32,6 +32,7 @@
 mod edges_csv;
 mod fields;
 mod neurons;
+mod plasticity;
 mod read;
 mod scaling;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fields::{Fields, ValueOrTable, at};
 use super::neurons::{model, weight_unit};
-use super::{CircuitFile, Lines, Recorder, Scaling};
+use super::{CircuitFile, Lines, Recorder, Scaling, plasticity};
 use crate::{
     Bounds, Circuit, Distribution, Input, InputKind, Link, Model, Outside, Population, Precision, Projection,
     Quantity, Result, Rule, RuleKind,
@@ -229,6 +229,28 @@ fn quantity(own: &mut Fields<'_>, key: &str) -> Result<Option<Quantity>> {
     Ok(Some(Quantity { distribution, bounds }))
 }
 
+/// The synapse model of a projection, after what a template holds has been taken over.
+fn synapse_model<'a>(own: &mut Fields<'a>, templates: &Templates<'a>) -> Result<Option<String>> {
+    let line = own.line_of("synapse");
+    let Some(name) = own.text("synapse")? else { return Ok(None) };
+    if let Some(template) = templates.get(&name) {
+        own.fill_from(template);
+        return own.text("model");
+    }
+    if plasticity::NAMES.contains(&name.as_str()) {
+        return Ok(Some(name));
+    }
+    let mut known: Vec<&str> = templates.keys().map(String::as_str).collect();
+    known.extend(plasticity::NAMES);
+    let near =
+        known.iter().max_by(|a, b| strsim::jaro_winkler(a, &name).total_cmp(&strsim::jaro_winkler(b, &name)));
+    let hint = match near.filter(|near| strsim::jaro_winkler(near, &name) > 0.85) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Err(at(line, format!("{}: no synapse `{name}`; {hint}", own.place)))
+}
+
 fn projection<'a>(
     file: &mut CircuitFile,
     mut own: Fields<'a>,
@@ -236,19 +258,10 @@ fn projection<'a>(
     folder: &Path,
 ) -> Result<()> {
     let line = own.line;
-    if let Some((names, at_line)) = own.texts("synapse")? {
-        let template = names.first().and_then(|name| templates.get(name)).ok_or_else(|| {
-            let known: Vec<&str> = templates.keys().map(String::as_str).collect();
-            at(
-                at_line,
-                format!("{}: no [synapse.{}]; there are: {}", own.place, names.join(", "), known.join(", ")),
-            )
-        })?;
-        own.fill_from(template);
-    }
+    let synapse = synapse_model(&mut own, templates)?;
     let sources = populations(file, &mut own, "source")?;
     let targets = populations(file, &mut own, "target")?;
-    let (key, _) = weight_key(file, &targets, line)?;
+    let (key, unit) = weight_key(file, &targets, line)?;
     let rules = [
         "all_to_all",
         "one_to_one",
@@ -271,6 +284,7 @@ fn projection<'a>(
         _ => RuleKind::Listed(links(&mut own, key, folder)?),
     };
     let is_listed = matches!(kind, RuleKind::Listed(_));
+    let plasticity = plasticity::read(synapse.as_deref(), line, unit, &mut own)?;
     let autapses = own.boolean("autapses")?.unwrap_or(true);
     let multapses = own.boolean("multapses")?.unwrap_or(true);
     let (weight, delay_ms) = match is_listed {
@@ -284,7 +298,8 @@ fn projection<'a>(
     for source in &sources {
         for target in &targets {
             let rule = Rule { kind: kind.clone(), autapses, multapses };
-            file.circuit.projections.push(Projection::new(*source, *target, rule, weight, delay_ms));
+            let built = Projection::new(*source, *target, rule, weight, delay_ms);
+            file.circuit.projections.push(Projection { plasticity, ..built });
             file.lines.projections.push(line);
         }
     }
