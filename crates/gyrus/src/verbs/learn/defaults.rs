@@ -80,7 +80,7 @@ impl Defaults {
         };
         if frozen {
             // Each step is cheap: the frozen layers have answered already.
-            return Self { epochs: epochs_for(examples, 3000), learning_rate: 3e-3, augment: "none", ..own };
+            return Self { epochs: epochs_for(examples, 3000), learning_rate: 1e-2, augment: "none", ..own };
         }
         Self { epochs: epochs_for(examples, 1500).min(30), learning_rate: 1e-3, ..own }
     }
