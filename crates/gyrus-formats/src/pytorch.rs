@@ -162,7 +162,8 @@ fn gather(bytes: &[u8], size: usize, offset: usize, shape: &[usize], strides: &[
     let mut gathered = Vec::with_capacity(count * size);
     let mut index = vec![0; shape.len()];
     for _ in 0..count {
-        let steps = index.iter().zip(strides).map(|(index, stride): (&usize, &usize)| index.checked_mul(*stride));
+        let steps =
+            index.iter().zip(strides).map(|(index, stride): (&usize, &usize)| index.checked_mul(*stride));
         let place = steps.into_iter().try_fold(offset, |sum, step| sum.checked_add(step?))?;
         let from = place.checked_mul(size)?;
         gathered.extend_from_slice(bytes.get(from..from.checked_add(size)?)?);

@@ -51,7 +51,10 @@ fn files_of_before_version_1_6_hold_the_same() {
     let old = read(&golden("legacy.th")).unwrap();
     assert_eq!(old.tensors().len(), 5);
     for (name, tensor) in new.tensors() {
-        assert_eq!((tensor.shape(), tensor.floats()), (old.tensors()[name].shape(), old.tensors()[name].floats()));
+        assert_eq!(
+            (tensor.shape(), tensor.floats()),
+            (old.tensors()[name].shape(), old.tensors()[name].floats())
+        );
     }
 }
 
