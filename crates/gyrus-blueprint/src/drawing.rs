@@ -191,11 +191,24 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::Linear { .. }
         | NodeKind::Scale
         | NodeKind::Conv1d(_)
-        | NodeKind::Conv2d(_) => "weights",
-        NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. } | NodeKind::Dropout { .. } => "norm",
+        | NodeKind::Conv2d(_)
+        | NodeKind::LayerScale
+        | NodeKind::ClassToken
+        | NodeKind::PositionEmbedding => "weights",
+        NodeKind::BatchNorm { .. }
+        | NodeKind::LayerNorm { .. }
+        | NodeKind::ChannelLayerNorm { .. }
+        | NodeKind::Dropout { .. } => "norm",
         NodeKind::ReLU
         | NodeKind::QuantizedReLU { .. }
         | NodeKind::GELU
+        | NodeKind::SiLU
+        | NodeKind::ReLU6
+        | NodeKind::Hardswish
+        | NodeKind::QuickGELU
+        | NodeKind::Add
+        | NodeKind::Multiply
+        | NodeKind::SelfAttention { .. }
         | NodeKind::Sigmoid
         | NodeKind::Tanh
         | NodeKind::Softmax { .. } => "activation",
@@ -204,6 +217,7 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::MaxPool2d(_)
         | NodeKind::CountMaxPool2d(_)
         | NodeKind::GlobalAvgPool
+        | NodeKind::SelectToken { .. }
         | NodeKind::Flatten { .. } => "reshape",
         NodeKind::Delay { .. }
         | NodeKind::Threshold { .. }
@@ -238,6 +252,8 @@ fn described(kind: &NodeKind) -> String {
             format!("{name} {height}×{width}{}", extras(*stride, pool.kernel, &padding, [1; 2], 1))
         }
         NodeKind::Dropout { probability } => format!("{name} {probability}"),
+        NodeKind::SelfAttention { heads } => format!("{name}, {heads} heads"),
+        NodeKind::SelectToken { index } => format!("{name} {index}"),
         NodeKind::Delay { delay_ms } => format!("{name} {delay_ms} ms"),
         NodeKind::QuantizedReLU { levels } | NodeKind::SignedIF { levels, .. } => {
             format!("{name} {levels} levels")
@@ -268,6 +284,10 @@ fn extras<const AXES: usize>(
         Padding::Valid => {}
         Padding::Same => text.push_str(", same"),
         Padding::Explicit(each) => text.push_str(&format!(", pad {}", per_axis(each))),
+        Padding::Sides(sides) => {
+            let sides: Vec<String> = sides.iter().map(|[before, behind]| format!("{before}+{behind}")).collect();
+            text.push_str(&format!(", pad {}", sides.join("×")));
+        }
     }
     if dilation != [1; AXES] {
         text.push_str(&format!(", dilation {}", per_axis(&dilation)));

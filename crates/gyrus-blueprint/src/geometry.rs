@@ -255,6 +255,18 @@ impl NodeKind {
             | Self::ReLU
             | Self::QuantizedReLU { .. }
             | Self::GELU
+            | Self::SiLU
+            | Self::ReLU6
+            | Self::Hardswish
+            | Self::QuickGELU
+            | Self::Add
+            | Self::Multiply
+            | Self::LayerScale
+            | Self::ChannelLayerNorm { .. }
+            | Self::ClassToken
+            | Self::PositionEmbedding
+            | Self::SelectToken { .. }
+            | Self::SelfAttention { .. }
             | Self::Sigmoid
             | Self::Tanh
             | Self::Softmax { .. }

@@ -5,6 +5,10 @@
 //! Along one axis, a window of k taps, d apart, moved by s over n elements with p zeros around them gives
 //! ⌊(n + p − d (k − 1) − 1) / s⌋ + 1 outputs.
 
+mod sources;
+
+use sources::sum_of_sources;
+
 use crate::neuron::Neuron;
 use crate::{
     Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, NodeShapes, Padding, ParameterSpec, Pool2d, Result,
@@ -33,31 +37,6 @@ pub(crate) fn infer(blueprint: &Blueprint) -> Result<Shapes> {
         sum_of_sources(blueprint, &nodes[index], &sources[index], &inferred)?;
     }
     Ok(Shapes { nodes: inferred.into_iter().flatten().collect(), order })
-}
-
-/// The common output shape of the nodes that feed `node`.
-fn sum_of_sources(
-    blueprint: &Blueprint,
-    node: &Node,
-    sources: &[usize],
-    inferred: &[Option<NodeShapes>],
-) -> Result<Shape> {
-    let name = |source: usize| blueprint.nodes()[source].name.clone();
-    let mut shapes =
-        sources.iter().filter_map(|&source| inferred[source].as_ref().map(|shapes| (source, &shapes.output)));
-    let Some((first, first_shape)) = shapes.next() else {
-        return Err(Error::Unreachable { node: node.name.clone() });
-    };
-    match shapes.find(|(_, shape)| *shape != first_shape) {
-        None => Ok(first_shape.clone()),
-        Some((second, second_shape)) => Err(Error::SumMismatch {
-            node: node.name.clone(),
-            first: name(first),
-            first_shape: first_shape.clone(),
-            second: name(second),
-            second_shape: second_shape.clone(),
-        }),
-    }
 }
 
 /// A convolution or pool over the last `AXES` axes.
@@ -98,7 +77,17 @@ impl Rule<'_> {
                 }
                 same()
             }
-            NodeKind::Output | NodeKind::ReLU | NodeKind::GELU | NodeKind::Sigmoid | NodeKind::Tanh => same(),
+            NodeKind::Output
+            | NodeKind::ReLU
+            | NodeKind::GELU
+            | NodeKind::SiLU
+            | NodeKind::ReLU6
+            | NodeKind::Hardswish
+            | NodeKind::QuickGELU
+            | NodeKind::Add
+            | NodeKind::Multiply
+            | NodeKind::Sigmoid
+            | NodeKind::Tanh => same(),
             NodeKind::Affine { out_features } => self.affine(*out_features, true)?,
             NodeKind::Linear { out_features } => self.affine(*out_features, false)?,
             NodeKind::Scale => {
@@ -144,6 +133,41 @@ impl Rule<'_> {
                 self.positive("epsilon", *epsilon)?;
                 let last = Shape::from([input[input.len() - 1]]);
                 (input.clone(), vec![trainable("weight", last.clone()), trainable("bias", last)], 0)
+            }
+            NodeKind::ChannelLayerNorm { epsilon } => {
+                self.positive("epsilon", *epsilon)?;
+                let channels = Shape::from([input[0]]);
+                (input.clone(), vec![trainable("weight", channels.clone()), trainable("bias", channels)], 0)
+            }
+            NodeKind::LayerScale => {
+                let scale = trainable("scale", Shape::from([input[0]]));
+                (input.clone(), vec![scale], self.elements("output", input)?)
+            }
+            NodeKind::ClassToken => {
+                let [width, tokens] = self.tokens()?;
+                let token = trainable("token", Shape::from([width]));
+                (Shape::from([width, tokens + 1]), vec![token], 0)
+            }
+            NodeKind::PositionEmbedding => {
+                let [width, tokens] = self.tokens()?;
+                (input.clone(), vec![trainable("positions", Shape::from([tokens, width]))], 0)
+            }
+            NodeKind::SelectToken { index } => {
+                let [width, tokens] = self.tokens()?;
+                if *index >= tokens {
+                    let (node, kind) = (self.node.name.clone(), self.node.kind.name());
+                    let (field, most) = ("index", tokens - 1);
+                    return Err(Error::IntegerOutOfRange { node, kind, field, got: *index, least: 0, most });
+                }
+                (Shape::from([width]), Vec::new(), 0)
+            }
+            NodeKind::SelfAttention { heads } => {
+                let [all, tokens] = self.tokens()?;
+                self.whole("heads", *heads, 1)?;
+                if !all.is_multiple_of(3) || !(all / 3).is_multiple_of(*heads) {
+                    return Err(self.wrong_rank("[3 width, tokens], where the heads divide the width", NO_HINT));
+                }
+                (Shape::from([all / 3, tokens]), Vec::new(), 0)
             }
             NodeKind::GlobalAvgPool => {
                 if input.len() < 2 {
@@ -196,6 +220,14 @@ impl Rule<'_> {
             self.elements(parameter.name, &parameter.shape)?;
         }
         Ok(NodeShapes { input: input.clone(), output, parameters, multiply_accumulates })
+    }
+
+    /// `[width, tokens]`.
+    fn tokens(&self) -> Result<[usize; 2]> {
+        match self.input[..] {
+            [width, tokens] => Ok([width, tokens]),
+            _ => Err(self.wrong_rank("[width, tokens]", "; a Flatten from axis 1 on may be missing")),
+        }
     }
 
     fn affine(&self, out_features: usize, bias: bool) -> Result<(Shape, Vec<ParameterSpec>, u64)> {
@@ -273,6 +305,9 @@ impl Rule<'_> {
             self.whole("dilation", window.dilation[axis], 1)?;
             match window.padding {
                 Padding::Explicit(each) => self.whole("padding", each[axis], 0)?,
+                Padding::Sides(sides) => {
+                    sides[axis].into_iter().try_for_each(|side| self.whole("padding", side, 0))?;
+                }
                 Padding::Same if window.stride[axis] != 1 => {
                     return Err(Error::SamePaddingWithStride {
                         node: self.node.name.clone(),

@@ -260,6 +260,14 @@ pub enum NodeKind {
     },
     /// x Φ(x), exact (with the error function, not its tanh approximation).
     GELU,
+    /// x / (1 + e^−x), also called swish.
+    SiLU,
+    /// min(max(0, x), 6).
+    ReLU6,
+    /// x min(max(0, x + 3), 6) / 6 (Howard et al. 2019, arXiv:1905.02244).
+    Hardswish,
+    /// x / (1 + e^−1.702x): GELU as OpenAI's CLIP approximates it.
+    QuickGELU,
     /// 1 / (1 + e^−x).
     Sigmoid,
     /// Hyperbolic tangent.
@@ -286,6 +294,39 @@ pub enum NodeKind {
         /// Added to the variance, above 0; 1e-5 by default.
         #[serde(default = "default_epsilon")]
         epsilon: f64,
+    },
+    /// Normalizes the channels of each position of `[channels, ...]` (in ConvNeXt each pixel, in a transformer each token),
+    /// then scales and shifts each channel.
+    ChannelLayerNorm {
+        /// Added to the variance, above 0; 1e-5 by default.
+        #[serde(default = "default_epsilon")]
+        epsilon: f64,
+    },
+    /// One learned factor per feature of `[features]` or channel of `[channels, ...]` (Touvron et al. 2021, arXiv:2103.17239).
+    LayerScale,
+    /// The sum of its inputs, which every node forms: for a sum that several nodes read, such as the end of a residual block
+    /// without activation.
+    Add,
+    /// The product of its inputs, element by element; several edges into this kind multiply instead of adding up. An input of
+    /// shape `[channels]` beside one of `[channels, ...]` is repeated at each position, as in squeeze-and-excitation (Hu et al.
+    /// 2017, arXiv:1709.01507).
+    Multiply,
+    /// One more token, learned and the same for every sample, before the tokens of `[width, tokens]`.
+    ClassToken,
+    /// Adds a learned vector per token of `[width, tokens]`, the same for every sample.
+    PositionEmbedding,
+    /// One token of `[width, tokens]`, as `[width]`.
+    SelectToken {
+        /// Which, counted from 0; 0 by default, where a [`NodeKind::ClassToken`] puts its token.
+        #[serde(default)]
+        index: usize,
+    },
+    /// Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762): `[3 width, tokens]`, the queries, keys and values of
+    /// each token one below the other, to `[width, tokens]`. Scores are divided by the square root of a head's width. The
+    /// projections before and behind it are nodes of their own: a [`Conv1d`] with kernel 1.
+    SelfAttention {
+        /// Into which queries, keys and values are divided; at least 1.
+        heads: usize,
     },
     /// Maximum over each window of `[channels, height, width]`; padding never wins.
     MaxPool2d(Pool2d),
@@ -330,6 +371,18 @@ impl NodeKind {
             Self::ReLU => "ReLU",
             Self::QuantizedReLU { .. } => "QuantizedReLU",
             Self::GELU => "GELU",
+            Self::SiLU => "SiLU",
+            Self::ReLU6 => "ReLU6",
+            Self::Hardswish => "Hardswish",
+            Self::QuickGELU => "QuickGELU",
+            Self::Add => "Add",
+            Self::Multiply => "Multiply",
+            Self::LayerScale => "LayerScale",
+            Self::ChannelLayerNorm { .. } => "ChannelLayerNorm",
+            Self::ClassToken => "ClassToken",
+            Self::PositionEmbedding => "PositionEmbedding",
+            Self::SelectToken { .. } => "SelectToken",
+            Self::SelfAttention { .. } => "SelfAttention",
             Self::Sigmoid => "Sigmoid",
             Self::Tanh => "Tanh",
             Self::Softmax { .. } => "Softmax",

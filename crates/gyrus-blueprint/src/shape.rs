@@ -77,7 +77,7 @@ impl ParameterSpec {
 /// Shapes, parameters and work of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeShapes {
-    /// Shape of the input: the sum over its incoming edges, or the sample itself for the Input.
+    /// Shape of the input: the sum over its incoming edges (the product, for a Multiply), or the sample itself for the Input.
     pub input: Shape,
     /// Shape of the output.
     pub output: Shape,

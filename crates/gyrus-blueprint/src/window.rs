@@ -5,7 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::NodeKind;
 
-/// Zero padding of a convolution's input; in TOML `"valid"`, `"same"`, a number, or a number per axis.
+/// Zero padding of a convolution's input; in TOML `"valid"`, `"same"`, a number, a number per axis, or two numbers per axis,
+/// before and behind: `[[0, 1], [0, 1]]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding<const AXES: usize = 2> {
     /// No padding.
@@ -15,6 +16,8 @@ pub enum Padding<const AXES: usize = 2> {
     Same,
     /// This many zeros on each of the two sides of an axis.
     Explicit([usize; AXES]),
+    /// This many zeros before and behind the input on each axis.
+    Sides([[usize; 2]; AXES]),
 }
 
 impl<const AXES: usize> Padding<AXES> {
@@ -29,6 +32,7 @@ impl<const AXES: usize> Padding<AXES> {
             sides[axis] = match self {
                 Self::Valid => (0, 0),
                 Self::Explicit(each) => (each[axis], each[axis]),
+                Self::Sides(sides) => (sides[axis][0], sides[axis][1]),
                 Self::Same => {
                     let total = kernel[axis].saturating_sub(1).checked_mul(dilation[axis])?;
                     (total / 2, total - total / 2)
@@ -36,6 +40,23 @@ impl<const AXES: usize> Padding<AXES> {
             };
         }
         Some(sides)
+    }
+}
+
+impl Padding {
+    /// As TensorFlow and ONNX (`SAME_UPPER`) pad an image of these extents so that a stride divides them, rounded up: what an
+    /// odd number of zeros leaves over goes behind.
+    pub fn same_upper(extents: [usize; 2], kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2]) -> Self {
+        let sides: [[usize; 2]; 2] = std::array::from_fn(|axis| {
+            let steps = extents[axis].div_ceil(stride[axis].max(1)).saturating_sub(1);
+            let span = kernel[axis].saturating_sub(1).saturating_mul(dilation[axis]).saturating_add(1);
+            let total = steps.saturating_mul(stride[axis]).saturating_add(span).saturating_sub(extents[axis]);
+            [total / 2, total - total / 2]
+        });
+        match sides {
+            [[above, below], [left, right]] if above == below && left == right => Self::Explicit([above, left]),
+            _ => Self::Sides(sides),
+        }
     }
 }
 
@@ -51,6 +72,7 @@ impl<const AXES: usize> Serialize for Padding<AXES> {
             Self::Valid => serializer.serialize_str("valid"),
             Self::Same => serializer.serialize_str("same"),
             Self::Explicit(each) => extents::serialize(each, serializer),
+            Self::Sides(sides) => sides.as_slice().serialize(serializer),
         }
     }
 }
@@ -62,7 +84,8 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
             type Value = Padding<AXES>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "\"same\", \"valid\" or {}", extents::describe(AXES))
+                let sides = "an entry may be [before, behind]";
+                write!(f, "\"same\", \"valid\" or {}; {sides}", extents::describe(AXES))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -77,12 +100,36 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
                 extents::Visitor::<AXES>.visit_i64(each).map(Padding::Explicit)
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, sequence: A) -> Result<Self::Value, A::Error> {
-                extents::Visitor::<AXES>.visit_seq(sequence).map(Padding::Explicit)
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+                let mut both = [[0; 2]; AXES];
+                let mut pairs = 0;
+                for axis in 0..AXES {
+                    let side: Side =
+                        sequence.next_element()?.ok_or_else(|| de::Error::invalid_length(axis, &self))?;
+                    (both[axis], pairs) = match side {
+                        Side::Each(each) => ([each; 2], pairs),
+                        Side::Two(two) => (two, pairs + 1),
+                    };
+                }
+                if sequence.next_element::<de::IgnoredAny>()?.is_some() {
+                    return Err(de::Error::invalid_length(AXES + 1, &self));
+                }
+                Ok(match pairs {
+                    0 => Padding::Explicit(both.map(|[each, _]| each)),
+                    _ => Padding::Sides(both),
+                })
             }
         }
         deserializer.deserialize_any(Visitor)
     }
+}
+
+/// The padding of one axis.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a whole number, at least 0, or two, before and behind")]
+enum Side {
+    Each(usize),
+    Two([usize; 2]),
 }
 
 /// A cross-correlation over `[channels, length]`; converts into [`NodeKind::Conv1d`].

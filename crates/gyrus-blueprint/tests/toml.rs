@@ -75,7 +75,7 @@ fn mistakes_are_reported_where_they_are() {
             "kind = \"Conv2d\"\nout_channels = 3\nkernel = 3\npadding = \"full\"",
             format!(
                 "line 12, column 11: node `n`: invalid value: string \"full\", expected \"same\", \"valid\" or \
-                 {at_least}, or an array of 2"
+                 {at_least}, or an array of 2; an entry may be [before, behind]"
             ),
         ),
         (

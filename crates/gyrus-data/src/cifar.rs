@@ -18,7 +18,7 @@ const RECORD: usize = 1 + 3 * PLANE;
 const MAXIMUM_RECORDS: u64 = 10_000;
 
 /// The names of the classes.
-pub(crate) const CLASSES: [&str; 10] =
+pub const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// Reads one (decompressed) batch: images, channels last, and their labels; `path` is for the errors.

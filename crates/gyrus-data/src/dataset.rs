@@ -1,12 +1,12 @@
 //! A data set ready to learn from: two sets of examples, what is asked, and what happened on the way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gyrus_files::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Examples, Features, Images, Preprocessing, SourceRow, Targets, split_indices};
+use crate::{Error, Examples, Features, Images, Preprocessing, Result, SourceRow, Targets, split_indices};
 
 /// If a data set comes without a split, the split becomes part of the data set: the same for every
 /// run, whatever its own seed.
@@ -92,6 +92,31 @@ impl Dataset {
             test_rows,
             validation,
         }
+    }
+
+    /// The same images as a network wants to see them that was trained elsewhere: resized, gray repeated in three channels or
+    /// colors reduced to gray, and normalized by its mean and deviation. Other data, and images that fit, stay as they are but for
+    /// the preprocessing.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for images that are not gray or colored, or too many to hold in memory at that size.
+    pub fn seen_as(mut self, preprocessing: &Preprocessing) -> Result<Self> {
+        if !matches!(
+            (&self.train.features, preprocessing),
+            (Features::Images(_), Preprocessing::Image { .. })
+        ) {
+            return Ok(self);
+        }
+        for part in [&mut self.train, &mut self.test] {
+            if let Features::Images(images) = &mut part.features {
+                *images = images.seen_as(preprocessing).map_err(|got| {
+                    let expected = "gray or colored images that fit into memory as the network sees them";
+                    Error::mismatch(Path::new(&self.name), got, expected)
+                })?;
+            }
+        }
+        self.preprocessing = preprocessing.clone();
+        Ok(self)
     }
 
     /// Images and class numbers that come in two parts.

@@ -7,7 +7,7 @@ use gyrus_files::counted;
 use rayon::prelude::*;
 
 use crate::image_files::is_image;
-use crate::{Dataset, Error, Images, Result, Skipped, image_files};
+use crate::{Dataset, Error, Images, Preprocessing, Resize, Result, Skipped, image_files};
 
 /// Levels of folders within a class that are looked into.
 const DEEPEST: usize = 8;
@@ -44,15 +44,43 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     if let Some(side) = side.filter(|side| !(1..=4096).contains(side)) {
         return Err(Error::mismatch(path, format!("a side of {side} pixels"), "1 to 4096"));
     }
-    let mut listing = Listing::of(path, is_image, "images")?;
+    let listing = Listing::of(path, is_image, "images")?;
     let side = side.unwrap_or_else(|| {
         typical_side(listing.train.iter().chain(&listing.validation).chain(&listing.test))
     });
-    let split = !listing.test.is_empty() || listing.test_folder.is_some();
+    read(path, listing, &Shown { height: side, width: side, resize: None, wanted: None })
+}
 
-    let mut train = decode_all(&listing.train, side);
-    let validation = decode_all(&listing.validation, side);
-    let test = decode_all(&listing.test, side);
+/// As [`folder`], with images as a trained network wants to see them: its size, its way of resizing, its number of channels,
+/// its mean and deviation.
+///
+/// # Errors
+/// As there; a preprocessing that is not for images.
+pub fn folder_for(path: &Path, preprocessing: &Preprocessing) -> Result<Dataset> {
+    let Preprocessing::Image { height, width, channels, resize, .. } = *preprocessing else {
+        return Err(Error::mismatch(path, "a folder of images", "what the network takes, which is no image"));
+    };
+    let listing = Listing::of(path, is_image, "images")?;
+    let mut dataset = read(path, listing, &Shown { height, width, resize, wanted: Some(channels) })?;
+    dataset.preprocessing = preprocessing.clone();
+    Ok(dataset)
+}
+
+/// How the images of a folder are decoded.
+struct Shown {
+    height: usize,
+    width: usize,
+    resize: Option<Resize>,
+    /// Channels; by the images if there is no number.
+    wanted: Option<usize>,
+}
+
+fn read(path: &Path, mut listing: Listing, shown: &Shown) -> Result<Dataset> {
+    let split = !listing.test.is_empty() || listing.test_folder.is_some();
+    let (height, width) = (shown.height, shown.width);
+    let mut train = decode_all(&listing.train, shown);
+    let validation = decode_all(&listing.validation, shown);
+    let test = decode_all(&listing.test, shown);
     let minimum = if split { 1 } else { 2 };
     for (class, name) in listing.classes.iter().enumerate() {
         let usable = train.labels.iter().filter(|label| **label as usize == class).count();
@@ -71,13 +99,18 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     train.labels.extend(validation.labels);
     train.skipped.extend(validation.skipped);
 
-    let gray =
-        train.pixels.as_chunks().0.iter().chain(test.pixels.as_chunks().0).all(|[r, g, b]| r == g && g == b);
+    let gray = match shown.wanted {
+        Some(channels) => channels == 1,
+        None => {
+            let parts = [&train.pixels, &test.pixels];
+            parts.into_iter().flat_map(|part| part.as_chunks().0).all(|[r, g, b]| r == g && g == b)
+        }
+    };
     let images = |pixels: Vec<u8>| Images {
-        count: pixels.len() / (side * side * 3),
+        count: pixels.len() / (height * width * 3),
         pixels: if gray { pixels.into_iter().step_by(3).collect() } else { pixels },
-        height: side,
-        width: side,
+        height,
+        width,
         channels: if gray { 1 } else { 3 },
     };
     let title = path.canonicalize().map(|path| name(&path)).unwrap_or_else(|_| name(path));
@@ -94,7 +127,7 @@ pub fn folder(path: &Path, side: Option<usize>) -> Result<Dataset> {
     dataset.skipped.extend(test.skipped);
     let color = if gray { "gray" } else { "color" };
     dataset.notes.push(format!(
-        "{} in {class_count} classes, resized to {side} by {side} pixels, {color}",
+        "{} in {class_count} classes, resized to {height} by {width} pixels, {color}",
         counted((dataset.train.len() + dataset.test.len()) as u64, "image"),
     ));
     dataset.notes.extend(listing.notes);
@@ -298,12 +331,19 @@ fn typical_side<'a>(files: impl Iterator<Item = &'a File>) -> usize {
     ((median as usize + 4) / 8 * 8).clamp(8, LARGEST_SIDE as usize)
 }
 
-fn decode_all(files: &[File], side: usize) -> Part {
+fn decode_all(files: &[File], shown: &Shown) -> Part {
+    let (height, width) = (shown.height, shown.width);
     let decoded: Vec<_> = files
         .par_iter()
         .map(|(path, _)| {
             let bytes = image_files::read_file(path).map_err(|error| error.to_string())?;
-            image_files::decode(&bytes, side, side, 3).map_err(|error| error.to_string())
+            let pixels = match shown.resize {
+                Some(resize) => image_files::decode_resized(&bytes, height, width, 3, resize),
+                None => image_files::decode(&bytes, height, width, 3),
+            };
+            // Gray is what is kept of a picture in three equal channels.
+            let pixels = pixels.map_err(|error| error.to_string())?;
+            Ok::<_, String>(if shown.wanted == Some(1) { image_files::grayed(pixels, height, width) } else { pixels })
         })
         .collect();
     let mut part = Part { pixels: Vec::new(), labels: Vec::new(), skipped: Vec::new() };

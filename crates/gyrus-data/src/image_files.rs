@@ -12,7 +12,7 @@ use std::path::Path;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-use crate::{Error, Preprocessing, Result, Seen};
+use crate::{Error, Preprocessing, Resize, Result, Seen};
 
 /// The largest image that is decoded, in pixels; checked before anything is allocated for it.
 pub const MAXIMUM_PIXELS: u64 = 100_000_000;
@@ -95,6 +95,28 @@ pub fn decode(
     Ok(fit(upright, target_width, target_height, channels))
 }
 
+/// [`decode`] with another way of resizing.
+///
+/// # Errors
+/// As there.
+pub fn decode_resized(
+    bytes: &[u8],
+    height: usize,
+    width: usize,
+    channels: usize,
+    resize: Resize,
+) -> std::result::Result<Vec<u8>, ImageError> {
+    let in_range = |side: usize| (1..=usize::from(u16::MAX)).contains(&side);
+    if !matches!(channels, 1 | 3) || !in_range(height) || !in_range(width) {
+        return Err(ImageError::Target { width, height, channels });
+    }
+    let pixels = resize.apply(&upright(bytes)?, height, width);
+    Ok(match (channels, RgbImage::from_raw(width as u32, height as u32, pixels)) {
+        (1, Some(image)) => DynamicImage::from(image).into_luma8().into_raw(),
+        (_, image) => image.map(RgbImage::into_raw).unwrap_or_default(),
+    })
+}
+
 /// The whole image in eight bits of red, green and blue, as a person would see it.
 pub(crate) fn upright(bytes: &[u8]) -> std::result::Result<RgbImage, ImageError> {
     dimensions(bytes)?;
@@ -109,6 +131,13 @@ pub(crate) fn upright(bytes: &[u8]) -> std::result::Result<RgbImage, ImageError>
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(opaque(image))
+}
+
+/// Red, green and blue, each replaced by the pixel's gray.
+pub(crate) fn grayed(pixels: Vec<u8>, height: usize, width: usize) -> Vec<u8> {
+    let image = RgbImage::from_raw(width as u32, height as u32, pixels);
+    let gray = image.map(|image| DynamicImage::from(image).into_luma8().into_raw()).unwrap_or_default();
+    gray.into_iter().flat_map(|gray| [gray; 3]).collect()
 }
 
 /// Resizes; sides from 1 to 65535.
@@ -234,13 +263,17 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Io`], [`Error::Image`]; [`Error::Mismatch`] where this preprocessing is for tables.
     pub fn see_file(&self, path: &Path) -> Result<Seen> {
-        let Self::Image { height, width, channels, ink, .. } = self else {
+        let Self::Image { height, width, channels, ink, resize, .. } = self else {
             return Err(Error::mismatch(path, "an image", "a CSV file, which this network learned from"));
         };
         let bytes = read_file(path)?;
         let wrong = |source| Error::Image { path: path.to_owned(), source };
         let Some(ink) = ink.filter(|_| *channels == 1) else {
-            let pixels = decode(&bytes, *height, *width, *channels).map_err(wrong)?;
+            let pixels = match resize {
+                Some(resize) => decode_resized(&bytes, *height, *width, *channels, *resize),
+                None => decode(&bytes, *height, *width, *channels),
+            };
+            let pixels = pixels.map_err(wrong)?;
             return Ok(Seen { pixels, notes: Vec::new() });
         };
         let target = || wrong(ImageError::Target { width: *width, height: *height, channels: *channels });

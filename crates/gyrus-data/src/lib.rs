@@ -34,6 +34,7 @@ mod preprocessing;
 mod random;
 mod read;
 pub mod recordings;
+mod resize;
 pub mod sheet;
 mod table;
 
@@ -44,10 +45,11 @@ pub use dataset::{Dataset, Skipped, Task};
 pub use digits::digits;
 pub use error::{Error, Result};
 pub use examples::{Examples, Features, Images, Table, Targets, split_indices};
-pub use folder::{folder, images_within};
+pub use folder::{folder, folder_for, images_within};
 pub use ink::{Ink, Seen};
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
+pub use resize::{Filter, Resize};
 pub use recordings::frames::Frames;
 pub use recordings::{
     EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,

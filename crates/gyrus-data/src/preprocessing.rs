@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::table::Decimal;
-use crate::{Images, Ink};
+use crate::{Images, Ink, Resize};
 
 /// Everything that is needed to turn a file into network input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub enum Preprocessing {
         /// How the training images show ink on paper, or light on black, where all of them do alike.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ink: Option<Ink>,
+        /// How pictures of other sizes are resized, where the network was trained elsewhere and says so; without it they are
+        /// stretched as [`crate::image_files`] says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resize: Option<Resize>,
     },
     /// Encode each column, in this order, side by side.
     Table {
@@ -125,7 +129,7 @@ impl Preprocessing {
         }
         let (mean, deviation) = histogram.iter().map(moments).unzip();
         let Images { height, width, channels, .. } = *images;
-        Self::Image { height, width, channels, mean, deviation, ink: Ink::of(images) }
+        Self::Image { height, width, channels, mean, deviation, ink: Ink::of(images), resize: None }
     }
 
     /// The shape of one example as the network receives it: `[height, width, channels]` `[columns]`, or for
@@ -215,6 +219,7 @@ mod tests {
             mean: vec![0.1],
             deviation: vec![0.3],
             ink: None,
+            resize: None,
         };
         assert_eq!(image.shape(), [8, 9, 1]);
         let events = Preprocessing::Events {

@@ -1,8 +1,10 @@
-//! PyTorch's own files (`.bin`, `.ckpt`, `.pt`): a zip archive of a pickle and raw numbers, mapped into memory.
+//! PyTorch's own files (`.bin`, `.ckpt`, `.pt`, `.pth`): a zip archive of a pickle and raw numbers, mapped into memory; or the
+//! form before version 1.6, five pickles and then the raw numbers ([`legacy`]).
 //!
 //! A pickle is a program, and running an untrusted one runs untrusted code. This reader runs nothing: it knows
 //! dictionaries, lists, numbers, strings and tensors, and refuses every other name that a pickle calls.
 
+mod legacy;
 mod pickle;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,9 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
+    if legacy::is_legacy(bytes.as_slice()) {
+        return legacy::parse(path, bytes);
+    }
     let entries = entries(path, bytes)?;
     let (name, program) = entries.iter().find(|(name, _)| name.ends_with("/data.pkl")).ok_or_else(|| {
         Error::mismatch(path, "an archive without a data.pkl", "an archive that torch.save made")
@@ -42,7 +47,17 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
         let got = format!("a pickle of {} bytes", program.as_slice().len());
         return Err(Error::mismatch(path, got, format!("at most {MAXIMUM_PICKLE_BYTES}")));
     }
-    let machine = Machine::run(path, program.as_slice())?;
+    let machine = Machine::run(path, program.as_slice(), 0)?;
+    tensors_of(path, &machine, &entries, folder)
+}
+
+/// The tensors of the dictionary that a pickle built.
+fn tensors_of(
+    path: &Path,
+    machine: &Machine<'_>,
+    entries: &BTreeMap<String, Bytes>,
+    folder: &str,
+) -> Result<Checkpoint> {
     let mut root = machine.root();
     if let Some(inner) = root.iter().find(|(key, _)| machine.text(*key) == Some("state_dict")) {
         root = machine.entries(inner.1).unwrap_or(root);
@@ -55,10 +70,18 @@ pub fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
             continue;
         };
         let Some((kind, data)) = machine.storage(*storage) else { continue };
-        let tensor = locate(path, name, &entries, (folder, kind, data), (*offset, shape, strides))?;
+        if is_counter(name) {
+            continue;
+        }
+        let tensor = locate(path, name, entries, (folder, kind, data), (*offset, shape, strides))?;
         tensors.insert(name.to_owned(), tensor);
     }
     Ok(Checkpoint::new(path, tensors))
+}
+
+/// Whether a tensor is no weight, but the number of batches that a normalization has seen: one 64-bit integer.
+pub(crate) fn is_counter(name: &str) -> bool {
+    name.rsplit('.').next() == Some("num_batches_tracked")
 }
 
 /// The entries of the archive, which must not be compressed.

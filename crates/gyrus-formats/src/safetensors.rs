@@ -7,6 +7,7 @@ use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
 use gyrus_files::{State, StateTensor, to_safetensors, write_atomically};
 use serde_json::Value;
 
+use crate::pytorch::is_counter;
 use crate::{Bytes, Checkpoint, Error, Format, Result, Tensor};
 
 /// Reads the weights in a folder with Hugging Face's layout.
@@ -31,6 +32,16 @@ pub fn read_folder(folder: &Path) -> Result<Checkpoint> {
     Ok(Checkpoint::new(folder, tensors))
 }
 
+/// The tensors of one safetensors file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Format`] for damaged files, [`Error::Tensor`] for unsupported number types.
+pub fn read(path: &Path) -> Result<Checkpoint> {
+    let mut tensors = BTreeMap::new();
+    read_file(path, &mut tensors)?;
+    Ok(Checkpoint::new(path, tensors))
+}
+
 /// Adds the tensors of a file.
 fn read_file(path: &Path, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     parse(path, &Bytes::map(path)?, tensors)
@@ -53,7 +64,7 @@ pub fn parse(path: &Path, bytes: &Bytes, tensors: &mut BTreeMap<String, Tensor>)
             Dtype::F16 => Format::F16,
             Dtype::BF16 => Format::BF16,
             // A buffer 0, 1, 2, ... in old encoder files; not a weight.
-            Dtype::I64 if name.ends_with("embeddings.position_ids") => continue,
+            Dtype::I64 if name.ends_with("embeddings.position_ids") || is_counter(&name) => continue,
             other => {
                 let got = format!("numbers of type {other:?}");
                 return Err(Error::tensor(path, name, got, "F32, F16 or BF16"));

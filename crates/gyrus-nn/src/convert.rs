@@ -64,6 +64,18 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
             NodeKind::Scale
             | NodeKind::Threshold { .. }
             | NodeKind::GELU
+            | NodeKind::SiLU
+            | NodeKind::ReLU6
+            | NodeKind::Hardswish
+            | NodeKind::QuickGELU
+            | NodeKind::Add
+            | NodeKind::Multiply
+            | NodeKind::LayerScale
+            | NodeKind::ChannelLayerNorm { .. }
+            | NodeKind::ClassToken
+            | NodeKind::PositionEmbedding
+            | NodeKind::SelectToken { .. }
+            | NodeKind::SelfAttention { .. }
             | NodeKind::Sigmoid
             | NodeKind::Tanh
             | NodeKind::Softmax { .. }
@@ -242,6 +254,18 @@ pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(
             | NodeKind::SignedIF { .. }
             | NodeKind::ReLU
             | NodeKind::GELU
+            | NodeKind::SiLU
+            | NodeKind::ReLU6
+            | NodeKind::Hardswish
+            | NodeKind::QuickGELU
+            | NodeKind::Add
+            | NodeKind::Multiply
+            | NodeKind::LayerScale
+            | NodeKind::ChannelLayerNorm { .. }
+            | NodeKind::ClassToken
+            | NodeKind::PositionEmbedding
+            | NodeKind::SelectToken { .. }
+            | NodeKind::SelfAttention { .. }
             | NodeKind::Sigmoid
             | NodeKind::Tanh
             | NodeKind::Softmax { .. }

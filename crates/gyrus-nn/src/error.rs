@@ -72,6 +72,12 @@ pub enum Error {
         /// Sample times neurons plus neuron.
         neuron: usize,
     },
+    /// What a signal inside of a network can be asked for only of dense networks.
+    #[error("{what} is known for dense networks only: spikes have no derivative, and a signal for each step")]
+    OnlyDense {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A spiking network on a device without Gyrus's kernels.
     #[error("spiking networks run on the device `cpu` only")]
     OnlyOnCpu,

@@ -29,7 +29,7 @@ pub use convert::spiking_form;
 pub use error::{Error, Result};
 pub use gyrus_files::{State, StateTensor, from_safetensors, to_safetensors};
 pub use gyrus_tensor::floats;
-pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter};
+pub use network::{LossAndGradients, Mode, Network, Observation, Observed, Parameter, PullBack, Signal};
 pub use spiking::{
     EncodedSample, Encoder, Intensity, Readout, SURROGATE_NAMES, SpikingSettings, rounded, surrogate,
 };

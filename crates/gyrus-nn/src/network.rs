@@ -2,6 +2,7 @@
 
 mod fold;
 mod observe;
+mod probe;
 mod run;
 
 use std::sync::OnceLock;
@@ -19,6 +20,7 @@ use crate::{Error, Result};
 
 use fold::Folded;
 pub use observe::{Observation, Observed};
+pub use probe::{PullBack, Signal};
 pub use run::{LossAndGradients, Mode};
 
 /// One trainable parameter.
@@ -58,6 +60,8 @@ pub struct Network {
     device: Device,
     /// Computed at the first answer after the parameters changed.
     folded: OnceLock<Folded>,
+    /// The same with gradients, computed at the first gradient with respect to a signal.
+    probed: OnceLock<Folded>,
 }
 
 impl Network {
@@ -87,7 +91,7 @@ impl Network {
                 return Err(Error::OnlyOnCpu);
             }
         }
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
+        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for (index, parameter) in plan.parameters.iter().enumerate() {
             let count: usize = parameter.shape.iter().product();
@@ -124,6 +128,7 @@ impl Network {
             neurons: Vec::new(),
             device: device.clone(),
             folded: OnceLock::new(),
+            probed: OnceLock::new(),
         };
         network.neurons = network.neurons_of(&network.plan)?;
         Ok(network)
@@ -148,7 +153,7 @@ impl Network {
         device: &Device,
     ) -> Result<Self> {
         // A blueprint may announce more parameters than fit into memory; stored tensors cannot.
-        Plan::new(blueprint, Purpose { spiking, training: true })?.check(state)?;
+        Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?.check(state)?;
         let mut network = Self::with(blueprint, spiking, 0, device)?;
         network.load_state(state)?;
         Ok(network)
@@ -163,12 +168,17 @@ impl Network {
             settings.check()?;
         }
         check_trainable(blueprint)?;
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true })?;
+        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
         let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
         let parameters = numbers.fold(0usize, usize::saturating_add);
         // Value, gradient, two moments and the best value so far.
         let asked = Vec::<f32>::new().try_reserve_exact(parameters.saturating_mul(5));
         asked.map_err(|_| Error::TooLarge { parameters })
+    }
+
+    /// Forgets what was prepared from the parameters.
+    fn forget(&mut self) {
+        (self.folded, self.probed) = (OnceLock::new(), OnceLock::new());
     }
 
     /// The neurons of a plan, with the current stored constants.
@@ -207,7 +217,7 @@ impl Network {
     ///
     /// `update` owns the value, so that an optimizer can work in its memory.
     pub fn update(&mut self, mut update: impl FnMut(usize, &Parameter, Tensor<1>) -> Tensor<1>) {
-        self.folded = OnceLock::new();
+        self.forget();
         let nothing = Tensor::<1>::empty([0], &self.device);
         for (index, parameter) in self.parameters.iter_mut().enumerate() {
             let value = std::mem::replace(&mut parameter.value, nothing.clone());
@@ -263,7 +273,7 @@ impl Network {
         for (name, tensor) in &mut self.constants {
             tensor.values = values(name);
         }
-        self.folded = OnceLock::new();
+        self.forget();
         self.neurons = self.neurons_of(&self.plan)?;
         Ok(())
     }

@@ -87,6 +87,8 @@ pub(crate) struct Purpose<'a> {
     /// Settings of a spiking network.
     pub(crate) spiking: Option<&'a SpikingSettings>,
     pub(crate) training: bool,
+    /// Whether one operation may do the work of two nodes; the result of the first is then not there.
+    pub(crate) fused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +143,8 @@ pub(crate) struct Plan {
     pub(crate) uses: Vec<usize>,
     /// How often the input is used.
     pub(crate) input_uses: usize,
+    /// For each node of the blueprint, what holds its result; none where fusion leaves no such result.
+    pub(crate) results: Vec<Option<Source>>,
 }
 
 impl Plan {

@@ -19,7 +19,7 @@ use crate::html::shortened;
 use crate::page::{Facts, STYLE, SWIPE, begin_page_with, end_page, facts, provenance, section};
 
 const SCRIPT: &str = include_str!("inspection.js");
-const OWN_STYLE: &str = include_str!("inspection.css");
+pub(crate) const OWN_STYLE: &str = include_str!("inspection.css");
 /// The most characters of a token that are shown.
 const LETTERS: usize = 40;
 /// Bits of surprise at which a token has the full color.

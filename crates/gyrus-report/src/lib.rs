@@ -1,13 +1,14 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are three pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
-//! that trained or tuned a language model, and [`InspectionReport`] for what a language model does while it reads.
+//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
+//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
 //! A page needs no network: styles and images are inside of it. Everything that comes from outside (class names, file
 //! names, table cells, tokens) is escaped, and the page's content security policy forbids it to load anything. Only
-//! the inspection page has a script, which its policy names by hash.
+//! the two pages of `see` have a script, which their policy names by hash.
 //!
 //! ```
 //! use gyrus_report::{CurvePoint, LanguageReport};
@@ -39,6 +40,7 @@
 mod chart;
 mod confusion;
 mod curves;
+mod features;
 mod html;
 mod inspection;
 mod language;
@@ -46,15 +48,21 @@ mod network;
 mod page;
 mod scale;
 mod sections;
+mod simulation;
 mod spiking;
 mod spiking_run;
 
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
-pub use html::{EnergyUnit, duration, energy, grouped, number};
+pub use features::{
+    Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, Link, SignedMap, Similarity,
+    TopExample,
+};
+pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
 pub use spiking_run::{LayerRate, SpikingReport};

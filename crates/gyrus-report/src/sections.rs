@@ -151,7 +151,7 @@ pub(crate) fn image(picture: &Picture) -> String {
 }
 
 /// The image as a PNG inside of the page; `None` if its length does not match its size.
-fn data_uri(picture: &Picture) -> Option<String> {
+pub(crate) fn data_uri(picture: &Picture) -> Option<String> {
     let color = match picture.channels {
         1 => image::ExtendedColorType::L8,
         3 => image::ExtendedColorType::Rgb8,

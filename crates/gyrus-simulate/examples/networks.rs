@@ -6,7 +6,7 @@
 //!
 //! `brunel`: Brunel (2000), J. Comput. Neurosci. 8:183, as NEST's example with delta synapses; scale 1 is its order 2500.
 //! `cuba`: Vogels & Abbott (2005) as in Brette et al. (2007), J. Comput. Neurosci. 23:349.
-//! `microcircuit`: Potjans & Diesmann (2014), Cereb. Cortex 24:785, with direct currents instead of Poisson input.
+//! `microcircuit`: Potjans & Diesmann (2014), Cereb. Cortex 24:785, with Poisson input.
 
 use std::error::Error;
 use std::ops::ControlFlow;
@@ -119,16 +119,14 @@ fn microcircuit(scale: f64) -> Circuit {
     let (mut populations, mut projections) = (Vec::new(), Vec::new());
     for target in 0..8 {
         let neurons = (NEURONS[target] * scale).round();
-        let (mut received, mut mean_input) = (0.0, 0.0);
+        let mut mean_input = 0.0;
         for source in 0..8 {
             let p: f64 = PROBABILITIES[target][source];
             let pairs = NEURONS[target] * NEURONS[source];
             let synapses = ((1.0 - p).ln() / (1.0 - 1.0 / pairs).ln()).round();
             let factor = if (target, source) == (0, 2) { 2.0 } else { 1.0 };
             let mean = if source % 2 == 0 { weight * factor } else { -4.0 * weight };
-            let indegree = synapses / NEURONS[target];
-            mean_input += mean * indegree * RATES[source];
-            received += indegree;
+            mean_input += mean * synapses / NEURONS[target] * RATES[source];
             let total = (synapses * scale * scale).round() as u64;
             if total == 0 {
                 continue;
@@ -144,10 +142,9 @@ fn microcircuit(scale: f64) -> Circuit {
                 Quantity::normal(delay, 0.5 * delay, 0.05, f64::INFINITY),
             ));
         }
-        assert!(received > 0.0);
         let external = weight * EXTERNAL[target] * 8.0;
-        let drive_pa =
-            0.001 * 0.5 * (external * scale.sqrt() + (1.0 - scale.sqrt()) * (mean_input + external));
+        // Fewer synapses of larger weights keep the variance of the input; this keeps its mean.
+        let drive_pa = 0.001 * 0.5 * (1.0 - scale.sqrt()) * (mean_input + external);
         let model = Model::IafPscExp(Leaky {
             c_m_pf: 250.0,
             tau_m_ms: 10.0,
@@ -168,6 +165,7 @@ fn microcircuit(scale: f64) -> Circuit {
         };
         populations.push(Population {
             v_start_mv: Some(start),
+            inputs: vec![Input::poisson(8.0 * EXTERNAL[target] * scale, weight / scale.sqrt())],
             ..Population::new(NAMES[target], neurons as usize, model)
         });
     }

@@ -8,6 +8,7 @@ use gyrus_kernels::circuit::Real;
 
 use crate::circuit::{Circuit, Precision};
 use crate::error::{Error, Result, wrong};
+use crate::plasticity::Plasticity;
 use crate::projection::{Link, RuleKind};
 use crate::quantity::{Distribution, Quantity};
 use crate::random::Stream;
@@ -19,8 +20,8 @@ const LONGEST: f64 = 65_535.0;
 const MOST_NEURONS: u64 = u32::MAX as u64;
 /// Most neurons of a part: a step's sums of a part stay in the first-level cache.
 const MOST: usize = 2048;
-/// Bytes of the sums of all steps to come of a part: they stay in the second-level cache.
-const RING: usize = 512 << 10;
+/// Sums of all steps to come of a part: they stay in the second-level cache, and two bytes name one of them.
+const RING: usize = 1 << 16;
 
 /// What a circuit needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -58,6 +59,7 @@ pub(crate) struct Wiring<'a> {
     pub(crate) target: usize,
     pub(crate) weight: Quantity,
     pub(crate) delay: Quantity,
+    pub(crate) plasticity: Option<Plasticity>,
     /// The weight of all synapses, if they share it.
     pub(crate) one_weight: Option<f64>,
     /// The delay of all synapses in steps, if they share it.
@@ -158,7 +160,7 @@ impl<'a> Plan<'a> {
     fn cut(&self) -> Vec<Shape> {
         let mut shapes = Vec::new();
         for (population, neurons) in self.circuit.populations.iter().enumerate() {
-            let each = self.slots(population) * neurons.model.planes() * self.number_bytes();
+            let each = self.slots(population) * neurons.model.planes();
             let most = (RING / each).clamp(256, MOST).next_power_of_two().min(MOST);
             let parts = neurons.neurons.div_ceil(most).max(1);
             let size = neurons.neurons.div_ceil(parts).next_multiple_of(64);
@@ -187,7 +189,12 @@ impl<'a> Plan<'a> {
         };
         for wiring in &self.wirings {
             need.synapses = need.synapses.saturating_add(wiring.synapses);
-            let place = if wiring.one_delay.is_some() { 2 } else { 4 };
+            let widest =
+                self.shapes.iter().filter(|shape| shape.population == wiring.target).map(|shape| shape.count);
+            let stride = widest.max().unwrap_or(1).next_power_of_two()
+                * self.circuit.populations[wiring.target].model.planes();
+            let is_near = wiring.one_delay.is_some() || self.slots(wiring.target) * stride <= RING;
+            let place = if is_near { 2 } else { 4 };
             let weight = if wiring.one_weight.is_some() { 0 } else { bytes };
             let all = wiring.synapses.saturating_mul(place + weight);
             need.memory.synapses = need.memory.synapses.saturating_add(all);
@@ -239,6 +246,7 @@ impl<'a> Wiring<'a> {
             target: projection.target,
             weight: projection.weight,
             delay: projection.delay_ms,
+            plasticity: projection.plasticity,
             one_weight: None,
             one_delay: None,
             delays: (1, 1),
@@ -249,6 +257,8 @@ impl<'a> Wiring<'a> {
         wiring.synapses = wiring.check_rule(&place)?;
         if let RuleKind::Listed(links) = &rule.kind {
             wiring.listed(&place, links)?;
+            let lowest = links.iter().map(|link| link.weight).fold(0.0, f64::min);
+            wiring.check_plasticity(&place, lowest)?;
             return Ok(wiring);
         }
         projection.weight.check(&place, "weight")?;
@@ -275,7 +285,22 @@ impl<'a> Wiring<'a> {
         wiring.delays = (steps[0] as u32, steps[1] as u32);
         wiring.one_weight = projection.weight.constant();
         wiring.one_delay = (steps[0] == steps[1]).then_some(steps[0] as u32);
+        wiring.check_plasticity(&place, wiring.weight.range().0)?;
         Ok(wiring)
+    }
+
+    /// Plastic synapses need one delay; those that change with the times of spikes have weights of their own.
+    fn check_plasticity(&mut self, place: &str, lowest_weight: f64) -> Result<()> {
+        let Some(plasticity) = self.plasticity else { return Ok(()) };
+        plasticity.check(place, lowest_weight)?;
+        if self.one_delay.is_none() && self.synapses > 0 {
+            let got = format!("{:?} to {:?} steps", self.delays.0, self.delays.1);
+            return Err(wrong(place, "delay_ms", got, "one delay for all synapses, where they are plastic"));
+        }
+        if matches!(plasticity, Plasticity::SpikeTiming(_)) {
+            self.one_weight = None;
+        }
+        Ok(())
     }
 
     /// Checks a list; synapses share weight and delay if all say the same.

@@ -193,6 +193,21 @@ impl Trains {
         }
     }
 
+    pub(crate) fn rates(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// Sets the rates of these neurons, if they are in range.
+    pub(crate) fn restore(&mut self, rates: Vec<f64>) -> bool {
+        let mean = |rate: f64| rate * self.dt_ms / 1000.0;
+        if !rates.iter().all(|&rate| (0.0..=MOST_EXPECTED).contains(&mean(rate))) {
+            return false;
+        }
+        self.tables = rates.iter().map(|&rate| PoissonTable::new(mean(rate))).collect();
+        self.rates = rates;
+        true
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.tables.capacity() * size_of::<PoissonTable>()
     }

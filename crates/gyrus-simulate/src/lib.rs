@@ -25,11 +25,12 @@
 //! - **All steps of the shortest delay run in one pass** (Morrison et al. 2005, Neural Comput. 17:1776): every part of a
 //!   population updates its neurons, then every part receives all spikes. A part holds the synapses onto its neurons, grouped
 //!   by source, and the input of the steps to come, which stays in the cache.
-//! - **Memory**: 2 bytes a synapse where weight and delay are those of the projection, 6 with weights of their own, 8 with
-//!   delays too (in single precision).
+//! - **Memory**: 2 bytes a synapse where all of a projection share their weight, 6 with weights of their own in single precision; 2 more
+//!   where delays differ and reach beyond some hundred steps.
 //! - **The same bits for any number of threads**: parts depend on the circuit alone, and all random numbers are functions of the seed and
 //!   of what they are for.
 
+mod checkpoint;
 mod circuit;
 mod connect;
 mod error;
@@ -37,6 +38,7 @@ mod inputs;
 mod model;
 mod neurons;
 mod part;
+mod plasticity;
 mod projection;
 mod quantity;
 mod random;
@@ -44,12 +46,26 @@ mod simulation;
 mod team;
 
 // Around the engine.
+pub mod estimate;
+mod file;
+pub mod models;
+mod recording;
+pub mod sonata;
+pub mod spectrum;
+mod spikes;
+pub mod statistics;
+pub mod table;
 
 pub use circuit::{Circuit, Input, InputKind, Population, Precision};
 pub use connect::{Need, available_memory};
 pub use error::{Error, Result};
+pub use file::{CircuitFile, MAX_FILE_BYTES, Recorder, Scaling};
 pub use model::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model};
 pub use neurons::Variable;
+pub use plasticity::{Pairing, Plasticity, ShortTerm, SpikeTiming, TimingRule};
 pub use projection::{Link, Projection, Rule, RuleKind};
 pub use quantity::{Bounds, Distribution, Outside, Quantity};
+pub use recording::{Progress, Recording, Stop, record};
 pub use simulation::{Activity, Memory, Simulation, Synapse, Trace};
+pub use spikes::Spikes;
+pub use statistics::{PopulationStatistics, Window};

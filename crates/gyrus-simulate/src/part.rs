@@ -1,7 +1,7 @@
 //! A part of a population: its neurons, the synapses onto them, and their future input.
 //!
-//! Synapses are kept by projection and source. Where all have one delay a place is the target (and its receptor) in two bytes; otherwise four
-//! bytes say the step too, and rows are sorted by it. The future input is a ring with a row for each step up to the longest
+//! Synapses are kept by projection and source. Where all have one delay a place is the target (and its receptor); otherwise it says the
+//! step too, and rows are sorted by it. Parts are so small that two bytes are enough, unless delays are long. The future input is a ring with a row for each step up to the longest
 //! delay; a row has a plane for each receptor. Used rows are zeroed.
 
 mod build;
@@ -12,6 +12,10 @@ use gyrus_kernels::circuit::{Real, Rows, deliver};
 
 use crate::inputs::Inputs;
 use crate::neurons::{Cells, Variable};
+use crate::plasticity::{Resources, Timed};
+
+/// Steps after which all plastic synapses have seen all spikes of their targets, which are then forgotten.
+const FLUSH: u64 = 10_000;
 
 /// The synapses of a projection onto a part.
 pub(crate) struct Block<T> {
@@ -24,6 +28,16 @@ pub(crate) struct Block<T> {
     /// Weight of each synapse, or none where all have `weight`.
     pub(crate) weights: Vec<T>,
     pub(crate) weight: T,
+    pub(crate) change: Change<T>,
+    /// Whether weights have been scaled, and so are not those of the rule.
+    pub(crate) scaled: bool,
+}
+
+/// How synapses change.
+pub(crate) enum Change<T> {
+    Never,
+    Timed(Box<Timed<T>>),
+    Resources(Resources),
 }
 
 /// Places of targets in the ring.
@@ -31,7 +45,9 @@ pub(crate) enum Places {
     /// Within a row; all arrive after the same number of steps.
     Near { delay: u32, places: Vec<u16> },
     /// Rows from the present one on, times the row's length, plus the place in the row.
-    Far(Vec<u32>),
+    Far(Vec<u16>),
+    /// The same where delays are so long that two bytes do not reach.
+    Farther(Vec<u32>),
 }
 
 /// A state variable that is recorded.
@@ -58,6 +74,8 @@ pub(crate) struct Part<T> {
     pub(crate) planes: usize,
     pub(crate) probes: Vec<Probe>,
     fired: Vec<u32>,
+    /// Weights of a row times a factor.
+    scaled: Vec<T>,
 }
 
 /// Spikes of the steps of one pass, neurons counted over all.
@@ -85,7 +103,7 @@ impl<T: Real> Part<T> {
         self.cells.count
     }
 
-    fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.planes * self.width
     }
 
@@ -107,6 +125,11 @@ impl<T: Real> Part<T> {
                 self.cells.step(now, x, self.width, current, &mut self.fired);
                 x.fill(T::ZERO);
             }
+            for block in &mut self.blocks {
+                if let Change::Timed(timed) = &mut block.change {
+                    timed.note(now, &self.fired);
+                }
+            }
             sent.neurons.extend(self.fired.iter().map(|&neuron| neuron + self.first as u32));
             sent.ends.push(sent.neurons.len());
             for probe in &mut self.probes {
@@ -121,9 +144,48 @@ impl<T: Real> Part<T> {
     pub(crate) fn receive(&mut self, now: u64, sent: &[u32], of_population: &[Range<usize>]) -> u64 {
         let (stride, mask) = (self.stride(), self.ring.len().wrapping_sub(1));
         let mut events = 0;
-        for block in &self.blocks {
+        for block in &mut self.blocks {
             let sources = &sent[of_population[block.source].clone()];
+            if let Change::Timed(timed) = &mut block.change {
+                timed.advance(now);
+                if now.is_multiple_of(FLUSH) {
+                    block.flush(now);
+                }
+            }
             if sources.is_empty() {
+                continue;
+            }
+            if let (Places::Near { delay, places }, true) = (&block.places, block.is_plastic()) {
+                let at = ((now + u64::from(*delay)) as usize).wrapping_mul(stride) & mask;
+                let sums = &mut self.ring[at..at + stride];
+                for &source in sources {
+                    let n = (source - block.first) as usize;
+                    let row = block.starts[n] as usize..block.starts[n + 1] as usize;
+                    let places = &places[row.clone()];
+                    let mut one = Rows {
+                        starts: &[0, places.len() as u32],
+                        places,
+                        weights: &[],
+                        weight: block.weight,
+                    };
+                    match &mut block.change {
+                        Change::Never => {}
+                        Change::Timed(timed) => {
+                            timed.receive(now, n, row.start, places, &mut block.weights[row.clone()]);
+                            one.weights = &block.weights[row];
+                        }
+                        Change::Resources(resources) => {
+                            let factor = T::of(resources.factor(now, n));
+                            one.weight = block.weight * factor;
+                            self.scaled.clear();
+                            if !block.weights.is_empty() {
+                                self.scaled.extend(block.weights[row].iter().map(|&weight| weight * factor));
+                            }
+                            one.weights = &self.scaled;
+                        }
+                    }
+                    events += deliver(one, &[0], 0, 0, sums);
+                }
                 continue;
             }
             let (starts, weights, weight) = (&block.starts[..], &block.weights[..], block.weight);
@@ -138,9 +200,19 @@ impl<T: Real> Part<T> {
                     let rows = Rows { starts, places: &places[..], weights, weight };
                     events += deliver(rows, sources, block.first, at, &mut self.ring);
                 }
+                Places::Farther(places) => {
+                    let at = (now as usize).wrapping_mul(stride) & mask;
+                    let rows = Rows { starts, places: &places[..], weights, weight };
+                    events += deliver(rows, sources, block.first, at, &mut self.ring);
+                }
             }
         }
         events
+    }
+
+    /// Whether [`Self::receive`] must be called for each step, with or without spikes.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.blocks.iter().any(|block| matches!(block.change, Change::Timed(_)))
     }
 
     /// What a pass costs, roughly: updates of neurons, and synapses that may be used.
@@ -158,20 +230,52 @@ impl<T: Real> Part<T> {
 }
 
 impl<T: Real> Block<T> {
+    fn is_plastic(&self) -> bool {
+        !matches!(self.change, Change::Never)
+    }
+
+    /// Lets all synapses see all spikes of their targets that have arrived by step `last`.
+    pub(crate) fn flush(&mut self, last: u64) {
+        if let (Change::Timed(timed), Places::Near { places, .. }) = (&mut self.change, &self.places) {
+            timed.flush(last, &self.starts, places, &mut self.weights);
+        }
+    }
+
+    /// Multiplies weights so that those onto each target, a place within a row of `stride`, add up to `total`.
+    pub(crate) fn scale_incoming(&mut self, total: f64, stride: usize) {
+        self.scaled = true;
+        let mut sums = vec![0.0; stride];
+        let target = |places: &Places, at: usize| match places {
+            Places::Near { places, .. } => places[at] as usize,
+            Places::Far(places) => places[at] as usize % stride,
+            Places::Farther(places) => places[at] as usize % stride,
+        };
+        for (at, weight) in self.weights.iter().enumerate() {
+            sums[target(&self.places, at)] += weight.wide();
+        }
+        for (at, weight) in self.weights.iter_mut().enumerate() {
+            let sum = sums[target(&self.places, at)];
+            if sum != 0.0 {
+                *weight = T::of(weight.wide() * total / sum);
+            }
+        }
+    }
+
     pub(crate) fn synapses(&self) -> usize {
         match &self.places {
-            Places::Near { places, .. } => places.len(),
-            Places::Far(places) => places.len(),
+            Places::Near { places, .. } | Places::Far(places) => places.len(),
+            Places::Farther(places) => places.len(),
         }
     }
 
     /// Bytes of places and weights.
     pub(crate) fn bytes(&self) -> usize {
         let places = match &self.places {
-            Places::Near { places, .. } => places.capacity() * 2,
-            Places::Far(places) => places.capacity() * 4,
+            Places::Near { places, .. } | Places::Far(places) => places.capacity() * 2,
+            Places::Farther(places) => places.capacity() * 4,
         };
-        places + self.weights.capacity() * T::BYTES
+        let state = if let Change::Timed(timed) = &self.change { timed.bytes() } else { 0 };
+        places + self.weights.capacity() * T::BYTES + state
     }
 
     /// Calls `visit` with target within the part, receptor, weight and delay in steps of each synapse of a source.
@@ -182,12 +286,12 @@ impl<T: Real> Block<T> {
         mut visit: impl FnMut(usize, usize, T, u32),
     ) {
         for at in self.starts[source] as usize..self.starts[source + 1] as usize {
+            let stride = width * planes;
+            let far = |place: usize| ((place / stride) as u32, place % stride);
             let (delay, place) = match &self.places {
                 Places::Near { delay, places } => (*delay, places[at] as usize),
-                Places::Far(places) => {
-                    let stride = width * planes;
-                    ((places[at] as usize / stride) as u32, places[at] as usize % stride)
-                }
+                Places::Far(places) => far(places[at] as usize),
+                Places::Farther(places) => far(places[at] as usize),
             };
             let weight = self.weights.get(at).copied().unwrap_or(self.weight);
             visit(place % width, place / width, weight, delay);

@@ -1,5 +1,6 @@
 //! Which neurons are connected, and how strongly.
 
+use crate::plasticity::Plasticity;
 use crate::quantity::Quantity;
 
 /// Connections from one population to another (or itself).
@@ -17,6 +18,8 @@ pub struct Projection {
     pub weight: Quantity,
     /// Delay of each synapse in milliseconds, rounded to whole steps, at least one. Ignored by [`RuleKind::Listed`].
     pub delay_ms: Quantity,
+    /// How the synapses change; absent: they do not.
+    pub plasticity: Option<Plasticity>,
 }
 
 /// A connection rule.
@@ -69,7 +72,7 @@ impl From<RuleKind> for Rule {
 }
 
 impl Projection {
-    /// A projection with constant or distributed weights and delays; autapses and multapses are allowed.
+    /// A projection with constant or distributed weights and delays, without plasticity.
     pub fn new(
         source: usize,
         target: usize,
@@ -77,6 +80,13 @@ impl Projection {
         weight: impl Into<Quantity>,
         delay_ms: impl Into<Quantity>,
     ) -> Self {
-        Self { source, target, rule: rule.into(), weight: weight.into(), delay_ms: delay_ms.into() }
+        Self {
+            source,
+            target,
+            rule: rule.into(),
+            weight: weight.into(),
+            delay_ms: delay_ms.into(),
+            plasticity: None,
+        }
     }
 }

@@ -145,6 +145,7 @@ impl Quantity {
     }
 
     /// The number of `index` in a stream of its own.
+    #[inline]
     pub(crate) fn draw(&self, stream: Stream, index: u64) -> f64 {
         let Some(bounds) = self.bounds else { return self.once(stream, index) };
         let value = self.once(stream, index);
@@ -162,6 +163,7 @@ impl Quantity {
         value.clamp(bounds.low, bounds.high)
     }
 
+    #[inline]
     fn once(&self, stream: Stream, index: u64) -> f64 {
         match self.distribution {
             Distribution::Constant(value) => value,

@@ -3,11 +3,14 @@
 mod network;
 
 use core::ops::{ControlFlow, Range};
+use std::io::{Read, Write};
 
+use crate::checkpoint::{Pass, Stream, fingerprint};
 use crate::circuit::{Circuit, Precision};
 use crate::connect::Plan;
 use crate::error::{Result, wrong};
 use crate::neurons::Variable;
+use crate::part::Change;
 use crate::projection::Link;
 use network::Network;
 
@@ -80,6 +83,7 @@ pub struct Simulation {
     network: Width,
     starts: Vec<usize>,
     dt_ms: f64,
+    fingerprint: u64,
 }
 
 enum Width {
@@ -109,7 +113,34 @@ impl Simulation {
             Precision::Single => Width::Single(Network::new(&plan)?),
             Precision::Double => Width::Double(Network::new(&plan)?),
         };
-        Ok(Self { network, starts: plan.starts, dt_ms: circuit.dt_ms })
+        Ok(Self { network, starts: plan.starts, dt_ms: circuit.dt_ms, fingerprint: fingerprint(circuit) })
+    }
+
+    /// Writes the whole state, without what is recorded.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn save(&mut self, mut to: impl Write) -> Result<()> {
+        let mut pass = Pass::new(Stream::Save(&mut to));
+        self.pass(&mut pass)?;
+        Ok(to.flush()?)
+    }
+
+    /// Builds a circuit and continues where [`Self::save`] left off: the spikes are the same, bit for bit, as if the run had not been
+    /// interrupted.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; if reading fails, or the checkpoint is damaged or belongs to another circuit.
+    pub fn resume(circuit: &Circuit, mut from: impl Read) -> Result<Self> {
+        let mut simulation = Self::new(circuit)?;
+        simulation.pass(&mut Pass::new(Stream::Load(&mut from)))?;
+        Ok(simulation)
+    }
+
+    fn pass(&mut self, pass: &mut Pass<'_>) -> Result<()> {
+        pass.head(self.fingerprint)?;
+        with!(&mut self.network, network => network.pass(pass))?;
+        pass.end()
     }
 
     /// Runs `steps` steps on all threads of the current rayon pool. At each step `observe(step, neurons)` receives the neurons that
@@ -215,15 +246,60 @@ impl Simulation {
         }
     }
 
+    /// Turns the eligibility of a projection's synapses into weights: each weight changes by `amount` times it, within its bounds.
+    ///
+    /// # Errors
+    /// If the projection has no eligibility traces.
+    pub fn reward(&mut self, projection: usize, amount: f64) -> Result<()> {
+        let mut rewarded = false;
+        with!(&mut self.network, network => network.change(projection, |block, _| {
+            if let Change::Timed(timed) = &mut block.change {
+                rewarded |= timed.has_eligibility();
+                timed.reward(amount, &mut block.weights);
+            }
+        }));
+        match rewarded {
+            true => Ok(()),
+            false => {
+                let place = format!("projection {projection}");
+                Err(wrong(&place, "tau_eligibility_ms", "absent", "a time constant, to be rewarded"))
+            }
+        }
+    }
+
+    /// Homeostatic scaling: multiplies the weights of a projection so that those onto each target add up to `total`. Targets whose
+    /// weights add up to 0 keep them.
+    ///
+    /// # Errors
+    /// If all synapses of the projection share one weight.
+    pub fn scale_incoming(&mut self, projection: usize, total: f64) -> Result<()> {
+        let mut shared = None;
+        with!(&mut self.network, network => network.change(projection, |block, stride| {
+            shared = Some(block.weights.is_empty());
+            block.scale_incoming(total, stride);
+        }));
+        match shared {
+            Some(false) => Ok(()),
+            _ => {
+                let place = format!("projection {projection}");
+                Err(wrong(&place, "weight", "one for all synapses", "weights of their own, to be scaled"))
+            }
+        }
+    }
+
     /// The outgoing synapses of a neuron, counted over all populations.
     #[must_use]
     pub fn outgoing(&self, source: u32) -> Vec<Synapse> {
         with!(&self.network, network => network.outgoing(source as usize))
     }
 
-    /// All synapses of a projection as they are now, neurons counted within their populations, always in the same order.
+    /// All synapses of a projection, neurons counted within their populations, always in the same order. Plastic weights have seen the spikes
+    /// of their sources, and those of their targets that have travelled back through the delay.
     #[must_use]
-    pub fn weights(&self, projection: usize) -> Vec<Link> {
-        with!(&self.network, network => network.links(projection, self.dt_ms))
+    pub fn weights(&mut self, projection: usize) -> Vec<Link> {
+        with!(&mut self.network, network => {
+            network.change(projection, |_, _| ());
+            network.links(projection, self.dt_ms)
+        })
     }
 }

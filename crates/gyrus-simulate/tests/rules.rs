@@ -147,7 +147,7 @@ fn weights_can_be_read_in_the_order_of_a_list() {
     let link = |source, target, weight, delay_ms| Link { source, target, weight, delay_ms };
     let links = vec![link(1, 0, -2.5, 0.3), link(0, 2, 1.5, 1.0), link(0, 1, 3.5, 0.1)];
     let circuit = circuit(&[2, 3], vec![Projection::new(0, 1, RuleKind::Listed(links.clone()), 0.0, 1.0)]);
-    let simulation = Simulation::new(&circuit).unwrap();
+    let mut simulation = Simulation::new(&circuit).unwrap();
     let mut got = simulation.weights(0);
     got.sort_by(|a, b| a.weight.total_cmp(&b.weight));
     let near = |a: &Link, b: &Link| {

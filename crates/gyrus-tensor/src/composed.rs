@@ -3,6 +3,7 @@
 //! Images are channels-last in Gyrus and channels-first in Burn, hence the views around convolution and pooling.
 
 mod transformer;
+mod vision;
 
 use burn_tensor::activation as act;
 use burn_tensor::module::{avg_pool2d, conv2d, max_pool2d};
@@ -62,6 +63,7 @@ pub fn apply(
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
         Operation::Spiking(_) => unreachable!("a spiking network is refused where no kernels run"),
         Operation::Transformer(ref operation) => transformer::apply(operation, x, parameter, second),
+        Operation::Vision(ref operation) => vision::apply(operation, x, parameter, second),
         Operation::QuantizedRelu { levels } => {
             let threshold = parameter().clamp_min(SMALLEST_THRESHOLD).reshape([1, 1]);
             let share = (x / threshold.clone()).clamp(0.0, 1.0);
@@ -75,6 +77,10 @@ pub fn apply(
             Activation::Gelu => act::gelu(x),
             Activation::Sigmoid => act::sigmoid(x),
             Activation::Tanh => act::tanh(x),
+            Activation::Silu => act::silu(x),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
+            Activation::Hardswish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Activation::QuickGelu => x.clone() * act::sigmoid(x * 1.702),
         },
         Operation::MaxPool(shape) => {
             let [top, bottom, left, right] = shape.padding;

@@ -24,6 +24,7 @@ mod values;
 pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
 pub use device::{DEVICE_NAMES, Error, Result, cpu, device, kernels_run_on};
 pub use gyrus_kernels::attention::causal::CausalAttention;
+pub use gyrus_kernels::attention::encoder::EncoderAttention;
 pub use gyrus_kernels::convolution::Convolution;
 pub use gyrus_kernels::convolution::pooling::Pooling;
 pub use gyrus_kernels::dense::elementwise::Activation;
@@ -35,7 +36,7 @@ pub use gyrus_kernels::token::vocabulary_loss::IGNORED;
 pub use gyrus_kernels::{keep_awake, splitmix64, with_threads};
 pub use operation::{
     LowRankLinear, Neuron, Operation, Problem, RotationTable, SignedNeuron, Spiking, StoredLinear,
-    StoredMatrix, Transformer, coded_tensor, membranes, spike_words,
+    StoredMatrix, Transformer, Vision, coded_tensor, membranes, spike_words,
 };
 pub use optimizer::{adamw_step, sgd_step, squared_norm};
 pub use pool::{filled_tensor, release_idle_memory};

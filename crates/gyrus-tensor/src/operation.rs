@@ -4,6 +4,7 @@ mod keep;
 mod spiking;
 mod stored;
 mod transformer;
+mod vision;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use keep::{Floats, Kept};
 pub use spiking::{Neuron, Problem, SignedNeuron, Spiking, coded_tensor, membranes, spike_words};
 pub use stored::{LowRankLinear, StoredLinear, StoredMatrix};
 pub use transformer::{RotationTable, Transformer};
+pub use vision::Vision;
 
 /// An operation with a kernel: everything except its tensors.
 ///
@@ -72,6 +74,8 @@ pub enum Operation {
     Spiking(Spiking),
     /// An operation of a transformer; see [`Transformer`] for its tensors.
     Transformer(Transformer),
+    /// An operation of a vision network; see [`Vision`] for its tensors.
+    Vision(Vision),
     /// The shape's `batch` is taken from `x`; `[x]`
     MaxPool(Pooling),
     /// `[x]`
@@ -165,6 +169,7 @@ impl Operation {
             }
             Self::Spiking(operation) => return operation.keeps(inputs),
             Self::Transformer(operation) => return operation.keeps(),
+            Self::Vision(operation) => return operation.keeps(),
             Self::QuantizedRelu { .. } => (&[0, 1], false),
             Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
             Self::Activation(_) | Self::Softmax { .. } => (&[], true),
@@ -215,6 +220,7 @@ impl Operation {
             },
             Self::Spiking(operation) => operation.forward(rows, &floats),
             Self::Transformer(operation) => return operation.forward(rows, &floats),
+            Self::Vision(operation) => operation.forward(rows, &floats),
             Self::QuantizedRelu { levels } => {
                 filled([rows, x.len() / rows], |y| quantized_relu(*levels, input(1)[0], x, y))
             }
@@ -276,6 +282,9 @@ impl Operation {
         if let Self::Spiking(operation) = self {
             return operation.backward(rows, &kept, dy.get(), wanted);
         }
+        if let Self::Vision(operation) = self {
+            return operation.backward(rows, &kept, dy.get(), wanted);
+        }
         let kept = |i: usize| kept[i].get();
         let dy = dy.get();
         let same =
@@ -321,7 +330,7 @@ impl Operation {
                 all
             }
             Self::Packed(_) => unreachable!("packed weights are for inference"),
-            Self::Spiking(_) | Self::Transformer(_) => unreachable!("handled above"),
+            Self::Spiking(_) | Self::Transformer(_) | Self::Vision(_) => unreachable!("handled above"),
             Self::QuantizedRelu { levels } => {
                 let mut threshold = 0.0;
                 let dx = filled([rows, dy.len() / rows], |dx| {

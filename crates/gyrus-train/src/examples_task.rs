@@ -76,6 +76,26 @@ pub fn learn(
             Network::with(blueprint, settings.spiking.as_ref(), settings.seed, device)?
         }
     };
+    let resume = matches!(begin, Begin::Checkpoint);
+    learn_further(dataset, (network, &State::new()), record, folder, resume, observer)
+}
+
+/// As [`learn`], with a network that has its first parameters already. `beside` are tensors that do not change and that are
+/// written along with the trained ones: those of a frozen part, whose answers are the data set's examples.
+///
+/// With `resume`, goes on from the checkpoint; where there is none yet, from the network as it is.
+///
+/// # Errors
+/// As there.
+pub fn learn_further(
+    dataset: &Dataset,
+    (network, beside): (Network, &State),
+    record: RunRecord,
+    folder: &RunFolder,
+    resume: bool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome<Learned>> {
+    let settings = &record.settings;
     let optimizer = Optimizer::new(&settings.optimizer, settings.weight_decay as f32, &network)?;
     let (train, held_back) = split_validation(dataset);
     // Examples at the end of an epoch that do not fill a batch are left out of that epoch.
@@ -88,7 +108,6 @@ pub fn learn(
         learning_rate: settings.learning_rate,
         schedule: Schedule::from_name(&settings.schedule)?,
     };
-    let resume = matches!(begin, Begin::Checkpoint);
     if resume && record.data.fingerprint != dataset.fingerprint {
         return Err(Error::OtherData { run: folder.path().to_owned() });
     }
@@ -100,6 +119,7 @@ pub fn learn(
         validation,
         record,
         folder,
+        beside,
         batch,
         steps_per_epoch,
         order,
@@ -116,7 +136,7 @@ pub fn learn(
 fn finished(trained: Trained<ExamplesTask<'_>>) -> Learned {
     let Trained { task, model, best_step, train_seconds, .. } = trained;
     let clock = Instant::now();
-    let ExamplesTask { dataset, validation, mut record, steps_per_epoch, .. } = task;
+    let ExamplesTask { dataset, validation, mut record, steps_per_epoch, beside, .. } = task;
     let part = |examples: &Examples| -> Evaluation {
         evaluate(&model, examples, &dataset.preprocessing, &dataset.task)
     };
@@ -126,7 +146,8 @@ fn finished(trained: Trained<ExamplesTask<'_>>) -> Learned {
         train: None,
         validation: Some(part(&validation).metrics),
         test: Some(test.metrics.clone()),
-        baselines: baselines(dataset),
+        // What simple rules make of a frozen part's answers says nothing about the data.
+        baselines: if beside.is_empty() { baselines(dataset) } else { Vec::new() },
         folds: std::mem::take(&mut record.folds),
     });
     record.status = RunStatus::Finished;
@@ -143,6 +164,8 @@ struct ExamplesTask<'a> {
     validation: Examples,
     record: RunRecord,
     folder: &'a RunFolder,
+    /// Written along with the trained parameters.
+    beside: &'a State,
     /// Examples per step.
     batch: usize,
     steps_per_epoch: u64,
@@ -185,7 +208,12 @@ impl TrainingTask for ExamplesTask<'_> {
     }
 
     fn write_model(&self, _: &Network, weights: &State) -> Result<()> {
-        self.folder.write_model(&to_safetensors(weights, &BTreeMap::new())?)
+        if self.beside.is_empty() {
+            return self.folder.write_model(&to_safetensors(weights, &BTreeMap::new())?);
+        }
+        let mut all = weights.clone();
+        all.extend(self.beside.clone());
+        self.folder.write_model(&to_safetensors(&all, &BTreeMap::new())?)
     }
 
     fn record_mut(&mut self) -> &mut RunRecord {

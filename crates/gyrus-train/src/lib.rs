@@ -70,7 +70,8 @@ mod trainer;
 
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_watched};
-pub use examples_task::{Learned, check, learn, split_validation};
+pub use baseline::baselines;
+pub use examples_task::{Learned, check, learn, learn_further, split_validation};
 pub use loss::{loss_operation, outputs};
 pub use metrics::MetricsRow;
 pub use observer::{Begin, Observer, Outcome, Progress, Tick};
@@ -78,7 +79,7 @@ pub use optimizer::{OPTIMIZER_NAMES, Optimizer};
 pub use record::{RUN_FORMAT_VERSION, Record, RunData, RunHeader, RunStatus, SavedRecord, Timings};
 pub use run_folder::{Existing, RunFolder};
 pub use run_record::{
-    Baseline, DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles,
+    Baseline, DataRecord, PartMetrics, Results, RunRecord, Settings, SkippedFile, SkippedFiles, Transfer,
 };
 pub use schedule::{SCHEDULE_NAMES, Schedule};
 pub use spiking::activity::{LayerActivity, activity};

@@ -8,6 +8,7 @@
 //! | `checkpoint.safetensors` | everything needed to continue: parameters, moments, the state of the loop |
 //! | `metrics.jsonl` | one [`MetricsRow`] per evaluation |
 //! | `report.html` | the page with the results |
+//! | `pretrained.safetensors` | of a run that goes on from another network: the parameters that it begins with |
 //! | `conversion.json`, `quantized.safetensors` | of a conversion by `gyrus spike` that is not finished: what it needs to go on |
 //!
 //! The run of a language model has no blueprint. It has other files instead, which its record lists under `files`.
@@ -30,8 +31,11 @@ pub(crate) const MODEL: &str = "model.safetensors";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const REPORT: &str = "report.html";
-/// Files of a conversion that is not finished: what was asked for and how far it is, and the quantized network.
-const UNFINISHED: [&str; 2] = ["conversion.json", "quantized.safetensors"];
+/// What a run begins with, where that is not random.
+const PRETRAINED: &str = "pretrained.safetensors";
+/// Files of a conversion that is not finished: what was asked for and how far it is, and the quantized network. And of a
+/// transfer: what it began with.
+const UNFINISHED: [&str; 3] = ["conversion.json", "quantized.safetensors", PRETRAINED];
 /// The longest `run.json` that is read: 64 MiB.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
 /// The longest `metrics.jsonl` that is read: 256 MiB, about a million epochs.
@@ -244,6 +248,33 @@ impl RunFolder {
     /// [`Error::TooLarge`], [`Error::Io`].
     pub fn read_model(&self) -> Result<Vec<u8>> {
         self.read(MODEL, MAX_MODEL_BYTES)
+    }
+
+    /// Writes `pretrained.safetensors`: the parameters that a run begins with.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_pretrained(&self, safetensors: &[u8]) -> Result<()> {
+        self.write(PRETRAINED, safetensors)
+    }
+
+    /// The contents of `pretrained.safetensors`, at most 16 GiB; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Io`].
+    pub fn read_pretrained(&self) -> Result<Option<Vec<u8>>> {
+        if !self.file(PRETRAINED).exists() {
+            return Ok(None);
+        }
+        self.read(PRETRAINED, MAX_MODEL_BYTES).map(Some)
+    }
+
+    /// Removes `pretrained.safetensors`, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_pretrained(&self) -> Result<()> {
+        self.remove(PRETRAINED)
     }
 
     /// Writes `checkpoint.safetensors`.

@@ -38,6 +38,9 @@ pub struct RunRecord {
     /// The dense run it was converted from, for runs made by `gyrus spike`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
+    /// The network that it went on from, if it did not begin with random parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     /// Where the time went.
     pub timings: Timings,
     /// Files of the data set that could not be used.
@@ -47,6 +50,20 @@ pub struct RunRecord {
     /// The test parts of a cross-validation that went before the training; they become [`Results::folds`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folds: Vec<PartMetrics>,
+}
+
+/// The network that a run went on from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The run folder, file or folder; characters that are not Unicode are replaced.
+    pub from: String,
+    /// What it is: a run, or the name of a family of networks.
+    pub family: String,
+    /// The node up to which nothing changed; absent where all layers learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
+    /// Number of parameters that changed.
+    pub trained_parameters: u64,
 }
 
 /// Where the examples came from.
@@ -213,6 +230,7 @@ impl RunRecord {
             settings,
             results: None,
             conversion: None,
+            transfer: None,
             timings: Timings::default(),
             skipped: SkippedFiles::from(dataset.skipped.as_slice()),
             notes: dataset.notes.clone(),

@@ -11,6 +11,10 @@ mod predict;
 mod quantize;
 #[path = "../examples/see.rs"]
 mod see;
+#[path = "../examples/see_network.rs"]
+mod see_network;
+#[path = "../examples/simulate.rs"]
+mod simulate;
 #[path = "../examples/spike.rs"]
 mod spike;
 #[path = "../examples/tune.rs"]
@@ -22,8 +26,10 @@ mod write;
 fn examples_of_networks_run() {
     learn::main().unwrap();
     predict::main().unwrap();
+    see_network::main().unwrap();
     inspect::main().unwrap();
     spike::main().unwrap();
+    simulate::main().unwrap();
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Writer<'_> {
                         Padding::Same => Field::text("same"),
                         Padding::Valid => Field::text("valid"),
                         Padding::Explicit([each]) => Field::whole(*each as i64),
+                        Padding::Sides(_) => return Err(no_form(node, UNEVEN_PADDING)),
                     },
                 );
                 put(
@@ -140,6 +141,7 @@ impl Writer<'_> {
                         Padding::Same => Field::text("same"),
                         Padding::Valid => Field::text("valid"),
                         Padding::Explicit(each) => Field::wholes(each),
+                        Padding::Sides(_) => return Err(no_form(node, UNEVEN_PADDING)),
                     },
                 );
                 put(
@@ -197,6 +199,18 @@ impl Writer<'_> {
             NodeKind::Dropout { .. }
             | NodeKind::GlobalAvgPool
             | NodeKind::GELU
+            | NodeKind::SiLU
+            | NodeKind::ReLU6
+            | NodeKind::Hardswish
+            | NodeKind::QuickGELU
+            | NodeKind::Add
+            | NodeKind::Multiply
+            | NodeKind::LayerScale
+            | NodeKind::ChannelLayerNorm { .. }
+            | NodeKind::ClassToken
+            | NodeKind::PositionEmbedding
+            | NodeKind::SelectToken { .. }
+            | NodeKind::SelfAttention { .. }
             | NodeKind::Sigmoid
             | NodeKind::Tanh
             | NodeKind::Softmax { .. }
@@ -268,6 +282,7 @@ fn no_bias() -> Tree {
     metadata
 }
 
+const UNEVEN_PADDING: &str = "NIR pads both sides of an axis alike";
 const NO_SUCH_KIND: &str = "NIR has no such kind of node";
 
 fn no_form(node: &Node, reason: &'static str) -> Error {

@@ -55,6 +55,7 @@ pub(crate) fn in_nir(
                     Padding::Same => text("same"),
                     Padding::Valid => text("valid"),
                     Padding::Explicit([each]) => whole(*each),
+                    Padding::Sides(_) => panic!("NIR pads both sides alike"),
                 };
                 fields.insert("padding".into(), padding);
                 if !bias {
@@ -74,6 +75,7 @@ pub(crate) fn in_nir(
                     Padding::Same => text("same"),
                     Padding::Valid => text("valid"),
                     Padding::Explicit(each) => list(each),
+                    Padding::Sides(_) => panic!("NIR pads both sides alike"),
                 };
                 fields.insert("padding".into(), padding);
                 if !bias {

@@ -48,12 +48,12 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Runs a program to its end.
-    pub(super) fn run(path: &'a Path, program: &'a [u8]) -> Result<Self> {
+    /// Runs a program that begins at byte `start` to its end.
+    pub(super) fn run(path: &'a Path, program: &'a [u8], start: usize) -> Result<Self> {
         let mut machine = Self {
             path,
             program,
-            next: 0,
+            next: start,
             nodes: Vec::new(),
             stack: Vec::new(),
             marks: Vec::new(),
@@ -61,6 +61,24 @@ impl<'a> Machine<'a> {
         };
         while machine.step()? {}
         Ok(machine)
+    }
+
+    /// The byte behind the program.
+    pub(super) fn end(&self) -> usize {
+        self.next
+    }
+
+    /// The strings of the list that the program returned; `None` if it returned something else.
+    pub(super) fn texts(&self) -> Option<Vec<&str>> {
+        self.sequence(*self.stack.last()?)?.iter().map(|&place| self.text(place)).collect()
+    }
+
+    /// Every storage that the program names: its kind and its name.
+    pub(super) fn storages(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::Storage { kind, data } => Some((kind.as_str(), data.as_str())),
+            _ => None,
+        })
     }
 
     pub(super) fn node(&self, place: Place) -> &Node {
@@ -311,6 +329,7 @@ impl<'a> Machine<'a> {
         let known = matches!(
             name.as_str(),
             "torch._utils._rebuild_tensor_v2"
+                | "torch._utils._rebuild_tensor"
                 | "torch._utils._rebuild_parameter"
                 | "collections.OrderedDict"
                 | "torch.Size"
@@ -344,11 +363,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `("storage", kind, name, device, length)`
+    /// `("storage", kind, name, device, length)`; before version 1.6 also the view of another storage, which is refused.
     fn persistent(&mut self) -> Result<()> {
         let place = self.pop()?;
         let storage = self.sequence(place).and_then(|values| {
             let [tag, kind, data, ..] = values else { return None };
+            if values.get(5).is_some_and(|&view| !matches!(self.nodes[view], Node::Other)) {
+                return None;
+            }
             let (Node::Name(kind), "storage", data) =
                 (&self.nodes[*kind], self.text(*tag)?, self.text(*data)?)
             else {
@@ -371,7 +393,7 @@ impl<'a> Machine<'a> {
         };
         let values = self.sequence(arguments).map(<[Place]>::to_vec).unwrap_or_default();
         match (name.as_str(), &values[..]) {
-            ("torch._utils._rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
+            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor", [storage, offset, shape, strides, ..]) => {
                 let parts = self.extent(*offset).zip(self.extents(*shape)).zip(self.extents(*strides));
                 let Some(((offset, shape), strides)) = parts else { return Err(wrong(self, &name)) };
                 self.push(Node::Tensor { storage: *storage, offset, shape, strides });

@@ -16,12 +16,35 @@ pub enum Activation {
     Sigmoid,
     /// `tanh(x)`
     Tanh,
+    /// `x / (1 + exp(-x))`, also called swish (Ramachandran et al. 2017).
+    Silu,
+    /// `min(max(x, 0), 6)`; NaN stays NaN.
+    Relu6,
+    /// `x * min(max(x + 3, 0), 6) / 6` (Howard et al. 2019).
+    Hardswish,
+    /// `x / (1 + exp(-1.702 x))`: GELU as OpenAI's CLIP approximates it.
+    QuickGelu,
 }
 
+/// The factor within [`Activation::QuickGelu`].
+const QUICK: f32 = 1.702;
+
 impl Activation {
-    /// Whether [`activation_backward`] takes the input (GELU) rather than the output of the forward pass.
+    /// Every function.
+    pub const ALL: [Self; 8] = [
+        Self::Relu,
+        Self::Gelu,
+        Self::Sigmoid,
+        Self::Tanh,
+        Self::Silu,
+        Self::Relu6,
+        Self::Hardswish,
+        Self::QuickGelu,
+    ];
+
+    /// Whether [`activation_backward`] takes the input (as for GELU) rather than the output of the forward pass.
     pub fn gradient_needs_input(self) -> bool {
-        self == Activation::Gelu
+        matches!(self, Self::Gelu | Self::Silu | Self::Hardswish | Self::QuickGelu)
     }
 }
 
@@ -48,6 +71,20 @@ pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
             ),
             Activation::Sigmoid => map(x, y, sigmoid),
             Activation::Tanh => map(x, y, tanh),
+            Activation::Silu => map(
+                x,
+                y,
+                #[inline(always)]
+                |x| x * sigmoid(x),
+            ),
+            Activation::Relu6 => map(x, y, relu6),
+            Activation::Hardswish => map(x, y, hardswish),
+            Activation::QuickGelu => map(
+                x,
+                y,
+                #[inline(always)]
+                |x| x * sigmoid(QUICK * x),
+            ),
         }
     });
 }
@@ -67,7 +104,37 @@ pub fn activation_in_place(f: Activation, x: &mut [f32]) {
         ),
         Activation::Sigmoid => map_in_place(x, sigmoid),
         Activation::Tanh => map_in_place(x, tanh),
+        Activation::Silu => map_in_place(
+            x,
+            #[inline(always)]
+            |x| x * sigmoid(x),
+        ),
+        Activation::Relu6 => map_in_place(x, relu6),
+        Activation::Hardswish => map_in_place(x, hardswish),
+        Activation::QuickGelu => map_in_place(
+            x,
+            #[inline(always)]
+            |x| x * sigmoid(QUICK * x),
+        ),
     });
+}
+
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    let x = if x < 0.0 { 0.0 } else { x };
+    if x > 6.0 { 6.0 } else { x }
+}
+
+#[inline(always)]
+fn hardswish(x: f32) -> f32 {
+    x * relu6(x + 3.0) * (1.0 / 6.0)
+}
+
+/// `d/dx x sigmoid(a x)`
+#[inline(always)]
+fn swish_slope(a: f32, x: f32) -> f32 {
+    let gate = sigmoid(a * x);
+    gate * (1.0 + a * x * (1.0 - gate))
 }
 
 /// `dx = f'(x) dy`, where `kept` is the input if [`Activation::gradient_needs_input`], else the output.
@@ -109,6 +176,38 @@ pub fn activation_backward(f: Activation, kept: &[f32], dy: &[f32], dx: &mut [f3
                 dx,
                 #[inline(always)]
                 |y, g| g * (1.0 - y * y),
+            ),
+            Activation::Silu => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |x, g| g * swish_slope(1.0, x),
+            ),
+            Activation::Relu6 => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |y, g| if y > 0.0 && y < 6.0 { g } else { 0.0 },
+            ),
+            Activation::Hardswish => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |x, g| {
+                    let inner = (2.0 * x + 3.0) * (1.0 / 6.0);
+                    let slope = if x < 3.0 { inner } else { 1.0 };
+                    g * if x > -3.0 { slope } else { 0.0 }
+                },
+            ),
+            Activation::QuickGelu => map2(
+                kept,
+                dy,
+                dx,
+                #[inline(always)]
+                |x, g| g * swish_slope(QUICK, x),
             ),
         }
     });
@@ -207,8 +306,9 @@ mod tests {
 
     #[test]
     fn activations_and_gradients_match_finite_differences() {
-        let x: Vec<f32> = (-40..40).map(|i| i as f32 * 0.1 + 0.013).collect();
-        for f in [Activation::Relu, Activation::Gelu, Activation::Sigmoid, Activation::Tanh] {
+        // Far enough for the bends of ReLU6 as well; none is nearer to a bend than 0.01.
+        let x: Vec<f32> = (-40..75).map(|i| i as f32 * 0.1 + 0.013).collect();
+        for f in Activation::ALL {
             let exact = |x: f64| match f {
                 Activation::Relu => x.max(0.0),
                 // Phi by its series around 0, exact enough for |x| < 4.
@@ -222,6 +322,10 @@ mod tests {
                 }
                 Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
                 Activation::Tanh => x.tanh(),
+                Activation::Silu => x / (1.0 + (-x).exp()),
+                Activation::Relu6 => x.clamp(0.0, 6.0),
+                Activation::Hardswish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+                Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
             };
             let mut y = vec![0.0; x.len()];
             activation(f, &x, &mut y);
@@ -233,13 +337,18 @@ mod tests {
             activation_backward(f, if f.gradient_needs_input() { &x } else { &y }, &dy, &mut dx);
             for i in 0..x.len() {
                 let at = f64::from(x[i]);
+                if f == Activation::Gelu && at > 4.0 {
+                    continue;
+                }
                 assert!((f64::from(y[i]) - exact(at)).abs() < 2e-6, "{f:?}({at}) = {}", y[i]);
                 let slope = (exact(at + 1e-5) - exact(at - 1e-5)) / 2e-5;
                 assert!((f64::from(dx[i]) - slope).abs() < 3e-6, "{f:?}'({at}) = {}", dx[i]);
             }
         }
-        let mut y = [0.0];
-        activation(Activation::Relu, &[f32::NAN], &mut y);
-        assert!(y[0].is_nan(), "a NaN must not be hidden");
+        for f in [Activation::Relu, Activation::Relu6] {
+            let mut y = [0.0];
+            activation(f, &[f32::NAN], &mut y);
+            assert!(y[0].is_nan(), "a NaN must not be hidden");
+        }
     }
 }

@@ -43,3 +43,19 @@ pub fn linear_gradients(
     }
     (narrow(&dx), narrow(&dw))
 }
+
+/// See [`crate::dense::broadcast::channel_product`].
+pub fn channel_product(x: &[f32], factor: &[f32], rows: usize) -> Vec<f32> {
+    let (elements, channels) = (x.len() / rows, factor.len() / rows);
+    (0..x.len()).map(|i| x[i] * factor[i / elements * channels + i % channels]).collect()
+}
+
+/// See [`crate::dense::broadcast::channel_product_factor_gradient`].
+pub fn channel_product_factor_gradient(x: &[f32], dy: &[f32], rows: usize, channels: usize) -> Vec<f32> {
+    let elements = x.len() / rows;
+    let mut sums = vec![0.0f64; rows * channels];
+    for i in 0..x.len() {
+        sums[i / elements * channels + i % channels] += f64::from(x[i]) * f64::from(dy[i]);
+    }
+    narrow(&sums)
+}

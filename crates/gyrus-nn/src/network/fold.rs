@@ -15,13 +15,30 @@ pub(super) struct Folded {
 }
 
 impl Network {
+    /// For answers alone.
     pub(super) fn fold(&self) -> Folded {
+        let mut folded = self.fold_norms(false);
+        for step in &mut folded.plan.steps {
+            if let Work::Run { operation, parameters } = &mut step.work
+                && let Some(weight) = parameters.first_mut()
+                && let Some((packed, value)) = operation.packed(&folded.values[*weight])
+            {
+                *operation = packed;
+                *weight = folded.values.len();
+                folded.values.push(value);
+            }
+        }
+        folded
+    }
+
+    /// Without packed weights; if it must be `differentiable`, normalizations that add a residual stay as they are.
+    pub(super) fn fold_norms(&self, differentiable: bool) -> Folded {
         let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
-        let purpose = Purpose { spiking: self.spiking.as_ref(), training: false };
+        let purpose = Purpose { spiking: self.spiking.as_ref(), training: false, fused: true };
         // A blueprint that was lowered for training can be lowered for inference too, with the same parameters.
         let plan = Plan::new(&self.blueprint, purpose).unwrap_or_else(|_| self.plan.clone());
         let neurons = self.neurons_of(&plan).unwrap_or_default();
-        let mut plan = plan.folded(|_, parameters, folding| {
+        let plan = plan.folded(differentiable, |_, parameters, folding| {
             let statistics = floats(self.statistics[folding.statistics].clone());
             let (mean, variance) = statistics.split_at(statistics.len() / 2);
             let [gamma, beta] = folding.affine.map(|index| floats(self.parameters[index].value.clone()));
@@ -40,16 +57,6 @@ impl Network {
             values.push(vector(bias, &self.device));
             vec![values.len() - 2, values.len() - 1]
         });
-        for step in &mut plan.steps {
-            if let Work::Run { operation, parameters } = &mut step.work
-                && let Some(weight) = parameters.first_mut()
-                && let Some((packed, value)) = operation.packed(&values[*weight])
-            {
-                *operation = packed;
-                *weight = values.len();
-                values.push(value);
-            }
-        }
         Folded { plan, values, neurons }
     }
 }

@@ -1,10 +1,9 @@
 //! Passes over a plan: inference, and a training step's forward and backward pass.
 
-use std::sync::OnceLock;
-
 use gyrus_tensor::{Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake};
 
 use super::observe::{Observation, Observed};
+use super::probe::Probe;
 use super::{Network, check_trainable};
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Source, Work};
@@ -28,16 +27,32 @@ pub(super) struct Pass {
     seen: Vec<(usize, Tensor<2>, f32)>,
     /// For each node of neurons, whether its potentials stayed finite.
     problems: Vec<(usize, Problem)>,
+    /// Which signals are kept or differentiated, if any.
+    pub(super) probe: Option<Probe>,
 }
 
 impl Pass {
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, every_step: false, observations: None, seen: Vec::new(), problems: Vec::new() }
+        Self {
+            mode,
+            every_step: false,
+            observations: None,
+            seen: Vec::new(),
+            problems: Vec::new(),
+            probe: None,
+        }
     }
 
     /// Inference that records signals at weights and neurons, and answers for every step.
     pub(super) fn observing() -> Self {
         Self { every_step: true, observations: Some(Vec::new()), ..Self::new(Mode::Inference) }
+    }
+
+    fn probed(&mut self, source: Source, tensor: Tensor<2>) -> Tensor<2> {
+        match &mut self.probe {
+            Some(probe) => probe.at(source, tensor),
+            None => tensor,
+        }
     }
 
     fn observe(&mut self, node: usize, what: Observed, tensor: &Tensor<2>, packed: bool) {
@@ -99,7 +114,7 @@ impl Network {
             let running = self.statistics[index].clone();
             self.statistics[index] = running.mul_scalar(1.0 - momentum) + statistics.mul_scalar(momentum);
         }
-        self.folded = OnceLock::new();
+        self.forget();
         Ok((loss.inner().into_scalar::<f32>(), results))
     }
 
@@ -152,7 +167,7 @@ impl Network {
         let mode = pass.mode;
         let steps = self.spiking.as_ref().map_or(1, |settings| settings.steps);
         let batch = x.dims()[0];
-        let x = self.encoded(x, mode);
+        let x = pass.probed(Source::Input, self.encoded(x, mode));
         let mut results: Vec<Option<Tensor<2>>> = Vec::with_capacity(plan.steps.len());
         let mut uses = plan.uses.clone();
         let mut input = (Some(x), plan.input_uses);
@@ -209,6 +224,8 @@ impl Network {
                 }
                 Work::Scale { parameter, pixels } => {
                     let scale = values[*parameter].clone();
+                    let plain = x.is_autodiff() && !scale.is_autodiff();
+                    let scale = if plain { Tensor::from_inner(scale) } else { scale };
                     let channels = scale.dims()[0] / pixels;
                     x * scale.reshape([channels, *pixels]).swap_dims(0, 1).reshape([1, channels * pixels])
                 }
@@ -249,6 +266,10 @@ impl Network {
                 Work::Readout if pass.every_step => x,
                 Work::Readout => self.read_out(x, steps),
             };
+            let result = pass.probed(Source::Step(index), result);
+            if pass.probe.as_ref().is_some_and(|probe| probe.ends_at(index)) {
+                return result;
+            }
             // A folded plan has unused steps; free their memory immediately.
             results.push((uses[index] > 0).then_some(result));
         }

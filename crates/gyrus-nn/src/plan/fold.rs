@@ -15,11 +15,18 @@ pub(crate) struct Folding {
 impl Plan {
     /// A plan with the same answers and fewer steps, for inference: a normalization is folded into the linear layer or
     /// convolution before it, if that feeds nothing else, and dropouts vanish. `fold` receives an operation, its parameters
-    /// and the normalization, and returns the indices of the new parameters.
-    pub(crate) fn folded(&self, mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>) -> Self {
+    /// and the normalization, and returns the indices of the new parameters. A convolution that adds a residual has no
+    /// gradient: a `differentiable` plan has none.
+    pub(crate) fn folded(
+        &self,
+        differentiable: bool,
+        mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>,
+    ) -> Self {
         let mut plan = Self { steps: Vec::new(), ..self.clone() };
         // New source of each old step's result.
         let mut moved: Vec<Source> = Vec::with_capacity(self.steps.len());
+        // New steps whose own result is no longer computed.
+        let mut gone = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let at = |source: Source| match source {
                 Source::Input => Source::Input,
@@ -39,7 +46,9 @@ impl Plan {
             {
                 let folding = Folding { affine: *affine, statistics: *statistics, epsilon: *epsilon };
                 let operation = match operation {
-                    Operation::Convolution { shape, relu: false, residual: false } => {
+                    Operation::Convolution { shape, relu: false, residual: false }
+                        if second.is_none() || !differentiable =>
+                    {
                         let (shape, residual) = (*shape, second.is_some());
                         Some(Operation::Convolution { shape, relu: *relu, residual })
                     }
@@ -60,11 +69,20 @@ impl Plan {
                     step.work = Work::Run { operation, parameters };
                     // Run the operation in place of the normalization, when the residual is available.
                     plan.steps[before].work = Work::Pass;
+                    gone.push(Source::Step(before));
                 }
             }
             plan.steps.push(step);
             moved.push(Source::Step(plan.steps.len() - 1));
         }
+        let results = self.results.iter().map(|result| {
+            let result = match (*result)? {
+                Source::Input => Source::Input,
+                Source::Step(old) => moved[old],
+            };
+            (!gone.contains(&result)).then_some(result)
+        });
+        plan.results = results.collect();
         plan.count_uses();
         plan
     }

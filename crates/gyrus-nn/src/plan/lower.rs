@@ -1,7 +1,7 @@
 //! Lowering: each node of a blueprint becomes steps of a plan.
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKind, PoolGeometry, Shapes};
-use gyrus_tensor::{Activation, Convolution, Operation, Pooling, Spiking};
+use gyrus_tensor::{Activation, Convolution, EncoderAttention, Operation, Pooling, Spiking, Vision};
 
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
 use crate::{Error, Result};
@@ -47,6 +47,7 @@ impl Plan {
             }
         }
         let mut plan = lowering.plan;
+        plan.results = lowering.results;
         plan.count_uses();
         Ok(plan)
     }
@@ -93,7 +94,7 @@ impl Lowering<'_> {
         let name = &self.blueprint.nodes()[node].name;
         let norm = matches!(
             self.blueprint.nodes()[node].kind,
-            NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. }
+            NodeKind::BatchNorm { .. } | NodeKind::LayerNorm { .. } | NodeKind::ChannelLayerNorm { .. }
         );
         let mut indices = Vec::new();
         for spec in self.shapes.parameters(node).iter().filter(|spec| spec.trainable) {
@@ -103,6 +104,7 @@ impl Lowering<'_> {
                     Start::Normal((gain / fan_in.max(1) as f32).sqrt())
                 }
                 "weight" | "scale" => Start::Constant(1.0),
+                "positions" | "token" => Start::Normal(0.02),
                 // After a batch norm, most of a unit's input lies below this.
                 "threshold" => Start::Constant(3.0),
                 _ => Start::Constant(0.0),
@@ -120,7 +122,13 @@ impl Lowering<'_> {
     /// Whether a ReLU or GELU follows, perhaps after normalizations: the weights then start with a larger std.
     fn rectified(&self, node: usize) -> bool {
         self.targets[node].iter().any(|&target| match self.blueprint.nodes()[target].kind {
-            NodeKind::ReLU | NodeKind::QuantizedReLU { .. } | NodeKind::GELU => true,
+            NodeKind::ReLU
+            | NodeKind::QuantizedReLU { .. }
+            | NodeKind::GELU
+            | NodeKind::SiLU
+            | NodeKind::ReLU6
+            | NodeKind::Hardswish
+            | NodeKind::QuickGELU => true,
             NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d(_) => self.rectified(target),
             _ => false,
         })
@@ -204,6 +212,34 @@ impl Lowering<'_> {
                 None => self.activation(node, Activation::Relu),
             },
             NodeKind::GELU => self.activation(node, Activation::Gelu),
+            NodeKind::SiLU => self.activation(node, Activation::Silu),
+            NodeKind::ReLU6 => self.activation(node, Activation::Relu6),
+            NodeKind::Hardswish => self.activation(node, Activation::Hardswish),
+            NodeKind::QuickGELU => self.activation(node, Activation::QuickGelu),
+            NodeKind::Add => match self.fuse_sum(node, false) {
+                Some(source) => source,
+                None => {
+                    let source = self.incoming(node);
+                    self.push(Work::Pass, source, None)
+                }
+            },
+            NodeKind::Multiply => self.product(node),
+            NodeKind::LayerScale => self.vision(node, Vision::LayerScale),
+            NodeKind::ClassToken => self.vision(node, Vision::ClassToken),
+            NodeKind::PositionEmbedding => self.vision(node, Vision::PositionEmbedding),
+            NodeKind::SelectToken { index } => {
+                self.vision(node, Vision::TakeToken { width: image.channels, index: *index })
+            }
+            NodeKind::SelfAttention { heads } => {
+                let head_width = image.channels / 3 / heads;
+                let scale = 1.0 / (head_width as f32).sqrt();
+                self.vision(node, Vision::SelfAttention(EncoderAttention { heads: *heads, head_width, scale }))
+            }
+            NodeKind::ChannelLayerNorm { epsilon } => {
+                let source = self.incoming(node);
+                let parameters = self.parameters(node, 1, false);
+                self.run(Operation::LayerNorm { epsilon: *epsilon as f32 }, parameters, source)
+            }
             NodeKind::Sigmoid => self.activation(node, Activation::Sigmoid),
             NodeKind::Tanh => self.activation(node, Activation::Tanh),
             NodeKind::Softmax { axis: 0 } => {
@@ -283,6 +319,29 @@ impl Lowering<'_> {
     fn sum_pool(&mut self, node: usize, shape: Pooling, scale: f32) -> Source {
         let source = self.incoming(node);
         self.run(Operation::SumPool { shape, scale }, Vec::new(), source)
+    }
+
+    /// An operation on floats, with the node's parameters.
+    fn vision(&mut self, node: usize, operation: Vision) -> Source {
+        let source = self.incoming(node);
+        let parameters = self.parameters(node, 1, false);
+        self.run(Operation::Vision(operation), parameters, source)
+    }
+
+    /// The product of all inputs, from the largest on.
+    fn product(&mut self, node: usize) -> Source {
+        let whole = self.shapes.output(node).clone();
+        let mut factors = self.sources[node].clone();
+        factors.sort_by_key(|&factor| *self.shapes.output(factor) != whole);
+        let factors: Vec<Source> = factors.iter().filter_map(|&factor| self.results[factor]).collect();
+        let factors = if factors.len() > 1 { self.alike(node, &factors) } else { factors };
+        let mut factors = factors.into_iter();
+        let mut product = factors.next().unwrap_or(Source::Input);
+        for factor in factors {
+            let work = Work::Run { operation: Operation::Vision(Vision::Product), parameters: Vec::new() };
+            product = self.push(work, product, Some(factor));
+        }
+        product
     }
 
     fn activation(&mut self, node: usize, f: Activation) -> Source {

@@ -2,12 +2,13 @@
 
 use gyrus_kernels::circuit::Real;
 
-use super::{Block, Part, Places};
+use super::{Block, Change, Part, Places};
 use crate::circuit::Population;
 use crate::connect::{Plan, Shape, Wiring};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::neurons::Cells;
+use crate::plasticity::{Plasticity, Resources, Timed};
 use crate::random::Stream;
 
 /// Room for `count` numbers.
@@ -40,6 +41,7 @@ impl<T: Real> Part<T> {
             planes: population.model.planes(),
             probes: Vec::new(),
             fired: Vec::new(),
+            scaled: Vec::new(),
         };
         let mut longest = 1;
         for (index, wiring) in plan.wirings.iter().enumerate().filter(|(_, w)| w.target == shape.population) {
@@ -88,17 +90,18 @@ impl<T: Real> Part<T> {
         };
         let one = wiring.one_weight.map(received);
         let mut weights: Vec<T> = if one.is_some() { Vec::new() } else { reserve(count as usize)? };
-        let mut next = starts.clone();
-        let mut fill = |mut put: Box<dyn FnMut(usize, usize, u32) + '_>, longest: &mut u32| {
+        let fill = |weights: &mut [T], longest: &mut u32, put: &mut dyn FnMut(usize, usize, u32)| {
+            let mut next = starts.clone();
             wiring.synapses(shape, &mut |made| {
                 let at = next[made.source] as usize;
                 next[made.source] += 1;
                 let plane = match one {
                     Some((plane, _)) => plane,
                     None => {
-                        let weight = made
-                            .link
-                            .map_or_else(|| wiring.weight_of(made.stream, made.index), |link| link.weight);
+                        let weight = match made.link {
+                            Some(link) => link.weight,
+                            None => wiring.weight_of(made.stream, made.index),
+                        };
                         let (plane, weight) = received(weight);
                         weights[at] = weight;
                         plane
@@ -112,27 +115,60 @@ impl<T: Real> Part<T> {
                 put(at, plane * width + made.target - shape.within, delay);
             });
         };
-        let places = match wiring.one_delay {
-            Some(delay) => {
-                let mut places: Vec<u16> = reserve(count as usize)?;
-                fill(Box::new(|at, place, _| places[at] = place as u16), longest);
-                Places::Near { delay, places }
-            }
-            None => {
-                let mut places: Vec<u32> = reserve(count as usize)?;
-                fill(Box::new(|at, place, delay| places[at] = delay * stride as u32 + place as u32), longest);
+        let places = if let Some(delay) = wiring.one_delay {
+            let mut places: Vec<u16> = reserve(count as usize)?;
+            fill(&mut weights, longest, &mut |at, place, _| places[at] = place as u16);
+            Places::Near { delay, places }
+        } else {
+            let mut places: Vec<u16> = reserve(count as usize)?;
+            // Delays may be longer than expected.
+            let mut reaches = true;
+            fill(&mut weights, longest, &mut |at, place, delay| {
+                let place = u16::try_from(delay as usize * stride + place);
+                reaches &= place.is_ok();
+                places[at] = place.unwrap_or(0);
+            });
+            if reaches {
                 sort(&starts, &mut places, &mut weights);
                 Places::Far(places)
+            } else {
+                drop(places);
+                let mut places: Vec<u32> = reserve(count as usize)?;
+                fill(&mut weights, longest, &mut |at, place, delay| {
+                    places[at] = delay * stride as u32 + place as u32;
+                });
+                sort(&starts, &mut places, &mut weights);
+                Places::Farther(places)
             }
         };
         let weight = one.map_or(T::ZERO, |(_, weight)| weight);
-        Ok(Block { projection, source: wiring.source, first, starts, places, weights, weight })
+        let sizes = (wiring.sources, shape.count, count as usize);
+        let change = match wiring.plasticity {
+            Some(Plasticity::SpikeTiming(timing)) => {
+                Change::Timed(Box::new(Timed::new(timing, sizes, wiring.delays.0, wiring.dt_ms)))
+            }
+            Some(Plasticity::ShortTerm(term)) => {
+                Change::Resources(Resources::new(term, wiring.sources, wiring.dt_ms))
+            }
+            None => Change::Never,
+        };
+        Ok(Block {
+            projection,
+            source: wiring.source,
+            first,
+            starts,
+            places,
+            weights,
+            weight,
+            change,
+            scaled: false,
+        })
     }
 }
 
 /// Sorts each row by place, so that a spike walks through the ring in one direction.
-fn sort<T: Real>(starts: &[u32], places: &mut [u32], weights: &mut [T]) {
-    let mut row: Vec<(u32, T)> = Vec::new();
+fn sort<T: Real, P: Copy + Ord>(starts: &[u32], places: &mut [P], weights: &mut [T]) {
+    let mut row: Vec<(P, T)> = Vec::new();
     for ends in starts.windows(2) {
         let range = ends[0] as usize..ends[1] as usize;
         if weights.is_empty() {

@@ -8,10 +8,11 @@ use gyrus_kernels::circuit::Real;
 use rayon::prelude::*;
 
 use super::{Activity, Memory, Synapse, Trace};
+use crate::checkpoint::Pass;
 use crate::connect::Plan;
 use crate::error::{Error, Result};
 use crate::neurons::{Kind, Variable};
-use crate::part::{Part, Probe, Spikes};
+use crate::part::{Block, Part, Probe, Spikes};
 use crate::projection::Link;
 use crate::team::{Barrier, divide};
 
@@ -133,6 +134,30 @@ impl<T: Real> Network<T> {
                 Err(Error::NotFinite { population: self.names[population].clone(), neuron, step })
             }
             None => Ok(activity),
+        }
+    }
+
+    /// Saves or loads the state.
+    pub(super) fn pass(&mut self, pass: &mut Pass<'_>) -> Result<()> {
+        pass.one(&mut self.now)?;
+        let Activity { steps, spikes, synaptic_events, neuron_updates, poisson_draws } = &mut self.activity;
+        for number in [steps, spikes, synaptic_events, neuron_updates, poisson_draws] {
+            pass.one(number)?;
+        }
+        let now = self.now;
+        self.get().try_for_each(|part| part.pass(now, pass))
+    }
+
+    /// Lets the synapses of a projection see the spikes of their targets up to now, and calls `change` with each of its blocks and the
+    /// length of its part's rows.
+    pub(super) fn change(&mut self, projection: usize, mut change: impl FnMut(&mut Block<T>, usize)) {
+        let last = self.now.saturating_sub(1);
+        for part in self.get() {
+            let stride = part.stride();
+            for block in part.blocks.iter_mut().filter(|block| block.projection == projection) {
+                block.flush(last);
+                change(block, stride);
+            }
         }
     }
 
@@ -261,6 +286,7 @@ impl<T: Real, O: FnMut(u64, &[u32]) -> ControlFlow<()> + Send> Shared<'_, T, O> 
     /// What one thread does: its parts' updates, then the spikes of all parts received by its own.
     fn member(&self, index: usize, share: &[usize]) {
         let mut own: Vec<_> = share.iter().map(|&part| (part, lock(&self.parts[part]))).collect();
+        let timed = own.iter().any(|(_, part)| part.is_timed());
         let (mut sent, mut ends) = (Vec::new(), Vec::new());
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let (mut spikes, mut events, mut draws) = (0, 0, 0);
@@ -293,7 +319,7 @@ impl<T: Real, O: FnMut(u64, &[u32]) -> ControlFlow<()> + Send> Shared<'_, T, O> 
             for step in 0..taken as usize {
                 let start = if step == 0 { 0 } else { ends[step - 1] };
                 let sent = &sent[start..ends[step]];
-                if sent.is_empty() {
+                if sent.is_empty() && !timed {
                     continue;
                 }
                 ranges.clear();

@@ -8,7 +8,7 @@ use crate::case::{Case, distinct, floats, pick, quarters, test_device};
 
 #[test]
 fn activation() {
-    for f in [Activation::Relu, Activation::Gelu, Activation::Sigmoid, Activation::Tanh] {
+    for f in Activation::ALL {
         for columns in [1, 50, 9000] {
             let x = pick(4 * columns, 7, &[-6.25, -2.5, -0.75, -0.125, 0.125, 0.5, 1.75, 5.5]);
             Case::new(format!("{f:?} of 4x{columns}"), Operation::Activation(f), 4, x).check();

@@ -12,4 +12,5 @@ mod case;
 mod dense;
 mod tensors;
 mod transformer;
+mod vision;
 mod weights;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gyrus::data::Preprocessing;
-use gyrus::verbs::{Architecture, RunKind, counted, quoted};
+use gyrus::verbs::{Architecture, Freeze, RunKind, counted, quoted};
 use gyrus::{Learn, LearnLanguage, LearnReport, Resume, ResumeReport};
 
 use super::help::{DEVICE, JSON, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
@@ -44,6 +44,13 @@ pub(crate) struct Arguments {
     /// Built-in blueprint or TOML file [default: chosen by the data]
     #[arg(long, value_name = "NAME|FILE.toml")]
     blueprint: Option<String>,
+    /// Go on from a trained network of images: a run folder, a model file (.safetensors, .pth) or folder of timm, torchvision or
+    /// transformers, or a name on the Hugging Face hub
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
+    /// Of the network of --from, train the last layer only, or what comes behind NODE (such as layer3)
+    #[arg(long, value_name = "NODE", num_args = 0..=1, default_missing_value = "")]
+    freeze: Option<String>,
     /// Passes over the training examples [default: chosen by the data]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     epochs: Option<u32>,
@@ -121,7 +128,7 @@ fn refuse(given: &[(&str, bool)], what: &str, right: &str) -> Result<(), Failure
 }
 
 /// Options that only networks have, and whether they were given.
-fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 11] {
+fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 13] {
     [
         ("--data", arguments.directory.is_some()),
         ("--target", arguments.target.is_some()),
@@ -129,6 +136,8 @@ fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 11] {
         ("--folds", arguments.folds.is_some()),
         ("--image-size", arguments.image_size.is_some()),
         ("--blueprint", arguments.blueprint.is_some()),
+        ("--from", arguments.from.is_some()),
+        ("--freeze", arguments.freeze.is_some()),
         ("--epochs", arguments.epochs.is_some()),
         ("--optimizer", arguments.optimizer.is_some()),
         ("--augment", arguments.augment.is_some()),
@@ -146,6 +155,12 @@ fn network(arguments: &Arguments, data: &str) -> Learn {
         folds: arguments.folds.map(usize::from),
         image_size: arguments.image_size.map(usize::from),
         architecture: arguments.blueprint.clone().map(Architecture::Named),
+        from: arguments.from.clone(),
+        freeze: match arguments.freeze.as_deref() {
+            None => Freeze::Nothing,
+            Some("") => Freeze::Body,
+            Some(node) => Freeze::Until(node.to_owned()),
+        },
         epochs: arguments.epochs,
         batch_size: arguments.batch_size.map(|size| size as usize),
         learning_rate: arguments.learning_rate,
@@ -228,6 +243,16 @@ fn conclude(report: &LearnReport, json: bool) -> Result<(), Failure> {
             _ => continue,
         };
         next(format_args!("  beside it, {}: {value}", rule.name))?;
+    }
+    if let (Some(transfer), Some(reached)) = (&report.record.transfer, report.test_accuracy) {
+        let best = report.baselines.iter().filter_map(|rule| Some((rule.accuracy?, &rule.name)));
+        if let Some((accuracy, name)) = best.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            let points = 100.0 * (reached - accuracy);
+            match points > 0.0 {
+                true => say(format_args!("  {points:.1} points above {name}, from {}", transfer.from))?,
+                false => say(format_args!("  no gain over {name}: {} brought nothing here", transfer.from))?,
+            }
+        }
     }
     if let Some(found) = &report.cross_validation {
         let (mean, deviation) = (found.mean, found.deviation);

@@ -18,7 +18,8 @@ use crate::output::{note, say, say_json, say_row};
 /// Classify images, table rows or event recordings with a trained network
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Run folder of `gyrus learn` or `gyrus spike`, or NIR file (.nir)
+    /// Run folder of `gyrus learn` or `gyrus spike`, NIR file (.nir), or a network of images of another program: a model file
+    /// (.safetensors, .pth) or a folder with one
     run: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) or folders of them, CSV tables with the columns that the run learned from, or
     /// event recordings; for a NIR file also currents or spikes of each step, as CSV or .npy
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     /// Short for --body events
     #[arg(long, conflicts_with = "body")]
     events: bool,
+    /// Names of the classes of another program's network, one a line or a JSON array, where it does not know them
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
     /// How many classes to print
     #[arg(long, default_value_t = 3)]
     top: usize,
@@ -103,6 +107,7 @@ fn run_in_pool(arguments: &Arguments) -> Result<(), Failure> {
     };
     let predictor = Predict {
         nir,
+        classes: arguments.classes.clone(),
         out: arguments.out.clone(),
         body: if arguments.events { Body::Events } else { arguments.body },
         device: arguments.device.clone(),

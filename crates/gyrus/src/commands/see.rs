@@ -1,36 +1,63 @@
-//! `gyrus see`: what happens inside a language model while it reads a text.
+//! `gyrus see`: what happens inside a language model while it reads a text, and what the layers of a network have learned.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::language::inspection::Predictions;
 use gyrus::verbs::Habit;
-use gyrus::{See, SeeReport};
+use gyrus::verbs::quoted as quoted_path;
+use gyrus::{Error, See, SeeNetwork, SeeReport};
 
-use super::help::{JSON, MODEL, THREADS};
+use super::help::{JSON, SEED, THREADS};
+use super::see_summary;
 use super::values::{read_text, threads};
 use crate::exit::Failure;
 use crate::output::{note, page, say, say_json};
+use crate::progress::Watcher;
 
 /// Tokens that the terminal shows.
 const SHOWN: usize = 64;
 
-/// Show what happens inside a language model while it reads a text
+/// Show what the layers of a network have learned, or what happens inside a language model while it reads a text
 ///
-/// Writes a page with each token's surprisal, the model's predictions, attention maps and the logit lens, and prints a summary.
-/// MODEL can also be a sentence encoder of the BERT family, which has attention maps only.
+/// For the run of a network that reads images, the page shows each layer's units: filters, the examples that excite them most, a
+/// synthesized picture, selectivity, what they listen to and whom they reach; over depth: linear probes, effective dimension,
+/// similarity of layers; and where answers came from. For a language model it shows each token's surprisal, the model's
+/// predictions, attention maps and the logit lens; a sentence encoder of the BERT family has attention maps only.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    #[arg(help = MODEL)]
+    /// Run folder of a network; or a language model: Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with
+    /// tokenizer.bin beside it
     model: PathBuf,
-    /// Text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
-    text: String,
+    /// Language model: text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
+    #[arg(conflicts_with_all = ["image", "beside"])]
+    text: Option<String>,
     /// Page to write; an existing file is replaced
     #[arg(long, alias = "output", value_name = "FILE.html", default_value = See::OUT)]
     out: PathBuf,
-    /// How many of the most likely next tokens to keep at each position
+    /// Language model: how many of the most likely next tokens to keep at each position
     #[arg(long, default_value_t = See::TOP, value_parser = clap::value_parser!(u16).range(1..=100))]
     top: u16,
+    /// Network: image whose answer to explain; may be repeated [default: a test example of each class]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    image: Vec<PathBuf>,
+    /// Network: another run, to compare representations with
+    #[arg(long, value_name = "RUN")]
+    beside: Option<PathBuf>,
+    /// Network: training examples that units are shown; half as many test examples measure the probes
+    #[arg(long, default_value_t = SeeNetwork::EXAMPLES, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    examples: u32,
+    /// Network: the most units of a layer that the page shows
+    #[arg(long, default_value_t = SeeNetwork::UNITS, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    units: u32,
+    /// Network: steps in which a unit's picture is synthesized; 0 leaves that out
+    #[arg(long, default_value_t = SeeNetwork::SYNTHESIS_STEPS, value_parser = clap::value_parser!(u32).range(0..=4096))]
+    synthesis_steps: u32,
+    /// Network: folder with the data, if it is no longer where the run read it
+    #[arg(long = "data", value_name = "DIR", id = "data_directory")]
+    directory: Option<PathBuf>,
+    #[arg(long, help = SEED, default_value_t = 0)]
+    seed: u64,
     #[arg(long, help = THREADS, default_value_t = 0, value_parser = threads)]
     threads: usize,
     #[arg(long, help = JSON)]
@@ -38,11 +65,21 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if SeeNetwork::is_network(&arguments.model) && arguments.text.is_none() {
+        return network(arguments);
+    }
+    let Some(text) = &arguments.text else {
+        let model = quoted_path(&arguments.model);
+        return Err(Error::Request(format!(
+            "{model} is not the run of a network; for a language model give a text: gyrus see {model} \"Some text\""
+        ))
+        .into());
+    };
     let report = See {
         out: arguments.out.clone(),
         top: arguments.top.into(),
         threads: arguments.threads,
-        ..See::new(&arguments.model, read_text(&arguments.text)?)
+        ..See::new(&arguments.model, read_text(text)?)
     }
     .run()?;
     if arguments.json {
@@ -50,6 +87,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     summary(&report)?;
     note(format_args!("open {}      attention maps, expectations and the logit lens", page(&report.page)));
+    Ok(())
+}
+
+/// What the layers of a network have learned.
+fn network(arguments: &Arguments) -> Result<(), Failure> {
+    let report = SeeNetwork {
+        beside: arguments.beside.clone(),
+        images: arguments.image.clone(),
+        out: arguments.out.clone(),
+        data: arguments.directory.clone(),
+        examples: arguments.examples as usize,
+        units: arguments.units as usize,
+        synthesis_steps: arguments.synthesis_steps as usize,
+        seed: arguments.seed,
+        threads: arguments.threads,
+        ..SeeNetwork::new(&arguments.model)
+    }
+    .run(&mut Watcher::without_stop())?;
+    if arguments.json {
+        return say_json(&report);
+    }
+    see_summary::network(&report)?;
+    note(format_args!("open {}      units, examples, circuits and decisions", page(&report.page)));
     Ok(())
 }
 

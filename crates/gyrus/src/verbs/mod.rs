@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod page_data;
 mod predict;
+mod pretrained;
 mod pull;
 mod quantize;
 mod quoted;
@@ -24,6 +25,7 @@ mod see;
 mod serialized;
 mod serve;
 mod shapes_match;
+mod simulate;
 mod spike;
 mod tokenize;
 mod tune;
@@ -41,7 +43,9 @@ pub use inspect::{
     InspectedSafetensors, InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining,
     InspectedType,
 };
-pub use learn::{Architecture, BaselineReport, FoldsReport, Learn, LearnReport, PartReport, SpikingOptions};
+pub use learn::{
+    Architecture, BaselineReport, FoldsReport, Freeze, Learn, LearnReport, PartReport, SpikingOptions,
+};
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use model::{open_model, resolve_model};
@@ -53,8 +57,14 @@ pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
-pub use see::{Expectation, ExpectedToken, Habit, LensLayer, See, SeeReport, SeenToken};
+pub use see::{
+    Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport, SeenBeside,
+    SeenDecision, SeenEdges, SeenLayer, SeenToken,
+};
 pub use serve::{Serve, Serving, ServingMemory};
+pub use simulate::{
+    EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
+};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};

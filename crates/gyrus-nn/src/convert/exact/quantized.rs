@@ -147,6 +147,18 @@ impl Quantizer<'_> {
                 | NodeKind::SignedIF { .. }
                 | NodeKind::ReLU
                 | NodeKind::GELU
+                | NodeKind::SiLU
+                | NodeKind::ReLU6
+                | NodeKind::Hardswish
+                | NodeKind::QuickGELU
+                | NodeKind::Add
+                | NodeKind::Multiply
+                | NodeKind::LayerScale
+                | NodeKind::ChannelLayerNorm { .. }
+                | NodeKind::ClassToken
+                | NodeKind::PositionEmbedding
+                | NodeKind::SelectToken { .. }
+                | NodeKind::SelfAttention { .. }
                 | NodeKind::Sigmoid
                 | NodeKind::Tanh
                 | NodeKind::Softmax { .. }

@@ -65,6 +65,26 @@ const TABLE: Defaults = Defaults {
 };
 
 impl Defaults {
+    /// The defaults for a network that goes on from one which was trained before.
+    pub(super) fn for_transfer(dataset: &Dataset, frozen: bool) -> Self {
+        let usual = Self::for_dataset(dataset);
+        let examples = dataset.train.len();
+        let own = Self {
+            blueprint: "",
+            batch_size: 32,
+            optimizer: "adamw",
+            schedule: "one-cycle",
+            weight_decay: 0.01,
+            label_smoothing: 0.0,
+            ..usual
+        };
+        if frozen {
+            // Each step is cheap: the frozen layers have answered already.
+            return Self { epochs: epochs_for(examples, 3000), learning_rate: 3e-3, augment: "none", ..own };
+        }
+        Self { epochs: epochs_for(examples, 1500).min(30), learning_rate: 1e-3, ..own }
+    }
+
     /// The defaults for a data set: by its name where it is a known one, else by its kind and size.
     pub(super) fn for_dataset(dataset: &Dataset) -> Self {
         match (dataset.name.as_str(), &dataset.preprocessing) {

@@ -6,6 +6,7 @@ mod page;
 mod report;
 mod source;
 mod spiking;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,6 +21,7 @@ use gyrus_train::{
 };
 
 use super::learn_language::LearnLanguage;
+use super::pretrained::Pretrained;
 use super::quoted::quoted;
 use super::resume::Resume;
 use super::shapes_match::{check_fit, input_shape};
@@ -28,9 +30,11 @@ use crate::observer::{Note, Observer, Plan};
 use crate::{Error, Result};
 use defaults::Defaults;
 use source::Source;
+use transfer::{Going, check_pictures};
 
 pub use report::{BaselineReport, FoldsReport, LearnReport, PartReport};
 pub use spiking::SpikingOptions;
+pub use transfer::Freeze;
 
 pub(crate) use page::{Seen, example, render};
 pub(crate) use source::reload;
@@ -55,6 +59,11 @@ pub struct Learn {
     pub image_size: Option<usize>,
     /// The network.
     pub architecture: Option<Architecture>,
+    /// A trained network of images to go on from: a run folder, a model file or folder of another program, or a name on the
+    /// Hugging Face hub.
+    pub from: Option<PathBuf>,
+    /// What of it stays as it is.
+    pub freeze: Freeze,
     /// Passes over the training examples.
     pub epochs: Option<u32>,
     /// Examples per step.
@@ -136,6 +145,8 @@ impl Learn {
             folds: None,
             image_size: None,
             architecture: None,
+            from: None,
+            freeze: Freeze::Nothing,
             epochs: None,
             batch_size: None,
             learning_rate: None,
@@ -198,16 +209,31 @@ impl Learn {
             target: self.target.as_deref(),
             test: self.test.as_deref(),
             image_size: self.image_size,
+            seen: None,
         };
         source.check()?;
+        transfer::check(self)?;
+        let model = self.from.as_deref().map(Pretrained::open).transpose()?;
         let frames = |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
-        let (dataset, path) = source.load(&frames)?;
+        let seen = model.as_ref().map(|model| &model.preprocessing);
+        let (dataset, path) = Source { seen, ..source }.load(&frames)?;
         self.check_kind(&dataset)?;
         // The run may be resumed from elsewhere.
         let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
-        let defaults = Defaults::for_dataset(&dataset);
+        let going = match (&self.from, &model) {
+            (Some(from), Some(model)) => {
+                check_pictures(&dataset)?;
+                Some(Going::new(from, model, &dataset, (&self.freeze, self.seed, &device(&self.device)?))?)
+            }
+            _ => None,
+        };
+        let usual = going.as_ref().map(|going| going.defaults.clone());
+        let defaults = usual.unwrap_or_else(|| Defaults::for_dataset(&dataset));
         let spiking = self.spiking.as_ref().map(|own| own.settings(&dataset.preprocessing)).transpose()?;
-        let blueprint = self.blueprint(&dataset, defaults.blueprint, spiking.as_ref())?;
+        let blueprint = match &going {
+            Some(going) => going.blueprint.clone(),
+            None => self.blueprint(&dataset, defaults.blueprint, spiking.as_ref())?,
+        };
         let or = |given: &Option<String>, usual: &str| {
             given.as_ref().map_or_else(|| usual.to_owned(), |given| given.to_lowercase())
         };
@@ -238,8 +264,12 @@ impl Learn {
         });
         let existing = if self.overwrite { Existing::Replace } else { Existing::Refuse };
         let folder = RunFolder::create(&out, existing)?;
+        record.transfer = going.as_ref().map(|going| going.transfer.clone());
         folder.write_record(&record)?;
         folder.write_blueprint(&blueprint)?;
+        if let Some(going) = &going {
+            going.write(&folder)?;
+        }
         Ok(Prepared { dataset, blueprint, record, folder, folds })
     }
 
@@ -397,8 +427,14 @@ impl Prepared {
         if !folds.is_empty() {
             record.folds = folds::cross_validate(&folds, &record, &folder, &device, observer)?;
         }
-        let outcome =
-            learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer));
+        let outcome = match record.transfer.clone() {
+            None => learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer))
+                .map_err(Error::from),
+            Some(transfer) => {
+                let resumed = (&device, matches!(begin, Begin::Checkpoint));
+                transfer::train((&dataset, &blueprint), &transfer, record, &folder, resumed, observer)
+            }
+        };
         observer.trained();
         match outcome? {
             Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
@@ -413,6 +449,7 @@ impl Prepared {
                 folder.finish(&mut record, start.elapsed(), |record, rows| {
                     render(&dataset, &blueprint, record, rows, &test, seen)
                 })?;
+                folder.remove_pretrained()?;
                 LearnReport::new(record, &folder, &blueprint)
             }
         }
@@ -439,7 +476,10 @@ fn announce(
         validation: record.data.validation_examples,
         test: record.data.test_examples,
         blueprint: blueprint.name.clone(),
-        parameters: blueprint.shapes()?.trainable_parameters(),
+        parameters: match &record.transfer {
+            Some(transfer) => transfer.trained_parameters,
+            None => blueprint.shapes()?.trainable_parameters(),
+        },
     });
     Ok(())
 }

@@ -30,6 +30,8 @@ pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Da
         target: record.data.target.as_deref(),
         test: record.data.test_path.as_deref().map(Path::new),
         image_size: size,
+        // A network that was trained elsewhere saw its images in its own way.
+        seen: record.transfer.as_ref().map(|_| &record.preprocessing),
     };
     source.load(&|_| Ok(events))
 }
@@ -68,6 +70,8 @@ pub(super) struct Source<'a> {
     pub(super) target: Option<&'a str>,
     pub(super) test: Option<&'a Path>,
     pub(super) image_size: Option<usize>,
+    /// How a network that was trained before sees images.
+    pub(super) seen: Option<&'a Preprocessing>,
 }
 
 /// How events become frames, given the default number of steps; `None` unless a spiking network is requested.
@@ -99,6 +103,14 @@ impl Source<'_> {
 
     /// The data, and the file or folder that it was read from, if any.
     pub(super) fn load(&self, event_frames: EventFrames<'_>) -> Result<(Dataset, Option<PathBuf>)> {
+        let (dataset, path) = self.read(event_frames)?;
+        Ok(match self.seen {
+            Some(preprocessing) => (dataset.seen_as(preprocessing)?, path),
+            None => (dataset, path),
+        })
+    }
+
+    fn read(&self, event_frames: EventFrames<'_>) -> Result<(Dataset, Option<PathBuf>)> {
         let directory = self.directory.map(Path::to_owned);
         let dataset = match (canonical(self.name).unwrap_or(self.name), self.directory) {
             ("digits", _) => return Ok((gyrus_data::digits(), None)),
@@ -141,7 +153,11 @@ impl Source<'_> {
                     )));
                 }
                 if path.is_dir() {
-                    return Ok((gyrus_data::folder(path, self.image_size)?, Some(path.to_owned())));
+                    let dataset = match self.seen {
+                        Some(preprocessing) => gyrus_data::folder_for(path, preprocessing)?,
+                        None => gyrus_data::folder(path, self.image_size)?,
+                    };
+                    return Ok((dataset, Some(path.to_owned())));
                 }
                 if !path.exists() {
                     return Err(unknown_data(self.name));

@@ -15,7 +15,7 @@ use gyrus_tensor::with_threads;
 use serde::Serialize;
 
 use super::inspect::is_nir;
-use super::serialized;
+use super::{pretrained, serialized};
 use crate::{Error, Result};
 
 pub use events::EventWork;
@@ -24,11 +24,14 @@ pub use nir::{NirOptions, Recorded, RecordedSignal};
 /// Classifies images, table rows or event recordings with a trained network.
 #[derive(Clone, Debug)]
 pub struct Predict {
-    /// A run folder of `learn` or `spike`, or a NIR file (.nir).
+    /// A run folder of `learn` or `spike`, a NIR file (.nir), or a vision network of another program: a model file
+    /// (.safetensors, .pth) or a folder with one.
     pub network: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) and folders of them, CSV tables with the columns that the run learned from, or
     /// event recordings; for a NIR network also currents or spikes of each step, as CSV or `.npy`.
     pub inputs: Vec<PathBuf>,
+    /// The names of the classes of another program's network, one a line or as a JSON array, where it does not know them.
+    pub classes: Option<PathBuf>,
     /// What a NIR file does not specify; not for runs.
     pub nir: NirOptions,
     /// For a NIR network: write its output at each step, or what [`NirOptions::record`] names, to this `.csv` or `.npy` file.
@@ -101,6 +104,14 @@ pub enum PredictingNetwork {
         /// The run folder.
         #[serde(serialize_with = "serialized::path")]
         run: PathBuf,
+    },
+    /// That of another program.
+    Model {
+        /// The file or folder.
+        #[serde(serialize_with = "serialized::path")]
+        model: PathBuf,
+        /// The family of networks.
+        family: &'static str,
     },
     /// That of a NIR file.
     Nir {
@@ -180,6 +191,7 @@ impl Predict {
         Self {
             network: network.into(),
             inputs: Vec::new(),
+            classes: None,
             nir: NirOptions::default(),
             out: None,
             body: Body::default(),
@@ -233,6 +245,13 @@ impl Predict {
     /// # Errors
     /// If the network cannot be read.
     pub fn open(&self) -> Result<Predictor> {
+        let foreign = pretrained::is_foreign(&self.network);
+        if self.classes.is_some() && !foreign {
+            return Err(Error::Request(format!(
+                "--classes is for networks of other programs, and {} knows its classes",
+                self.network.display()
+            )));
+        }
         if is_nir(&self.network) {
             return Ok(Predictor(Kind::Nir(Box::new(nir::NirPredictor::open(self)?))));
         }
@@ -242,7 +261,11 @@ impl Predict {
                 self.network.display()
             )));
         }
-        Ok(Predictor(Kind::Run(Box::new(run::RunPredictor::open(self)?))))
+        let run = match foreign {
+            true => run::RunPredictor::open_model(self, &self.network)?,
+            false => run::RunPredictor::open(self)?,
+        };
+        Ok(Predictor(Kind::Run(Box::new(run))))
     }
 }
 

@@ -369,6 +369,7 @@ fn pixels(extents: &Shape, file: &Path) -> Result<Preprocessing> {
         mean: vec![0.0; channels],
         deviation: vec![1.0; channels],
         ink: None,
+        resize: None,
     })
 }
 

@@ -1,11 +1,12 @@
 //! The answers of a run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gyrus_data::{EncodedRows, Preprocessing, Task};
 use gyrus_nn::{Network, floats, from_safetensors};
 use gyrus_tensor::{Operation, apply, device, filled_tensor};
 use gyrus_train::{RunFolder, RunRecord, RunStatus};
+use gyrus_vision::Model;
 
 use super::events::{EventBody, EventWork};
 use super::{Answer, Body, Predict, PredictingNetwork, Prediction, ranking};
@@ -17,8 +18,9 @@ use crate::{Error, Result};
 const TOGETHER: usize = 256;
 
 pub(super) struct RunPredictor {
-    run: PathBuf,
-    record: RunRecord,
+    named: PredictingNetwork,
+    preprocessing: Preprocessing,
+    task: Task,
     network: Network,
     events: Option<EventBody>,
     warnings: Vec<String>,
@@ -64,7 +66,33 @@ impl RunPredictor {
                     .to_owned(),
             );
         }
-        Ok(Self { run: verb.network.clone(), record, network, events, warnings })
+        let RunRecord { preprocessing, task, .. } = record;
+        let named = PredictingNetwork::Run { run: verb.network.clone() };
+        Ok(Self { named, preprocessing, task, network, events, warnings })
+    }
+
+    /// A network that another program trained, in the file or folder `path`.
+    pub(super) fn open_model(verb: &Predict, path: &Path) -> Result<Self> {
+        if verb.body == Body::Events {
+            return Err(Error::Request(format!(
+                "{} is a dense network, and the event-driven body runs spiking networks",
+                verb.network.display()
+            )));
+        }
+        let model = Model::open(path, verb.classes.as_deref())?;
+        let mut warnings = Vec::new();
+        if !model.named {
+            warnings.push(format!(
+                "{} does not say what its {} classes are called: they are numbered from 0; name them by --classes FILE",
+                verb.network.display(),
+                model.classes.len()
+            ));
+        }
+        let network = model.network(&device(&verb.device)?)?;
+        let named = PredictingNetwork::Model { model: verb.network.clone(), family: model.family };
+        let task = Task::Classification { classes: model.classes };
+        let preprocessing = model.preprocessing;
+        Ok(Self { named, preprocessing, task, network, events: None, warnings })
     }
 
     pub(super) fn warnings(&self) -> &[String] {
@@ -72,11 +100,11 @@ impl RunPredictor {
     }
 
     pub(super) fn preprocessing(&self) -> &Preprocessing {
-        &self.record.preprocessing
+        &self.preprocessing
     }
 
     pub(super) fn network(&self) -> PredictingNetwork {
-        PredictingNetwork::Run { run: self.run.clone() }
+        self.named.clone()
     }
 
     pub(super) fn predict(&self, file: &Path) -> Result<Vec<Prediction>> {
@@ -84,7 +112,7 @@ impl RunPredictor {
         let (answers, mut work) = self.answers(&values, rows)?;
         work.resize(rows, None);
         let columns = answers.len() / rows.max(1);
-        let one = match self.record.preprocessing {
+        let one = match self.preprocessing {
             Preprocessing::Image { .. } => true,
             Preprocessing::Table { .. } => false,
             Preprocessing::Events { .. } => rows == 1,
@@ -102,7 +130,7 @@ impl RunPredictor {
     }
 
     fn read(&self, file: &Path) -> Result<Input> {
-        let preprocessing = &self.record.preprocessing;
+        let preprocessing = &self.preprocessing;
         Ok(match preprocessing {
             Preprocessing::Image { .. } => {
                 let seen = preprocessing.see_file(file)?;
@@ -150,7 +178,7 @@ impl RunPredictor {
                     filled_tensor(count, all.len() / count.max(1), |x| x.copy_from_slice(&all))
                 }
             };
-            match &self.record.task {
+            match &self.task {
                 Task::Classification { .. } => {
                     let columns = outputs.dims()[1];
                     answers.extend(floats(apply(Operation::Softmax { columns }, outputs, Vec::new(), None)));
@@ -164,7 +192,7 @@ impl RunPredictor {
     }
 
     fn named(&self, answer: &[f32]) -> Answer {
-        match &self.record.task {
+        match &self.task {
             Task::Classification { classes } => {
                 let best = ranking(answer)[0];
                 Answer::Class {

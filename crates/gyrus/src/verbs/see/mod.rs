@@ -1,5 +1,6 @@
-//! What happens inside a language model while it reads a text, and a page that shows it.
+//! What happens inside a language model while it reads a text, and what the layers of a network have learned; each as a page.
 
+mod network;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use serde::Serialize;
 use super::model::resolve_model;
 use super::serialized;
 use crate::{Error, Result};
+
+pub use network::{SeeNetwork, SeeNetworkReport, SeenBeside, SeenDecision, SeenEdges, SeenLayer};
 
 /// Heads named per pattern.
 const HEADS: usize = 3;
@@ -170,7 +173,7 @@ impl See {
         let path = resolve_model(&self.model)?;
         if path.join("blueprint.toml").is_file() {
             return Err(Error::Request(format!(
-                "{} is the run of a network that knows no language; expected a language model or a sentence encoder",
+                "{} is the run of a network that knows no language; expected a language model or a sentence encoder, or no text",
                 path.display()
             )));
         }

@@ -1,0 +1,23 @@
+//! Vision networks that others trained, as blueprints.
+//!
+//! [`Model::open`] reads a checkpoint (safetensors or PyTorch's own file, alone or in a folder of the Hugging Face hub) of a known
+//! family ([`FAMILIES`]) and returns a blueprint, its parameters, and how the network wants to see a picture. Everything that a
+//! blueprint can do, it can do then: answer, train on, be converted to spikes, be drawn. Nodes are named as in the checkpoint's
+//! program, so that `<node>.weight` is the name of the tensor there as well.
+//!
+//! [`transfer`] prepares what was learned for other classes: a new last layer, and, where layers stay frozen, what these answer
+//! for each picture, computed once.
+//!
+//! [`see`] says what the layers of a network have learned.
+
+pub mod checkpoint;
+mod config;
+mod error;
+pub mod families;
+mod model;
+pub mod see;
+pub mod transfer;
+
+pub use error::{Error, Result};
+pub use families::FAMILIES;
+pub use model::Model;

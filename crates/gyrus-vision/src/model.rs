@@ -1,0 +1,101 @@
+//! A network that others trained, ready to answer: blueprint, parameters, preprocessing, names of its classes.
+
+use std::path::Path;
+
+use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_data::Preprocessing;
+use gyrus_files::State;
+use gyrus_nn::Network;
+use gyrus_tensor::Device;
+
+use crate::checkpoint::Tensors;
+use crate::config::{self, Config};
+use crate::families::recognize;
+use crate::{Error, Result};
+
+/// A network with everything that is needed to use it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The family, such as `ResNet`.
+    pub family: &'static str,
+    /// The network, from picture to scores.
+    pub blueprint: Blueprint,
+    /// Its parameters, `<node>.<parameter>`.
+    pub parameters: State,
+    /// How a picture becomes its input.
+    pub preprocessing: Preprocessing,
+    /// What its outputs are called, one name each.
+    pub classes: Vec<String>,
+    /// Whether the names come from the model, or are numbers from 0 on.
+    pub named: bool,
+}
+
+/// A network whose pictures are of this side cannot be meant.
+const MOST_CHANNELS: usize = 3;
+
+impl Model {
+    /// Opens a model file, or a folder with one and its configuration. `classes` is a file with the names of the outputs, for
+    /// models that do not know them.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`], [`Error::UnknownFamily`], [`Error::Tensors`] with the list of names that do not fit, and
+    /// [`Error::Field`] for a configuration or a list of names that is wrong.
+    pub fn open(path: &Path, classes: Option<&Path>) -> Result<Self> {
+        let tensors = Tensors::read(path)?;
+        let folder = if path.is_dir() {
+            Some(path)
+        } else {
+            // The file of a downloaded folder, named instead of the folder.
+            let known = ["model.safetensors", "pytorch_model.bin"];
+            path.parent().filter(|_| path.file_name().is_some_and(|name| known.iter().any(|known| name == *known)))
+        };
+        let mut config = folder.map(Config::of_folder).transpose()?.unwrap_or_default();
+        if let Some(file) = classes {
+            config.classes = config::class_names(file)?;
+        }
+        Self::of(&tensors, &config, classes)
+    }
+
+    fn of(tensors: &Tensors, config: &Config, classes: Option<&Path>) -> Result<Self> {
+        let architecture = recognize(tensors, config)?;
+        let parameters = tensors.parameters(&architecture)?;
+        let blueprint = architecture.blueprint;
+        let shapes = blueprint.shapes()?;
+        let place = |wanted: fn(&NodeKind) -> bool| blueprint.nodes().iter().position(|node| wanted(&node.kind));
+        let input = place(|kind| matches!(kind, NodeKind::Input { .. })).map(|node| shapes.output(node).to_vec());
+        let outputs = place(|kind| *kind == NodeKind::Output).map_or(0, |node| shapes.output(node).iter().product());
+        let Some([channels @ 1..=MOST_CHANNELS, height, width]) = input.as_deref() else {
+            return Err(Error::Field {
+                path: tensors.path().to_owned(),
+                field: "input".to_owned(),
+                got: format!("{:?}", input.unwrap_or_default()),
+                expected: "pictures of 1 or 3 channels".to_owned(),
+            });
+        };
+        let preprocessing = config.preprocessing(*channels, *height, *width, &architecture.usual);
+        // transformers writes two names that mean nothing into every configuration.
+        let known = match config.classes.len() {
+            count if count == outputs || classes.is_some() => config.classes.clone(),
+            _ => crate::families::usual_classes(architecture.family, outputs),
+        };
+        if !known.is_empty() && known.len() != outputs {
+            return Err(Error::Field {
+                path: classes.unwrap_or(tensors.path()).to_owned(),
+                field: "classes".to_owned(),
+                got: format!("{} names", known.len()),
+                expected: format!("{outputs}, one for each output of the network"),
+            });
+        }
+        let named = !known.is_empty();
+        let classes = if named { known } else { (0..outputs).map(|number| number.to_string()).collect() };
+        Ok(Self { family: architecture.family, blueprint, parameters, preprocessing, classes, named })
+    }
+
+    /// The network with its parameters on a device.
+    ///
+    /// # Errors
+    /// If the blueprint has a node without a dense body.
+    pub fn network(&self, device: &Device) -> Result<Network> {
+        Ok(Network::from_state(&self.blueprint, &self.parameters, device)?)
+    }
+}

@@ -1,0 +1,20 @@
+//! What each layer of a network has learned: which patches excite its units and what they are selective for, what a best
+//! picture of a unit looks like, where a decision came from, and how representations change with depth.
+//!
+//! Every view is a function on plain data. [`layers()`] says what the layers and their units are. [`Collector`] gathers what
+//! units do over many examples. [`Attribution`] explains one answer. [`maximize()`] synthesizes. [`gabor`], [`probe`],
+//! [`similarity`] and [`circuits`] give the numbers of the field.
+
+pub mod attribution;
+pub mod circuits;
+pub mod gabor;
+mod layers;
+pub mod maximize;
+pub mod probe;
+pub mod similarity;
+mod statistics;
+
+pub use attribution::{Attribution, Method};
+pub use layers::{Layer, Patch, ReceptiveField, layers, receptive_fields};
+pub use maximize::{Maximize, maximize};
+pub use statistics::{Collector, Excitation, LayerStatistics, UnitStatistics, grid_means};

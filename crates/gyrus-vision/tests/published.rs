@@ -1,0 +1,91 @@
+//! Networks that were published with their accuracy: the CIFAR ResNets of Y. Idelbayev on CIFAR-10's test images.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use gyrus_data::{Examples, Features, Images, Targets, fill_batch};
+use gyrus_tensor::{cpu, filled_tensor, floats};
+use gyrus_vision::Model;
+
+/// The folder with real data; says so where there is none.
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("GYRUS_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    if folder.join("weights/resnet_cifar").is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} does not exist", folder.join("weights/resnet_cifar").display());
+    None
+}
+
+fn test_images(folder: &Path, name: &str) -> (Images, Vec<u32>) {
+    let path = folder.join("cifar10").join(name);
+    let file = GzDecoder::new(File::open(&path).unwrap());
+    gyrus_data::cifar::read_batch(file, &path).unwrap()
+}
+
+/// The scores of a model for images.
+fn scores(model: &Model, images: Images) -> Vec<f32> {
+    let network = model.network(&cpu()).unwrap();
+    let count = images.count;
+    let examples = Examples { features: Features::Images(images), targets: Targets::Classes(vec![0; count]) };
+    let (mut all, mut buffer) = (Vec::new(), Vec::new());
+    for batch in (0..count as u32).collect::<Vec<_>>().chunks(250) {
+        fill_batch(&examples, &model.preprocessing, batch, None, &mut buffer);
+        let x = filled_tensor(batch.len(), buffer.len() / batch.len(), |x| x.copy_from_slice(&buffer));
+        all.extend(floats(network.infer(x)));
+    }
+    all
+}
+
+fn right(scores: &[f32], labels: &[u32]) -> usize {
+    let best = |row: &[f32]| (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as u32;
+    scores.chunks_exact(10).zip(labels).filter(|(row, label)| best(row) == **label).count()
+}
+
+#[test]
+fn the_files_of_two_kinds_hold_the_same_network_which_knows_its_classes() {
+    let Some(folder) = data() else { return };
+    let safe = Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
+    assert_eq!((safe.family, safe.blueprint.name.as_str()), ("CIFAR ResNet", "resnet20"));
+    assert_eq!(safe.classes[3], "cat");
+    let legacy = folder.join("vision/resnet20-12fca82f.th");
+    if legacy.exists() {
+        assert_eq!(Model::open(&legacy, None).unwrap().parameters, safe.parameters);
+    }
+    let deeper = Model::open(&folder.join("weights/resnet_cifar/resnet32-d509ac18.safetensors"), None).unwrap();
+    assert_eq!(deeper.blueprint.name, "resnet32");
+}
+
+#[test]
+fn a_thousand_images_are_classified_as_published() {
+    let Some(folder) = data() else { return };
+    let (images, labels) = test_images(&folder, "test_batch_first1000.bin.gz");
+    let model = Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
+    let right = right(&scores(&model, images), &labels);
+    println!("ResNet-20: {right} of 1000");
+    assert!(right >= 905, "{right} of 1000, published are 91.7 % of all");
+}
+
+/// All 9,827 test images at hand; minutes without optimization.
+#[test]
+#[ignore = "a long check: the accuracy on all test images at hand"]
+fn the_published_accuracy_holds_on_all_test_images() {
+    let Some(folder) = data() else { return };
+    for (name, least) in [("resnet20-12fca82f", 0.917), ("resnet32-d509ac18", 0.926)] {
+        let model = Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
+        let (mut all, mut correct) = (0, 0);
+        for part in ["test_batch_first1000.bin.gz", "test_rest_unordered.bin.gz"] {
+            let (images, labels) = test_images(&folder, part);
+            all += labels.len();
+            correct += right(&scores(&model, images), &labels);
+        }
+        let accuracy = correct as f64 / all as f64;
+        println!("{name}: {correct} of {all}, {:.2} %", 100.0 * accuracy);
+        assert!(accuracy >= least, "{name}: {accuracy}");
+    }
+}
