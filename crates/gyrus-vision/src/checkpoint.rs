@@ -66,9 +66,13 @@ impl Tensors {
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let mut tensors = checkpoint.tensors().clone();
         while let Some(wrapper) = WRAPPERS.into_iter().find(|wrapper| {
-            !tensors.is_empty() && tensors.keys().all(|name| name.len() > wrapper.len() && name.starts_with(wrapper))
+            !tensors.is_empty()
+                && tensors.keys().all(|name| name.len() > wrapper.len() && name.starts_with(wrapper))
         }) {
-            tensors = tensors.into_iter().map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
+            tensors = tensors
+                .into_iter()
+                .map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor))
+                .collect();
         }
         Self { path: checkpoint.path().to_owned(), tensors }
     }
@@ -124,14 +128,16 @@ impl Tensors {
     /// [`Error::Tensors`] with the list of names, and what the blueprint's shapes say.
     pub fn parameters(&self, architecture: &Architecture) -> Result<State> {
         let shapes = architecture.blueprint.shapes()?;
-        let mut left: BTreeMap<&str, &Tensor> = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let mut left: BTreeMap<&str, &Tensor> =
+            self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
         let mut state = State::new();
         for (index, node) in architecture.blueprint.nodes().iter().enumerate() {
             for parameter in shapes.parameters(index) {
                 let own = format!("{}.{}", node.name, parameter.name);
                 let needed = parameter.shape.to_vec();
-                let origin = architecture.origins.get(&own).cloned().unwrap_or_else(|| Origin::Named(own.clone()));
+                let origin =
+                    architecture.origins.get(&own).cloned().unwrap_or_else(|| Origin::Named(own.clone()));
                 let names = match origin {
                     Origin::Given(values) => {
                         state.insert(own, StateTensor { shape: needed, values });
@@ -161,12 +167,19 @@ impl Tensors {
                 }
             }
         }
-        let ignored = |name: &str| architecture.ignored.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let ignored =
+            |name: &str| architecture.ignored.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let extra: Vec<String> = left.into_keys().filter(|name| !ignored(name)).map(str::to_owned).collect();
         if missing.is_empty() && misshapen.is_empty() && extra.is_empty() {
             return Ok(state);
         }
-        Err(Error::Tensors { path: self.path.clone(), family: architecture.family, missing, extra, misshapen })
+        Err(Error::Tensors {
+            path: self.path.clone(),
+            family: architecture.family,
+            missing,
+            extra,
+            misshapen,
+        })
     }
 }
 

@@ -90,12 +90,8 @@ impl Usual {
 /// [`Error::UnknownFamily`], and what a blueprint of such sizes is refused for.
 pub(crate) fn recognize(tensors: &Tensors, config: &Config) -> Result<Architecture> {
     let side = |usual: &Usual| config.side.unwrap_or(usual.side);
-    let convolutional = [
-        resnet_cifar::recognize,
-        resnet::recognize,
-        mobilenet::recognize,
-        convnext::recognize,
-    ];
+    let convolutional =
+        [resnet_cifar::recognize, resnet::recognize, mobilenet::recognize, convnext::recognize];
     for family in convolutional {
         if let Some(architecture) = family(tensors, &side)? {
             return Ok(architecture);

@@ -11,10 +11,8 @@ use gyrus_vision::Model;
 
 /// The folder with real data; says so where there is none.
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("GYRUS_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("GYRUS_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     if folder.join("weights/resnet_cifar").is_dir() {
         return Some(folder);
     }
@@ -57,7 +55,8 @@ fn the_files_of_two_kinds_hold_the_same_network_which_knows_its_classes() {
     if legacy.exists() {
         assert_eq!(Model::open(&legacy, None).unwrap().parameters, safe.parameters);
     }
-    let deeper = Model::open(&folder.join("weights/resnet_cifar/resnet32-d509ac18.safetensors"), None).unwrap();
+    let deeper =
+        Model::open(&folder.join("weights/resnet_cifar/resnet32-d509ac18.safetensors"), None).unwrap();
     assert_eq!(deeper.blueprint.name, "resnet32");
 }
 
@@ -65,7 +64,8 @@ fn the_files_of_two_kinds_hold_the_same_network_which_knows_its_classes() {
 fn a_thousand_images_are_classified_as_published() {
     let Some(folder) = data() else { return };
     let (images, labels) = test_images(&folder, "test_batch_first1000.bin.gz");
-    let model = Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
+    let model =
+        Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
     let right = right(&scores(&model, images), &labels);
     println!("ResNet-20: {right} of 1000");
     assert!(right >= 905, "{right} of 1000, published are 91.7 % of all");
@@ -77,7 +77,8 @@ fn a_thousand_images_are_classified_as_published() {
 fn the_published_accuracy_holds_on_all_test_images() {
     let Some(folder) = data() else { return };
     for (name, least) in [("resnet20-12fca82f", 0.917), ("resnet32-d509ac18", 0.926)] {
-        let model = Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
+        let model =
+            Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
         let (mut all, mut correct) = (0, 0);
         for part in ["test_batch_first1000.bin.gz", "test_rest_unordered.bin.gz"] {
             let (images, labels) = test_images(&folder, part);

@@ -43,7 +43,8 @@ impl Lexicon {
     }
 
     fn add_values(&mut self, database: &Sqlite, table: usize, column: usize) {
-        let (of, named) = (&database.schema().tables[table], &database.schema().tables[table].columns[column]);
+        let (of, named) =
+            (&database.schema().tables[table], &database.schema().tables[table].columns[column]);
         let sql = format!(
             "SELECT DISTINCT {} FROM {} LIMIT {}",
             quoted(&named.name),
@@ -132,8 +133,12 @@ pub(super) fn singular(word: &str) -> String {
         word.strip_suffix(ending).filter(|_| long).map(|stem| format!("{stem}{new}"))
     };
     cut("ies", "y")
-        .or_else(|| ["sses", "shes", "ches", "xes"].iter().find_map(|ending| cut(ending, &ending[..ending.len() - 2])))
-        .or_else(|| cut("s", "").filter(|stem| !stem.ends_with('s') && !stem.ends_with('u') && !stem.ends_with('i')))
+        .or_else(|| {
+            ["sses", "shes", "ches", "xes"].iter().find_map(|ending| cut(ending, &ending[..ending.len() - 2]))
+        })
+        .or_else(|| {
+            cut("s", "").filter(|stem| !stem.ends_with('s') && !stem.ends_with('u') && !stem.ends_with('i'))
+        })
         .unwrap_or_else(|| word.to_owned())
 }
 
@@ -144,8 +149,19 @@ mod tests {
     #[test]
     fn names_and_sentences_become_words() {
         assert_eq!(words("InvoiceLine_id"), ["invoice", "line", "id"]);
-        assert_eq!(words("What's the average of 2.5, in 2010?"), ["what", "s", "the", "average", "of", "2.5", "in", "2010"]);
-        for (many, one) in [("countries", "country"), ("cities", "city"), ("buses", "buse"), ("classes", "class"), ("status", "status"), ("singers", "singer"), ("boxes", "box")] {
+        assert_eq!(
+            words("What's the average of 2.5, in 2010?"),
+            ["what", "s", "the", "average", "of", "2.5", "in", "2010"]
+        );
+        for (many, one) in [
+            ("countries", "country"),
+            ("cities", "city"),
+            ("buses", "buse"),
+            ("classes", "class"),
+            ("status", "status"),
+            ("singers", "singer"),
+            ("boxes", "box"),
+        ] {
             assert_eq!(singular(many), one);
         }
     }

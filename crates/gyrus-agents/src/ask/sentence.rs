@@ -18,7 +18,8 @@ pub fn sentence(rows: &Rows) -> String {
             _ => String::new(),
         },
         (_, [row]) => {
-            let pairs = rows.columns.iter().zip(row).map(|(column, cell)| format!("{column} {}", shown(cell)));
+            let pairs =
+                rows.columns.iter().zip(row).map(|(column, cell)| format!("{column} {}", shown(cell)));
             format!("One row: {}.", pairs.collect::<Vec<_>>().join(", "))
         }
         ([_], all) if count <= TOLD => {
@@ -26,7 +27,8 @@ pub fn sentence(rows: &Rows) -> String {
             format!("{count} rows: {}.", cells.join(", "))
         }
         (_, [first, ..]) => {
-            let pairs = rows.columns.iter().zip(first).map(|(column, cell)| format!("{column} {}", shown(cell)));
+            let pairs =
+                rows.columns.iter().zip(first).map(|(column, cell)| format!("{column} {}", shown(cell)));
             format!("{more}{count} rows; the first: {}.", pairs.collect::<Vec<_>>().join(", "))
         }
     }

@@ -58,7 +58,8 @@ impl Schema {
     #[must_use]
     pub fn column_like(&self, name: &str) -> Option<String> {
         let wanted = name.rsplit('.').next().unwrap_or(name);
-        let all = self.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+        let all =
+            self.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
         let close = closest(wanted, all.clone().map(|(_, column)| column.name.as_str()))?;
         let (table, column) = all.into_iter().find(|(_, column)| column.name == close)?;
         Some(format!("{}.{}", table.name, column.name))

@@ -58,8 +58,8 @@ impl Sqlite {
         }
         let access =
             if guards.engine { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
-        let mut connection =
-            Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|e| failed(said(&e)))?;
+        let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|e| failed(said(&e)))?;
         let schema = read_schema(&connection).map_err(|error| failed(said(&error)))?;
         let deadline = Arc::new(Mutex::new(None));
         let named = Arc::new(Mutex::new(Vec::new()));

@@ -109,7 +109,9 @@ fn limit(query: &mut Query, most: usize) {
             LimitClause::LimitOffset { limit: Some(limit), .. } | LimitClause::OffsetCommaLimit { limit, .. },
         ) => {
             let asked = match limit {
-                Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => text.parse::<usize>().ok(),
+                Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+                    text.parse::<usize>().ok()
+                }
                 _ => None,
             };
             // An expression stays: the reader of rows stops at the same number.

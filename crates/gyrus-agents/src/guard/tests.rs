@@ -28,7 +28,8 @@ fn schema() -> Schema {
     let columns = ["country", "total", "year", "phone"];
     let column = |name: &str| Column { name: name.to_owned(), ..Column::default() };
     let table = Table { name: "sale".to_owned(), columns: columns.map(column).to_vec(), is_view: false };
-    let view = Table { name: "big".to_owned(), columns: vec![column("country"), column("total")], is_view: true };
+    let view =
+        Table { name: "big".to_owned(), columns: vec![column("country"), column("total")], is_view: true };
     Schema { tables: vec![view, table] }
 }
 
@@ -88,7 +89,10 @@ fn public_bypasses_are_stopped_twice() {
                 stops.push(name);
             }
             drop(opened);
-            assert!(std::fs::read(&file).unwrap() == before || !stops.contains(&name), "{name} wrote: {query}");
+            assert!(
+                std::fs::read(&file).unwrap() == before || !stops.contains(&name),
+                "{name} wrote: {query}"
+            );
         }
         // SQLite does not ask its authorizer about columns that a join compares without naming them; no value of theirs
         // leaves the database by it.
@@ -127,12 +131,18 @@ fn wrong_names_are_told_with_the_right_ones() {
     let folder = tempfile::tempdir().unwrap();
     let database = Sqlite::open(&database(folder.path()), rules()).unwrap();
     let said = |sql: &str| database.query(sql).unwrap_err().to_string();
-    assert_eq!(said("SELECT total FROM sales"), "the query is refused: there is no table sales; did you mean sale?");
+    assert_eq!(
+        said("SELECT total FROM sales"),
+        "the query is refused: there is no table sales; did you mean sale?"
+    );
     assert_eq!(
         said("SELECT contry FROM sale"),
         "the query is refused: there is no column contry; did you mean big.country?"
     );
-    assert_eq!(said("SELECT coutn(total) FROM sale"), "the query is refused: the function coutn is not allowed; did you mean count?");
+    assert_eq!(
+        said("SELECT coutn(total) FROM sale"),
+        "the query is refused: the function coutn is not allowed; did you mean count?"
+    );
     assert_eq!(said("SELECT phone FROM sale"), "the query is refused: the column sale.phone is private");
     assert_eq!(said("DROP TABLE sale"), "the query is refused: DROP is not a query; only SELECT is allowed");
     assert_eq!(said("SELECT 1; SELECT 2"), "the query is refused: 2 statements; expected one");
@@ -146,7 +156,10 @@ fn what_runs_is_what_was_checked() {
     let printed = |sql: &str| check(sql, Dialect::Sqlite, &schema(), &rules).map(|checked| checked.sql);
     assert_eq!(printed("select total from sale -- all of it").unwrap(), "SELECT total FROM sale LIMIT 11");
     assert_eq!(printed("SELECT total FROM sale LIMIT 3").unwrap(), "SELECT total FROM sale LIMIT 3");
-    assert_eq!(printed("SELECT total FROM sale LIMIT 300 OFFSET 2").unwrap(), "SELECT total FROM sale LIMIT 11 OFFSET 2");
+    assert_eq!(
+        printed("SELECT total FROM sale LIMIT 300 OFFSET 2").unwrap(),
+        "SELECT total FROM sale LIMIT 11 OFFSET 2"
+    );
     assert_eq!(printed("/* ; */ SELECT ';' ;").unwrap(), "SELECT ';' LIMIT 11");
 }
 
@@ -174,7 +187,13 @@ impl Random {
             2 => format!("WITH c AS ({}) {}", self.query(1), self.write()),
             3 => format!("WITH c AS ({} RETURNING *) {}", self.write(), self.query(1)),
             4 => format!("EXPLAIN {}", self.query(1)),
-            5 => self.pick(&["PRAGMA user_version = 3", "VACUUM", "ATTACH ':memory:' AS o", "ANALYZE", "REINDEX"]),
+            5 => self.pick(&[
+                "PRAGMA user_version = 3",
+                "VACUUM",
+                "ATTACH ':memory:' AS o",
+                "ANALYZE",
+                "REINDEX",
+            ]),
             _ => self.query(2),
         };
         let tail = self.pick(&["", "", "", "", "", ";", " -- x", "; SELECT 1", "/* DELETE FROM sale */"]);
@@ -205,7 +224,16 @@ impl Random {
         sql += &match self.below(5) {
             0 if depth > 0 => format!("({}) AS d", self.query(depth - 1)),
             1 => "sale AS a JOIN big AS b ON a.country = b.country".to_owned(),
-            2 => self.pick(&["sale", "main.sale", "big", "sale", "json_each('[1]')", "c", "sqlite_master", "(DELETE FROM sale)"]),
+            2 => self.pick(&[
+                "sale",
+                "main.sale",
+                "big",
+                "sale",
+                "json_each('[1]')",
+                "c",
+                "sqlite_master",
+                "(DELETE FROM sale)",
+            ]),
             _ => self.pick(&["sale", "sale AS s"]),
         };
         if self.below(2) == 0 {
@@ -219,23 +247,56 @@ impl Random {
             sql += &format!("{word}{}", self.query(depth - 1));
         }
         if self.below(4) == 0 {
-            sql += &self.pick(&[" ORDER BY 1", " LIMIT 2", " ORDER BY 1 LIMIT 1", " ORDER BY 1 DESC LIMIT 1 OFFSET 1", " FOR UPDATE"]);
+            sql += &self.pick(&[
+                " ORDER BY 1",
+                " LIMIT 2",
+                " ORDER BY 1 LIMIT 1",
+                " ORDER BY 1 DESC LIMIT 1 OFFSET 1",
+                " FOR UPDATE",
+            ]);
         }
         sql
     }
 
     fn expression(&mut self, depth: usize) -> String {
         if depth == 0 {
-            return self.pick(&["1", "'x'", "NULL", "total", "country", "total", "\"total\"", "2.5", "total", "x'00'"]);
+            return self.pick(&[
+                "1",
+                "'x'",
+                "NULL",
+                "total",
+                "country",
+                "total",
+                "\"total\"",
+                "2.5",
+                "total",
+                "x'00'",
+            ]);
         }
         let (a, b) = (self.expression(depth - 1), self.expression(depth - 1));
         match self.below(10) {
-            0 => format!("{a} {} {b}", self.pick(&["+", "-", "*", "/", "||", "=", "<", "AND", "OR", "LIKE", "IS"])),
+            0 => format!(
+                "{a} {} {b}",
+                self.pick(&["+", "-", "*", "/", "||", "=", "<", "AND", "OR", "LIKE", "IS"])
+            ),
             1 => format!("({})", self.query(depth - 1)),
             2 => format!("{a} IN ({})", self.query(depth - 1)),
             3 => format!("CASE WHEN {a} THEN {b} END"),
             4 => {
-                let name = self.pick(&["abs", "count", "upper", "abs", "lower", "length", "hex", "typeof", "round", "sum", "trim", "load_extension"]);
+                let name = self.pick(&[
+                    "abs",
+                    "count",
+                    "upper",
+                    "abs",
+                    "lower",
+                    "length",
+                    "hex",
+                    "typeof",
+                    "round",
+                    "sum",
+                    "trim",
+                    "load_extension",
+                ]);
                 format!("{name}({a})")
             }
             5 => format!("CAST({a} AS {})", self.pick(&["TEXT", "INTEGER", "REAL"])),
@@ -256,7 +317,9 @@ fn whatever_is_accepted_leaves_a_writable_database_as_it_was() {
     let mut random = Random(7);
     let (mut accepted, mut ran) = (0, 0);
     for _ in 0..100_000 {
-        let Ok(Checked { sql, .. }) = check(&random.statement(), Dialect::Sqlite, &schema, &rules) else { continue };
+        let Ok(Checked { sql, .. }) = check(&random.statement(), Dialect::Sqlite, &schema, &rules) else {
+            continue;
+        };
         accepted += 1;
         ran += usize::from(!fails(&connection, &sql));
     }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    Statement, TableFactor, Visitor,
+    Expr, Function, FunctionArguments, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableFactor, Visitor,
 };
 
 use super::functions::{self, TABLE_FUNCTIONS, is_function};
@@ -39,7 +39,8 @@ impl<'a> Walk<'a> {
 
     fn table(&self, name: &ObjectName) -> Decision {
         let shown = name.to_string();
-        let unknown = || refuse(Refusal::Table { name: shown.clone(), meant: self.schema.table_like(&shown) });
+        let unknown =
+            || refuse(Refusal::Table { name: shown.clone(), meant: self.schema.table_like(&shown) });
         let mut parts = Vec::new();
         for part in &name.0 {
             let ObjectNamePart::Identifier(part) = part else { return clause("a computed name") };
@@ -70,7 +71,9 @@ impl<'a> Walk<'a> {
         }
         match is_function(self.dialect, &name) {
             true => ControlFlow::Continue(()),
-            false => refuse(Refusal::Function { meant: closest(&name, functions::all(self.dialect)), name: shown }),
+            false => {
+                refuse(Refusal::Function { meant: closest(&name, functions::all(self.dialect)), name: shown })
+            }
         }
     }
 
@@ -148,7 +151,8 @@ impl Visitor for Walk<'_> {
         if !locks.is_empty() {
             return clause("FOR UPDATE or FOR SHARE");
         }
-        if for_clause.is_some() || settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty() {
+        if for_clause.is_some() || settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty()
+        {
             return clause("FOR, SETTINGS, FORMAT or a pipe");
         }
         for expression in with.iter().flat_map(|with| &with.cte_tables) {

@@ -166,7 +166,8 @@ impl<'a> Draft<'a> {
     /// The column by which a person knows a row of a table.
     fn label(&self, table: usize) -> Place {
         let columns = &self.schema.tables[table].columns;
-        let has = |word: &str| columns.iter().position(|column| column.name.to_ascii_lowercase().contains(word));
+        let has =
+            |word: &str| columns.iter().position(|column| column.name.to_ascii_lowercase().contains(word));
         (table, has("name").or_else(|| has("title")).unwrap_or(0))
     }
 
@@ -182,10 +183,10 @@ impl<'a> Draft<'a> {
         };
         if let (Some(table), false) = (Self::table(meanings), distinct) {
             self.use_table(table);
-            self.shown.push("count(*)".to_owned());
+            self.shown.push("count(*) AS \"count\"".to_owned());
         } else if let Some(place) = self.column(meanings, shown)? {
             let sql = self.column_sql(place);
-            self.shown.push(format!("count(DISTINCT {sql})"));
+            self.shown.push(format!("count(DISTINCT {sql}) AS \"count\""));
             if !distinct {
                 self.assumptions.push(format!("`{shown}` is counted by its different values"));
             }
@@ -209,7 +210,12 @@ impl<'a> Draft<'a> {
                         return Err(format!("`{shown}` is no column of numbers"));
                     };
                     let sql = self.column_sql(place);
-                    self.shown.extend(functions.iter().map(|function| format!("{function}({sql})")));
+                    let column = &self.schema.tables[place.0].columns[place.1].name;
+                    let named = |function: &&str| {
+                        let name = quoted(&format!("{} of {column}", word(function)));
+                        format!("{function}({sql}) AS {name}")
+                    };
+                    self.shown.extend(functions.iter().map(named));
                     self.has_aggregate = true;
                     return Ok(at + 1);
                 }
@@ -256,7 +262,11 @@ impl<'a> Draft<'a> {
         }
         let by = self.next(at + 1);
         match self.parts.get(by) {
-            Some(Part::Count) => self.extreme(by + 1, true, count),
+            Some(Part::Count) => {
+                let after = self.extreme(by + 1, true, count)?;
+                self.shown.push("count(*) AS \"count\"".to_owned());
+                Ok(after)
+            }
             Some(Part::Name(meanings, shown)) => {
                 let Some(place) = self.column(meanings, shown)? else {
                     return Err(format!("`{shown}` has no order"));
@@ -265,7 +275,9 @@ impl<'a> Draft<'a> {
                 let is_grouped = self.plain.iter().any(|shown| shown.0 != place.0);
                 self.ranks_groups |= is_grouped;
                 let by = if is_grouped { format!("sum({sql})") } else { sql };
-                self.shown.push(by.clone());
+                let column = &self.schema.tables[place.0].columns[place.1].name;
+                let name = if is_grouped { format!("sum of {column}") } else { column.clone() };
+                self.shown.push(format!("{by} AS {}", quoted(&name)));
                 (self.order, self.limit) = (Some((by, true)), Some(count));
                 Ok(self.next(at + 1) + 1)
             }
@@ -304,12 +316,16 @@ impl<'a> Draft<'a> {
 
     /// A number that stands alone is a year, if there is one column of dates.
     fn year(&mut self, number: &str, at: usize) -> Result<usize, String> {
-        let is_year = number.len() == 4 && number.parse::<u32>().is_ok_and(|year| (1000..3000).contains(&year));
+        let is_year =
+            number.len() == 4 && number.parse::<u32>().is_ok_and(|year| (1000..3000).contains(&year));
         let mut dates = Vec::new();
         for &table in self.named.iter().chain(&self.tables) {
             for (place, column) in self.schema.tables[table].columns.iter().enumerate() {
                 let (name, kind) = (column.name.to_ascii_lowercase(), column.kind.to_ascii_lowercase());
-                let is_date = kind.contains("date") || kind.contains("time") || name.contains("date") || name.contains("year");
+                let is_date = kind.contains("date")
+                    || kind.contains("time")
+                    || name.contains("date")
+                    || name.contains("year");
                 if is_date && !dates.contains(&(table, place)) {
                     dates.push((table, place));
                 }
@@ -322,7 +338,8 @@ impl<'a> Draft<'a> {
         let sql = self.column_sql(*place);
         let named = &self.schema.tables[table].columns[column];
         let is_number = named.kind.to_ascii_lowercase().contains("int");
-        self.assumptions.push(format!("{number} is the year of {}.{}", self.schema.tables[table].name, named.name));
+        self.assumptions
+            .push(format!("{number} is the year of {}.{}", self.schema.tables[table].name, named.name));
         self.conditions.push(match is_number {
             true => format!("{sql} = {number}"),
             false => format!("strftime('%Y', {sql}) = '{number}'"),
@@ -340,6 +357,12 @@ impl<'a> Draft<'a> {
                     let sql = self.column_sql(place);
                     self.conditions.push(format!("{sql} {operator} {number}"));
                     return Ok(next + 2);
+                }
+                // "names of the 5 largest" is no condition on names.
+                (Some(Part::Number(_)), Some(Part::Extreme { .. })) => {
+                    return Err(
+                        "so many of the largest are not understood; say `top 5 ... by ...`".to_owned()
+                    );
                 }
                 (Some(Part::Number(number)), _) => {
                     let sql = self.column_sql(place);
@@ -382,7 +405,11 @@ impl<'a> Draft<'a> {
             found.push(format!("'{}'", value.replace('\'', "''")));
             at += 1;
             match self.parts.get(at) {
-                Some(Part::Or) => at += 1,
+                // One row has one value, so "Asia and Europe" means either.
+                Some(Part::Or | Part::And) if matches!(self.parts.get(at + 1), Some(Part::Name(next, _)) if value_of(next, place).is_some()) =>
+                {
+                    at += 1;
+                }
                 _ => break,
             }
         }
@@ -426,15 +453,20 @@ impl<'a> Draft<'a> {
             return Err("an order of one row means nothing".to_owned());
         }
         let unconnected = |table: usize| {
-            format!("no foreign key connects {} with the rest of the question", self.schema.tables[table].name)
+            format!(
+                "no foreign key connects {} with the rest of the question",
+                self.schema.tables[table].name
+            )
         };
-        let mut sql = format!("SELECT {}{} ", if self.is_distinct { "DISTINCT " } else { "" }, self.shown.join(", "));
+        let mut sql =
+            format!("SELECT {}{} ", if self.is_distinct { "DISTINCT " } else { "" }, self.shown.join(", "));
         sql += &join::from(self.schema, &self.tables).map_err(unconnected)?;
         if !self.conditions.is_empty() {
             sql += &format!(" WHERE {}", self.conditions.join(" AND "));
         }
         if !groups.is_empty() {
-            let names: Vec<String> = groups.iter().map(|&(table, column)| qualified(self.schema, table, column)).collect();
+            let names: Vec<String> =
+                groups.iter().map(|&(table, column)| qualified(self.schema, table, column)).collect();
             sql += &format!(" GROUP BY {}", names.join(", "));
         }
         if let Some((by, descending)) = &self.order {
@@ -443,11 +475,22 @@ impl<'a> Draft<'a> {
         if let Some(limit) = self.limit {
             sql += &format!(" LIMIT {limit}");
         }
-        let names: Vec<String> = self.tables.iter().map(|&table| quoted(&self.schema.tables[table].name)).collect();
+        let names: Vec<String> =
+            self.tables.iter().map(|&table| quoted(&self.schema.tables[table].name)).collect();
         if names.len() > 1 {
             self.assumptions.push(format!("{} are joined by their foreign keys", names.join(", ")));
         }
         Ok((sql, self.assumptions))
+    }
+}
+
+/// A function's name in a sentence.
+fn word(function: &str) -> &'static str {
+    match function {
+        "avg" => "average",
+        "sum" => "sum",
+        "max" => "largest",
+        _ => "smallest",
     }
 }
 

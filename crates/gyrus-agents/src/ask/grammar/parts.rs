@@ -12,7 +12,9 @@ pub(super) enum Part {
     /// A function over rows.
     Aggregate(&'static str),
     /// The largest or the smallest, which is one row.
-    Extreme { largest: bool },
+    Extreme {
+        largest: bool,
+    },
     /// So many rows of the largest.
     Top(u64),
     /// For each.
@@ -107,11 +109,12 @@ const PHRASES: &[(&str, Part)] = &[
 
 /// Words that carry nothing: the rest of a question says it all.
 const FILLERS: &[&str] = &[
-    "a", "all", "along", "also", "an", "any", "are", "as", "at", "by", "can", "compute", "could", "did", "display", "do",
-    "does", "equal", "exist", "find", "for", "from", "get", "give", "had", "has", "have", "having", "her", "his", "i", "in",
-    "is", "it", "its", "list", "many", "me", "much", "of", "on", "our", "out", "please", "report", "return", "s", "see",
-    "show", "so", "tell", "than", "that", "the", "their", "them", "there", "these", "they", "this", "those", "to", "us",
-    "was", "we", "were", "what", "where", "which", "who", "whose", "with", "would", "you",
+    "a", "all", "along", "also", "an", "any", "are", "as", "at", "by", "can", "compute", "could", "did",
+    "display", "do", "does", "equal", "exist", "find", "for", "from", "get", "give", "had", "has", "have",
+    "having", "her", "his", "i", "in", "is", "it", "its", "list", "many", "me", "much", "of", "on", "our",
+    "out", "please", "report", "return", "s", "see", "show", "so", "tell", "than", "that", "the", "their",
+    "them", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what", "where",
+    "which", "who", "whose", "with", "would", "you",
 ];
 
 /// The parts of a question.
@@ -152,7 +155,8 @@ pub(super) fn parts(question: &str, lexicon: &Lexicon) -> Result<Vec<Part>, Stri
 fn part(words: &[String], before: Option<&Part>, lexicon: &Lexicon) -> (Option<Part>, usize) {
     let phrase = PHRASES.iter().find_map(|(phrase, part)| {
         let phrase: Vec<&str> = phrase.split(' ').collect();
-        let same = words.len() >= phrase.len() && words.iter().zip(&phrase).all(|(word, other)| word == other);
+        let same =
+            words.len() >= phrase.len() && words.iter().zip(&phrase).all(|(word, other)| word == other);
         same.then(|| (part.clone(), phrase.len()))
     });
     let named = (1..=LONGEST.min(words.len())).rev().find_map(|length| {
@@ -160,13 +164,18 @@ fn part(words: &[String], before: Option<&Part>, lexicon: &Lexicon) -> (Option<P
         Some((Part::Name(meanings.to_vec(), words[..length].join(" ")), length))
     });
     // A name that is as long wins where a name must follow: "average total".
-    let wants_name = matches!(before, Some(Part::Aggregate(_) | Part::Extreme { .. } | Part::Order | Part::Each));
+    let wants_name =
+        matches!(before, Some(Part::Aggregate(_) | Part::Extreme { .. } | Part::Order | Part::Each));
     match (phrase, named) {
-        (Some((_, of_phrase)), Some((name, of_name))) if of_name > of_phrase || wants_name && of_name == of_phrase => {
+        (Some((_, of_phrase)), Some((name, of_name)))
+            if of_name > of_phrase || wants_name && of_name == of_phrase =>
+        {
             (Some(name), of_name)
         }
         (Some((part, length)), _) => (Some(part), length),
-        (None, Some((name, length))) if length > 1 || !FILLERS.contains(&words[0].as_str()) => (Some(name), length),
+        (None, Some((name, length))) if length > 1 || !FILLERS.contains(&words[0].as_str()) => {
+            (Some(name), length)
+        }
         _ if words[0] == "top" => match words.get(1).and_then(|word| word.parse().ok()) {
             Some(count) => (Some(Part::Top(count)), 2),
             None => (None, 1),

@@ -35,8 +35,12 @@ pub enum Freeze {
 pub(super) fn check(verb: &Learn) -> Result<()> {
     let refuse = |text: &str| Err(Error::request(text));
     match &verb.from {
-        None if verb.freeze != Freeze::Nothing => refuse("--freeze needs --from MODEL, whose layers it freezes"),
-        Some(_) if verb.architecture.is_some() => refuse("--from brings its own network: leave out --blueprint"),
+        None if verb.freeze != Freeze::Nothing => {
+            refuse("--freeze needs --from MODEL, whose layers it freezes")
+        }
+        Some(_) if verb.architecture.is_some() => {
+            refuse("--from brings its own network: leave out --blueprint")
+        }
         Some(_) if verb.spiking.is_some() => {
             refuse("--from trains dense networks: convert the run afterwards with gyrus spike")
         }
@@ -107,7 +111,14 @@ pub(super) fn train(
     let outcome = match &transfer.frozen {
         None => {
             let network = Network::from_state(blueprint, &state, device)?;
-            learn_further(dataset, (network, &State::new()), record, folder, resume, &mut Watched::network(observer))?
+            learn_further(
+                dataset,
+                (network, &State::new()),
+                record,
+                folder,
+                resume,
+                &mut Watched::network(observer),
+            )?
         }
         Some(node) => {
             let cut = cut(blueprint, Some(node))?;
@@ -120,7 +131,8 @@ pub(super) fn train(
             });
             let answers = match answers {
                 Err(gyrus_vision::Error::Stopped) => {
-                    let begin = |_: &str| Outcome::Interrupted { step: 0, steps: u64::from(record.settings.epochs) };
+                    let begin =
+                        |_: &str| Outcome::Interrupted { step: 0, steps: u64::from(record.settings.epochs) };
                     return Ok(begin(node));
                 }
                 other => other?,
