@@ -5,6 +5,7 @@
 
 mod draft;
 mod parts;
+mod query;
 
 use draft::Draft;
 use parts::{Part, parts};

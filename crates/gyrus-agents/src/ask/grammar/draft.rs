@@ -1,34 +1,33 @@
 //! A query in the making.
 
-use super::super::join;
 use super::super::lexicon::{Meaning, qualified, quoted};
 use super::parts::Part;
 use crate::Schema;
 
 /// A column as (table, column).
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 /// What the parts of a question ask for.
 pub(super) struct Draft<'a> {
-    schema: &'a Schema,
+    pub(super) schema: &'a Schema,
     parts: &'a [Part],
     /// Tables that the question names.
     named: Vec<usize>,
     /// Tables that the query needs, in the order of their mention.
-    tables: Vec<usize>,
+    pub(super) tables: Vec<usize>,
     /// What is shown: expressions.
-    shown: Vec<String>,
+    pub(super) shown: Vec<String>,
     /// Plain columns among them, which are what groups are of.
-    plain: Vec<Place>,
-    has_aggregate: bool,
-    conditions: Vec<String>,
-    groups: Vec<Place>,
-    order: Option<(String, bool)>,
-    limit: Option<u64>,
+    pub(super) plain: Vec<Place>,
+    pub(super) has_aggregate: bool,
+    pub(super) conditions: Vec<String>,
+    pub(super) groups: Vec<Place>,
+    pub(super) order: Option<(String, bool)>,
+    pub(super) limit: Option<u64>,
     /// Rows are counted or summed for the order: a group for each shown column.
-    ranks_groups: bool,
-    is_distinct: bool,
-    assumptions: Vec<String>,
+    pub(super) ranks_groups: bool,
+    pub(super) is_distinct: bool,
+    pub(super) assumptions: Vec<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -115,7 +114,7 @@ impl<'a> Draft<'a> {
         qualified(self.schema, table, column)
     }
 
-    fn show(&mut self, place: Place) {
+    pub(super) fn show(&mut self, place: Place) {
         let sql = self.column_sql(place);
         if !self.plain.contains(&place) {
             self.plain.push(place);
@@ -164,7 +163,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The column by which a person knows a row of a table.
-    fn label(&self, table: usize) -> Place {
+    pub(super) fn label(&self, table: usize) -> Place {
         let columns = &self.schema.tables[table].columns;
         let has =
             |word: &str| columns.iter().position(|column| column.name.to_ascii_lowercase().contains(word));
@@ -419,68 +418,6 @@ impl<'a> Draft<'a> {
             several => format!("{sql} IN ({})", several.join(", ")),
         });
         Ok(at)
-    }
-
-    /// The query, and what was taken for granted.
-    pub(super) fn sql(mut self) -> Result<(String, Vec<String>), String> {
-        if self.shown.is_empty() {
-            let Some(&table) = self.tables.first() else {
-                return Err("it is not said what to show".to_owned());
-            };
-            match self.order.is_some() && self.ranks_groups || !self.groups.is_empty() {
-                true => self.show(self.label(table)),
-                false => {
-                    let columns = 0..self.schema.tables[table].columns.len();
-                    columns.for_each(|column| self.show((table, column)));
-                }
-            }
-        }
-        let mut groups = self.groups.clone();
-        for &place in &self.groups.clone() {
-            if !self.plain.contains(&place) {
-                self.plain.insert(0, place);
-                self.shown.insert(0, qualified(self.schema, place.0, place.1));
-            }
-        }
-        if self.ranks_groups || self.has_aggregate && !groups.is_empty() {
-            groups.extend(self.plain.iter().filter(|place| !self.groups.contains(place)));
-        } else if self.has_aggregate && !self.plain.is_empty() {
-            return Err("some of this is of single rows and some of all rows; say `for each`".to_owned());
-        } else if !groups.is_empty() {
-            return Err("groups are named, but nothing that is counted or summed".to_owned());
-        }
-        if self.has_aggregate && self.order.is_some() && groups.is_empty() {
-            return Err("an order of one row means nothing".to_owned());
-        }
-        let unconnected = |table: usize| {
-            format!(
-                "no foreign key connects {} with the rest of the question",
-                self.schema.tables[table].name
-            )
-        };
-        let mut sql =
-            format!("SELECT {}{} ", if self.is_distinct { "DISTINCT " } else { "" }, self.shown.join(", "));
-        sql += &join::from(self.schema, &self.tables).map_err(unconnected)?;
-        if !self.conditions.is_empty() {
-            sql += &format!(" WHERE {}", self.conditions.join(" AND "));
-        }
-        if !groups.is_empty() {
-            let names: Vec<String> =
-                groups.iter().map(|&(table, column)| qualified(self.schema, table, column)).collect();
-            sql += &format!(" GROUP BY {}", names.join(", "));
-        }
-        if let Some((by, descending)) = &self.order {
-            sql += &format!(" ORDER BY {by}{}", if *descending { " DESC" } else { "" });
-        }
-        if let Some(limit) = self.limit {
-            sql += &format!(" LIMIT {limit}");
-        }
-        let names: Vec<String> =
-            self.tables.iter().map(|&table| quoted(&self.schema.tables[table].name)).collect();
-        if names.len() > 1 {
-            self.assumptions.push(format!("{} are joined by their foreign keys", names.join(", ")));
-        }
-        Ok((sql, self.assumptions))
     }
 }
 
