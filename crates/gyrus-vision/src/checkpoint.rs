@@ -1,6 +1,7 @@
 //! A checkpoint's tensors by name, whatever file they lie in, with the names that wrappers add taken off.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gyrus_files::{State, StateTensor};
@@ -42,6 +43,8 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
 pub struct Tensors {
     path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
+    /// Tensors whose extents were asked for and that are not there.
+    missed: RefCell<BTreeSet<String>>,
 }
 
 impl Tensors {
@@ -54,7 +57,7 @@ impl Tensors {
         let file = if path.is_dir() { in_folder(path).ok_or_else(none)? } else { path.to_owned() };
         let checkpoint = match ending(&file).as_str() {
             "safetensors" => safetensors::read(&file)?,
-            "json" => safetensors::read_folder(path)?,
+            "json" if path.is_dir() => safetensors::read_folder(path)?,
             ending if PYTORCH.contains(&ending) => pytorch::read(&file)?,
             _ => return Err(none()),
         };
@@ -74,7 +77,7 @@ impl Tensors {
                 .map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor))
                 .collect();
         }
-        Self { path: checkpoint.path().to_owned(), tensors }
+        Self { path: checkpoint.path().to_owned(), tensors, missed: RefCell::default() }
     }
 
     /// The file or folder.
@@ -95,10 +98,19 @@ impl Tensors {
         self.tensors.get(name).map(Tensor::shape)
     }
 
-    /// One extent of a tensor's shape.
+    /// One extent of a tensor's shape, on which the shape of a network depends. A tensor that is not there is remembered.
     #[must_use]
     pub fn extent(&self, name: &str, axis: usize) -> Option<usize> {
-        self.shape(name)?.get(axis).copied()
+        let extent = self.shape(name).and_then(|shape| shape.get(axis)).copied();
+        if extent.is_none() {
+            self.missed.borrow_mut().insert(name.to_owned());
+        }
+        extent
+    }
+
+    /// The tensors that were asked for in vain since the last call.
+    pub(crate) fn take_missed(&self) -> Vec<String> {
+        self.missed.take().into_iter().collect()
     }
 
     /// How many names there are of the form `prefix` number `suffix`, counted from 0 without a gap.
@@ -118,7 +130,7 @@ impl Tensors {
         let inner = self.tensors.iter().filter_map(|(name, tensor)| {
             name.strip_prefix(prefix).map(|name| (name.to_owned(), tensor.clone()))
         });
-        Self { path: self.path.clone(), tensors: inner.collect() }
+        Self { path: self.path.clone(), tensors: inner.collect(), missed: RefCell::default() }
     }
 
     /// The parameters of a network, which must be exactly these tensors: all that it needs, in shapes that differ by axes of

@@ -1,6 +1,7 @@
 //! Networks that were published with their accuracy: the CIFAR ResNets of Y. Idelbayev on CIFAR-10's test images.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -88,5 +89,27 @@ fn the_published_accuracy_holds_on_all_test_images() {
         let accuracy = correct as f64 / all as f64;
         println!("{name}: {correct} of {all}, {:.2} %", 100.0 * accuracy);
         assert!(accuracy >= least, "{name}: {accuracy}");
+    }
+}
+
+/// EfficientNet-Lite0 on photographs beside the package that it comes from; see `golden/lite0.py`.
+#[test]
+#[ignore = "a long check: needs the published weights"]
+fn lite0_gives_the_scores_of_its_package() {
+    let variable =
+        |name: &str| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")));
+    let model = Model::open(&variable("GYRUS_LITE0"), None).unwrap();
+    assert_eq!(model.family, "EfficientNet-Lite");
+    let network = model.network(&cpu()).unwrap();
+    let scores = std::fs::read_to_string(variable("GYRUS_LITE0_SCORES")).unwrap();
+    let scores: BTreeMap<String, Vec<f32>> = serde_json::from_str(&scores).unwrap();
+    assert!(scores.len() >= 10);
+    for (name, expected) in scores {
+        let pixels = model.preprocessing.decode_file(&variable("GYRUS_LITE0_PICTURES").join(&name)).unwrap();
+        let input = model.preprocessing.normalize(&pixels);
+        let got = floats(network.infer(filled_tensor(1, input.len(), |x| x.copy_from_slice(&input))));
+        let worst = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: off by {worst:e}");
+        assert!(got.len() == 1000 && worst < 1e-3, "{name}: off by {worst}");
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn command() -> clap::Command {
         .mut_subcommand("learn", |learn| {
             only_with(learn, "resume", &["data_directory", "epochs", "threads", "json"])
         })
+        .mut_subcommand("simulate", |simulate| only_with(simulate, "resume", &["watch", "threads", "json"]))
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])

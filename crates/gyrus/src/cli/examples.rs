@@ -57,6 +57,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "run it for 5 seconds, spikes as Parquet",
                 "gyrus simulate my.toml --seconds 5 --format parquet",
             ),
+            ("go on after Ctrl-C", "gyrus simulate --resume runs/my"),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],

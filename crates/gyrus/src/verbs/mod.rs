@@ -66,6 +66,7 @@ pub use see::{
 pub use serve::{Serve, Serving, ServingMemory};
 pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
+    SimulateRequest,
 };
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};

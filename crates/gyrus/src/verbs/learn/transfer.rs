@@ -79,6 +79,10 @@ impl Going {
             Freeze::Until(node) => Some(cut(&blueprint, Some(node))?),
         };
         let trained = cut.as_ref().map_or(&blueprint, |cut| &cut.tail).shapes()?.trainable_parameters();
+        let features = match &cut {
+            Some(cut) => cut.tail.shapes()?.input(0).elements(),
+            None => None,
+        };
         let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let transfer = Transfer {
             from: from.to_string_lossy().into_owned(),
@@ -86,7 +90,7 @@ impl Going {
             frozen: cut.map(|cut| cut.node),
             trained_parameters: trained,
         };
-        let defaults = Defaults::for_transfer(dataset, transfer.frozen.is_some());
+        let defaults = Defaults::for_transfer(dataset, features);
         Ok(Self { blueprint, parameters, transfer, defaults })
     }
 
