@@ -30,7 +30,11 @@ pub fn encoder_attention_backward(
     let width = heads * head_width;
     let tokens: usize = lengths.iter().sum();
     assert!(head_width > 0, "a head has elements");
-    assert_eq!(query_key_value.len(), tokens * 3 * width, "query_key_value is [tokens, 3, heads, head_width]");
+    assert_eq!(
+        query_key_value.len(),
+        tokens * 3 * width,
+        "query_key_value is [tokens, 3, heads, head_width]"
+    );
     assert_eq!(dx.len(), query_key_value.len(), "dx is [tokens, 3, heads, head_width]");
     assert_eq!(dout.len(), tokens * width, "dout is [tokens, heads, head_width]");
     let starts = lengths.iter().scan(0, |end, length| {

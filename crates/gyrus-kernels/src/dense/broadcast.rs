@@ -87,7 +87,10 @@ pub fn layer_scale_gradient(x: &[f32], dy: &[f32], rows: usize, dscale: &mut [f3
 /// If a slice is not as long as its shape says.
 pub fn add_to_rows(x: &[f32], summand: &[f32], y: &mut [f32]) {
     let elements = summand.len();
-    assert!(elements > 0 && x.len().is_multiple_of(elements) && y.len() == x.len(), "x and y are [rows, elements]");
+    assert!(
+        elements > 0 && x.len().is_multiple_of(elements) && y.len() == x.len(),
+        "x and y are [rows, elements]"
+    );
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(x.len() / elements, x.len() < SERIAL_ELEMENTS, |row| {
         // SAFETY: each task has its own row.
@@ -101,7 +104,10 @@ pub fn add_to_rows(x: &[f32], summand: &[f32], y: &mut [f32]) {
 }
 
 fn check(x: &[f32], factor: &[f32], rows: usize) -> (usize, usize) {
-    assert!(rows > 0 && x.len().is_multiple_of(rows) && factor.len().is_multiple_of(rows), "all have these rows");
+    assert!(
+        rows > 0 && x.len().is_multiple_of(rows) && factor.len().is_multiple_of(rows),
+        "all have these rows"
+    );
     let (elements, channels) = (x.len() / rows, factor.len() / rows);
     assert!(channels > 0 && elements.is_multiple_of(channels), "x is [rows, pixels, channels]");
     (elements, channels)
@@ -144,7 +150,8 @@ mod tests {
             assert_close(&dfactor, &expected, 1e-5);
             let mut dscale = vec![f32::NAN; channels];
             layer_scale_gradient(&x, &dy, rows, &mut dscale);
-            let sums: Vec<f32> = (0..channels).map(|c| expected.iter().skip(c).step_by(channels).sum()).collect();
+            let sums: Vec<f32> =
+                (0..channels).map(|c| expected.iter().skip(c).step_by(channels).sum()).collect();
             assert_close(&dscale, &sums, 1e-4);
         }
     }
