@@ -1,4 +1,5 @@
-"""Writes crates/gyrus-formats/tests/golden/pytorch.bin and evil.bin: what torch.save makes, and a pickle that runs code.
+"""Writes crates/gyrus-formats/tests/golden/pytorch.bin and others: what torch.save makes now and made
+before version 1.6, and a pickle that runs code.
 
 Run anywhere with `pip install -r golden/requirements.txt`, then `python golden/pytorch_files.py`.
 """
@@ -28,6 +29,9 @@ def main() -> None:
     torch.save(dict(epoch=300, loss=0.5, name="test", state_dict=state, steps=[1, -2, 1 << 40]), folder / "pytorch.bin")
     torch.save(dict(matrix=base, surprise=Evil()), folder / "evil.bin")
     torch.save(dict(turned=base.reshape(4, 6).T), folder / "turned.bin")
+    torch.save(dict(repeated=base[:1].expand(400)), folder / "repeated.bin")
+    everything = dict(epoch=300, loss=0.5, name="test", state_dict=state, steps=[1, -2, 1 << 40])
+    torch.save(everything, folder / "legacy.th", _use_new_zipfile_serialization=False)
 
 
 if __name__ == "__main__":

@@ -285,7 +285,8 @@ fn extras<const AXES: usize>(
         Padding::Same => text.push_str(", same"),
         Padding::Explicit(each) => text.push_str(&format!(", pad {}", per_axis(each))),
         Padding::Sides(sides) => {
-            let sides: Vec<String> = sides.iter().map(|[before, behind]| format!("{before}+{behind}")).collect();
+            let sides: Vec<String> =
+                sides.iter().map(|[before, behind]| format!("{before}+{behind}")).collect();
             text.push_str(&format!(", pad {}", sides.join("×")));
         }
     }

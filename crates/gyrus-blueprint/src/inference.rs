@@ -165,7 +165,9 @@ impl Rule<'_> {
                 let [all, tokens] = self.tokens()?;
                 self.whole("heads", *heads, 1)?;
                 if !all.is_multiple_of(3) || !(all / 3).is_multiple_of(*heads) {
-                    return Err(self.wrong_rank("[3 width, tokens], where the heads divide the width", NO_HINT));
+                    return Err(
+                        self.wrong_rank("[3 width, tokens], where the heads divide the width", NO_HINT)
+                    );
                 }
                 (Shape::from([all / 3, tokens]), Vec::new(), 0)
             }

@@ -46,7 +46,12 @@ impl<const AXES: usize> Padding<AXES> {
 impl Padding {
     /// As TensorFlow and ONNX (`SAME_UPPER`) pad an image of these extents so that a stride divides them, rounded up: what an
     /// odd number of zeros leaves over goes behind.
-    pub fn same_upper(extents: [usize; 2], kernel: [usize; 2], stride: [usize; 2], dilation: [usize; 2]) -> Self {
+    pub fn same_upper(
+        extents: [usize; 2],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Self {
         let sides: [[usize; 2]; 2] = std::array::from_fn(|axis| {
             let steps = extents[axis].div_ceil(stride[axis].max(1)).saturating_sub(1);
             let span = kernel[axis].saturating_sub(1).saturating_mul(dilation[axis]).saturating_add(1);
@@ -54,7 +59,9 @@ impl Padding {
             [total / 2, total - total / 2]
         });
         match sides {
-            [[above, below], [left, right]] if above == below && left == right => Self::Explicit([above, left]),
+            [[above, below], [left, right]] if above == below && left == right => {
+                Self::Explicit([above, left])
+            }
             _ => Self::Sides(sides),
         }
     }

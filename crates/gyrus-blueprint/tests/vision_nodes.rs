@@ -7,7 +7,10 @@ use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape};
 fn everything() -> Blueprint {
     Blueprint::builder("everything")
         .input([3, 9, 9])
-        .node("depthwise", NodeKind::conv2d(3, 3).padding(Padding::Sides([[0, 1], [0, 1]])).stride(2).groups(3))
+        .node(
+            "depthwise",
+            NodeKind::conv2d(3, 3).padding(Padding::Sides([[0, 1], [0, 1]])).stride(2).groups(3),
+        )
         .node("silu", NodeKind::SiLU)
         .node("squeeze", NodeKind::GlobalAvgPool)
         .node("reduce", NodeKind::affine(2))
@@ -71,7 +74,8 @@ fn toml_gives_the_same_blueprint() {
 }
 
 fn refused(node: NodeKind, input: impl Into<Shape>, words: &[&str]) {
-    let error = Blueprint::builder("refused").input(input).node("wrong", node).build().unwrap_err().to_string();
+    let error =
+        Blueprint::builder("refused").input(input).node("wrong", node).build().unwrap_err().to_string();
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 

@@ -343,7 +343,11 @@ fn decode_all(files: &[File], shown: &Shown) -> Part {
             };
             // Gray is what is kept of a picture in three equal channels.
             let pixels = pixels.map_err(|error| error.to_string())?;
-            Ok::<_, String>(if shown.wanted == Some(1) { image_files::grayed(pixels, height, width) } else { pixels })
+            Ok::<_, String>(if shown.wanted == Some(1) {
+                image_files::grayed(pixels, height, width)
+            } else {
+                pixels
+            })
         })
         .collect();
     let mut part = Part { pixels: Vec::new(), labels: Vec::new(), skipped: Vec::new() };

@@ -49,9 +49,9 @@ pub use folder::{folder, folder_for, images_within};
 pub use ink::{Ink, Seen};
 pub use mnist::{fashion_mnist, mnist};
 pub use preprocessing::{ColumnEncoding, ColumnKind, Preprocessing};
-pub use resize::{Filter, Resize};
 pub use recordings::frames::Frames;
 pub use recordings::{
     EventOptions, event_folder, event_recordings, is_cochlea_file, is_event_file, is_event_folder,
 };
+pub use resize::{Filter, Resize};
 pub use table::{Decimal, EncodedRows, SourceRow, columns, table, table_folds, table_with_test};

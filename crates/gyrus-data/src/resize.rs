@@ -76,7 +76,8 @@ impl Resize {
             Some(side) => {
                 // Never smaller than what is cut out, whatever a configuration says.
                 let side = side.max(width).max(height);
-                let longer = |longer: usize, shorter: usize| (side as f64 * longer as f64 / shorter as f64) as usize;
+                let longer =
+                    |longer: usize, shorter: usize| (side as f64 * longer as f64 / shorter as f64) as usize;
                 if from_width <= from_height {
                     (side, longer(from_height, from_width))
                 } else {
@@ -158,13 +159,16 @@ impl Images {
         }
         let resize = resize.unwrap_or(Resize { filter: Filter::Bicubic, shorter_side: None });
         let mut pixels = vec![0; self.count * length];
-        pixels.par_chunks_exact_mut(length.max(1)).zip(self.pixels.par_chunks_exact(self.example_length())).for_each(
-            |(to, from)| {
+        pixels
+            .par_chunks_exact_mut(length.max(1))
+            .zip(self.pixels.par_chunks_exact(self.example_length()))
+            .for_each(|(to, from)| {
                 let colored = match self.channels {
                     1 => from.iter().flat_map(|gray| [*gray; 3]).collect(),
                     _ => from.to_vec(),
                 };
-                let image = RgbImage::from_raw(self.width as u32, self.height as u32, colored).unwrap_or_default();
+                let image =
+                    RgbImage::from_raw(self.width as u32, self.height as u32, colored).unwrap_or_default();
                 let seen = resize.apply(&image, height, width);
                 match channels {
                     3 => to.copy_from_slice(&seen),
@@ -173,8 +177,7 @@ impl Images {
                         to.copy_from_slice(&DynamicImage::from(gray).into_luma8());
                     }
                 }
-            },
-        );
+            });
         Ok(Self { pixels, count: self.count, height, width, channels })
     }
 }

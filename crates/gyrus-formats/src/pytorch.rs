@@ -22,7 +22,7 @@ const MAXIMUM_PICKLE_BYTES: u64 = 1 << 26;
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Mismatch`] for a file that is not a PyTorch archive or holds more than data; [`Error::Tensor`]
-/// for tensors that are not floats or not contiguous.
+/// for tensors that are not floats, or that repeat numbers.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     parse(path, &Bytes::map(path)?)
 }
@@ -125,15 +125,21 @@ fn locate(
     };
     // In a contiguous tensor, each stride is the product of the dimensions after it.
     let mut product = 1usize;
+    let mut contiguous = shape.len() == strides.len();
     for (&extent, &stride) in shape.iter().zip(strides).rev() {
-        if stride != product && extent > 1 || shape.len() != strides.len() {
-            let got = format!("strides {strides:?} of shape {shape:?}");
-            return Err(Error::tensor(path, name, got, "a contiguous tensor (one piece)"));
-        }
+        contiguous &= stride == product || extent <= 1;
         product = product.saturating_mul(extent);
     }
     let size = format.block_bytes();
     let bytes = entries.get(&format!("{folder}data/{data}"));
+    if !contiguous {
+        let gathered = bytes.and_then(|bytes| gather(bytes.as_slice(), size, offset, shape, strides));
+        let tensor = gathered.and_then(|bytes| Tensor::new(format, shape.to_vec(), bytes.into()));
+        return tensor.ok_or_else(|| {
+            let got = format!("strides {strides:?} of shape {shape:?}");
+            Error::tensor(path, name, got, "each number once, and within the archive")
+        });
+    }
     let range = offset.checked_mul(size).zip(product.checked_mul(size));
     let range = range.and_then(|(from, length)| Some(from..from.checked_add(length)?));
     let tensor = bytes
@@ -144,4 +150,30 @@ fn locate(
         let got = format!("{product} numbers from {offset} of data/{data}");
         Error::tensor(path, name, got, "numbers within the archive")
     })
+}
+
+/// The numbers of a tensor whose axes lie in another order in memory (transposed, or channels last), row-major. `None` where
+/// there are more than the storage holds, as in a tensor that repeats some, or beyond its end.
+fn gather(bytes: &[u8], size: usize, offset: usize, shape: &[usize], strides: &[usize]) -> Option<Vec<u8>> {
+    let count = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+    if shape.len() != strides.len() || count > bytes.len() / size {
+        return None;
+    }
+    let mut gathered = Vec::with_capacity(count * size);
+    let mut index = vec![0; shape.len()];
+    for _ in 0..count {
+        let steps =
+            index.iter().zip(strides).map(|(index, stride): (&usize, &usize)| index.checked_mul(*stride));
+        let place = steps.into_iter().try_fold(offset, |sum, step| sum.checked_add(step?))?;
+        let from = place.checked_mul(size)?;
+        gathered.extend_from_slice(bytes.get(from..from.checked_add(size)?)?);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    Some(gathered)
 }

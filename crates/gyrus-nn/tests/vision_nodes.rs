@@ -9,7 +9,10 @@ use gyrus_tensor::{Operation, Tensor, apply, cpu, filled_tensor};
 fn everything() -> Blueprint {
     Blueprint::builder("everything")
         .input([3, 9, 9])
-        .node("depthwise", NodeKind::conv2d(3, 3).padding(Padding::Sides([[0, 1], [0, 1]])).stride(2).groups(3))
+        .node(
+            "depthwise",
+            NodeKind::conv2d(3, 3).padding(Padding::Sides([[0, 1], [0, 1]])).stride(2).groups(3),
+        )
         .node("silu", NodeKind::SiLU)
         .node("squeeze", NodeKind::GlobalAvgPool)
         .node("expand", NodeKind::affine(3))
@@ -66,7 +69,12 @@ fn gradients_are_slopes() {
             };
             let slope = (at(1.0 / 64.0) - at(-1.0 / 64.0)) * 32.0;
             let error = (slope - gradient[place]).abs();
-            assert!(error < 2e-2 * largest.max(0.02), "{} at {place}: {} against {slope}", parameter.name, gradient[place]);
+            assert!(
+                error < 2e-2 * largest.max(0.02),
+                "{} at {place}: {} against {slope}",
+                parameter.name,
+                gradient[place]
+            );
         }
     }
 }

@@ -68,9 +68,9 @@ mod spiking;
 mod trainable;
 mod trainer;
 
+pub use baseline::baselines;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_watched};
-pub use baseline::baselines;
 pub use examples_task::{Learned, check, learn, learn_further, split_validation};
 pub use loss::{loss_operation, outputs};
 pub use metrics::MetricsRow;

@@ -1,6 +1,7 @@
 //! A checkpoint's tensors by name, whatever file they lie in, with the names that wrappers add taken off.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gyrus_files::{State, StateTensor};
@@ -42,6 +43,8 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
 pub struct Tensors {
     path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
+    /// Tensors whose extents were asked for and that are not there.
+    missed: RefCell<BTreeSet<String>>,
 }
 
 impl Tensors {
@@ -54,7 +57,7 @@ impl Tensors {
         let file = if path.is_dir() { in_folder(path).ok_or_else(none)? } else { path.to_owned() };
         let checkpoint = match ending(&file).as_str() {
             "safetensors" => safetensors::read(&file)?,
-            "json" => safetensors::read_folder(path)?,
+            "json" if path.is_dir() => safetensors::read_folder(path)?,
             ending if PYTORCH.contains(&ending) => pytorch::read(&file)?,
             _ => return Err(none()),
         };
@@ -66,11 +69,15 @@ impl Tensors {
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let mut tensors = checkpoint.tensors().clone();
         while let Some(wrapper) = WRAPPERS.into_iter().find(|wrapper| {
-            !tensors.is_empty() && tensors.keys().all(|name| name.len() > wrapper.len() && name.starts_with(wrapper))
+            !tensors.is_empty()
+                && tensors.keys().all(|name| name.len() > wrapper.len() && name.starts_with(wrapper))
         }) {
-            tensors = tensors.into_iter().map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
+            tensors = tensors
+                .into_iter()
+                .map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor))
+                .collect();
         }
-        Self { path: checkpoint.path().to_owned(), tensors }
+        Self { path: checkpoint.path().to_owned(), tensors, missed: RefCell::default() }
     }
 
     /// The file or folder.
@@ -91,10 +98,19 @@ impl Tensors {
         self.tensors.get(name).map(Tensor::shape)
     }
 
-    /// One extent of a tensor's shape.
+    /// One extent of a tensor's shape, on which the shape of a network depends. A tensor that is not there is remembered.
     #[must_use]
     pub fn extent(&self, name: &str, axis: usize) -> Option<usize> {
-        self.shape(name)?.get(axis).copied()
+        let extent = self.shape(name).and_then(|shape| shape.get(axis)).copied();
+        if extent.is_none() {
+            self.missed.borrow_mut().insert(name.to_owned());
+        }
+        extent
+    }
+
+    /// The tensors that were asked for in vain since the last call.
+    pub(crate) fn take_missed(&self) -> Vec<String> {
+        self.missed.take().into_iter().collect()
     }
 
     /// How many names there are of the form `prefix` number `suffix`, counted from 0 without a gap.
@@ -114,7 +130,7 @@ impl Tensors {
         let inner = self.tensors.iter().filter_map(|(name, tensor)| {
             name.strip_prefix(prefix).map(|name| (name.to_owned(), tensor.clone()))
         });
-        Self { path: self.path.clone(), tensors: inner.collect() }
+        Self { path: self.path.clone(), tensors: inner.collect(), missed: RefCell::default() }
     }
 
     /// The parameters of a network, which must be exactly these tensors: all that it needs, in shapes that differ by axes of
@@ -124,14 +140,16 @@ impl Tensors {
     /// [`Error::Tensors`] with the list of names, and what the blueprint's shapes say.
     pub fn parameters(&self, architecture: &Architecture) -> Result<State> {
         let shapes = architecture.blueprint.shapes()?;
-        let mut left: BTreeMap<&str, &Tensor> = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let mut left: BTreeMap<&str, &Tensor> =
+            self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
         let mut state = State::new();
         for (index, node) in architecture.blueprint.nodes().iter().enumerate() {
             for parameter in shapes.parameters(index) {
                 let own = format!("{}.{}", node.name, parameter.name);
                 let needed = parameter.shape.to_vec();
-                let origin = architecture.origins.get(&own).cloned().unwrap_or_else(|| Origin::Named(own.clone()));
+                let origin =
+                    architecture.origins.get(&own).cloned().unwrap_or_else(|| Origin::Named(own.clone()));
                 let names = match origin {
                     Origin::Given(values) => {
                         state.insert(own, StateTensor { shape: needed, values });
@@ -161,12 +179,19 @@ impl Tensors {
                 }
             }
         }
-        let ignored = |name: &str| architecture.ignored.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let ignored =
+            |name: &str| architecture.ignored.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let extra: Vec<String> = left.into_keys().filter(|name| !ignored(name)).map(str::to_owned).collect();
         if missing.is_empty() && misshapen.is_empty() && extra.is_empty() {
             return Ok(state);
         }
-        Err(Error::Tensors { path: self.path.clone(), family: architecture.family, missing, extra, misshapen })
+        Err(Error::Tensors {
+            path: self.path.clone(),
+            family: architecture.family,
+            missing,
+            extra,
+            misshapen,
+        })
     }
 }
 

@@ -89,12 +89,22 @@ impl Config {
         }
         // timm writes how it evaluates under `pretrained_cfg`; older files have the fields themselves.
         let inner = object.value.get("pretrained_cfg").filter(|value| value.is_object());
-        let timm = Object { value: inner.unwrap_or(object.value), within: if inner.is_some() { "pretrained_cfg." } else { "" }, ..*object };
+        let timm = Object {
+            value: inner.unwrap_or(object.value),
+            within: if inner.is_some() { "pretrained_cfg." } else { "" },
+            ..*object
+        };
         if let Some(size) = timm.value.get("input_size") {
-            let sides: Vec<usize> =
-                size.as_array().into_iter().flatten().filter_map(|n| usize::try_from(n.as_u64()?).ok()).collect();
+            let sides: Vec<usize> = size
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|n| usize::try_from(n.as_u64()?).ok())
+                .collect();
             match sides[..] {
-                [3, height, width] if height == width && (1..=LARGEST_SIDE).contains(&height) => self.side = Some(height),
+                [3, height, width] if height == width && (1..=LARGEST_SIDE).contains(&height) => {
+                    self.side = Some(height)
+                }
                 _ => return Err(timm.wrong("input_size", size, "[3, side, side]")),
             }
         }
@@ -172,7 +182,13 @@ impl Config {
     }
 
     /// The preprocessing of a network with an input of `[channels, height, width]`.
-    pub(crate) fn preprocessing(&self, channels: usize, height: usize, width: usize, usual: &Usual) -> Preprocessing {
+    pub(crate) fn preprocessing(
+        &self,
+        channels: usize,
+        height: usize,
+        width: usize,
+        usual: &Usual,
+    ) -> Preprocessing {
         let side = height.max(width);
         let share = self.crop_share.unwrap_or(usual.crop_share);
         let shorter = self.shorter_side.unwrap_or_else(|| (side as f64 / share).floor() as usize);
@@ -236,10 +252,16 @@ impl Object<'_> {
     /// Three numbers.
     fn three(&self, field: &str) -> Result<Option<[f32; 3]>> {
         let Some(value) = self.value.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
-        let numbers: Vec<f32> =
-            value.as_array().into_iter().flatten().filter_map(|number| Some(number.as_f64()? as f32)).collect();
+        let numbers: Vec<f32> = value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|number| Some(number.as_f64()? as f32))
+            .collect();
         match numbers[..] {
-            [r, g, b] if numbers.iter().all(|number| number.is_finite() && *number >= 0.0) => Ok(Some([r, g, b])),
+            [r, g, b] if numbers.iter().all(|number| number.is_finite() && *number >= 0.0) => {
+                Ok(Some([r, g, b]))
+            }
             _ => Err(self.wrong(field, value, "three numbers, one per channel")),
         }
     }
@@ -271,7 +293,8 @@ pub(crate) fn class_names(path: &Path) -> Result<Vec<String>> {
         let name = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| wrong(value.to_string()));
         names.iter().map(name).collect::<Result<_>>()?
     } else {
-        let text = String::from_utf8(read_bounded(path, MAXIMUM_BYTES)?).map_err(|_| wrong("bytes that are no text".to_owned()))?;
+        let text = String::from_utf8(read_bounded(path, MAXIMUM_BYTES)?)
+            .map_err(|_| wrong("bytes that are no text".to_owned()))?;
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };
     if names.is_empty() || names.len() > MOST_CLASSES {

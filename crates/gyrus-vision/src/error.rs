@@ -138,8 +138,10 @@ pub enum Error {
 const NAMED: usize = 8;
 
 fn listed(missing: &[String], extra: &[String], misshapen: &[(String, Vec<usize>, Vec<usize>)]) -> String {
-    let shapes: Vec<String> =
-        misshapen.iter().map(|(name, got, needed)| format!("{name} has {got:?} where {needed:?} is needed")).collect();
+    let shapes: Vec<String> = misshapen
+        .iter()
+        .map(|(name, got, needed)| format!("{name} has {got:?} where {needed:?} is needed"))
+        .collect();
     let parts = [
         ("missing", some(missing)),
         ("of another shape", some(&shapes)),

@@ -90,18 +90,25 @@ impl Usual {
 /// [`Error::UnknownFamily`], and what a blueprint of such sizes is refused for.
 pub(crate) fn recognize(tensors: &Tensors, config: &Config) -> Result<Architecture> {
     let side = |usual: &Usual| config.side.unwrap_or(usual.side);
-    let convolutional = [
-        resnet_cifar::recognize,
-        resnet::recognize,
-        mobilenet::recognize,
-        convnext::recognize,
-    ];
+    let convolutional =
+        [resnet_cifar::recognize, resnet::recognize, mobilenet::recognize, convnext::recognize];
+    // A network without a tensor on which its shape depends fits nowhere: better to name the tensor than the place.
+    let named = |found: Result<Option<Architecture>>| match (found, tensors.take_missed()) {
+        (Err(Error::Blueprint(_)), missing) if !missing.is_empty() => Err(Error::Tensors {
+            path: tensors.path().to_owned(),
+            family: "a known family",
+            missing,
+            extra: Vec::new(),
+            misshapen: Vec::new(),
+        }),
+        (found, _) => found,
+    };
     for family in convolutional {
-        if let Some(architecture) = family(tensors, &side)? {
+        if let Some(architecture) = named(family(tensors, &side))? {
             return Ok(architecture);
         }
     }
-    if let Some(architecture) = vit::recognize(tensors, config)? {
+    if let Some(architecture) = named(vit::recognize(tensors, config))? {
         return Ok(architecture);
     }
     let mut names = tensors.names();

@@ -47,7 +47,8 @@ impl Model {
         } else {
             // The file of a downloaded folder, named instead of the folder.
             let known = ["model.safetensors", "pytorch_model.bin"];
-            path.parent().filter(|_| path.file_name().is_some_and(|name| known.iter().any(|known| name == *known)))
+            path.parent()
+                .filter(|_| path.file_name().is_some_and(|name| known.iter().any(|known| name == *known)))
         };
         let mut config = folder.map(Config::of_folder).transpose()?.unwrap_or_default();
         if let Some(file) = classes {
@@ -61,9 +62,12 @@ impl Model {
         let parameters = tensors.parameters(&architecture)?;
         let blueprint = architecture.blueprint;
         let shapes = blueprint.shapes()?;
-        let place = |wanted: fn(&NodeKind) -> bool| blueprint.nodes().iter().position(|node| wanted(&node.kind));
-        let input = place(|kind| matches!(kind, NodeKind::Input { .. })).map(|node| shapes.output(node).to_vec());
-        let outputs = place(|kind| *kind == NodeKind::Output).map_or(0, |node| shapes.output(node).iter().product());
+        let place =
+            |wanted: fn(&NodeKind) -> bool| blueprint.nodes().iter().position(|node| wanted(&node.kind));
+        let input =
+            place(|kind| matches!(kind, NodeKind::Input { .. })).map(|node| shapes.output(node).to_vec());
+        let outputs =
+            place(|kind| *kind == NodeKind::Output).map_or(0, |node| shapes.output(node).iter().product());
         let Some([channels @ 1..=MOST_CHANNELS, height, width]) = input.as_deref() else {
             return Err(Error::Field {
                 path: tensors.path().to_owned(),

@@ -62,7 +62,11 @@ pub fn with_outputs(
         }
         _ => {
             let name = (0..)
-                .map(|number| if number == 0 { "classifier".to_owned() } else { format!("classifier{number}") })
+                .map(
+                    |number| {
+                        if number == 0 { "classifier".to_owned() } else { format!("classifier{number}") }
+                    },
+                )
                 .find(|name| blueprint.index_of(name).is_none())
                 .unwrap_or_default();
             nodes.push(Node { name: name.clone(), kind });
@@ -100,8 +104,12 @@ impl Cut {
     /// The parameters of one part, out of those of the whole network.
     #[must_use]
     pub fn parameters(part: &Blueprint, all: &State) -> State {
-        let of_part = |name: &str| name.rsplit_once('.').is_some_and(|(node, _)| part.index_of(node).is_some());
-        all.iter().filter(|(name, _)| of_part(name)).map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+        let of_part =
+            |name: &str| name.rsplit_once('.').is_some_and(|(node, _)| part.index_of(node).is_some());
+        all.iter()
+            .filter(|(name, _)| of_part(name))
+            .map(|(name, tensor)| (name.clone(), tensor.clone()))
+            .collect()
     }
 }
 
@@ -125,7 +133,12 @@ pub fn cut(blueprint: &Blueprint, node: Option<&str>) -> Result<Cut> {
             open.extend(&targets[next]);
         }
     }
-    if blueprint.nodes().iter().zip(&behind).filter(|(_, behind)| **behind).all(|(node, _)| node.kind == NodeKind::Output)
+    if blueprint
+        .nodes()
+        .iter()
+        .zip(&behind)
+        .filter(|(_, behind)| **behind)
+        .all(|(node, _)| node.kind == NodeKind::Output)
     {
         return refuse("nothing would be left to learn".to_owned());
     }
@@ -136,7 +149,12 @@ pub fn cut(blueprint: &Blueprint, node: Option<&str>) -> Result<Cut> {
         }
     }
     let shape = blueprint.shapes()?.output(at).clone();
-    let body = part(blueprint, |index| !behind[index], (at, Node { name: "output".to_owned(), kind: NodeKind::Output }), false)?;
+    let body = part(
+        blueprint,
+        |index| !behind[index],
+        (at, Node { name: "output".to_owned(), kind: NodeKind::Output }),
+        false,
+    )?;
     let input = Node { name: "input".to_owned(), kind: NodeKind::Input { shape } };
     let tail = part(blueprint, |index| behind[index], (at, input), true)?;
     Ok(Cut { node: name, body, tail })
@@ -264,10 +282,12 @@ const MOST_PRODUCTS: usize = 2_000_000_000_000;
 /// picture wins. `None` for other data, and where comparing all pictures would take too long.
 #[must_use]
 pub fn nearest_neighbors(dataset: &Dataset) -> Option<f64> {
-    let (Features::Images(train), Features::Images(test)) = (&dataset.train.features, &dataset.test.features) else {
+    let (Features::Images(train), Features::Images(test)) = (&dataset.train.features, &dataset.test.features)
+    else {
         return None;
     };
-    let (Targets::Classes(known), Targets::Classes(asked)) = (&dataset.train.targets, &dataset.test.targets) else {
+    let (Targets::Classes(known), Targets::Classes(asked)) = (&dataset.train.targets, &dataset.test.targets)
+    else {
         return None;
     };
     let length = train.example_length();
@@ -275,7 +295,8 @@ pub fn nearest_neighbors(dataset: &Dataset) -> Option<f64> {
     if train.count == 0 || test.count == 0 || test.example_length() != length || products > MOST_PRODUCTS {
         return None;
     }
-    let centered = |pixels: &[u8]| pixels.iter().map(|&pixel| f32::from(pixel) / 127.5 - 1.0).collect::<Vec<f32>>();
+    let centered =
+        |pixels: &[u8]| pixels.iter().map(|&pixel| f32::from(pixel) / 127.5 - 1.0).collect::<Vec<f32>>();
     let references = centered(&train.pixels);
     let squares: Vec<f32> =
         references.chunks_exact(length).map(|row| row.iter().map(|x| x * x).sum()).collect();
@@ -286,8 +307,12 @@ pub fn nearest_neighbors(dataset: &Dataset) -> Option<f64> {
         linear(&centered(pixels), &references, None, false, (rows, length, train.count), &mut products);
         for (products, class) in products.chunks_exact(train.count).zip(classes) {
             // The square of the asked picture is the same for all.
-            let mut distances: Vec<(f32, usize)> =
-                products.iter().zip(&squares).map(|(product, square)| square - 2.0 * product).zip(0..).collect();
+            let mut distances: Vec<(f32, usize)> = products
+                .iter()
+                .zip(&squares)
+                .map(|(product, square)| square - 2.0 * product)
+                .zip(0..)
+                .collect();
             let nearest = NEIGHBORS.min(distances.len());
             distances.select_nth_unstable_by(nearest - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             distances.truncate(nearest);

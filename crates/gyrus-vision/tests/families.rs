@@ -41,7 +41,9 @@ fn scores_are_those_of_the_programs() {
         let name = case["name"].as_str().unwrap();
         let side = case["side"].as_u64().unwrap() as usize;
         let model = open(&case);
-        let Preprocessing::Image { height, width, .. } = model.preprocessing else { panic!("{name}: no image") };
+        let Preprocessing::Image { height, width, .. } = model.preprocessing else {
+            panic!("{name}: no image")
+        };
         assert_eq!((height, width), (side, side), "{name}");
         let network = model.network(&cpu()).unwrap();
         let pictures = pictures(side);

@@ -1,6 +1,7 @@
 //! Networks that were published with their accuracy: the CIFAR ResNets of Y. Idelbayev on CIFAR-10's test images.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,8 @@ use gyrus_vision::Model;
 
 /// The folder with real data; says so where there is none.
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("GYRUS_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("GYRUS_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     if folder.join("weights/resnet_cifar").is_dir() {
         return Some(folder);
     }
@@ -57,7 +56,8 @@ fn the_files_of_two_kinds_hold_the_same_network_which_knows_its_classes() {
     if legacy.exists() {
         assert_eq!(Model::open(&legacy, None).unwrap().parameters, safe.parameters);
     }
-    let deeper = Model::open(&folder.join("weights/resnet_cifar/resnet32-d509ac18.safetensors"), None).unwrap();
+    let deeper =
+        Model::open(&folder.join("weights/resnet_cifar/resnet32-d509ac18.safetensors"), None).unwrap();
     assert_eq!(deeper.blueprint.name, "resnet32");
 }
 
@@ -65,7 +65,8 @@ fn the_files_of_two_kinds_hold_the_same_network_which_knows_its_classes() {
 fn a_thousand_images_are_classified_as_published() {
     let Some(folder) = data() else { return };
     let (images, labels) = test_images(&folder, "test_batch_first1000.bin.gz");
-    let model = Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
+    let model =
+        Model::open(&folder.join("weights/resnet_cifar/resnet20-12fca82f.safetensors"), None).unwrap();
     let right = right(&scores(&model, images), &labels);
     println!("ResNet-20: {right} of 1000");
     assert!(right >= 905, "{right} of 1000, published are 91.7 % of all");
@@ -77,7 +78,8 @@ fn a_thousand_images_are_classified_as_published() {
 fn the_published_accuracy_holds_on_all_test_images() {
     let Some(folder) = data() else { return };
     for (name, least) in [("resnet20-12fca82f", 0.917), ("resnet32-d509ac18", 0.926)] {
-        let model = Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
+        let model =
+            Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
         let (mut all, mut correct) = (0, 0);
         for part in ["test_batch_first1000.bin.gz", "test_rest_unordered.bin.gz"] {
             let (images, labels) = test_images(&folder, part);
@@ -87,5 +89,27 @@ fn the_published_accuracy_holds_on_all_test_images() {
         let accuracy = correct as f64 / all as f64;
         println!("{name}: {correct} of {all}, {:.2} %", 100.0 * accuracy);
         assert!(accuracy >= least, "{name}: {accuracy}");
+    }
+}
+
+/// EfficientNet-Lite0 on photographs beside the package that it comes from; see `golden/lite0.py`.
+#[test]
+#[ignore = "a long check: needs the published weights"]
+fn lite0_gives_the_scores_of_its_package() {
+    let variable =
+        |name: &str| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set")));
+    let model = Model::open(&variable("GYRUS_LITE0"), None).unwrap();
+    assert_eq!(model.family, "EfficientNet-Lite");
+    let network = model.network(&cpu()).unwrap();
+    let scores = std::fs::read_to_string(variable("GYRUS_LITE0_SCORES")).unwrap();
+    let scores: BTreeMap<String, Vec<f32>> = serde_json::from_str(&scores).unwrap();
+    assert!(scores.len() >= 10);
+    for (name, expected) in scores {
+        let pixels = model.preprocessing.decode_file(&variable("GYRUS_LITE0_PICTURES").join(&name)).unwrap();
+        let input = model.preprocessing.normalize(&pixels);
+        let got = floats(network.infer(filled_tensor(1, input.len(), |x| x.copy_from_slice(&input))));
+        let worst = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: off by {worst:e}");
+        assert!(got.len() == 1000 && worst < 1e-3, "{name}: off by {worst}");
     }
 }

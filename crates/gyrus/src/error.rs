@@ -80,6 +80,9 @@ pub enum Error {
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
+    /// From `gyrus-simulate`.
+    #[error(transparent)]
+    Simulate(#[from] gyrus_simulate::Error),
 }
 
 /// Whose mistake an [`Error`] is.
@@ -132,6 +135,10 @@ impl Error {
             Self::LanguageTrain(error) => match error {
                 gyrus_language_train::Error::Train(error) => of_training(error),
                 gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
+            Self::Simulate(error) => match error {
+                gyrus_simulate::Error::NotFinite { .. } => Fault::Failure,
                 _ => Fault::Caller,
             },
             Self::Vision(error) => match error {

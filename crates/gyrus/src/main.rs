@@ -36,6 +36,7 @@ enum Command {
     See(commands::see::Arguments),
     Predict(commands::predict::Arguments),
     Spike(commands::spike::Arguments),
+    Simulate(commands::simulate::Arguments),
     Tune(Box<commands::tune::Arguments>),
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
@@ -57,6 +58,7 @@ pub(crate) fn command() -> clap::Command {
         .mut_subcommand("learn", |learn| {
             only_with(learn, "resume", &["data_directory", "epochs", "threads", "json"])
         })
+        .mut_subcommand("simulate", |simulate| only_with(simulate, "resume", &["watch", "threads", "json"]))
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
@@ -123,6 +125,7 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::See(arguments) => commands::see::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),
         Command::Spike(arguments) => commands::spike::run(arguments),
+        Command::Simulate(arguments) => commands::simulate::run(arguments),
         Command::Chat(arguments) => commands::chat::run(arguments),
         Command::Tune(arguments) => commands::tune::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),

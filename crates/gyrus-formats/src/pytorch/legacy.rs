@@ -9,8 +9,7 @@ use super::{MAXIMUM_PICKLE_BYTES, tensors_of};
 use crate::{Bytes, Checkpoint, Error, Result};
 
 /// The first pickle: protocol 2, an integer of ten bytes, the end.
-const MAGIC: [u8; 15] =
-    [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+const MAGIC: [u8; 15] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
 
 /// Whether these are the bytes of such a file.
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
@@ -35,7 +34,8 @@ pub(super) fn parse(path: &Path, bytes: &Bytes) -> Result<Checkpoint> {
     for name in listed {
         let size = kinds.get(name).and_then(|kind| element_bytes(kind));
         let size = size.ok_or_else(|| Error::mismatch(path, format!("the storage '{name}'"), expected))?;
-        let length = all.get(at..).and_then(|rest| rest.first_chunk::<8>()).map(|&bytes| u64::from_le_bytes(bytes));
+        let length =
+            all.get(at..).and_then(|rest| rest.first_chunk::<8>()).map(|&bytes| u64::from_le_bytes(bytes));
         let length = length.and_then(|length| usize::try_from(length).ok()).and_then(|n| n.checked_mul(size));
         let start = at + 8;
         let range = length.and_then(|length| Some(start..start.checked_add(length)?));

@@ -393,7 +393,10 @@ impl<'a> Machine<'a> {
         };
         let values = self.sequence(arguments).map(<[Place]>::to_vec).unwrap_or_default();
         match (name.as_str(), &values[..]) {
-            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor", [storage, offset, shape, strides, ..]) => {
+            (
+                "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
+                [storage, offset, shape, strides, ..],
+            ) => {
                 let parts = self.extent(*offset).zip(self.extents(*shape)).zip(self.extents(*strides));
                 let Some(((offset, shape), strides)) = parts else { return Err(wrong(self, &name)) };
                 self.push(Node::Tensor { storage: *storage, offset, shape, strides });

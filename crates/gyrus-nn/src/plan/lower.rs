@@ -233,7 +233,10 @@ impl Lowering<'_> {
             NodeKind::SelfAttention { heads } => {
                 let head_width = image.channels / 3 / heads;
                 let scale = 1.0 / (head_width as f32).sqrt();
-                self.vision(node, Vision::SelfAttention(EncoderAttention { heads: *heads, head_width, scale }))
+                self.vision(
+                    node,
+                    Vision::SelfAttention(EncoderAttention { heads: *heads, head_width, scale }),
+                )
             }
             NodeKind::ChannelLayerNorm { epsilon } => {
                 let source = self.incoming(node);

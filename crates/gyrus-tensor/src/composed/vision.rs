@@ -36,9 +36,8 @@ pub(super) fn apply(
         Vision::SelfAttention(EncoderAttention { heads, head_width, scale }) => {
             let tokens = elements / (3 * heads * head_width);
             let parts = x.reshape([rows, tokens, 3, heads, head_width]).permute([2, 0, 3, 1, 4]);
-            let part = |index: usize| {
-                parts.clone().narrow(0, index, 1).reshape([rows, heads, tokens, head_width])
-            };
+            let part =
+                |index: usize| parts.clone().narrow(0, index, 1).reshape([rows, heads, tokens, head_width]);
             let scores = part(0).matmul(part(1).swap_dims(2, 3)) * scale;
             let blended = act::softmax(scores, 3).matmul(part(2));
             blended.swap_dims(1, 2).reshape([rows, tokens * heads * head_width])

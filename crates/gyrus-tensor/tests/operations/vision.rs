@@ -17,15 +17,20 @@ fn vision() {
             .second(factors)
             .check();
         let scale = [quarters(channels, 4)];
-        case(&format!("layer scale of {size}"), Vision::LayerScale, rows, x.clone()).parameters(scale).check();
+        case(&format!("layer scale of {size}"), Vision::LayerScale, rows, x.clone())
+            .parameters(scale)
+            .check();
         let positions = [quarters(pixels * channels, 5)];
         case(&format!("positions of {size}"), Vision::PositionEmbedding, rows, x.clone())
             .parameters(positions)
             .check();
         let token = [quarters(channels, 6)];
-        case(&format!("class token of {size}"), Vision::ClassToken, rows, x.clone()).parameters(token).check();
+        case(&format!("class token of {size}"), Vision::ClassToken, rows, x.clone())
+            .parameters(token)
+            .check();
         let index = pixels / 2;
-        case(&format!("token {index} of {size}"), Vision::TakeToken { width: channels, index }, rows, x).check();
+        case(&format!("token {index} of {size}"), Vision::TakeToken { width: channels, index }, rows, x)
+            .check();
     }
     for (heads, head_width, tokens) in [(1, 3, 1), (2, 6, 5), (3, 8, 17)] {
         let shape = EncoderAttention { heads, head_width, scale: 0.4 };

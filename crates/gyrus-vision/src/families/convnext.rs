@@ -44,7 +44,9 @@ const TIMM: Names = Names {
 
 const TRANSFORMERS: Names = Names {
     stem: ["convnext.embeddings.patch_embeddings", "convnext.embeddings.layernorm"],
-    downsample: |stage| [0, 1].map(|part| format!("convnext.encoder.stages.{stage}.downsampling_layer.{part}")),
+    downsample: |stage| {
+        [0, 1].map(|part| format!("convnext.encoder.stages.{stage}.downsampling_layer.{part}"))
+    },
     block: |stage, block| format!("convnext.encoder.stages.{stage}.layers.{block}."),
     parts: ["dwconv", "layernorm", "pwconv1", "pwconv2"],
     scale: "layer_scale_parameter",
@@ -77,7 +79,8 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
             let [normalize, conv] = (names.downsample)(stage);
             width = extent(&conv, 0);
             let kernel = extent(&conv, 2);
-            builder = builder.node(normalize, norm()).node(&conv, NodeKind::conv2d(width, kernel).stride(kernel));
+            builder =
+                builder.node(normalize, norm()).node(&conv, NodeKind::conv2d(width, kernel).stride(kernel));
         }
         for block in 0.. {
             let [filter, normalize, widen, narrow] = parts(block);

@@ -46,8 +46,13 @@ const STAGE_STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
 const LITE0_DEPTHS: [usize; 7] = [1, 2, 2, 3, 3, 4, 1];
 
 /// How TensorFlow's EfficientNet-Lite saw ImageNet: bytes minus 127, over 128.
-const LITE: Usual =
-    Usual { side: 224, crop_share: 0.875, bicubic: true, mean: [127.0 / 255.0; 3], deviation: [128.0 / 255.0; 3] };
+const LITE: Usual = Usual {
+    side: 224,
+    crop_share: 0.875,
+    bicubic: true,
+    mean: [127.0 / 255.0; 3],
+    deviation: [128.0 / 255.0; 3],
+};
 
 pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Result<Option<Architecture>> {
     let form = torchvision(tensors).or_else(|| lukemelas(tensors)).or_else(|| timm(tensors));
@@ -149,7 +154,8 @@ fn timm(tensors: &Tensors) -> Option<Form> {
         for block in 0..depth {
             let name = |part: &str| format!("{prefix}{block}.{part}");
             let expands = tensors.has(&name("conv_pwl.weight"));
-            let (filter, project) = if expands { ("bn2", ["conv_pwl", "bn3"]) } else { ("bn1", ["conv_pw", "bn2"]) };
+            let (filter, project) =
+                if expands { ("bn2", ["conv_pwl", "bn3"]) } else { ("bn1", ["conv_pw", "bn2"]) };
             blocks.push(Block {
                 expand: expands.then(|| [name("conv_pw"), name("bn1")]),
                 depthwise: [name("conv_dw"), name(filter)],
@@ -160,7 +166,8 @@ fn timm(tensors: &Tensors) -> Option<Form> {
         }
     }
     // MobileNetV2 has 3x3 filters only.
-    let lite = blocks.iter().any(|block| tensors.extent(&format!("{}.weight", block.depthwise[0]), 2) == Some(5));
+    let lite =
+        blocks.iter().any(|block| tensors.extent(&format!("{}.weight", block.depthwise[0]), 2) == Some(5));
     Some(Form {
         family: if lite { "EfficientNet-Lite" } else { "MobileNetV2" },
         name: if lite { "efficientnet-lite" } else { "mobilenetv2" }.to_owned(),
@@ -188,7 +195,13 @@ impl Network<'_> {
     }
 
     /// A convolution with its normalization, and an activation of this name.
-    fn conv(mut self, [conv, norm]: &[String; 2], stride: usize, groups: usize, activation: Option<&str>) -> Self {
+    fn conv(
+        mut self,
+        [conv, norm]: &[String; 2],
+        stride: usize,
+        groups: usize,
+        activation: Option<&str>,
+    ) -> Self {
         let kernel = self.extent(conv, 2);
         let padding = match self.form.tensorflow {
             true => Padding::same_upper([self.side; 2], [kernel; 2], [stride; 2], [1; 2]),

@@ -43,7 +43,11 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
                 builder = builder
                     .conv_norm(&name("conv1"), conv(width("conv1.weight"), 1, 1), &name("bn1"))
                     .node(name("relu1"), NodeKind::ReLU)
-                    .conv_norm(&name("conv2"), conv(width("conv2.weight"), 3, stride).groups(groups), &name("bn2"))
+                    .conv_norm(
+                        &name("conv2"),
+                        conv(width("conv2.weight"), 3, stride).groups(groups),
+                        &name("bn2"),
+                    )
                     .node(name("relu2"), NodeKind::ReLU)
                     .conv_norm(&name("conv3"), conv(width("conv3.weight"), 1, 1), &last);
             } else {
@@ -67,5 +71,11 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
     }
     let (blueprint, origins) =
         builder.node("avgpool", NodeKind::GlobalAvgPool).node("fc", NodeKind::affine(outputs)).build()?;
-    Ok(Some(Architecture { family: "ResNet", blueprint, origins, ignored: Vec::new(), usual: Usual::IMAGENET }))
+    Ok(Some(Architecture {
+        family: "ResNet",
+        blueprint,
+        origins,
+        ignored: Vec::new(),
+        usual: Usual::IMAGENET,
+    }))
 }

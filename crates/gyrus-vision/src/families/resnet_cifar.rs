@@ -58,10 +58,8 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
             width = outputs;
         }
     }
-    let (blueprint, origins) = builder
-        .node("avgpool", NodeKind::GlobalAvgPool)
-        .node("linear", NodeKind::affine(outputs))
-        .build()?;
+    let (blueprint, origins) =
+        builder.node("avgpool", NodeKind::GlobalAvgPool).node("linear", NodeKind::affine(outputs)).build()?;
     Ok(Some(Architecture { family: "CIFAR ResNet", blueprint, origins, ignored: Vec::new(), usual: USUAL }))
 }
 

@@ -10,9 +10,9 @@ use gyrus_blueprint::NodeKind;
 
 use super::build::Builder;
 use super::{Architecture, IMAGENET_DEVIATION, IMAGENET_MEAN, Origin, Usual};
+use crate::Result;
 use crate::checkpoint::Tensors;
 use crate::config::Config;
-use crate::Result;
 
 /// The names of a program's tensors.
 struct Names {
@@ -141,7 +141,9 @@ const HEAD_WIDTH: usize = 64;
 
 pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Architecture>> {
     let found = programs().into_iter().find(|names| {
-        tensors.has(&format!("{}.weight", names.patch)) && tensors.has(names.class_token) && tensors.has(names.positions)
+        tensors.has(&format!("{}.weight", names.patch))
+            && tensors.has(names.class_token)
+            && tensors.has(names.positions)
     });
     let Some(names) = found else { return Ok(None) };
     let extent = |name: &str, axis: usize| tensors.extent(&format!("{name}.weight"), axis).unwrap_or(1);
@@ -174,11 +176,15 @@ pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Arc
             if names.scales[which].is_empty() || !tensors.has(&stored) {
                 return builder;
             }
-            builder.node(name(&format!("scale{which}")), NodeKind::LayerScale).origin("scale", Origin::Named(stored))
+            builder
+                .node(name(&format!("scale{which}")), NodeKind::LayerScale)
+                .origin("scale", Origin::Named(stored))
         };
         let entry = builder.last();
         let parts: Vec<String> = names.query_key_value.iter().map(|part| name(part)).collect();
-        let joined = |parameter: &str| Origin::Joined(parts.iter().map(|part| format!("{part}.{parameter}")).collect());
+        let joined = |parameter: &str| {
+            Origin::Joined(parts.iter().map(|part| format!("{part}.{parameter}")).collect())
+        };
         let has_bias = biased(&parts[0]);
         builder = builder
             .node(name(names.norms[0]), norm())

@@ -36,7 +36,9 @@ impl Pretrained {
         let record: RunRecord = folder.read_record()?;
         let refuse = |what: &str| {
             let run = quoted(path);
-            Err(Error::Request(format!("the run in {run} {what}; expected a dense network that learned from images")))
+            Err(Error::Request(format!(
+                "the run in {run} {what}; expected a dense network that learned from images"
+            )))
         };
         if record.settings.spiking.is_some() {
             return refuse("is a spiking network");

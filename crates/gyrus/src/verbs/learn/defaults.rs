@@ -65,8 +65,9 @@ const TABLE: Defaults = Defaults {
 };
 
 impl Defaults {
-    /// The defaults for a network that goes on from one which was trained before.
-    pub(super) fn for_transfer(dataset: &Dataset, frozen: bool) -> Self {
+    /// The defaults for a network that goes on from one which was trained before; `features` is how many numbers its frozen part
+    /// answers, if there is one.
+    pub(super) fn for_transfer(dataset: &Dataset, features: Option<usize>) -> Self {
         let usual = Self::for_dataset(dataset);
         let examples = dataset.train.len();
         let own = Self {
@@ -78,9 +79,10 @@ impl Defaults {
             label_smoothing: 0.0,
             ..usual
         };
-        if frozen {
-            // Each step is cheap: the frozen layers have answered already.
-            return Self { epochs: epochs_for(examples, 3000), learning_rate: 3e-3, augment: "none", ..own };
+        if let Some(features) = features {
+            // Each step is cheap: the frozen layers have answered already. Many features move the scores as far with less.
+            let learning_rate = if features > 256 { 3e-3 } else { 1e-2 };
+            return Self { epochs: epochs_for(examples, 3000), learning_rate, augment: "none", ..own };
         }
         Self { epochs: epochs_for(examples, 1500).min(30), learning_rate: 1e-3, ..own }
     }

@@ -428,8 +428,10 @@ impl Prepared {
             record.folds = folds::cross_validate(&folds, &record, &folder, &device, observer)?;
         }
         let outcome = match record.transfer.clone() {
-            None => learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer))
-                .map_err(Error::from),
+            None => {
+                learn(&dataset, &blueprint, record, &folder, &device, begin, &mut Watched::network(observer))
+                    .map_err(Error::from)
+            }
             Some(transfer) => {
                 let resumed = (&device, matches!(begin, Begin::Checkpoint));
                 transfer::train((&dataset, &blueprint), &transfer, record, &folder, resumed, observer)

@@ -35,8 +35,12 @@ pub enum Freeze {
 pub(super) fn check(verb: &Learn) -> Result<()> {
     let refuse = |text: &str| Err(Error::request(text));
     match &verb.from {
-        None if verb.freeze != Freeze::Nothing => refuse("--freeze needs --from MODEL, whose layers it freezes"),
-        Some(_) if verb.architecture.is_some() => refuse("--from brings its own network: leave out --blueprint"),
+        None if verb.freeze != Freeze::Nothing => {
+            refuse("--freeze needs --from MODEL, whose layers it freezes")
+        }
+        Some(_) if verb.architecture.is_some() => {
+            refuse("--from brings its own network: leave out --blueprint")
+        }
         Some(_) if verb.spiking.is_some() => {
             refuse("--from trains dense networks: convert the run afterwards with gyrus spike")
         }
@@ -75,6 +79,10 @@ impl Going {
             Freeze::Until(node) => Some(cut(&blueprint, Some(node))?),
         };
         let trained = cut.as_ref().map_or(&blueprint, |cut| &cut.tail).shapes()?.trainable_parameters();
+        let features = match &cut {
+            Some(cut) => cut.tail.shapes()?.input(0).elements(),
+            None => None,
+        };
         let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let transfer = Transfer {
             from: from.to_string_lossy().into_owned(),
@@ -82,7 +90,7 @@ impl Going {
             frozen: cut.map(|cut| cut.node),
             trained_parameters: trained,
         };
-        let defaults = Defaults::for_transfer(dataset, transfer.frozen.is_some());
+        let defaults = Defaults::for_transfer(dataset, features);
         Ok(Self { blueprint, parameters, transfer, defaults })
     }
 
@@ -107,7 +115,14 @@ pub(super) fn train(
     let outcome = match &transfer.frozen {
         None => {
             let network = Network::from_state(blueprint, &state, device)?;
-            learn_further(dataset, (network, &State::new()), record, folder, resume, &mut Watched::network(observer))?
+            learn_further(
+                dataset,
+                (network, &State::new()),
+                record,
+                folder,
+                resume,
+                &mut Watched::network(observer),
+            )?
         }
         Some(node) => {
             let cut = cut(blueprint, Some(node))?;
@@ -120,7 +135,8 @@ pub(super) fn train(
             });
             let answers = match answers {
                 Err(gyrus_vision::Error::Stopped) => {
-                    let begin = |_: &str| Outcome::Interrupted { step: 0, steps: u64::from(record.settings.epochs) };
+                    let begin =
+                        |_: &str| Outcome::Interrupted { step: 0, steps: u64::from(record.settings.epochs) };
                     return Ok(begin(node));
                 }
                 other => other?,
