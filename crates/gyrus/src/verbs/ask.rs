@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gyrus_agents::{Answer, Grammar, Question, Rules, Schema, Sqlite, Translation, Translator, answer};
-use gyrus_language::{Cache, Message, Model, Request, Sampling, generate};
+use gyrus_language::{Cache, ChatTemplate, Message, Model, Request, Sampling, generate};
 use gyrus_tensor::with_threads;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ impl Session {
     }
 }
 
-/// A language model that writes queries as JSON.
+/// A language model that writes queries.
 struct Writer {
     model: Model,
     schema: String,
@@ -126,52 +126,61 @@ impl Writer {
         Ok(Self { model: open_model(path, None)?, schema: described(schema) })
     }
 
-    fn prompt(&self, question: Question<'_>) -> std::result::Result<String, gyrus_language::Error> {
-        let mut task = format!(
-            "Write one SQLite query that answers the question. Use only these tables and columns.\n\n{}\nQuestion: {}\n",
-            self.schema, question.text
-        );
+    fn task(&self, question: Question<'_>) -> String {
+        let mut task = format!("{}\nQuestion: {}\n", self.schema, question.text);
         if let Some((sql, reason)) = question.failed {
             task += &format!("This query was wrong: {sql}\nBecause: {reason}\n");
         }
-        match self.model.chat_template()? {
-            Some(template) => template
-                .render(&[Message::new("user", &(task + "Answer with JSON: {\"sql\": \"...\"}"))], true),
-            None => Ok(task + "Answer: "),
-        }
+        task
     }
 
-    fn write(&self, question: Question<'_>) -> std::result::Result<String, gyrus_language::Error> {
-        let prompt = self.prompt(question)?;
-        let has_template = self.model.chat_template()?.is_some();
-        let tokens = self.model.tokenizer.encode(&prompt, !has_template)?;
+    /// A query from a model that follows instructions: as JSON, so that nothing but a query can come.
+    fn instructed(&self, template: &ChatTemplate, task: &str) -> Result<Option<String>> {
+        let message = format!(
+            "Write one SQLite query that answers the question. Use only these tables and columns.\n\n{task}\
+             Answer with JSON: {{\"sql\": \"...\"}}"
+        );
         let schema = serde_json::json!({
             "type": "object",
             "properties": {"sql": {"type": "string"}},
             "required": ["sql"],
             "additionalProperties": false,
         });
-        let request = Request {
-            sampling: Sampling { temperature: 0.0, ..self.model.recommended },
-            maximum_tokens: LONGEST_QUERY,
-            constraint: Some(self.model.constraints()?.json_schema(&schema)?),
-            ..Request::default()
-        };
+        let prompt = template.render(&[Message::new("user", &message)], true)?;
+        let tokens = self.model.tokenizer.encode(&prompt, false)?;
+        let constraint = Some(self.model.constraints()?.json_schema(&schema)?);
+        let text = self.written(&tokens, Request { constraint, ..Request::default() })?;
+        let answer: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        Ok(answer.and_then(|answer| answer["sql"].as_str().map(str::to_owned)))
+    }
+
+    /// A query from a model that only continues texts: what follows `SELECT`, up to the end of the statement.
+    fn continued(&self, task: &str) -> Result<Option<String>> {
+        let prompt = format!("-- Tables of an SQLite database:\n{task}-- The query that answers it:\nSELECT");
+        let tokens = self.model.tokenizer.encode(&prompt, true)?;
+        let stop = [";", "\n\n", "--", "Question:"].map(str::to_owned).to_vec();
+        let text = self.written(&tokens, Request { stop, ..Request::default() })?;
+        Ok((!text.trim().is_empty()).then(|| format!("SELECT{text}")))
+    }
+
+    fn written(&self, tokens: &[u32], request: Request) -> Result<String> {
+        let sampling = Sampling { temperature: 0.0, ..self.model.recommended };
+        let request = Request { sampling, maximum_tokens: LONGEST_QUERY, ..request };
         let mut cache = Cache::new(self.model.decoder.config());
-        let written =
-            generate(&self.model.decoder, &self.model.tokenizer, &mut cache, &tokens, &request, |_| true)?;
-        Ok(written.text)
+        let Model { decoder, tokenizer, .. } = &self.model;
+        Ok(generate(decoder, tokenizer, &mut cache, tokens, &request, |_| true)?.text)
     }
 }
 
 impl Translator for Writer {
     fn translate(&mut self, question: Question<'_>) -> std::result::Result<Translation, String> {
-        let text = self.write(question).map_err(|error| error.to_string())?;
-        let read: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-        match read.as_ref().and_then(|answer| answer["sql"].as_str()) {
-            Some(sql) if !sql.trim().is_empty() => {
-                Ok(Translation { sql: sql.to_owned(), assumptions: Vec::new() })
-            }
+        let task = self.task(question);
+        let query = self.model.chat_template().map_err(Error::from).and_then(|template| match template {
+            Some(template) => self.instructed(&template, &task),
+            None => self.continued(&task),
+        });
+        match query.map_err(|error| error.to_string())? {
+            Some(sql) if !sql.trim().is_empty() => Ok(Translation { sql, assumptions: Vec::new() }),
             _ => Err("the model wrote no query".to_owned()),
         }
     }
