@@ -41,6 +41,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// From `gyrus-agents`.
+    #[error(transparent)]
+    Agents(#[from] gyrus_agents::Error),
     /// From `gyrus-blueprint`.
     #[error(transparent)]
     Blueprint(#[from] gyrus_blueprint::Error),
@@ -125,6 +128,7 @@ impl Error {
             Self::Request(_) | Self::Blueprint(_) | Self::Events(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
             Self::Interrupted { .. } => Fault::Interruption,
+            Self::Agents(_) => Fault::Caller,
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),

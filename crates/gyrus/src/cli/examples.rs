@@ -106,6 +106,21 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "ask",
+        &[
+            (
+                "a question in the words of the schema",
+                "gyrus ask shop.sqlite \"how many customers per country\"",
+            ),
+            (
+                "with a model that writes the query",
+                "gyrus ask shop.sqlite \"Who bought most?\" --model org/model",
+            ),
+            ("a query of your own", "gyrus ask shop.sqlite --sql \"select count(*) from customer\""),
+            ("tables and columns", "gyrus ask shop.sqlite --describe"),
+        ],
+    ),
+    (
         "inspect",
         &[
             ("a finished run", "gyrus inspect runs/digits"),
