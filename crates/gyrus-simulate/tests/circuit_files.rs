@@ -1,4 +1,5 @@
 //! Circuits as TOML files: the built-in ones, what they become at another scale, and what is refused with which line.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
