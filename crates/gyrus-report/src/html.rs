@@ -23,7 +23,8 @@ pub fn grouped(count: u128) -> String {
 }
 
 /// `1`, `1.2 k`, `34.5 M`: about three digits.
-pub(crate) fn compact(count: u128) -> String {
+#[must_use]
+pub fn compact(count: u128) -> String {
     let value = count as f64;
     let (scale, unit) = match count {
         0..10_000 => return grouped(count),

@@ -1,8 +1,8 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are four pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
-//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads, and
-//! [`FeaturesReport`] for what the layers of a network have learned.
+//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
+//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
@@ -48,6 +48,7 @@ mod network;
 mod page;
 mod scale;
 mod sections;
+mod simulation;
 mod spiking;
 mod spiking_run;
 
@@ -57,10 +58,11 @@ pub use features::{
     Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, Link, SignedMap, Similarity,
     TopExample,
 };
-pub use html::{EnergyUnit, duration, energy, grouped, number};
+pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
 pub use spiking_run::{LayerRate, SpikingReport};

@@ -1,5 +1,7 @@
 //! Errors of circuits and their simulation.
 
+use std::path::{Path, PathBuf};
+
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -43,6 +45,61 @@ pub enum Error {
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// From `gyrus-files`.
+    #[error(transparent)]
+    Files(#[from] gyrus_files::Error),
+    /// A text does not describe a circuit.
+    #[error("line {line}: {problem}")]
+    Toml {
+        /// From 1.
+        line: usize,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A file does not describe a circuit.
+    #[error("{}{}{place}: {problem}", .path.display(), if .place.is_empty() { "" } else { ", " })]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// A line, or an array of HDF5; may be empty.
+        place: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A SONATA network asks for what is not supported.
+    #[error("{0}")]
+    Sonata(String),
+    /// A circuit cannot be made smaller or larger.
+    #[error("a scale of {scale}: {problem}")]
+    Scale {
+        /// The scale.
+        scale: f64,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// An error about a text as one about the file that holds it.
+    pub(crate) fn in_toml(self, path: &Path) -> Self {
+        match self {
+            Self::Toml { line, problem } => in_file(path, format!("line {line}"), problem),
+            other => other,
+        }
+    }
+}
+
+/// [`Error::InFile`].
+pub(crate) fn in_file(path: &Path, place: impl Into<String>, problem: impl Into<String>) -> Error {
+    Error::InFile { path: path.to_owned(), place: place.into(), problem: problem.into() }
 }
 
 /// [`Error::Setting`].

@@ -46,13 +46,26 @@ mod simulation;
 mod team;
 
 // Around the engine.
+pub mod estimate;
+mod file;
+pub mod models;
+mod recording;
+pub mod sonata;
+pub mod spectrum;
+mod spikes;
+pub mod statistics;
+pub mod table;
 
 pub use circuit::{Circuit, Input, InputKind, Population, Precision};
 pub use connect::{Need, available_memory};
 pub use error::{Error, Result};
+pub use file::{CircuitFile, MAX_FILE_BYTES, Recorder, Scaling};
 pub use model::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model};
 pub use neurons::Variable;
 pub use plasticity::{Pairing, Plasticity, ShortTerm, SpikeTiming, TimingRule};
 pub use projection::{Link, Projection, Rule, RuleKind};
 pub use quantity::{Bounds, Distribution, Outside, Quantity};
+pub use recording::{Progress, Recording, Stop, record};
 pub use simulation::{Activity, Memory, Simulation, Synapse, Trace};
+pub use spikes::Spikes;
+pub use statistics::{PopulationStatistics, Window};

@@ -31,6 +31,9 @@ pub enum Error {
         /// The command that continues the work.
         next: String,
     },
+    /// The observer asked to stop, and what came of it is written; there is nothing to continue.
+    #[error("{0}")]
+    Stopped(String),
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -80,6 +83,9 @@ pub enum Error {
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
+    /// From `gyrus-simulate`.
+    #[error(transparent)]
+    Simulate(#[from] gyrus_simulate::Error),
 }
 
 /// Whose mistake an [`Error`] is.
@@ -121,7 +127,7 @@ impl Error {
         match self {
             Self::Request(_) | Self::Blueprint(_) | Self::Events(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
-            Self::Interrupted { .. } => Fault::Interruption,
+            Self::Interrupted { .. } | Self::Stopped(_) => Fault::Interruption,
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),
@@ -132,6 +138,10 @@ impl Error {
             Self::LanguageTrain(error) => match error {
                 gyrus_language_train::Error::Train(error) => of_training(error),
                 gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
+            Self::Simulate(error) => match error {
+                gyrus_simulate::Error::NotFinite { .. } => Fault::Failure,
                 _ => Fault::Caller,
             },
             Self::Vision(error) => match error {

@@ -41,16 +41,18 @@ pub use gyrus_language_train as language_train;
 pub use gyrus_nn as nn;
 pub use gyrus_report as report;
 pub use gyrus_serve as serve;
+pub use gyrus_simulate as simulate;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 pub use gyrus_vision as vision;
-pub use observer::{Note, Observer, Plan, Quiet, Stage, Step};
+pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
 pub use verbs::{
-    Body, Chat, Embed, EmbedReport, ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Learn,
-    LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport, LowRank, Merge, MergeReport,
-    NirOptions, Predict, PredictReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport,
-    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Spike, SpikeReport, SpikingOptions, Tokenize,
-    TokenizeReport, Tune, TuneReport, Write, WriteReport,
+    Body, Chat, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation,
+    Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport,
+    LowRank, Merge, MergeReport, NirOptions, Predict, PredictReport, Pull, PullReport, Quantize,
+    QuantizeReport, Resume, ResumeReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Simulate,
+    SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write,
+    WriteReport,
 };
 
 /// The example of the README, as a documentation test.

@@ -1,6 +1,7 @@
 //! Watching a long-running verb: notes, the plan, progress, and stopping.
 
 use std::fmt;
+use std::ops::Range;
 
 use gyrus_train::MetricsRow;
 
@@ -25,6 +26,9 @@ pub trait Observer: Send {
 
     /// While work is done that is not steps of training, such as measuring a network after some time steps.
     fn stage(&mut self, _stage: &Stage<'_>) {}
+
+    /// Every 10 ms of simulated time.
+    fn simulated(&mut self, _simulated: &Simulated<'_>) {}
 
     /// Whether training should save its state and stop. Asked after every step.
     fn wants_to_stop(&mut self) -> bool {
@@ -92,6 +96,36 @@ pub struct Stage<'a> {
     pub done: u64,
     /// Of how many.
     pub total: u64,
+}
+
+/// How far a simulation is.
+#[derive(Clone, Copy, Debug)]
+pub struct Simulated<'a> {
+    /// Steps, spikes, time.
+    pub progress: &'a gyrus_simulate::Progress<'a>,
+    /// Name and neurons of each population.
+    pub populations: &'a [(String, Range<u32>)],
+}
+
+impl Simulated<'_> {
+    /// Spikes per neuron and second of each population since the step `since`; 0 where spikes are not recorded.
+    #[must_use]
+    pub fn rates_hz(&self, since: u64) -> Vec<f64> {
+        let spikes = self.progress.spikes;
+        let first = spikes.steps.partition_point(|step| u64::from(*step) < since);
+        let mut counts = vec![0u64; self.populations.len()];
+        for neuron in &spikes.neurons[first..] {
+            let index = self.populations.partition_point(|(_, own)| own.end <= *neuron);
+            if let Some(count) = counts.get_mut(index) {
+                *count += 1;
+            }
+        }
+        let seconds = self.progress.step.saturating_sub(since) as f64 * self.progress.dt_ms / 1e3;
+        let rate = |(count, (_, own)): (u64, &(String, Range<u32>))| {
+            count as f64 / (seconds * own.len() as f64).max(1e-12)
+        };
+        counts.into_iter().zip(self.populations).map(rate).collect()
+    }
 }
 
 /// What a training run will do. Shown as one line.

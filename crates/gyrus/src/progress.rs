@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gyrus::train::MetricsRow;
-use gyrus::{Note, Observer, Plan, Stage, Step};
+use gyrus::{Note, Observer, Plan, Simulated, Stage, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::{manner, note, say};
@@ -233,6 +233,27 @@ impl Observer for Watcher {
             self.clear();
             self.stage.clear();
             self.began = None;
+        }
+    }
+
+    fn simulated(&mut self, simulated: &Simulated<'_>) {
+        let progress = simulated.progress;
+        let (done, total) = (progress.step, progress.steps);
+        let pace = gyrus::report::number(progress.real_time_factor());
+        let template = "{bar:30.cyan/blue} {percent:>3} %  {msg}  [{elapsed} < {eta}]";
+        if let Some(bar) = self.bar(total, template, 0) {
+            bar.set_message(format!("{pace} times the simulated time"));
+            bar.set_position(done);
+        } else if self.is_due() {
+            let left = left(progress.elapsed, done, total);
+            let ms = done as f64 * progress.dt_ms;
+            self.line(&format!(
+                "{ms:.0} of {:.0} ms, {pace} times the simulated time{left}",
+                total as f64 * progress.dt_ms
+            ));
+        }
+        if done >= total || self.wants_to_stop() {
+            self.clear();
         }
     }
 

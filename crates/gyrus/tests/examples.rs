@@ -13,6 +13,8 @@ mod quantize;
 mod see;
 #[path = "../examples/see_network.rs"]
 mod see_network;
+#[path = "../examples/simulate.rs"]
+mod simulate;
 #[path = "../examples/spike.rs"]
 mod spike;
 #[path = "../examples/tune.rs"]
@@ -27,6 +29,7 @@ fn examples_of_networks_run() {
     see_network::main().unwrap();
     inspect::main().unwrap();
     spike::main().unwrap();
+    simulate::main().unwrap();
 }
 
 #[test]

@@ -21,11 +21,22 @@ fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Ite
 #[test]
 fn the_blueprint_of_the_commands_page_fits_the_digits() {
     let page = page("docs/commands.md");
-    let toml = between(&page, "```toml\n", "```").next().expect("the page shows a blueprint");
+    let mut files = between(&page, "```toml\n", "```");
+    let toml = files.find(|toml| toml.contains("[[node]]")).expect("the page shows a blueprint");
     let blueprint = Blueprint::from_toml(toml).unwrap();
     let shapes = blueprint.shapes().unwrap();
     let shape = |name: &str| shapes.output(blueprint.index_of(name).unwrap()).to_string();
     assert_eq!((shape("input"), shape("output")), ("[1, 8, 8]".into(), "[10]".into()));
+}
+
+#[test]
+fn the_circuit_of_the_commands_page_can_be_built() {
+    let page = page("docs/commands.md");
+    let mut files = between(&page, "```toml\n", "```");
+    let toml = files.find(|toml| toml.contains("[[population]]")).expect("the page shows a circuit");
+    let circuit = gyrus::simulate::CircuitFile::parse(toml, Path::new("")).unwrap();
+    let need = circuit.check().unwrap();
+    assert_eq!((need.neurons, need.synapses), (1000, 80 * 1000 + 20 * 1000 - 20));
 }
 
 #[test]

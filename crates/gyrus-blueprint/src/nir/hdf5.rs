@@ -20,6 +20,9 @@ const MAX_OBJECTS: usize = 20 * MAX_NODES;
 const BUDGET: u64 = 256 << 20;
 /// Decoded bytes allowed per byte of the file.
 const EXPANSION: u64 = 32;
+/// The longest edge of a chunk. With longer ones `hdf5-pure` 0.47 writes files that the HDF5 library, and so Python's `nir`,
+/// refuses ("stored chunk dimension encoding length does not match").
+const MOST_OF_CHUNK: u64 = 65_535;
 /// Shorter arrays are not worth compressing.
 const LEAST_PACKED: usize = 256;
 
@@ -240,6 +243,27 @@ fn put(dataset: &mut hdf5_pure::DatasetBuilder, field: &Field) {
     let shape: Vec<u64> = field.shape.iter().map(|&extent| extent as u64).collect();
     dataset.with_shape(&shape);
     if field.data.len() >= LEAST_PACKED && !matches!(field.data, Data::Text(_)) {
-        dataset.with_deflate(4);
+        let chunk: Vec<u64> = shape.iter().map(|&extent| extent.clamp(1, MOST_OF_CHUNK)).collect();
+        dataset.with_chunks(&chunk).with_deflate(4);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_edge_of_a_chunk_is_longer_than_the_hdf5_library_reads() {
+        let data = Data::Single((0..70_000u32).map(|index| index as f32).collect());
+        let length = data.len();
+        let tree = Tree {
+            fields: BTreeMap::from([("weight".to_owned(), Field { shape: vec![length, 1], data })]),
+            ..Tree::default()
+        };
+        let bytes = write(tree.clone()).unwrap();
+        let file = File::from_bytes(bytes.clone()).unwrap();
+        let layout = file.dataset("weight").unwrap().layout().unwrap();
+        assert!(matches!(&layout, Layout::Chunked { chunk_shape, .. } if chunk_shape[..] == [65_535, 1]), "{layout:?}");
+        assert_eq!(read(bytes).unwrap(), tree);
     }
 }

@@ -48,6 +48,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "simulate",
+        &[
+            ("a random balanced network of 12,500 neurons", "gyrus simulate brunel --open"),
+            ("a tenth of the cortical microcircuit", "gyrus simulate microcircuit --scale 0.1 --watch"),
+            ("a circuit of your own, beginning from a built-in one", "gyrus simulate cuba --show > my.toml"),
+            (
+                "run it for 5 seconds, spikes as Parquet",
+                "gyrus simulate my.toml --seconds 5 --format parquet",
+            ),
+            ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
+            ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
+        ],
+    ),
+    (
         "run",
         &[
             ("chat with a model from the hub", "gyrus run org/model:Q4_K_M"),

@@ -54,6 +54,8 @@ const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
     ("predict", "NIR files", &["steps", "dt", "integration", "encoder", "reset", "window", "record"]),
+    ("simulate", "Estimate", &["estimate", "neurons"]),
+    ("simulate", "Output", &["format"]),
     ("spike", "NIR files", &["nir", "nir_for"]),
     ("spike", "Training", &["resume", "seed"]),
     ("serve", "Address", &["port", "host", "api_key", "cors", "alias"]),
@@ -69,7 +71,7 @@ const NOT_OF_TRAINING: [(&str, &[&str]); 2] =
     [("learn", &["steps", "context", "accumulate"]), ("spike", &["steps"])];
 
 /// Verbs that write a page.
-const WITH_PAGES: [&str; 4] = ["learn", "tune", "spike", "see"];
+const WITH_PAGES: [&str; 5] = ["learn", "tune", "spike", "see", "simulate"];
 
 /// A verb with the options, short names, headings and order that all verbs share.
 pub(super) fn arranged(verb: Command) -> Command {

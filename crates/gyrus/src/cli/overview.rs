@@ -16,6 +16,7 @@ const GROUPS: [(&str, &[(&str, &str)]); 6] = [
         &[
             ("predict", "Classify images, table rows or event recordings"),
             ("spike", "Convert a trained network to spikes; accuracy and energy"),
+            ("simulate", "Simulate a circuit of neurons as neuroscience builds them"),
         ],
     ),
     (

@@ -25,6 +25,7 @@ mod see;
 mod serialized;
 mod serve;
 mod shapes_match;
+mod simulate;
 mod spike;
 mod tokenize;
 mod tune;
@@ -61,6 +62,9 @@ pub use see::{
     SeenDecision, SeenEdges, SeenLayer, SeenToken,
 };
 pub use serve::{Serve, Serving, ServingMemory};
+pub use simulate::{
+    EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
+};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
