@@ -136,6 +136,7 @@
       picture.alt = "a synthesized picture that excites this unit";
       parts.append(figure(picture, "synthesized", "best"));
     }
+    if (unit.triggered) parts.append(figure(canvasOf(unit.triggered), data.trigger));
     const facts = make("dl", undefined, "unit-facts");
     for (const [label, value] of unit.facts) {
       const row = make("div");
@@ -177,13 +178,13 @@
   });
 
   // What the grid shows.
-  const kinds = [["synthesized", "best"], ["most exciting example", "top"], ["filter", "filter"]];
+  const kinds = [["synthesized", "best"], [data.trigger, "triggered"], ["most exciting example", "top"], ["filter", "filter"]];
   const has = (kind) => data.layers.some((layer) =>
     layer.units.some((unit) => kind === "top" ? unit.top.length : unit[kind]));
   const views = document.querySelector(".views");
   const pictureOf = (unit, kind) => {
-    if (kind === "filter" && unit.filter) return canvasOf(unit.filter).toDataURL();
-    return kind === "best" ? unit.best : null;
+    if (kind !== "best") return unit[kind] ? canvasOf(unit[kind]).toDataURL() : null;
+    return unit.best;
   };
   const show = (kind) => {
     data.layers.forEach((layer, index) => layer.units.forEach((unit) => {
@@ -200,9 +201,12 @@
         const whole = new Image();
         whole.onload = () => {
           const canvas = make("canvas");
-          canvas.width = whole.width / unit.top.length;
-          canvas.height = whole.height;
-          canvas.getContext("2d").drawImage(whole, 0, 0);
+          // What the unit sees of the first example.
+          const side = whole.width / unit.top.length;
+          const [top, left, height, width] = unit.top[0][2] || [0, 0, 1, 1];
+          canvas.width = Math.round(width * side);
+          canvas.height = Math.round(height * whole.height);
+          canvas.getContext("2d").drawImage(whole, -Math.round(left * side), -Math.round(top * whole.height));
           picture = button.firstElementChild;
           paint(canvas.toDataURL());
         };
@@ -225,6 +229,48 @@
     }
     views.hidden = false;
     all("button", views)[0].setAttribute("aria-pressed", "true");
+  }
+
+  // Spikes over time.
+  const maps = all(".spike-map").map((canvas) => {
+    const [height, width, steps, text] = data.spikes[Number(canvas.dataset.layer)];
+    canvas.width = width;
+    canvas.height = height;
+    return { canvas, height, width, steps, counts: Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) };
+  });
+  if (maps.length) {
+    const slider = document.getElementById("step");
+    const play = document.getElementById("play");
+    const last = Math.max(...maps.map((map) => map.steps));
+    slider.max = String(last);
+    const drawStep = () => {
+      const step = Number(slider.value) - 1;
+      document.getElementById("step-shown").textContent = "step " + (step + 1) + " of " + last;
+      for (const { canvas, height, width, steps, counts } of maps) {
+        const pen = canvas.getContext("2d");
+        const image = pen.createImageData(width, height);
+        for (let place = 0; place < width * height; place++) {
+          const share = step < steps ? counts[step * width * height + place] / 255 : 0;
+          for (let c = 0; c < 3; c++) image.data[4 * place + c] = theme.zero[c] + (theme.plus[c] - theme.zero[c]) * share;
+          image.data[4 * place + 3] = 255;
+        }
+        pen.putImageData(image, 0, 0);
+      }
+    };
+    let timer = null;
+    const stop = () => { clearInterval(timer); timer = null; play.textContent = "play"; };
+    play.addEventListener("click", () => {
+      if (timer) return stop();
+      play.textContent = "pause";
+      timer = setInterval(() => {
+        slider.value = String(Number(slider.value) % last + 1);
+        drawStep();
+      }, 400);
+    });
+    slider.addEventListener("input", drawStep);
+    document.querySelector(".player").hidden = false;
+    drawStep();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); drawStep(); });
   }
 
   const follow = () => {

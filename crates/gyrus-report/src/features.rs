@@ -7,6 +7,7 @@ mod data;
 mod decisions;
 mod depth;
 mod pictures;
+mod spikes;
 
 use std::fmt::Write;
 
@@ -45,6 +46,10 @@ pub struct FeaturesReport<'a> {
     pub edges: Option<Edges>,
     /// The layers.
     pub layers: Vec<FeatureLayer>,
+    /// Whether units fire, rather than have activations.
+    pub is_spiking: bool,
+    /// Spikes of one example over time.
+    pub spikes: Option<SpikesOverTime>,
     /// Answers and where they came from.
     pub decisions: Vec<Decision>,
     /// Settings, in groups with a title.
@@ -122,6 +127,8 @@ pub struct FeatureUnit {
     pub filter: Option<SignedMap>,
     /// A synthesized picture that excites it.
     pub best: Option<Picture>,
+    /// What excites it on average, less what there is on average.
+    pub triggered: Option<SignedMap>,
     /// The examples that excite it most, all of one size.
     pub top: Vec<TopExample>,
     /// Numbers with their names first.
@@ -130,6 +137,36 @@ pub struct FeatureUnit {
     pub below: Vec<Link>,
     /// Whom it reaches, the strongest first.
     pub above: Vec<Link>,
+}
+
+/// The spikes of one example.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SpikesOverTime {
+    /// The example's name.
+    pub title: String,
+    /// The layers whose neurons fire.
+    pub layers: Vec<LayerSpikes>,
+}
+
+/// The spikes of a layer over time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerSpikes {
+    /// The layer's name.
+    pub name: String,
+    /// Rows of its map, or of a picture of its neurons.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Steps of time.
+    pub steps: usize,
+    /// `[steps, height, width]`: how many neurons fire there.
+    pub counts: Vec<u32>,
+    /// How many neurons there are at a place.
+    pub most: u32,
+    /// Neurons that fire at some step.
+    pub active: usize,
+    /// All of its neurons.
+    pub neurons: usize,
 }
 
 /// An example that excites a unit.
@@ -215,6 +252,7 @@ impl FeaturesReport<'_> {
         section(&mut page, "similarity", "Which layers are alike", &depth::similarity(self));
         section(&mut page, "edges", "Edge detectors", &depth::edges(self));
         section(&mut page, "units", "What each unit responds to", &pictures::units(self));
+        section(&mut page, "spikes", "Spikes over time", &spikes::spikes(self));
         section(&mut page, "decisions", "Where decisions came from", &decisions::decisions(self));
         let notes: String =
             self.notes.iter().map(|note| format!("<p class=\"note\">{}</p>", escaped(note))).collect();

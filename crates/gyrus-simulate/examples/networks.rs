@@ -1,19 +1,22 @@
-//! Three published networks at any scale: memory, time to build, speed, rates.
+//! Published networks at any scale: memory, time to build, speed, rates.
 //!
 //! ```text
-//! cargo run --release -p gyrus-simulate --example networks -- brunel|cuba|microcircuit [SCALE [MILLISECONDS [THREADS [SEED]]]]
+//! cargo run --release -p gyrus-simulate --example networks -- brunel|cuba|microcircuit|stdp [SCALE [MILLISECONDS [THREADS [SEED]]]]
 //! ```
 //!
 //! `brunel`: Brunel (2000), J. Comput. Neurosci. 8:183, as NEST's example with delta synapses; scale 1 is its order 2500.
 //! `cuba`: Vogels & Abbott (2005) as in Brette et al. (2007), J. Comput. Neurosci. 23:349.
 //! `microcircuit`: Potjans & Diesmann (2014), Cereb. Cortex 24:785, with Poisson input.
+//! `stdp`: NEST's hpc_benchmark (Morrison et al. 2007, Neural Comput. 19:1437), in-degrees scaled too: excitatory synapses between excitatory
+//! neurons follow a power law.
 
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use gyrus_simulate::{
-    Circuit, Input, InputKind, Leaky, Model, Population, Projection, Quantity, RuleKind, Simulation,
+    Circuit, Distribution, Input, InputKind, Leaky, Model, Pairing, Plasticity, Population, Projection,
+    Quantity, Rule, RuleKind, Simulation, SpikeTiming, TimingRule,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("brunel") | None => brunel(scale),
         Some("cuba") => cuba(scale),
         Some("microcircuit") => microcircuit(scale),
-        Some(other) => return Err(format!("`{other}`: expected brunel, cuba or microcircuit").into()),
+        Some("stdp") => stdp(scale),
+        Some(other) => return Err(format!("`{other}`: expected brunel, cuba, microcircuit or stdp").into()),
     };
     let circuit = Circuit { seed, ..circuit };
     gyrus_kernels::with_threads(threads, || simulate(&circuit, time_ms))?.map_err(Into::into)
@@ -95,6 +99,42 @@ fn cuba(scale: f64) -> Circuit {
     }
 }
 
+fn stdp(scale: f64) -> Circuit {
+    let (ne, ni) = ((9000.0 * scale) as usize, (2250.0 * scale) as usize);
+    let (weight, tau_syn_ms) = (45.6, 0.325_827_224_037_228_4);
+    let model = Model::IafPscAlpha(Leaky {
+        t_ref_ms: 0.5,
+        e_l_mv: 0.0,
+        v_th_mv: 20.0,
+        v_reset_mv: 0.0,
+        tau_syn_ex_ms: tau_syn_ms,
+        tau_syn_in_ms: tau_syn_ms,
+        ..Leaky::default()
+    });
+    // 1.685 times the rate whose mean input reaches the threshold.
+    let rate_hz = 1.685 * 1000.0 * 20.0 * 250.0 / (10.0 * weight * std::f64::consts::E * tau_syn_ms);
+    let start = Distribution::Normal { mean: 5.7, std: 7.2 };
+    let population = |name: &str, neurons| Population {
+        v_start_mv: Some(Quantity { distribution: start, bounds: None }),
+        inputs: vec![Input::poisson(rate_hz, weight)],
+        ..Population::new(name, neurons, model.clone())
+    };
+    let mut projections = Vec::new();
+    for target in 0..2 {
+        let rule = |count| Rule { kind: RuleKind::FixedInDegree(count), autapses: false, multapses: true };
+        projections.push(Projection::new(0, target, rule(ne), weight, 1.5));
+        projections.push(Projection::new(1, target, rule(ni), -5.0 * weight, 1.5));
+    }
+    projections[0].plasticity = Some(Plasticity::SpikeTiming(SpikeTiming {
+        rule: TimingRule::PowerLaw { lambda: 0.1, alpha: 0.0513, mu: 0.4 },
+        pairing: Pairing::AllToAll,
+        tau_plus_ms: 15.0,
+        tau_minus_ms: 30.0,
+        tau_eligibility_ms: None,
+    }));
+    Circuit { populations: vec![population("E", ne), population("I", ni)], projections, ..Circuit::default() }
+}
+
 const NAMES: [&str; 8] = ["L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I"];
 const NEURONS: [f64; 8] = [20_683.0, 5834.0, 21_915.0, 5479.0, 4850.0, 1065.0, 14_395.0, 2948.0];
 const EXTERNAL: [f64; 8] = [1600.0, 1500.0, 2100.0, 1900.0, 2000.0, 1900.0, 2900.0, 2100.0];
@@ -157,10 +197,7 @@ fn microcircuit(scale: f64) -> Circuit {
             tau_syn_in_ms: 0.5,
         });
         let start = Quantity {
-            distribution: gyrus_simulate::Distribution::Normal {
-                mean: START_MEAN[target],
-                std: START_STD[target],
-            },
+            distribution: Distribution::Normal { mean: START_MEAN[target], std: START_STD[target] },
             bounds: None,
         };
         populations.push(Population {
@@ -211,6 +248,11 @@ fn simulate(circuit: &Circuit, time_ms: f64) -> Result<(), String> {
     for (population, count) in circuit.populations.iter().zip(counts) {
         let rate = count as f64 / population.neurons as f64 / (simulated * 0.9);
         println!("{:>6} {rate:.3} Hz", population.name);
+    }
+    for (index, _) in circuit.projections.iter().enumerate().filter(|(_, p)| p.plasticity.is_some()) {
+        let weights = simulation.weights(index);
+        let mean = weights.iter().map(|link| link.weight).sum::<f64>() / weights.len() as f64;
+        println!("projection {index}: mean weight {mean:.3}");
     }
     if let Some(peak) = peak_memory() {
         println!("peak memory of the process {peak}");

@@ -85,7 +85,7 @@ impl Quantity {
         match (self.distribution, self.bounds) {
             (Distribution::Constant(value), None) => Some(value),
             (Distribution::Constant(value), Some(bounds)) => Some(value.clamp(bounds.low, bounds.high)),
-            (Distribution::Normal { mean, std }, None) if std == 0.0 => Some(mean),
+            (Distribution::Normal { mean, std: 0.0 }, None) => Some(mean),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Running a circuit and keeping what is asked for: spikes, potentials, weights; stopping where activity runs away.
 
+mod saved;
+
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -86,7 +88,7 @@ impl Recording {
     }
 }
 
-/// Runs `steps` steps and records what `file` asks for. `watch` sees the progress every 10 ms of simulated time, and may break.
+/// Runs up to `steps` steps in all and records what `file` asks for, after what was recorded `before`. `watch` sees the progress every 10 ms of simulated time, and may break.
 /// Activity of all neurons above `max_rate_hz` over 50 ms ends the run; infinity allows any.
 ///
 /// # Errors
@@ -94,13 +96,15 @@ impl Recording {
 pub fn record(
     simulation: &mut Simulation,
     file: &CircuitFile,
+    before: Recording,
     steps: u64,
     max_rate_hz: f64,
     watch: &mut (dyn FnMut(&Progress<'_>) -> ControlFlow<()> + Send),
 ) -> Result<Recording> {
     let dt_ms = file.circuit.dt_ms;
-    let mut recording = Recording::default();
-    let mut potentials = Potentials::begin(simulation, file)?;
+    let mut recording = Recording { stopped: None, ..before };
+    let mut potentials = Potentials::begin(simulation, file, std::mem::take(&mut recording.traces))?;
+    let seconds_before = recording.seconds;
     let kept: Option<Vec<_>> =
         file.recorded.as_ref().map(|some| some.iter().map(|index| simulation.population(*index)).collect());
     let piece = ((PIECE_MS / dt_ms).round() as u64).max(1);
@@ -126,7 +130,7 @@ pub fn record(
             ControlFlow::Continue(())
         })?;
         recording.steps += done.steps;
-        recording.activity = simulation.activity();
+        add(&mut recording.activity, &done);
         potentials.collect(simulation);
         recent.push(done.spikes);
         let progress = Progress {
@@ -135,7 +139,7 @@ pub fn record(
             dt_ms,
             spikes: &recording.spikes,
             first_new,
-            elapsed: started.elapsed(),
+            elapsed: started.elapsed() + Duration::from_secs_f64(seconds_before),
             activity: recording.activity,
         };
         let asked = watch(&progress).is_break();
@@ -153,7 +157,7 @@ pub fn record(
             }
         }
     }
-    recording.seconds = started.elapsed().as_secs_f64();
+    recording.seconds = seconds_before + started.elapsed().as_secs_f64();
     recording.traces = potentials.traces;
     for recorder in &file.recorders {
         if let Recorder::Weights { projection } = recorder {
@@ -161,6 +165,14 @@ pub fn record(
         }
     }
     Ok(recording)
+}
+
+fn add(sum: &mut Activity, more: &Activity) {
+    sum.steps += more.steps;
+    sum.spikes += more.spikes;
+    sum.synaptic_events += more.synaptic_events;
+    sum.neuron_updates += more.neuron_updates;
+    sum.poisson_draws += more.poisson_draws;
 }
 
 /// The potentials of some neurons, thinned to the interval of their recorder.
@@ -171,7 +183,7 @@ struct Potentials {
 }
 
 impl Potentials {
-    fn begin(simulation: &mut Simulation, file: &CircuitFile) -> Result<Self> {
+    fn begin(simulation: &mut Simulation, file: &CircuitFile, before: Vec<Traces>) -> Result<Self> {
         let dt_ms = file.circuit.dt_ms;
         let (mut traces, mut places) = (Vec::new(), Vec::new());
         for recorder in &file.recorders {
@@ -192,6 +204,10 @@ impl Potentials {
                 interval_ms: every as f64 * dt_ms,
                 values: Vec::new(),
             });
+        }
+        // A resumed run goes on with the traces that it has.
+        if before.len() == traces.len() {
+            traces = before;
         }
         Ok(Self { traces, places })
     }

@@ -208,17 +208,21 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Of values of at least 0, in bins whose width is 1, 2 or 5 times a power of ten; at most `bins` of them.
+    /// Of values of at least 0, which are multiples of `least`, in at most about `bins` bins. Their width is 1, 2 or 5 times a power
+    /// of ten of `least`, so that each holds as many different values.
     #[must_use]
-    pub fn new(values: &[f32], bins: usize) -> Self {
+    pub fn new(values: &[f32], bins: usize, least: f64) -> Self {
         let largest = values.iter().copied().filter(|value| value.is_finite()).fold(0f32, f32::max);
-        let rough = (f64::from(largest) / bins.max(1) as f64).max(1e-9);
+        let rough = (f64::from(largest) / bins.max(1) as f64 / least).max(1.0);
         let power = 10f64.powf(rough.log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-        let width = steps.into_iter().find(|step| *step >= rough * (1.0 - 1e-9)).unwrap_or(10.0 * power);
-        let mut counts = vec![0u32; (f64::from(largest) / width) as usize + 1];
+        let width =
+            least * steps.into_iter().find(|step| *step >= rough * (1.0 - 1e-9)).unwrap_or(10.0 * power);
+        // Values are rounded: one just below the edge of its bin belongs to the bin.
+        let bin = |value: f32| (f64::from(value) / width + 1e-4) as usize;
+        let mut counts = vec![0u32; bin(largest) + 1];
         for value in values.iter().filter(|value| value.is_finite() && **value >= 0.0) {
-            counts[(f64::from(*value) / width) as usize] += 1;
+            counts[bin(*value)] += 1;
         }
         Self { width, counts }
     }
@@ -283,9 +287,12 @@ mod tests {
 
     #[test]
     fn histograms_have_round_bins() {
-        let histogram = Histogram::new(&[0.0, 0.4, 9.9, 10.0, f32::NAN], 10);
+        let histogram = Histogram::new(&[0.0, 0.5, 9.5, 10.0, f32::NAN], 10, 0.5);
         assert_eq!((histogram.width, histogram.counts[0], histogram.counts[9]), (1.0, 2, 1));
         assert_eq!(histogram.counts.iter().sum::<u32>(), 4);
-        assert_eq!(Histogram::new(&[], 10).counts, [0]);
+        // Rates of a window of 0.9 s: each in a bin of its own, up to rounding.
+        let rates: Vec<f32> = (0..30).map(|count| (f64::from(count) / 0.9) as f32).collect();
+        assert_eq!(Histogram::new(&rates, 40, 1.0 / 0.9).counts, [1; 30]);
+        assert_eq!(Histogram::new(&[], 10, 1.0).counts, [0]);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Turns of waiting before the processor is offered to others.
-const SPINS: u32 = 4000;
+/// Turns of waiting before the processor is offered to others: some microseconds, a share of a pass. A partner that has lost its
+/// processor to another program does not come back sooner for being waited for.
+const SPINS: u32 = 100;
 
 /// Where the threads of a team meet.
 pub(crate) struct Barrier {

@@ -1,4 +1,5 @@
 //! Circuits as TOML files: the built-in ones, what they become at another scale, and what is refused with which line.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -257,4 +258,23 @@ fn synapses_change_by_the_models_of_nest() {
     assert!(message("synapse = \"stdp_synapze\"").contains("did you mean `stdp_synapse`?"));
     assert!(message("synapse = \"mine\"\nlambada = 1.0").contains("did you mean `lambda`?"));
     assert!(message("synapse = \"mine\"\nWmax = 1.0").contains("`Wmax` has no unit; write `Wmax_pA`"));
+}
+
+#[test]
+fn projections_come_from_sonata_files() {
+    let Some(network) = data("sonata/300_pointneurons/network") else { return };
+    let text = |target: &str| {
+        format!(
+            "[[population]]\nname = \"external\"\nneurons = 100\nmodel = \"poisson_generator\"\nrate_hz = 10.0\n[[population]]\n\
+             name = \"{target}\"\nneurons = 300\nmodel = \"iaf_psc_alpha\"\n[[projection]]\nsource = \"external\"\ntarget = \"{target}\"\n\
+             rule = \"sonata\"\nedges_file = \"external_internal_edges.h5\"\nedge_types_file = \"external_internal_edge_types.csv\"\n"
+        )
+    };
+    let file = CircuitFile::parse(&text("internal"), &network).unwrap();
+    assert_eq!(file.check().unwrap().synapses, 20_844);
+    let message = CircuitFile::parse(&text("other"), &network).unwrap_err().to_string();
+    assert!(
+        message.contains("no file has its population `internal`; there are: external, other"),
+        "{message}"
+    );
 }

@@ -1,4 +1,5 @@
 //! SONATA networks of the Allen Institute: their published spikes, and NEST's.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -6,6 +6,7 @@ use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
 use gyrus_nn::{Network, Signal, State, StateTensor, floats};
 use gyrus_tensor::{cpu, filled_tensor, splitmix64};
 use gyrus_vision::see::circuits::{connections, layers_below};
+use gyrus_vision::see::spikes::Trigger;
 use gyrus_vision::see::{Layer, Maximize, Patch, layers, maximize};
 
 fn noise(count: usize, seed: u64) -> Vec<f32> {
@@ -188,4 +189,35 @@ fn expanded_weights_are_the_folded_weights() {
     assert!(strongest.weights.iter().zip(own).all(|(a, b)| (a - b).abs() < 1e-6));
     let norm = |from: usize| weights[243 + from * 81..][..81].iter().map(|w| w * w).sum::<f32>().sqrt();
     assert!((0..3).all(|from| norm(from) <= strongest.norm + 1e-5));
+}
+
+/// For inputs without structure, the triggered average of a rectified linear unit is its filter, up to scale (Chichilnisky 2001).
+#[test]
+fn the_triggered_average_of_a_linear_filter_is_the_filter() {
+    let blueprint = Blueprint::builder("filter")
+        .input([1, 10, 11])
+        .node("conv", NodeKind::conv2d(2, 3).padding(Padding::Same).bias(false))
+        .node("relu", NodeKind::ReLU)
+        .node("flatten", NodeKind::flatten())
+        .node("out", NodeKind::affine(2))
+        .build()
+        .unwrap();
+    let network = Network::new(&blueprint, 4, &cpu()).unwrap();
+    let layers = layers(&blueprint).unwrap();
+    let image = gyrus_blueprint::Image { height: 10, width: 11, channels: 1 };
+    let mut trigger = Trigger::new(&layers[0], image).unwrap();
+    for batch in 0..6u64 {
+        let x = noise(100 * 110, batch * 1_000_000);
+        let input = filled_tensor(100, 110, |to| to.copy_from_slice(&x));
+        let activations = network.activations(input, &[layers[0].output]).unwrap();
+        trigger.add(&x, &floats(activations[0].clone()));
+    }
+    let found = trigger.finish();
+    assert_eq!((found.image.height, found.image.width), (3, 3));
+    let weights = &network.state()["conv.weight"].values;
+    for (average, filter) in found.averages.chunks_exact(9).zip(weights.chunks_exact(9)) {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let cosine = dot(average, filter) / (dot(average, average) * dot(filter, filter)).sqrt();
+        assert!(cosine > 0.99, "{cosine}: {average:?} {filter:?}");
+    }
 }

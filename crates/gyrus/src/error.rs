@@ -31,9 +31,6 @@ pub enum Error {
         /// The command that continues the work.
         next: String,
     },
-    /// The observer asked to stop, and what came of it is written; there is nothing to continue.
-    #[error("{0}")]
-    Stopped(String),
     /// A file or folder could not be read or written.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -44,6 +41,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// From `gyrus-agents`.
+    #[error(transparent)]
+    Agents(#[from] gyrus_agents::Error),
     /// From `gyrus-blueprint`.
     #[error(transparent)]
     Blueprint(#[from] gyrus_blueprint::Error),
@@ -127,7 +127,8 @@ impl Error {
         match self {
             Self::Request(_) | Self::Blueprint(_) | Self::Events(_) | Self::Files(_) => Fault::Caller,
             Self::Failed(_) | Self::Io { .. } => Fault::Failure,
-            Self::Interrupted { .. } | Self::Stopped(_) => Fault::Interruption,
+            Self::Interrupted { .. } => Fault::Interruption,
+            Self::Agents(_) => Fault::Caller,
             Self::Data(error) => of_data(error),
             Self::Device(_) => Fault::Caller,
             Self::Kernels(error) => of_kernels(error),

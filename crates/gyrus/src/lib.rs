@@ -30,6 +30,7 @@ mod observer;
 pub mod verbs;
 
 pub use error::{Error, Fault, Result};
+pub use gyrus_agents as agents;
 pub use gyrus_blueprint as blueprint;
 pub use gyrus_data as data;
 pub use gyrus_events as events;
@@ -47,12 +48,12 @@ pub use gyrus_train as train;
 pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
 pub use verbs::{
-    Body, Chat, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation,
-    Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport,
-    LowRank, Merge, MergeReport, NirOptions, Predict, PredictReport, Pull, PullReport, Quantize,
-    QuantizeReport, Resume, ResumeReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Simulate,
-    SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write,
-    WriteReport,
+    Ask, AskReport, Body, Chat, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir,
+    ExportNirReport, Generation, Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport,
+    LearnReport, List, ListReport, LowRank, Merge, MergeReport, NirOptions, Predict, PredictReport, Pull,
+    PullReport, Quantize, QuantizeReport, Resume, ResumeReport, See, SeeNetwork, SeeNetworkReport, SeeReport,
+    Serve, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune,
+    TuneReport, Write, WriteReport,
 };
 
 /// The example of the README, as a documentation test.

@@ -44,6 +44,7 @@ enum Command {
     Chat(commands::chat::Arguments),
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
+    Ask(commands::ask::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Pull(commands::pull::Arguments),
@@ -58,6 +59,7 @@ pub(crate) fn command() -> clap::Command {
         .mut_subcommand("learn", |learn| {
             only_with(learn, "resume", &["data_directory", "epochs", "threads", "json"])
         })
+        .mut_subcommand("simulate", |simulate| only_with(simulate, "resume", &["watch", "threads", "json"]))
         .mut_subcommand("tune", |tune| {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
@@ -132,6 +134,7 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Tokenize(arguments) => commands::tokenize::run(arguments),
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Quantize(arguments) => commands::quantize::run(arguments),
+        Command::Ask(arguments) => commands::ask::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Pull(arguments) => commands::pull::run(arguments),

@@ -137,6 +137,35 @@ fn a_person_clicks_a_unit_and_follows_it() {
 }
 
 #[test]
+fn a_spiking_run_is_looked_at_and_played() {
+    let place = tempfile::tempdir().unwrap();
+    let (out, spiking) = (place.path().join("page.html"), place.path().join("spiking"));
+    succeeded(run("learn digits --spiking --epochs 2 --quiet --out", &[&spiking]));
+    let answer = json(see("--examples 300 --json --out", &[&out, &spiking]));
+    let layers = answer["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 4);
+    for layer in &layers[..3] {
+        // Spikes per step are between 0 and 1.
+        for unit in layer["units"].as_array().unwrap() {
+            let mean = unit["mean"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&mean), "{mean}");
+        }
+        assert!(layer["active"].as_f64().unwrap() > 0.0);
+    }
+    assert!(answer["decisions"][0]["completeness_error"].is_null());
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(page.contains("Spikes over time") && page.contains("spike-triggered average"));
+    let Some(mut browser) = Browser::open(&out, [1200, 900]) else { return };
+    let shown = "document.querySelector('#step-shown').textContent";
+    assert!(browser.evaluate(shown).as_str().unwrap().starts_with("step 1 of "));
+    browser.evaluate("document.querySelector('#step').value = 2");
+    browser.evaluate("document.querySelector('#step').dispatchEvent(new Event('input'))");
+    assert!(browser.evaluate(shown).as_str().unwrap().starts_with("step 2 of "));
+    browser.click("#play");
+    assert_eq!(browser.evaluate("document.querySelector('#play').textContent"), "pause");
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_refused_and_leaves_no_page() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("page.html");

@@ -157,3 +157,62 @@ fn an_estimate_goes_up_to_a_brain() {
     );
     assert!((report["synapses_per_neuron"].as_f64().unwrap() - 1250.0).abs() < 1e-9);
 }
+
+/// Stops after so many looks.
+struct Impatient(u32);
+
+impl gyrus::Observer for Impatient {
+    fn wants_to_stop(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 == 0
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_spikes() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder =
+        "\n[[recorder]]\ndevice = \"voltmeter\"\npopulation = \"E\"\nneurons = [0, 2]\ninterval_ms = 0.5\n";
+    let path = folder.path().join(circuit(folder.path(), "small.toml", recorder));
+    let verb =
+        |out: &str| gyrus::Simulate { seed: 5, ..gyrus::Simulate::new(&path) }.out(folder.path().join(out));
+    let whole = verb("whole").run(&mut gyrus::Quiet).unwrap();
+    let part = verb("part").run(&mut Impatient(7)).unwrap();
+    assert_eq!((part.status, part.duration_ms, part.planned_ms), ("interrupted", 70.0, 200.0));
+    assert!(part.spikes < whole.spikes && part.out.join("checkpoint").is_file());
+    let resumed = gyrus::Simulate { threads: 1, ..gyrus::Simulate::resumed(&part.out).unwrap() };
+    let resumed = resumed.run(&mut gyrus::Quiet).unwrap();
+    assert_eq!((resumed.status, resumed.spikes), ("finished", whole.spikes));
+    assert_eq!(resumed.synaptic_events, whole.synaptic_events);
+    for file in ["spikes.h5", "traces.h5"] {
+        assert!(fs::read(whole.out.join(file)).unwrap() == fs::read(part.out.join(file)).unwrap(), "{file}");
+    }
+    assert!(!part.out.join("checkpoint").exists());
+    let again = gyrus::Simulate::resumed(&part.out).unwrap_err().to_string();
+    assert!(again.ends_with("cannot be resumed: it is finished"), "{again}");
+}
+
+#[test]
+fn a_nir_network_runs_with_poisson_input() {
+    let file = match std::env::var_os("GYRUS_DATA") {
+        Some(data) => Path::new(&data).join("nir/cnn_sinabs.nir"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/nir/cnn_sinabs.nir"),
+    };
+    if !file.is_file() {
+        println!("skipped: {} does not exist", file.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let verb = |rate: f64, out: &str| {
+        let verb = gyrus::Simulate { dt_ms: Some(1.0), input_rate_hz: rate, ..gyrus::Simulate::new(&file) };
+        verb.seconds(0.1).out(folder.path().join(out)).run(&mut gyrus::Quiet).unwrap()
+    };
+    let report = verb(20.0, "slow");
+    let input = &report.populations[0];
+    assert_eq!((input.name.as_str(), input.neurons), ("input", 2 * 34 * 34));
+    assert!((input.rate_hz.unwrap() - 20.0).abs() < 2.0, "{:?}", input.rate_hz);
+    assert!(report.populations.len() > 2 && report.synaptic_events > 0);
+    let rates = |report: &gyrus::SimulateReport| report.populations[1].rate_hz.unwrap();
+    let fast = verb(100.0, "fast");
+    assert!(rates(&fast) > rates(&report), "{} {}", rates(&fast), rates(&report));
+}

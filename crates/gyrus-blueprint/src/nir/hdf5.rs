@@ -263,7 +263,10 @@ mod tests {
         let bytes = write(tree.clone()).unwrap();
         let file = File::from_bytes(bytes.clone()).unwrap();
         let layout = file.dataset("weight").unwrap().layout().unwrap();
-        assert!(matches!(&layout, Layout::Chunked { chunk_shape, .. } if chunk_shape[..] == [65_535, 1]), "{layout:?}");
+        assert!(
+            matches!(&layout, Layout::Chunked { chunk_shape, .. } if chunk_shape[..] == [65_535, 1]),
+            "{layout:?}"
+        );
         assert_eq!(read(bytes).unwrap(), tree);
     }
 }

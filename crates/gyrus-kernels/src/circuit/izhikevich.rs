@@ -35,7 +35,7 @@ impl<T: Real> IzhikevichStep<T> {
                 for first in (0..count).step_by(BLOCK) {
                     let length = BLOCK.min(count - first);
                     let mut fired = [false; BLOCK];
-                    for place in 0..length {
+                    for (place, fired) in fired[..length].iter_mut().enumerate() {
                         let n = first + place;
                         let i = if current.is_empty() { T::ZERO } else { current[n] };
                         let (before, recovery) = (v[n], u[n]);
@@ -46,7 +46,7 @@ impl<T: Real> IzhikevichStep<T> {
                         let fires = moved >= self.threshold;
                         v[n] = if fires { self.c } else { moved };
                         u[n] = if fires { slower + self.d } else { slower };
-                        fired[place] = fires;
+                        *fired = fires;
                     }
                     list(&fired, first, length, spikes);
                 }

@@ -16,7 +16,15 @@ pub(super) fn data(report: &FeaturesReport<'_>) -> Value {
             json!({ "name": layer.name, "units": units })
         })
         .collect();
-    json!({ "layers": layers })
+    let trigger = if report.is_spiking { "spike-triggered average" } else { "activation-triggered average" };
+    let spikes: Vec<Value> = (report.spikes.iter().flat_map(|spikes| &spikes.layers))
+        .map(|layer| {
+            let most = layer.counts.iter().copied().max().unwrap_or(0).max(1);
+            let bytes: Vec<u8> = layer.counts.iter().map(|count| (count * 255 / most) as u8).collect();
+            json!([layer.height, layer.width, layer.steps, STANDARD.encode(bytes)])
+        })
+        .collect();
+    json!({ "layers": layers, "trigger": trigger, "spikes": spikes })
 }
 
 fn unit(unit: &FeatureUnit) -> Value {
@@ -27,6 +35,7 @@ fn unit(unit: &FeatureUnit) -> Value {
         "name": unit.name,
         "filter": unit.filter.as_ref().map(signed),
         "best": unit.best.as_ref().and_then(data_uri),
+        "triggered": unit.triggered.as_ref().map(signed),
         "strip": strip(&unit.top).as_ref().and_then(data_uri),
         "top": top,
         "facts": unit.facts,

@@ -14,11 +14,20 @@ pub(super) fn decisions(report: &FeaturesReport<'_>) -> String {
     if report.decisions.is_empty() {
         return String::new();
     }
-    let mut html = String::from(
+    let has_gradients = report.decisions.iter().any(|decision| decision.maps.len() > 1);
+    let methods = match has_gradients {
+        true => {
+            "Integrated gradients sum to the difference between the answer for this picture and for a gray one; Grad-CAM shows where \
+             the channels of the last map were that counted; occlusion shows how much the answer falls when a window is covered. \
+             They often disagree: each asks another question."
+        }
+        false => {
+            "Occlusion shows how much the answer falls when a window is covered; spikes have no gradient."
+        }
+    };
+    let mut html = format!(
         "<p class=\"intro\">What in the picture spoke <span class=\"plus\">for</span> the answer and <span class=\"minus\">against</span> \
-         it. Integrated gradients sum to the difference between the answer for this picture and for a gray one; Grad-CAM shows where the \
-         channels of the last map were that counted; occlusion shows how much the answer falls when a window is covered. \
-         They often disagree: each asks another question.</p><div class=\"decisions\">",
+         it. {methods}</p><div class=\"decisions\">",
     );
     for decision in &report.decisions {
         html.push_str(&one(decision, report));

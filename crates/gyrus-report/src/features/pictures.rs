@@ -70,11 +70,13 @@ pub(super) fn units(report: &FeaturesReport<'_>) -> String {
     html
 }
 
-/// What the grid shows of a unit until the script chooses: the synthesized picture, else the first example, else the filter.
+/// What the grid shows of a unit until the script chooses: the synthesized picture, else what excites it on average, else the
+/// first example, else the filter.
 fn thumbnail(unit: &FeatureUnit) -> String {
     let filter = || unit.filter.as_ref().map(gray);
-    let picture =
-        unit.best.clone().or_else(|| unit.top.first().map(|top| top.picture.clone())).or_else(filter);
+    let example = || unit.top.first().map(|top| top.picture.clone());
+    let best = unit.best.clone().or_else(|| unit.triggered.as_ref().map(gray));
+    let picture = best.or_else(example).or_else(filter);
     let source = picture.as_ref().and_then(data_uri);
     match source {
         Some(source) => format!("<img src=\"{source}\" alt=\"\">"),

@@ -11,6 +11,8 @@ use crate::html::{compact, grouped};
 const SIDE: f64 = 560.0;
 /// Populations beyond this many are only in the table.
 const MOST: usize = 24;
+/// Up to this many populations have circles that hold their names.
+const NAMED: usize = 14;
 /// Up to this many projections have their number of synapses beside them.
 const LABELED: usize = 9;
 
@@ -35,7 +37,8 @@ pub(super) fn drawing(report: &SimulationReport<'_>) -> String {
         .map(|(index, own)| {
             // Two stand side by side, more begin at the top.
             let angle = if count == 2 { PI } else { -PI / 2.0 } + TAU * index as f64 / count as f64;
-            let radius = (most * (own.neurons as f64 / largest).sqrt()).max(13.0);
+            let radius =
+                (most * (own.neurons as f64 / largest).sqrt()).max(if count <= NAMED { 30.0 } else { 13.0 });
             Node { x: SIDE / 2.0 + ring * angle.cos(), y: height / 2.0 + ring * angle.sin(), radius }
         })
         .collect();
@@ -87,15 +90,9 @@ pub(super) fn drawing(report: &SimulationReport<'_>) -> String {
     for ((index, own), node) in report.populations.iter().enumerate().zip(&nodes) {
         let (dx, dy) = (node.x - center.0, node.y - center.1);
         let length = dx.hypot(dy).max(1.0);
-        // Names of small populations stand beside the circle.
-        let (x, y) = match (node.radius >= 30.0, count <= 2) {
-            (true, _) => (node.x, node.y),
-            (false, true) => (node.x, node.y + node.radius + 18.0),
-            (false, false) => {
-                let outward = node.radius + 14.0;
-                (node.x + outward * 1.5 * dx / length, node.y + outward * dy / length)
-            }
-        };
+        // Names of small populations stand outside of their circle.
+        let outward = if count <= NAMED { 0.0 } else { node.radius + 14.0 };
+        let (x, y) = (node.x + outward * 1.5 * dx / length, node.y + outward * dy / length);
         let _ = write!(
             svg,
             "<g class=\"{}\"><circle class=\"node\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\"/></g><text class=\"title\" x=\"{x:.1}\" \

@@ -246,7 +246,8 @@ impl Wiring<'_> {
     /// The total is divided between parts by binomial numbers, as a multinomial distribution; then pairs are drawn.
     fn total(&self, count: u64, shape: Shape, make: &mut impl FnMut(Made<'_>)) {
         let splits = self.stream.sub(u64::MAX);
-        let size = if shape.index == 0 { shape.count } else { shape.within / shape.index };
+        // All parts but the last one are as large as the first.
+        let size = shape.within.checked_div(shape.index).unwrap_or(shape.count);
         let (mut left, mut own, mut first) = (count, 0, 0);
         for part in 0..=shape.index {
             let width = size.min(self.targets - first);

@@ -270,6 +270,7 @@ fn projection<'a>(
         "fixed_total_number",
         "pairwise_bernoulli",
         "list",
+        "sonata",
     ];
     let rule = one_of(&mut own, "rule", &rules)?.ok_or_else(|| own.missing("rule"))?;
     let kind = match rule {
@@ -281,7 +282,8 @@ fn projection<'a>(
         }
         4 => RuleKind::FixedTotal(own.whole("synapses")?.ok_or_else(|| own.missing("synapses"))?),
         5 => RuleKind::Bernoulli(own.number("probability")?.ok_or_else(|| own.missing("probability"))?),
-        _ => RuleKind::Listed(links(&mut own, key, folder)?),
+        6 => RuleKind::Listed(links(&mut own, key, folder)?),
+        _ => RuleKind::Listed(from_sonata(file, &mut own, (&sources, &targets), folder)?),
     };
     let is_listed = matches!(kind, RuleKind::Listed(_));
     let plasticity = plasticity::read(synapse.as_deref(), line, unit, &mut own)?;
@@ -304,6 +306,24 @@ fn projection<'a>(
         }
     }
     Ok(())
+}
+
+/// The synapses of a SONATA file of edges, whose populations have the names of those of the circuit.
+fn from_sonata(
+    file: &CircuitFile,
+    own: &mut Fields<'_>,
+    ends: (&[usize], &[usize]),
+    folder: &Path,
+) -> Result<Vec<Link>> {
+    let edges = own.text("edges_file")?.ok_or_else(|| own.missing("edges_file"))?;
+    let types = own.text("edge_types_file")?.ok_or_else(|| own.missing("edge_types_file"))?;
+    let ([source], [target]) = ends else {
+        let problem = format!("{}: SONATA edges go from one population to one other", own.place);
+        return Err(at(own.line, problem));
+    };
+    let all = &file.circuit.populations;
+    let all: Vec<(&str, usize)> = all.iter().map(|own| (own.name.as_str(), own.neurons)).collect();
+    crate::sonata::links(&folder.join(edges), &folder.join(types), &all, (*source, *target))
 }
 
 /// The synapses of a list: `edges` in the file, or the rows of a table beside it.

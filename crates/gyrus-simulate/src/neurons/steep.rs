@@ -72,7 +72,8 @@ impl Steep {
     }
 
     pub(crate) fn step<T: Real>(&mut self, x: [&[T]; 2], current: &[T], spikes: &mut Vec<u32>) {
-        for n in 0..self.y.len() {
+        let taus = self.taus();
+        for (n, arriving) in x[0].iter().zip(x[1]).map(|(ex, inh)| [ex.wide(), inh.wide()]).enumerate() {
             let i = current.get(n).map_or(0.0, |i| i.wide());
             let fires = match self.cell {
                 Cell::Adaptive(cell) => self.adaptive(cell, n, i),
@@ -81,13 +82,11 @@ impl Steep {
             if fires {
                 spikes.push(n as u32);
             }
-            let taus = self.taus();
             for plane in 0..2 {
-                let spikes = x[plane][n].wide();
                 if self.alpha {
-                    self.y[n][SLOPE[plane]] += spikes * E / taus[plane];
+                    self.y[n][SLOPE[plane]] += arriving[plane] * E / taus[plane];
                 } else {
-                    self.y[n][SYNAPSE[plane]] += spikes;
+                    self.y[n][SYNAPSE[plane]] += arriving[plane];
                 }
             }
         }

@@ -28,8 +28,8 @@ pub use nodes::{NodeType, Nodes};
 pub use report::{Traces, write_traces};
 pub use spikes::{SpikeTimes, read_spikes, write_spikes};
 
-use crate::Result;
 use crate::error::in_file;
+use crate::{Link, Result};
 use config::Config;
 use nodes::Places;
 
@@ -260,6 +260,41 @@ impl Sonata {
         }
         Ok(found)
     }
+}
+
+/// The synapses of a file of edges from one population to another; populations are given with their numbers of nodes, which are
+/// counted from 0.
+///
+/// # Errors
+/// If a file is damaged, or has no such edges.
+pub(crate) fn links(
+    file: &Path,
+    table: &Path,
+    populations: &[(&str, usize)],
+    (source, target): (usize, usize),
+) -> Result<Vec<Link>> {
+    let nodes = populations.iter().map(|(name, count)| Nodes {
+        name: (*name).to_owned(),
+        ids: (0..*count as u64).collect(),
+        types: Vec::new(),
+        kinds: Vec::new(),
+    });
+    let nodes: Vec<Nodes> = nodes.collect();
+    let all = edges::read(file, table, None, &nodes)?;
+    let mut found = all.iter().filter(|own| (own.source, own.target) == (source, target)).peekable();
+    if found.peek().is_none() {
+        let problem = format!("no edges from `{}` to `{}`", nodes[source].name, nodes[target].name);
+        return Err(in_file(file, "edges", problem));
+    }
+    let links = found.flat_map(|own| {
+        (0..own.sources.len()).map(|edge| Link {
+            source: own.sources[edge],
+            target: own.targets[edge],
+            weight: own.weights[edge],
+            delay_ms: own.delays_ms[edge],
+        })
+    });
+    Ok(links.collect())
 }
 
 /// The sets of a file by name.

@@ -185,6 +185,9 @@ fn is_unitwise(kind: &NodeKind) -> bool {
             kind,
             NodeKind::BatchNorm { .. }
                 | NodeKind::LayerNorm { .. }
+                | NodeKind::ChannelLayerNorm { .. }
+                | NodeKind::LayerScale
+                | NodeKind::Add
                 | NodeKind::Scale
                 | NodeKind::Dropout { .. }
         )
@@ -198,6 +201,10 @@ fn is_activation(kind: &NodeKind) -> bool {
             NodeKind::ReLU
                 | NodeKind::QuantizedReLU { .. }
                 | NodeKind::GELU
+                | NodeKind::SiLU
+                | NodeKind::ReLU6
+                | NodeKind::Hardswish
+                | NodeKind::QuickGELU
                 | NodeKind::Sigmoid
                 | NodeKind::Tanh
                 | NodeKind::SignedIF { .. }
@@ -237,7 +244,8 @@ pub fn layers(blueprint: &Blueprint) -> Result<Vec<Layer>> {
                 break;
             }
             before_activation = output;
-            if is_activation(kind) {
+            // The sum of a residual is the result of the layer that comes last in it.
+            if is_activation(kind) || matches!(kind, NodeKind::Add) {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! Every view is a function on plain data. [`layers()`] says what the layers and their units are. [`Collector`] gathers what
 //! units do over many examples. [`Attribution`] explains one answer. [`maximize()`] synthesizes. [`gabor`], [`probe`],
-//! [`similarity`] and [`circuits`] give the numbers of the field.
+//! [`similarity`] and [`circuits`] give the numbers of the field; [`spikes`] looks at spiking networks.
 
 pub mod attribution;
 pub mod circuits;
@@ -12,6 +12,7 @@ mod layers;
 pub mod maximize;
 pub mod probe;
 pub mod similarity;
+pub mod spikes;
 mod statistics;
 
 pub use attribution::{Attribution, Method};

@@ -76,7 +76,8 @@ struct Sums {
     active: Vec<u64>,
     /// `[units, classes]`
     by_class: Vec<f64>,
-    top: Vec<Vec<Excitation>>,
+    /// With the mean response, which decides between equals.
+    top: Vec<Vec<(Excitation, f32)>>,
     active_places: f64,
 }
 
@@ -158,7 +159,12 @@ impl Collector {
                     preferred_class,
                     class_means,
                     sparseness: sparseness(sums.rectified[unit], sums.rectified_squares[unit], examples),
-                    top: top.next().unwrap_or_default(),
+                    top: top
+                        .next()
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(excitation, _)| excitation)
+                        .collect(),
                 }
             });
             LayerStatistics { units: units.collect(), active_share: share }
@@ -193,16 +199,18 @@ impl Sums {
                     self.by_class[unit * count + class] += rectified;
                 }
                 let top = &mut self.top[unit];
-                // Of equals, the first stays.
-                let is_new = top.len() < keep || top.last().is_some_and(|last| response.largest > last.value);
-                if is_new && keep > 0 && response.largest.is_finite() {
-                    let place = top.partition_point(|other| other.value >= response.largest);
+                if keep == 0 || !response.largest.is_finite() {
+                    continue;
+                }
+                // Spike rates are often equal; then the larger mean goes first, and of equals the earlier example.
+                let rank = (response.largest, response.mean);
+                let place = top.partition_point(|(other, mean)| (other.value, *mean) >= rank);
+                if place < keep {
                     let width = self.image.width.max(1);
                     let (row, column) = (response.place / width, response.place % width);
-                    top.insert(
-                        place,
-                        Excitation { example: first + index, row, column, value: response.largest },
-                    );
+                    let excitation =
+                        Excitation { example: first + index, row, column, value: response.largest };
+                    top.insert(place, (excitation, response.mean));
                     top.truncate(keep);
                 }
             }

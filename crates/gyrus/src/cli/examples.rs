@@ -57,6 +57,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "run it for 5 seconds, spikes as Parquet",
                 "gyrus simulate my.toml --seconds 5 --format parquet",
             ),
+            ("go on after Ctrl-C", "gyrus simulate --resume runs/my"),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],
@@ -102,6 +103,21 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("with sentence embeddings", "gyrus serve model.gguf --embeddings org/encoder"),
             ("for a web page of this machine", "gyrus serve org/model --cors http://localhost:3000"),
             ("for other machines", "GYRUS_API_KEY=secret gyrus serve model.gguf --host 0.0.0.0"),
+        ],
+    ),
+    (
+        "ask",
+        &[
+            (
+                "a question in the words of the schema",
+                "gyrus ask shop.sqlite \"how many customers per country\"",
+            ),
+            (
+                "with a model that writes the query",
+                "gyrus ask shop.sqlite \"Who bought most?\" --model org/model",
+            ),
+            ("a query of your own", "gyrus ask shop.sqlite --sql \"select count(*) from customer\""),
+            ("tables and columns", "gyrus ask shop.sqlite --describe"),
         ],
     ),
     (

@@ -1,5 +1,6 @@
 //! The verbs on the command line: arguments in, the library's report out, as sentences or JSON.
 
+pub(crate) mod ask;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod embed;

@@ -50,9 +50,9 @@ pub(crate) struct Arguments {
     /// Network: the most units of a layer that the page shows
     #[arg(long, default_value_t = SeeNetwork::UNITS, value_parser = clap::value_parser!(u32).range(1..=4096))]
     units: u32,
-    /// Network: steps in which a unit's picture is synthesized; 0 leaves that out
-    #[arg(long, default_value_t = SeeNetwork::SYNTHESIS_STEPS, value_parser = clap::value_parser!(u32).range(0..=4096))]
-    synthesis_steps: u32,
+    /// Network: steps in which a unit's picture is synthesized; 0 leaves that out [default: 64, fewer for large networks]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=4096))]
+    synthesis_steps: Option<u32>,
     /// Network: folder with the data, if it is no longer where the run read it
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
@@ -99,7 +99,7 @@ fn network(arguments: &Arguments) -> Result<(), Failure> {
         data: arguments.directory.clone(),
         examples: arguments.examples as usize,
         units: arguments.units as usize,
-        synthesis_steps: arguments.synthesis_steps as usize,
+        synthesis_steps: arguments.synthesis_steps.map(|steps| steps as usize),
         seed: arguments.seed,
         threads: arguments.threads,
         ..SeeNetwork::new(&arguments.model)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gyrus::verbs::RecordFormat;
+use gyrus::verbs::{RecordFormat, quoted};
 use gyrus::{EstimateCircuit, Simulate};
 
 use super::help::{JSON, SEED};
@@ -17,12 +17,13 @@ use crate::output::{manner, say, say_json};
 /// Simulate a circuit of spiking neurons as neuroscience builds them
 ///
 /// CIRCUIT is built in (brunel, cuba, coba, microcircuit), a .toml file in NEST's words with the units in the names (--show prints
-/// those of the built-in circuits), or a SONATA configuration. Writes spikes, recorded traces and a page with raster, rates, power
+/// those of the built-in circuits), a SONATA configuration, or a .nir file. Writes spikes, recorded traces and a page with raster, rates, power
 /// spectra and a picture of the circuit. Spikes are the same for any number of threads.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Built-in circuit (brunel | cuba | coba | microcircuit), .toml file, or SONATA configuration (.json or its folder)
-    circuit: PathBuf,
+    /// Built-in circuit (brunel | cuba | coba | microcircuit), .toml file, SONATA configuration (.json or its folder), or .nir file
+    #[arg(required_unless_present = "resume")]
+    circuit: Option<PathBuf>,
     /// Times as many neurons, and synapses onto each
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive)]
     scale: f64,
@@ -38,14 +39,20 @@ pub(crate) struct Arguments {
     #[arg(long)]
     watch: bool,
     /// Print the file of a built-in circuit, to begin one of your own with
-    #[arg(long, conflicts_with_all = ["scale", "seconds", "seed", "max_rate", "watch", "estimate", "out", "overwrite", "format", "json"])]
+    #[arg(long, conflicts_with_all = ["scale", "seconds", "seed", "max_rate", "watch", "estimate", "dt", "input_rate", "out", "overwrite", "format", "json"])]
     show: bool,
     /// Measure this machine for some seconds, and print memory and time for this circuit and larger ones of its kind
-    #[arg(long, conflicts_with_all = ["scale", "seconds", "seed", "max_rate", "watch", "out", "overwrite", "format"])]
+    #[arg(long, conflicts_with_all = ["scale", "seconds", "seed", "max_rate", "watch", "dt", "input_rate", "out", "overwrite", "format"])]
     estimate: bool,
     /// Numbers of neurons to estimate [default: the circuit's, 1e6, 1e8, and a human brain's 86e9]
     #[arg(long, value_name = "N", num_args = 1.., requires = "estimate", value_parser = positive)]
     neurons: Vec<f64>,
+    /// Of a .nir file: time step in milliseconds [default: what the file says]
+    #[arg(long, value_name = "MS", value_parser = positive)]
+    dt: Option<f64>,
+    /// Of a .nir file: rate of the Poisson spikes of each element of its input
+    #[arg(long, value_name = "HZ", default_value_t = Simulate::INPUT_RATE_HZ, value_parser = positive)]
+    input_rate: f64,
     /// Folder to write [default: runs/NAME]
     #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
@@ -55,6 +62,9 @@ pub(crate) struct Arguments {
     /// Replace a simulation that the folder holds
     #[arg(long)]
     overwrite: bool,
+    /// Go on with a run that Ctrl-C stopped, to the end that it was asked for; the spikes are those of an uninterrupted run
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
     /// Worker threads; 0 = one per core. Spikes do not depend on it
     #[arg(long, default_value_t = 0, value_parser = threads)]
     threads: usize,
@@ -69,7 +79,8 @@ fn formats() -> impl TypedValueParser<Value = RecordFormat> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { circuit, threads, .. } = arguments;
+    let Arguments { threads, .. } = arguments;
+    let circuit = &arguments.circuit.clone().unwrap_or_default();
     if arguments.show {
         return say(Simulate::show(circuit)?.trim_end());
     }
@@ -81,28 +92,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let report = verb.run()?;
         return if arguments.json { say_json(&report) } else { estimated(&report) };
     }
-    let report = Simulate {
+    let verb = Simulate {
         scale: arguments.scale,
         seconds: arguments.seconds,
         seed: arguments.seed,
         threads: *threads,
         format: arguments.format,
         max_rate_hz: arguments.max_rate,
+        dt_ms: arguments.dt,
+        input_rate_hz: arguments.input_rate,
         out: arguments.out.clone(),
         overwrite: arguments.overwrite,
         ..Simulate::new(circuit)
-    }
-    .run(&mut Watch::new(arguments.watch && !manner().quiet))?;
+    };
+    let verb = match &arguments.resume {
+        Some(run) => Simulate { threads: *threads, ..Simulate::resumed(run)? },
+        None => verb,
+    };
+    let report = verb.run(&mut Watch::new(arguments.watch && !manner().quiet))?;
     match arguments.json {
         true => say_json(&report)?,
         false => conclude(&report)?,
     }
     match report.stopped {
         None => Ok(()),
-        Some(why) if report.status == "interrupted" => {
-            Err(gyrus::Error::Stopped(format!("{why}; {} holds what was recorded", report.out.display()))
-                .into())
+        Some(_) if report.status == "interrupted" => Err(gyrus::Error::Interrupted {
+            step: (report.duration_ms / report.resolution_ms).round() as u64,
+            steps: (report.planned_ms / report.resolution_ms).round() as u64,
+            part: "",
+            next: format!("gyrus simulate --resume {}", quoted(&report.out)),
+            run: report.out,
         }
+        .into()),
         Some(why) => {
             Err(gyrus::Error::Failed(format!("{why}; {} holds what was recorded", report.out.display()))
                 .into())

@@ -4,6 +4,7 @@
 //! returns a report, a plain struct as well (those with a `--json` form serialize to it). What takes long reports to an
 //! [`Observer`](crate::Observer), which may also stop it. Nothing here parses arguments, prints, or ends the program.
 
+mod ask;
 mod chat;
 mod embed;
 mod export_nir;
@@ -32,6 +33,7 @@ mod tune;
 mod watch;
 mod write;
 
+pub use ask::{Ask, AskReport, Session as AskSession};
 pub use chat::{Chat, Conversation};
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
@@ -64,6 +66,7 @@ pub use see::{
 pub use serve::{Serve, Serving, ServingMemory};
 pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
+    SimulateRequest,
 };
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};

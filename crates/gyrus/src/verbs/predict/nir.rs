@@ -88,7 +88,7 @@ impl NirOptions {
         Ok(Cut { steps, window_ms: self.window_ms, binary })
     }
 
-    fn time(&self, network: &NirNetwork, file: &Path) -> Result<Discretization> {
+    pub(crate) fn time(&self, network: &NirNetwork, file: &Path) -> Result<Discretization> {
         let habit = network.exporter.and_then(|exporter| exporter.time());
         let integration = match self.integration.as_deref() {
             None => network.time.or(habit).map_or(Integration::Euler, |time| time.integration),

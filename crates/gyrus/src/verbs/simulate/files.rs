@@ -14,7 +14,7 @@ use super::{Cells, RecordFormat, SimulateReport};
 use crate::{Error, Result};
 
 /// The record of a simulation, by which its folder is known.
-const RECORD: &str = "simulation.json";
+pub(super) const RECORD: &str = "simulation.json";
 
 /// What is written besides the page.
 pub(super) struct Records<'a> {
@@ -65,6 +65,7 @@ pub(super) fn write(
 ) -> Result<SimulateReport> {
     let out = report.out.clone();
     fs::create_dir_all(&out).map_err(Error::io("create", &out))?;
+    clear(&out);
     let end = match format {
         RecordFormat::Sonata => "h5",
         RecordFormat::Csv => "csv",
@@ -100,7 +101,21 @@ pub(super) fn write(
     let text = serde_json::to_string_pretty(&report).map_err(Error::failed)?;
     write_atomically(&record, text.as_bytes()).map_err(Error::io("write", &record))?;
     report.files.push(record);
+    if report.status != "interrupted" {
+        super::saved::remove(&out);
+    }
     Ok(report)
+}
+
+/// Removes the tables of a simulation that is replaced, whatever their format.
+fn clear(out: &Path) {
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_table = [".h5", ".csv", ".parquet"].iter().any(|end| name.ends_with(end));
+        if is_table && ["spikes.", "traces.", "weights-"].iter().any(|start| name.starts_with(start)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn table(path: &Path, columns: &[Column<'_>], format: RecordFormat) -> Result<()> {

@@ -2,9 +2,11 @@
 
 mod estimate;
 mod files;
+mod nir;
 mod page;
 mod report;
 mod run;
+mod saved;
 mod source;
 
 use std::ops::Range;
@@ -16,6 +18,7 @@ use gyrus_simulate::{PopulationStatistics, Recording, Stop, Window};
 
 pub use estimate::{EstimateCircuit, EstimateReport, EstimatedSize};
 pub use report::{PopulationReport, SimulateReport};
+pub use saved::Request as SimulateRequest;
 
 use crate::verbs::counted;
 use crate::{Error, Observer, Result};
@@ -25,8 +28,8 @@ use source::Source;
 /// Simulates a circuit, and writes its spikes and a page.
 #[derive(Clone, Debug)]
 pub struct Simulate {
-    /// A built-in circuit by its name (`brunel`, `cuba`, `coba`, `microcircuit`), a TOML file, or a SONATA configuration or its
-    /// folder.
+    /// A built-in circuit by its name (`brunel`, `cuba`, `coba`, `microcircuit`), a TOML file, a SONATA configuration or its
+    /// folder, or a NIR file.
     pub circuit: PathBuf,
     /// Times as many neurons, and synapses onto each, as the circuit has.
     pub scale: f64,
@@ -40,10 +43,16 @@ pub struct Simulate {
     pub format: RecordFormat,
     /// Activity of all neurons above this rate over 50 ms ends the run; infinity allows any.
     pub max_rate_hz: f64,
+    /// Of a NIR network: length of a step in milliseconds; by default what its file says.
+    pub dt_ms: Option<f64>,
+    /// Of a NIR network: rate of the Poisson spikes of each element of its input.
+    pub input_rate_hz: f64,
     /// The folder to write. Default: runs/NAME.
     pub out: Option<PathBuf>,
     /// Replace a simulation that the folder holds.
     pub overwrite: bool,
+    /// Go on with the run in the folder, which was stopped; [`Simulate::resumed`] reads what it was asked for.
+    pub resume: bool,
 }
 
 /// Formats of spikes and traces.
@@ -87,6 +96,9 @@ impl Simulate {
     /// Default of [`Self::max_rate_hz`].
     pub const MAX_RATE_HZ: f64 = 300.0;
 
+    /// Default of [`Self::input_rate_hz`].
+    pub const INPUT_RATE_HZ: f64 = 20.0;
+
     /// Of this circuit at its full size, with seed 0, on all cores.
     pub fn new(circuit: impl Into<PathBuf>) -> Self {
         Self {
@@ -97,8 +109,11 @@ impl Simulate {
             threads: 0,
             format: RecordFormat::default(),
             max_rate_hz: Self::MAX_RATE_HZ,
+            dt_ms: None,
+            input_rate_hz: Self::INPUT_RATE_HZ,
             out: None,
             overwrite: false,
+            resume: false,
         }
     }
 
@@ -118,6 +133,14 @@ impl Simulate {
     #[must_use]
     pub fn out(self, out: impl Into<PathBuf>) -> Self {
         Self { out: Some(out.into()), ..self }
+    }
+
+    /// The run in a folder that was stopped, to go on with.
+    ///
+    /// # Errors
+    /// If the folder holds no stopped run.
+    pub fn resumed(run: &Path) -> Result<Self> {
+        saved::verb(run)
     }
 
     /// The file of a built-in circuit, as anyone could have written it.
@@ -150,13 +173,14 @@ impl Simulate {
         }
         let name = match &source {
             Source::Circuit(file, _) => file.name.clone(),
-            Source::IntFire(name, _) => name.clone(),
+            Source::IntFire(name, _) | Source::Nir(name) => name.clone(),
         };
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(files::safe(&name)));
         files::refuse_existing(&out, self.overwrite)?;
         let ran = with_threads(self.threads, || match source {
-            Source::Circuit(file, origins) => run::circuit(self, *file, origins, observer),
+            Source::Circuit(file, origins) => run::circuit(self, *file, origins, &out, observer),
             Source::IntFire(name, sonata) => run::intfire(self, name, &sonata),
+            Source::Nir(name) => nir::nir(self, name, &self.circuit),
         })??;
         self.conclude(ran, &out)
     }
@@ -191,6 +215,7 @@ impl Simulate {
             neurons: cells.iter().map(|own| own.neurons.len()).sum(),
             synapses: ran.synapses,
             duration_ms,
+            planned_ms: ran.planned_ms,
             resolution_ms: ran.dt_ms,
             discard_ms,
             scale: self.scale,
@@ -208,6 +233,7 @@ impl Simulate {
             stopped,
             notes,
             out: out.to_owned(),
+            request: saved::Request::of(self),
             page: out.join("report.html"),
             files: Vec::new(),
         };

@@ -178,7 +178,7 @@ fn population<'a>(
     let Some(seen) = &own.statistics else { return shown };
     let spikes = recording.spikes.within(0..u32::MAX, own.neurons.clone());
     let spectrum = Spectrum::new(&binned(&spikes, window, 1.0), 1.0);
-    let histogram = Histogram::new(&seen.rates_hz, RATES);
+    let histogram = Histogram::new(&seen.rates_hz, RATES, 1.0 / window.seconds().max(1e-9));
     let whole = Window { first: 0, ..window };
     let per_bin = 1e3 / bin_ms / own.neurons.len().max(1) as f64;
     shown.rate_hz = Some(seen.rate_hz);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::SimulateRequest;
 use crate::verbs::serialized;
 
 /// What was simulated, and what came of it.
@@ -17,6 +18,8 @@ pub struct SimulateReport {
     pub synapses: u64,
     /// Simulated time.
     pub duration_ms: f64,
+    /// Simulated time that was asked for.
+    pub planned_ms: f64,
     /// Length of a step.
     pub resolution_ms: f64,
     /// How much of the beginning the statistics leave out.
@@ -49,6 +52,8 @@ pub struct SimulateReport {
     pub stopped: Option<String>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// What was asked for.
+    pub request: SimulateRequest,
     /// The folder that was written.
     #[serde(serialize_with = "serialized::path")]
     pub out: PathBuf,

@@ -1,16 +1,17 @@
 //! Building and running what a source holds.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use gyrus_simulate::sonata::{EventSpike, Origin, Sonata, run_intfire};
 use gyrus_simulate::{
     Activity, CircuitFile, Distribution, InputKind, Model, Quantity, Recording, RuleKind, Simulation, Spikes,
-    record,
+    Stop, record,
 };
 
 use super::page::Projected;
-use super::{Cells, Simulate};
+use super::{Cells, Simulate, saved};
 use crate::observer::{Observer, Simulated, Stage};
 use crate::{Error, Result};
 
@@ -19,6 +20,7 @@ pub(super) struct Ran {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) dt_ms: f64,
+    pub(super) planned_ms: f64,
     pub(super) discard_ms: f64,
     pub(super) cells: Vec<Cells>,
     pub(super) projections: Vec<Projected>,
@@ -40,6 +42,7 @@ pub(super) fn circuit(
     verb: &Simulate,
     file: CircuitFile,
     origins: Option<Vec<Origin>>,
+    out: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Ran> {
     let mut file = file.scaled(verb.scale)?;
@@ -56,7 +59,11 @@ pub(super) fn circuit(
     file.check()?;
     observer.stage(&Stage { name: "building", done: 0, total: 1 });
     let started = Instant::now();
-    let mut simulation = Simulation::new(&file.circuit).map_err(|error| file.with_line(error))?;
+    let (simulation, before) = match verb.resume {
+        false => (Simulation::new(&file.circuit), Recording::default()),
+        true => saved::load(out, &file.circuit)?,
+    };
+    let mut simulation = simulation.map_err(|error| file.with_line(error))?;
     let build_seconds = started.elapsed().as_secs_f64();
     observer.stage(&Stage { name: "building", done: 1, total: 1 });
     let cells = cells(&file, &simulation);
@@ -65,10 +72,14 @@ pub(super) fn circuit(
         observer.simulated(&Simulated { progress, populations: &populations });
         if observer.wants_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let recording = record(&mut simulation, &file, steps as u64, verb.max_rate_hz, &mut watch)?;
+    let recording = record(&mut simulation, &file, before, steps as u64, verb.max_rate_hz, &mut watch)?;
+    if recording.stopped == Some(Stop::Asked) {
+        saved::write(out, &mut simulation, &recording)?;
+    }
     let memory = simulation.memory();
     Ok(Ran {
         dt_ms,
+        planned_ms: duration_ms,
         discard_ms: file.discard_ms,
         projections: projections(&file),
         synapses: simulation.synapses(),
@@ -256,6 +267,7 @@ pub(super) fn intfire(verb: &Simulate, name: String, sonata: &Sonata) -> Result<
         name,
         description: "A SONATA network of IntFire1 neurons, event by event".to_owned(),
         dt_ms,
+        planned_ms: duration_ms,
         discard_ms: 0.0,
         cells,
         projections: projections.collect(),

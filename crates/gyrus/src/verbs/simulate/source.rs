@@ -6,6 +6,7 @@ use gyrus_simulate::CircuitFile;
 use gyrus_simulate::models::{BUILT_IN, BuiltIn};
 use gyrus_simulate::sonata::{Origin, Sonata, is_config, is_intfire};
 
+use crate::verbs::inspect::is_nir;
 use crate::{Error, Result};
 
 /// What runs.
@@ -14,6 +15,8 @@ pub(super) enum Source {
     Circuit(Box<CircuitFile>, Option<Vec<Origin>>),
     /// A SONATA network of IntFire1, which runs event by event.
     IntFire(String, Box<Sonata>),
+    /// A NIR network, which runs on the event-driven body.
+    Nir(String),
 }
 
 impl Source {
@@ -21,6 +24,10 @@ impl Source {
     pub(super) fn open(circuit: &Path) -> Result<Self> {
         if let Some(built_in) = circuit.to_str().and_then(BuiltIn::named) {
             return Ok(Self::Circuit(Box::new(built_in.file()?), None));
+        }
+        if circuit.is_file() && is_nir(circuit) {
+            let name = circuit.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            return Ok(Self::Nir(name.unwrap_or_else(|| "network".to_owned())));
         }
         if is_config(circuit) {
             let sonata = Sonata::open(circuit)?;
@@ -43,7 +50,7 @@ impl Source {
         Err(Error::request(match near {
             Some(near) if !circuit.exists() => format!("no circuit `{given}`; did you mean `{near}`?"),
             _ => format!(
-                "no circuit `{given}`; expected {}, a .toml file, or a SONATA configuration (.json, or its folder)",
+                "no circuit `{given}`; expected {}, a .toml file, a SONATA configuration (.json, or its folder), or a .nir file",
                 names.join(", ")
             ),
         }))

@@ -8,6 +8,7 @@ use gyrus_nn::{Network, floats};
 use gyrus_tensor::filled_tensor;
 use gyrus_vision::see::probe::{Labeled, LinearProbe, linear_probe};
 use gyrus_vision::see::similarity::Gram;
+use gyrus_vision::see::spikes::{Trigger, TriggeredAverages, spike_rates};
 use gyrus_vision::see::{Collector, Layer, LayerStatistics, grid_means};
 
 use crate::Result;
@@ -17,6 +18,8 @@ use crate::observer::{Observer, Stage};
 const BATCH: usize = 100;
 /// Excitations of a unit that are kept.
 const TOP: usize = 8;
+/// Examples over which triggered averages are taken.
+const TRIGGERS: usize = 500;
 /// The most features that a probe reads.
 const PROBE_FEATURES: usize = 784;
 /// Examples that similarities are computed of, and the most features of each.
@@ -35,6 +38,8 @@ pub(super) struct Looked {
     pub(super) test_examples: usize,
     pub(super) accuracy: Option<f64>,
     pub(super) statistics: Vec<LayerStatistics>,
+    /// Of each layer, what excites its units on average; none for a map whose places are no places of the input.
+    pub(super) triggered: Vec<Option<TriggeredAverages>>,
     /// The input, then the layers; of test examples.
     pub(super) grams: Vec<Gram>,
     /// Features of the input and the layers.
@@ -76,6 +81,11 @@ pub(super) fn respond(
 ) -> Result<Vec<Vec<f32>>> {
     let columns = inputs.len() / rows.max(1);
     let x = filled_tensor(rows, columns, |x| x.copy_from_slice(inputs));
+    if network.spiking().is_some() {
+        let mut all = spike_rates(network, layers, inputs, rows)?;
+        all.push(floats(network.infer(x)));
+        return Ok(all);
+    }
     let nodes = network.blueprint().nodes();
     let output = nodes.iter().position(|node| matches!(node.kind, NodeKind::Output)).unwrap_or(0);
     let wanted: Vec<usize> = layers.iter().map(|layer| layer.output).chain([output]).collect();
@@ -120,6 +130,7 @@ pub(super) fn look(
         gyrus_data::Task::Regression { .. } => 0,
     };
     let mut collector = Collector::new(layers, classes, TOP);
+    let mut triggers: Vec<Option<Trigger>> = layers.iter().map(|layer| Trigger::new(layer, input)).collect();
     let mut features: Vec<Pooled> = images.iter().map(|_| Pooled::default()).collect();
     let mut similar: Vec<Vec<f32>> = vec![Vec::new(); images.len()];
     let (mut right, mut buffer) = (0usize, Vec::new());
@@ -138,6 +149,13 @@ pub(super) fn look(
                 right += correct(&answers, batch.len(), targets);
             } else {
                 collector.add(&responses, (classes > 0).then_some(&targets[..batch.len()]));
+                if number * BATCH < TRIGGERS {
+                    for (trigger, responses) in triggers.iter_mut().zip(&responses) {
+                        if let Some(trigger) = trigger {
+                            trigger.add(&buffer, responses);
+                        }
+                    }
+                }
             }
             let every = [&buffer]
                 .into_iter()
@@ -163,6 +181,7 @@ pub(super) fn look(
         test_examples: part.test.len(),
         accuracy: (classes > 0).then(|| right as f64 / part.test.len().max(1) as f64),
         statistics: collector.finish(),
+        triggered: triggers.into_iter().map(|trigger| trigger.map(Trigger::finish)).collect(),
         grams: grams.collect::<StdResult<_, gyrus_vision::Error>>()?,
         features,
         train_classes,

@@ -15,9 +15,10 @@ use gyrus_nn::{Network, from_safetensors};
 use gyrus_tensor::{cpu, with_threads};
 use gyrus_train::{RunFolder, RunRecord};
 use gyrus_vision::see::circuits::{Connections, connections, layers_below};
-use gyrus_vision::see::gabor::{self, GaborFit};
+use gyrus_vision::see::gabor::GaborFit;
 use gyrus_vision::see::maximize::BestImages;
 use gyrus_vision::see::probe::LinearProbe;
+use gyrus_vision::see::spikes::{SpikeTrains, spike_trains};
 use gyrus_vision::see::{Attribution, Layer, LayerStatistics, Maximize, UnitStatistics, layers, maximize};
 use serde::Serialize;
 
@@ -48,8 +49,9 @@ pub struct SeeNetwork {
     pub examples: usize,
     /// The most units of a layer that the page shows.
     pub units: usize,
-    /// Steps in which a unit's best picture is made; 0 for none.
-    pub synthesis_steps: usize,
+    /// Steps in which a unit's best picture is made, 0 for none; by default as many as [`SeeNetwork::SYNTHESIS_STEPS`], fewer
+    /// for large networks.
+    pub synthesis_steps: Option<usize>,
     /// Seed of the choice of examples and of random transformations.
     pub seed: u64,
     /// Worker threads; 0 for one per core. Results do not depend on it.
@@ -168,6 +170,8 @@ pub(super) struct Seen<'a> {
     connections: Vec<Connections>,
     edges: Option<SeenEdges>,
     explained: Vec<Explained>,
+    /// Of a spiking network, the spikes of the first explained answer.
+    trains: Vec<SpikeTrains>,
 }
 
 /// An input and the maps of its answer.
@@ -175,6 +179,8 @@ struct Explained {
     decision: SeenDecision,
     /// What the network saw, `[height, width, channels]`.
     pixels: Vec<u8>,
+    /// The same, normalized.
+    input: Vec<f32>,
     probabilities: Vec<f32>,
     maps: Vec<(&'static str, Attribution)>,
     /// Of each layer, the response of each unit: its largest activation.
@@ -201,7 +207,7 @@ impl SeeNetwork {
             data: None,
             examples: Self::EXAMPLES as usize,
             units: Self::UNITS as usize,
-            synthesis_steps: Self::SYNTHESIS_STEPS as usize,
+            synthesis_steps: None,
             seed: 0,
             threads: 0,
         }
@@ -270,8 +276,12 @@ impl SeeNetwork {
         let probed = look::probe(&looked, classes.len())?;
         let best = self.synthesize(&network, &layers, &record.preprocessing, observer)?;
         let connections = self.connect(&network, &layers, &dataset, &record, &part, observer)?;
-        let edges = edges(&network, &layers, image)?;
+        let edges = units::edges(&network, &layers, image)?;
         let explained = explain(&network, &layers, examples, (&record, &classes), observer)?;
+        let trains = match explained.first().filter(|_| network.spiking().is_some()) {
+            Some(first) => spike_trains(&network, &layers, &first.input)?,
+            None => Vec::new(),
+        };
         let seen = Seen {
             record: &record,
             dataset: &dataset,
@@ -285,6 +295,7 @@ impl SeeNetwork {
             connections,
             edges,
             explained,
+            trains,
         };
         let report = self.report(&seen, beside, started);
         let page = page::page(self, &seen, &part, &report);
@@ -319,6 +330,20 @@ impl SeeNetwork {
         Ok(SeenBeside { run, layers: names, similarity: look::table(&looked.grams, &theirs) })
     }
 
+    /// Steps of synthesis that take about as long as looking at the examples does.
+    fn steps(&self, network: &Network, layers: &[Layer]) -> Result<usize> {
+        /// Multiply-accumulates, and the fewest steps from which a picture can be recognized.
+        const WORK: f64 = 4e11;
+        const FEWEST: f64 = 16.0;
+        if let Some(steps) = self.synthesis_steps {
+            return Ok(steps);
+        }
+        let images: usize = layers.iter().map(|layer| layer.units().min(self.units)).sum();
+        // Forward and backward, on average through half of the network.
+        let step = 1.5 * network.blueprint().shapes()?.multiply_accumulates() as f64 * images as f64;
+        Ok((WORK / step.max(1.0)).clamp(FEWEST, f64::from(Self::SYNTHESIS_STEPS)) as usize)
+    }
+
     /// The best pictures of the units that are shown, layer by layer; none for a spiking network.
     fn synthesize(
         &self,
@@ -330,7 +355,8 @@ impl SeeNetwork {
         let Preprocessing::Image { height, width, channels, mean, deviation, .. } = preprocessing else {
             return Ok(layers.iter().map(|_| None).collect());
         };
-        if network.spiking().is_some() || self.synthesis_steps == 0 {
+        let steps = self.steps(network, layers)?;
+        if network.spiking().is_some() || steps == 0 {
             return Ok(layers.iter().map(|_| None).collect());
         }
         let range: Vec<(f32, f32)> = mean
@@ -339,8 +365,7 @@ impl SeeNetwork {
             .map(|(mean, deviation)| (-mean / deviation, (1.0 - mean) / deviation))
             .collect();
         let image = Image { height: *height, width: *width, channels: *channels };
-        let settings =
-            Maximize { steps: self.synthesis_steps, seed: self.seed, ..Maximize::for_image(image) };
+        let settings = Maximize { steps, seed: self.seed, ..Maximize::for_image(image) };
         let mut all = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
             let (done, total) = (index as u64, layers.len() as u64);
@@ -459,27 +484,4 @@ fn open(run: &Path) -> Result<(RunRecord, Network)> {
     let (state, _) = from_safetensors(&folder.read_model()?)?;
     let network = Network::with_state(&blueprint, spiking, &state, &cpu())?;
     Ok((record, network))
-}
-
-/// Gabor functions fitted to the first layer, where its weights are filters over the image.
-fn edges(network: &Network, layers: &[Layer], image: Image) -> Result<Option<SeenEdges>> {
-    /// Filters of noise.
-    const BY_CHANCE: usize = 200;
-    let Some(filters) = units::first_filters(network, layers, image) else { return Ok(None) };
-    let [height, width] = filters.extents;
-    if height < 3 || width < 3 {
-        return Ok(None);
-    }
-    let profiles: Vec<f32> = (filters.weights.chunks_exact(filters.channels * height * width))
-        .flat_map(|filter| gabor::spatial_profile(filter, filters.channels).0)
-        .collect();
-    let fits = gabor::fit_all(&profiles, filters.extents);
-    let edge_detectors = fits.iter().flatten().filter(|fit| fit.is_edge_detector()).count();
-    Ok(Some(SeenEdges {
-        layer: layers[filters.layer].name.clone(),
-        extents: filters.extents,
-        fits,
-        edge_detectors,
-        by_chance: gabor::random_quality(filters.extents, BY_CHANCE, 0),
-    }))
 }

@@ -1,6 +1,9 @@
 //! The page of a network: what was seen, as plain data for its rendering.
 
-use gyrus_report::{Decision, DepthPoint, Edges, FeaturesReport, Picture, SignedMap, Similarity, grouped};
+use gyrus_report::{
+    Decision, DepthPoint, Edges, FeaturesReport, LayerSpikes, Picture, SignedMap, Similarity, SpikesOverTime,
+    grouped,
+};
 
 use super::look::Part;
 use super::units::feature_layers;
@@ -64,7 +67,6 @@ pub(super) fn page(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part, report: &See
                 ("training examples", grouped(report.examples as u128)),
                 ("test examples of the probes", grouped(report.test_examples as u128)),
                 ("seed", verb.seed.to_string()),
-                ("steps of synthesis", verb.synthesis_steps.to_string()),
                 ("time", gyrus_report::duration(report.seconds)),
             ],
         ),
@@ -96,11 +98,48 @@ pub(super) fn page(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part, report: &See
             by_chance: edges.by_chance,
         }),
         layers: feature_layers(verb, seen, part),
+        is_spiking: seen.network.spiking().is_some(),
+        spikes: spikes(seen),
         decisions: seen.explained.iter().map(|explained| decision(explained, seen)).collect(),
         provenance,
         notes: Vec::new(),
     }
     .to_html()
+}
+
+/// How many units fire at each place and step, layer by layer, for the first explained answer.
+fn spikes(seen: &Seen<'_>) -> Option<SpikesOverTime> {
+    let first = seen.explained.first().filter(|_| !seen.trains.is_empty())?;
+    let layers = seen.trains.iter().map(|trains| {
+        let layer = &seen.layers[trains.layer];
+        // Features in rows of sixteen.
+        let (height, width, channels) = match layer.is_map() {
+            true => (layer.image.height, layer.image.width, layer.units()),
+            false => (layer.units().div_ceil(16), layer.units().min(16), 1),
+        };
+        let neurons = layer.image.pixels() * layer.units();
+        let counts = trains.spikes.chunks_exact(neurons.max(1)).flat_map(|step| {
+            let mut counts: Vec<u32> = step
+                .chunks(channels)
+                .map(|place| place.iter().filter(|spike| **spike != 0).count() as u32)
+                .collect();
+            counts.resize(height * width, 0);
+            counts
+        });
+        let fired =
+            |neuron: usize| trains.spikes.iter().skip(neuron).step_by(neurons).any(|spike| *spike != 0);
+        LayerSpikes {
+            name: layer.name.clone(),
+            height,
+            width,
+            steps: trains.steps,
+            counts: counts.collect(),
+            most: channels as u32,
+            active: (0..neurons).filter(|neuron| fired(*neuron)).count(),
+            neurons,
+        }
+    });
+    Some(SpikesOverTime { title: first.decision.name.clone(), layers: layers.collect() })
 }
 
 fn decision(explained: &Explained, seen: &Seen<'_>) -> Decision {

@@ -84,8 +84,8 @@ pub(super) fn explain(
         responses.iter().zip(layers).map(|(values, layer)| largest(values, layer.units())).collect();
     let mut maps = Vec::new();
     let mut completeness_error = None;
+    let of = [best];
     if network.spiking().is_none() {
-        let of = [best];
         let integrated =
             Attribution::new(network, &input, &of, Method::IntegratedGradients { steps: STEPS })?;
         completeness_error = integrated.completeness_error(0);
@@ -94,14 +94,14 @@ pub(super) fn explain(
             let method = Method::GradCam { node: layer.output };
             maps.push(("Grad-CAM", Attribution::new(network, &input, &of, method)?));
         }
-        if let Preprocessing::Image { height, width, .. } = record.preprocessing {
-            let window = (height.min(width) / 7).max(2);
-            let method = Method::Occlusion { window, stride: (window / 2).max(1) };
-            if window <= height.min(width) {
-                maps.push(("occlusion", Attribution::new(network, &input, &of, method)?));
-            }
-        }
         maps.push(("gradient", Attribution::new(network, &input, &of, Method::Gradient)?));
+    }
+    if let Preprocessing::Image { height, width, .. } = record.preprocessing {
+        let window = (height.min(width) / 7).max(2);
+        let method = Method::Occlusion { window, stride: (window / 2).max(1) };
+        if window <= height.min(width) {
+            maps.push(("occlusion", Attribution::new(network, &input, &of, method)?));
+        }
     }
     let decision = SeenDecision {
         name: example.name,
@@ -110,7 +110,7 @@ pub(super) fn explain(
         probability: probabilities.get(best).copied().unwrap_or_default(),
         completeness_error,
     };
-    Ok(Explained { decision, pixels: example.pixels, probabilities, maps, responses })
+    Ok(Explained { decision, pixels: example.pixels, input, probabilities, maps, responses })
 }
 
 /// Of each unit, its largest activation over all places.

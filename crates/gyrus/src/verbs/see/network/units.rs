@@ -5,11 +5,13 @@ use gyrus_data::Features;
 use gyrus_nn::{Network, floats};
 use gyrus_report::{FeatureLayer, FeatureUnit, Link, Picture, SignedMap, TopExample, number};
 use gyrus_vision::see::circuits::{Connection, Connections};
+use gyrus_vision::see::gabor;
 use gyrus_vision::see::{Layer, UnitStatistics};
 
 use super::look::Part;
 use super::pictures::{cut, middle_patch, picture_of_input, with_patch};
-use super::{SeeNetwork, Seen};
+use super::{SeeNetwork, Seen, SeenEdges};
+use crate::Result;
 
 /// Connections of a unit that are shown, in each direction.
 const LINKS: usize = 6;
@@ -130,11 +132,21 @@ fn unit(seen: &Seen<'_>, part: &Part, index: usize, number: usize, filters: Opti
         name: is_answer.then(|| seen.classes[number].clone()),
         filter: filters.map(|filters| filter(filters, number)),
         best,
+        triggered: triggered(seen, index, number),
         top: top(seen, part, layer, statistics),
         facts: facts(seen, index, number, statistics),
         below,
         above,
     }
+}
+
+/// What excites a unit on average, less what there is on average.
+fn triggered(seen: &Seen<'_>, index: usize, number: usize) -> Option<SignedMap> {
+    let of = seen.looked.triggered[index].as_ref()?;
+    let Image { height, width, channels } = of.image;
+    let elements = height * width * channels;
+    let values = of.averages.get(number * elements..)?.get(..elements)?.to_vec();
+    Some(SignedMap { height, width, channels, values })
 }
 
 /// A filter with its channels last.
@@ -199,7 +211,30 @@ fn facts(
     if let Some(fit) = edges.and_then(|edges| edges.fits.get(unit)?.as_ref()) {
         facts.push(("Gabor fit", format!("{:.2}", fit.quality)));
         facts.push(("orientation", format!("{:.0}°", fit.orientation_degrees)));
-        facts.push(("frequency", format!("{:.2} cycles per pixel", fit.frequency)));
+        facts.push(("cycles per pixel", format!("{:.2}", fit.frequency)));
     }
     facts
+}
+
+/// Gabor functions fitted to the first layer, where its weights are filters over the image.
+pub(super) fn edges(network: &Network, layers: &[Layer], image: Image) -> Result<Option<SeenEdges>> {
+    /// Filters of noise.
+    const BY_CHANCE: usize = 200;
+    let Some(filters) = first_filters(network, layers, image) else { return Ok(None) };
+    let [height, width] = filters.extents;
+    if height < 3 || width < 3 {
+        return Ok(None);
+    }
+    let profiles: Vec<f32> = (filters.weights.chunks_exact(filters.channels * height * width))
+        .flat_map(|filter| gabor::spatial_profile(filter, filters.channels).0)
+        .collect();
+    let fits = gabor::fit_all(&profiles, filters.extents);
+    let edge_detectors = fits.iter().flatten().filter(|fit| fit.is_edge_detector()).count();
+    Ok(Some(SeenEdges {
+        layer: layers[filters.layer].name.clone(),
+        extents: filters.extents,
+        fits,
+        edge_detectors,
+        by_chance: gabor::random_quality(filters.extents, BY_CHANCE, 0),
+    }))
 }

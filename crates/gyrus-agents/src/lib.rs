@@ -1,0 +1,30 @@
+//! Questions to databases, whose answers can be traced and whose databases cannot be written to.
+//!
+//! A query passes two guards that do not know each other. [`guard::check`] parses it, accepts one `SELECT` made of known
+//! tables, functions and clauses, and prints it from the checked tree: what was checked is what runs. [`Sqlite`] then runs it
+//! on a read-only connection with an authorizer, limits and a deadline. Neither trusts the other, because parsers and
+//! engines never agree in everything.
+//!
+//! ```
+//! use gyrus_agents::{Rules, Sqlite};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("shop.sqlite");
+//! # rusqlite::Connection::open(&file)?.execute_batch("CREATE TABLE sale (country TEXT, total REAL);
+//! #     INSERT INTO sale VALUES ('Norway', 3.5), ('Chile', 2), ('Norway', 1)")?;
+//! let database = Sqlite::open(&file, Rules::default())?;
+//! let rows = database.query("select country, sum(total) as sold from sale group by country order by sold desc")?;
+//! assert_eq!(rows.columns, ["country", "sold"]);
+//! assert_eq!(rows.rows[0][0].to_string(), "Norway");
+//! assert!(database.query("delete from sale").is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod ask;
+pub mod database;
+mod error;
+pub mod guard;
+
+pub use ask::{Answer, Grammar, Question, Translation, Translator, answer};
+pub use database::{Cell, Column, Rows, Rules, Schema, Sqlite, Table};
+pub use error::{Error, Refusal, Result};
