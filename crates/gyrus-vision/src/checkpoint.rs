@@ -25,7 +25,7 @@ pub fn is_checkpoint(path: &Path) -> bool {
         return !path.join("run.json").exists() && in_folder(path).is_some();
     }
     let ending = ending(path);
-    path.is_file() && (ending == "safetensors" || PYTORCH.contains(&ending.as_str()))
+    path.is_file() && (ending == "safetensors" || ending == "onnx" || PYTORCH.contains(&ending.as_str()))
 }
 
 fn ending(path: &Path) -> String {

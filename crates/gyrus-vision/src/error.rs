@@ -26,7 +26,7 @@ pub enum Error {
     Data(#[from] gyrus_data::Error),
     /// The path is no model file and no folder with one.
     #[error(
-        "{} is no model: expected a .safetensors, .pth, .pt, .th or .bin file, or a folder with model.safetensors",
+        "{} is no model: expected a .safetensors, .pth, .pt, .th, .bin or .onnx file, or a folder with model.safetensors",
         path.display()
     )]
     NoModel {
@@ -62,6 +62,16 @@ pub enum Error {
         extra: Vec<String>,
         /// Names with the shape found and the shape needed.
         misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+    },
+    /// An ONNX file is damaged, or holds what a blueprint cannot say.
+    #[error("{}{}: {problem}", path.display(), if node.is_empty() { String::new() } else { format!(", node '{node}'") })]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The node; empty where it is about the whole graph.
+        node: String,
+        /// What is wrong, and what would be right.
+        problem: String,
     },
     /// A field of a configuration is wrong.
     #[error("{}, field `{field}`: got {got}, expected {expected}", path.display())]

@@ -74,6 +74,10 @@ pub(crate) const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(crate) const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Usual {
+    /// Brightness from 0 to 1 and nothing else, of the whole picture.
+    pub(crate) const PLAIN: Self =
+        Self { side: 224, crop_share: 1.0, bicubic: false, mean: [0.0; 3], deviation: [1.0; 3] };
+
     /// ImageNet at 224 pixels, as torchvision evaluates it.
     pub(crate) const IMAGENET: Self = Self {
         side: 224,

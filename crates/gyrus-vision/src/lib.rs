@@ -5,6 +5,8 @@
 //! blueprint can do, it can do then: answer, train on, be converted to spikes, be drawn. Nodes are named as in the checkpoint's
 //! program, so that `<node>.weight` is the name of the tensor there as well.
 //!
+//! [`onnx`] reads the networks of any program that writes ONNX, as far as a blueprint can say them.
+//!
 //! [`transfer`] prepares what was learned for other classes: a new last layer, and, where layers stay frozen, what these answer
 //! for each picture, computed once.
 //!
@@ -15,6 +17,7 @@ mod config;
 mod error;
 pub mod families;
 mod model;
+pub mod onnx;
 pub mod see;
 pub mod transfer;
 

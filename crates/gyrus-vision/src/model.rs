@@ -10,8 +10,8 @@ use gyrus_tensor::Device;
 
 use crate::checkpoint::Tensors;
 use crate::config::{self, Config};
-use crate::families::recognize;
-use crate::{Error, Result};
+use crate::families::{Usual, recognize};
+use crate::{Error, Result, onnx};
 
 /// A network with everything that is needed to use it.
 #[derive(Clone, Debug)]
@@ -34,13 +34,21 @@ pub struct Model {
 const MOST_CHANNELS: usize = 3;
 
 impl Model {
-    /// Opens a model file, or a folder with one and its configuration. `classes` is a file with the names of the outputs, for
+    /// Opens a model file (safetensors, PyTorch's own, ONNX), or a folder with one and its configuration. `classes` is a file with the names of the outputs, for
     /// models that do not know them.
     ///
     /// # Errors
     /// [`Error::NoModel`], [`Error::UnknownFamily`], [`Error::Tensors`] with the list of names that do not fit, and
-    /// [`Error::Field`] for a configuration or a list of names that is wrong.
+    /// [`Error::Field`] for a configuration or a list of names that is wrong, [`Error::Onnx`].
     pub fn open(path: &Path, classes: Option<&Path>) -> Result<Self> {
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+            let mut config = path.parent().map(Config::of_folder).transpose()?.unwrap_or_default();
+            if let Some(file) = classes {
+                config.classes = config::class_names(file)?;
+            }
+            let (blueprint, parameters) = onnx::read(path)?;
+            return Self::with(path, ("ONNX", blueprint, parameters), &config, (&Usual::PLAIN, classes));
+        }
         let tensors = Tensors::read(path)?;
         let folder = if path.is_dir() {
             Some(path)
@@ -60,7 +68,17 @@ impl Model {
     fn of(tensors: &Tensors, config: &Config, classes: Option<&Path>) -> Result<Self> {
         let architecture = recognize(tensors, config)?;
         let parameters = tensors.parameters(&architecture)?;
-        let blueprint = architecture.blueprint;
+        let network = (architecture.family, architecture.blueprint, parameters);
+        Self::with(tensors.path(), network, config, (&architecture.usual, classes))
+    }
+
+    /// A network of a family, which lies at `path`, with its parameters.
+    fn with(
+        path: &Path,
+        (family, blueprint, parameters): (&'static str, Blueprint, State),
+        config: &Config,
+        (usual, classes): (&Usual, Option<&Path>),
+    ) -> Result<Self> {
         let shapes = blueprint.shapes()?;
         let place =
             |wanted: fn(&NodeKind) -> bool| blueprint.nodes().iter().position(|node| wanted(&node.kind));
@@ -70,21 +88,21 @@ impl Model {
             place(|kind| *kind == NodeKind::Output).map_or(0, |node| shapes.output(node).iter().product());
         let Some([channels @ 1..=MOST_CHANNELS, height, width]) = input.as_deref() else {
             return Err(Error::Field {
-                path: tensors.path().to_owned(),
+                path: path.to_owned(),
                 field: "input".to_owned(),
                 got: format!("{:?}", input.unwrap_or_default()),
                 expected: "pictures of 1 or 3 channels".to_owned(),
             });
         };
-        let preprocessing = config.preprocessing(*channels, *height, *width, &architecture.usual);
+        let preprocessing = config.preprocessing(*channels, *height, *width, usual);
         // transformers writes two names that mean nothing into every configuration.
         let known = match config.classes.len() {
             count if count == outputs || classes.is_some() => config.classes.clone(),
-            _ => crate::families::usual_classes(architecture.family, outputs),
+            _ => crate::families::usual_classes(family, outputs),
         };
         if !known.is_empty() && known.len() != outputs {
             return Err(Error::Field {
-                path: classes.unwrap_or(tensors.path()).to_owned(),
+                path: classes.unwrap_or(path).to_owned(),
                 field: "classes".to_owned(),
                 got: format!("{} names", known.len()),
                 expected: format!("{outputs}, one for each output of the network"),
@@ -92,7 +110,7 @@ impl Model {
         }
         let named = !known.is_empty();
         let classes = if named { known } else { (0..outputs).map(|number| number.to_string()).collect() };
-        Ok(Self { family: architecture.family, blueprint, parameters, preprocessing, classes, named })
+        Ok(Self { family, blueprint, parameters, preprocessing, classes, named })
     }
 
     /// The network with its parameters on a device.

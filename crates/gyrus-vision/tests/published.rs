@@ -77,7 +77,8 @@ fn a_thousand_images_are_classified_as_published() {
 #[ignore = "a long check: the accuracy on all test images at hand"]
 fn the_published_accuracy_holds_on_all_test_images() {
     let Some(folder) = data() else { return };
-    for (name, least) in [("resnet20-12fca82f", 0.917), ("resnet32-d509ac18", 0.926)] {
+    // What PyTorch gets right of these 9,827, 91.67 and 92.54 %; published for all 10,000 are 91.73 and 92.63 %.
+    for (name, least) in [("resnet20-12fca82f", 9008), ("resnet32-d509ac18", 9094)] {
         let model =
             Model::open(&folder.join(format!("weights/resnet_cifar/{name}.safetensors")), None).unwrap();
         let (mut all, mut correct) = (0, 0);
@@ -88,7 +89,8 @@ fn the_published_accuracy_holds_on_all_test_images() {
         }
         let accuracy = correct as f64 / all as f64;
         println!("{name}: {correct} of {all}, {:.2} %", 100.0 * accuracy);
-        assert!(accuracy >= least, "{name}: {accuracy}");
+        // A tie may fall to the other side.
+        assert!(correct + 2 >= least, "{name}: {correct}, not {least}");
     }
 }
 

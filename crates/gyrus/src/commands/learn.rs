@@ -44,8 +44,8 @@ pub(crate) struct Arguments {
     /// Built-in blueprint or TOML file [default: chosen by the data]
     #[arg(long, value_name = "NAME|FILE.toml")]
     blueprint: Option<String>,
-    /// Go on from a trained network of images: a run folder, a model file (.safetensors, .pth) or folder of timm, torchvision or
-    /// transformers, or a name on the Hugging Face hub
+    /// Go on from a trained network of images: a run folder, a model file (.safetensors, .pth, .onnx) or folder of timm, torchvision
+    /// or transformers, or a name on the Hugging Face hub
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Of the network of --from, train the last layer only, or what comes behind NODE (such as layer3)

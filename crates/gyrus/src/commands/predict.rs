@@ -19,7 +19,7 @@ use crate::output::{note, say, say_json, say_row};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Run folder of `gyrus learn` or `gyrus spike`, NIR file (.nir), or a network of images of another program: a model file
-    /// (.safetensors, .pth) or a folder with one
+    /// (.safetensors, .pth, .onnx) or a folder with one
     run: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) or folders of them, CSV tables with the columns that the run learned from, or
     /// event recordings; for a NIR file also currents or spikes of each step, as CSV or .npy

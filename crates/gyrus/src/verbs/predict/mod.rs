@@ -25,7 +25,7 @@ pub use nir::{NirOptions, Recorded, RecordedSignal};
 #[derive(Clone, Debug)]
 pub struct Predict {
     /// A run folder of `learn` or `spike`, a NIR file (.nir), or a vision network of another program: a model file
-    /// (.safetensors, .pth) or a folder with one.
+    /// (.safetensors, .pth, .onnx) or a folder with one.
     pub network: PathBuf,
     /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF) and folders of them, CSV tables with the columns that the run learned from, or
     /// event recordings; for a NIR network also currents or spikes of each step, as CSV or `.npy`.
