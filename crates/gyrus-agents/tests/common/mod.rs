@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The folder of real databases, if it is there.
-pub fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("GYRUS_DATA").map_or(beside, PathBuf::from).join("databases");
     if !folder.is_dir() {
