@@ -1,20 +1,16 @@
 //! Every gold query of four public sets passes the guard, and gives what it gives without it.
 
-use std::path::{Path, PathBuf};
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+
+use common::data;
 
 use gyrus_agents::{Cell, Rules, Sqlite};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
-
-fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("GYRUS_DATA").map_or(beside, PathBuf::from).join("databases");
-    if !folder.is_dir() {
-        println!("skipped: {} is absent", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// What a plain connection answers; `None` where the query does not run, as a few of the sets' do not.
 fn plain(connection: &Connection, sql: &str) -> Option<Vec<Vec<Cell>>> {

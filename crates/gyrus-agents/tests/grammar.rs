@@ -1,18 +1,11 @@
 //! Questions answered without a model: how many, and how many of them rightly.
 
-use std::path::{Path, PathBuf};
+#![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::data;
 use gyrus_agents::{Cell, Grammar, Rules, Sqlite, answer};
-
-fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("GYRUS_DATA").map_or(beside, PathBuf::from).join("databases");
-    if !folder.is_dir() {
-        println!("skipped: {} is absent", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// Whether two results hold the same rows, in any order.
 fn same(ours: &[Vec<Cell>], gold: &[Vec<Cell>]) -> bool {

@@ -110,10 +110,10 @@ impl<'de, const AXES: usize> Deserialize<'de> for Padding<AXES> {
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
                 let mut both = [[0; 2]; AXES];
                 let mut pairs = 0;
-                for axis in 0..AXES {
+                for (axis, both) in both.iter_mut().enumerate() {
                     let side: Side =
                         sequence.next_element()?.ok_or_else(|| de::Error::invalid_length(axis, &self))?;
-                    (both[axis], pairs) = match side {
+                    (*both, pairs) = match side {
                         Side::Each(each) => ([each; 2], pairs),
                         Side::Two(two) => (two, pairs + 1),
                     };

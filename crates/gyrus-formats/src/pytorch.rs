@@ -1,5 +1,5 @@
 //! PyTorch's own files (`.bin`, `.ckpt`, `.pt`, `.pth`): a zip archive of a pickle and raw numbers, mapped into memory; or the
-//! form before version 1.6, five pickles and then the raw numbers ([`legacy`]).
+//! form before version 1.6, five pickles and then the raw numbers (`legacy.rs`).
 //!
 //! A pickle is a program, and running an untrusted one runs untrusted code. This reader runs nothing: it knows
 //! dictionaries, lists, numbers, strings and tensors, and refuses every other name that a pickle calls.

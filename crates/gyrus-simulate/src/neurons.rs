@@ -60,8 +60,16 @@ impl<T: Real> Cells<T> {
             Kind::Alpha { step, v, left, slope: [slope, other], i: [first, second] } => {
                 step.run([plane(0), plane(1)], current, v, [slope, other], [first, second], left, spikes);
             }
-            Kind::Conductance { step, v, left, slope: [slope, other], g: [ex, inh] } => {
-                step.run([plane(0), plane(1)], current, v, [slope, other], [ex, inh], left, spikes);
+            Kind::Conductance { step, v, left, slope: [slope, other], g: [excitatory, inhibitory] } => {
+                step.run(
+                    [plane(0), plane(1)],
+                    current,
+                    v,
+                    [slope, other],
+                    [excitatory, inhibitory],
+                    left,
+                    spikes,
+                );
             }
             Kind::Izhikevich { step, v, u } => step.run(plane(0), current, v, u, spikes),
             Kind::Steep(steep) => steep.step([plane(0), plane(1)], current, spikes),

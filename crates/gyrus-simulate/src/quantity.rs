@@ -131,8 +131,8 @@ impl Quantity {
 
     /// Whether draws within the bounds are frequent enough to wait for.
     fn reaches(&self, bounds: Bounds) -> bool {
-        let near = |centre: f64, width: f64, low: f64, high: f64| {
-            high >= centre - 3.0 * width && low <= centre + 3.0 * width
+        let near = |center: f64, width: f64, low: f64, high: f64| {
+            high >= center - 3.0 * width && low <= center + 3.0 * width
         };
         match self.distribution {
             Distribution::Constant(value) => (bounds.low..=bounds.high).contains(&value),

@@ -294,7 +294,7 @@ impl Simulation {
     }
 
     /// All synapses of a projection, neurons counted within their populations, always in the same order. Plastic weights have seen the spikes
-    /// of their sources, and those of their targets that have travelled back through the delay.
+    /// of their sources, and those of their targets that have traveled back through the delay.
     #[must_use]
     pub fn weights(&mut self, projection: usize) -> Vec<Link> {
         with!(&mut self.network, network => {

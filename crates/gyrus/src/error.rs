@@ -64,7 +64,7 @@ pub enum Error {
     Train(Box<gyrus_train::Error>),
     /// From `gyrus-vision`.
     #[error(transparent)]
-    Vision(#[from] gyrus_vision::Error),
+    Vision(Box<gyrus_vision::Error>),
     /// From `gyrus-events`.
     #[error(transparent)]
     Events(#[from] gyrus_events::Error),
@@ -97,6 +97,12 @@ pub enum Fault {
     Failure,
     /// None: the work was stopped on request and can be continued. Exit code 130, as shells expect after Ctrl-C.
     Interruption,
+}
+
+impl From<gyrus_vision::Error> for Error {
+    fn from(error: gyrus_vision::Error) -> Self {
+        Self::Vision(Box::new(error))
+    }
 }
 
 impl From<gyrus_train::Error> for Error {
@@ -145,7 +151,7 @@ impl Error {
                 gyrus_simulate::Error::NotFinite { .. } => Fault::Failure,
                 _ => Fault::Caller,
             },
-            Self::Vision(error) => match error {
+            Self::Vision(error) => match &**error {
                 gyrus_vision::Error::Formats(error) => of_formats(error),
                 _ => Fault::Caller,
             },

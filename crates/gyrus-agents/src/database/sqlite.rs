@@ -134,7 +134,7 @@ impl Sqlite {
         if !statement.readonly() || statement.column_count() == 0 {
             return Err(rusqlite::Error::InvalidQuery);
         }
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let (mut rows, mut bytes, mut is_cut) = (Vec::new(), 0, false);
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {

@@ -14,7 +14,7 @@ use crate::dense::linear::{linear, linear_input_gradient, linear_weight_gradient
 /// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
-/// The gradient `dx` of `query_key_value`, `[tokens, 3, heads, head_width]`, where `dout` is the gradient of the output,
+/// The gradient `dx` of `query_key_value`, `[tokens, 3, heads, head_width]`, where `d_out` is the gradient of the output,
 /// `[tokens, heads, head_width]`. Sequences have `lengths` tokens.
 ///
 /// # Panics
@@ -23,7 +23,7 @@ pub fn encoder_attention_backward(
     shape: &EncoderAttention,
     lengths: &[usize],
     query_key_value: &[f32],
-    dout: &[f32],
+    d_out: &[f32],
     dx: &mut [f32],
 ) {
     let EncoderAttention { heads, head_width, .. } = *shape;
@@ -36,7 +36,7 @@ pub fn encoder_attention_backward(
         "query_key_value is [tokens, 3, heads, head_width]"
     );
     assert_eq!(dx.len(), query_key_value.len(), "dx is [tokens, 3, heads, head_width]");
-    assert_eq!(dout.len(), tokens * width, "dout is [tokens, heads, head_width]");
+    assert_eq!(d_out.len(), tokens * width, "d_out is [tokens, heads, head_width]");
     let starts = lengths.iter().scan(0, |end, length| {
         let start = *end;
         *end += length;
@@ -57,7 +57,7 @@ pub fn encoder_attention_backward(
                 for (which, part) in parts.chunks_exact_mut(part).enumerate() {
                     let from = match which {
                         0..3 => &query_key_value[place(token, which)..],
-                        _ => &dout[((first + token) * heads + head) * head_width..],
+                        _ => &d_out[((first + token) * heads + head) * head_width..],
                     };
                     part[token * head_width..][..head_width].copy_from_slice(&from[..head_width]);
                 }
@@ -125,12 +125,12 @@ mod tests {
             let shape = EncoderAttention { heads, head_width, scale: 0.7 };
             let tokens: usize = lengths.iter().sum();
             let x = values(tokens * 3 * heads * head_width, 1);
-            let dout = values(tokens * heads * head_width, 2);
+            let d_out = values(tokens * heads * head_width, 2);
             let mut dx = vec![f32::NAN; x.len()];
-            encoder_attention_backward(&shape, &lengths, &x, &dout, &mut dx);
+            encoder_attention_backward(&shape, &lengths, &x, &d_out, &mut dx);
             let loss = |x: &[f32]| -> f64 {
                 let out = oracle::attention::encoder_attention(&shape, &lengths, x);
-                out.iter().zip(&dout).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum()
+                out.iter().zip(&d_out).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum()
             };
             for at in (0..x.len()).step_by(1 + x.len() / 40) {
                 let moved = |step: f32| {
@@ -148,11 +148,11 @@ mod tests {
     fn any_number_of_threads_gives_the_same_bits() {
         let shape = EncoderAttention { heads: 4, head_width: 24, scale: 0.2 };
         let x = values(100 * 3 * 96, 1);
-        let dout = values(100 * 96, 2);
+        let d_out = values(100 * 96, 2);
         let run = |threads| {
             let mut dx = vec![0.0; x.len()];
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| encoder_attention_backward(&shape, &[33, 67], &x, &dout, &mut dx));
+            pool.install(|| encoder_attention_backward(&shape, &[33, 67], &x, &d_out, &mut dx));
             dx
         };
         assert!(run(1) == run(3));

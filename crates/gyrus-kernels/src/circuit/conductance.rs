@@ -109,15 +109,15 @@ impl<T: Real> ConductanceStep<T> {
         let count = fired.len();
         let x = x.map(|x| &x[..count]);
         let (v, left) = (&mut v[..count], &mut left[..count]);
-        let [ex, inh] = g.map(|g| &mut g[..count]);
+        let [excitatory, inhibitory] = g.map(|g| &mut g[..count]);
         for n in 0..count {
             let current = current.map_or(T::ZERO, |current| current[n]);
-            let begin = [ex[n], inh[n]];
+            let begin = [excitatory[n], inhibitory[n]];
             let middle = [begin[0] * self.half[0], begin[1] * self.half[1]];
             let end = [begin[0] * self.full[0], begin[1] * self.full[1]];
             let moved = self.moved(v[n], current, [begin, middle, end]);
-            ex[n] = end[0] + x[0][n];
-            inh[n] = end[1] + x[1][n];
+            excitatory[n] = end[0] + x[0][n];
+            inhibitory[n] = end[1] + x[1][n];
             fired[n] = fire(moved, self.threshold, self.reset, self.refractory, &mut v[n], &mut left[n]);
         }
     }

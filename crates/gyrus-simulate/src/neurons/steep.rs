@@ -73,7 +73,12 @@ impl Steep {
 
     pub(crate) fn step<T: Real>(&mut self, x: [&[T]; 2], current: &[T], spikes: &mut Vec<u32>) {
         let taus = self.taus();
-        for (n, arriving) in x[0].iter().zip(x[1]).map(|(ex, inh)| [ex.wide(), inh.wide()]).enumerate() {
+        for (n, arriving) in x[0]
+            .iter()
+            .zip(x[1])
+            .map(|(excitatory, inhibitory)| [excitatory.wide(), inhibitory.wide()])
+            .enumerate()
+        {
             let i = current.get(n).map_or(0.0, |i| i.wide());
             let fires = match self.cell {
                 Cell::Adaptive(cell) => self.adaptive(cell, n, i),

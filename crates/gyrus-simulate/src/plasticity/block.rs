@@ -2,7 +2,7 @@
 //!
 //! A weight changes when its source fires: all spikes of the target since then count, in the order of their times, and then the
 //! source's own (Morrison et al. 2007, Neural Comput. 19:1437). The delay is dendritic: a spike of the target counts when it has
-//! travelled back. As all synapses have one delay, what a source has left behind is one number a source, not one a synapse;
+//! traveled back. As all synapses have one delay, what a source has left behind is one number a source, not one a synapse;
 //! what a target has left behind is kept as of the present minus the delay. A target's spikes are kept until all
 //! synapses have seen them, which is brought about now and then.
 
@@ -53,7 +53,7 @@ pub(crate) struct Timed<T> {
     pub(crate) marks: Vec<[f64; 2]>,
     pub(crate) recent: Vec<i64>,
     pub(crate) spikes: Vec<Vec<Spike>>,
-    /// Spikes of the targets that are still travelling back.
+    /// Spikes of the targets that are still traveling back.
     pub(crate) coming: VecDeque<(i64, u32)>,
     /// Targets whose spikes have just arrived.
     pub(crate) arrived: Vec<u32>,

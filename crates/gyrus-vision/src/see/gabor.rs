@@ -84,7 +84,7 @@ pub fn fit(filter: &[f32], extents: [usize; 2]) -> Option<GaborFit> {
     let pixels: Vec<f64> = filter.iter().map(|value| f64::from(*value)).collect();
     let mean = pixels.iter().sum::<f64>() / pixels.len().max(1) as f64;
     let variance: f64 = pixels.iter().map(|value| (value - mean).powi(2)).sum();
-    if pixels.len() < 9 || height < 3 || width < 3 || !(variance > 1e-24) {
+    if pixels.len() < 9 || height < 3 || width < 3 || variance.is_nan() || variance <= 1e-24 {
         return None;
     }
     let whole = pixels.len() >= WHOLE_FIT;

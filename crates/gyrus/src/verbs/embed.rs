@@ -66,6 +66,9 @@ pub struct EmbedReport {
     pub embeddings: Vec<f32>,
 }
 
+/// Receives some texts, the number of all, and their vectors `[texts, width]`; returns whether to go on.
+type Take<'a> = dyn FnMut(&[Line], usize, &[f32]) -> bool + 'a;
+
 /// A text that is close to the query.
 #[derive(Clone, Debug, Serialize)]
 pub struct Closest {
@@ -171,10 +174,7 @@ impl Embed {
 
     /// The encoder, the texts, and how long it took to embed them. Each part goes to `take`, with the number of all texts, until
     /// that returns false.
-    fn embed(
-        &self,
-        take: &mut dyn FnMut(&[Line], usize, &[f32]) -> bool,
-    ) -> Result<(SentenceEncoder, Vec<Line>, f64)> {
+    fn embed(&self, take: &mut Take<'_>) -> Result<(SentenceEncoder, Vec<Line>, f64)> {
         let encoder = SentenceEncoder::open(&super::resolve_model(&self.model)?)?;
         let mut lines = Vec::new();
         for file in &self.files {

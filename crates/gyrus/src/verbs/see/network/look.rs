@@ -1,7 +1,5 @@
 //! One pass over training and test examples: statistics of units, features for probes, inner products for similarities.
 
-use std::result::Result as StdResult;
-
 use gyrus_blueprint::{Image, NodeKind};
 use gyrus_data::{Dataset, Examples, Preprocessing, Targets, epoch_order, fill_batch};
 use gyrus_nn::{Network, floats};
@@ -11,8 +9,8 @@ use gyrus_vision::see::similarity::Gram;
 use gyrus_vision::see::spikes::{Trigger, TriggeredAverages, spike_rates};
 use gyrus_vision::see::{Collector, Layer, LayerStatistics, grid_means};
 
-use crate::Result;
 use crate::observer::{Observer, Stage};
+use crate::{Error, Result};
 
 /// Examples of one pass.
 const BATCH: usize = 100;
@@ -175,14 +173,14 @@ pub(super) fn look(
         }
     }
     let count = part.test.len().min(SIMILAR_EXAMPLES.next_multiple_of(BATCH));
-    let grams = similar.into_iter().map(|features| Gram::new(features, count));
+    let grams = similar.into_iter().map(|features| Gram::new(features, count).map_err(Error::from));
     Ok(Looked {
         examples: part.train.len(),
         test_examples: part.test.len(),
         accuracy: (classes > 0).then(|| right as f64 / part.test.len().max(1) as f64),
         statistics: collector.finish(),
         triggered: triggers.into_iter().map(|trigger| trigger.map(Trigger::finish)).collect(),
-        grams: grams.collect::<StdResult<_, gyrus_vision::Error>>()?,
+        grams: grams.collect::<Result<_>>()?,
         features,
         train_classes,
         test_classes,
@@ -220,10 +218,7 @@ pub(super) fn grams(
         done += batch.len() as u64;
         observer.stage(&Stage { name: "showing examples to the other network", done, total: count as u64 });
     }
-    Ok(similar
-        .into_iter()
-        .map(|features| Gram::new(features, count))
-        .collect::<StdResult<_, gyrus_vision::Error>>()?)
+    similar.into_iter().map(|features| Gram::new(features, count).map_err(Error::from)).collect()
 }
 
 /// Similarities of some representations (rows) with others (columns).

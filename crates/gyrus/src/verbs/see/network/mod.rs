@@ -396,11 +396,11 @@ impl SeeNetwork {
         gyrus_data::fill_batch(&dataset.train, &record.preprocessing, &some, None, &mut examples);
         let below = layers_below(network.blueprint(), layers);
         let mut all = Vec::new();
-        for (above, belows) in below.iter().enumerate() {
+        for (above, sources) in below.iter().enumerate() {
             let (done, total) = (above as u64, layers.len() as u64);
             observer.stage(&Stage { name: "following connections, layer", done, total });
             let units: Vec<usize> = (0..layers[above].units().min(self.units)).collect();
-            for &below in belows {
+            for &below in sources {
                 all.push(connections(network, layers, (below, above), &units, &examples)?);
             }
         }
