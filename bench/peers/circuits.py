@@ -3,7 +3,7 @@
     cargo build --release -p gyrus-simulate --example networks
     python bench/peers/circuits.py [--rounds 3] [--only cuba] [--threads 2]
 
-Needs nest-simulator; Brian2 is timed if it is there. Each run is a process of its own. The table shows the fastest run of each side: wall time to
+Needs nest-simulator; Brian2 is timed if it is there (2.9 imports with NumPy below 2 only). Each run is a process of its own. The table shows the fastest run of each side: wall time to
 build and to simulate, and, because other load on a machine makes threads wait for each other, the time of all cores.
 """
 
