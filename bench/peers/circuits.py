@@ -156,7 +156,8 @@ def brian2_worker(network, scale, milliseconds, threads):
     from brian2 import ms, mV
 
     start = time.perf_counter()
-    brian2.set_device("cpp_standalone", directory=tempfile.mkdtemp(), build_on_run=False)
+    folder = tempfile.mkdtemp()
+    brian2.set_device("cpp_standalone", directory=folder, build_on_run=False)
     brian2.prefs.devices.cpp_standalone.openmp_threads = threads
     equations = """
     dv/dt = (ge + gi - (v - -49*mV)) / (20*ms) : volt (unless refractory)
@@ -171,7 +172,7 @@ def brian2_worker(network, scale, milliseconds, threads):
     excitatory.connect(p=0.02)
     inhibitory.connect(p=0.02)
     brian2.run(milliseconds * ms)
-    brian2.device.build(run=False)
+    brian2.device.build(directory=folder, run=False)
     built = time.perf_counter() - start
     start = time.perf_counter()
     brian2.device.run(brian2.device.project_dir, with_output=False, run_args=[])
