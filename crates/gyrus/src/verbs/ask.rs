@@ -60,10 +60,10 @@ impl Ask {
         let database = Sqlite::open(&self.database, self.rules.clone())?;
         let translator: Box<dyn Translator> = match &self.model {
             None => Box::new(Grammar::new(&database)),
-            Some(path) => Box::new(Writer::open(path, database.schema())?),
+            Some(path) => Box::new(Writer::open(path, database.schema(), self.threads)?),
         };
         let named = self.model.as_ref().map_or("grammar".to_owned(), |path| path.display().to_string());
-        Ok(Session { path: self.database.clone(), database, translator, named, threads: self.threads })
+        Ok(Session { path: self.database.clone(), database, translator, named })
     }
 }
 
@@ -73,7 +73,6 @@ pub struct Session {
     database: Sqlite,
     translator: Box<dyn Translator>,
     named: String,
-    threads: usize,
 }
 
 impl Session {
@@ -107,23 +106,18 @@ impl Session {
         let answer = answer(&self.database, &mut Given(sql.to_owned()), sql)?;
         Ok(AskReport { database: self.path.clone(), answer, translator: "you".to_owned() })
     }
-
-    /// Worker threads; 0 for one per core.
-    #[must_use]
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
 }
 
 /// A language model that writes queries.
 struct Writer {
     model: Model,
     schema: String,
+    threads: usize,
 }
 
 impl Writer {
-    fn open(path: &Path, schema: &Schema) -> Result<Self> {
-        Ok(Self { model: open_model(path, None)?, schema: described(schema) })
+    fn open(path: &Path, schema: &Schema, threads: usize) -> Result<Self> {
+        Ok(Self { model: open_model(path, None)?, schema: described(schema), threads })
     }
 
     fn task(&self, question: Question<'_>) -> String {
@@ -166,9 +160,12 @@ impl Writer {
     fn written(&self, tokens: &[u32], request: Request) -> Result<String> {
         let sampling = Sampling { temperature: 0.0, ..self.model.recommended };
         let request = Request { sampling, maximum_tokens: LONGEST_QUERY, ..request };
-        let mut cache = Cache::new(self.model.decoder.config());
         let Model { decoder, tokenizer, .. } = &self.model;
-        Ok(generate(decoder, tokenizer, &mut cache, tokens, &request, |_| true)?.text)
+        let mut cache = Cache::new(decoder.config());
+        let written = with_threads(self.threads, || {
+            generate(decoder, tokenizer, &mut cache, tokens, &request, |_| true)
+        })??;
+        Ok(written.text)
     }
 }
 
@@ -210,6 +207,6 @@ impl Ask {
         if question.trim().is_empty() {
             return Err(Error::request("the question is empty"));
         }
-        with_threads(self.threads, || self.open()?.ask(question))?
+        self.open()?.ask(question)
     }
 }
