@@ -15,6 +15,7 @@ pub(crate) mod predict;
 pub(crate) mod pull;
 pub(crate) mod quantize;
 pub(crate) mod run;
+pub(crate) mod sculpt;
 pub(crate) mod see;
 mod see_summary;
 pub(crate) mod serve;

@@ -22,6 +22,7 @@ mod pull;
 mod quantize;
 mod quoted;
 mod resume;
+mod sculpt;
 mod see;
 mod serialized;
 mod serve;
@@ -59,6 +60,9 @@ pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
+pub use sculpt::{
+    CompareMeshes, CompareMeshesReport, InspectMesh, InspectMeshReport, Sculpt, SculptReport,
+};
 pub use see::{
     Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport, SeenBeside,
     SeenDecision, SeenEdges, SeenLayer, SeenToken,
