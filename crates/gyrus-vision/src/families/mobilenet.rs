@@ -267,14 +267,18 @@ fn build(tensors: &Tensors, form: Form, side: &dyn Fn(&Usual) -> usize) -> Resul
 /// As timm's `mobilenetv2_100`, or `tf_efficientnet_lite0` to `lite4`, also from the names of `efficientnet-lite-pytorch`.
 pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
     let usual = |stem: &str| extent(parameters, &format!("{stem}.weight"), 0) == Some(32);
-    let lite = |blocks: usize| {
-        (0..LITE_DEPTH_FACTORS.len()).find(|&which| lite_depths(which).iter().sum::<usize>() == blocks)
+    // The head reads as many channels as the width coefficient says.
+    let lite = |blocks: usize, head: &str| {
+        let which =
+            (0..LITE_DEPTH_FACTORS.len()).find(|&which| lite_depths(which).iter().sum::<usize>() == blocks)?;
+        let read = extent(parameters, &format!("{head}.weight"), 1)?;
+        (read == [320, 320, 352, 384, 448][which]).then_some(which)
     };
     let timm = |architecture: String, tensors, renamed| {
         Some(Foreign { library: Library::Timm, architecture, tensors, sizes: Map::new(), renamed })
     };
     if usual("_conv_stem") {
-        let which = lite(count(parameters, "_blocks.", "._depthwise_conv.weight"))?;
+        let which = lite(count(parameters, "_blocks.", "._depthwise_conv.weight"), "_conv_head")?;
         let renamed = LUKEMELAS_TO_TIMM[which];
         let names = parameters.iter().map(|(name, tensor)| {
             let (node, parameter) = name.rsplit_once('.')?;
@@ -289,7 +293,7 @@ pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
             .iter()
             .any(|(name, tensor)| name.ends_with("conv_dw.weight") && tensor.shape.get(2) == Some(&5));
         let architecture = match wide {
-            true => format!("tf_efficientnet_lite{}", lite(depths.iter().sum())?),
+            true => format!("tf_efficientnet_lite{}", lite(depths.iter().sum(), "conv_head")?),
             false => "mobilenetv2_100".to_owned(),
         };
         return timm(architecture, parameters.clone(), |_| None);
