@@ -55,8 +55,8 @@ mod spiking_run;
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
 pub use features::{
-    Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, LayerSpikes, Link, SignedMap,
-    Similarity, SpikesOverTime, TopExample,
+    AttentionMaps, Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, HeadMap,
+    LayerSpikes, Link, PositionSimilarity, SignedMap, Similarity, SpikesOverTime, TopExample,
 };
 pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};

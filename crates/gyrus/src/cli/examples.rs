@@ -37,6 +37,35 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "label",
+        &[
+            ("cats and dogs", "gyrus label my-images --like \"a cat,a dog\" --model org/clip"),
+            ("as a table", "gyrus label my-images --like \"a cat,a dog\" --model org/clip -o a.csv"),
+        ],
+    ),
+    (
+        "similar",
+        &[
+            ("duplicates and outliers of a folder", "gyrus similar my-images"),
+            ("the nearest to an image", "gyrus similar my-images cat.png"),
+            ("by what a network sees", "gyrus similar my-images cat.png --model runs/my-images"),
+        ],
+    ),
+    (
+        "convert",
+        &[
+            ("for onnxruntime and others", "gyrus convert runs/digits digits.onnx"),
+            ("a network that others trained", "gyrus convert org/model model.onnx"),
+        ],
+    ),
+    (
+        "publish",
+        &[
+            ("card, configuration, weights", "gyrus publish runs/my-images my-model --license mit"),
+            ("and to the hub", "HF_TOKEN=... gyrus publish runs/mine my-model --push me/my-model"),
+        ],
+    ),
+    (
         "spike",
         &[
             ("convert, fine-tune, measure", "gyrus spike runs/digits"),
@@ -142,6 +171,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("the layers of a trained network", "gyrus see runs/mnist"),
             ("why it answers as it does", "gyrus see runs/mnist --image three.png --open"),
             ("how alike two networks are", "gyrus see runs/mnist --beside runs/second"),
+            ("a network that others trained", "gyrus see vit.safetensors --data my-images"),
             ("write see.html and open it", "gyrus see model.gguf \"The cat sat on the mat.\" --open"),
             ("a file", "gyrus see org/model - < text.txt"),
         ],

@@ -49,7 +49,7 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 /// Headings of one verb.
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
-    ("learn", "Network", &["blueprint", "from", "freeze"]),
+    ("learn", "Network", &["blueprint", "from", "freeze", "lora"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
@@ -57,6 +57,7 @@ const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("simulate", "Estimate", &["estimate", "neurons"]),
     ("simulate", "NIR files", &["dt", "input_rate"]),
     ("simulate", "Output", &["format"]),
+    ("similar", "Look for", &["duplicates", "outliers", "alike", "top"]),
     ("spike", "NIR files", &["nir", "nir_for"]),
     ("spike", "Training", &["resume", "seed"]),
     ("serve", "Address", &["port", "host", "api_key", "cors", "alias"]),

@@ -6,10 +6,12 @@
 
 mod ask;
 mod chat;
+mod convert;
 mod embed;
 mod export_nir;
 mod hub_name;
 mod inspect;
+mod label;
 mod learn;
 mod learn_language;
 mod list;
@@ -18,6 +20,7 @@ mod names;
 mod page_data;
 mod predict;
 mod pretrained;
+mod publish;
 mod pull;
 mod quantize;
 mod quoted;
@@ -26,6 +29,7 @@ mod see;
 mod serialized;
 mod serve;
 mod shapes_match;
+mod similar;
 mod simulate;
 mod spike;
 mod tokenize;
@@ -35,6 +39,7 @@ mod write;
 
 pub use ask::{Ask, AskReport, Session as AskSession};
 pub use chat::{Chat, Conversation};
+pub use convert::{Convert, ConvertReport};
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
 pub use gyrus_files::counted;
@@ -45,6 +50,7 @@ pub use inspect::{
     InspectedSafetensors, InspectedShape, InspectedTensor, InspectedTokenizer, InspectedTraining,
     InspectedType,
 };
+pub use label::{Label, LabelReport, LabeledImage};
 pub use learn::{
     Architecture, BaselineReport, FoldsReport, Freeze, Learn, LearnReport, PartReport, SpikingOptions,
 };
@@ -55,15 +61,17 @@ pub use predict::{
     Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
     Predictor, Recorded, RecordedSignal, ranking,
 };
+pub use publish::{Publish, PublishReport};
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
 pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{
-    Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport, SeenBeside,
-    SeenDecision, SeenEdges, SeenLayer, SeenToken,
+    Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport,
+    SeenAttention, SeenBeside, SeenDecision, SeenEdges, SeenLayer, SeenToken,
 };
 pub use serve::{Serve, Serving, ServingMemory};
+pub use similar::{DuplicateGroup, NearestImages, Neighbor, Outlier, Similar, SimilarReport};
 pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
     SimulateRequest,
