@@ -10,6 +10,8 @@ mod depth;
 mod pictures;
 mod spikes;
 
+pub(crate) use depth::edges;
+
 use std::fmt::Write;
 
 pub use attention::PositionSimilarity;
@@ -277,7 +279,12 @@ impl FeaturesReport<'_> {
         );
         section(&mut page, "depth", "From layer to layer", &depth::depth(self));
         section(&mut page, "similarity", "Which layers are alike", &depth::similarity(self));
-        section(&mut page, "edges", "Edge detectors", &depth::edges(self));
+        section(
+            &mut page,
+            "edges",
+            "Edge detectors",
+            &self.edges.as_ref().map(depth::edges).unwrap_or_default(),
+        );
         section(&mut page, "units", "What each unit responds to", &pictures::units(self));
         section(&mut page, "spikes", "Spikes over time", &spikes::spikes(self));
         section(&mut page, "attention", "Where it looks", &attention::attention(self));

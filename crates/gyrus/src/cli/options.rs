@@ -55,6 +55,7 @@ const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
     ("predict", "NIR files", &["steps", "dt", "integration", "encoder", "reset", "window", "record"]),
     ("simulate", "Estimate", &["estimate", "neurons"]),
+    ("simulate", "Learning", &["data", "examples"]),
     ("simulate", "NIR files", &["dt", "input_rate"]),
     ("simulate", "Output", &["format"]),
     ("similar", "Look for", &["duplicates", "outliers", "alike", "top"]),

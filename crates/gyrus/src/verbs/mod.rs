@@ -73,8 +73,8 @@ pub use see::{
 pub use serve::{Serve, Serving, ServingMemory};
 pub use similar::{DuplicateGroup, NearestImages, Neighbor, Outlier, Similar, SimilarReport};
 pub use simulate::{
-    EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
-    SimulateRequest,
+    EstimateCircuit, EstimateReport, EstimatedSize, LearningReport, LearningRequest, LearningTask,
+    PopulationReport, RecordFormat, Simulate, SimulateLearning, SimulateReport, SimulateRequest,
 };
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};

@@ -36,7 +36,7 @@ pub use spiking::SpikingOptions;
 pub use transfer::Freeze;
 
 pub(crate) use page::{Seen, example, render};
-pub(crate) use source::reload;
+pub(crate) use source::{reload, standard_images};
 
 /// Trains a network on examples and writes a run folder.
 ///

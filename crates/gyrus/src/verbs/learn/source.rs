@@ -37,6 +37,13 @@ pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Da
     source.load(&|_| Ok(events))
 }
 
+/// A data set of images that is known by name, from the hub or from a folder.
+pub(crate) fn standard_images(name: &str, directory: Option<&Path>) -> Result<Dataset> {
+    let source = Source { name, directory, target: None, test: None, image_size: None, seen: None };
+    source.check()?;
+    Ok(source.load(&|_| Ok(None))?.0)
+}
+
 /// Data sets that are known by name.
 const STANDARD: [&str; 4] = ["digits", "mnist", "fashion-mnist", "cifar10"];
 /// Other names of them, as people write them.
