@@ -17,6 +17,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A server that does not answer, or does not let in.
+    #[error("cannot open {address}: {reason}")]
+    Connect {
+        /// Its address, without the password.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file beside the database that is not as it should be.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
     /// The query must not run.
     #[error("the query is refused: {0}")]
     Refused(#[from] Refusal),

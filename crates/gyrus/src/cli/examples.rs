@@ -147,7 +147,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "gyrus ask shop.sqlite \"Who bought most?\" --model org/model",
             ),
             ("a query of your own", "gyrus ask shop.sqlite --sql \"select count(*) from customer\""),
-            ("tables and columns", "gyrus ask shop.sqlite --describe"),
+            (
+                "a folder of tables, the answer as a page",
+                "gyrus ask tables \"total amount per city\" --out answer.html",
+            ),
+            ("what words mean, and what is private", "gyrus ask shop.sqlite --describe --out semantic.toml"),
         ],
     ),
     (

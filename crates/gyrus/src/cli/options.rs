@@ -48,6 +48,8 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 
 /// Headings of one verb.
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
+    ("ask", "Meaning and privacy", &["semantic", "privacy", "private"]),
+    ("ask", "Models", &["model", "repairs", "votes", "reflect", "evaluate"]),
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
     ("learn", "Network", &["blueprint", "from", "freeze", "lora"]),
     ("learn", "Training", &["resume", "seed"]),
@@ -74,7 +76,7 @@ const NOT_OF_TRAINING: [(&str, &[&str]); 2] =
     [("learn", &["steps", "context", "accumulate"]), ("spike", &["steps"])];
 
 /// Verbs that write a page.
-const WITH_PAGES: [&str; 5] = ["learn", "tune", "spike", "see", "simulate"];
+const WITH_PAGES: [&str; 6] = ["ask", "learn", "tune", "spike", "see", "simulate"];
 
 /// A verb with the options, short names, headings and order that all verbs share.
 pub(super) fn arranged(verb: Command) -> Command {

@@ -37,7 +37,7 @@ mod tune;
 mod watch;
 mod write;
 
-pub use ask::{Ask, AskReport, Session as AskSession};
+pub use ask::{Ask, AskEvaluation, AskGain, AskReport, Session as AskSession};
 pub use chat::{Chat, Conversation};
 pub use convert::{Convert, ConvertReport};
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
