@@ -24,6 +24,8 @@ pub mod ask;
 pub mod database;
 mod error;
 pub mod guard;
+pub mod model;
+pub mod retrieval;
 
 pub use ask::{Answer, Grammar, Question, Translation, Translator, answer};
 pub use database::{Cell, Column, Rows, Rules, Schema, Sqlite, Table};
