@@ -21,6 +21,8 @@
 //! ```
 
 pub mod ask;
+pub mod claims;
+pub mod core;
 pub mod database;
 mod error;
 pub mod guard;

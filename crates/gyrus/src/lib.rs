@@ -49,9 +49,9 @@ pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
 pub use verbs::{
     Ask, AskReport, Body, Chat, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir,
-    ExportNirReport, Generation, Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport,
+    ExportNirReport, Generation, IndexFolder, IndexFolderReport, Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport,
     LearnReport, List, ListReport, LowRank, Merge, MergeReport, NirOptions, Predict, PredictReport, Pull,
-    PullReport, Quantize, QuantizeReport, Resume, ResumeReport, See, SeeNetwork, SeeNetworkReport, SeeReport,
+    PullReport, Quantize, QuantizeReport, Resume, ResumeReport, Search, SearchReport, See, SeeNetwork, SeeNetworkReport, SeeReport,
     Serve, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune,
     TuneReport, Write, WriteReport,
 };

@@ -45,6 +45,8 @@ enum Command {
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Ask(commands::ask::Arguments),
+    Index(commands::index::Arguments),
+    Search(commands::search::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Pull(commands::pull::Arguments),
@@ -76,6 +78,9 @@ fn only_with(command: clap::Command, option: &'static str, others: &[&str]) -> c
 
 fn main() -> ExitCode {
     let begin = Instant::now();
+    if let Some(code) = commands::index::reads_pdf() {
+        return code;
+    }
     let given = cli::read(&command(), std::env::args_os());
     let matches = match given.matches {
         Ok(matches) => matches,
@@ -135,6 +140,8 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Quantize(arguments) => commands::quantize::run(arguments),
         Command::Ask(arguments) => commands::ask::run(arguments),
+        Command::Index(arguments) => commands::index::run(arguments),
+        Command::Search(arguments) => commands::search::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Pull(arguments) => commands::pull::run(arguments),

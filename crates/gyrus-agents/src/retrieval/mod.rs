@@ -19,7 +19,7 @@ pub use bm25::Bm25;
 pub use evaluation::{Judgments, average_precision, precision_at, recall_at};
 pub use index::{Index, Passage};
 pub use passages::{passages, sentence_end, sentences};
-pub use search::{Hit, SearchOptions, fused};
+pub use search::{Hit, SearchOptions, WordWeight, fused};
 pub use update::{IndexReport, Skipped, Updater};
 pub use words::{Words, is_stop_word, next_word};
 

@@ -143,24 +143,49 @@ impl Index {
         Ok(vectors.closest(&normalized(&row), DEEP).into_iter().map(|found| found.0).collect())
     }
 
-    /// How many words of the query each of these terms' passages hold: the terms that no passage holds.
+    /// The words of a query that an index knows by their stems, each once, with the weight that BM25 gives them.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn word_weights(&self, query: &str) -> Result<Vec<WordWeight>> {
+        let mut found: Vec<WordWeight> = Vec::new();
+        Words::default().each(query, |term, start, end| {
+            if !found.iter().any(|known| known.term == term) {
+                let word = query[start..end].to_owned();
+                found.push(WordWeight { word, term: term.to_owned(), passages: 0, weight: 0.0 });
+            }
+        });
+        let all = self.passages() as f64;
+        for word in &mut found {
+            let term = tantivy::Term::from_field_text(self.fields.text, &word.term);
+            word.passages = self.searcher.doc_freq(&term).map_err(|error| self.wrong(error))?;
+            let count = word.passages as f64;
+            word.weight = (1.0 + (all - count + 0.5).max(0.0) / (count + 0.5)).ln();
+        }
+        Ok(found)
+    }
+
+    /// The words of a query that no passage holds.
     ///
     /// # Errors
     /// If the index cannot be read.
     pub fn unknown_words(&self, query: &str) -> Result<Vec<String>> {
-        let mut words = Words::default();
-        let mut unknown = Vec::new();
-        let mut found = Vec::new();
-        words.each(query, |term, start, end| found.push((term.to_owned(), query[start..end].to_owned())));
-        for (term, word) in found {
-            let term = tantivy::Term::from_field_text(self.fields.text, &term);
-            let count = self.searcher.doc_freq(&term).map_err(|error| self.wrong(error))?;
-            if count == 0 && !unknown.contains(&word) {
-                unknown.push(word);
-            }
-        }
-        Ok(unknown)
+        let words = self.word_weights(query)?;
+        Ok(words.into_iter().filter(|word| word.passages == 0).map(|word| word.word).collect())
     }
+}
+
+/// A word of a query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WordWeight {
+    /// As it was written.
+    pub word: String,
+    /// As the index has it.
+    pub term: String,
+    /// Passages that hold it.
+    pub passages: u64,
+    /// How much it tells.
+    pub weight: f64,
 }
 
 /// The sentence of a passage with the most words of the query; the earliest of those alike.

@@ -121,6 +121,22 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "index",
+        &[
+            ("or bring its index up to date", "gyrus index papers"),
+            ("to be found by meaning as well", "gyrus index papers --model org/encoder"),
+            ("with the index elsewhere", "gyrus index papers -o papers.index"),
+        ],
+    ),
+    (
+        "search",
+        &[
+            ("the passages that hold these words", "gyrus search papers \"spiking networks energy\""),
+            ("by meaning as well", "gyrus search papers \"how do they learn?\" --model org/encoder"),
+            ("a query a line, for other programs", "gyrus search papers --json < queries.txt"),
+        ],
+    ),
+    (
         "inspect",
         &[
             ("a finished run", "gyrus inspect runs/digits"),

@@ -29,7 +29,14 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
             ("serve", "Answer over OpenAI's HTTP interface"),
         ],
     ),
-    ("Ask", &[("ask", "Answer questions about a database, read-only")]),
+    (
+        "Ask",
+        &[
+            ("ask", "Answer questions about a database, read-only"),
+            ("index", "Index a folder of documents"),
+            ("search", "Find passages in an indexed folder"),
+        ],
+    ),
     (
         "Look inside",
         &[

@@ -27,6 +27,7 @@ mod serialized;
 mod serve;
 mod shapes_match;
 mod simulate;
+mod sources;
 mod spike;
 mod tokenize;
 mod tune;
@@ -68,6 +69,7 @@ pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
     SimulateRequest,
 };
+pub use sources::{IndexFolder, IndexFolderReport, Search, SearchReport, SearchSession};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
