@@ -27,6 +27,7 @@ pub mod database;
 mod error;
 pub mod guard;
 pub mod model;
+pub mod research;
 pub mod retrieval;
 
 pub use ask::{Answer, Grammar, Question, Translation, Translator, answer};
