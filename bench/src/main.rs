@@ -1,7 +1,7 @@
 //! `gyrus-bench`: times Gyrus and its peers on the same workloads and prints the ratios.
 //!
 //! Each workload runs in several worker processes: ours (the `worker` command of this program) and one per peer
-//! (`torch_worker.py`, `snn_worker.py`, `language_worker.py`, `embed_worker.py` in `bench/peers/`). All speak one JSON object
+//! (`torch_worker.py`, `snn_worker.py`, `language_worker.py`, `embed_worker.py`, `vision_worker.py`, `rust` in `bench/peers/`). All speak one JSON object
 //! per line on stdin and stdout. They alternate, so that other load on the machine affects all of them. The report compares
 //! median step times and peak resident sizes; whole programs are compared by their wall time from start to exit.
 
@@ -19,6 +19,7 @@ mod sentences;
 mod spiking;
 mod statistics;
 mod timing;
+mod vision;
 mod whole;
 mod worker;
 mod workloads;
@@ -142,6 +143,12 @@ fn run(options: &Options) -> Result<()> {
             }
             Kind::Language | Kind::Memory => language::model(work.name, &peers, &python, &folder.0)
                 .and_then(|file| measure::steps(work, &setting, Some(&file))),
+            Kind::Vision => {
+                let place = folder.0.join("vision");
+                let made = std::fs::create_dir_all(&place).map_err(anyhow::Error::from);
+                made.and_then(|()| vision::prepare(work.name, &place, &python, &peers))
+                    .and_then(|()| measure::steps(work, &setting, Some(&place)))
+            }
             Kind::Whole => {
                 whole::learn_mnist(work, &setting, options.gyrus.as_deref(), options.data.as_deref())
             }

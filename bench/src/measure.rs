@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::peer::Peer;
 use crate::report::{Choice, Row, Side};
 use crate::statistics::median;
-use crate::workloads::{EVENTS_BESIDE_CLOCKED, Kind, Workload};
+use crate::vision;
+use crate::workloads::{ATTRIBUTION, EVENTS_BESIDE_CLOCKED, JPEG_FOLDER, Kind, Workload};
 
 /// Untimed steps at the start, until memory is allocated and caches and branch predictors are warm.
 const WARM_UP_STEPS: usize = 10;
@@ -63,27 +64,46 @@ struct Library {
     name: &'static str,
     /// The worker's script and arguments; empty for a comparison within Gyrus.
     worker: &'static [&'static str],
+    /// Our goal for the ratio to this library alone, where it is not that of the workload.
+    goal: Option<f64>,
 }
 
-const TORCH: &[Library] = &[Library { name: "PyTorch", worker: &["torch_worker.py"] }];
+impl Library {
+    const fn new(name: &'static str, worker: &'static [&'static str]) -> Self {
+        Self { name, worker, goal: None }
+    }
+}
+
+const TORCH: &[Library] = &[Library::new("PyTorch", &["torch_worker.py"])];
 const SPIKING: &[Library] = &[
-    Library { name: "snnTorch", worker: &["snn_worker.py", "snntorch"] },
-    Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] },
-    Library { name: "Norse", worker: &["snn_worker.py", "norse"] },
+    Library::new("snnTorch", &["snn_worker.py", "snntorch"]),
+    Library::new("SpikingJelly", &["snn_worker.py", "spikingjelly"]),
+    Library::new("Norse", &["snn_worker.py", "norse"]),
 ];
 
-const LLAMA_CPP: Library = Library { name: "llama.cpp", worker: &["language_worker.py", "llama.cpp"] };
+const LLAMA_CPP: Library = Library::new("llama.cpp", &["language_worker.py", "llama.cpp"]);
 const LANGUAGE: &[Library] = &[LLAMA_CPP];
-const PREFILL: &[Library] =
-    &[LLAMA_CPP, Library { name: "PyTorch", worker: &["language_worker.py", "pytorch"] }];
-const READER: &[Library] = &[Library { name: "reading", worker: &[] }];
-const SPIKINGJELLY: &[Library] =
-    &[Library { name: "SpikingJelly", worker: &["snn_worker.py", "spikingjelly"] }];
-const CLOCKED: &[Library] = &[Library { name: "Gyrus, clocked", worker: &[] }];
+const PREFILL: &[Library] = &[LLAMA_CPP, Library::new("PyTorch", &["language_worker.py", "pytorch"])];
+const READER: &[Library] = &[Library::new("reading", &[])];
+const SPIKINGJELLY: &[Library] = &[Library::new("SpikingJelly", &["snn_worker.py", "spikingjelly"])];
+const CLOCKED: &[Library] = &[Library::new("Gyrus, clocked", &[])];
 const EMBED: &[Library] = &[
-    Library { name: "sentence-transf.", worker: &["embed_worker.py", "sentence-transformers"] },
-    Library { name: "onnxruntime", worker: &["embed_worker.py", "onnxruntime"] },
+    Library::new("sentence-transf.", &["embed_worker.py", "sentence-transformers"]),
+    Library::new("onnxruntime", &["embed_worker.py", "onnxruntime"]),
 ];
+
+/// The script that stands for the program in `peers/rust`.
+const RUST: &str = "rust";
+const PYTORCH_VISION: Library = Library::new("PyTorch", &["vision_worker.py", "pytorch"]);
+const PICTURES: &[Library] = &[
+    Library { goal: Some(0.6), ..PYTORCH_VISION },
+    Library::new("onnxruntime", &["vision_worker.py", "onnxruntime"]),
+    Library::new("tract", &[RUST, "tract"]),
+    Library::new("rten", &[RUST, "rten"]),
+];
+const TUNING: &[Library] = &[PYTORCH_VISION];
+const LOADING: &[Library] = &[Library::new("PyTorch", &["vision_worker.py", "dataloader"])];
+const CAPTUM: &[Library] = &[Library::new("Captum", &["vision_worker.py", "captum"])];
 
 /// The peers of a workload.
 fn peers(work: &Workload) -> &'static [Library] {
@@ -95,6 +115,10 @@ fn peers(work: &Workload) -> &'static [Library] {
         Kind::Embed => EMBED,
         Kind::Language if work.name.starts_with("prefill-") => PREFILL,
         Kind::Language => LANGUAGE,
+        Kind::Vision if work.name == JPEG_FOLDER => LOADING,
+        Kind::Vision if work.name == ATTRIBUTION => CAPTUM,
+        Kind::Vision if work.name.contains("-infer-") && !work.name.starts_with("vit-") => PICTURES,
+        Kind::Vision => TUNING,
         Kind::Steps | Kind::Whole => TORCH,
     }
 }
@@ -105,6 +129,11 @@ impl Library {
             [] => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["worker", "--peer"]);
+                command
+            }
+            [RUST, arguments @ ..] => {
+                let mut command = Command::new(vision::runtimes(setting.peers)?);
+                command.args(arguments);
                 command
             }
             [script, arguments @ ..] => {
@@ -123,6 +152,7 @@ struct Runner {
     version: String,
     worker: Peer,
     choice: Option<Choice>,
+    goal: Option<f64>,
     times_us: Vec<f64>,
 }
 
@@ -142,25 +172,25 @@ pub(crate) fn steps(work: &Workload, setting: &Setting<'_>, file: Option<&Path>)
     };
     let mut sides: Vec<Runner> = Vec::new();
     let mut parameters: Option<(&'static str, u64)> = None;
-    let mut start = |name, mut worker: Peer, choice: Option<Choice>| {
+    let mut start = |name, mut worker: Peer, (choice, goal): (Option<Choice>, Option<f64>)| {
         let variant = choice.as_ref().map(|choice| choice.variant.as_str());
         let ready: Ready = worker.ask(&ask("setup", variant))?;
         let (other, expected) = *parameters.get_or_insert((name, ready.parameters));
         if ready.parameters != expected {
             bail!("the networks differ: {other} has {expected} parameters, {name} {}", ready.parameters);
         }
-        sides.push(Runner { name, version: ready.version, worker, choice, times_us: Vec::new() });
+        sides.push(Runner { name, version: ready.version, worker, choice, goal, times_us: Vec::new() });
         Ok(())
     };
     if !setting.torch_only {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker");
-        start("Gyrus", Peer::start("Gyrus", command)?, None)?;
+        start("Gyrus", Peer::start("Gyrus", command)?, (None, None))?;
     }
     for library in libraries {
         // Trying variants takes memory, so a separate process does it.
         let choice: Choice = library.start(setting)?.ask(&ask("choose", None))?;
-        start(library.name, library.start(setting)?, Some(choice))?;
+        start(library.name, library.start(setting)?, (Some(choice), library.goal))?;
     }
 
     let mut slowest_us = 1.0_f64;
@@ -176,7 +206,9 @@ pub(crate) fn steps(work: &Workload, setting: &Setting<'_>, file: Option<&Path>)
         slowest_us = slowest_us.max(trial);
         std::thread::sleep(REST);
     }
-    let count = ((TURN_US / slowest_us) as usize).clamp(3, 2000);
+    // Of the large networks' steps, which take about a second, one in a turn is enough.
+    let least = if work.kind == Kind::Vision { 1 } else { 3 };
+    let count = ((TURN_US / slowest_us) as usize).clamp(least, 2000);
     for _ in 0..setting.rounds {
         for side in &mut sides {
             side.times_us.extend(run_steps(&mut side.worker, count)?);
@@ -187,9 +219,9 @@ pub(crate) fn steps(work: &Workload, setting: &Setting<'_>, file: Option<&Path>)
     let mut measured = Vec::new();
     for mut side in sides {
         let memory: Memory = side.worker.ask(&json!({"cmd": "memory"}))?;
-        let Runner { name, version, times_us, choice, .. } = side;
+        let Runner { name, version, times_us, choice, goal, .. } = side;
         let side = Side::new(name, version, &times_us, memory.peak_bytes, memory.import_bytes);
-        measured.push(side.with_choice(choice));
+        measured.push(side.with_choice(choice).with_goal(goal));
     }
     let peers = measured.split_off(usize::from(!setting.torch_only));
     let row = Row::new(work, measured.pop(), peers);

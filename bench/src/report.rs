@@ -27,6 +27,12 @@ pub(crate) struct Side {
     test_accuracy: Option<f64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     choice: Option<Choice>,
+    /// For a peer, our median and 10th percentile over its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratios: Option<[f64; 2]>,
+    /// Our goal for the first of these, where it is not that of the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<f64>,
 }
 
 /// The measured variant of a peer, the times of all candidates, and the times of variants that are listed for information
@@ -58,7 +64,14 @@ impl Side {
             import_bytes,
             test_accuracy: None,
             choice: None,
+            ratios: None,
+            goal: None,
         }
+    }
+
+    /// Adds a goal of this peer alone.
+    pub(crate) fn with_goal(self, goal: Option<f64>) -> Self {
+        Self { goal, ..self }
     }
 
     /// Adds the accuracy (0 to 1) that the program reported.
@@ -96,7 +109,13 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row from its sides.
-    pub(crate) fn new(work: &Workload, ours: Option<Side>, peers: Vec<Side>) -> Self {
+    pub(crate) fn new(work: &Workload, ours: Option<Side>, mut peers: Vec<Side>) -> Self {
+        if let Some(ours) = &ours {
+            for peer in &mut peers {
+                let quiet = ours.tenth_percentile_us / peer.tenth_percentile_us;
+                peer.ratios = Some([ours.median_us / peer.median_us, quiet]);
+            }
+        }
         let least = |size: fn(&Side) -> f64| {
             let ours = size(ours.as_ref()?);
             peers.iter().map(size).min_by(f64::total_cmp).map(|peer| ours / peer)
@@ -152,7 +171,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<21} {:<18} {:>20} {:>14} {:>7}  {:>14} {:>6} {:>7}  variant",
+            "{:<27} {:<18} {:>20} {:>14} {:>7}  {:>14} {:>6} {:>7}  variant",
             "work", "side", "time", "ratio", "at most", "memory", "ratio", "at most"
         )?;
         for row in &self.works {
@@ -160,15 +179,19 @@ impl fmt::Display for Report {
                 let version = format!("{} {}", side.name, side.version);
                 let time = format!("{:.3} ({:.3})", side.median_us / 1e3, side.tenth_percentile_us / 1e3);
                 let quiet = row.quiet_time_ratio.map(|quiet| format!(" ({quiet:.2})")).unwrap_or_default();
-                // Columns about the workload appear in its first line only.
+                // Columns about the workload appear in its first line only, ratios to each peer where there are several.
                 let once = |text: String| if index == 0 { text } else { String::new() };
+                let several = index > 0 && row.peers.len() > 1;
+                let own =
+                    side.ratios.filter(|_| several).map(|[own, quiet]| format!("{own:.2} ({quiet:.2})"));
+                let own_goal = side.goal.filter(|_| several).map(|goal| goal.to_string());
                 writeln!(
                     f,
-                    "{:<21} {:<18} {time:>20} {:>14} {:>7}  {:>14} {:>6} {:>7}  {}",
+                    "{:<27} {:<18} {time:>20} {:>14} {:>7}  {:>14} {:>6} {:>7}  {}",
                     once(row.work.to_owned()),
                     version.trim(),
-                    once(ratio(row.time_ratio) + &quiet),
-                    once(row.time_ratio_goal.to_string()),
+                    own.unwrap_or_else(|| once(ratio(row.time_ratio) + &quiet)),
+                    own_goal.unwrap_or_else(|| once(row.time_ratio_goal.to_string())),
                     memory(side),
                     once(ratio(row.memory_ratio)),
                     once(row.memory_ratio_goal.to_string()),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::timing::Timed;
-use crate::{decoder, events, language, memory, network, sentences, spiking};
+use crate::{decoder, events, language, memory, network, sentences, spiking, vision};
 
 #[derive(Deserialize)]
 #[serde(tag = "cmd", rename_all = "lowercase")]
@@ -77,6 +77,18 @@ fn create(name: &str, threads: usize, file: Option<&Path>) -> Result<Box<dyn Tim
         _ if begins(&["decoder-", "lora-"]) => Box::new(decoder::create(name, threads)?),
         _ if begins(&["events-"]) => Box::new(events::Workload::new(file, false, threads)?),
         _ if begins(&["embed-"]) => Box::new(sentences::Workload::new(file, threads)?),
+        _ if begins(&[
+            "resnet50-",
+            "resnet18-",
+            "mobilenetv2-",
+            "efficientnet-",
+            "vit-",
+            "jpeg-",
+            "attribution-",
+        ]) =>
+        {
+            vision::create(name, threads, file)?
+        }
         _ if name.contains("-q") => language::create(name, threads, file)?,
         _ => Box::new(network::create(name, threads)?),
     })

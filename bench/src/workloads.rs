@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Language,
     /// The same with the memory reader as the only peer.
     Memory,
+    /// Networks on pictures, a folder of them, attribution: PyTorch and what builds on it, and for inference the runtimes of ONNX.
+    Vision,
     /// Two programs run from start to finish; the median wall time counts.
     Whole,
 }
@@ -65,7 +67,22 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload { memory_ratio_goal: 0.7, ..steps("decoder-256-train", 0.7) },
     Workload { memory_ratio_goal: 0.7, ..steps("decoder-512-train", 0.8) },
     Workload { memory_ratio_goal: 0.7, ..steps("lora-135m-train", 0.8) },
+    vision("resnet50-infer-1", 0.9),
+    vision("resnet50-infer-32", 0.9),
+    vision("mobilenetv2-infer-1", 0.9),
+    vision("mobilenetv2-infer-32", 0.9),
+    vision("efficientnet-lite0-infer-1", 0.9),
+    vision("efficientnet-lite0-infer-32", 0.9),
+    vision("vit-s16-infer-8", 0.8),
+    vision("resnet18-tune-16", 0.7),
+    vision("efficientnet-lite0-tune-16", 0.7),
+    vision(JPEG_FOLDER, 0.6),
+    vision(ATTRIBUTION, 0.6),
 ];
+
+/// The two workloads of pictures that are not a network's step.
+pub(crate) const JPEG_FOLDER: &str = "jpeg-folder";
+pub(crate) const ATTRIBUTION: &str = "attribution-64";
 
 /// The two workloads of the event-driven body.
 pub(crate) const EVENTS_BESIDE_SPIKINGJELLY: &str = "events-mnist-infer-1";
@@ -83,6 +100,10 @@ const fn language(name: &'static str, time_ratio_goal: f64) -> Workload {
     Workload { kind: Kind::Language, ..steps(name, time_ratio_goal) }
 }
 
+const fn vision(name: &'static str, time_ratio_goal: f64) -> Workload {
+    Workload { kind: Kind::Vision, ..steps(name, time_ratio_goal) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +116,10 @@ mod tests {
         assert!(events.contains(&format!("WORKS = [\"{EVENTS_BESIDE_SPIKINGJELLY}\"]")));
         let embed = include_str!("../peers/embed_worker.py");
         assert!(embed.contains("WORKS = [\"embed-minilm-1000\"]"));
+        let vision = include_str!("../peers/vision_worker.py");
+        for work in WORKLOADS.iter().filter(|work| work.kind == Kind::Vision) {
+            assert!(vision.contains(&format!("\"{}\"", work.name)), "the Python side lacks {}", work.name);
+        }
         for work in WORKLOADS.iter().filter(|work| matches!(work.kind, Kind::Steps | Kind::Spiking)) {
             let python = if work.kind == Kind::Spiking { spiking } else { torch };
             let entry = format!("\"{}\": (", work.name);

@@ -4,6 +4,7 @@ mod fold;
 mod observe;
 mod probe;
 mod run;
+mod signal;
 
 use std::sync::OnceLock;
 
@@ -19,9 +20,9 @@ use crate::spiking::SpikingSettings;
 use crate::{Error, Result};
 
 use fold::Folded;
-pub use observe::{Observation, Observed};
 pub use probe::{PullBack, Signal};
 pub use run::{LossAndGradients, Mode};
+pub use signal::{Observation, Observed};
 
 /// One trainable parameter.
 pub struct Parameter {

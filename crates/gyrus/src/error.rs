@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::verbs::quoted;
+
 /// What verbs return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -120,6 +122,12 @@ impl Error {
     /// A failure that is not the caller's.
     pub(crate) fn failed(error: impl Display) -> Self {
         Self::Failed(error.to_string())
+    }
+
+    /// A run stopped after a step of so many, which `command --resume` continues.
+    pub(crate) fn interrupted(command: &str, run: &Path, (step, steps): (u64, u64)) -> Self {
+        let next = format!("{command} --resume {}", quoted(run));
+        Self::Interrupted { run: run.to_owned(), step, steps, part: "", next }
     }
 
     /// A file that could not be read, written or created.

@@ -2,8 +2,8 @@
 
 use gyrus_tensor::{Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake};
 
-use super::observe::{Observation, Observed};
 use super::probe::Probe;
+use super::signal::{Observation, Observed};
 use super::{Network, check_trainable};
 use crate::neurons::Neurons;
 use crate::plan::{Plan, Source, Work};

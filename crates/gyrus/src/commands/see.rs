@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::language::inspection::Predictions;
-use gyrus::verbs::Habit;
+use gyrus::verbs::{Habit, counted};
 use gyrus::verbs::quoted as quoted_path;
 use gyrus::{Error, See, SeeNetwork, SeeReport};
 
@@ -154,7 +154,7 @@ fn summary(report: &SeeReport) -> Result<(), Failure> {
         after_the_text(predictions)?;
     } else {
         let texts: Vec<String> = look.texts.iter().map(|text| quoted(text)).collect();
-        say(format_args!("{} tokens: {}", texts.len(), texts.join(" ")))?;
+        say(format_args!("{}: {}", counted(texts.len() as u64, "token"), texts.join(" ")))?;
     }
     let habits: Vec<String> = report
         .habits()
@@ -167,7 +167,7 @@ fn summary(report: &SeeReport) -> Result<(), Failure> {
         .collect();
     let (layers, heads) = (report.layers, report.heads);
     if habits.is_empty() {
-        return say(format_args!("\nnone of the {} heads follows a known pattern here", layers * heads));
+        return say(format_args!("\nnone of the {} follows a known pattern here", counted((layers * heads) as u64, "head")));
     }
     say(format_args!(
         "\nheads, as layer.head from 0 ({layers} layers of {heads}), that (share of attention)\n{}",

@@ -87,12 +87,17 @@ impl Resume {
                 self.run.display()
             )));
         }
+        let (run, directory, threads) = (&self.run, self.directory.as_deref(), self.threads);
         Ok(match kind {
-            RunKind::Learn => ResumeReport::Learn(Box::new(learn::resume(self, observer)?)),
-            RunKind::LearnLanguage => {
-                ResumeReport::LearnLanguage(Box::new(learn_language::resume(self, observer)?))
+            RunKind::Learn => {
+                let report = learn::resume(run, directory, (threads, self.epochs), observer)?;
+                ResumeReport::Learn(Box::new(report))
             }
-            RunKind::Tune => ResumeReport::Tune(Box::new(tune::resume(self, observer)?)),
+            RunKind::LearnLanguage => {
+                let report = learn_language::resume(run, directory, threads, observer)?;
+                ResumeReport::LearnLanguage(Box::new(report))
+            }
+            RunKind::Tune => ResumeReport::Tune(Box::new(tune::resume(run, directory, threads, observer)?)),
             RunKind::Spike => {
                 ResumeReport::Spike(Box::new(Spike::resume(&self.run, self.threads, observer)?))
             }

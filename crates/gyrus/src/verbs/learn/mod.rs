@@ -23,7 +23,6 @@ use gyrus_train::{
 use super::learn_language::LearnLanguage;
 use super::pretrained::Pretrained;
 use super::quoted::quoted;
-use super::resume::Resume;
 use super::shapes_match::{check_fit, input_shape};
 use super::watch::Watched;
 use crate::observer::{Note, Observer, Plan};
@@ -186,7 +185,7 @@ impl Learn {
     ///
     /// # Errors
     /// If the data, the network and the settings do not fit together; if the folder already holds a run; if training diverges;
-    /// if the observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// if the observer wants to stop, which leaves a run that [`crate::Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnReport> {
         device(&self.device)?;
         if LearnLanguage::takes(&self.data) {
@@ -373,14 +372,19 @@ impl Learn {
 }
 
 /// Continues a run from its checkpoint, with the data that it began with.
-pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnReport> {
-    with_threads(resume.threads, || {
+pub(super) fn resume(
+    run: &Path,
+    directory: Option<&Path>,
+    (threads, epochs): (usize, Option<u32>),
+    observer: &mut dyn Observer,
+) -> Result<LearnReport> {
+    with_threads(threads, || {
         let start = Instant::now();
-        let (folder, mut record) = RunFolder::reopen::<RunRecord>(&resume.run, resume.epochs.is_some())?;
-        if let Some(epochs) = resume.epochs {
-            beyond(&mut record, epochs, &resume.run, observer)?;
+        let (folder, mut record) = RunFolder::reopen::<RunRecord>(run, epochs.is_some())?;
+        if let Some(epochs) = epochs {
+            beyond(&mut record, epochs, run, observer)?;
         }
-        let (dataset, _) = reload(&record, resume.directory.as_deref())?;
+        let (dataset, _) = reload(&record, directory)?;
         let blueprint = folder.read_blueprint()?;
         let file = folder.path().join("blueprint.toml").display().to_string();
         let shown = (&dataset.preprocessing, record.settings.spiking.as_ref());
@@ -439,13 +443,9 @@ impl Prepared {
         };
         observer.trained();
         match outcome? {
-            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
-                run: folder.path().to_owned(),
-                step,
-                steps,
-                part: "",
-                next: format!("gyrus learn --resume {}", quoted(folder.path())),
-            }),
+            Outcome::Interrupted { step, steps } => {
+                Err(Error::interrupted("gyrus learn", folder.path(), (step, steps)))
+            }
             Outcome::Finished(Learned { test, mut record }) => {
                 let seen = page::seen(&dataset, &blueprint, &record, &folder, observer)?;
                 folder.finish(&mut record, start.elapsed(), |record, rows| {

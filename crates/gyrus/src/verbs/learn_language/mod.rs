@@ -11,8 +11,6 @@ use gyrus_tensor::{device, with_threads};
 use gyrus_train::{Begin, Existing, Outcome, RunFolder};
 use serde::Serialize;
 
-use super::quoted::quoted;
-use super::resume::Resume;
 use super::serialized;
 use super::watch::Watched;
 use crate::observer::{Observer, Plan};
@@ -164,7 +162,7 @@ impl LearnLanguage {
     ///
     /// # Errors
     /// If the corpus and the settings do not fit together; if the folder already holds a run; if training diverges; if the
-    /// observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// observer wants to stop, which leaves a run that [`crate::Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
         device(&self.device)?;
         with_threads(self.threads, || {
@@ -233,11 +231,16 @@ fn holds_examples(folder: &Path) -> bool {
 }
 
 /// Continues a run from its checkpoint, with the corpus that it began with.
-pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<LearnLanguageReport> {
-    with_threads(resume.threads, || {
+pub(super) fn resume(
+    run: &Path,
+    directory: Option<&Path>,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<LearnLanguageReport> {
+    with_threads(threads, || {
         let start = Instant::now();
-        let (folder, record) = RunFolder::resume::<TextRecord>(&resume.run)?;
-        let corpus = Corpus::read(resume.directory.as_deref().unwrap_or(Path::new(&record.data.path)))?;
+        let (folder, record) = RunFolder::resume::<TextRecord>(run)?;
+        let corpus = Corpus::read(directory.unwrap_or(Path::new(&record.data.path)))?;
         Prepared { corpus, record, folder, begin: Begin::Checkpoint }.train(start, observer)
     })?
 }
@@ -258,13 +261,9 @@ impl Prepared {
         let outcome = learn_text(&corpus, record, &folder, &device, begin, &mut Watched::language(observer));
         observer.trained();
         match outcome? {
-            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
-                run: folder.path().to_owned(),
-                step,
-                steps,
-                part: "",
-                next: format!("gyrus learn --resume {}", quoted(folder.path())),
-            }),
+            Outcome::Interrupted { step, steps } => {
+                Err(Error::interrupted("gyrus learn", folder.path(), (step, steps)))
+            }
             Outcome::Finished(mut record) => {
                 folder.finish(&mut record, start.elapsed(), page::page)?;
                 report(record, &folder)

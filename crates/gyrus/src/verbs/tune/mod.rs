@@ -13,8 +13,6 @@ use gyrus_train::{Begin, Existing, Outcome, RunFolder};
 use serde::Serialize;
 
 use super::model::resolve_model;
-use super::quoted::quoted;
-use super::resume::Resume;
 use super::serialized;
 use super::watch::Watched;
 use crate::observer::{Observer, Plan};
@@ -208,7 +206,7 @@ impl Tune {
     ///
     /// # Errors
     /// If model, examples and settings do not fit together; if the folder already holds a run; if training diverges; if the
-    /// observer wants to stop, which leaves a run that [`Resume`] continues.
+    /// observer wants to stop, which leaves a run that [`crate::Resume`] continues.
     pub fn run(&self, observer: &mut dyn Observer) -> Result<TuneReport> {
         device(&self.device)?;
         with_threads(self.threads, || {
@@ -262,11 +260,16 @@ impl Tune {
 }
 
 /// Continues a run from its checkpoint, with the examples that it began with.
-pub(super) fn resume(resume: &Resume, observer: &mut dyn Observer) -> Result<TuneReport> {
-    with_threads(resume.threads, || {
+pub(super) fn resume(
+    run: &Path,
+    directory: Option<&Path>,
+    threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<TuneReport> {
+    with_threads(threads, || {
         let start = Instant::now();
-        let (folder, record) = RunFolder::resume::<TuneRecord>(&resume.run)?;
-        let place = resume.directory.as_deref().unwrap_or(Path::new(&record.data.path));
+        let (folder, record) = RunFolder::resume::<TuneRecord>(run)?;
+        let place = directory.unwrap_or(Path::new(&record.data.path));
         let samples = Samples::read(place)?;
         Prepared { samples, record, folder, begin: Begin::Checkpoint }.train(start, observer)
     })?
@@ -287,13 +290,9 @@ impl Prepared {
             tune(parts, &samples, record, &folder, &device, begin, &mut Watched::language(observer));
         observer.trained();
         match outcome? {
-            Outcome::Interrupted { step, steps } => Err(Error::Interrupted {
-                run: folder.path().to_owned(),
-                step,
-                steps,
-                part: "",
-                next: format!("gyrus tune --resume {}", quoted(folder.path())),
-            }),
+            Outcome::Interrupted { step, steps } => {
+                Err(Error::interrupted("gyrus tune", folder.path(), (step, steps)))
+            }
             Outcome::Finished(mut record) => {
                 folder.finish(&mut record, start.elapsed(), page::page)?;
                 report(record, &folder)
