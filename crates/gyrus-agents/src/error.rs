@@ -119,6 +119,7 @@ pub enum Refusal {
     Private(String),
 }
 
+#[cfg(feature = "documents")]
 impl Error {
     /// For `map_err` of what reads and writes files.
     pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -21,14 +21,20 @@
 //! ```
 
 pub mod ask;
+#[cfg(feature = "documents")]
 pub mod claims;
 pub mod core;
 pub mod database;
 mod error;
 pub mod guard;
+pub mod mcp;
 pub mod model;
+#[cfg(feature = "documents")]
 pub mod research;
+#[cfg(feature = "documents")]
 pub mod retrieval;
+#[cfg(all(feature = "documents", feature = "network"))]
+pub mod web;
 
 pub use ask::{Answer, Grammar, Question, Translation, Translator, answer};
 pub use database::{Cell, Column, Rows, Rules, Schema, Sqlite, Table};

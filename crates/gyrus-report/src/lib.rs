@@ -1,8 +1,9 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! There are six pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
 //! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
-//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
+//! [`SimulationReport`] for a simulated circuit, [`ResearchReport`] for an answer from documents, and
+//! [`FeaturesReport`] for what the layers of a network have learned.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
@@ -46,6 +47,7 @@ mod inspection;
 mod language;
 mod network;
 mod page;
+mod research;
 mod scale;
 mod sections;
 mod simulation;
@@ -63,6 +65,7 @@ pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use research::{ResearchClaim, ResearchQuote, ResearchReport};
 pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
 pub use spiking_run::{LayerRate, SpikingReport};

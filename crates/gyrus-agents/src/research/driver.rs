@@ -56,7 +56,7 @@ impl Settings {
 
     fn agent(&self) -> Box<dyn Agent> {
         match &self.model {
-            None => Box::new(Quotes::new(&self.question, self.effort)),
+            None => Box::new(Quotes::new(&self.question, self.effort, self.web.is_some())),
             Some(model) => {
                 let text = serde_json::to_string(self).unwrap_or_default();
                 let fence = format!("source-{}", &hexadecimal(&Sha256::digest(text.as_bytes()))[..8]);

@@ -24,9 +24,13 @@ pub struct Quotes {
     searches: Vec<String>,
     /// Words of the question as the index has them.
     words: Vec<WordWeight>,
-    rounds: usize,
+    /// Calls of the web that wait, the last first.
+    waiting: Vec<(&'static str, String)>,
     failures: Vec<String>,
 }
+
+/// Pages that are opened after a search of the web.
+const PAGES: usize = 2;
 
 /// A question without its asking words.
 pub(super) fn subject(question: &str) -> String {
@@ -46,13 +50,13 @@ pub(super) fn weights(words: &[WordWeight]) -> HashMap<String, f64> {
 impl Quotes {
     /// An agent for this question.
     #[must_use]
-    pub fn new(question: &str, effort: Effort) -> Self {
+    pub fn new(question: &str, effort: Effort, has_web: bool) -> Self {
         Self {
             question: question.to_owned(),
             effort,
             searches: Vec::new(),
             words: Vec::new(),
-            rounds: 0,
+            waiting: if has_web { vec![("web_search", question.to_owned())] } else { Vec::new() },
             failures: Vec::new(),
         }
     }
@@ -147,12 +151,19 @@ impl Agent for Quotes {
                 {
                     self.words = words;
                 }
+                let pages = output.addresses.iter().take(PAGES).rev();
+                self.waiting.extend(pages.map(|address| ("fetch", address.clone())));
             }
             Event::ToolFailed(reason) | Event::Refused(reason) => self.failures.push(reason.clone()),
             Event::Spent(limit) => return self.finish(context, &limit.to_string()),
             Event::Reply(_) | Event::ModelFailed(_) => {}
         }
-        self.rounds += 1;
+        if let Some((tool, argument)) = self.waiting.pop() {
+            if tool == "web_search" {
+                self.searches.push(format!("web: {argument}"));
+            }
+            return Effect::Tool { name: tool.to_owned(), argument };
+        }
         match self.next_query(context) {
             Some(query) => self.search(query),
             None => self.finish(context, "the searches were done"),

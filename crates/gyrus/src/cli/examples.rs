@@ -137,6 +137,25 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "research",
+        &[
+            ("quotes, without a model", "gyrus research \"Do owls migrate?\" --sources papers"),
+            (
+                "an answer, each claim checked against its quotes",
+                "gyrus research \"Do owls migrate?\" --sources papers -m org/model",
+            ),
+            ("go on after Ctrl-C or a crash", "gyrus research --resume runs/do-owls-migrate"),
+            ("again, without model or network", "gyrus research --replay runs/do-owls-migrate"),
+        ],
+    ),
+    (
+        "mcp",
+        &[
+            ("a database", "gyrus mcp --db shop.sqlite"),
+            ("with a column that nobody may read", "gyrus mcp --db shop.sqlite --private person.phone"),
+        ],
+    ),
+    (
         "inspect",
         &[
             ("a finished run", "gyrus inspect runs/digits"),

@@ -13,6 +13,9 @@ mod inspect;
 mod learn;
 mod learn_language;
 mod list;
+#[cfg(feature = "documents")]
+mod local_model;
+mod mcp;
 mod model;
 mod names;
 mod page_data;
@@ -21,12 +24,15 @@ mod pretrained;
 mod pull;
 mod quantize;
 mod quoted;
+#[cfg(feature = "documents")]
+mod research;
 mod resume;
 mod see;
 mod serialized;
 mod serve;
 mod shapes_match;
 mod simulate;
+#[cfg(feature = "documents")]
 mod sources;
 mod spike;
 mod tokenize;
@@ -51,6 +57,7 @@ pub use learn::{
 };
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
+pub use mcp::Mcp;
 pub use model::{open_model, resolve_model};
 pub use predict::{
     Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
@@ -59,6 +66,8 @@ pub use predict::{
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
+#[cfg(feature = "documents")]
+pub use research::{Research, ResearchReport};
 pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{
     Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport, SeenBeside,
@@ -69,6 +78,7 @@ pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, PopulationReport, RecordFormat, Simulate, SimulateReport,
     SimulateRequest,
 };
+#[cfg(feature = "documents")]
 pub use sources::{IndexFolder, IndexFolderReport, Search, SearchReport, SearchSession};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
