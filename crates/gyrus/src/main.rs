@@ -49,6 +49,13 @@ enum Command {
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Ask(commands::ask::Arguments),
+    #[cfg(feature = "documents")]
+    Index(commands::index::Arguments),
+    #[cfg(feature = "documents")]
+    Search(commands::search::Arguments),
+    #[cfg(feature = "documents")]
+    Research(Box<commands::research::Arguments>),
+    Mcp(commands::mcp::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Pull(commands::pull::Arguments),
@@ -68,6 +75,11 @@ pub(crate) fn command() -> clap::Command {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
         });
+    #[cfg(feature = "documents")]
+    let command = command.mut_subcommand("research", |research| {
+        let research = only_with(research, "resume", &["threads", "json"]);
+        only_with(research, "replay", &["json"])
+    });
     cli::framed(command)
 }
 
@@ -80,6 +92,10 @@ fn only_with(command: clap::Command, option: &'static str, others: &[&str]) -> c
 
 fn main() -> ExitCode {
     let begin = Instant::now();
+    #[cfg(feature = "documents")]
+    if let Some(code) = commands::index::reads_pdf() {
+        return code;
+    }
     let given = cli::read(&command(), std::env::args_os());
     let matches = match given.matches {
         Ok(matches) => matches,
@@ -143,6 +159,13 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Quantize(arguments) => commands::quantize::run(arguments),
         Command::Ask(arguments) => commands::ask::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Index(arguments) => commands::index::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Search(arguments) => commands::search::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Research(arguments) => commands::research::run(arguments),
+        Command::Mcp(arguments) => commands::mcp::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Pull(arguments) => commands::pull::run(arguments),

@@ -155,6 +155,41 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "index",
+        &[
+            ("or bring its index up to date", "gyrus index papers"),
+            ("to be found by meaning as well", "gyrus index papers --model org/encoder"),
+            ("with the index elsewhere", "gyrus index papers -o papers.index"),
+        ],
+    ),
+    (
+        "search",
+        &[
+            ("the passages that hold these words", "gyrus search papers \"spiking networks energy\""),
+            ("by meaning as well", "gyrus search papers \"how do they learn?\" --model org/encoder"),
+            ("a query a line, for other programs", "gyrus search papers --json < queries.txt"),
+        ],
+    ),
+    (
+        "research",
+        &[
+            ("quotes, without a model", "gyrus research \"Do owls migrate?\" --sources papers"),
+            (
+                "an answer, each claim checked against its quotes",
+                "gyrus research \"Do owls migrate?\" --sources papers -m org/model",
+            ),
+            ("go on after Ctrl-C or a crash", "gyrus research --resume runs/do-owls-migrate"),
+            ("again, without model or network", "gyrus research --replay runs/do-owls-migrate"),
+        ],
+    ),
+    (
+        "mcp",
+        &[
+            ("a database", "gyrus mcp --db shop.sqlite"),
+            ("with a column that nobody may read", "gyrus mcp --db shop.sqlite --private person.phone"),
+        ],
+    ),
+    (
         "inspect",
         &[
             ("a finished run", "gyrus inspect runs/digits"),

@@ -56,6 +56,7 @@ const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
     ("predict", "NIR files", &["steps", "dt", "integration", "encoder", "reset", "window", "record"]),
+    ("research", "Limits", &["max_tokens", "max_minutes", "max_calls"]),
     ("simulate", "Estimate", &["estimate", "neurons"]),
     ("simulate", "Learning", &["data", "examples"]),
     ("simulate", "NIR files", &["dt", "input_rate"]),
@@ -76,7 +77,7 @@ const NOT_OF_TRAINING: [(&str, &[&str]); 2] =
     [("learn", &["steps", "context", "accumulate"]), ("spike", &["steps"])];
 
 /// Verbs that write a page.
-const WITH_PAGES: [&str; 6] = ["ask", "learn", "tune", "spike", "see", "simulate"];
+const WITH_PAGES: [&str; 7] = ["ask", "learn", "tune", "spike", "see", "simulate", "research"];
 
 /// A verb with the options, short names, headings and order that all verbs share.
 pub(super) fn arranged(verb: Command) -> Command {

@@ -31,7 +31,16 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
             ("serve", "Answer over OpenAI's HTTP interface"),
         ],
     ),
-    ("Ask", &[("ask", "Answer questions about a database, read-only")]),
+    (
+        "Ask",
+        &[
+            ("ask", "Answer questions about a database, read-only"),
+            ("index", "Index a folder of documents"),
+            ("search", "Find passages in an indexed folder"),
+            ("research", "Answer a question from documents, with checked quotes"),
+            ("mcp", "Serve a database to other assistants (MCP)"),
+        ],
+    ),
     (
         "Look inside",
         &[

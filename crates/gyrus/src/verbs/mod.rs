@@ -15,6 +15,9 @@ mod label;
 mod learn;
 mod learn_language;
 mod list;
+#[cfg(feature = "documents")]
+mod local_model;
+mod mcp;
 mod model;
 mod names;
 mod page_data;
@@ -24,6 +27,8 @@ mod publish;
 mod pull;
 mod quantize;
 mod quoted;
+#[cfg(feature = "documents")]
+mod research;
 mod resume;
 mod see;
 mod serialized;
@@ -31,6 +36,8 @@ mod serve;
 mod shapes_match;
 mod similar;
 mod simulate;
+#[cfg(feature = "documents")]
+mod sources;
 mod spike;
 mod tokenize;
 mod tune;
@@ -56,6 +63,7 @@ pub use learn::{
 };
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
+pub use mcp::Mcp;
 pub use model::{open_model, resolve_model};
 pub use predict::{
     Answer, Body, EventWork, FailedFile, NirOptions, Predict, PredictReport, PredictingNetwork, Prediction,
@@ -65,6 +73,8 @@ pub use publish::{Publish, PublishReport};
 pub use pull::{Pull, PullReport};
 pub use quantize::{Quantize, QuantizeReport};
 pub use quoted::quoted;
+#[cfg(feature = "documents")]
+pub use research::{Research, ResearchReport};
 pub use resume::{Resume, ResumeReport, RunKind};
 pub use see::{
     Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport,
@@ -76,6 +86,8 @@ pub use simulate::{
     EstimateCircuit, EstimateReport, EstimatedSize, LearningReport, LearningRequest, LearningTask,
     PopulationReport, RecordFormat, Simulate, SimulateLearning, SimulateReport, SimulateRequest,
 };
+#[cfg(feature = "documents")]
+pub use sources::{IndexFolder, IndexFolderReport, Search, SearchReport, SearchSession};
 pub use spike::{Spike, SpikeAccount, SpikeAgreement, SpikeReport};
 pub use tokenize::{Tokenize, TokenizeReport, TokenizedText};
 pub use tune::{LowRank, Merge, MergeReport, Tune, TuneReport};
