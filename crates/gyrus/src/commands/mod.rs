@@ -23,6 +23,7 @@ pub(crate) mod quantize;
 #[cfg(feature = "documents")]
 pub(crate) mod research;
 pub(crate) mod run;
+pub(crate) mod sculpt;
 #[cfg(feature = "documents")]
 pub(crate) mod search;
 pub(crate) mod see;
