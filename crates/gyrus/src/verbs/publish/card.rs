@@ -215,9 +215,10 @@ fn training(text: &mut String, about: &About<'_>) -> Result<()> {
     );
     row("network", format!("{} ({}), {parameters} parameters", layout.architecture, model.blueprint.name));
     if let Some(transfer) = &record.transfer {
-        let frozen = match &transfer.frozen {
-            Some(node) => format!("everything up to `{node}` stayed as it was"),
-            None => "all layers learned".to_owned(),
+        let frozen = match (&transfer.frozen, transfer.adapter_rank) {
+            (Some(node), _) => format!("everything up to `{node}` stayed as it was"),
+            (None, Some(rank)) => format!("low-rank adapters of rank {rank} and the last layer learned"),
+            (None, None) => "all layers learned".to_owned(),
         };
         row(
             "goes on from",
