@@ -88,7 +88,7 @@ fn rollout_of_one_block_is_half_of_the_mean_map() {
 fn adapters_begin_with_the_network_learn_alone_and_become_part_of_it() {
     let model = model("vit_transformers");
     let (blueprint, mut state) = adapters::add(&model.blueprint, &model.parameters, 3, 7, &cpu()).unwrap();
-    let answer = |blueprint, state| {
+    let answer = |blueprint: &gyrus_blueprint::Blueprint, state: &gyrus_files::State| -> Vec<f32> {
         let network = Network::from_state(blueprint, state, &cpu()).unwrap();
         floats(network.infer(tensor(&input(&model))))
     };
