@@ -505,6 +505,8 @@ impl<'a> Draft<'a> {
             (Ok(None), None) if Self::measure(meanings).is_some() => {
                 self.show_measure(Self::measure(meanings).unwrap_or_default());
             }
+            // A table with a column of its own name, such as the airlines of airlines: what it is called is meant.
+            (Ok(Some(place)), Some(table)) if place.0 == table => self.show(place),
             (Ok(Some(place)), None) => self.show(place),
             (_, Some(table)) => self.use_table(table),
             (Ok(None), None) => {
