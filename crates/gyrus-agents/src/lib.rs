@@ -21,10 +21,21 @@
 //! ```
 
 pub mod ask;
+#[cfg(feature = "documents")]
+pub mod claims;
+pub mod core;
 pub mod database;
 mod error;
 pub mod evaluate;
 pub mod guard;
+pub mod mcp;
+pub mod model;
+#[cfg(feature = "documents")]
+pub mod research;
+#[cfg(feature = "documents")]
+pub mod retrieval;
+#[cfg(all(feature = "documents", feature = "network"))]
+pub mod web;
 
 pub use ask::{
     Answer, Grammar, Privacy, Question, Semantics, Strategy, Translation, Translator, Turn, answer,
