@@ -49,7 +49,7 @@ pub fn serve(
     let mut line = Vec::new();
     loop {
         line.clear();
-        if input.take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+        if (&mut *input).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         let is_whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;

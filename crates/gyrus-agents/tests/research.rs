@@ -47,7 +47,12 @@ fn tools<'a>(index: &'a Index, model: Option<&'a mut dyn ChatModel>) -> Tools<'a
     Tools { index: Some(index), encoder: None, model, web: None, progress: Box::new(|_| true), start: Instant::now() }
 }
 
-fn run(path: &Path, index: &Index, settings: Settings, model: Option<&mut dyn ChatModel>) -> (Answer, Outcome) {
+fn run<'a>(
+    path: &Path,
+    index: &'a Index,
+    settings: Settings,
+    model: Option<&'a mut dyn ChatModel>,
+) -> (Answer, Outcome) {
     let mut folder = Folder::create(path, settings).unwrap();
     let outcome = folder.go_on(&mut tools(index, model)).unwrap();
     (outcome.answer.clone().unwrap(), outcome)
@@ -287,7 +292,7 @@ fn a_run_that_is_stopped_goes_on() {
     let mut folder = Folder::create(&path, settings(None, Limits::default())).unwrap();
     let mut left = 1;
     let mut stopped = tools(&index, None);
-    stopped.progress = Box::new(move |what| {
+    stopped.progress = Box::new(move |what: &str| {
         left -= i32::from(what.is_empty());
         left >= 0
     });

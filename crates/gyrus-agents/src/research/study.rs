@@ -196,7 +196,7 @@ impl Study {
     }
 
     fn noted(&self) -> String {
-        let lines = self.notes.iter().take(MOST_NOTES).map(|(id, quote)| format!("{id}: {}\n", self.fenced(quote)));
+        let lines = self.notes.iter().take(MOST_NOTES).map(|(id, quote)| format!("\n{id}:\n{}\n", self.fenced(quote)));
         lines.collect()
     }
 

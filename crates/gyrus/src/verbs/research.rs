@@ -153,7 +153,7 @@ impl Research {
             web: self.web.clone(),
         };
         let mut folder = Folder::create(&out, settings)?;
-        finish(&mut folder, &out, &index, encoder.as_ref(), model.as_deref_mut(), &self.pdf_program, observer)
+        finish(&mut folder, &out, &index, encoder.as_ref(), lent(&mut model), &self.pdf_program, observer)
     }
 
     /// Takes up the run in a folder: the same question, sources, model and limits. `key` is the endpoint's.
@@ -182,7 +182,7 @@ impl Research {
         let encoder = encoder.map(|path| SourceEncoder::open(Path::new(path), threads)).transpose()?;
         let own = out.join("index");
         let index = Index::open(&if Index::exists(&own) { own } else { index_of(&sources) })?;
-        finish(&mut folder, out, &index, encoder.as_ref(), model.as_deref_mut(), pdf_program, observer)
+        finish(&mut folder, out, &index, encoder.as_ref(), lent(&mut model), pdf_program, observer)
     }
 
     /// Runs the journal of a run again, without model, sources or network.
@@ -250,6 +250,14 @@ impl Research {
     }
 }
 
+/// A model for a while.
+fn lent(model: &mut Option<Box<dyn ChatModel>>) -> Option<&mut dyn ChatModel> {
+    match model {
+        Some(model) => Some(model.as_mut()),
+        None => None,
+    }
+}
+
 /// runs/ and the first words of a question, with a number where that folder exists.
 fn free_folder(question: &str) -> PathBuf {
     let words = question.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -284,6 +292,12 @@ fn finish(
     let _ = pdf_program;
     let total = settings.limits.calls.unwrap_or(0);
     let outcome = {
+        // For no longer than the observer.
+        #[allow(clippy::manual_map)]
+        let model: Option<&mut dyn ChatModel> = match model {
+            Some(model) => Some(model),
+            None => None,
+        };
         let mut done = 0;
         let mut tools = Tools {
             index: Some(index),
