@@ -1,8 +1,8 @@
 """A tiny TripoSR with random weights through the MIT Python code, stage by stage; and the names and shapes of the published one.
 
     python golden/triposr.py TRIPOSR crates/gyrus-sculpt/tests/golden/triposr
-    python golden/triposr.py TRIPOSR --full FOLDER   # a random model of the published shape
-    python golden/triposr.py TRIPOSR --time FOLDER PICTURE.png   # that model by the Python code, with scikit-image's surface
+    python golden/triposr.py TRIPOSR --full FOLDER PICTURE.png   # a random model of the published shape, and a density to cut it at
+    python golden/triposr.py TRIPOSR --time FOLDER PICTURE.png LEVEL   # that model by the Python code, with scikit-image's surface
 
 TRIPOSR is a checkout of github.com/VAST-AI-Research/TripoSR; needs torch, transformers==4.35.0, omegaconf, einops, trimesh,
 safetensors, numpy, Pillow; --time needs scikit-image.
@@ -131,7 +131,9 @@ def stages(built, picture):
 def main():
     folder = Path(sys.argv[3] if sys.argv[2].startswith("--") else sys.argv[2])
     if sys.argv[2] == "--full":
-        save_file(dict(model(FULL, folder, True).state_dict()), folder / "model.safetensors")
+        built = model(FULL, folder, False)
+        save_file(dict(built.state_dict()), folder / "model.safetensors")
+        print("level", float(stages(built, prepared(sys.argv[4]))["density"].quantile(0.8)))
         return
     if sys.argv[2] == "--time":
         torch.set_num_threads(2)
@@ -143,8 +145,7 @@ def main():
         with torch.no_grad():
             codes = built([prepared(sys.argv[4])], device="cpu")
             planes = time.time()
-            level = float(sys.argv[5]) if len(sys.argv) > 5 else 25.0
-            mesh = built.extract_mesh(codes, True, resolution=256, threshold=level)[0]
+            mesh = built.extract_mesh(codes, True, resolution=256, threshold=float(sys.argv[5]))[0]
         end = time.time()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"load {loaded - start:.1f} s, planes {planes - loaded:.1f} s, mesh {end - planes:.1f} s, "
@@ -161,8 +162,6 @@ def main():
     Image.fromarray(rgba).save(folder / "picture.png")
     expected = stages(built, prepared(folder / "picture.png"))
     save_file({name: value.contiguous().float() for name, value in expected.items()}, folder / "expected.safetensors")
-    with torch.device("meta"):
-        pass
     shapes = {name: list(value.shape) for name, value in model(FULL, Path("/tmp/triposr-shape"), False).state_dict().items()}
     (folder / "shapes.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
     print(len(shapes), "tensors,", sum(int(np.prod(shape)) for shape in shapes.values()), "numbers")

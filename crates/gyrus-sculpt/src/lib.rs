@@ -25,6 +25,7 @@ mod picture;
 mod quality;
 mod read;
 mod render;
+pub mod shapes;
 mod simplify;
 mod surface;
 mod topology;

@@ -48,11 +48,18 @@ pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
+pub use verbs::{
+    Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Embed,
+    EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation, Inspect,
+    InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn, LearnLanguage,
+    LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions,
+    Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume,
+    ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar,
+    SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport,
+    Tune, TuneReport, Write, WriteReport,
+};
 #[cfg(feature = "documents")]
 pub use verbs::{IndexFolder, IndexFolderReport, Research, ResearchReport, Search, SearchReport};
-pub use verbs::{
-    Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation, Inspect, InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn, LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions, Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar, SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write, WriteReport,
-};
 
 /// The example of the README, as a documentation test.
 #[cfg(doctest)]

@@ -148,6 +148,32 @@ fn stl_files_are_welded_and_a_billion_faces_are_not_believed() {
     assert!(refusal("a.stl", &binary).contains("1000000000 triangles, which take 50000000084 bytes"));
 }
 
+/// Files with some wrong bytes are refused or read, but nothing panics and what is read is whole.
+#[test]
+fn damaged_files_never_panic() {
+    let mut mesh = cube();
+    mesh.uvs = vec![[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]; 12];
+    mesh.texture = Some(image::RgbImage::new(4, 4));
+    let folder = tempfile::tempdir().unwrap();
+    for format in crate::MeshFormat::ALL.into_iter().filter(|format| *format != crate::MeshFormat::Usdz) {
+        let path = folder.path().join("a").with_extension(format.name());
+        crate::write_mesh(&mesh, &path, format).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for round in 0..1500u64 {
+            let random = |draw: u64| gyrus_kernels::splitmix64(round * 97 + draw) as usize;
+            let mut bytes = whole.clone();
+            for change in 0..1 + random(0) as u64 % 4 {
+                let at = random(3 * change + 1) % bytes.len();
+                bytes[at] = random(3 * change + 2) as u8;
+            }
+            bytes.truncate(if random(50).is_multiple_of(5) { random(51) % bytes.len() } else { bytes.len() });
+            if let Ok(read) = parse_mesh(&path, bytes) {
+                assert_eq!(Quality::of(&read).faces, read.faces.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn other_files_are_refused_in_a_sentence() {
     assert!(refusal("a.txt", b"hello").contains("expected an OBJ, PLY, STL or GLB file"));

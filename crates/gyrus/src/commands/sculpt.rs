@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present_any = ["inspect", "compare"])]
     input: Option<PathBuf>,
     /// Model of the TripoSR family: folder with config.yaml and weights, .ckpt or .safetensors file, or OWNER/NAME of the hub
-    #[arg(short, long = "model", id = "sculptor", value_name = "MODEL", requires = "input")]
+    #[arg(short = 'm', long = "model", id = "sculptor", value_name = "MODEL", requires = "input")]
     sculptor: Option<PathBuf>,
     /// Samples along a side of the field
     #[arg(long, value_name = "N", default_value_t = 256, requires = "sculptor", value_parser = clap::value_parser!(u64).range(8..=640))]
