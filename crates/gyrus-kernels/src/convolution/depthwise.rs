@@ -361,7 +361,7 @@ impl WeightSums<'_> {
         let column = |v: usize| ((first + v) * dilation) as isize - shape.padding[2] as isize;
         let reads = |result: usize, v: usize| {
             let column = (result * stride) as isize + column(v);
-            (0..shape.width as isize).contains(&column).then_some(column as usize * channels)
+            (0..shape.width as isize).contains(&column).then(|| column as usize * channels)
         };
         let begin = usize::try_from(-column(0)).unwrap_or(0).div_ceil(stride).min(out_width);
         let end = usize::try_from(shape.width as isize - column(K - 1)).unwrap_or(0).div_ceil(stride);
