@@ -58,6 +58,8 @@ pub struct Network {
     constants: State,
     /// One entry for each node of neurons in the plan.
     neurons: Vec<Neurons>,
+    /// Which parameters training leaves as they are; empty for none.
+    frozen: Vec<bool>,
     device: Device,
     /// Computed at the first answer after the parameters changed.
     folded: OnceLock<Folded>,
@@ -128,6 +130,7 @@ impl Network {
             spiking: spiking.cloned(),
             constants,
             neurons: Vec::new(),
+            frozen: Vec::new(),
             device: device.clone(),
             folded: OnceLock::new(),
             probed: OnceLock::new(),
@@ -205,6 +208,11 @@ impl Network {
     /// The device of its parameters.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Leaves the parameters as they are whose names `stays` picks: they get no gradient, and no work is done for one.
+    pub fn freeze(&mut self, stays: impl Fn(&str) -> bool) {
+        self.frozen = self.parameters.iter().map(|parameter| stays(&parameter.name)).collect();
     }
 
     /// Number of trainable parameters.

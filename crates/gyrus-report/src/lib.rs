@@ -1,8 +1,9 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! There are six pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
 //! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
-//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
+//! [`SimulationReport`] for a simulated circuit, [`QuestionReport`] for a question to a database, [`ResearchReport`] for an answer
+//! from documents, and [`FeaturesReport`] for what the layers of a network have learned.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
@@ -46,6 +47,8 @@ mod inspection;
 mod language;
 mod network;
 mod page;
+mod question;
+mod research;
 mod scale;
 mod sections;
 mod simulation;
@@ -55,14 +58,17 @@ mod spiking_run;
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
 pub use features::{
-    Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, LayerSpikes, Link, SignedMap,
-    Similarity, SpikesOverTime, TopExample,
+    AttentionMaps, Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, HeadMap,
+    LayerSpikes, Link, PositionSimilarity, SignedMap, Similarity, SpikesOverTime, TopExample,
 };
 pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use question::{QuestionChart, QuestionReport};
+pub use research::{ResearchClaim, ResearchQuote, ResearchReport};
+pub use simulation::learned::{LearnedField, LearnedFieldsReport};
 pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};
 pub use spiking_run::{LayerRate, SpikingReport};

@@ -1,6 +1,7 @@
 //! The page of a simulated circuit: its picture, raster, rates, power spectra, and the numbers of its populations.
 
 mod activity;
+pub(crate) mod learned;
 mod picture;
 
 use std::fmt::Write;

@@ -13,9 +13,9 @@ use crate::circuit::Circuit;
 use crate::error::{Error, Result};
 use crate::neurons::{Cells, Kind};
 use crate::part::{Block, Change, Part};
-use crate::plasticity::{Resources, Spike, Timed};
+use crate::plasticity::{Arrival, Resources, Spike, Timed};
 
-const MAGIC: u64 = u64::from_le_bytes(*b"gyrussm1");
+const MAGIC: u64 = u64::from_le_bytes(*b"gyrussm2");
 /// Bytes written or read at a time.
 const CHUNK: usize = 1 << 16;
 
@@ -80,6 +80,19 @@ impl Plain for Spike {
 
     fn take(bytes: &[u8]) -> Self {
         Self { stamp: i64::take(&bytes[..8]), slow: f64::take(&bytes[8..]) }
+    }
+}
+
+impl Plain for Arrival {
+    const BYTES: usize = 20;
+
+    fn put(self, bytes: &mut Vec<u8>) {
+        self.spike.put(bytes);
+        self.target.put(bytes);
+    }
+
+    fn take(bytes: &[u8]) -> Self {
+        Self { spike: Spike::take(&bytes[..16]), target: u32::take(&bytes[16..]) }
     }
 }
 
@@ -258,8 +271,11 @@ impl<T: Real> Cells<T> {
         match &mut self.kind {
             Kind::Delta { v, left, .. } => rows(&mut [v, left]),
             Kind::Exponential { v, left, i: [a, b], .. } => rows(&mut [v, left, a, b]),
-            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. }
-            | Kind::Conductance { v, left, slope: [a, b], g: [c, d], .. } => rows(&mut [v, left, a, b, c, d]),
+            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. } => rows(&mut [v, left, a, b, c, d]),
+            Kind::Conductance { v, left, slope: [a, b], g: [c, d], moving, .. } => {
+                rows(&mut [v, left, a, b, c, d])?;
+                moving.as_mut().map_or(Ok(()), |moving| pass.fixed(&mut moving.theta))
+            }
             Kind::Izhikevich { v, u, .. } => rows(&mut [v, u]),
             Kind::Steep(steep) => {
                 pass.fixed(&mut steep.y)?;
@@ -267,6 +283,7 @@ impl<T: Real> Cells<T> {
                 pass.fixed(&mut steep.left)
             }
             Kind::Spikes { events, next } => {
+                // What was given later than the circuit is not part of the state: it is given again.
                 *next = events.partition_point(|(step, _)| *step < now);
                 Ok(())
             }
@@ -312,8 +329,17 @@ impl<T: Real> Timed<T> {
         let mut coming: Vec<(i64, u32)> = self.coming.iter().copied().collect();
         pass.list(&mut coming, MOST_SPIKES)?;
         pass.list(&mut self.arrived, MOST_SPIKES)?;
-        let targets_of = coming.iter().map(|(_, target)| target).chain(&self.arrived);
-        if targets_of.into_iter().any(|&target| target as usize >= targets) {
+        let mut targets_of: Vec<u32> = coming.iter().map(|(_, target)| *target).collect();
+        targets_of.extend(&self.arrived);
+        if let Some(full) = &mut self.full {
+            pass.list(&mut full.log, MOST_SPIKES)?;
+            pass.list(&mut full.active, targets)?;
+            pass.list(&mut full.touched, MOST_SPIKES)?;
+            pass.one(&mut full.total)?;
+            targets_of.extend(full.log.iter().map(|arrival| arrival.target));
+            targets_of.extend(full.active.iter().chain(&full.touched));
+        }
+        if targets_of.into_iter().any(|target| target as usize >= targets) {
             return Err(damaged("a spike of a neuron that does not exist"));
         }
         self.coming = coming.into();

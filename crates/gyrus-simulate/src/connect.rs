@@ -139,6 +139,16 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// What a pass of each part costs, roughly, before anything is built.
+    pub(crate) fn costs(&self) -> Vec<u64> {
+        let cost = |shape: &Shape| {
+            let neurons = self.circuit.populations[shape.population].neurons.max(1) as f64;
+            let synapses: f64 = self.onto(shape.population).map(|wiring| wiring.synapses as f64).sum();
+            shape.count as u64 * 1000 + (synapses * shape.count as f64 / neurons) as u64
+        };
+        self.shapes.iter().map(cost).collect()
+    }
+
     fn number_bytes(&self) -> usize {
         match self.circuit.precision {
             Precision::Single => f32::BYTES,
@@ -356,9 +366,9 @@ impl<'a> Wiring<'a> {
 }
 
 impl Plan<'_> {
-    /// Refuses a circuit that does not fit into the memory that is free.
-    pub(crate) fn fits(&self) -> Result<()> {
-        let needed = self.need.memory.total();
+    /// Refuses a circuit whose share of so many processes does not fit into the memory that is free.
+    pub(crate) fn fits(&self, processes: usize) -> Result<()> {
+        let needed = self.need.memory.total() / processes.max(1) as u64;
         match available_memory() {
             Some(available) if needed > available => Err(Error::Memory { needed, available }),
             _ => Ok(()),

@@ -77,6 +77,9 @@ pub enum Error {
     /// A SONATA network asks for what is not supported.
     #[error("{0}")]
     Sonata(String),
+    /// Processes cannot simulate together.
+    #[error("processes: {0}")]
+    Processes(String),
     /// A circuit cannot be made smaller or larger.
     #[error("a scale of {scale}: {problem}")]
     Scale {

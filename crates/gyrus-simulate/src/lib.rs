@@ -32,6 +32,7 @@
 
 mod checkpoint;
 mod circuit;
+pub mod competition;
 mod connect;
 mod error;
 mod inputs;
@@ -39,6 +40,7 @@ mod model;
 mod neurons;
 mod part;
 mod plasticity;
+pub mod processes;
 mod projection;
 mod quantity;
 mod random;
@@ -59,8 +61,8 @@ pub mod table;
 pub use circuit::{Circuit, Input, InputKind, Population, Precision};
 pub use connect::{Need, available_memory};
 pub use error::{Error, Result};
-pub use file::{CircuitFile, MAX_FILE_BYTES, Recorder, Scaling};
-pub use model::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model};
+pub use file::{ChangeKind, CircuitFile, MAX_FILE_BYTES, Recorder, Scaling, TimedChange};
+pub use model::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model, MovingThreshold};
 pub use neurons::Variable;
 pub use plasticity::{Pairing, Plasticity, ShortTerm, SpikeTiming, TimingRule};
 pub use projection::{Link, Projection, Rule, RuleKind};

@@ -1,6 +1,6 @@
 //! Neuron models, with NEST's names, meanings and defaults.
 
-use crate::error::{Result, wrong};
+mod check;
 
 /// The equations of a population's neurons.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,9 @@ pub enum Model {
     IafPscAlpha(Leaky),
     /// Leaky integrate-and-fire with exponential conductances. Runge-Kutta of fourth order, conductances exact.
     IafCondExp(Conductance),
+    /// `IafCondExp` with a threshold that rises with each spike and falls back (Diehl & Cook 2015,
+    /// doi:10.3389/fncom.2015.00099); no model of NEST.
+    IafCondExpTheta(Conductance, MovingThreshold),
     /// Leaky integrate-and-fire with alpha-shaped conductances. Runge-Kutta of fourth order, conductances exact.
     IafCondAlpha(Conductance),
     /// Adaptive exponential integrate-and-fire (Brette & Gerstner 2005) with exponential conductances.
@@ -103,6 +106,17 @@ pub struct Conductance {
     pub tau_syn_in_ms: f64,
     /// Constant current in pA.
     pub i_e_pa: f64,
+}
+
+/// A threshold that moves: it lies θ above the model's, θ grows by `plus_mv` with each spike, and decays with `tau_ms`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovingThreshold {
+    /// θ before the first step in mV: one for all neurons, or one for each.
+    pub start_mv: Vec<f64>,
+    /// Growth by a spike in mV.
+    pub plus_mv: f64,
+    /// Time constant of the decay in ms; infinite for a threshold that never falls.
+    pub tau_ms: f64,
 }
 
 impl Default for Conductance {
@@ -288,37 +302,6 @@ impl HodgkinHuxley {
     }
 }
 
-/// Numbers that must be above zero, and those that must be finite.
-type Checks<'a> = (&'a [(&'static str, f64)], &'a [(&'static str, f64)]);
-
-fn numbers(place: &str, (above, finite): Checks<'_>) -> Result<()> {
-    for &(setting, value) in above {
-        if !(value > 0.0 && value.is_finite()) {
-            return Err(wrong(place, setting, value, "a finite number above 0"));
-        }
-    }
-    for &(setting, value) in finite {
-        if !value.is_finite() {
-            return Err(wrong(place, setting, value, "a finite number"));
-        }
-    }
-    Ok(())
-}
-
-fn refractory(place: &str, t_ref_ms: f64, dt_ms: f64) -> Result<()> {
-    match t_ref_ms / dt_ms {
-        steps if (0.0..1e6).contains(&steps) => Ok(()),
-        _ => Err(wrong(place, "t_ref_ms", t_ref_ms, "0 to a million steps")),
-    }
-}
-
-fn below(place: &str, reset: f64, (name, threshold): (&str, f64)) -> Result<()> {
-    match reset < threshold {
-        true => Ok(()),
-        false => Err(wrong(place, "v_reset_mv", reset, format!("less than {name}, {threshold}"))),
-    }
-}
-
 impl Model {
     /// NEST's name of the model.
     #[must_use]
@@ -328,6 +311,7 @@ impl Model {
             Self::IafPscExp(_) => "iaf_psc_exp",
             Self::IafPscAlpha(_) => "iaf_psc_alpha",
             Self::IafCondExp(_) => "iaf_cond_exp",
+            Self::IafCondExpTheta(..) => "iaf_cond_exp_theta",
             Self::IafCondAlpha(_) => "iaf_cond_alpha",
             Self::AeifCondExp(_) => "aeif_cond_exp",
             Self::AeifCondAlpha(_) => "aeif_cond_alpha",
@@ -350,6 +334,7 @@ impl Model {
         matches!(
             self,
             Self::IafCondExp(_)
+                | Self::IafCondExpTheta(..)
                 | Self::IafCondAlpha(_)
                 | Self::AeifCondExp(_)
                 | Self::AeifCondAlpha(_)
@@ -368,124 +353,6 @@ impl Model {
             Self::HhPscAlpha(_) => 2,
             model if model.has_conductances() => 2,
             _ => 1,
-        }
-    }
-
-    pub(crate) fn check(&self, place: &str, neurons: usize, dt_ms: f64) -> Result<()> {
-        match self {
-            Self::IafPscDelta(m) | Self::IafPscExp(m) | Self::IafPscAlpha(m) => {
-                if m.tau_m_ms.is_nan() || m.tau_m_ms <= 0.0 {
-                    return Err(wrong(place, "tau_m_ms", m.tau_m_ms, "a number above 0, or infinity"));
-                }
-                let above = [
-                    ("c_m_pf", m.c_m_pf),
-                    ("tau_syn_ex_ms", m.tau_syn_ex_ms),
-                    ("tau_syn_in_ms", m.tau_syn_in_ms),
-                ];
-                let finite = [("e_l_mv", m.e_l_mv), ("v_th_mv", m.v_th_mv), ("i_e_pa", m.i_e_pa)];
-                numbers(place, (&above, &finite))?;
-                numbers(place, (&[], &[("v_reset_mv", m.v_reset_mv)]))?;
-                below(place, m.v_reset_mv, ("v_th_mv", m.v_th_mv))?;
-                refractory(place, m.t_ref_ms, dt_ms)
-            }
-            Self::IafCondExp(m) | Self::IafCondAlpha(m) => {
-                let above = [
-                    ("c_m_pf", m.c_m_pf),
-                    ("g_l_ns", m.g_l_ns),
-                    ("tau_syn_ex_ms", m.tau_syn_ex_ms),
-                    ("tau_syn_in_ms", m.tau_syn_in_ms),
-                ];
-                let finite = [
-                    ("e_l_mv", m.e_l_mv),
-                    ("v_th_mv", m.v_th_mv),
-                    ("v_reset_mv", m.v_reset_mv),
-                    ("e_ex_mv", m.e_ex_mv),
-                    ("e_in_mv", m.e_in_mv),
-                    ("i_e_pa", m.i_e_pa),
-                ];
-                numbers(place, (&above, &finite))?;
-                below(place, m.v_reset_mv, ("v_th_mv", m.v_th_mv))?;
-                refractory(place, m.t_ref_ms, dt_ms)
-            }
-            Self::AeifCondExp(m) | Self::AeifCondAlpha(m) => {
-                let above = [
-                    ("c_m_pf", m.c_m_pf),
-                    ("g_l_ns", m.g_l_ns),
-                    ("tau_w_ms", m.tau_w_ms),
-                    ("tau_syn_ex_ms", m.tau_syn_ex_ms),
-                    ("tau_syn_in_ms", m.tau_syn_in_ms),
-                ];
-                let finite = [
-                    ("v_reset_mv", m.v_reset_mv),
-                    ("e_l_mv", m.e_l_mv),
-                    ("i_e_pa", m.i_e_pa),
-                    ("a_ns", m.a_ns),
-                    ("b_pa", m.b_pa),
-                    ("v_th_mv", m.v_th_mv),
-                    ("v_peak_mv", m.v_peak_mv),
-                    ("e_ex_mv", m.e_ex_mv),
-                    ("e_in_mv", m.e_in_mv),
-                    ("w_start_pa", m.w_start_pa),
-                ];
-                numbers(place, (&above, &finite))?;
-                below(place, m.v_reset_mv, ("v_peak_mv", m.v_peak_mv))?;
-                if m.v_peak_mv < m.v_th_mv {
-                    let expected = format!("at least v_th_mv, {}", m.v_th_mv);
-                    return Err(wrong(place, "v_peak_mv", m.v_peak_mv, expected));
-                }
-                // The exponential at the peak must leave room for what follows.
-                let steep = (m.v_peak_mv - m.v_th_mv) / m.delta_t_mv < 600.0;
-                if !(m.delta_t_mv == 0.0 || m.delta_t_mv > 0.0 && steep) {
-                    let expected = "0, or enough that exp((v_peak - v_th) / delta_t) is finite";
-                    return Err(wrong(place, "delta_t_mv", m.delta_t_mv, expected));
-                }
-                refractory(place, m.t_ref_ms, dt_ms)
-            }
-            Self::Izhikevich(m) => {
-                let finite = [
-                    ("a", m.a),
-                    ("b", m.b),
-                    ("c_mv", m.c_mv),
-                    ("d", m.d),
-                    ("i_e", m.i_e),
-                    ("v_th_mv", m.v_th_mv),
-                    ("u_start", m.u_start),
-                ];
-                numbers(place, (&[], &finite))
-            }
-            Self::HhPscAlpha(m) | Self::HhCondExpTraub(m) => {
-                let above = [
-                    ("c_m_pf", m.c_m_pf),
-                    ("tau_syn_ex_ms", m.tau_syn_ex_ms),
-                    ("tau_syn_in_ms", m.tau_syn_in_ms),
-                ];
-                let finite = [
-                    ("g_na_ns", m.g_na_ns),
-                    ("g_k_ns", m.g_k_ns),
-                    ("g_l_ns", m.g_l_ns),
-                    ("e_na_mv", m.e_na_mv),
-                    ("e_k_mv", m.e_k_mv),
-                    ("e_l_mv", m.e_l_mv),
-                    ("v_t_mv", m.v_t_mv),
-                    ("e_ex_mv", m.e_ex_mv),
-                    ("e_in_mv", m.e_in_mv),
-                    ("i_e_pa", m.i_e_pa),
-                ];
-                numbers(place, (&above, &finite))?;
-                refractory(place, m.t_ref_ms, dt_ms)
-            }
-            Self::SpikeSource { times_ms } => {
-                if times_ms.len() != neurons && times_ms.len() != 1 {
-                    let expected = format!("1, or {neurons}");
-                    return Err(wrong(place, "the number of lists of times_ms", times_ms.len(), expected));
-                }
-                let sound = |time: &&f64| **time > 0.0 && **time / dt_ms < 1e15;
-                match times_ms.iter().flatten().find(|time| !sound(time)) {
-                    Some(time) => Err(wrong(place, "a time in times_ms", time, "a finite number above 0")),
-                    None => Ok(()),
-                }
-            }
-            Self::PoissonSource { rate_hz } => crate::inputs::check_rates(place, rate_hz, neurons, dt_ms),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Variable {
     /// Excitatory synaptic current in pA or conductance in nS. Where both receptors of a model with currents have the same
     /// time constant, the sum of both.
     Excitatory,
+    /// How far a moving threshold lies above the model's in mV.
+    Threshold,
     /// Inhibitory synaptic current or conductance, where it is not part of [`Variable::Excitatory`].
     Inhibitory,
 }
@@ -29,14 +31,67 @@ pub(crate) struct Cells<T> {
 }
 
 pub(crate) enum Kind<T> {
-    Delta { step: DeltaStep<T>, v: Vec<T>, left: Vec<T> },
-    Exponential { step: ExponentialStep<T>, v: Vec<T>, left: Vec<T>, i: [Vec<T>; 2] },
-    Alpha { step: AlphaStep<T>, v: Vec<T>, left: Vec<T>, slope: [Vec<T>; 2], i: [Vec<T>; 2] },
-    Conductance { step: ConductanceStep<T>, v: Vec<T>, left: Vec<T>, slope: [Vec<T>; 2], g: [Vec<T>; 2] },
-    Izhikevich { step: IzhikevichStep<T>, v: Vec<T>, u: Vec<T> },
+    Delta {
+        step: DeltaStep<T>,
+        v: Vec<T>,
+        left: Vec<T>,
+    },
+    Exponential {
+        step: ExponentialStep<T>,
+        v: Vec<T>,
+        left: Vec<T>,
+        i: [Vec<T>; 2],
+    },
+    Alpha {
+        step: AlphaStep<T>,
+        v: Vec<T>,
+        left: Vec<T>,
+        slope: [Vec<T>; 2],
+        i: [Vec<T>; 2],
+    },
+    Conductance {
+        step: ConductanceStep<T>,
+        v: Vec<T>,
+        left: Vec<T>,
+        slope: [Vec<T>; 2],
+        g: [Vec<T>; 2],
+        moving: Option<Moving<T>>,
+    },
+    Izhikevich {
+        step: IzhikevichStep<T>,
+        v: Vec<T>,
+        u: Vec<T>,
+    },
     Steep(Steep),
-    Spikes { events: Vec<(u64, u32)>, next: usize },
+    Spikes {
+        events: Vec<(u64, u32)>,
+        next: usize,
+    },
     Poisson(crate::inputs::Trains),
+}
+
+/// Thresholds that move.
+pub(crate) struct Moving<T> {
+    /// Of each neuron, above `base`; in double precision, as a slow decay is lost in single.
+    pub(crate) theta: Vec<f64>,
+    pub(crate) fade: f64,
+    pub(crate) plus: f64,
+    pub(crate) base: f64,
+    /// As of this step.
+    pub(crate) thresholds: Vec<T>,
+}
+
+impl<T: Real> Moving<T> {
+    fn fall(&mut self) {
+        for (theta, threshold) in self.theta.iter_mut().zip(&mut self.thresholds) {
+            *theta *= self.fade;
+            *threshold = T::of(self.base + *theta);
+        }
+    }
+
+    fn rise(&mut self, fired: &[u32]) {
+        fired.iter().for_each(|&neuron| self.theta[neuron as usize] += self.plus);
+    }
 }
 
 impl<T: Real> Cells<T> {
@@ -60,16 +115,25 @@ impl<T: Real> Cells<T> {
             Kind::Alpha { step, v, left, slope: [slope, other], i: [first, second] } => {
                 step.run([plane(0), plane(1)], current, v, [slope, other], [first, second], left, spikes);
             }
-            Kind::Conductance { step, v, left, slope: [slope, other], g: [excitatory, inhibitory] } => {
-                step.run(
-                    [plane(0), plane(1)],
-                    current,
-                    v,
-                    [slope, other],
-                    [excitatory, inhibitory],
-                    left,
-                    spikes,
-                );
+            Kind::Conductance {
+                step,
+                v,
+                left,
+                slope: [slope, other],
+                g: [excitatory, inhibitory],
+                moving,
+            } => {
+                let first = spikes.len();
+                let thresholds = moving.as_mut().map_or(&[][..], |moving| {
+                    moving.fall();
+                    &moving.thresholds
+                });
+                let (x, slope, g) =
+                    ([plane(0), plane(1)], [&mut slope[..], other], [&mut excitatory[..], inhibitory]);
+                step.run(x, current, thresholds, v, slope, g, left, spikes);
+                if let Some(moving) = moving {
+                    moving.rise(&spikes[first..]);
+                }
             }
             Kind::Izhikevich { step, v, u } => step.run(plane(0), current, v, u, spikes),
             Kind::Steep(steep) => steep.step([plane(0), plane(1)], current, spikes),
@@ -81,6 +145,23 @@ impl<T: Real> Cells<T> {
             }
             Kind::Poisson(trains) => trains.step(now, spikes),
         }
+    }
+
+    /// Potentials at rest, no currents, no refractoriness; moving thresholds stay. Tells whether the model can.
+    pub(crate) fn settle(&mut self) -> bool {
+        let clear = |rows: &mut [&mut Vec<T>]| rows.iter_mut().for_each(|row| row.fill(T::ZERO));
+        match &mut self.kind {
+            Kind::Delta { v, left, .. } => clear(&mut [v, left]),
+            Kind::Exponential { v, left, i: [a, b], .. } => clear(&mut [v, left, a, b]),
+            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. } => clear(&mut [v, left, a, b, c, d]),
+            Kind::Conductance { step, v, left, slope: [a, b], g: [c, d], .. } => {
+                clear(&mut [left, a, b, c, d]);
+                v.fill(step.drive / step.leak);
+            }
+            Kind::Izhikevich { .. } | Kind::Steep(_) => return false,
+            Kind::Spikes { .. } | Kind::Poisson(_) => {}
+        }
+        true
     }
 
     /// A state variable of a neuron, if the model has it.
@@ -98,6 +179,9 @@ impl<T: Real> Cells<T> {
             ) => of(v).map(|v| v + self.rest_mv),
             (Kind::Exponential { i, .. } | Kind::Alpha { i, .. }, Variable::Excitatory) => of(&i[0]),
             (Kind::Exponential { i, .. } | Kind::Alpha { i, .. }, Variable::Inhibitory) => of(&i[1]),
+            (Kind::Conductance { moving: Some(moving), .. }, Variable::Threshold) => {
+                moving.theta.get(neuron).copied()
+            }
             (Kind::Conductance { g, .. }, Variable::Excitatory) => of(&g[0]),
             (Kind::Conductance { g, .. }, Variable::Inhibitory) => of(&g[1]),
             (Kind::Izhikevich { u, .. }, Variable::Adaptation) => of(u),
@@ -121,12 +205,15 @@ impl<T: Real> Cells<T> {
 
     /// Bytes of the state.
     pub(crate) fn bytes(&self) -> usize {
-        let rows = |rows: &[&Vec<T>]| rows.iter().map(|row| row.capacity() * T::BYTES).sum();
+        let rows = |rows: &[&Vec<T>]| -> usize { rows.iter().map(|row| row.capacity() * T::BYTES).sum() };
         match &self.kind {
             Kind::Delta { v, left, .. } => rows(&[v, left]),
             Kind::Exponential { v, left, i: [a, b], .. } => rows(&[v, left, a, b]),
-            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. }
-            | Kind::Conductance { v, left, slope: [a, b], g: [c, d], .. } => rows(&[v, left, a, b, c, d]),
+            Kind::Alpha { v, left, slope: [a, b], i: [c, d], .. } => rows(&[v, left, a, b, c, d]),
+            Kind::Conductance { v, left, slope: [a, b], g: [c, d], moving, .. } => {
+                let moving = moving.as_ref().map_or(0, |moving| moving.theta.capacity() * (8 + T::BYTES));
+                rows(&[v, left, a, b, c, d]) + moving
+            }
             Kind::Izhikevich { v, u, .. } => rows(&[v, u]),
             Kind::Steep(steep) => steep.bytes(),
             Kind::Spikes { events, .. } => events.capacity() * size_of::<(u64, u32)>(),

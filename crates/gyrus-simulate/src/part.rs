@@ -8,7 +8,7 @@ mod build;
 
 use core::ops::Range;
 
-use gyrus_kernels::circuit::{Real, Rows, deliver};
+use gyrus_kernels::circuit::{Real, Rows, deliver, deliver_row};
 
 use crate::inputs::Inputs;
 use crate::neurons::{Cells, Variable};
@@ -31,6 +31,8 @@ pub(crate) struct Block<T> {
     pub(crate) change: Change<T>,
     /// Whether weights have been scaled, and so are not those of the rule.
     pub(crate) scaled: bool,
+    /// Neurons of the part where each source has a synapse with a weight of its own onto each, in order; else 0.
+    pub(crate) full: usize,
 }
 
 /// How synapses change.
@@ -155,6 +157,20 @@ impl<T: Real> Part<T> {
             if sources.is_empty() {
                 continue;
             }
+            if let (Places::Near { delay, .. }, 1..) = (&block.places, block.full) {
+                let at = ((now + u64::from(*delay)) as usize).wrapping_mul(stride) & mask;
+                let sums = &mut self.ring[at..at + block.full];
+                for &source in sources {
+                    let n = (source - block.first) as usize;
+                    let weights = &mut block.weights[n * block.full..(n + 1) * block.full];
+                    if let Change::Timed(timed) = &mut block.change {
+                        timed.receive_full(now, n, weights);
+                    }
+                    deliver_row(weights, sums);
+                }
+                events += (sources.len() * block.full) as u64;
+                continue;
+            }
             if let (Places::Near { delay, places }, true) = (&block.places, block.is_plastic()) {
                 let at = ((now + u64::from(*delay)) as usize).wrapping_mul(stride) & mask;
                 let sums = &mut self.ring[at..at + stride];
@@ -221,6 +237,31 @@ impl<T: Real> Part<T> {
         self.count() as u64 * 1000 + synapses as u64
     }
 
+    /// Everything at rest, as after a long silence; weights and moving thresholds stay. Tells whether the model can.
+    pub(crate) fn settle(&mut self, last: u64) -> bool {
+        self.ring.fill(T::ZERO);
+        for block in &mut self.blocks {
+            block.flush(last);
+            match &mut block.change {
+                Change::Never => {}
+                Change::Timed(timed) => timed.settle(),
+                Change::Resources(resources) => resources.settle(),
+            }
+        }
+        self.cells.settle()
+    }
+
+    /// Sets the spikes of sources from a step on: steps and neurons of the population, ascending.
+    pub(crate) fn set_spikes(&mut self, spikes: &[(u64, u32)]) {
+        let own = self.within as u32..(self.within + self.cells.count) as u32;
+        if let crate::neurons::Kind::Spikes { events, next } = &mut self.cells.kind {
+            events.clear();
+            let of_part = spikes.iter().filter(|(_, neuron)| own.contains(neuron));
+            events.extend(of_part.map(|(step, neuron)| (*step, neuron - own.start)));
+            *next = 0;
+        }
+    }
+
     /// Sets the rates of Poisson sources.
     pub(crate) fn set_rates(&mut self, rate_hz: &[f64]) {
         if let crate::neurons::Kind::Poisson(trains) = &mut self.cells.kind {
@@ -244,6 +285,28 @@ impl<T: Real> Block<T> {
     /// Multiplies weights so that those onto each target, a place within a row of `stride`, add up to `total`.
     pub(crate) fn scale_incoming(&mut self, total: f64, stride: usize) {
         self.scaled = true;
+        if let (Change::Timed(timed), 1..) = (&mut self.change, self.full)
+            && let Some(full) = &mut timed.full
+        {
+            // Only what has changed since the last time.
+            let mut targets = std::mem::replace(&mut full.touched, full.active.clone());
+            if full.total == total {
+                targets.sort_unstable();
+                targets.dedup();
+            } else {
+                targets = (0..self.full as u32).collect();
+            }
+            full.total = total;
+            for target in targets {
+                let of_target = || (target as usize..self.weights.len()).step_by(self.full);
+                let sum: f64 = of_target().map(|at| self.weights[at].wide()).sum();
+                if sum != 0.0 {
+                    let factor = total / sum;
+                    of_target().for_each(|at| self.weights[at] = T::of(self.weights[at].wide() * factor));
+                }
+            }
+            return;
+        }
         let mut sums = vec![0.0; stride];
         let target = |places: &Places, at: usize| match places {
             Places::Near { places, .. } => places[at] as usize,

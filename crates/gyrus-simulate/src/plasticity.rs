@@ -2,7 +2,7 @@
 
 mod block;
 
-pub(crate) use block::{Resources, Spike, Timed};
+pub(crate) use block::{Arrival, Resources, Spike, Timed};
 
 use crate::error::{Result, wrong};
 

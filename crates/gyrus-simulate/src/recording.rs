@@ -5,7 +5,7 @@ mod saved;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::file::Recorder;
+use crate::file::{ChangeKind, Recorder, TimedChange};
 use crate::sonata::Traces;
 use crate::{Activity, CircuitFile, Link, Result, Simulation, Spikes, Variable};
 
@@ -108,11 +108,13 @@ pub fn record(
     let kept: Option<Vec<_>> =
         file.recorded.as_ref().map(|some| some.iter().map(|index| simulation.population(*index)).collect());
     let piece = ((PIECE_MS / dt_ms).round() as u64).max(1);
-    let window = ((RUNAWAY_MS / PIECE_MS) as usize).max(1);
-    let mut recent = Vec::new();
+    let window = ((RUNAWAY_MS / dt_ms).round() as u64).max(1);
+    let mut recent: Vec<(u64, u64)> = Vec::new();
     let started = Instant::now();
     while recording.steps < steps && recording.stopped.is_none() {
-        let count = piece.min(steps - recording.steps);
+        let next = file.changes.iter().filter_map(|change| change.after(recording.steps)).min();
+        let until = next.map_or(u64::MAX, |next| next - recording.steps);
+        let count = piece.min(steps - recording.steps).min(until);
         let first_new = recording.spikes.len();
         let spikes = &mut recording.spikes;
         let done = simulation.run(count, |step, neurons| {
@@ -129,10 +131,20 @@ pub fn record(
             }
             ControlFlow::Continue(())
         })?;
+        for change in file
+            .changes
+            .iter()
+            .filter(|change| change.after(recording.steps) == Some(recording.steps + done.steps))
+        {
+            match change.kind {
+                ChangeKind::Reward(amount) => simulation.reward(change.projection, amount)?,
+                ChangeKind::Scaling(total) => simulation.scale_incoming(change.projection, total)?,
+            }
+        }
         recording.steps += done.steps;
         add(&mut recording.activity, &done);
         potentials.collect(simulation);
-        recent.push(done.spikes);
+        recent.push((done.steps, done.spikes));
         let progress = Progress {
             step: recording.steps,
             steps,
@@ -142,16 +154,25 @@ pub fn record(
             elapsed: started.elapsed() + Duration::from_secs_f64(seconds_before),
             activity: recording.activity,
         };
-        let asked = watch(&progress).is_break();
+        let asked = simulation.any_process(watch(&progress).is_break())?;
         let neurons = simulation.neurons();
         if asked {
             recording.stopped = Some(Stop::Asked);
         } else if recording.spikes.len() > MOST_SPIKES {
             recording.stopped = Some(Stop::Full);
-        } else if recent.len() >= window && neurons >= RUNAWAY_NEURONS {
-            let spikes: u64 = recent[recent.len() - window..].iter().sum();
-            let seconds = window as f64 * piece as f64 * dt_ms / 1e3;
-            let rate_hz = spikes as f64 / seconds / neurons as f64;
+        } else if neurons >= RUNAWAY_NEURONS {
+            // Pieces are shorter where something changes.
+            let (mut taken, mut spikes) = (0, 0);
+            for (steps, fired) in recent.iter().rev() {
+                if taken >= window {
+                    break;
+                }
+                (taken, spikes) = (taken + steps, spikes + fired);
+            }
+            let rate_hz = match taken >= window {
+                true => spikes as f64 / (taken as f64 * dt_ms / 1e3) / neurons as f64,
+                false => 0.0,
+            };
             if rate_hz > max_rate_hz {
                 recording.stopped = Some(Stop::Runaway { rate_hz });
             }
@@ -165,6 +186,15 @@ pub fn record(
         }
     }
     Ok(recording)
+}
+
+impl TimedChange {
+    /// The next step after `step` at which it happens.
+    fn after(&self, step: u64) -> Option<u64> {
+        let listed = self.steps.get(self.steps.partition_point(|own| *own <= step)).copied();
+        let regular = (self.every > 0).then(|| (step / self.every + 1) * self.every);
+        listed.into_iter().chain(regular).min()
+    }
 }
 
 fn add(sum: &mut Activity, more: &Activity) {

@@ -4,13 +4,15 @@ mod network;
 
 use core::ops::{ControlFlow, Range};
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use crate::checkpoint::{Pass, Stream, fingerprint};
 use crate::circuit::{Circuit, Precision};
 use crate::connect::Plan;
-use crate::error::{Result, wrong};
+use crate::error::{Error, Result, wrong};
 use crate::neurons::Variable;
 use crate::part::Change;
+use crate::processes::{Processes, agree};
 use crate::projection::Link;
 use network::Network;
 
@@ -107,11 +109,24 @@ impl Simulation {
     /// # Errors
     /// If a setting is out of range or impossible (nothing has been allocated then), or the circuit does not fit into memory.
     pub fn new(circuit: &Circuit) -> Result<Self> {
+        Self::build(circuit, None)
+    }
+
+    /// Builds the share of this process; the others build the rest. What is said of all neurons is true of those of all processes, except
+    /// [`Self::memory`], [`Self::outgoing`] and [`Self::weights`], which are of this one. States cannot be recorded, saved or resumed.
+    ///
+    /// # Errors
+    /// As [`Self::new`], in all processes.
+    pub fn together(circuit: &Circuit, processes: Arc<dyn Processes>) -> Result<Self> {
+        Self::build(circuit, Some(processes).filter(|processes| processes.count() > 1))
+    }
+
+    fn build(circuit: &Circuit, processes: Option<Arc<dyn Processes>>) -> Result<Self> {
         let plan = Plan::new(circuit)?;
-        plan.fits()?;
+        plan.fits(processes.as_ref().map_or(1, |processes| processes.count()))?;
         let network = match circuit.precision {
-            Precision::Single => Width::Single(Network::new(&plan)?),
-            Precision::Double => Width::Double(Network::new(&plan)?),
+            Precision::Single => Width::Single(Network::new(&plan, processes)?),
+            Precision::Double => Width::Double(Network::new(&plan, processes)?),
         };
         Ok(Self { network, starts: plan.starts, dt_ms: circuit.dt_ms, fingerprint: fingerprint(circuit) })
     }
@@ -121,6 +136,7 @@ impl Simulation {
     /// # Errors
     /// If writing fails.
     pub fn save(&mut self, mut to: impl Write) -> Result<()> {
+        self.one_process("save its state")?;
         let mut pass = Pass::new(Stream::Save(&mut to));
         self.pass(&mut pass)?;
         Ok(to.flush()?)
@@ -195,7 +211,7 @@ impl Simulation {
     /// Number of synapses.
     #[must_use]
     pub fn synapses(&self) -> u64 {
-        with!(&self.network, network => network.synapses())
+        with!(&self.network, network => network.synapses)
     }
 
     /// Memory use.
@@ -209,6 +225,7 @@ impl Simulation {
     /// # Errors
     /// If there is no such neuron, or its model has no such variable.
     pub fn record(&mut self, neuron: u32, variable: Variable) -> Result<()> {
+        self.one_process("record states")?;
         let recorded = with!(&mut self.network, network => network.record(neuron as usize, variable));
         match recorded {
             true => Ok(()),
@@ -240,10 +257,81 @@ impl Simulation {
         let place = format!("population {population}");
         let neurons = self.population(population).len();
         crate::inputs::check_rates(&place, rate_hz, neurons, self.dt_ms)?;
-        match with!(&mut self.network, network => network.set_rates(population, rate_hz)) {
+        match with!(&mut self.network, network => network.set_rates(population, rate_hz))
+            || self.processes().is_some()
+        {
             true => Ok(()),
             false => Err(wrong(&place, "the model", "another one", "`PoissonSource`, to set its rates")),
         }
+    }
+
+    /// Sets the spikes of a population of spike sources from now on: steps, at least [`Self::step`], and neurons of the population, ascending.
+    ///
+    /// # Errors
+    /// If the population does not consist of spike sources, or a spike is out of order, in the past, or of no neuron.
+    pub fn set_spikes(&mut self, population: usize, spikes: &[(u64, u32)]) -> Result<()> {
+        let place = format!("population {population}");
+        let neurons = self.population(population).len() as u32;
+        let sound = spikes.first().is_none_or(|first| first.0 >= self.step())
+            && spikes.is_sorted()
+            && spikes.iter().all(|spike| spike.1 < neurons);
+        if !sound {
+            let expected = format!("ascending, from step {} on, of neurons below {neurons}", self.step());
+            return Err(wrong(&place, "the spikes", format!("{} of them", spikes.len()), expected));
+        }
+        match with!(&mut self.network, network => network.set_spikes(population, spikes))
+            || self.processes().is_some()
+        {
+            true => Ok(()),
+            false => Err(wrong(&place, "the model", "another one", "`SpikeSource`, to set its spikes")),
+        }
+    }
+
+    /// Brings everything to rest, as a long silence does: potentials, currents, refractoriness, input to come, what spikes have left behind.
+    /// Plastic weights have seen all spikes that have arrived, and stay, as do moving thresholds.
+    ///
+    /// # Errors
+    /// If a model has no state of rest: `Izhikevich`, `Aeif...`, `Hh...`.
+    pub fn settle(&mut self) -> Result<()> {
+        match with!(&mut self.network, network => network.settle().map(str::to_owned)) {
+            None => Ok(()),
+            Some(name) => {
+                let place = format!("population `{name}`");
+                Err(wrong(&place, "the model", "one without a state of rest", "leaky neurons, to settle"))
+            }
+        }
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
+        with!(&self.network, network => network.processes.as_deref())
+    }
+
+    fn one_process(&self, what: &str) -> Result<()> {
+        match self.processes() {
+            None => Ok(()),
+            Some(processes) => Err(Error::Processes(format!(
+                "a circuit that runs in {} processes cannot {what}",
+                processes.count()
+            ))),
+        }
+    }
+
+    /// Whether any of the processes says yes; with one process, what it says.
+    ///
+    /// # Errors
+    /// If a process cannot be reached.
+    pub fn any_process(&self, says: bool) -> Result<bool> {
+        match self.processes() {
+            None => Ok(says),
+            Some(processes) => Ok(agree(processes, [], says)?.1),
+        }
+    }
+
+    /// The same, always run on the calling thread.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        with!(&mut self.network, network => network.alone = true);
+        self
     }
 
     /// Turns the eligibility of a projection's synapses into weights: each weight changes by `amount` times it, within its bounds.
@@ -258,7 +346,7 @@ impl Simulation {
                 timed.reward(amount, &mut block.weights);
             }
         }));
-        match rewarded {
+        match rewarded || self.processes().is_some() {
             true => Ok(()),
             false => {
                 let place = format!("projection {projection}");
@@ -280,6 +368,7 @@ impl Simulation {
         }));
         match shared {
             Some(false) => Ok(()),
+            None if self.processes().is_some() => Ok(()),
             _ => {
                 let place = format!("projection {projection}");
                 Err(wrong(&place, "weight", "one for all synapses", "weights of their own, to be scaled"))

@@ -47,13 +47,15 @@ pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
+#[cfg(feature = "documents")]
+pub use verbs::{IndexFolder, IndexFolderReport, Research, ResearchReport, Search, SearchReport};
 pub use verbs::{
-    Ask, AskReport, Body, Chat, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir,
-    ExportNirReport, Generation, Inspect, InspectReport, Learn, LearnLanguage, LearnLanguageReport,
-    LearnReport, List, ListReport, LowRank, Merge, MergeReport, NirOptions, Predict, PredictReport, Pull,
-    PullReport, Quantize, QuantizeReport, Resume, ResumeReport, See, SeeNetwork, SeeNetworkReport, SeeReport,
-    Serve, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune,
-    TuneReport, Write, WriteReport,
+    Ask, AskReport, Body, Chat, Convert, ConvertReport, Embed, EmbedReport, EstimateCircuit, EstimateReport,
+    ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Label, LabelReport, Learn, LearnLanguage,
+    LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions, Predict,
+    PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport,
+    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar, SimilarReport, Simulate, SimulateReport,
+    Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write, WriteReport,
 };
 
 /// The example of the README, as a documentation test.

@@ -4,8 +4,10 @@
 //! classical Runge-Kutta method of fourth order with the conductances at the step's begin, middle and end. As in NEST the potential
 //! in the equation is bounded by the threshold and held at the reset while refractory.
 
+use core::ops::Range;
+
 use super::Real;
-use super::leaky::{BLOCK, fire, list};
+use super::leaky::{fire, in_blocks};
 use crate::base::parallel::vectorized;
 
 /// `IafCondExp` and `IafCondAlpha`; planes are excitatory and inhibitory.
@@ -36,11 +38,16 @@ pub struct ConductanceStep<T> {
 }
 
 impl<T: Real> ConductanceStep<T> {
-    /// One step. `slope` is empty for exponential conductances. Appends the neurons that fire to `spikes`.
+    /// One step. `slope` is empty for exponential conductances; `thresholds` says one for each neuron in place of
+    /// [`Self::threshold`], or is empty. Appends the neurons that fire to `spikes`.
+    ///
+    /// # Panics
+    /// If lengths differ, or alpha-shaped conductances have thresholds of their own.
     pub fn run(
         &self,
         x: [&[T]; 2],
         current: &[T],
+        thresholds: &[T],
         v: &mut [T],
         mut slope: [&mut [T]; 2],
         mut g: [&mut [T]; 2],
@@ -54,37 +61,39 @@ impl<T: Real> ConductanceStep<T> {
         );
         assert!(!alpha || slope.iter().all(|slope| slope.len() == count));
         assert!(current.is_empty() || current.len() == count);
+        assert!(thresholds.is_empty() || thresholds.len() == count && !alpha);
         vectorized(
             #[inline(always)]
             || {
-                let mut first = 0;
-                while first < count {
-                    let length = BLOCK.min(count - first);
-                    let range = first..first + length;
-                    let mut fired = [false; BLOCK];
-                    let x = x.map(|x| &x[range.clone()]);
-                    let g = g.each_mut().map(|g| &mut g[range.clone()]);
-                    let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
-                    let current = (!current.is_empty()).then(|| &current[range.clone()]);
-                    if alpha {
-                        let slope = slope.each_mut().map(|slope| &mut slope[range.clone()]);
-                        self.alpha(x, current, v, slope, g, left, &mut fired[..length]);
-                    } else {
-                        self.exponential(x, current, v, g, left, &mut fired[..length]);
-                    }
-                    list(&fired, first, length, spikes);
-                    first += length;
-                }
+                in_blocks(
+                    count,
+                    spikes,
+                    #[inline(always)]
+                    |range: Range<usize>, fired: &mut [bool]| {
+                        let x = x.map(|x| &x[range.clone()]);
+                        let g = g.each_mut().map(|g| &mut g[range.clone()]);
+                        let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
+                        let current = (!current.is_empty()).then(|| &current[range.clone()]);
+                        if alpha {
+                            let slope = slope.each_mut().map(|slope| &mut slope[range.clone()]);
+                            self.alpha(x, current, v, slope, g, left, fired);
+                        } else if thresholds.is_empty() {
+                            self.exponential(x, current, None, v, g, left, fired);
+                        } else {
+                            self.exponential(x, current, Some(&thresholds[range]), v, g, left, fired);
+                        }
+                    },
+                );
             },
         );
     }
 
     /// The potential after a step, from the conductances at its begin, middle and end.
     #[inline(always)]
-    fn moved(&self, v: T, current: T, g: [[T; 2]; 3]) -> T {
+    fn moved(&self, v: T, current: T, threshold: T, g: [[T; 2]; 3]) -> T {
         let half = T::of(0.5);
         let slope = |v: T, g: [T; 2]| {
-            let v = v.least(self.threshold);
+            let v = v.least(threshold);
             let pull = g[0].fused(self.reversal[0], g[1].fused(self.reversal[1], self.drive + current));
             let total = self.leak + g[0] + g[1];
             (pull - total * v) * self.pace
@@ -101,6 +110,7 @@ impl<T: Real> ConductanceStep<T> {
         &self,
         x: [&[T]; 2],
         current: Option<&[T]>,
+        thresholds: Option<&[T]>,
         v: &mut [T],
         g: [&mut [T]; 2],
         left: &mut [T],
@@ -112,13 +122,14 @@ impl<T: Real> ConductanceStep<T> {
         let [excitatory, inhibitory] = g.map(|g| &mut g[..count]);
         for n in 0..count {
             let current = current.map_or(T::ZERO, |current| current[n]);
+            let threshold = thresholds.map_or(self.threshold, |thresholds| thresholds[n]);
             let begin = [excitatory[n], inhibitory[n]];
             let middle = [begin[0] * self.half[0], begin[1] * self.half[1]];
             let end = [begin[0] * self.full[0], begin[1] * self.full[1]];
-            let moved = self.moved(v[n], current, [begin, middle, end]);
+            let moved = self.moved(v[n], current, threshold, [begin, middle, end]);
             excitatory[n] = end[0] + x[0][n];
             inhibitory[n] = end[1] + x[1][n];
-            fired[n] = fire(moved, self.threshold, self.reset, self.refractory, &mut v[n], &mut left[n]);
+            fired[n] = fire(moved, threshold, self.reset, self.refractory, &mut v[n], &mut left[n]);
         }
     }
 
@@ -148,7 +159,7 @@ impl<T: Real> ConductanceStep<T> {
                 end[plane] = self.full[plane] * self.rise[1].fused(*slope, begin[plane]);
                 *slope = self.full[plane].fused(*slope, self.start[plane] * x[plane][n]);
             }
-            let moved = self.moved(v[n], current, [begin, middle, end]);
+            let moved = self.moved(v[n], current, self.threshold, [begin, middle, end]);
             g[0][n] = end[0];
             g[1][n] = end[1];
             fired[n] = fire(moved, self.threshold, self.reset, self.refractory, &mut v[n], &mut left[n]);

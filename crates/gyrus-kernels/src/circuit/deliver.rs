@@ -5,6 +5,7 @@
 //! rows come from memory once a spike, and the next spike's row is asked for while one is added.
 
 use super::Real;
+use crate::base::parallel::vectorized;
 
 /// The synapses of many sources onto one part, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,22 @@ pub fn deliver<T: Real, P: Copy + Into<u32>>(
         }
     }
     events
+}
+
+/// Adds a row of weights, one for each of the sums.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn deliver_row<T: Real>(weights: &[T], sums: &mut [T]) {
+    assert_eq!(weights.len(), sums.len(), "a weight for each sum");
+    vectorized(
+        #[inline(always)]
+        || {
+            for (sum, &weight) in sums.iter_mut().zip(weights) {
+                *sum += weight;
+            }
+        },
+    );
 }
 
 #[inline(always)]

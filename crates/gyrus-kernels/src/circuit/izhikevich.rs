@@ -1,8 +1,10 @@
 //! One step of Izhikevich's neuron (2003, IEEE Trans. Neural Netw. 14:1569) by the forward Euler method, as NEST's
 //! `izhikevich` with consistent integration: v' = 0.04 v² + 5 v + 140 − u + I, u' = a (b v − u); spikes add to v.
 
+use core::ops::Range;
+
 use super::Real;
-use super::leaky::{BLOCK, list};
+use super::leaky::in_blocks;
 use crate::base::parallel::vectorized;
 
 /// `Izhikevich`.
@@ -32,24 +34,26 @@ impl<T: Real> IzhikevichStep<T> {
         vectorized(
             #[inline(always)]
             || {
-                for first in (0..count).step_by(BLOCK) {
-                    let length = BLOCK.min(count - first);
-                    let mut fired = [false; BLOCK];
-                    for (place, fired) in fired[..length].iter_mut().enumerate() {
-                        let n = first + place;
-                        let i = if current.is_empty() { T::ZERO } else { current[n] };
-                        let (before, recovery) = (v[n], u[n]);
-                        let square = T::of(0.04) * before * before;
-                        let change = square + T::of(5.0) * before + T::of(140.0) - recovery + i + self.drive;
-                        let moved = before + self.dt * change + x[n];
-                        let slower = recovery + self.dt * self.a * (self.b * before - recovery);
-                        let fires = moved >= self.threshold;
-                        v[n] = if fires { self.c } else { moved };
-                        u[n] = if fires { slower + self.d } else { slower };
-                        *fired = fires;
-                    }
-                    list(&fired, first, length, spikes);
-                }
+                in_blocks(
+                    count,
+                    spikes,
+                    #[inline(always)]
+                    |range: Range<usize>, fired: &mut [bool]| {
+                        for (n, fired) in range.zip(fired) {
+                            let i = if current.is_empty() { T::ZERO } else { current[n] };
+                            let (before, recovery) = (v[n], u[n]);
+                            let square = T::of(0.04) * before * before;
+                            let change =
+                                square + T::of(5.0) * before + T::of(140.0) - recovery + i + self.drive;
+                            let moved = before + self.dt * change + x[n];
+                            let slower = recovery + self.dt * self.a * (self.b * before - recovery);
+                            let fires = moved >= self.threshold;
+                            v[n] = if fires { self.c } else { moved };
+                            u[n] = if fires { slower + self.d } else { slower };
+                            *fired = fires;
+                        }
+                    },
+                );
             },
         );
     }

@@ -4,19 +4,38 @@
 //! The order within a step is NEST's: a neuron that is not refractory moves by its propagators, synaptic currents decay and
 //! take the spikes that arrive, and a potential at or above the threshold becomes a spike and the reset potential.
 
+use core::ops::Range;
+
 use super::Real;
 use crate::base::parallel::vectorized;
 
 /// Neurons whose spikes are noted before they are listed.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 
 /// Lists the neurons of a block that fired.
 #[inline(always)]
-pub(super) fn list(fired: &[bool; BLOCK], first: usize, count: usize, spikes: &mut Vec<u32>) {
+fn list(fired: &[bool; BLOCK], first: usize, count: usize, spikes: &mut Vec<u32>) {
     let any = fired.iter().fold(false, |any, &fires| any | fires);
     if any {
         let fired = fired[..count].iter().enumerate().filter(|(_, fires)| **fires);
         spikes.extend(fired.map(|(place, _)| (first + place) as u32));
+    }
+}
+
+/// Calls `step` with a range of neurons at a time and what to say of each, and lists those that fired.
+#[inline(always)]
+pub(super) fn in_blocks(
+    count: usize,
+    spikes: &mut Vec<u32>,
+    mut step: impl FnMut(Range<usize>, &mut [bool]),
+) {
+    let mut first = 0;
+    while first < count {
+        let length = BLOCK.min(count - first);
+        let mut fired = [false; BLOCK];
+        step(first..first + length, &mut fired[..length]);
+        list(&fired, first, length, spikes);
+        first += length;
     }
 }
 
@@ -132,22 +151,21 @@ impl<T: Real> ExponentialStep<T> {
         vectorized(
             #[inline(always)]
             || {
-                let mut first = 0;
-                while first < count {
-                    let length = BLOCK.min(count - first);
-                    let range = first..first + length;
-                    let mut fired = [false; BLOCK];
-                    let x = x.map(|x| &x[range.clone()]);
-                    let i = i.each_mut().map(|i| &mut i[range.clone()]);
-                    let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
-                    if current.is_empty() {
-                        self.block(x, None, v, i, left, &mut fired[..length]);
-                    } else {
-                        self.block(x, Some(&current[range]), v, i, left, &mut fired[..length]);
-                    }
-                    list(&fired, first, length, spikes);
-                    first += length;
-                }
+                in_blocks(
+                    count,
+                    spikes,
+                    #[inline(always)]
+                    |range: Range<usize>, fired: &mut [bool]| {
+                        let x = x.map(|x| &x[range.clone()]);
+                        let i = i.each_mut().map(|i| &mut i[range.clone()]);
+                        let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
+                        if current.is_empty() {
+                            self.block(x, None, v, i, left, fired);
+                        } else {
+                            self.block(x, Some(&current[range]), v, i, left, fired);
+                        }
+                    },
+                );
             },
         );
     }
@@ -225,20 +243,19 @@ impl<T: Real> AlphaStep<T> {
         vectorized(
             #[inline(always)]
             || {
-                let mut first = 0;
-                while first < count {
-                    let length = BLOCK.min(count - first);
-                    let range = first..first + length;
-                    let mut fired = [false; BLOCK];
-                    let x = x.map(|x| &x[range.clone()]);
-                    let slope = slope.each_mut().map(|slope| &mut slope[range.clone()]);
-                    let i = i.each_mut().map(|i| &mut i[range.clone()]);
-                    let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
-                    let current = (!current.is_empty()).then(|| &current[range]);
-                    self.block(x, current, v, (slope, i), left, &mut fired[..length]);
-                    list(&fired, first, length, spikes);
-                    first += length;
-                }
+                in_blocks(
+                    count,
+                    spikes,
+                    #[inline(always)]
+                    |range: Range<usize>, fired: &mut [bool]| {
+                        let x = x.map(|x| &x[range.clone()]);
+                        let slope = slope.each_mut().map(|slope| &mut slope[range.clone()]);
+                        let i = i.each_mut().map(|i| &mut i[range.clone()]);
+                        let (v, left) = (&mut v[range.clone()], &mut left[range.clone()]);
+                        let current = (!current.is_empty()).then(|| &current[range]);
+                        self.block(x, current, v, (slope, i), left, fired);
+                    },
+                );
             },
         );
     }

@@ -15,7 +15,7 @@ mod real;
 mod tests;
 
 pub use conductance::ConductanceStep;
-pub use deliver::{Rows, deliver};
+pub use deliver::{Rows, deliver, deliver_row};
 pub use fehlberg::{Control, Equations, advance};
 pub use izhikevich::IzhikevichStep;
 pub use leaky::{AlphaStep, DeltaStep, ExponentialStep};

@@ -21,11 +21,14 @@ const MOST_PARTS: usize = 256;
 /// A vocabulary prepared for constraints; build it once per model.
 pub struct Constraints {
     factory: ParserFactory,
+    end: u32,
 }
 
 /// The state of one constrained text.
 pub struct Constraint {
     matcher: Matcher,
+    /// The token that stands for the end.
+    end: u32,
 }
 
 impl Constraints {
@@ -54,7 +57,7 @@ impl Constraints {
         })?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory })
+        Ok(Self { factory, end })
     }
 
     /// JSON that matches this schema, on one line with a space after each comma and colon.
@@ -79,7 +82,8 @@ impl Constraints {
         // Endless whitespace would be JSON too, and small models tend to produce it.
         schema["x-guidance"] = json!({"whitespace_flexible": false});
         let grammar = TopLevelGrammar::from_json_schema(schema);
-        let constraint = Constraint { matcher: Matcher::new(self.factory.create_parser(grammar)) };
+        let matcher = Matcher::new(self.factory.create_parser(grammar));
+        let constraint = Constraint { matcher, end: self.end };
         constraint.matcher.get_error().map_or(Ok(constraint), Err)
     }
 
@@ -134,11 +138,14 @@ fn parts_of<'a>(schema: &'a Value, place: String, parts: &mut Vec<(String, &'a V
 }
 
 impl Constraint {
-    /// Sets the logits of disallowed tokens to minus infinity.
-    pub(crate) fn restrict(&mut self, logits: &mut [f32]) -> Result<()> {
+    /// Sets the logits of disallowed tokens to minus infinity. Where the text may end, it may end by any of `ends`: a chat's
+    /// answer ends with the token of its template, which need not be the one that ends texts.
+    pub(crate) fn restrict(&mut self, logits: &mut [f32], ends: impl Fn(u32) -> bool) -> Result<()> {
         let mask = self.matcher.compute_mask_or_eos().map_err(|error| failed(&error))?;
+        let allows = |token: u32| (token as usize) < mask.len() && mask.is_allowed(token);
+        let may_end = allows(self.end);
         for (token, logit) in (0..).zip(logits) {
-            if !((token as usize) < mask.len() && mask.is_allowed(token)) {
+            if !(allows(token) || may_end && ends(token)) {
                 *logit = f32::NEG_INFINITY;
             }
         }
@@ -158,7 +165,7 @@ impl Constraint {
 
 impl Clone for Constraint {
     fn clone(&self) -> Self {
-        Self { matcher: self.matcher.deep_clone() }
+        Self { matcher: self.matcher.deep_clone(), end: self.end }
     }
 }
 

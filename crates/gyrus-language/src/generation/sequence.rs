@@ -79,14 +79,16 @@ impl<'a> GeneratedSequence<'a> {
         let step = self.tokens.len() - self.prompt;
         let first = self.request.branch.as_ref().map(|(token, _)| *token).filter(|_| step == 0);
         let branch = first.and_then(|token| Some((token, *logits.get(token as usize)?)));
+        let (end_of_text, end_tokens) = (&self.config.end_of_text, &self.request.end_tokens);
+        let ends = |token: u32| end_of_text.contains(&token) || end_tokens.contains(&token);
         if let Some(constraint) = &mut self.request.constraint {
-            constraint.restrict(logits)?;
+            constraint.restrict(logits, ends)?;
         }
         if let Some((token, logit)) = branch {
             logits[token as usize] = logit;
         }
         let token = self.request.sampling.choose(logits, &self.tokens, step as u64)?;
-        if self.config.end_of_text.contains(&token) || self.request.end_tokens.contains(&token) {
+        if ends(token) {
             self.end(Ending::EndOfText);
             return Ok(None);
         }

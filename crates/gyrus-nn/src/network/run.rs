@@ -124,7 +124,7 @@ impl Network {
     /// One training step's forward and backward pass.
     ///
     /// `loss` turns the network's answer into the loss operation; the result is the loss and the gradient of each
-    /// parameter, in order. Running statistics are updated.
+    /// parameter, in order; none for those that [`Network::freeze`] picked. Running statistics are updated.
     ///
     /// # Errors
     /// If a membrane potential is not a finite number, or the network has a node without a gradient.
@@ -133,7 +133,11 @@ impl Network {
         let leaves: Vec<Tensor<1>> = self
             .parameters
             .iter()
-            .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
+            .enumerate()
+            .map(|(index, parameter)| {
+                let leaf = Tensor::from_inner(parameter.value.clone());
+                if self.frozen.get(index) == Some(&true) { leaf } else { leaf.require_grad() }
+            })
             .collect();
         let mut pass = Pass::new(Mode::Training { noise });
         let (loss, mut gradients) = keep_awake(|| {

@@ -1,7 +1,10 @@
 //! Lowering: each node of a blueprint becomes steps of a plan.
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKind, PoolGeometry, Shapes};
-use gyrus_tensor::{Activation, Convolution, EncoderAttention, Operation, Pooling, Spiking, Vision};
+use gyrus_tensor::{
+    Activation, Convolution, EncoderAttention, FeedForwardActivation, Operation, Pooling, Spiking,
+    Transformer, Vision,
+};
 
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
 use crate::{Error, Result};
@@ -128,7 +131,8 @@ impl Lowering<'_> {
             | NodeKind::SiLU
             | NodeKind::ReLU6
             | NodeKind::Hardswish
-            | NodeKind::QuickGELU => true,
+            | NodeKind::QuickGELU
+            | NodeKind::TanhGELU => true,
             NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d(_) => self.rectified(target),
             _ => false,
         })
@@ -213,6 +217,11 @@ impl Lowering<'_> {
             NodeKind::ReLU6 => self.activation(node, Activation::Relu6),
             NodeKind::Hardswish => self.activation(node, Activation::Hardswish),
             NodeKind::QuickGELU => self.activation(node, Activation::QuickGelu),
+            NodeKind::TanhGELU => {
+                let source = self.incoming(node);
+                let activation = Transformer::Activated(FeedForwardActivation::GeluTanh);
+                self.run(Operation::Transformer(activation), Vec::new(), source)
+            }
             NodeKind::Add => match self.fuse_sum(node, None) {
                 Some(source) => source,
                 None => {

@@ -143,9 +143,8 @@ fn table(similarity: &Similarity) -> String {
     html + "</tbody></table></div>"
 }
 
-/// Orientations and frequencies of the first layer.
-pub(super) fn edges(report: &FeaturesReport<'_>) -> String {
-    let Some(edges) = &report.edges else { return String::new() };
+/// Orientations and frequencies of the filters of a layer.
+pub(crate) fn edges(edges: &Edges) -> String {
     let found = edges.units.iter().filter(|unit| unit.4).count();
     let [rows, columns] = edges.extents;
     let freedom = match rows * columns {

@@ -29,6 +29,7 @@
 //! `model = "NAME"` and `synapse = "NAME"` take it over. What is not given has NEST's default. A key that nobody knows, a
 //! weight without a unit, a population that does not exist and what the engine refuses are errors with the line of the file.
 
+mod changes;
 mod edges_csv;
 mod fields;
 mod neurons;
@@ -61,6 +62,8 @@ pub struct CircuitFile {
     pub discard_ms: f64,
     /// What is recorded besides spikes.
     pub recorders: Vec<Recorder>,
+    /// What changes synapses at given times, besides spikes.
+    pub changes: Vec<TimedChange>,
     /// Populations whose spikes are recorded, by index; absent: all.
     pub recorded: Option<Vec<usize>>,
     /// What [`CircuitFile::scaled`] keeps.
@@ -88,6 +91,28 @@ pub enum Recorder {
         /// Index of the projection.
         projection: usize,
     },
+}
+
+/// What changes the synapses of a projection at given times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimedChange {
+    /// Index of the projection.
+    pub projection: usize,
+    /// When: multiples of the resolution above 0, ascending.
+    pub steps: Vec<u64>,
+    /// Every so many steps, besides; 0 for never.
+    pub every: u64,
+    /// What.
+    pub kind: ChangeKind,
+}
+
+/// Kinds of [`TimedChange`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ChangeKind {
+    /// Reward: eligibility times this is added to weights.
+    Reward(f64),
+    /// Homeostatic scaling: weights onto each target are multiplied so that they add up to this.
+    Scaling(f64),
 }
 
 /// What a smaller circuit keeps of the whole one.
@@ -121,6 +146,7 @@ impl CircuitFile {
             duration_ms,
             discard_ms: 0.0,
             recorders: Vec::new(),
+            changes: Vec::new(),
             recorded: None,
             scaling: Scaling::default(),
             lines: Lines::default(),

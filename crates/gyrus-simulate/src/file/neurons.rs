@@ -1,14 +1,15 @@
 //! Neuron models by their names and parameters in NEST.
 
 use super::fields::{Fields, at};
-use crate::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model, Result};
+use crate::{Adaptive, Conductance, HodgkinHuxley, Izhikevich, Leaky, Model, MovingThreshold, Result};
 
 /// The models, for messages.
-pub(super) const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 13] = [
     "iaf_psc_delta",
     "iaf_psc_exp",
     "iaf_psc_alpha",
     "iaf_cond_exp",
+    "iaf_cond_exp_theta",
     "iaf_cond_alpha",
     "aeif_cond_exp",
     "aeif_cond_alpha",
@@ -26,6 +27,13 @@ pub(super) fn model(name: &str, line: usize, fields: &mut Fields<'_>) -> Result<
         "iaf_psc_exp" => Model::IafPscExp(leaky(fields, true)?),
         "iaf_psc_alpha" => Model::IafPscAlpha(leaky(fields, true)?),
         "iaf_cond_exp" => Model::IafCondExp(conductance(fields)?),
+        "iaf_cond_exp_theta" => {
+            let mut moving = MovingThreshold { start_mv: vec![0.0], plus_mv: 0.05, tau_ms: 1e7 };
+            set(fields, "theta_start_mV", &mut moving.start_mv[0])?;
+            set(fields, "theta_plus_mV", &mut moving.plus_mv)?;
+            set(fields, "tau_theta_ms", &mut moving.tau_ms)?;
+            Model::IafCondExpTheta(conductance(fields)?, moving)
+        }
         "iaf_cond_alpha" => Model::IafCondAlpha(conductance(fields)?),
         "aeif_cond_exp" => Model::AeifCondExp(adaptive(fields)?),
         "aeif_cond_alpha" => Model::AeifCondAlpha(adaptive(fields)?),

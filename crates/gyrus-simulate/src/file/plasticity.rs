@@ -67,6 +67,7 @@ pub(super) fn read(
         }
     };
     let tau_minus_ms = number("tau_minus_ms", TAU_MINUS_MS)?;
+    let tau_eligibility_ms = fields.number("tau_eligibility_ms")?;
     let pairing = match fields.text("pairing")?.as_deref() {
         None | Some("all_to_all") => Pairing::AllToAll,
         Some("nearest") => Pairing::Nearest,
@@ -82,6 +83,6 @@ pub(super) fn read(
         pairing,
         tau_plus_ms,
         tau_minus_ms,
-        tau_eligibility_ms: None,
+        tau_eligibility_ms,
     })))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fields::{Fields, ValueOrTable, at};
 use super::neurons::{model, weight_unit};
-use super::{CircuitFile, Lines, Recorder, Scaling, plasticity};
+use super::{CircuitFile, Lines, Recorder, Scaling, changes, plasticity};
 use crate::{
     Bounds, Circuit, Distribution, Input, InputKind, Link, Model, Outside, Population, Precision, Projection,
     Quantity, Result, Rule, RuleKind,
@@ -32,11 +32,13 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<CircuitFile> {
     let scaling = one_of(&mut fields, "scaling", &["keep_weights", "keep_statistics"])?;
     let neurons: Templates<'_> = fields.named_tables("neuron")?.into_iter().collect();
     let synapses: Templates<'_> = fields.named_tables("synapse")?.into_iter().collect();
-    let (populations, inputs, projections, recorders) = (
+    let (populations, inputs, projections, recorders, rewards, scalings) = (
         fields.tables("population")?,
         fields.tables("input")?,
         fields.tables("projection")?,
         fields.tables("recorder")?,
+        fields.tables("reward")?,
+        fields.tables("homeostasis")?,
     );
     fields.finish()?;
 
@@ -52,6 +54,7 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<CircuitFile> {
         duration_ms,
         discard_ms,
         recorders: Vec::new(),
+        changes: Vec::new(),
         recorded: None,
         scaling: if scaling == Some(1) { Scaling::Statistics } else { Scaling::Weights },
         mean_rates_hz: Vec::new(),
@@ -73,6 +76,8 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<CircuitFile> {
     for own in recorders {
         recorder(&mut file, own)?;
     }
+    rewards.into_iter().try_for_each(|own| changes::reward(&mut file, own))?;
+    scalings.into_iter().try_for_each(|own| changes::homeostasis(&mut file, own))?;
     Ok(file)
 }
 
@@ -115,7 +120,7 @@ fn population<'a>(file: &mut CircuitFile, mut own: Fields<'a>, templates: &Templ
 }
 
 /// The populations that a key names.
-fn populations(file: &CircuitFile, own: &mut Fields<'_>, key: &str) -> Result<Vec<usize>> {
+pub(super) fn populations(file: &CircuitFile, own: &mut Fields<'_>, key: &str) -> Result<Vec<usize>> {
     let (names, line) = own.texts(key)?.ok_or_else(|| own.missing(key))?;
     let all = &file.circuit.populations;
     let find = |name: &String| {
@@ -396,15 +401,7 @@ fn recorder(file: &mut CircuitFile, mut own: Fields<'_>) -> Result<()> {
             }
         }
         _ => {
-            let source = populations(file, &mut own, "source")?;
-            let target = populations(file, &mut own, "target")?;
-            let found: Vec<usize> = (file.circuit.projections.iter().enumerate())
-                .filter(|(_, own)| source.contains(&own.source) && target.contains(&own.target))
-                .map(|(index, _)| index)
-                .collect();
-            if found.is_empty() {
-                return Err(at(line, format!("{}: no projection between these populations", own.place)));
-            }
+            let found = changes::projections(file, &mut own)?;
             file.recorders.extend(found.into_iter().map(|projection| Recorder::Weights { projection }));
         }
     }

@@ -4,10 +4,10 @@ use core::f64::consts::E;
 
 use gyrus_kernels::circuit::{AlphaStep, ConductanceStep, DeltaStep, ExponentialStep, IzhikevichStep, Real};
 
-use super::{Cells, Kind, Steep};
+use super::{Cells, Kind, Moving, Steep};
 use crate::circuit::Population;
 use crate::inputs::Trains;
-use crate::model::{Conductance, Izhikevich, Leaky, Model};
+use crate::model::{Conductance, Izhikevich, Leaky, Model, MovingThreshold};
 use crate::random::Stream;
 
 /// Whole steps of a time, rounded down; a time meant to be on the grid is.
@@ -89,11 +89,17 @@ impl<T: Real> Cells<T> {
                 let (step, v) = (alpha(leaky, dt_ms), relative(leaky.e_l_mv));
                 (Kind::Alpha { step, v, left: zeros(), slope: pair(two), i: pair(two) }, leaky.e_l_mv)
             }
+            Model::IafCondExpTheta(cell, threshold) => {
+                let (step, v) = (conductance(cell, dt_ms, false), absolute(cell.e_l_mv));
+                let moving = Some(moving(threshold, cell.v_th_mv, (within, count), dt_ms));
+                let slope = [Vec::new(), Vec::new()];
+                (Kind::Conductance { step, v, left: zeros(), slope, g: pair(true), moving }, 0.0)
+            }
             Model::IafCondExp(cell) | Model::IafCondAlpha(cell) => {
                 let is_alpha = matches!(population.model, Model::IafCondAlpha(_));
                 let slope = if is_alpha { pair(true) } else { [Vec::new(), Vec::new()] };
                 let (step, v) = (conductance(cell, dt_ms, is_alpha), absolute(cell.e_l_mv));
-                (Kind::Conductance { step, v, left: zeros(), slope, g: pair(true) }, 0.0)
+                (Kind::Conductance { step, v, left: zeros(), slope, g: pair(true), moving: None }, 0.0)
             }
             Model::Izhikevich(cell) => {
                 let (v, u) = (absolute(-65.0), vec![T::of(cell.u_start); count]);
@@ -194,6 +200,20 @@ fn conductance<T: Real>(cell: &Conductance, dt_ms: f64, alpha: bool) -> Conducta
         reset: T::of(cell.v_reset_mv),
         refractory: refractory(cell.t_ref_ms, dt_ms),
     }
+}
+
+fn moving<T: Real>(
+    threshold: &MovingThreshold,
+    base: f64,
+    (within, count): (usize, usize),
+    dt_ms: f64,
+) -> Moving<T> {
+    let theta = match &threshold.start_mv[..] {
+        [one] => vec![*one; count],
+        all => all[within..within + count].to_vec(),
+    };
+    let fade = (-dt_ms / threshold.tau_ms).exp();
+    Moving { theta, fade, plus: threshold.plus_mv, base, thresholds: vec![T::ZERO; count] }
 }
 
 fn izhikevich<T: Real>(cell: &Izhikevich, dt_ms: f64) -> IzhikevichStep<T> {

@@ -159,6 +159,7 @@ impl Steep {
             (Variable::Adaptation, Cell::Gated(..)) => None,
             (Variable::Excitatory, _) => Some(y[SYNAPSE[0]]),
             (Variable::Inhibitory, _) => Some(y[SYNAPSE[1]]),
+            (Variable::Threshold, _) => None,
         }
     }
 

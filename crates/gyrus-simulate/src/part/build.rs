@@ -152,6 +152,22 @@ impl<T: Real> Part<T> {
             }
             None => Change::Never,
         };
+        let full = match &places {
+            Places::Near { places, .. } if is_full(places, &weights, (wiring.sources, shape.count)) => {
+                shape.count
+            }
+            _ => 0,
+        };
+        let mut change = change;
+        if let (Change::Timed(timed), 1..) = (&mut change, full) {
+            timed.fill();
+        }
+        // With an eligibility trace the block is not treated as full.
+        let full = match &change {
+            Change::Timed(timed) if timed.full.is_none() => 0,
+            Change::Resources(_) => 0,
+            _ => full,
+        };
         Ok(Block {
             projection,
             source: wiring.source,
@@ -162,8 +178,15 @@ impl<T: Real> Part<T> {
             weight,
             change,
             scaled: false,
+            full,
         })
     }
+}
+
+/// Whether each source has one synapse with a weight of its own onto each target, in order.
+fn is_full<T>(places: &[u16], weights: &[T], (sources, targets): (usize, usize)) -> bool {
+    let own = !weights.is_empty() && places.len() == sources * targets;
+    own && places.chunks(targets).all(|row| row.iter().enumerate().all(|(n, &place)| place as usize == n))
 }
 
 /// Sorts each row by place, so that a spike walks through the ring in one direction.

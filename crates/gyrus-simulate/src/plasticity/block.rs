@@ -22,6 +22,28 @@ pub(crate) struct Spike {
     pub(crate) slow: f64,
 }
 
+/// A spike of a target as all sources of a full block see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Arrival {
+    pub(crate) spike: Spike,
+    pub(crate) target: u32,
+}
+
+/// What is kept of targets where every source has a synapse onto each, in order: work is in proportion to their spikes.
+#[derive(Default)]
+pub(crate) struct Full {
+    /// Spikes that not all synapses have seen, in the order of their times.
+    pub(crate) log: Vec<Arrival>,
+    /// Targets with a mark.
+    pub(crate) active: Vec<u32>,
+    /// Targets that had one since weights were last scaled to this total.
+    pub(crate) touched: Vec<u32>,
+    pub(crate) total: f64,
+}
+
+/// A mark below which it is none.
+const FAINT: f64 = 1e-13;
+
 /// exp(−k·h/τ) for whole k.
 struct Decay(Vec<f64>);
 
@@ -59,6 +81,8 @@ pub(crate) struct Timed<T> {
     pub(crate) arrived: Vec<u32>,
     /// Eligibility of each synapse as of `seen`.
     pub(crate) eligibility: Vec<T>,
+    /// In place of `spikes` and `recent` where the block is full.
+    pub(crate) full: Option<Full>,
 }
 
 impl<T: Real> Timed<T> {
@@ -91,6 +115,14 @@ impl<T: Real> Timed<T> {
             eligibility: if eligible.is_some() { vec![T::ZERO; synapses] } else { Vec::new() },
             eligible,
             timing,
+            full: None,
+        }
+    }
+
+    /// Says that each source has a synapse onto each target, in order.
+    pub(crate) fn fill(&mut self) {
+        if self.eligible.is_none() {
+            self.full = Some(Full { total: f64::NAN, ..Full::default() });
         }
     }
 
@@ -104,20 +136,94 @@ impl<T: Real> Timed<T> {
         let nearest = self.timing.pairing == Pairing::Nearest;
         for &target in &self.arrived {
             let mark = &mut self.marks[target as usize];
+            if let Some(full) = self.full.as_mut().filter(|_| *mark == [0.0; 2]) {
+                full.active.push(target);
+                full.touched.push(target);
+            }
             *mark = if nearest { [1.0; 2] } else { [mark[0] + 1.0, mark[1] + 1.0] };
         }
         self.arrived.clear();
         let [fast, slow] = [self.minus.over(1), self.slow[1].over(1)];
-        for mark in &mut self.marks {
-            *mark = [mark[0] * fast, mark[1] * slow];
+        match &mut self.full {
+            None => {
+                for mark in &mut self.marks {
+                    *mark = [mark[0] * fast, mark[1] * slow];
+                }
+            }
+            Some(full) => full.active.retain(|&target| {
+                let mark = &mut self.marks[target as usize];
+                *mark = [mark[0] * fast, mark[1] * slow];
+                let stays = mark[0].max(mark[1]) > FAINT;
+                if !stays {
+                    *mark = [0.0; 2];
+                }
+                stays
+            }),
         }
         let present = step as i64 + 1 - self.delay;
         while let Some(&(stamp, target)) = self.coming.front().filter(|(stamp, _)| *stamp <= present) {
             self.coming.pop_front();
             let n = target as usize;
-            self.spikes[n].push(Spike { stamp, slow: self.marks[n][1] });
-            self.recent[n] = stamp;
+            let spike = Spike { stamp, slow: self.marks[n][1] };
+            match &mut self.full {
+                Some(full) => full.log.push(Arrival { spike, target }),
+                None => {
+                    self.spikes[n].push(spike);
+                    self.recent[n] = stamp;
+                }
+            }
             self.arrived.push(target);
+        }
+    }
+
+    /// [`Self::receive`] where the block is full.
+    pub(crate) fn receive_full(&mut self, step: u64, source: usize, weights: &mut [T]) {
+        let stamp = step as i64 + 1;
+        self.see_full(source, stamp - self.delay, weights);
+        let gone = stamp - self.last[source];
+        let slow = self.traces[source][1] * self.slow[0].over(gone);
+        for &target in self.full.iter().flat_map(|full| &full.active) {
+            let weight = &mut weights[target as usize];
+            *weight = T::of(self.timing.rule.shrunk(weight.wide(), self.marks[target as usize][0], slow));
+        }
+        self.leave(source, stamp, slow);
+    }
+
+    /// [`Self::see`] where the block is full.
+    fn see_full(&mut self, source: usize, present: i64, weights: &mut [T]) {
+        let seen = std::mem::replace(&mut self.seen[source], present);
+        let (last, p) = (self.last[source], self.traces[source][0]);
+        let Some(full) = self.full.as_ref().filter(|_| p > 0.0) else { return };
+        let first = full.log.partition_point(|arrival| arrival.spike.stamp <= seen);
+        for Arrival { spike, target } in &full.log[first..] {
+            let p = p * self.plus.over(spike.stamp + self.delay - last);
+            if p > 0.0 {
+                let weight = &mut weights[*target as usize];
+                *weight = T::of(self.timing.rule.grown(weight.wide(), p, spike.slow));
+            }
+        }
+    }
+
+    /// What a spike of a source leaves behind.
+    fn leave(&mut self, source: usize, stamp: i64, slow: f64) {
+        let gone = stamp - self.last[source];
+        let fast = match self.timing.pairing {
+            Pairing::AllToAll => self.traces[source][0] * self.plus.over(gone) + 1.0,
+            Pairing::Nearest => 1.0,
+        };
+        self.traces[source] = [fast, slow + 1.0];
+        self.last[source] = stamp;
+    }
+
+    /// Forgets what spikes have left behind, as after a long silence. All synapses must have seen all spikes.
+    pub(crate) fn settle(&mut self) {
+        self.traces.fill([0.0; 2]);
+        self.marks.fill([0.0; 2]);
+        self.coming.clear();
+        self.arrived.clear();
+        self.eligibility.fill(T::ZERO);
+        if let Some(full) = &mut self.full {
+            full.active.clear();
         }
     }
 
@@ -133,10 +239,8 @@ impl<T: Real> Timed<T> {
         let stamp = step as i64 + 1;
         let present = stamp - self.delay;
         self.see(source, present, start, places, weights);
-        let traces = &mut self.traces[source];
         let gone = stamp - self.last[source];
-        traces[1] *= self.slow[0].over(gone);
-        let slow = traces[1];
+        let slow = self.traces[source][1] * self.slow[0].over(gone);
         for (at, (&place, weight)) in places.iter().zip(weights.iter_mut()).enumerate() {
             let m = self.marks[place as usize][0];
             let w = weight.wide();
@@ -146,12 +250,7 @@ impl<T: Real> Timed<T> {
                 None => *weight = T::of(shrunk),
             }
         }
-        traces[1] += 1.0;
-        traces[0] = match self.timing.pairing {
-            Pairing::AllToAll => traces[0] * self.plus.over(gone) + 1.0,
-            Pairing::Nearest => 1.0,
-        };
-        self.last[source] = stamp;
+        self.leave(source, stamp, slow);
     }
 
     /// Potentiation by the targets' spikes up to `present`.
@@ -190,7 +289,14 @@ impl<T: Real> Timed<T> {
         let present = step as i64 + 1 - self.delay;
         for (source, ends) in starts.windows(2).enumerate() {
             let row = ends[0] as usize..ends[1] as usize;
-            self.see(source, present, row.start, &places[row.clone()], &mut weights[row]);
+            match &self.full {
+                Some(full) if full.log.is_empty() => self.seen[source] = present,
+                Some(_) => self.see_full(source, present, &mut weights[row]),
+                None => self.see(source, present, row.start, &places[row.clone()], &mut weights[row]),
+            }
+        }
+        if let Some(full) = &mut self.full {
+            full.log.clear();
         }
         self.spikes.iter_mut().for_each(Vec::clear);
         self.recent.fill(i64::MIN);
@@ -232,6 +338,11 @@ pub(crate) struct Resources {
 impl Resources {
     pub(crate) fn new(term: ShortTerm, sources: usize, dt_ms: f64) -> Self {
         Self { term, dt_ms, state: vec![(i64::MIN, 1.0, term.u); sources] }
+    }
+
+    /// All resources, as after a long silence.
+    pub(crate) fn settle(&mut self) {
+        self.state.fill((i64::MIN, 1.0, self.term.u));
     }
 
     /// The factor of the weights for a spike of a source at a step.

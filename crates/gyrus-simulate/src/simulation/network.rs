@@ -2,7 +2,7 @@
 
 use core::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use gyrus_kernels::circuit::Real;
 use rayon::prelude::*;
@@ -13,6 +13,7 @@ use crate::connect::Plan;
 use crate::error::{Error, Result};
 use crate::neurons::{Kind, Variable};
 use crate::part::{Block, Part, Probe, Spikes};
+use crate::processes::{Processes, agree};
 use crate::projection::Link;
 use crate::team::{Barrier, divide};
 
@@ -23,11 +24,20 @@ const LOOK: u64 = 100;
 
 pub(super) struct Network<T> {
     names: Vec<String>,
+    /// The parts of this process, and which of all they are.
     parts: Vec<Mutex<Part<T>>>,
+    own: Vec<usize>,
+    all_parts: usize,
+    /// Where others have parts too.
+    pub(super) processes: Option<Arc<dyn Processes>>,
+    /// Synapses of all processes.
+    pub(super) synapses: u64,
     starts: Vec<usize>,
     conductances: Vec<bool>,
     /// Steps of the shortest delay, which run in one pass.
     interval: usize,
+    /// Whether the calling thread does all.
+    pub(super) alone: bool,
     pub(super) now: u64,
     pub(super) activity: Activity,
 }
@@ -39,6 +49,9 @@ fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
 /// What the threads of a run share.
 struct Shared<'a, T, O> {
     parts: &'a [Mutex<Part<T>>],
+    own: &'a [usize],
+    processes: Option<&'a dyn Processes>,
+    failure: Mutex<Option<Error>>,
     /// Spikes of each part, of this pass and of the one before.
     sent: [Vec<RwLock<Spikes>>; 2],
     barrier: Barrier,
@@ -56,16 +69,48 @@ struct Shared<'a, T, O> {
 }
 
 impl<T: Real> Network<T> {
-    pub(super) fn new(plan: &Plan<'_>) -> Result<Self> {
+    pub(super) fn new(plan: &Plan<'_>, processes: Option<Arc<dyn Processes>>) -> Result<Self> {
+        let all_parts = plan.shapes.len();
+        let own: Vec<usize> = match &processes {
+            None => (0..all_parts).collect(),
+            Some(processes) => {
+                let mut shares = divide(&plan.costs(), processes.count());
+                let mut own = std::mem::take(&mut shares[processes.rank()]);
+                own.sort_unstable();
+                own
+            }
+        };
         let parts: Result<Vec<_>> =
-            plan.shapes.par_iter().with_max_len(1).map(|&s| Part::new(plan, s)).collect();
+            own.par_iter().with_max_len(1).map(|&index| Part::new(plan, plan.shapes[index])).collect();
+        let parts = match (&processes, parts) {
+            (None, parts) => parts?,
+            (Some(processes), parts) => {
+                // All fail where one does.
+                let (_, failed) = agree(&**processes, [], parts.is_err())?;
+                let parts = parts?;
+                if failed {
+                    return Err(Error::Processes("another process could not build its part".to_owned()));
+                }
+                parts
+            }
+        };
+        let of = |part: &Part<T>| part.blocks.iter().map(|block| block.synapses() as u64).sum::<u64>();
+        let mut synapses = parts.iter().map(of).sum();
+        if let Some(processes) = &processes {
+            ([synapses], _) = agree(&**processes, [synapses], false)?;
+        }
         let populations = &plan.circuit.populations;
         Ok(Self {
             names: populations.iter().map(|population| population.name.clone()).collect(),
-            parts: parts?.into_iter().map(Mutex::new).collect(),
+            parts: parts.into_iter().map(Mutex::new).collect(),
+            own,
+            all_parts,
+            processes,
+            synapses,
             starts: plan.starts.clone(),
             conductances: populations.iter().map(|population| population.model.has_conductances()).collect(),
             interval: (plan.need.interval_steps as usize).clamp(1, 1024),
+            alone: false,
             now: 0,
             activity: Activity::default(),
         })
@@ -83,11 +128,14 @@ impl<T: Real> Network<T> {
         let before = self.activity;
         let costs: Vec<u64> = self.get().map(|part| part.cost()).collect();
         let neurons = self.starts[self.starts.len() - 1];
-        let small = neurons * self.interval < FEWEST;
-        let most = if small { 1 } else { rayon::current_num_threads().min(self.parts.len()) };
-        let each = || (0..self.parts.len()).map(|_| RwLock::default()).collect();
+        let small = self.alone || neurons * self.interval < FEWEST;
+        let most = if small { 1 } else { rayon::current_num_threads().min(self.parts.len()).max(1) };
+        let each = || (0..self.all_parts).map(|_| RwLock::default()).collect();
         let shared = Shared {
             parts: &self.parts,
+            own: &self.own,
+            processes: self.processes.as_deref(),
+            failure: Mutex::new(None),
             sent: [each(), each()],
             barrier: Barrier::new(most.max(1)),
             starts: &self.starts,
@@ -111,14 +159,26 @@ impl<T: Real> Network<T> {
                 }
             });
         }
+        let failure = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         let done = shared.done.into_inner();
-        let activity = Activity {
+        let mut activity = Activity {
             steps: done,
             spikes: shared.spikes.into_inner(),
             synaptic_events: shared.events.into_inner(),
             neuron_updates: done * neurons as u64,
             poisson_draws: shared.draws.into_inner(),
         };
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let broken = self.get().find_map(|part| Some((part.population, part.within + part.cells.broken()?)));
+        let mut broken_elsewhere = false;
+        if let Some(processes) = &self.processes {
+            let own = [activity.synaptic_events, activity.poisson_draws];
+            let (sums, any) = agree(&**processes, own, broken.is_some())?;
+            [activity.synaptic_events, activity.poisson_draws] = sums;
+            broken_elsewhere = any;
+        }
         self.now += done;
         self.activity = Activity {
             steps: before.steps + activity.steps,
@@ -128,10 +188,12 @@ impl<T: Real> Network<T> {
             poisson_draws: before.poisson_draws + activity.poisson_draws,
         };
         let step = self.now.saturating_sub(1);
-        let broken = self.get().find_map(|part| Some((part.population, part.within + part.cells.broken()?)));
         match broken {
             Some((population, neuron)) => {
                 Err(Error::NotFinite { population: self.names[population].clone(), neuron, step })
+            }
+            None if broken_elsewhere => {
+                Err(Error::Processes("another process found a state that is not a finite number".to_owned()))
             }
             None => Ok(activity),
         }
@@ -159,11 +221,6 @@ impl<T: Real> Network<T> {
                 change(block, stride);
             }
         }
-    }
-
-    pub(super) fn synapses(&self) -> u64 {
-        let of = |part: &Part<T>| part.blocks.iter().map(|block| block.synapses() as u64).sum::<u64>();
-        self.parts.iter().map(|part| of(&lock(part))).sum()
     }
 
     pub(super) fn memory(&self) -> Memory {
@@ -229,6 +286,27 @@ impl<T: Real> Network<T> {
         found
     }
 
+    pub(super) fn set_spikes(&mut self, population: usize, spikes: &[(u64, u32)]) -> bool {
+        let mut found = false;
+        for part in self.get().filter(|part| part.population == population) {
+            found = matches!(part.cells.kind, Kind::Spikes { .. });
+            part.set_spikes(spikes);
+        }
+        found
+    }
+
+    /// Everything at rest; the name of a population that cannot.
+    pub(super) fn settle(&mut self) -> Option<&str> {
+        let last = self.now.saturating_sub(1);
+        let mut cannot = None;
+        for part in self.get() {
+            if !part.settle(last) {
+                cannot = Some(part.population);
+            }
+        }
+        cannot.map(|population| &*self.names[population])
+    }
+
     /// Calls `visit` with projection, source and target (counted over all), weight and delay of the synapses of a source within its
     /// population.
     fn visit(&self, part: &Part<T>, population: usize, source: usize, visit: &mut impl FnMut(Synapse)) {
@@ -283,6 +361,44 @@ impl<T: Real> Network<T> {
 }
 
 impl<T: Real, O: FnMut(u64, &[u32]) -> ControlFlow<()> + Send> Shared<'_, T, O> {
+    /// Sends the spikes of this process's parts, and whether to stop; takes those of the others.
+    fn exchange(
+        &self,
+        processes: &dyn Processes,
+        outbox: &[RwLock<Spikes>],
+        steps: usize,
+        pass: usize,
+    ) -> Result<()> {
+        let damaged = || Error::Processes("a message of another process is damaged".to_owned());
+        let stop = &self.stop[pass % 2];
+        let mut words = vec![u32::from(stop.load(Ordering::Acquire))];
+        for &part in self.own {
+            let sent = outbox[part].read().unwrap_or_else(PoisonError::into_inner);
+            words.push(part as u32);
+            words.extend(sent.ends.iter().map(|&end| end as u32));
+            words.extend_from_slice(&sent.neurons);
+        }
+        let mut received = Vec::new();
+        processes.exchange(&words, &mut received)?;
+        for (rank, words) in received.iter().enumerate() {
+            let (says, mut rest) = words.split_first().ok_or_else(damaged)?;
+            stop.fetch_or(*says != 0, Ordering::AcqRel);
+            while rank != processes.rank() && !rest.is_empty() {
+                let (head, after) = rest.split_at_checked(1 + steps).ok_or_else(damaged)?;
+                let count = head[steps] as usize;
+                let (neurons, after) = after.split_at_checked(count).ok_or_else(damaged)?;
+                let ends: Vec<usize> = head[1..].iter().map(|&end| end as usize).collect();
+                let slot = outbox.get(head[0] as usize).filter(|_| ends.is_sorted()).ok_or_else(damaged)?;
+                let mut sent = slot.write().unwrap_or_else(PoisonError::into_inner);
+                sent.clear();
+                sent.neurons.extend_from_slice(neurons);
+                sent.ends = ends;
+                rest = after;
+            }
+        }
+        Ok(())
+    }
+
     /// What one thread does: its parts' updates, then the spikes of all parts received by its own.
     fn member(&self, index: usize, share: &[usize]) {
         let mut own: Vec<_> = share.iter().map(|&part| (part, lock(&self.parts[part]))).collect();
@@ -296,7 +412,7 @@ impl<T: Real, O: FnMut(u64, &[u32]) -> ControlFlow<()> + Send> Shared<'_, T, O> 
             let taken = (self.steps - done).min(self.interval as u64);
             let outbox = &self.sent[pass % 2];
             for (part, own) in &mut own {
-                let mut sent = outbox[*part].write().unwrap_or_else(PoisonError::into_inner);
+                let mut sent = outbox[self.own[*part]].write().unwrap_or_else(PoisonError::into_inner);
                 draws += own.update(now, taken as usize, &mut sent);
                 let looks = now / LOOK != (now + taken) / LOOK;
                 if looks && own.cells.broken().is_some() {
@@ -304,6 +420,15 @@ impl<T: Real, O: FnMut(u64, &[u32]) -> ControlFlow<()> + Send> Shared<'_, T, O> 
                 }
             }
             self.barrier.wait();
+            if let Some(processes) = self.processes {
+                if index == 0
+                    && let Err(error) = self.exchange(processes, outbox, taken as usize, pass)
+                {
+                    *lock(&self.failure) = Some(error);
+                    self.stop[pass % 2].store(true, Ordering::Release);
+                }
+                self.barrier.wait();
+            }
             let stop = self.stop[pass % 2].load(Ordering::Acquire);
             gather(outbox, taken as usize, &mut sent, &mut ends);
             if index == 0 {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use gyrus::Chat;
 use gyrus::tensor::with_threads;
-use gyrus::verbs::Conversation;
+use gyrus::verbs::{Conversation, counted};
 use serde_json::{Map, Value, json};
 
 use super::generation::{GenerationArguments, speed};
@@ -101,7 +101,7 @@ fn talk(conversation: &mut Conversation, arguments: &Arguments) -> Result<(), Fa
                 note(if text.is_empty() { "no system message" } else { "the system message is set" });
             }
             Command::Save(file) => match save(conversation, arguments, &file) {
-                Ok(()) => note(format_args!("saved {} messages to {file}", conversation.messages().len())),
+                Ok(()) => note(format_args!("saved {} to {file}", counted(conversation.messages().len() as u64, "message"))),
                 Err(failure) => note(failure),
             },
             Command::Wrong(reason) => note(reason),

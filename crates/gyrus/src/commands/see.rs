@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::language::inspection::Predictions;
-use gyrus::verbs::Habit;
+use gyrus::verbs::{Habit, counted};
 use gyrus::verbs::quoted as quoted_path;
 use gyrus::{Error, See, SeeNetwork, SeeReport};
 
@@ -26,7 +26,7 @@ const SHOWN: usize = 64;
 /// predictions, attention maps and the logit lens; a sentence encoder of the BERT family has attention maps only.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Run folder of a network; or a language model: Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with
+    /// Run folder of a network; model file or folder of another program, with --data; or a language model: Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with
     /// tokenizer.bin beside it
     model: PathBuf,
     /// Language model: text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
@@ -53,7 +53,8 @@ pub(crate) struct Arguments {
     /// Network: steps in which a unit's picture is synthesized; 0 leaves that out [default: 64, fewer for large networks]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=4096))]
     synthesis_steps: Option<u32>,
-    /// Network: folder with the data, if it is no longer where the run read it
+    /// Network: folder with the data, if it is no longer where the run read it; for a network of another program, a folder with one
+    /// sub-folder of images for each class
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
     #[arg(long, help = SEED, default_value_t = 0)]
@@ -65,13 +66,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if SeeNetwork::is_network(&arguments.model) && arguments.text.is_none() {
+    if arguments.text.is_none() && (SeeNetwork::is_network(&arguments.model) || arguments.directory.is_some())
+    {
         return network(arguments);
     }
     let Some(text) = &arguments.text else {
         let model = quoted_path(&arguments.model);
         return Err(Error::Request(format!(
-            "{model} is not the run of a network; for a language model give a text: gyrus see {model} \"Some text\""
+            "{model} is not the run of a network; for a network of another program give images by --data DIR, for a language model a \
+             text: gyrus see {model} \"Some text\""
         ))
         .into());
     };
@@ -154,7 +157,7 @@ fn summary(report: &SeeReport) -> Result<(), Failure> {
         after_the_text(predictions)?;
     } else {
         let texts: Vec<String> = look.texts.iter().map(|text| quoted(text)).collect();
-        say(format_args!("{} tokens: {}", texts.len(), texts.join(" ")))?;
+        say(format_args!("{}: {}", counted(texts.len() as u64, "token"), texts.join(" ")))?;
     }
     let habits: Vec<String> = report
         .habits()
@@ -167,7 +170,7 @@ fn summary(report: &SeeReport) -> Result<(), Failure> {
         .collect();
     let (layers, heads) = (report.layers, report.heads);
     if habits.is_empty() {
-        return say(format_args!("\nnone of the {} heads follows a known pattern here", layers * heads));
+        return say(format_args!("\nnone of the {} follows a known pattern here", counted((layers * heads) as u64, "head")));
     }
     say(format_args!(
         "\nheads, as layer.head from 0 ({layers} layers of {heads}), that (share of attention)\n{}",

@@ -1,14 +1,14 @@
 //! `gyrus simulate`: circuits of spiking neurons as neuroscience builds them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gyrus::verbs::{RecordFormat, quoted};
+use gyrus::verbs::{LearningTask, RecordFormat, SimulateLearning, quoted};
 use gyrus::{EstimateCircuit, Simulate};
 
 use super::help::{JSON, SEED};
-use super::simulate_summary::{conclude, estimated};
+use super::simulate_summary::{conclude, estimated, learned};
 use super::simulate_watch::Watch;
 use super::values::{positive, threads};
 use crate::exit::Failure;
@@ -16,12 +16,12 @@ use crate::output::{manner, say, say_json};
 
 /// Simulate a circuit of spiking neurons as neuroscience builds them
 ///
-/// CIRCUIT is built in (brunel, cuba, coba, microcircuit), a .toml file in NEST's words with the units in the names (--show prints
+/// CIRCUIT is built in (brunel, cuba, coba, microcircuit), or learns without labels (digits, mnist, fashion-mnist, edges), or is a .toml file in NEST's words with the units in the names (--show prints
 /// those of the built-in circuits), a SONATA configuration, or a .nir file. Writes spikes, recorded traces and a page with raster, rates, power
 /// spectra and a picture of the circuit. Spikes are the same for any number of threads.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Built-in circuit (brunel | cuba | coba | microcircuit), .toml file, SONATA configuration (.json or its folder), or .nir file
+    /// Built-in circuit (brunel | cuba | coba | microcircuit), learning without labels (digits | mnist | fashion-mnist | edges), .toml file, SONATA configuration (.json or its folder), or .nir file
     #[arg(required_unless_present = "resume")]
     circuit: Option<PathBuf>,
     /// Times as many neurons, and synapses onto each
@@ -53,6 +53,12 @@ pub(crate) struct Arguments {
     /// Of a .nir file: rate of the Poisson spikes of each element of its input
     #[arg(long, value_name = "HZ", default_value_t = Simulate::INPUT_RATE_HZ, value_parser = positive)]
     input_rate: f64,
+    /// Of learning: folder with the standard files, or for edges with photographs [default: the hub, where it has them]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Of learning: number of presentations [default: 6000 (digits), 60000 (mnist), 20000 (edges)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    examples: Option<u32>,
     /// Folder to write [default: runs/NAME]
     #[arg(long, alias = "output", value_name = "DIR")]
     out: Option<PathBuf>,
@@ -78,9 +84,52 @@ fn formats() -> impl TypedValueParser<Value = RecordFormat> {
         .map(move |name| named(name).unwrap_or_default())
 }
 
+/// The verb of a circuit that learns, where one is named.
+fn learning(arguments: &Arguments) -> Result<Option<SimulateLearning>, Failure> {
+    if let Some(run) = &arguments.resume {
+        let verb = SimulateLearning::resumed(run)?;
+        return Ok(verb.map(|verb| SimulateLearning { threads: arguments.threads, ..verb }));
+    }
+    let Some(task) = arguments.circuit.as_deref().and_then(Path::to_str).and_then(LearningTask::named) else {
+        return Ok(None);
+    };
+    let not_for = [
+        ("--seconds", arguments.seconds.is_some()),
+        ("--watch", arguments.watch),
+        ("--show", arguments.show),
+        ("--estimate", arguments.estimate),
+        ("--dt", arguments.dt.is_some()),
+        ("--format", arguments.format != RecordFormat::default()),
+    ];
+    if let Some((option, _)) = not_for.into_iter().find(|(_, given)| *given) {
+        let name = task.name();
+        return Err(Failure::Input(format!(
+            "{option} is not for {name}, which learns; its length is --examples"
+        )));
+    }
+    Ok(Some(SimulateLearning {
+        data: arguments.data.clone(),
+        scale: arguments.scale,
+        examples: arguments.examples.map(|examples| examples as usize),
+        seed: arguments.seed,
+        threads: arguments.threads,
+        out: arguments.out.clone(),
+        overwrite: arguments.overwrite,
+        ..SimulateLearning::new(task)
+    }))
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { threads, .. } = arguments;
     let circuit = &arguments.circuit.clone().unwrap_or_default();
+    if let Some(verb) = learning(arguments)? {
+        let report = verb.run(&mut Watch::new(false))?;
+        return if arguments.json { say_json(&report) } else { learned(&report) };
+    }
+    if arguments.data.is_some() || arguments.examples.is_some() {
+        let names = LearningTask::ALL.map(LearningTask::name).join(", ");
+        return Err(Failure::Input(format!("--data and --examples are for circuits that learn: {names}")));
+    }
     if arguments.show {
         return say(Simulate::show(circuit)?.trim_end());
     }

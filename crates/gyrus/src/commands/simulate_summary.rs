@@ -1,7 +1,7 @@
 //! What `gyrus simulate` prints at its end.
 
 use gyrus::report::{duration, grouped, number};
-use gyrus::verbs::{EstimatedSize, counted, quoted};
+use gyrus::verbs::{EstimatedSize, LearningReport, counted, quoted};
 use gyrus::{EstimateReport, SimulateReport};
 
 use crate::exit::Failure;
@@ -58,6 +58,40 @@ pub(crate) fn conclude(report: &SimulateReport) -> Result<(), Failure> {
     next(format_args!(
         "\nNext:\n  open {}      raster, rates, power spectra, the circuit\n  {spikes}      the spikes",
         page(&report.page)
+    ))
+}
+
+/// Prints what was learned.
+pub(crate) fn learned(report: &LearningReport) -> Result<(), Failure> {
+    report.notes.iter().for_each(|text| note(format_args!("note: {text}")));
+    let what = match (report.accuracy, report.edge_detectors) {
+        (Some(accuracy), _) => format!(
+            "{:.2} % of {} recognized",
+            100.0 * accuracy,
+            counted(report.test_examples as u64, "test image"),
+        ),
+        (None, Some(count)) => format!(
+            "{count} of {} neurons became edge detectors ({:.0} % of random fields would count)",
+            report.neurons,
+            100.0 * report.by_chance.unwrap_or_default(),
+        ),
+        (None, None) => counted(report.neurons as u64, "neuron"),
+    };
+    say(format_args!(
+        "{}: {what}\n{} with {} each learned from {} without labels: {} of activity in {}, answers in {}\n{} synaptic events",
+        report.task,
+        counted(report.neurons as u64, "neuron"),
+        counted(report.inputs as u64, "input"),
+        counted(report.examples as u64, "presentation"),
+        duration(report.simulated_seconds),
+        duration(report.learn_seconds),
+        duration(report.answer_seconds),
+        grouped(report.synaptic_events.into()),
+    ))?;
+    next(format_args!(
+        "\nNext:\n  open {}      the receptive fields\n  {}      weights and thresholds",
+        page(&report.page),
+        quoted(&report.weights),
     ))
 }
 

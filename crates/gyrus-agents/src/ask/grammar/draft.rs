@@ -1,8 +1,13 @@
 //! A query in the making.
 
+use std::cell::RefCell;
+
+use super::super::join;
 use super::super::lexicon::{Meaning, qualified, quoted};
+use super::super::semantics::Measure;
 use super::parts::Part;
 use crate::Schema;
+use crate::guard::Dialect;
 
 /// A column as (table, column).
 pub(super) type Place = (usize, usize);
@@ -10,6 +15,8 @@ pub(super) type Place = (usize, usize);
 /// What the parts of a question ask for.
 pub(super) struct Draft<'a> {
     pub(super) schema: &'a Schema,
+    pub(super) dialect: Dialect,
+    measures: &'a [Measure],
     parts: &'a [Part],
     /// Tables that the question names.
     named: Vec<usize>,
@@ -28,20 +35,34 @@ pub(super) struct Draft<'a> {
     pub(super) ranks_groups: bool,
     pub(super) is_distinct: bool,
     pub(super) assumptions: Vec<String>,
+    /// What choosing between columns took for granted.
+    pub(super) assumed: RefCell<Vec<String>>,
+    /// The measure that was named last.
+    measured: Option<usize>,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(schema: &'a Schema, parts: &'a [Part]) -> Self {
+    pub(super) fn new(
+        schema: &'a Schema,
+        dialect: Dialect,
+        measures: &'a [Measure],
+        parts: &'a [Part],
+    ) -> Self {
         let mut named = Vec::new();
         for part in parts {
             let Part::Name(meanings, _) = part else { continue };
-            named.extend(meanings.iter().filter_map(|meaning| match meaning {
-                Meaning::Table(table) => Some(*table),
-                _ => None,
-            }));
+            for meaning in meanings {
+                match meaning {
+                    Meaning::Table(table) => named.push(*table),
+                    Meaning::Measure(measure) => named.extend(&measures[*measure].tables),
+                    _ => {}
+                }
+            }
         }
         Self {
             schema,
+            dialect,
+            measures,
             parts,
             named,
             tables: Vec::new(),
@@ -55,6 +76,8 @@ impl<'a> Draft<'a> {
             ranks_groups: false,
             is_distinct: false,
             assumptions: Vec::new(),
+            assumed: RefCell::default(),
+            measured: None,
         }
     }
 
@@ -111,7 +134,7 @@ impl<'a> Draft<'a> {
 
     fn column_sql(&mut self, (table, column): Place) -> String {
         self.use_table(table);
-        qualified(self.schema, table, column)
+        qualified(self.dialect, self.schema, table, column)
     }
 
     pub(super) fn show(&mut self, place: Place) {
@@ -142,6 +165,9 @@ impl<'a> Draft<'a> {
             ([place], _) | (_, [place]) => Ok(Some(*place)),
             (_, several) => {
                 let several = if several.is_empty() { all } else { several };
+                if let Some(place) = self.nearest(several, shown) {
+                    return Ok(Some(place));
+                }
                 let names: Vec<String> = several
                     .iter()
                     .take(4)
@@ -153,6 +179,54 @@ impl<'a> Draft<'a> {
                 Err(format!("`{shown}` may mean {}; name the table too", names.join(" or ")))
             }
         }
+    }
+
+    /// The column that is fewer references away than all others from what the question names.
+    fn nearest(&self, all: &[Place], shown: &str) -> Option<Place> {
+        let known: Vec<usize> = self.named.iter().chain(&self.tables).copied().collect();
+        if known.is_empty() {
+            return None;
+        }
+        let distance = |place: &Place| join::distance(self.schema, &known, place.0);
+        let least = all.iter().filter_map(distance).min()?;
+        let mut nearest = all.iter().filter(|place| distance(place) == Some(least));
+        let (Some(&place), None) = (nearest.next(), nearest.next()) else { return None };
+        let of = &self.schema.tables[place.0];
+        let text =
+            format!("`{shown}` is {}.{}, the nearest of {}", of.name, of.columns[place.1].name, all.len());
+        let mut assumed = self.assumed.borrow_mut();
+        if !assumed.contains(&text) {
+            assumed.push(text);
+        }
+        Some(place)
+    }
+
+    fn measure(meanings: &[Meaning]) -> Option<usize> {
+        meanings.iter().find_map(|meaning| match meaning {
+            Meaning::Measure(measure) => Some(*measure),
+            _ => None,
+        })
+    }
+
+    /// The expression of a measure, whose tables the query needs.
+    fn measure_sql(&mut self, measure: usize) -> String {
+        let measure = &self.measures[measure];
+        measure.tables.iter().for_each(|&table| self.use_table(table));
+        let text = format!("{} is {}", measure.name, measure.sql);
+        if !self.assumptions.contains(&text) {
+            self.assumptions.push(text);
+        }
+        measure.sql.clone()
+    }
+
+    fn show_measure(&mut self, measure: usize) {
+        let name = quoted(self.dialect, &self.measures[measure].name);
+        let sql = format!("{} AS {name}", self.measure_sql(measure));
+        if !self.shown.contains(&sql) {
+            self.shown.push(sql);
+        }
+        self.has_aggregate = true;
+        self.measured = Some(measure);
     }
 
     fn table(meanings: &[Meaning]) -> Option<usize> {
@@ -206,12 +280,17 @@ impl<'a> Draft<'a> {
                 Some(Part::And | Part::Filler) => {}
                 Some(Part::Name(meanings, shown)) => {
                     let Some(place) = self.column(meanings, shown)? else {
+                        // A measure is a sum already.
+                        if let (Some(measure), ["sum"]) = (Self::measure(meanings), &functions[..]) {
+                            self.show_measure(measure);
+                            return Ok(at + 1);
+                        }
                         return Err(format!("`{shown}` is no column of numbers"));
                     };
                     let sql = self.column_sql(place);
                     let column = &self.schema.tables[place.0].columns[place.1].name;
                     let named = |function: &&str| {
-                        let name = quoted(&format!("{} of {column}", word(function)));
+                        let name = quoted(self.dialect, &format!("{} of {column}", word(function)));
                         format!("{function}({sql}) AS {name}")
                     };
                     self.shown.extend(functions.iter().map(named));
@@ -226,8 +305,32 @@ impl<'a> Draft<'a> {
 
     /// "the highest age": the rows with it; "the most invoices": the group with most rows.
     fn extreme(&mut self, at: usize, largest: bool, limit: u64) -> Result<usize, String> {
+        let begin = at;
         let at = self.next(at);
-        let Some(Part::Name(meanings, shown)) = self.parts.get(at) else {
+        let named = match self.parts.get(at) {
+            Some(Part::Name(meanings, shown)) => Some((meanings, shown)),
+            _ => None,
+        };
+        let measure = named.and_then(|(meanings, _)| Self::measure(meanings));
+        let is_other = named.is_some_and(|(meanings, _)| {
+            meanings.iter().any(|meaning| matches!(meaning, Meaning::Table(_) | Meaning::Column(..)))
+        });
+        // "bought most": the measure stands before.
+        let before = if is_other { None } else { self.measured };
+        if let Some(measure) = measure.or(before) {
+            if self.order.is_some() {
+                return Err("two orders are asked for".to_owned());
+            }
+            self.show_measure(measure);
+            let by = self.measure_sql(measure);
+            (self.order, self.limit, self.ranks_groups) = (Some((by, largest)), Some(limit), true);
+            return Ok(if named.is_some_and(|(meanings, _)| Self::measure(meanings).is_some()) {
+                at + 1
+            } else {
+                begin
+            });
+        }
+        let Some((meanings, shown)) = named else {
             return Err("it is not said what is the most of".to_owned());
         };
         let by = match (Self::table(meanings), self.column(meanings, shown)) {
@@ -266,6 +369,14 @@ impl<'a> Draft<'a> {
                 self.shown.push("count(*) AS \"count\"".to_owned());
                 Ok(after)
             }
+            Some(Part::Name(meanings, _)) if Self::measure(meanings).is_some() => {
+                let measure = Self::measure(meanings).unwrap_or_default();
+                self.show_measure(measure);
+                let sql = self.measure_sql(measure);
+                self.ranks_groups = true;
+                (self.order, self.limit) = (Some((sql, true)), Some(count));
+                Ok(by + 1)
+            }
             Some(Part::Name(meanings, shown)) => {
                 let Some(place) = self.column(meanings, shown)? else {
                     return Err(format!("`{shown}` has no order"));
@@ -276,7 +387,7 @@ impl<'a> Draft<'a> {
                 let by = if is_grouped { format!("sum({sql})") } else { sql };
                 let column = &self.schema.tables[place.0].columns[place.1].name;
                 let name = if is_grouped { format!("sum of {column}") } else { column.clone() };
-                self.shown.push(format!("{by} AS {}", quoted(&name)));
+                self.shown.push(format!("{by} AS {}", quoted(self.dialect, &name)));
                 (self.order, self.limit) = (Some((by, true)), Some(count));
                 Ok(self.next(at + 1) + 1)
             }
@@ -305,6 +416,12 @@ impl<'a> Draft<'a> {
         let Some(Part::Name(meanings, shown)) = self.parts.get(at) else {
             return Err("it is not said what the order is by".to_owned());
         };
+        if let Some(measure) = Self::measure(meanings) {
+            self.show_measure(measure);
+            self.order = Some((self.measure_sql(measure), false));
+            self.ranks_groups = !self.plain.is_empty();
+            return Ok(at + 1);
+        }
         let Some(place) = self.column(meanings, shown)? else {
             return Err(format!("`{shown}` has no order"));
         };
@@ -339,9 +456,11 @@ impl<'a> Draft<'a> {
         let is_number = named.kind.to_ascii_lowercase().contains("int");
         self.assumptions
             .push(format!("{number} is the year of {}.{}", self.schema.tables[table].name, named.name));
-        self.conditions.push(match is_number {
-            true => format!("{sql} = {number}"),
-            false => format!("strftime('%Y', {sql}) = '{number}'"),
+        self.conditions.push(match (is_number, self.dialect) {
+            (true, _) => format!("{sql} = {number}"),
+            (false, Dialect::Sqlite) => format!("strftime('%Y', {sql}) = '{number}'"),
+            (false, Dialect::MySql) => format!("year({sql}) = {number}"),
+            (false, Dialect::Postgres | Dialect::DuckDb) => format!("extract(year FROM {sql}) = {number}"),
         });
         Ok(at + 1)
     }
@@ -383,6 +502,9 @@ impl<'a> Draft<'a> {
             .collect();
         let table = Self::table(meanings);
         match (column, table) {
+            (Ok(None), None) if Self::measure(meanings).is_some() => {
+                self.show_measure(Self::measure(meanings).unwrap_or_default());
+            }
             (Ok(Some(place)), None) => self.show(place),
             (_, Some(table)) => self.use_table(table),
             (Ok(None), None) => {

@@ -23,7 +23,8 @@ impl Lines {
         let loss = validation_loss
             .map_or(String::new(), |loss| format!(", validation loss {loss:.4} nats per token"));
         let what = if *task == "tuning" { "tuned on" } else { "learned from" };
-        self.add("run", format_args!("{status}: {what} {data}, {} steps{loss}", grouped(*steps)));
+        let steps = if *steps == 1 { "1 step".to_owned() } else { format!("{} steps", grouped(*steps)) };
+        self.add("run", format_args!("{status}: {what} {data}, {steps}{loss}"));
         if let Some(base) = base {
             self.add("tuned from", base);
         }

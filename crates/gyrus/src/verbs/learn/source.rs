@@ -6,6 +6,7 @@ use gyrus_data::{Dataset, EventOptions, Preprocessing};
 #[cfg(feature = "hub")]
 use gyrus_formats::hub::Hub;
 use gyrus_train::RunRecord;
+use gyrus_vision::similar::test_twins;
 
 use crate::{Error, Result};
 
@@ -34,6 +35,13 @@ pub(crate) fn reload(record: &RunRecord, directory: Option<&Path>) -> Result<(Da
         seen: record.transfer.as_ref().map(|_| &record.preprocessing),
     };
     source.load(&|_| Ok(events))
+}
+
+/// A data set of images that is known by name, from the hub or from a folder.
+pub(crate) fn standard_images(name: &str, directory: Option<&Path>) -> Result<Dataset> {
+    let source = Source { name, directory, target: None, test: None, image_size: None, seen: None };
+    source.check()?;
+    Ok(source.load(&|_| Ok(None))?.0)
 }
 
 /// Data sets that are known by name.
@@ -227,4 +235,16 @@ fn unknown_data(name: &str) -> Error {
          .jsonl file of text or an .h5 file of spikes",
         STANDARD.join(", ")
     ))
+}
+
+/// Says so where pictures of the test part are training pictures as well.
+pub(super) fn note_twins(dataset: &mut Dataset) {
+    let twins = test_twins(dataset).len();
+    if twins > 0 {
+        let all = dataset.test.len();
+        dataset.notes.push(format!(
+            "{twins} of {all} test images are also training images, pixel by pixel: the accuracy counts what was seen before; \
+             gyrus similar names duplicates"
+        ));
+    }
 }

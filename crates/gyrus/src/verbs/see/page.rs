@@ -6,12 +6,13 @@ use gyrus_language::inspection::{Candidate, Inspection, Predictions};
 use gyrus_report::{HeadPattern, InspectedToken, InspectionReport, LensCell, grouped};
 
 use super::{Habit, Kind, habits};
+use crate::verbs::counted;
 
 /// The page.
 pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> String {
     let seen = &look.observation;
     let predictions = look.predictions.as_ref();
-    let heads = format!("{} layers of {} heads", seen.layers(), seen.heads());
+    let heads = format!("{} of {}", counted(seen.layers() as u64, "layer"), counted(seen.heads() as u64, "head"));
     let headline = match predictions.and_then(Predictions::perplexity) {
         Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the input"),
         None => (look.tokens.len().to_string(), "tokens"),

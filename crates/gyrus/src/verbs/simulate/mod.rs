@@ -2,6 +2,7 @@
 
 mod estimate;
 mod files;
+mod learning;
 mod nir;
 mod page;
 mod report;
@@ -17,6 +18,7 @@ use gyrus_simulate::models::BuiltIn;
 use gyrus_simulate::{PopulationStatistics, Recording, Stop, Window};
 
 pub use estimate::{EstimateCircuit, EstimateReport, EstimatedSize};
+pub use learning::{LearningReport, LearningRequest, LearningTask, SimulateLearning};
 pub use report::{PopulationReport, SimulateReport};
 pub use saved::Request as SimulateRequest;
 

@@ -41,10 +41,12 @@ impl Source {
         if circuit.extension().is_some_and(|extension| extension == "toml") {
             return Ok(Self::Circuit(Box::new(CircuitFile::load(circuit)?), None));
         }
-        let names = BUILT_IN.map(|own| own.name);
+        let learning = super::LearningTask::ALL.map(super::LearningTask::name);
+        let names: Vec<&str> = BUILT_IN.iter().map(|own| own.name).chain(learning).collect();
         let given = circuit.display().to_string();
         let near = names
-            .into_iter()
+            .iter()
+            .copied()
             .max_by(|a, b| strsim::jaro_winkler(a, &given).total_cmp(&strsim::jaro_winkler(b, &given)));
         let near = near.filter(|near| strsim::jaro_winkler(near, &given) > 0.85);
         Err(Error::request(match near {
