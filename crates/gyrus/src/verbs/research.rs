@@ -127,11 +127,14 @@ impl Research {
         }
         #[cfg(not(feature = "hub"))]
         if self.web.is_some() {
-            return Err(Error::request("this program was built without the feature hub, and so without a network"));
+            return Err(Error::request(
+                "this program was built without the feature hub, and so without a network",
+            ));
         }
         // Opened first: a model that cannot be opened is known before anything is written.
         let mut model = self.open_model(observer)?;
-        let encoder = self.encoder.as_ref().map(|path| SourceEncoder::open(path, self.threads)).transpose()?;
+        let encoder =
+            self.encoder.as_ref().map(|path| SourceEncoder::open(path, self.threads)).transpose()?;
         let index = self.indexed(&out, observer)?;
         let ms = self.max_minutes.map(|minutes| (minutes * 60_000.0).clamp(0.0, 1e15) as u64);
         let limits = Limits {
@@ -220,7 +223,9 @@ impl Research {
         #[cfg(not(feature = "hub"))]
         {
             let _ = observer;
-            Err(Error::Request(format!("{endpoint}: this program was built without the feature hub, and so without a network")))
+            Err(Error::Request(format!(
+                "{endpoint}: this program was built without the feature hub, and so without a network"
+            )))
         }
     }
 
@@ -240,7 +245,10 @@ impl Research {
         };
         let report = verb.run(observer)?.report;
         if !report.skipped.is_empty() {
-            let text = format!("{} cannot be used; gyrus index says why", counted(report.skipped.len() as u64, "file"));
+            let text = format!(
+                "{} cannot be used; gyrus index says why",
+                counted(report.skipped.len() as u64, "file")
+            );
             observer.note(&Note::Text(&text));
         }
         if report.sources == 0 {
@@ -353,7 +361,9 @@ fn address(source: &str, folder: Option<&Path>) -> Option<String> {
     let mut address = String::from("file://");
     for byte in path.to_str()?.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => address.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                address.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(address, "%{byte:02X}");
             }
@@ -382,7 +392,11 @@ fn page(answer: &Answer, outcome: &Outcome, settings: &Settings) -> String {
             text: &claim.text,
             is_quote: answer.model.is_none(),
             unverified: claim.reason.as_deref().filter(|_| !claim.is_verified),
-            calculations: claim.calculations.iter().map(|(text, value)| format!("{text} = {value}")).collect(),
+            calculations: claim
+                .calculations
+                .iter()
+                .map(|(text, value)| format!("{text} = {value}"))
+                .collect(),
             quotes: own,
         });
     }
@@ -395,7 +409,10 @@ fn page(answer: &Answer, outcome: &Outcome, settings: &Settings) -> String {
     let dropped = answer.dropped;
     facts.push(("seconds", format!("{:.1}", spend.ms as f64 / 1000.0)));
     facts.push(("ended because", answer.stopped.clone()));
-    facts.push(("claims, citations, quotes not believed", format!("{}, {}, {}", dropped.claims, dropped.citations, dropped.quotes)));
+    facts.push((
+        "claims, citations, quotes not believed",
+        format!("{}, {}, {}", dropped.claims, dropped.citations, dropped.quotes),
+    ));
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let provenance = vec![(
         "",
