@@ -94,7 +94,8 @@ impl Network {
                 return Err(Error::OnlyOnCpu);
             }
         }
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
+        let plan =
+            Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?;
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for (index, parameter) in plan.parameters.iter().enumerate() {
             let count: usize = parameter.shape.iter().product();
@@ -157,7 +158,8 @@ impl Network {
         device: &Device,
     ) -> Result<Self> {
         // A blueprint may announce more parameters than fit into memory; stored tensors cannot.
-        Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?.check(state)?;
+        Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?
+            .check(state)?;
         let mut network = Self::with(blueprint, spiking, 0, device)?;
         network.load_state(state)?;
         Ok(network)
@@ -172,7 +174,8 @@ impl Network {
             settings.check()?;
         }
         check_trainable(blueprint)?;
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
+        let plan =
+            Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?;
         let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
         let parameters = numbers.fold(0usize, usize::saturating_add);
         // Value, gradient, two moments and the best value so far.

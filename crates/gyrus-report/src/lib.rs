@@ -1,6 +1,6 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are six pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! The pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
 //! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
 //! [`SimulationReport`] for a simulated circuit, [`QuestionReport`] for a question to a database, [`ResearchReport`] for an answer
 //! from documents, [`FeaturesReport`] for what the layers of a network have learned, and [`SculptReport`] for a solid.
