@@ -90,7 +90,7 @@ fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// What holds for every mesh: some faces, finite positions, indices within.
-fn checked(path: &Path, mesh: Mesh) -> Result<Mesh> {
+fn checked(path: &Path, mut mesh: Mesh) -> Result<Mesh> {
     let vertices = mesh.positions.len();
     if mesh.faces.is_empty() {
         return Err(Error::format(
@@ -108,7 +108,10 @@ fn checked(path: &Path, mesh: Mesh) -> Result<Mesh> {
         let expected = format!("numbers below {vertices}, the number of vertices");
         return Err(Error::mesh(path, format_args!("face {wrong}"), found, expected));
     }
-    debug_assert!(mesh.colors.is_empty() || mesh.colors.len() == vertices);
+    // A PLY file may have several tables of vertices, of which only some have colors.
+    if mesh.colors.len() != vertices {
+        mesh.colors.clear();
+    }
     debug_assert!(mesh.uvs.is_empty() || mesh.uvs.len() == mesh.faces.len());
     Ok(mesh)
 }

@@ -47,6 +47,11 @@ const COLORS: [(&str, [f32; 3]); 8] = [
     ("gray", [0.45, 0.46, 0.48]),
 ];
 
+/// The article before a color.
+fn article(color: &str) -> &'static str {
+    if color.starts_with('o') { "an" } else { "a" }
+}
+
 /// Random numbers of one object.
 struct Draws {
     seed: u64,
@@ -87,6 +92,7 @@ impl Family {
     pub fn object(self, seed: u64) -> Object {
         let mut draws = Draws { seed: seed ^ (self as u64) << 56, next: 0 };
         let [(one, a), (two, b)] = draws.colors();
+        let [first, second] = [article(one), article(two)];
         let legs = |wide: f64, deep: f64, top: f64, thick: f64| {
             let half = 0.5 * (top + 0.8);
             [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)].map(|(x, z)| {
@@ -100,7 +106,7 @@ impl Family {
                 let (top, thick) = (draws.within(-0.2, 0.4), draws.within(0.05, 0.1));
                 let mut parts = vec![part(Body::Block([wide, 0.07, deep]), [0.0, top, 0.0], a)];
                 parts.extend(legs(wide, deep, top, thick));
-                (format!("a {one} table with {two} legs"), Solid::Union(parts))
+                (format!("{first} {one} table with {two} legs"), Solid::Union(parts))
             }
             Self::Chair => {
                 let (wide, seat) = (draws.within(0.35, 0.55), draws.within(-0.35, 0.0));
@@ -110,7 +116,7 @@ impl Family {
                     part(Body::Block([wide, back, 0.07]), [0.0, seat + back, 0.07 - wide], a),
                 ];
                 parts.extend(legs(wide, wide, seat, thick));
-                (format!("a {one} chair with {two} legs"), Solid::Union(parts))
+                (format!("{first} {one} chair with {two} legs"), Solid::Union(parts))
             }
             Self::Mug => {
                 let (radius, half) = (draws.within(0.3, 0.5), draws.within(0.35, 0.6));
@@ -119,7 +125,7 @@ impl Family {
                 let outside = Solid::Union(vec![part(Body::Cylinder(radius, half), [0.0; 3], a), handle]);
                 let hollow = part(Body::Cylinder(radius - wall, half), [0.0, 2.0 * wall, 0.0], a);
                 let solid = Solid::Difference(Box::new(outside), Box::new(hollow));
-                (format!("a {one} mug with a {two} handle"), solid)
+                (format!("{first} {one} mug with {second} {two} handle"), solid)
             }
             Self::Dumbbell => {
                 let (left, right) = (draws.within(0.18, 0.35), draws.within(0.18, 0.35));
@@ -131,19 +137,18 @@ impl Family {
                 );
                 let ball = |radius: f64, side: f64| part(Body::Ball(radius), [0.5 * side, 0.0, 0.0], a);
                 let solid = Solid::Union(vec![bar, ball(left, -1.0), ball(right, 1.0)]);
-                (format!("a {one} dumbbell with a {two} bar"), solid)
+                (format!("{first} {one} dumbbell with {second} {two} bar"), solid)
             }
             Self::Snowman => {
                 let (low, middle, top) =
                     (draws.within(0.35, 0.42), draws.within(0.26, 0.32), draws.within(0.17, 0.22));
-                let first = low - 0.85;
-                let second = first + 0.85 * low + 0.85 * middle;
-                let third = second + 0.85 * middle + 0.85 * top;
+                let base = low - 0.85;
+                let body = base + 0.85 * low + 0.85 * middle;
+                let head = body + 0.85 * middle + 0.85 * top;
                 let ball =
                     |radius: f64, y: f64, color: [f32; 3]| part(Body::Ball(radius), [0.0, y, 0.0], color);
-                let solid =
-                    Solid::Union(vec![ball(low, first, a), ball(middle, second, a), ball(top, third, b)]);
-                (format!("a {one} snowman with a {two} head"), solid)
+                let solid = Solid::Union(vec![ball(low, base, a), ball(middle, body, a), ball(top, head, b)]);
+                (format!("{first} {one} snowman with {second} {two} head"), solid)
             }
             Self::RingOnBlock => {
                 let (side, half) = (draws.within(0.45, 0.7), draws.within(0.15, 0.35));
@@ -152,7 +157,7 @@ impl Family {
                     part(Body::Block([side, half, side]), [0.0, half - 0.8, 0.0], b),
                     part(Body::Torus(radius, tube), [0.0, 2.0 * half - 0.8 + 0.8 * tube, 0.0], a),
                 ]);
-                (format!("a {one} torus on a {two} box"), solid)
+                (format!("{first} {one} torus on {second} {two} box"), solid)
             }
             Self::Lamp => {
                 let (foot, shade) = (draws.within(0.25, 0.4), draws.within(0.3, 0.55));
@@ -162,7 +167,7 @@ impl Family {
                     part(Body::Cylinder(pole, 0.7), [0.0, -0.1, 0.0], b),
                     part(Body::Cone(shade, high), [0.0, 0.85 - high, 0.0], a),
                 ]);
-                (format!("a {two} lamp with a {one} shade"), solid)
+                (format!("{} {two} lamp with {first} {one} shade", article(two)), solid)
             }
             Self::Arch => {
                 let (wide, high) = (draws.within(0.5, 0.8), draws.within(0.4, 0.7));
@@ -172,7 +177,10 @@ impl Family {
                     across(radius, [0.0, -0.05, 0.0], b),
                 ]);
                 let block = part(Body::Block([wide, high, deep]), [0.0; 3], a);
-                (format!("a {one} arch, {two} inside"), Solid::Difference(Box::new(block), Box::new(passage)))
+                (
+                    format!("{first} {one} arch, {two} inside"),
+                    Solid::Difference(Box::new(block), Box::new(passage)),
+                )
             }
         };
         Object { family: self, caption, solid }

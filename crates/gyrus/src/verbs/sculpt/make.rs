@@ -209,10 +209,12 @@ impl Sculpt {
             removed = before.saturating_sub(gyrus_sculpt::Topology::of(&mesh).components);
         }
         if let Some(faces) = self.faces.filter(|faces| *faces < mesh.faces.len()) {
-            if !mesh.uvs.is_empty() {
+            if mesh.texture.is_some() {
                 mesh.colors = mesh.vertex_colors();
                 mesh.texture = None;
                 notes.push("simplifying drops the texture; the vertices took its colors".to_owned());
+            } else if !mesh.uvs.is_empty() {
+                notes.push("simplifying drops the texture coordinates".to_owned());
             }
             mesh = simplify(&mesh, faces);
         }
