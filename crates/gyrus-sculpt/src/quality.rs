@@ -105,7 +105,7 @@ impl Quality {
             texture,
             uv_coverage: (!mesh.uvs.is_empty()).then(|| coverage(&mesh.uvs)),
             texel_density: texture.filter(|_| !mesh.uvs.is_empty() && area > 0.0).map(|[width, height]| {
-                let share: f64 = mesh.uvs.iter().map(|corners| uv_area(corners)).sum();
+                let share: f64 = mesh.uvs.iter().map(uv_area).sum();
                 (share * f64::from(width) * f64::from(height) / area).sqrt()
             }),
         }

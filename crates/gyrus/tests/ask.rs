@@ -70,7 +70,7 @@ fn a_folder_of_tables_is_asked_and_its_answer_is_a_page() {
     let folder = tempfile::tempdir().unwrap();
     let tables = folder.path().join("tables");
     std::fs::create_dir(&tables).unwrap();
-    std::fs::write(tables.join("city.csv"), "city_id,name\n1,Oslo\n2,Arica\n").unwrap();
+    std::fs::write(tables.join("city.csv"), "city_id,name\n1,Oslo\n2,Bergen\n").unwrap();
     std::fs::write(tables.join("sale.csv"), "sale_id,city_id,amount\n1,1,2.5\n2,1,4\n3,2,1\n").unwrap();
     let page = folder.path().join("answer.html");
     let asked = [tables.as_path(), Path::new("total amount per name"), Path::new("--out"), page.as_path()];
@@ -98,9 +98,9 @@ fn the_semantic_file_is_drafted_edited_and_obeyed() {
     assert_eq!(said["chart"]["kind"], "bars");
     let said = refused(&run("ask --sql", &[Path::new("select phone from customer"), &file]));
     assert!(said.contains("the column customer.phone is private"), "{said}");
-    std::fs::write(&draft, "private = [\"customer.fone\"]").unwrap();
+    std::fs::write(&draft, "private = [\"customer.fhone\"]").unwrap();
     let said = refused(&run("ask", &[&file, Path::new("how many customers")]));
-    assert!(said.contains("there is no column customer.fone; did you mean customer.phone?"), "{said}");
+    assert!(said.contains("there is no column customer.fhone; did you mean customer.phone?"), "{said}");
 }
 
 #[test]

@@ -154,7 +154,8 @@ fn a_turn_ends_where_the_template_ends_it() {
     assert_eq!(answer["usage"]["completion_tokens"], 1, "{answer}");
     // An answer that is bound to a schema ends by it as well, as soon as it may end.
     let bias = json!({IM_END.to_string(): 100, letter('7'): 50});
-    let more = json!({"response_format": schema(&json!({"type": "integer"})), "logit_bias": bias, "max_tokens": 50});
+    let more =
+        json!({"response_format": schema(&json!({"type": "integer"})), "logit_bias": bias, "max_tokens": 50});
     let answer = server.post(CHAT, &question("Hi", &more)).json();
     assert_eq!((content(&answer), &answer["choices"][0]["finish_reason"]), ("7", &json!("stop")));
     // A plain completion goes on.

@@ -69,7 +69,7 @@ impl Quotes {
     /// What to search for next: words that no quote has so far, then names that the best quotes brought up.
     fn next_query(&self, context: &Context<'_>) -> Option<String> {
         let (most, _) = self.effort.searches();
-        if self.searches.len() >= most + 1 || context.is_fruitless {
+        if self.searches.len() > most || context.is_fruitless {
             return None;
         }
         let quotes = select_quotes(context.evidence, &weights(&self.words), self.effort.quotes());

@@ -42,7 +42,7 @@ impl Plan {
         let (mut first, mut largest) = (0, 1);
         // The last use of everything but the latest result.
         let mut others = input;
-        for index in 0..self.steps.len() {
+        for (index, &last) in last.iter().enumerate() {
             largest = largest.max(floats(index));
             let end = index + 1 == self.steps.len();
             if end || others <= index {
@@ -57,7 +57,7 @@ impl Plan {
                 // The next part reads this result.
                 (first, largest) = (index + 1, floats(index));
             }
-            others = others.max(last[index]);
+            others = others.max(last);
         }
         groups
     }

@@ -114,7 +114,7 @@ fn palette(colors: &[[f32; 3]]) -> Vec<[f32; 3]> {
     }
     let mut members = vec![0.0f32; COLORS];
     for _ in 0..ROUNDS {
-        let mut sums = vec![[0.0f64; 3]; COLORS];
+        let mut sums = [[0.0f64; 3]; COLORS];
         members.fill(0.0);
         for color in colors {
             let own = nearest(&palette, *color).0;

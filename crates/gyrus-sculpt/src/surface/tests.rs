@@ -45,7 +45,7 @@ proptest! {
         prop_assert!(mesh.faces.is_empty() || topology.is_watertight());
         prop_assert!(topology.is_manifold() && topology.is_oriented(), "{topology:?}");
         prop_assert_eq!((topology.vertices, topology.collapsed_faces), (mesh.positions.len(), 0));
-        prop_assert!(mesh.faces.is_empty() == !values.iter().any(|value| *value > 0.0));
+        prop_assert!(mesh.faces.is_empty() != values.iter().any(|value| *value > 0.0));
         prop_assert!(mesh.volume() >= 0.0);
     }
 }

@@ -41,7 +41,7 @@ impl MovingThreshold {
             return Err(wrong(place, "the number of start_mv", count, format!("1, or {neurons}")));
         }
         let sound = |value: &&f64| value.is_finite() && **value >= 0.0;
-        for value in self.start_mv.iter().chain([&self.plus_mv]).filter(|value| !sound(value)) {
+        if let Some(value) = self.start_mv.iter().chain([&self.plus_mv]).find(|value| !sound(value)) {
             return Err(wrong(place, "a moving threshold", value, "finite numbers of at least 0 mV"));
         }
         match self.tau_ms > 0.0 {

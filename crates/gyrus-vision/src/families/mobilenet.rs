@@ -269,8 +269,8 @@ pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
     let usual = |stem: &str| extent(parameters, &format!("{stem}.weight"), 0) == Some(32);
     // The head reads as many channels as the width coefficient says.
     let lite = |blocks: usize, head: &str| {
-        let which =
-            (0..LITE_DEPTH_FACTORS.len()).find(|&which| lite_depths(which).iter().sum::<usize>() == blocks)?;
+        let which = (0..LITE_DEPTH_FACTORS.len())
+            .find(|&which| lite_depths(which).iter().sum::<usize>() == blocks)?;
         let read = extent(parameters, &format!("{head}.weight"), 1)?;
         (read == [320, 320, 352, 384, 448][which]).then_some(which)
     };

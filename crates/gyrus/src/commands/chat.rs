@@ -101,7 +101,10 @@ fn talk(conversation: &mut Conversation, arguments: &Arguments) -> Result<(), Fa
                 note(if text.is_empty() { "no system message" } else { "the system message is set" });
             }
             Command::Save(file) => match save(conversation, arguments, &file) {
-                Ok(()) => note(format_args!("saved {} to {file}", counted(conversation.messages().len() as u64, "message"))),
+                Ok(()) => note(format_args!(
+                    "saved {} to {file}",
+                    counted(conversation.messages().len() as u64, "message")
+                )),
                 Err(failure) => note(failure),
             },
             Command::Wrong(reason) => note(reason),

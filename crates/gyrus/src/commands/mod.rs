@@ -23,9 +23,9 @@ pub(crate) mod quantize;
 #[cfg(feature = "documents")]
 pub(crate) mod research;
 pub(crate) mod run;
+pub(crate) mod sculpt;
 #[cfg(feature = "documents")]
 pub(crate) mod search;
-pub(crate) mod sculpt;
 pub(crate) mod see;
 mod see_summary;
 pub(crate) mod serve;

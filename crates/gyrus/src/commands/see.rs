@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gyrus::language::inspection::Predictions;
-use gyrus::verbs::{Habit, counted};
 use gyrus::verbs::quoted as quoted_path;
+use gyrus::verbs::{Habit, counted};
 use gyrus::{Error, See, SeeNetwork, SeeReport};
 
 use super::help::{JSON, SEED, THREADS};
@@ -170,7 +170,10 @@ fn summary(report: &SeeReport) -> Result<(), Failure> {
         .collect();
     let (layers, heads) = (report.layers, report.heads);
     if habits.is_empty() {
-        return say(format_args!("\nnone of the {} follows a known pattern here", counted((layers * heads) as u64, "head")));
+        return say(format_args!(
+            "\nnone of the {} follows a known pattern here",
+            counted((layers * heads) as u64, "head")
+        ));
     }
     say(format_args!(
         "\nheads, as layer.head from 0 ({layers} layers of {heads}), that (share of attention)\n{}",

@@ -77,9 +77,7 @@ pub use quoted::quoted;
 #[cfg(feature = "documents")]
 pub use research::{Research, ResearchReport};
 pub use resume::{Resume, ResumeReport, RunKind};
-pub use sculpt::{
-    CompareMeshes, CompareMeshesReport, InspectMesh, InspectMeshReport, Sculpt, SculptReport,
-};
+pub use sculpt::{CompareMeshes, CompareMeshesReport, InspectMesh, InspectMeshReport, Sculpt, SculptReport};
 pub use see::{
     Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport,
     SeenAttention, SeenBeside, SeenDecision, SeenEdges, SeenLayer, SeenToken,

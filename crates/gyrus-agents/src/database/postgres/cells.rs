@@ -92,8 +92,7 @@ fn numeric(raw: &[u8]) -> Result<Cell, Box<dyn Error + Sync + Send>> {
     // The first group counts 10000^weight.
     let exponent = 4 * (weight + 1) - 4 * i32::from(groups);
     let minus = if sign == 0x4000 { "-" } else { "" };
-    if exponent >= 0
-        && exponent < 20
+    if (0..20).contains(&exponent)
         && let Ok(whole) = format!("{minus}0{text}{}", "0".repeat(exponent as usize)).parse()
     {
         return Ok(Cell::Integer(whole));

@@ -26,12 +26,15 @@ pub struct Found {
     pub modified_ns: u64,
 }
 
+/// Names, each with the reason why it was left out.
+pub type LeftOut = Vec<(String, String)>;
+
 /// The sources below `folder`, by name, and what was left out, with the reason. Hidden files and folders are left out silently;
 /// links are not followed, so nothing outside the folder is ever read.
 ///
 /// # Errors
 /// If the folder itself cannot be read.
-pub fn walk(folder: &Path) -> Result<(Vec<Found>, Vec<(String, String)>)> {
+pub fn walk(folder: &Path) -> Result<(Vec<Found>, LeftOut)> {
     let mut found = Vec::new();
     let mut left = Vec::new();
     let mut open = vec![(folder.to_owned(), String::new(), 0)];

@@ -12,7 +12,8 @@ use crate::verbs::counted;
 pub(super) fn page<'a>(model: &Path, kind: &Kind, look: &'a Inspection) -> String {
     let seen = &look.observation;
     let predictions = look.predictions.as_ref();
-    let heads = format!("{} of {}", counted(seen.layers() as u64, "layer"), counted(seen.heads() as u64, "head"));
+    let heads =
+        format!("{} of {}", counted(seen.layers() as u64, "layer"), counted(seen.heads() as u64, "head"));
     let headline = match predictions.and_then(Predictions::perplexity) {
         Some(perplexity) => (format!("{perplexity:.1}"), "perplexity of the input"),
         None => (look.tokens.len().to_string(), "tokens"),

@@ -95,7 +95,7 @@ impl Attended {
 
 /// The mean of the similarities of neighbors, less the mean of those of all pairs.
 fn neighbors_alike(positions: &[f32], grid: &Grid) -> f64 {
-    let (mut near, mut nears, mut all, mut alls) = (0.0, 0u32, 0.0, 0u32);
+    let (mut near, mut near_count, mut all, mut all_count) = (0.0, 0u32, 0.0, 0u32);
     for a in 0..grid.patches() {
         for b in 0..grid.patches() {
             let down = (a / grid.width).abs_diff(b / grid.width);
@@ -103,13 +103,13 @@ fn neighbors_alike(positions: &[f32], grid: &Grid) -> f64 {
             let value = f64::from(positions[a * grid.patches() + b]);
             if down + across == 1 {
                 near += value;
-                nears += 1;
+                near_count += 1;
             }
             if a != b {
                 all += value;
-                alls += 1;
+                all_count += 1;
             }
         }
     }
-    near / f64::from(nears.max(1)) - all / f64::from(alls.max(1))
+    near / f64::from(near_count.max(1)) - all / f64::from(all_count.max(1))
 }
