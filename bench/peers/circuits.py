@@ -2,6 +2,7 @@
 
     cargo build --release -p gyrus-simulate --example networks
     python bench/peers/circuits.py [--rounds 3] [--only cuba] [--threads 2]
+    python bench/peers/circuits.py --growth        # Gyrus alone: time and memory against neurons, synapses, rate and threads
 
 Needs nest-simulator; Brian2 is timed if it is there (2.9 imports with NumPy below 2 only). Each run is a process of its own. The table shows the fastest run of each side: wall time to
 build and to simulate, and, because other load on a machine makes threads wait for each other, the time of all cores.
@@ -49,6 +50,39 @@ def ours(network, scale, milliseconds, threads):
         "mib": int(re.search(r"process (\d+) kB", text)[1]) / 1024,
         "synapses": int(re.search(r"(\d+) synapses", text)[1]),
     }
+
+
+# What grows, network, scales, simulated milliseconds, threads. Brunel's in-degree is a tenth of its neurons: synapses grow with their square.
+# CUBA's in-degree is fixed, so synapses grow as neurons do.
+GROWTH = [
+    ("synapses", "brunel", (0.2, 0.4, 0.8, 1.6), 500, (2,)),
+    ("neurons", "cuba", (1.0, 4.0, 16.0, 64.0), 500, (2,)),
+    ("threads", "brunel", (1.0,), 500, (1, 2)),
+    ("threads", "microcircuit", (0.2,), 500, (1, 2)),
+]
+
+
+def growth(rounds):
+    """How time and memory of Gyrus grow; a synaptic event's time says what the rate does."""
+    print("| grows | network | threads | neurons | synapses | build s | s per simulated s | ns per event | MiB |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for what, network, scales, milliseconds, threads in GROWTH:
+        for scale in scales:
+            for count in threads:
+                best = None
+                for _ in range(rounds):
+                    text, _ = measured([str(OURS), network, str(scale), str(milliseconds), str(count)])
+                    value = lambda pattern: float(re.search(pattern, text)[1])
+                    row = [value(r"simulated in ([\d.]+) s"), value(r"built in ([\d.]+) s")]
+                    row += [value(r"(\d+) neurons"), value(r"(\d+) synapses"), value(r"([\d.e+-]+) synaptic events/s")]
+                    row += [value(r"process (\d+) kB") / 1024]
+                    best = min(best or row, row)
+                run, build, neurons, synapses, events, mib = best
+                print(
+                    f"| {what} | `{network}` {scale} | {count} | {neurons:,.0f} | {synapses:,.0f} | {build:.2f} | "
+                    f"{run / milliseconds * 1e3:.2f} | {1e9 / events:.1f} | {mib:.0f} |",
+                    flush=True,
+                )
 
 
 def peer(which, network, scale, milliseconds, threads):
@@ -197,7 +231,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--growth", action="store_true")
     arguments = parser.parse_args()
+    if arguments.growth:
+        return growth(arguments.rounds)
     print("| work | side | build s | run s | all cores s | MiB | bytes a synapse |\n|---|---|---|---|---|---|---|")
     for name, network, scale, milliseconds in WORKS:
         if arguments.only and name not in arguments.only:
