@@ -17,6 +17,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A server that does not answer, or does not let in.
+    #[error("cannot open {address}: {reason}")]
+    Connect {
+        /// Its address, without the password.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file beside the database that is not as it should be.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
     /// The query must not run.
     #[error("the query is refused: {0}")]
     Refused(#[from] Refusal),
@@ -26,6 +42,38 @@ pub enum Error {
     /// No query was found for the question.
     #[error("{0}")]
     NotUnderstood(String),
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// "read", "write", "create".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The index cannot be used.
+    #[error("the index {}: {reason}", .path.display())]
+    Index {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A run cannot be resumed or replayed.
+    #[error("the journal {}: {reason}", .path.display())]
+    Journal {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+    /// The request cannot be done as it is.
+    #[error("{0}")]
+    Request(String),
+    /// The model gave no answer.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
     /// The query took too long, or the caller stopped it.
     #[error("the query was stopped after {seconds:.1} s")]
     Stopped {
@@ -85,6 +133,14 @@ pub enum Refusal {
     /// A column that must not be read.
     #[error("the column {0} is private")]
     Private(String),
+}
+
+#[cfg(feature = "documents")]
+impl Error {
+    /// For `map_err` of what reads and writes files.
+    pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
 }
 
 fn suggestion(meant: &Option<String>) -> String {

@@ -6,7 +6,7 @@
 //! engines never agree in everything.
 //!
 //! ```
-//! use gyrus_agents::{Rules, Sqlite};
+//! use gyrus_agents::{Database, Rules, Sqlite};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let file = folder.path().join("shop.sqlite");
@@ -21,10 +21,27 @@
 //! ```
 
 pub mod ask;
+#[cfg(feature = "documents")]
+pub mod claims;
+pub mod core;
 pub mod database;
 mod error;
+pub mod evaluate;
 pub mod guard;
+pub mod mcp;
+pub mod model;
+#[cfg(feature = "documents")]
+pub mod research;
+#[cfg(feature = "documents")]
+pub mod retrieval;
+#[cfg(all(feature = "documents", feature = "network"))]
+pub mod web;
 
-pub use ask::{Answer, Grammar, Question, Translation, Translator, answer};
-pub use database::{Cell, Column, Rows, Rules, Schema, Sqlite, Table};
+pub use ask::{
+    Answer, Grammar, Privacy, Question, Semantics, Strategy, Translation, Translator, Turn, answer,
+    answer_with,
+};
+pub use database::{
+    Cell, Column, Database, Holds, MySql, Postgres, Rows, Rules, Schema, Sqlite, Table, open, shown_address,
+};
 pub use error::{Error, Refusal, Result};

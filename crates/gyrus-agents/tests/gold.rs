@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::data;
 
-use gyrus_agents::{Cell, Rules, Sqlite};
+use gyrus_agents::{Cell, Database, Rules, Sqlite};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::data;
-use gyrus_agents::{Cell, Grammar, Rules, Sqlite, answer};
+use gyrus_agents::{Cell, Database, Grammar, Rules, Sqlite, answer};
 
 /// Whether two results hold the same rows, in any order.
 fn same(ours: &[Vec<Cell>], gold: &[Vec<Cell>]) -> bool {

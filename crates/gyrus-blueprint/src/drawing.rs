@@ -206,6 +206,7 @@ fn family(kind: &NodeKind) -> &'static str {
         | NodeKind::ReLU6
         | NodeKind::Hardswish
         | NodeKind::QuickGELU
+        | NodeKind::TanhGELU
         | NodeKind::Add
         | NodeKind::Multiply
         | NodeKind::SelfAttention { .. }

@@ -259,6 +259,7 @@ impl NodeKind {
             | Self::ReLU6
             | Self::Hardswish
             | Self::QuickGELU
+            | Self::TanhGELU
             | Self::Add
             | Self::Multiply
             | Self::LayerScale

@@ -84,6 +84,7 @@ impl Rule<'_> {
             | NodeKind::ReLU6
             | NodeKind::Hardswish
             | NodeKind::QuickGELU
+            | NodeKind::TanhGELU
             | NodeKind::Add
             | NodeKind::Multiply
             | NodeKind::Sigmoid

@@ -268,6 +268,8 @@ pub enum NodeKind {
     Hardswish,
     /// x / (1 + e^−1.702x): GELU as OpenAI's CLIP approximates it.
     QuickGELU,
+    /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))): GELU as SigLIP and others approximate it.
+    TanhGELU,
     /// 1 / (1 + e^−x).
     Sigmoid,
     /// Hyperbolic tangent.
@@ -375,6 +377,7 @@ impl NodeKind {
             Self::ReLU6 => "ReLU6",
             Self::Hardswish => "Hardswish",
             Self::QuickGELU => "QuickGELU",
+            Self::TanhGELU => "TanhGELU",
             Self::Add => "Add",
             Self::Multiply => "Multiply",
             Self::LayerScale => "LayerScale",

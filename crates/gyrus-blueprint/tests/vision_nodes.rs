@@ -34,6 +34,7 @@ fn everything() -> Blueprint {
         .node("residual", NodeKind::Add)
         .edge("positions", "residual")
         .node("gelu", NodeKind::QuickGELU)
+        .node("tanh_gelu", NodeKind::TanhGELU)
         .node("select", NodeKind::SelectToken { index: 0 })
         .build()
         .unwrap()

@@ -90,24 +90,31 @@ impl Resize {
         let first = rows.iter().map(|taps| taps.first).min().unwrap_or(0);
         let last = rows.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(first);
         let pixels = image.as_raw();
-        let mut narrowed = Vec::with_capacity((last - first) * width * 3);
-        for row in pixels.chunks_exact(from_width * 3).take(last).skip(first) {
-            for taps in &columns {
-                let source = &row[taps.first * 3..][..taps.weights.len() * 3];
-                narrowed.extend((0..3).map(|channel| {
-                    let values = source.iter().skip(channel).step_by(3);
-                    rounded(values.zip(&taps.weights))
-                }));
+        let stride = width * 3;
+        let mut narrowed = vec![0u8; (last - first) * stride];
+        let kept = pixels.chunks_exact(from_width * 3).take(last).skip(first);
+        for (row, narrowed) in kept.zip(narrowed.chunks_exact_mut(stride)) {
+            for (taps, to) in columns.iter().zip(narrowed.as_chunks_mut::<3>().0) {
+                let source = row[taps.first * 3..].as_chunks::<3>().0;
+                let mut sums = [HALF; 3];
+                for (pixel, weight) in source.iter().zip(&taps.weights) {
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum = sum.wrapping_add(i32::from(*value).wrapping_mul(*weight));
+                    }
+                }
+                *to = sums.map(byte);
             }
         }
-        let stride = width * 3;
-        let mut result = Vec::with_capacity(height * stride);
-        for taps in &rows {
-            let source = &narrowed[(taps.first - first) * stride..];
-            result.extend((0..stride).map(|at| {
-                let values = source.iter().skip(at).step_by(stride);
-                rounded(values.zip(&taps.weights))
-            }));
+        let (mut result, mut sums) = (vec![0u8; height * stride], vec![0i32; stride]);
+        for (taps, to) in rows.iter().zip(result.chunks_exact_mut(stride)) {
+            sums.fill(HALF);
+            let sources = narrowed[(taps.first - first) * stride..].chunks_exact(stride);
+            for (source, weight) in sources.zip(&taps.weights) {
+                for (sum, value) in sums.iter_mut().zip(source) {
+                    *sum = sum.wrapping_add(i32::from(*value).wrapping_mul(*weight));
+                }
+            }
+            to.iter_mut().zip(&sums).for_each(|(to, sum)| *to = byte(*sum));
         }
         result
     }
@@ -188,9 +195,11 @@ struct Taps {
     weights: Vec<i32>,
 }
 
-fn rounded<'a>(pairs: impl Iterator<Item = (&'a u8, &'a i32)>) -> u8 {
-    let half = 1i64 << (BITS - 1);
-    let sum = pairs.fold(half, |sum, (value, weight)| sum + i64::from(*value) * i64::from(*weight));
+/// A half in fixed point, where every sum begins.
+const HALF: i32 = 1 << (BITS - 1);
+
+/// The byte of a sum in fixed point. 32 bits are enough: weights sum to one, and their absolute values to less than two.
+fn byte(sum: i32) -> u8 {
     (sum >> BITS).clamp(0, 255) as u8
 }
 

@@ -279,6 +279,7 @@ impl Compiler<'_> {
             | NodeKind::ReLU6
             | NodeKind::Hardswish
             | NodeKind::QuickGELU
+            | NodeKind::TanhGELU
             | NodeKind::Add
             | NodeKind::Multiply
             | NodeKind::LayerScale

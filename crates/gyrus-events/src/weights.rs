@@ -123,7 +123,7 @@ impl Synapses {
                 linear_packed(x, packed, bias, false, (1, *inputs, *outputs), y);
             }
             Weights::DenseConvolution { packed, shape } => {
-                convolution_packed(shape, x, packed, bias, None, false, y);
+                convolution_packed(shape, x, packed, bias, None, None, y);
             }
             _ => {}
         }

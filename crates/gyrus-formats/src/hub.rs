@@ -1,4 +1,4 @@
-//! Models and files of data sets from the Hugging Face hub, through the cache that its own tools use.
+//! Models and files of data sets from the Hugging Face hub, through the cache that its own tools use; and models to the hub.
 //!
 //! A file is fetched once: the hub announces its checksum, the bytes arrive where an interrupted download can go on,
 //! and only what has the announced SHA-256 enters the cache. Without a network the cache serves alone. The
@@ -10,6 +10,7 @@ mod connection;
 mod listing;
 mod models;
 mod transfer;
+mod upload;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use connection::Connection;
 use transfer::Transfer;
 
 pub use listing::CachedModel;
+pub use upload::Pushed;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
@@ -68,6 +70,14 @@ impl Hub {
     /// [`Error::Hub`] for an address that is not one of HTTP.
     pub fn new(endpoint: &str, cache: &Path, offline: bool) -> Result<Self> {
         Self::build(endpoint, cache, offline, None)
+    }
+
+    /// The same with a token, for repositories that are not public and for [`Self::push_model`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_token(endpoint: &str, cache: &Path, token: &str) -> Result<Self> {
+        Self::build(endpoint, cache, false, Some(token.to_owned()))
     }
 
     fn build(endpoint: &str, cache: &Path, offline: bool, token: Option<String>) -> Result<Self> {

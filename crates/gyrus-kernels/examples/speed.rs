@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use gyrus_kernels::convolution::pooling::Pooling;
 use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
+use gyrus_kernels::dense::elementwise::Activation;
 use gyrus_kernels::dense::linear::{linear, linear_input_gradient, linear_weight_gradient};
 use gyrus_kernels::keep_awake;
 use gyrus_kernels::neuron::{
@@ -228,7 +229,7 @@ fn main() {
             let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
             let ops = 2 * shape.output_len() * 9 * c;
             time(&format!("conv {batch}x{size}x{size} {c}->{o} /{stride}"), ops, || {
-                convolution(&shape, &x, &w, Some(&bias), None, true, &mut y)
+                convolution(&shape, &x, &w, Some(&bias), None, Some(Activation::Relu), &mut y)
             });
             time(&format!("dx and dw of {size}x{size} {c}->{o} /{stride}"), 2 * ops, || {
                 let g = ConvolutionGradients { input: Some(&mut dx), weight: Some(&mut dw), bias: None };

@@ -1,7 +1,9 @@
 //! Convolutions of every kind against the oracle.
 
 use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
+use gyrus_kernels::dense::elementwise::{Activation, activation};
 use gyrus_kernels::oracle::{self, assert_close, values};
+use gyrus_kernels::with_threads;
 use proptest::prelude::*;
 
 fn check(shape: &Convolution, relu: bool) {
@@ -11,14 +13,15 @@ fn check(shape: &Convolution, relu: bool) {
     let mut dy = values(shape.output_len(), 4);
     let mut y = vec![f32::NAN; shape.output_len()];
     let residual = values(shape.output_len(), 5);
-    convolution(shape, &x, &weight, Some(&bias), Some(&residual), relu, &mut y);
+    let activation = relu.then_some(Activation::Relu);
+    convolution(shape, &x, &weight, Some(&bias), Some(&residual), activation, &mut y);
     let mut expected = oracle::convolution::convolution(shape, &x, &weight, Some(&bias), false);
     for (expected, residual) in expected.iter_mut().zip(&residual) {
         *expected += residual;
         *expected = if relu { expected.max(0.0) } else { *expected };
     }
     assert_close(&y, &expected, 1e-4);
-    convolution(shape, &x, &weight, Some(&bias), None, relu, &mut y);
+    convolution(shape, &x, &weight, Some(&bias), None, activation, &mut y);
     assert_close(&y, &oracle::convolution::convolution(shape, &x, &weight, Some(&bias), relu), 1e-4);
 
     let mut dx = vec![f32::NAN; x.len()];
@@ -66,7 +69,12 @@ proptest! {
     }
 
     #[test]
-    fn any_depthwise_convolution_matches_the_oracle(shape in any_shape(), channels in 2usize..20, relu: bool) {
+    fn any_depthwise_convolution_matches_the_oracle(
+        shape in any_shape(), channels in 2usize..36, wide in 0usize..4, relu: bool,
+    ) {
+        let kernel = [[1, 5], [5, 3], [7, 7], shape.kernel][wide];
+        let [height, width] = [shape.height + 6, shape.width + 2 * kernel[1]];
+        let shape = Convolution { kernel, height, width: width.max(kernel[1] * 2), ..shape };
         check(&Convolution { channels, outputs: channels, groups: channels, ..shape }, relu);
     }
 }
@@ -90,4 +98,72 @@ fn the_shapes_of_real_networks_match_the_oracle() {
     check(&Convolution { kernel: [1, 1], padding: [0; 4], stride: [2, 2], ..base }, false);
     check(&Convolution { channels: 1, outputs: 32, height: 28, width: 28, ..base }, true);
     check(&Convolution { batch: 1, height: 32, width: 32, channels: 3, outputs: 16, ..base }, true);
+}
+
+/// A convolution of each algorithm.
+fn kinds() -> [Convolution; 5] {
+    let direct = Convolution {
+        batch: 2,
+        height: 9,
+        width: 11,
+        channels: 20,
+        outputs: 40,
+        kernel: [3, 3],
+        stride: [2, 1],
+        padding: [1; 4],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let pointwise = Convolution { kernel: [1, 1], stride: [1, 1], padding: [0; 4], ..direct };
+    let winograd = Convolution { channels: 32, outputs: 48, stride: [1, 1], ..direct };
+    let depthwise = Convolution { channels: 40, groups: 40, kernel: [5, 5], padding: [2; 4], ..direct };
+    let strided = Convolution { stride: [2, 2], padding: [1, 2, 0, 3], width: 30, ..depthwise };
+    [direct, pointwise, winograd, depthwise, strided]
+}
+
+#[test]
+fn every_activation_is_fused_into_every_algorithm() {
+    for shape in kinds() {
+        let x = values(shape.input_len(), 1);
+        let weight = values(shape.weight_len(), 2);
+        let (bias, residual) = (values(shape.outputs, 3), values(shape.output_len(), 4));
+        let run = |f: Option<Activation>| {
+            let mut y = vec![f32::NAN; shape.output_len()];
+            convolution(&shape, &x, &weight, Some(&bias), Some(&residual), f, &mut y);
+            y
+        };
+        let plain = run(None);
+        for f in Activation::ALL {
+            let mut expected = vec![0.0; plain.len()];
+            activation(f, &plain, &mut expected);
+            assert_close(&run(Some(f)), &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for shape in kinds() {
+        let shape = Convolution { batch: 9, ..shape };
+        let (x, dy) = (values(shape.input_len(), 1), values(shape.output_len(), 2));
+        let (weight, bias) = (values(shape.weight_len(), 3), values(shape.outputs, 4));
+        let run = || {
+            let mut y = vec![f32::NAN; dy.len()];
+            convolution(&shape, &x, &weight, Some(&bias), None, Some(Activation::Silu), &mut y);
+            let (mut dx, mut dw) = (vec![f32::NAN; x.len()], vec![f32::NAN; weight.len()]);
+            let mut db = vec![f32::NAN; bias.len()];
+            let gradients =
+                ConvolutionGradients { input: Some(&mut dx), weight: Some(&mut dw), bias: Some(&mut db) };
+            convolution_backward(&shape, &x, &weight, &dy, None, gradients);
+            (y, dx, dw, db)
+        };
+        let one = with_threads(1, run).unwrap();
+        assert!(with_threads(3, run).unwrap() == one);
+        // An image has the same bits alone.
+        let alone = Convolution { batch: 1, ..shape };
+        let mut y = vec![f32::NAN; alone.output_len()];
+        let x = &x[..alone.input_len()];
+        convolution(&alone, x, &weight, Some(&bias), None, Some(Activation::Silu), &mut y);
+        assert!(y == one.0[..y.len()]);
+    }
 }

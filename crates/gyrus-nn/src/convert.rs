@@ -68,6 +68,7 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
             | NodeKind::ReLU6
             | NodeKind::Hardswish
             | NodeKind::QuickGELU
+            | NodeKind::TanhGELU
             | NodeKind::Add
             | NodeKind::Multiply
             | NodeKind::LayerScale
@@ -258,6 +259,7 @@ pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(
             | NodeKind::ReLU6
             | NodeKind::Hardswish
             | NodeKind::QuickGELU
+            | NodeKind::TanhGELU
             | NodeKind::Add
             | NodeKind::Multiply
             | NodeKind::LayerScale

@@ -58,6 +58,8 @@ pub struct Network {
     constants: State,
     /// One entry for each node of neurons in the plan.
     neurons: Vec<Neurons>,
+    /// Which parameters training leaves as they are; empty for none.
+    frozen: Vec<bool>,
     device: Device,
     /// Computed at the first answer after the parameters changed.
     folded: OnceLock<Folded>,
@@ -92,7 +94,8 @@ impl Network {
                 return Err(Error::OnlyOnCpu);
             }
         }
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
+        let plan =
+            Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?;
         let mut parameters = Vec::with_capacity(plan.parameters.len());
         for (index, parameter) in plan.parameters.iter().enumerate() {
             let count: usize = parameter.shape.iter().product();
@@ -127,6 +130,7 @@ impl Network {
             spiking: spiking.cloned(),
             constants,
             neurons: Vec::new(),
+            frozen: Vec::new(),
             device: device.clone(),
             folded: OnceLock::new(),
             probed: OnceLock::new(),
@@ -154,7 +158,8 @@ impl Network {
         device: &Device,
     ) -> Result<Self> {
         // A blueprint may announce more parameters than fit into memory; stored tensors cannot.
-        Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?.check(state)?;
+        Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?
+            .check(state)?;
         let mut network = Self::with(blueprint, spiking, 0, device)?;
         network.load_state(state)?;
         Ok(network)
@@ -169,7 +174,8 @@ impl Network {
             settings.check()?;
         }
         check_trainable(blueprint)?;
-        let plan = Plan::new(blueprint, Purpose { spiking, training: true, fused: true })?;
+        let plan =
+            Plan::new(blueprint, Purpose { spiking, training: true, fused: true, differentiable: true })?;
         let numbers = plan.parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>());
         let parameters = numbers.fold(0usize, usize::saturating_add);
         // Value, gradient, two moments and the best value so far.
@@ -202,6 +208,11 @@ impl Network {
     /// The device of its parameters.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Leaves the parameters as they are whose names `stays` picks: they get no gradient, and no work is done for one.
+    pub fn freeze(&mut self, stays: impl Fn(&str) -> bool) {
+        self.frozen = self.parameters.iter().map(|parameter| stays(&parameter.name)).collect();
     }
 
     /// Number of trainable parameters.

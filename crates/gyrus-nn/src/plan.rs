@@ -5,6 +5,7 @@
 
 mod fold;
 mod fuse;
+mod groups;
 mod lower;
 mod time;
 
@@ -12,7 +13,9 @@ use std::collections::BTreeMap;
 
 use gyrus_blueprint::Image;
 use gyrus_files::{State, StateTensor};
-use gyrus_tensor::Operation;
+use gyrus_tensor::{Activation, Operation};
+
+pub(crate) use groups::Group;
 
 use crate::spiking::SpikingSettings;
 use crate::{Error, Result};
@@ -36,7 +39,7 @@ pub(crate) enum Work {
         statistics: usize,
         epsilon: f32,
         momentum: f32,
-        relu: bool,
+        activation: Option<Activation>,
     },
     /// One factor per element; the parameter is channels-first.
     Scale { parameter: usize, pixels: usize },
@@ -89,6 +92,8 @@ pub(crate) struct Purpose<'a> {
     pub(crate) training: bool,
     /// Whether one operation may do the work of two nodes; the result of the first is then not there.
     pub(crate) fused: bool,
+    /// Whether there must be gradients: activations whose gradient takes their input then remain steps of their own.
+    pub(crate) differentiable: bool,
 }
 
 #[derive(Clone, Debug)]

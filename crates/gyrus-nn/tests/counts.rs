@@ -114,7 +114,11 @@ fn counting_and_pooling_on_packed_spikes_train_as_on_numbers() {
     let pooled = pixels / 4;
     let run = |operation, x, parameters: &[Tensor<1>]| apply(operation, x, parameters.to_vec(), None);
     let x = Tensor::from_inner(by_hand);
-    let x = run(Operation::Convolution { shape: convolution, relu: false, residual: false }, x, &leaves[..2]);
+    let x = run(
+        Operation::Convolution { shape: convolution, activation: None, residual: false },
+        x,
+        &leaves[..2],
+    );
     let x = run(Operation::MaxPool(pool), fire(x, pixels * CHANNELS), &[]);
     let x = run(Operation::ChannelsFirst { pixels: pooled, channels: CHANNELS }, x, &[]);
     let operation = Operation::Linear { inputs: pooled * CHANNELS, outputs: CLASSES, relu: false };

@@ -113,7 +113,7 @@ impl ByHand {
             Tensor::<1>::from_data(TensorData::new(statistics.clone(), [statistics.len()]), &cpu());
         let statistics = if self.training { Tensor::from_inner(statistics) } else { statistics };
         let [gamma, beta] = ["weight", "bias"].map(|name| self.leaves[&format!("{node}.{name}")].clone());
-        let operation = Operation::BatchNorm { own: self.training, epsilon: 1e-5, relu: false };
+        let operation = Operation::BatchNorm { own: self.training, epsilon: 1e-5, activation: None };
         composed::apply(&operation, x, vec![gamma, beta, statistics], None)
     }
 }
@@ -149,7 +149,7 @@ fn convolution(channels: usize, outputs: usize) -> Operation {
         dilation: [1, 1],
         groups: 1,
     };
-    Operation::Convolution { shape, relu: false, residual: false }
+    Operation::Convolution { shape, activation: None, residual: false }
 }
 
 fn mean_of_image(channels: usize) -> Operation {

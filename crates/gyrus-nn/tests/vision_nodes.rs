@@ -33,6 +33,7 @@ fn everything() -> Blueprint {
         .node("residual", NodeKind::Add)
         .edge("positions", "residual")
         .node("gelu", NodeKind::QuickGELU)
+        .node("tanh_gelu", NodeKind::TanhGELU)
         .node("select", NodeKind::SelectToken { index: 0 })
         .node("classes", NodeKind::affine(4))
         .build()

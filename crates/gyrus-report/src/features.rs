@@ -3,6 +3,7 @@
 //! Its script lets a person choose a unit and follow it down and up; an address that ends with `#unit=LAYER.NUMBER` opens that
 //! unit. Without the script the page shows every unit's picture and all numbers of the layers.
 
+mod attention;
 mod data;
 mod decisions;
 mod depth;
@@ -12,6 +13,8 @@ mod spikes;
 pub(crate) use depth::edges;
 
 use std::fmt::Write;
+
+pub use attention::PositionSimilarity;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,6 +55,8 @@ pub struct FeaturesReport<'a> {
     pub is_spiking: bool,
     /// Spikes of one example over time.
     pub spikes: Option<SpikesOverTime>,
+    /// Where a transformer looks.
+    pub attention: Option<AttentionMaps>,
     /// Answers and where they came from.
     pub decisions: Vec<Decision>,
     /// Settings, in groups with a title.
@@ -171,6 +176,28 @@ pub struct LayerSpikes {
     pub neurons: usize,
 }
 
+/// Where a transformer looks in one picture.
+#[derive(Debug, Clone)]
+pub struct AttentionMaps {
+    /// The picture's name.
+    pub title: String,
+    /// What the network saw.
+    pub picture: Picture,
+    /// The blocks by name, with their heads.
+    pub layers: Vec<(String, Vec<HeadMap>)>,
+    /// How alike the learned positions are; none for a network without.
+    pub positions: Option<PositionSimilarity>,
+}
+
+/// What a head gives to each patch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadMap {
+    /// Shares, one for each patch.
+    pub map: SignedMap,
+    /// How far a token looks on average, in patches.
+    pub distance: f64,
+}
+
 /// An example that excites a unit.
 #[derive(Debug, Clone)]
 pub struct TopExample {
@@ -260,6 +287,7 @@ impl FeaturesReport<'_> {
         );
         section(&mut page, "units", "What each unit responds to", &pictures::units(self));
         section(&mut page, "spikes", "Spikes over time", &spikes::spikes(self));
+        section(&mut page, "attention", "Where it looks", &attention::attention(self));
         section(&mut page, "decisions", "Where decisions came from", &decisions::decisions(self));
         let notes: String =
             self.notes.iter().map(|note| format!("<p class=\"note\">{}</p>", escaped(note))).collect();

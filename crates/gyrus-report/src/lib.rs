@@ -1,14 +1,15 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are five pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! The pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
 //! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
-//! [`SimulationReport`] for a simulated circuit, and [`FeaturesReport`] for what the layers of a network have learned.
+//! [`SimulationReport`] for a simulated circuit, [`QuestionReport`] for a question to a database, [`ResearchReport`] for an answer
+//! from documents, [`FeaturesReport`] for what the layers of a network have learned, and [`SculptReport`] for a solid.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
 //! A page needs no network: styles and images are inside of it. Everything that comes from outside (class names, file
 //! names, table cells, tokens) is escaped, and the page's content security policy forbids it to load anything. Only
-//! the two pages of `see` have a script, which their policy names by hash.
+//! the two pages of `see` and that of `sculpt` have a script, which their policy names by hash.
 //!
 //! ```
 //! use gyrus_report::{CurvePoint, LanguageReport};
@@ -46,7 +47,10 @@ mod inspection;
 mod language;
 mod network;
 mod page;
+mod question;
+mod research;
 mod scale;
+mod sculpt;
 mod sections;
 mod simulation;
 mod spiking;
@@ -55,14 +59,17 @@ mod spiking_run;
 pub use confusion::Confusion;
 pub use curves::CurvePoint;
 pub use features::{
-    Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, LayerSpikes, Link, SignedMap,
-    Similarity, SpikesOverTime, TopExample,
+    AttentionMaps, Decision, DepthPoint, Edges, FeatureLayer, FeatureUnit, FeaturesReport, HeadMap,
+    LayerSpikes, Link, PositionSimilarity, SignedMap, Similarity, SpikesOverTime, TopExample,
 };
 pub use html::{EnergyUnit, compact, duration, energy, grouped, number};
 pub use inspection::{HeadPattern, InspectedToken, InspectionReport, LensCell};
 pub use language::LanguageReport;
 pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skipped, Task};
 pub use page::Facts;
+pub use question::{QuestionChart, QuestionReport};
+pub use research::{ResearchClaim, ResearchQuote, ResearchReport};
+pub use sculpt::{SculptReport, Solid};
 pub use simulation::learned::{LearnedField, LearnedFieldsReport};
 pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};

@@ -26,6 +26,20 @@ fn flat(x: Tensor<4>) -> Tensor<2> {
     x.permute([0, 2, 3, 1]).reshape([rows, height * width * channels])
 }
 
+fn activated(x: Tensor<2>, f: Option<Activation>) -> Tensor<2> {
+    let Some(f) = f else { return x };
+    match f {
+        Activation::Relu => act::relu(x),
+        Activation::Gelu => act::gelu(x),
+        Activation::Sigmoid => act::sigmoid(x),
+        Activation::Tanh => act::tanh(x),
+        Activation::Silu => act::silu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Hardswish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::QuickGelu => x.clone() * act::sigmoid(x * 1.702),
+    }
+}
+
 fn rectify(x: Tensor<2>, relu: bool) -> Tensor<2> {
     if relu { act::relu(x) } else { x }
 }
@@ -50,7 +64,7 @@ pub fn apply(
             let bias = parameters.next();
             rectify(if let Some(bias) = bias { y + bias.unsqueeze() } else { y }, relu)
         }
-        Operation::Convolution { shape, relu, .. } => {
+        Operation::Convolution { shape, activation, .. } => {
             let Convolution { height, width, channels, outputs, kernel, groups, .. } = shape;
             let weight = parameter().reshape([outputs, channels / groups, kernel[0], kernel[1]]);
             let mut options = ConvOptions::new(shape.stride, [0, 0], shape.dilation, groups);
@@ -58,7 +72,7 @@ pub fn apply(
             options.padding = [(top, bottom), (left, right)];
             let y =
                 flat(conv2d(channels_first(x, height, width, channels), weight, parameters.next(), options));
-            rectify(if let Some(residual) = second { y + residual } else { y }, relu)
+            activated(if let Some(residual) = second { y + residual } else { y }, activation)
         }
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
         Operation::Spiking(_) => unreachable!("a spiking network is refused where no kernels run"),
@@ -72,16 +86,7 @@ pub fn apply(
             let steps = share.clone() + (steps - share).detach();
             steps * threshold
         }
-        Operation::Activation(f) => match f {
-            Activation::Relu => act::relu(x),
-            Activation::Gelu => act::gelu(x),
-            Activation::Sigmoid => act::sigmoid(x),
-            Activation::Tanh => act::tanh(x),
-            Activation::Silu => act::silu(x),
-            Activation::Relu6 => x.clamp(0.0, 6.0),
-            Activation::Hardswish => x.clone() * (x + 3.0).clamp(0.0, 6.0) / 6.0,
-            Activation::QuickGelu => x.clone() * act::sigmoid(x * 1.702),
-        },
+        Operation::Activation(f) => activated(x, Some(f)),
         Operation::MaxPool(shape) => {
             let [top, bottom, left, right] = shape.padding;
             let options = MaxPoolOptions {
@@ -112,7 +117,7 @@ pub fn apply(
             let variance = (pixels - mean.clone()).square().mean_dim(0);
             Tensor::cat(vec![mean, variance], 0)
         }
-        Operation::BatchNorm { own, epsilon, relu } => {
+        Operation::BatchNorm { own, epsilon, activation } => {
             let (gamma, beta, statistics) = (parameter(), parameter(), parameter());
             let channels = gamma.dims()[0];
             let pixels = x.reshape([rows * elements / channels, channels]);
@@ -125,7 +130,7 @@ pub fn apply(
             };
             let normal = (pixels - mean) / (variance + epsilon).sqrt();
             let y = (normal * gamma.unsqueeze() + beta.unsqueeze()).reshape([rows, elements]);
-            rectify(if let Some(residual) = second { y + residual } else { y }, relu)
+            activated(if let Some(residual) = second { y + residual } else { y }, activation)
         }
         Operation::LayerNorm { epsilon } => {
             let (gamma, beta) = (parameter(), parameter());

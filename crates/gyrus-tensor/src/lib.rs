@@ -78,9 +78,7 @@ pub fn apply(
     inputs.extend(parameters.into_iter().map(Input::Vector));
     inputs.extend(second.map(Input::Matrix));
     if inputs.iter().any(Input::is_autodiff) {
-        let inference =
-            matches!(operation, Operation::Convolution { residual: true, .. } | Operation::Packed(_));
-        assert!(!inference, "packed weights and convolutions with a residual have no gradient");
+        assert!(operation.has_gradient(), "packed weights and some fused activations have no gradient");
         autodiff::record(operation, inputs)
     } else {
         autodiff::run(&operation, inputs)

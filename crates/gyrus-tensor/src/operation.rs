@@ -56,9 +56,9 @@ pub enum Operation {
     Convolution {
         /// Its `batch` is taken from `x`.
         shape: Convolution,
-        /// Negative results become zero, after the residual.
-        relu: bool,
-        /// Whether a residual is added; for inference only.
+        /// Applied last. There are gradients for those that [need no input](Activation::gradient_needs_input).
+        activation: Option<Activation>,
+        /// Whether a residual is added, before the activation.
         residual: bool,
     },
     /// A linear layer or convolution whose weight is packed by [`Operation::packed`]; for inference with kernels only.
@@ -96,8 +96,8 @@ pub enum Operation {
         own: bool,
         /// Added to the variance.
         epsilon: f32,
-        /// Negative results become zero, after the residual.
-        relu: bool,
+        /// Applied last. There are gradients for ReLU and ReLU6.
+        activation: Option<Activation>,
     },
     /// Over the last `gamma.len()` elements; `[x, gamma, beta]`
     LayerNorm {
@@ -162,11 +162,22 @@ impl Operation {
         Some((Self::Packed(Box::new(self.clone())), Tensor::from_primitive::<Flex>(packed)))
     }
 
+    /// Whether it has a gradient, as far as that does not depend on its tensors.
+    pub(crate) fn has_gradient(&self) -> bool {
+        match self {
+            Self::Packed(_) => false,
+            Self::Convolution { activation, .. } => activation.is_none_or(|f| !f.gradient_needs_input()),
+            Self::BatchNorm { activation, .. } => {
+                activation.is_none_or(|f| matches!(f, Activation::Relu | Activation::Relu6))
+            }
+            _ => true,
+        }
+    }
+
     pub(crate) fn keeps(&self, inputs: usize) -> Kept {
         let (inputs, output): (&[usize], bool) = match self {
-            Self::Linear { relu, .. } | Self::Convolution { relu, .. } => {
-                (if inputs > 2 { &[0, 1, 2] } else { &[0, 1] }, *relu)
-            }
+            Self::Linear { relu, .. } => (if inputs > 2 { &[0, 1, 2] } else { &[0, 1] }, *relu),
+            Self::Convolution { activation, .. } => (&[0, 1], activation.is_some()),
             Self::Spiking(operation) => return operation.keeps(inputs),
             Self::Transformer(operation) => return operation.keeps(),
             Self::Vision(operation) => return operation.keeps(),
@@ -174,7 +185,7 @@ impl Operation {
             Self::Activation(f) if f.gradient_needs_input() => (&[0], false),
             Self::Activation(_) | Self::Softmax { .. } => (&[], true),
             Self::MaxPool(_) => (&[0], true),
-            Self::BatchNorm { relu, .. } => (&[0, 1, 2, 3], *relu),
+            Self::BatchNorm { activation, .. } => (&[0, 1, 2, 3], activation.is_some()),
             Self::LayerNorm { .. } => (&[0, 1], false),
             Self::Multiply => (&[1], false),
             Self::Packed(_) => unreachable!("packed weights are for inference"),
@@ -200,20 +211,20 @@ impl Operation {
             Self::Linear { inputs, outputs, relu } => filled([rows, *outputs], |y| {
                 linear(x, input(1), optional(2), *relu, (rows, *inputs, *outputs), y);
             }),
-            Self::Convolution { shape, relu, .. } => {
+            Self::Convolution { shape, activation, .. } => {
                 let shape = Convolution { batch: rows, ..*shape };
                 filled([rows, shape.output_len() / rows], |y| {
-                    convolution(&shape, x, input(1), optional(2), optional(3), *relu, y);
+                    convolution(&shape, x, input(1), optional(2), optional(3), *activation, y);
                 })
             }
             Self::Packed(operation) => match **operation {
                 Self::Linear { inputs, outputs, relu } => filled([rows, outputs], |y| {
                     linear_packed(x, input(1), optional(2), relu, (rows, inputs, outputs), y);
                 }),
-                Self::Convolution { shape, relu, .. } => {
+                Self::Convolution { shape, activation, .. } => {
                     let shape = Convolution { batch: rows, ..shape };
                     filled([rows, shape.output_len() / rows], |y| {
-                        convolution_packed(&shape, x, input(1), optional(2), optional(3), relu, y);
+                        convolution_packed(&shape, x, input(1), optional(2), optional(3), activation, y);
                     })
                 }
                 _ => unreachable!("only `packed` makes these"),
@@ -237,8 +248,9 @@ impl Operation {
                 let (mean, variance) = to.split_at_mut(*channels);
                 batch_statistics(x, mean, variance);
             }),
-            Self::BatchNorm { epsilon, relu, .. } => filled([rows, x.len() / rows], |y| {
-                let norm = BatchNorm { gamma: input(1), beta: input(2), epsilon: *epsilon, relu: *relu };
+            Self::BatchNorm { epsilon, activation, .. } => filled([rows, x.len() / rows], |y| {
+                let (gamma, beta) = (input(1), input(2));
+                let norm = BatchNorm { gamma, beta, epsilon: *epsilon, activation: *activation };
                 batch_norm(norm, statistics(input(3)), x, optional(4), y);
             }),
             Self::LayerNorm { epsilon } => filled([rows, x.len() / rows], |y| {
@@ -306,9 +318,16 @@ impl Operation {
                 gradients.extend(wanted.get(2).map(|wanted| wanted.then(db)));
                 gradients
             }
-            Self::Convolution { shape, relu, .. } => {
+            Self::Convolution { shape, activation, residual } => {
                 let shape = Convolution { batch: rows, ..*shape };
-                let activated = relu.then(|| kept(wanted.len()));
+                // The gradient before the activation is that of the residual too.
+                let residual = *residual && wanted.last() == Some(&true);
+                let masked = activation.filter(|f| residual || *f != Activation::Relu).map(|f| {
+                    filled([rows, dy.len() / rows], |masked| activation_backward(f, kept(2), dy, masked))
+                });
+                let before = masked.as_ref().map(Floats::new);
+                let dy = before.as_ref().map_or(dy, Floats::get);
+                let activated = (activation.is_some() && before.is_none()).then(|| kept(2));
                 let (mut dx, mut dw, mut db) = (None, None, None);
                 if wanted[0] {
                     dx = Some(filled([rows, shape.input_len() / rows], |_| {}));
@@ -325,7 +344,12 @@ impl Operation {
                     bias: db.as_mut().map(FlexTensor::storage_mut),
                 };
                 convolution_backward(&shape, kept(0), kept(1), dy, activated, gradients);
-                let mut all = vec![dx, dw, db];
+                let residual = residual.then(|| {
+                    masked
+                        .clone()
+                        .unwrap_or_else(|| filled([rows, dy.len() / rows], |to| to.copy_from_slice(dy)))
+                });
+                let mut all = vec![dx, dw, db, residual];
                 all.truncate(wanted.len());
                 all
             }
@@ -352,8 +376,9 @@ impl Operation {
                 }))]
             }
             Self::Statistics { .. } => vec![None],
-            Self::BatchNorm { own, epsilon, relu } => {
-                let norm = BatchNorm { gamma: kept(1), beta: kept(2), epsilon: *epsilon, relu: *relu };
+            Self::BatchNorm { own, epsilon, activation } => {
+                let (gamma, beta) = (kept(1), kept(2));
+                let norm = BatchNorm { gamma, beta, epsilon: *epsilon, activation: *activation };
                 let channels = norm.gamma.len();
                 let mut dx = filled([rows, dy.len() / rows], |_| {});
                 let mut residual =
@@ -365,7 +390,7 @@ impl Operation {
                     gamma: gamma.storage_mut(),
                     beta: beta.storage_mut(),
                 };
-                let activated = relu.then(|| kept(4));
+                let activated = activation.map(|_| kept(4));
                 batch_norm_backward(norm, statistics(kept(3)), *own, kept(0), activated, dy, gradients);
                 let mut all = vec![Some(dx), Some(gamma), Some(beta), None, residual];
                 all.truncate(wanted.len());

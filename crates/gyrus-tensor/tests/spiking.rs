@@ -116,7 +116,7 @@ fn convolutions_of_packed_spikes_equal_dense_ones() {
         let x = spikes(rows * elements, 4);
         let parameters = [numbers(shape.weight_len(), 5), numbers(shape.outputs, 6)];
         let dense = gradients(&x, rows, &parameters, |x, parameters| {
-            apply(Operation::Convolution { shape, relu: false, residual: false }, x, parameters, None)
+            apply(Operation::Convolution { shape, activation: None, residual: false }, x, parameters, None)
         });
         let packed = gradients(&x, rows, &parameters, |x, parameters| {
             let bits = run(Spiking::Pack { elements }, x);

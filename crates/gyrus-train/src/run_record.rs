@@ -62,6 +62,9 @@ pub struct Transfer {
     /// The node up to which nothing changed; absent where all layers learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,
+    /// The rank of low-rank adapters, beside which only the last layer learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_rank: Option<usize>,
     /// Number of parameters that changed.
     pub trained_parameters: u64,
 }

@@ -92,6 +92,12 @@ impl Tensors {
         self.tensors.contains_key(name)
     }
 
+    /// A tensor.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
     /// The shape of a tensor.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {

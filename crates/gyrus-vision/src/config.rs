@@ -1,6 +1,7 @@
 //! What a folder says beside its weights: `config.json` (timm or transformers), `preprocessor_config.json`, and the names of
 //! the classes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gyrus_data::{Filter, Preprocessing, Resize};
@@ -16,6 +17,9 @@ const MAXIMUM_BYTES: u64 = 16 << 20;
 const LARGEST_SIDE: usize = 4096;
 /// The most classes.
 const MOST_CLASSES: usize = 1 << 20;
+/// Facts of an ONNX file: the preprocessing and the names of the classes, as JSON.
+pub(crate) const PREPROCESSING: &str = "gyrus.preprocessing";
+pub(crate) const CLASSES: &str = "gyrus.classes";
 
 /// How a network wants to see a picture, and what its outputs are called; `None` where nothing says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) classes: Vec<String>,
     /// Attention heads of a transformer.
     pub(crate) heads: Option<usize>,
+    /// All of it, where Gyrus wrote it.
+    pub(crate) exact: Option<Preprocessing>,
 }
 
 /// A JSON object and where it lies.
@@ -64,6 +70,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Of a `config.json` in memory; `path` is for messages.
+    pub(crate) fn of_values(path: &Path, value: &Value) -> Result<Self> {
+        let mut config = Self::default();
+        config.take_config(&Object { path, value, within: "" })?;
+        Ok(config)
+    }
+
+    /// What Gyrus keeps beside the graph of an ONNX file; classes that are known already stay.
+    pub(crate) fn take_facts(&mut self, facts: &BTreeMap<String, String>) {
+        let exact = facts.get(PREPROCESSING).and_then(|text| serde_json::from_str(text).ok());
+        self.exact = exact.filter(is_sound).or(self.exact.take());
+        if self.classes.is_empty() {
+            let names = facts.get(CLASSES).and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+            self.classes = names.filter(|names| names.len() <= MOST_CLASSES).unwrap_or_default();
+        }
+    }
+
     fn take_config(&mut self, object: &Object<'_>) -> Result<()> {
         if let Some(names) = object.value.get("id2label").and_then(Value::as_object) {
             let mut numbered: Vec<(usize, String)> = names
@@ -79,8 +102,14 @@ impl Config {
         if let Some(names) = object.value.get("label_names").and_then(Value::as_array) {
             self.classes = names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
         }
+        let own = object.value.get("gyrus").and_then(|own| own.get("preprocessing"));
+        self.exact = own.and_then(|own| serde_json::from_value(own.clone()).ok()).filter(is_sound);
         self.side = object.side("image_size")?.or(self.side);
         self.heads = object.whole("num_attention_heads", 1 << 10)?.or(self.heads);
+        if let Some(value) = object.value.get("model_args").filter(|value| value.is_object()) {
+            let inner = Object { value, within: "model_args.", ..*object };
+            self.heads = inner.whole("num_heads", 1 << 10)?.or(self.heads);
+        }
         let vision = object.value.get("vision_config");
         if let Some(value) = vision.filter(|value| value.is_object()) {
             let inner = Object { value, within: "vision_config.", ..*object };
@@ -102,7 +131,7 @@ impl Config {
                 .filter_map(|n| usize::try_from(n.as_u64()?).ok())
                 .collect();
             match sides[..] {
-                [3, height, width] if height == width && (1..=LARGEST_SIDE).contains(&height) => {
+                [1 | 3, height, width] if height == width && (1..=LARGEST_SIDE).contains(&height) => {
                     self.side = Some(height)
                 }
                 _ => return Err(timm.wrong("input_size", size, "[3, side, side]")),
@@ -189,6 +218,11 @@ impl Config {
         width: usize,
         usual: &Usual,
     ) -> Preprocessing {
+        if let Some(exact) = &self.exact
+            && exact.shape() == [height, width, channels]
+        {
+            return exact.clone();
+        }
         let side = height.max(width);
         let share = self.crop_share.unwrap_or(usual.crop_share);
         let shorter = self.shorter_side.unwrap_or_else(|| (side as f64 / share).floor() as usize);
@@ -267,7 +301,14 @@ impl Object<'_> {
     }
 }
 
-fn json(path: &Path) -> Result<Value> {
+/// Whether a preprocessing can be used as it is.
+pub(crate) fn is_sound(preprocessing: &Preprocessing) -> bool {
+    let Preprocessing::Image { channels, mean, deviation, .. } = preprocessing else { return false };
+    let numbers = |values: &[f32]| values.len() == *channels && values.iter().all(|value| value.is_finite());
+    numbers(mean) && numbers(deviation) && deviation.iter().all(|value| *value > 0.0)
+}
+
+pub(crate) fn json(path: &Path) -> Result<Value> {
     serde_json::from_slice(&read_bounded(path, MAXIMUM_BYTES)?).map_err(|error| Error::Field {
         path: path.to_owned(),
         field: String::new(),

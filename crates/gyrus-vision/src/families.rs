@@ -6,18 +6,21 @@ mod convnext;
 mod mobilenet;
 mod resnet;
 mod resnet_cifar;
+mod siglip;
 mod vit;
 
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::Blueprint;
+use gyrus_files::State;
 
 use crate::checkpoint::Tensors;
 use crate::config::Config;
+use crate::publish::Foreign;
 use crate::{Error, Result};
 
 /// The known families.
-pub const FAMILIES: [&str; 8] = [
+pub const FAMILIES: [&str; 9] = [
     "CIFAR ResNet",
     "ResNet",
     "MobileNetV2",
@@ -26,6 +29,7 @@ pub const FAMILIES: [&str; 8] = [
     "Vision Transformer",
     "DINOv2",
     "CLIP image tower",
+    "SigLIP image tower",
 ];
 
 /// A network as a blueprint, and where its parameters come from.
@@ -72,6 +76,12 @@ pub struct Usual {
 /// Mean and deviation of ImageNet.
 pub(crate) const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(crate) const IMAGENET_DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self::PLAIN
+    }
+}
 
 impl Usual {
     /// Brightness from 0 to 1 and nothing else, of the whole picture.
@@ -124,10 +134,36 @@ pub(crate) fn recognize(tensors: &Tensors, config: &Config) -> Result<Architectu
     })
 }
 
+/// Whether the answers of a family's networks describe a picture, rather than being scores of classes.
+pub(crate) fn describes(family: &str) -> bool {
+    family.ends_with("image tower")
+}
+
 /// The names of the classes of a family's published checkpoints, where all of them have the same; empty otherwise.
 pub(crate) fn usual_classes(family: &str, outputs: usize) -> Vec<String> {
     match (family, outputs) {
         ("CIFAR ResNet", 10) => gyrus_data::cifar::CLASSES.map(str::to_owned).to_vec(),
         _ => Vec::new(),
     }
+}
+
+/// The network's tensors under the names of other programs that may have its architecture.
+pub(crate) fn foreign(blueprint: &Blueprint, parameters: &State) -> Vec<Foreign> {
+    let found = [
+        resnet::foreign(blueprint, parameters),
+        mobilenet::foreign(blueprint, parameters),
+        convnext::foreign(blueprint, parameters),
+        vit::foreign(blueprint, parameters),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// One extent of the shape of a parameter.
+fn extent(parameters: &State, name: &str, axis: usize) -> Option<usize> {
+    parameters.get(name)?.shape.get(axis).copied()
+}
+
+/// How many names there are of the form `prefix` number `suffix`, counted from 0 without a gap.
+fn count(parameters: &State, prefix: &str, suffix: &str) -> usize {
+    (0..).take_while(|number| parameters.contains_key(&format!("{prefix}{number}{suffix}"))).count()
 }

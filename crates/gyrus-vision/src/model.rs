@@ -10,7 +10,7 @@ use gyrus_tensor::Device;
 
 use crate::checkpoint::Tensors;
 use crate::config::{self, Config};
-use crate::families::{Usual, recognize};
+use crate::families::{Architecture, Usual, recognize};
 use crate::{Error, Result, onnx};
 
 /// A network with everything that is needed to use it.
@@ -32,10 +32,12 @@ pub struct Model {
 
 /// A network whose pictures are of this side cannot be meant.
 const MOST_CHANNELS: usize = 3;
+/// In a folder that Gyrus wrote, the network.
+const BLUEPRINT: &str = "blueprint.toml";
 
 impl Model {
-    /// Opens a model file (safetensors, PyTorch's own, ONNX), or a folder with one and its configuration. `classes` is a file with the names of the outputs, for
-    /// models that do not know them.
+    /// Opens a model file (safetensors, PyTorch's own, ONNX), or a folder with one and its configuration, as [`crate::publish`]
+    /// writes it too. `classes` is a file with the names of the outputs, for models that do not know them.
     ///
     /// # Errors
     /// [`Error::NoModel`], [`Error::UnknownFamily`], [`Error::Tensors`] with the list of names that do not fit, and
@@ -46,7 +48,8 @@ impl Model {
             if let Some(file) = classes {
                 config.classes = config::class_names(file)?;
             }
-            let (blueprint, parameters) = onnx::read(path)?;
+            let onnx::File { blueprint, parameters, facts } = onnx::read(path)?;
+            config.take_facts(&facts);
             return Self::with(path, ("ONNX", blueprint, parameters), &config, (&Usual::PLAIN, classes));
         }
         let tensors = Tensors::read(path)?;
@@ -62,11 +65,24 @@ impl Model {
         if let Some(file) = classes {
             config.classes = config::class_names(file)?;
         }
-        Self::of(&tensors, &config, classes)
+        // A run folder says more than its weights and its blueprint.
+        let own = folder.filter(|folder| !folder.join("run.json").exists());
+        if let Some(blueprint) = own.map(|folder| folder.join(BLUEPRINT)).filter(|path| path.is_file()) {
+            let blueprint = Blueprint::load(blueprint)?;
+            let family = "network of Gyrus";
+            let (origins, ignored, usual) = Default::default();
+            let architecture = Architecture { family, blueprint, origins, ignored, usual };
+            return Self::of(&tensors, architecture, &config, classes);
+        }
+        Self::of(&tensors, recognize(&tensors, &config)?, &config, classes)
     }
 
-    fn of(tensors: &Tensors, config: &Config, classes: Option<&Path>) -> Result<Self> {
-        let architecture = recognize(tensors, config)?;
+    fn of(
+        tensors: &Tensors,
+        architecture: Architecture,
+        config: &Config,
+        classes: Option<&Path>,
+    ) -> Result<Self> {
         let parameters = tensors.parameters(&architecture)?;
         let network = (architecture.family, architecture.blueprint, parameters);
         Self::with(tensors.path(), network, config, (&architecture.usual, classes))
@@ -119,5 +135,18 @@ impl Model {
     /// If the blueprint has a node without a dense body.
     pub fn network(&self, device: &Device) -> Result<Network> {
         Ok(Network::from_state(&self.blueprint, &self.parameters, device)?)
+    }
+
+    /// The network as an ONNX file that is to lie at `path`, with its preprocessing and the names of its classes beside it.
+    ///
+    /// # Errors
+    /// [`Error::Onnx`] with the node that ONNX has no operators for.
+    pub fn to_onnx(&self, path: &Path) -> Result<Vec<u8>> {
+        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let mut facts = vec![(config::PREPROCESSING, json(serde_json::to_string(&self.preprocessing)))];
+        if self.named {
+            facts.push((config::CLASSES, json(serde_json::to_string(&self.classes))));
+        }
+        onnx::to_bytes(path, &self.blueprint, &self.parameters, &facts)
     }
 }

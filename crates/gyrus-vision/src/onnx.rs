@@ -8,9 +8,13 @@
 //! folder, an input that no earlier node makes (as in a cycle) is refused, and so are tensors whose bytes do not fit their shape.
 
 mod graph;
+mod layers;
+mod operators;
 mod proto;
 mod tensor;
+mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gyrus_blueprint::Blueprint;
@@ -18,15 +22,27 @@ use gyrus_files::{State, read_bounded};
 use prost::Message as _;
 
 use crate::{Error, Result};
+pub use write::{OPSET, to_bytes};
 
 /// The longest file: what a protobuf message may hold.
 const MAXIMUM_BYTES: u64 = (1 << 31) - 1;
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The network.
+    pub blueprint: Blueprint,
+    /// Its parameters, `<node>.<parameter>`.
+    pub parameters: State,
+    /// Names and texts that are kept beside it (`metadata_props`).
+    pub facts: BTreeMap<String, String>,
+}
 
 /// Reads a file.
 ///
 /// # Errors
 /// [`Error::Onnx`] with the node, and what the blueprint is refused for.
-pub fn read(path: &Path) -> Result<(Blueprint, State)> {
+pub fn read(path: &Path) -> Result<File> {
     parse(path, &read_bounded(path, MAXIMUM_BYTES)?)
 }
 
@@ -34,9 +50,11 @@ pub fn read(path: &Path) -> Result<(Blueprint, State)> {
 ///
 /// # Errors
 /// As there.
-pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Blueprint, State)> {
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<File> {
     let wrong = |problem: String| Error::Onnx { path: path.to_owned(), node: String::new(), problem };
     let model = proto::Model::decode(bytes).map_err(|error| wrong(format!("no ONNX model: {error}")))?;
     let graph = model.graph.ok_or_else(|| wrong("no ONNX model: it has no graph".to_owned()))?;
-    graph::Import::new(path, &graph)?.run()
+    let (blueprint, parameters) = graph::Import::new(path, &graph)?.run()?;
+    let facts = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    Ok(File { blueprint, parameters, facts })
 }

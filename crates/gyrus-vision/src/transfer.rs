@@ -24,7 +24,7 @@ const MOST_NUMBERS: usize = 2 << 30;
 ///
 /// # Errors
 /// [`Error::Cut`] if the output is that of several nodes.
-fn last_node(blueprint: &Blueprint) -> Result<usize> {
+pub(crate) fn last_node(blueprint: &Blueprint) -> Result<usize> {
     let sources = blueprint.sources();
     let output = blueprint.nodes().iter().position(|node| node.kind == NodeKind::Output);
     match output.map(|output| &sources[output][..]) {

@@ -20,7 +20,7 @@ fn scores_are_those_of_onnxruntime() {
     for case in golden_scores["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let side = case["side"].as_u64().unwrap() as usize;
-        let (blueprint, parameters) = onnx::read(&golden(&format!("{name}.onnx"))).unwrap();
+        let onnx::File { blueprint, parameters, .. } = onnx::read(&golden(&format!("{name}.onnx"))).unwrap();
         let network = Network::from_state(&blueprint, &parameters, &cpu()).unwrap();
         let x = filled_tensor(1, 3 * side * side, |x| {
             for (place, x) in x.iter_mut().enumerate() {
@@ -40,9 +40,95 @@ fn scores_are_those_of_onnxruntime() {
     }
 }
 
+/// Networks of the families, in PyTorch's layouts.
+fn families() -> Vec<(String, Model)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let cases: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("vision.json")).unwrap()).unwrap();
+    let names =
+        cases["cases"].as_array().unwrap().iter().map(|case| case["name"].as_str().unwrap().to_owned());
+    names.map(|name| (name.clone(), Model::open(&folder.join(&name), None).unwrap())).collect()
+}
+
+fn answer(
+    blueprint: &gyrus_blueprint::Blueprint,
+    parameters: &gyrus_files::State,
+    numbers: usize,
+) -> Vec<f32> {
+    let network = Network::from_state(blueprint, parameters, &cpu()).unwrap();
+    floats(network.infer(filled_tensor(1, numbers, |x| {
+        x.iter_mut().enumerate().for_each(|(place, x)| *x = ((place * 37 % 101) as f32 - 50.0) / 32.0);
+    })))
+}
+
+/// `golden/check_onnx.py` compares all families with onnxruntime.
+#[test]
+fn written_files_are_read_as_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut back = 0;
+    for (name, model) in families() {
+        let path = folder.path().join(format!("{name}.onnx"));
+        std::fs::write(&path, model.to_onnx(&path).unwrap()).unwrap();
+        let numbers = model.preprocessing.shape().iter().product();
+        match Model::open(&path, None) {
+            Ok(read) => {
+                assert_eq!(read.preprocessing, model.preprocessing, "{name}");
+                assert_eq!((read.classes, read.named), (model.classes, model.named), "{name}");
+                let expected = answer(&model.blueprint, &model.parameters, numbers);
+                let got = answer(&read.blueprint, &read.parameters, numbers);
+                let worst = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(got.len() == expected.len() && worst < 1e-4, "{name}: off by {worst}");
+                back += 1;
+            }
+            // Tokens are turned around; a blueprint has no node for that alone.
+            Err(error) => {
+                let said = error.to_string();
+                assert!(
+                    said.contains("Transpose")
+                        || said.contains("Reshape")
+                        || said.contains("[batch, features]"),
+                    "{name}: {said}"
+                );
+                assert!(
+                    name.contains("vit")
+                        || name.contains("dino")
+                        || name.contains("clip")
+                        || name.contains("convnext"),
+                    "{name}: {said}"
+                );
+            }
+        }
+    }
+    assert_eq!(back, 6, "the convolutional families");
+}
+
+#[test]
+fn kinds_without_an_operator_are_refused_by_name() {
+    let spiking = gyrus_blueprint::Blueprint::builder("spiking")
+        .input([3])
+        .node(
+            "neurons",
+            NodeKind::LIF {
+                tau_membrane_ms: 10.0,
+                resistance: 1.0,
+                v_leak: 0.0,
+                v_threshold: 1.0,
+                v_reset: 0.0,
+                reset: gyrus_blueprint::neuron::Reset::default(),
+                per_neuron: Vec::new(),
+                learned: Vec::new(),
+            },
+        )
+        .build()
+        .unwrap();
+    let said =
+        onnx::to_bytes(Path::new("out.onnx"), &spiking, &Default::default(), &[]).unwrap_err().to_string();
+    assert!(said.contains("node 'neurons'") && said.contains("LIF keeps a state over time"), "{said}");
+}
+
 #[test]
 fn nodes_have_the_names_of_their_weights() {
-    let (blueprint, parameters) = onnx::read(&golden("residual.onnx")).unwrap();
+    let onnx::File { blueprint, parameters, .. } = onnx::read(&golden("residual.onnx")).unwrap();
     assert!(blueprint.index_of("deep").is_some() && parameters.contains_key("deep.weight"));
     let products = blueprint.nodes().iter().filter(|node| node.kind == NodeKind::Multiply);
     assert_eq!(products.count(), 1);
@@ -82,7 +168,7 @@ fn damaged_files_end_in_an_error_or_in_a_network() {
             let place = if next() % 2 == 0 { next() % 600 } else { bytes.len() - 1 - next() % 600 };
             bytes[place] = [0, 0xFF, next() as u8][next() % 3];
         }
-        if let Ok((blueprint, parameters)) = onnx::parse(&path, &bytes) {
+        if let Ok(onnx::File { blueprint, parameters, .. }) = onnx::parse(&path, &bytes) {
             drop(Network::from_state(&blueprint, &parameters, &cpu()));
         }
     }

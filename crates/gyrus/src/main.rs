@@ -35,8 +35,13 @@ enum Command {
     Learn(Box<commands::learn::Arguments>),
     See(commands::see::Arguments),
     Predict(commands::predict::Arguments),
+    Label(commands::label::Arguments),
+    Similar(commands::similar::Arguments),
+    Convert(commands::convert::Arguments),
+    Publish(commands::publish::Arguments),
     Spike(commands::spike::Arguments),
     Simulate(commands::simulate::Arguments),
+    Sculpt(commands::sculpt::Arguments),
     Tune(Box<commands::tune::Arguments>),
     Write(commands::write::Arguments),
     Embed(commands::embed::Arguments),
@@ -45,6 +50,13 @@ enum Command {
     Serve(commands::serve::Arguments),
     Quantize(commands::quantize::Arguments),
     Ask(commands::ask::Arguments),
+    #[cfg(feature = "documents")]
+    Index(commands::index::Arguments),
+    #[cfg(feature = "documents")]
+    Search(commands::search::Arguments),
+    #[cfg(feature = "documents")]
+    Research(Box<commands::research::Arguments>),
+    Mcp(commands::mcp::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Pull(commands::pull::Arguments),
@@ -64,6 +76,11 @@ pub(crate) fn command() -> clap::Command {
             let tune = only_with(tune, "resume", &["threads", "json"]);
             only_with(tune, "merge", &["model", "out", "overwrite", "threads", "json"])
         });
+    #[cfg(feature = "documents")]
+    let command = command.mut_subcommand("research", |research| {
+        let research = only_with(research, "resume", &["threads", "json"]);
+        only_with(research, "replay", &["json"])
+    });
     cli::framed(command)
 }
 
@@ -76,6 +93,10 @@ fn only_with(command: clap::Command, option: &'static str, others: &[&str]) -> c
 
 fn main() -> ExitCode {
     let begin = Instant::now();
+    #[cfg(feature = "documents")]
+    if let Some(code) = commands::index::reads_pdf() {
+        return code;
+    }
     let given = cli::read(&command(), std::env::args_os());
     let matches = match given.matches {
         Ok(matches) => matches,
@@ -125,8 +146,13 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Learn(arguments) => commands::learn::run(arguments),
         Command::See(arguments) => commands::see::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Label(arguments) => commands::label::run(arguments),
+        Command::Similar(arguments) => commands::similar::run(arguments),
+        Command::Convert(arguments) => commands::convert::run(arguments),
+        Command::Publish(arguments) => commands::publish::run(arguments),
         Command::Spike(arguments) => commands::spike::run(arguments),
         Command::Simulate(arguments) => commands::simulate::run(arguments),
+        Command::Sculpt(arguments) => commands::sculpt::run(arguments),
         Command::Chat(arguments) => commands::chat::run(arguments),
         Command::Tune(arguments) => commands::tune::run(arguments),
         Command::Serve(arguments) => commands::serve::run(arguments),
@@ -135,6 +161,13 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Quantize(arguments) => commands::quantize::run(arguments),
         Command::Ask(arguments) => commands::ask::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Index(arguments) => commands::index::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Search(arguments) => commands::search::run(arguments),
+        #[cfg(feature = "documents")]
+        Command::Research(arguments) => commands::research::run(arguments),
+        Command::Mcp(arguments) => commands::mcp::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Pull(arguments) => commands::pull::run(arguments),

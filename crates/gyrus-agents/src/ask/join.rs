@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::lexicon::{qualified, quoted};
 use crate::Schema;
+use crate::guard::Dialect;
 
 /// An edge: a column that refers to another table's column.
 #[derive(Clone, Copy, Debug)]
@@ -34,23 +35,29 @@ fn edges(schema: &Schema) -> Vec<Edge> {
 ///
 /// # Errors
 /// The first table that no foreign key connects with the others.
-pub(super) fn from(schema: &Schema, tables: &[usize]) -> Result<String, usize> {
+pub(super) fn from(dialect: Dialect, schema: &Schema, tables: &[usize]) -> Result<String, usize> {
     let edges = edges(schema);
     let Some(&first) = tables.first() else { return Ok(String::new()) };
     let mut joined = vec![first];
-    let mut sql = format!("FROM {}", quoted(&schema.tables[first].name));
+    let mut sql = format!("FROM {}", quoted(dialect, &schema.tables[first].name));
     for &table in tables {
         if joined.contains(&table) {
             continue;
         }
         for (edge, next) in path(&edges, &joined, table).ok_or(table)? {
-            let name = quoted(&schema.tables[next].name);
-            let [one, other] = [edge.from, edge.to].map(|(table, column)| qualified(schema, table, column));
+            let name = quoted(dialect, &schema.tables[next].name);
+            let [one, other] =
+                [edge.from, edge.to].map(|(table, column)| qualified(dialect, schema, table, column));
             sql += &format!(" JOIN {name} ON {one} = {other}");
             joined.push(next);
         }
     }
     Ok(sql)
+}
+
+/// How many references lie between some tables and another.
+pub(super) fn distance(schema: &Schema, tables: &[usize], wanted: usize) -> Option<usize> {
+    path(&edges(schema), tables, wanted).map(|way| way.len())
 }
 
 /// The shortest way from the joined tables to another: edges, each with the table that it adds.

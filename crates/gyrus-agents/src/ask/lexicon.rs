@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::{Schema, Sqlite};
+use super::semantics::Words;
+use crate::guard::Dialect;
+use crate::{Database, Holds, Schema};
 
 /// Distinct values of a column that are looked up in questions.
 const MOST_VALUES: usize = 2000;
+/// Columns whose values are looked up.
+const MOST_COLUMNS: usize = 500;
 /// Longest phrase of a question, in words.
 pub(super) const LONGEST: usize = 6;
 
@@ -14,6 +18,8 @@ pub(super) const LONGEST: usize = 6;
 pub(super) enum Meaning {
     Table(usize),
     Column(usize, usize),
+    /// An expression of the semantic file.
+    Measure(usize),
     /// A value of a column, as it is stored.
     Value(usize, usize, String),
 }
@@ -25,30 +31,39 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    /// Names of tables and columns, and the values of short text columns.
-    pub(super) fn new(database: &Sqlite) -> Self {
+    /// Names of tables and columns, the values of short text columns, and the words of the semantic file.
+    pub(super) fn new(database: &dyn Database, words: &Words) -> Self {
         let mut lexicon = Self::default();
+        let mut columns = 0;
         for (place, table) in database.schema().tables.iter().enumerate() {
             lexicon.add(&table.name, Meaning::Table(place));
             for (column, named) in table.columns.iter().enumerate() {
                 lexicon.add(&named.name, Meaning::Column(place, column));
-                let kind = named.kind.to_ascii_lowercase();
-                let is_text = kind.is_empty() || kind.contains("char") || kind.contains("text");
-                if is_text && database.rules().private(Some(&table.name), &named.name).is_none() {
+                let is_text = named.kind.is_empty() || named.holds() == Holds::Text;
+                let is_open = database.rules().private(Some(&table.name), &named.name).is_none();
+                if is_text && is_open && columns < MOST_COLUMNS {
+                    columns += 1;
                     lexicon.add_values(database, place, column);
                 }
             }
         }
+        for (index, measure) in words.measures.iter().enumerate() {
+            lexicon.add(&measure.name, Meaning::Measure(index));
+        }
+        for (word, meaning) in &words.synonyms {
+            lexicon.add(word, meaning.clone());
+        }
         lexicon
     }
 
-    fn add_values(&mut self, database: &Sqlite, table: usize, column: usize) {
+    fn add_values(&mut self, database: &dyn Database, table: usize, column: usize) {
         let (of, named) =
             (&database.schema().tables[table], &database.schema().tables[table].columns[column]);
+        let dialect = database.dialect();
         let sql = format!(
             "SELECT DISTINCT {} FROM {} LIMIT {}",
-            quoted(&named.name),
-            quoted(&of.name),
+            quoted(dialect, &named.name),
+            quoted(dialect, &of.name),
             MOST_VALUES.min(database.rules().most_rows)
         );
         // A column that cannot be read is one whose values nobody can ask for.
@@ -85,15 +100,18 @@ impl Lexicon {
     }
 }
 
-/// A name as SQLite reads it, whatever letters it has.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+/// A name as the database reads it, whatever letters it has.
+pub(super) fn quoted(dialect: Dialect, name: &str) -> String {
+    match dialect {
+        Dialect::MySql => format!("`{}`", name.replace('`', "``")),
+        Dialect::Sqlite | Dialect::Postgres | Dialect::DuckDb => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
 }
 
-/// A table and a column as SQLite reads them.
-pub(super) fn qualified(schema: &Schema, table: usize, column: usize) -> String {
+/// A table and a column as the database reads them.
+pub(super) fn qualified(dialect: Dialect, schema: &Schema, table: usize, column: usize) -> String {
     let of = &schema.tables[table];
-    format!("{}.{}", quoted(&of.name), quoted(&of.columns[column].name))
+    format!("{}.{}", quoted(dialect, &of.name), quoted(dialect, &of.columns[column].name))
 }
 
 /// The words of a name or a sentence, in lower case: at spaces, underscores, punctuation and inner capitals.

@@ -4,17 +4,28 @@
 //! model can stand in its place. Whoever wrote it, the query passes the guard, and every number of the answer is read from
 //! the result.
 
+mod brief;
+mod chart;
+mod draft;
+mod follow;
 mod grammar;
 mod join;
 mod lexicon;
+mod semantics;
 mod sentence;
+mod written;
 
 use serde::Serialize;
 
+pub use brief::{Brief, brief, dialect_name, without_values};
+pub use chart::{Chart, ChartKind, chart, number};
 pub use grammar::Grammar;
+pub use semantics::{MOST_SEMANTICS_BYTES, Privacy, Semantics};
 pub use sentence::sentence;
+pub use written::Written;
 
-use crate::{Error, Result, Rows, Schema, Sqlite};
+use crate::guard::Dialect;
+use crate::{Database, Error, Result, Rows, Schema};
 
 /// A query that a translator proposes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,8 +43,23 @@ pub struct Question<'a> {
     pub text: &'a str,
     /// Tables and columns.
     pub schema: &'a Schema,
-    /// An earlier proposal and why it did not run.
+    /// The SQL that the database speaks.
+    pub dialect: Dialect,
+    /// The conversation before it, the oldest first.
+    pub history: &'a [Turn],
+    /// An earlier proposal and why it did not run, or what to think of.
     pub failed: Option<(&'a str, &'a str)>,
+    /// The how manieth of several proposals that are compared, from 0.
+    pub attempt: usize,
+}
+
+/// A question that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    /// The question.
+    pub question: String,
+    /// The query that ran.
+    pub sql: String,
 }
 
 /// Turns questions into queries.
@@ -43,6 +69,26 @@ pub trait Translator {
     /// # Errors
     /// One sentence for a person: what it did not understand, and what it would need.
     fn translate(&mut self, question: Question<'_>) -> std::result::Result<Translation, String>;
+}
+
+/// What is done beyond one proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Strategy {
+    /// How often a proposal that does not run goes back with the reason.
+    pub repairs: usize,
+    /// Proposals whose results are compared; the most frequent result wins. 1: no vote.
+    pub votes: usize,
+    /// Whether the translator is asked to look at its query again.
+    pub reflects: bool,
+    /// Whether the translator may read what the database says about values, not about names alone.
+    pub sees_values: bool,
+}
+
+impl Default for Strategy {
+    /// Two repairs, no vote, no second look, no values.
+    fn default() -> Self {
+        Self { repairs: 2, votes: 1, reflects: false, sees_values: false }
+    }
 }
 
 /// The answer to a question.
@@ -55,39 +101,144 @@ pub struct Answer {
     /// The rows, with the query that ran.
     #[serde(flatten)]
     pub rows: Rows,
+    /// How the rows are drawn; none where a drawing would say nothing.
+    pub chart: Option<Chart>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
     /// Proposals that were refused before this one.
     pub repairs: usize,
 }
 
-/// Most proposals for one question.
-const MOST_PROPOSALS: usize = 3;
+/// Answers a question with the usual strategy, outside of a conversation.
+///
+/// # Errors
+/// As [`answer_with`].
+pub fn answer(database: &dyn Database, translator: &mut dyn Translator, question: &str) -> Result<Answer> {
+    answer_with(database, translator, question, &[], Strategy::default())
+}
 
-/// Answers a question. A proposal that does not run goes back to the translator with the reason, twice at most.
+/// Answers a question.
 ///
 /// # Errors
 /// [`Error::NotUnderstood`] if the translator finds no query, and what was wrong with the last proposal.
-pub fn answer(database: &Sqlite, translator: &mut dyn Translator, question: &str) -> Result<Answer> {
-    let mut failed: Option<(String, String)> = None;
-    let mut last = Error::NotUnderstood(String::new());
-    for repairs in 0..MOST_PROPOSALS {
-        let failed_before = failed.as_ref().map(|(sql, reason)| (sql.as_str(), reason.as_str()));
-        let asked = Question { text: question, schema: database.schema(), failed: failed_before };
-        let Translation { sql, assumptions } = translator.translate(asked).map_err(Error::NotUnderstood)?;
-        match database.query(&sql) {
-            Ok(rows) => {
-                let sentence = sentence(&rows);
-                return Ok(Answer { question: question.to_owned(), sentence, rows, assumptions, repairs });
+pub fn answer_with(
+    database: &dyn Database,
+    translator: &mut dyn Translator,
+    question: &str,
+    history: &[Turn],
+    strategy: Strategy,
+) -> Result<Answer> {
+    let mut asking = Asking { database, translator, question, history, strategy };
+    let mut answer = match strategy.votes {
+        0 | 1 => asking.repaired(0)?,
+        votes => asking.voted(votes)?,
+    };
+    if strategy.reflects {
+        answer = asking.reflected(answer);
+    }
+    Ok(answer)
+}
+
+struct Asking<'a> {
+    database: &'a dyn Database,
+    translator: &'a mut dyn Translator,
+    question: &'a str,
+    history: &'a [Turn],
+    strategy: Strategy,
+}
+
+impl Asking<'_> {
+    fn proposal(&mut self, failed: Option<(&str, &str)>, attempt: usize) -> Result<Translation> {
+        let asked = Question {
+            text: self.question,
+            schema: self.database.schema(),
+            dialect: self.database.dialect(),
+            history: self.history,
+            failed,
+            attempt,
+        };
+        self.translator.translate(asked).map_err(Error::NotUnderstood)
+    }
+
+    fn answer(&self, rows: Rows, assumptions: Vec<String>, repairs: usize) -> Answer {
+        let (sentence, chart) = (sentence(&rows), chart(&rows));
+        Answer { question: self.question.to_owned(), sentence, rows, chart, assumptions, repairs }
+    }
+
+    /// One proposal; one that does not run goes back to the translator with the reason.
+    fn repaired(&mut self, attempt: usize) -> Result<Answer> {
+        let mut failed: Option<(String, String)> = None;
+        let mut last = Error::NotUnderstood("no query was proposed".to_owned());
+        for repairs in 0..=self.strategy.repairs {
+            let before = failed.as_ref().map(|(sql, reason)| (sql.as_str(), reason.as_str()));
+            let proposed = self.proposal(before, attempt);
+            // What was wrong with the query says more than that there is no other.
+            let Translation { sql, assumptions } = match (proposed, repairs) {
+                (Ok(proposed), _) => proposed,
+                (Err(error), 0) => return Err(error),
+                (Err(_), _) => return Err(last),
+            };
+            match self.database.query(&sql) {
+                Ok(rows) => return Ok(self.answer(rows, assumptions, repairs)),
+                // The same again would fail again.
+                Err(error) if failed.as_ref().is_some_and(|(before, _)| *before == sql) => return Err(error),
+                Err(error @ (Error::Refused(_) | Error::Engine(_))) => {
+                    let reason = error.to_string();
+                    let reason = if self.strategy.sees_values {
+                        reason
+                    } else {
+                        without_values(&reason, &sql, self.database.schema())
+                    };
+                    failed = Some((sql, reason));
+                    last = error;
+                }
+                Err(error) => return Err(error),
             }
-            // The same again would fail again.
-            Err(error) if failed.as_ref().is_some_and(|(before, _)| *before == sql) => return Err(error),
-            Err(error @ (Error::Refused(_) | Error::Engine(_))) => {
-                failed = Some((sql, error.to_string()));
-                last = error;
+        }
+        Err(last)
+    }
+
+    /// The answer whose rows most proposals give; of equals, the first.
+    fn voted(&mut self, votes: usize) -> Result<Answer> {
+        let mut answers: Vec<(Answer, usize)> = Vec::new();
+        let mut failed = None;
+        for attempt in 0..votes {
+            match self.repaired(attempt) {
+                Ok(answer) => {
+                    let same = |(other, _): &&mut (Answer, usize)| {
+                        crate::evaluate::same(&other.rows, &answer.rows, false)
+                    };
+                    match answers.iter_mut().find(same) {
+                        Some((_, votes)) => *votes += 1,
+                        None => answers.push((answer, 1)),
+                    }
+                }
+                Err(error) => failed = Some(error),
             }
-            Err(error) => return Err(error),
+        }
+        // The first of equals: `max_by_key` would return the last.
+        let won = answers.into_iter().rev().max_by_key(|(_, votes)| *votes);
+        match (won, failed) {
+            (Some((mut answer, won)), _) => {
+                answer.assumptions.push(format!("{won} of {votes} proposals agree with this result"));
+                Ok(answer)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(Error::NotUnderstood("no query was proposed".to_owned())),
         }
     }
-    Err(last)
+
+    /// The same answer, or that of the translator's second thought if it runs.
+    fn reflected(&mut self, answer: Answer) -> Answer {
+        let thought = format!(
+            "it runs and gives {} rows with the columns {}; if it answers the question, write it again, else write a better one",
+            answer.rows.rows.len(),
+            answer.rows.columns.join(", ")
+        );
+        let Ok(second) = self.proposal(Some((&answer.rows.sql, &thought)), 0) else { return answer };
+        match self.database.query(&second.sql) {
+            Ok(rows) if rows.sql != answer.rows.sql => self.answer(rows, second.assumptions, answer.repairs),
+            _ => answer,
+        }
+    }
 }

@@ -1,14 +1,112 @@
 //! Databases as a question sees them: tables, columns, and the rows of an answer.
 
+mod calendar;
+mod mysql;
+mod postgres;
+mod references;
+#[cfg(test)]
+mod server_tests;
 mod sqlite;
+mod tabular;
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 
+pub use mysql::MySql;
+pub use postgres::Postgres;
 #[cfg(test)]
 pub(crate) use sqlite::Guards;
 pub use sqlite::Sqlite;
+pub use tabular::{MOST_TABLE_BYTES, MOST_TABLES};
+
+use crate::guard::{self, Checked, Dialect};
+use crate::{Error, Result};
+
+/// A database that is only read.
+pub trait Database: Send {
+    /// The SQL that it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// Its tables.
+    fn schema(&self) -> &Schema;
+
+    /// Its tables, to add references that the database itself does not declare. Nothing that protects it looks here.
+    fn schema_mut(&mut self) -> &mut Schema;
+
+    /// What queries may do.
+    fn rules(&self) -> &Rules;
+
+    /// Forbids these columns as well, as (table, column).
+    fn hide(&mut self, columns: &[(String, String)]);
+
+    /// What a person should know about how it was read, one sentence each.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Runs a query that the guard has printed.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after too many seconds, [`Error::Engine`] if the database cannot run it.
+    fn run(&self, checked: &Checked) -> Result<Rows>;
+
+    /// Checks a query, and runs it as it is printed from the checked tree.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it may not run, and as [`Self::run`].
+    fn query(&self, sql: &str) -> Result<Rows> {
+        let checked = guard::check(sql, self.dialect(), self.schema(), self.rules())?;
+        self.run(&checked)
+    }
+}
+
+/// Opens a database: `postgres://...`, `mysql://...`, a file of SQLite, a CSV or Parquet file or a folder of them.
+///
+/// # Errors
+/// [`Error::Open`] or [`Error::Connect`], with what is wrong and what would be right.
+pub fn open(address: &Path, rules: Rules) -> Result<Box<dyn Database>> {
+    let text = address.to_string_lossy();
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("postgres" | "postgresql") => return Ok(Box::new(Postgres::connect(&text, rules)?)),
+        Some("mysql" | "mariadb") => return Ok(Box::new(MySql::connect(&text, rules)?)),
+        Some(other) => {
+            return Err(Error::Connect {
+                address: shown_address(&text),
+                reason: format!(
+                    "unknown kind of database `{other}`; expected postgres://, mysql:// or a file"
+                ),
+            });
+        }
+        None => {}
+    }
+    if tabular::is_tabular(address) {
+        return Ok(Box::new(tabular::open(address, rules)?));
+    }
+    Ok(Box::new(Sqlite::open(address, rules)?))
+}
+
+/// An address without the password in it.
+#[must_use]
+pub fn shown_address(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    // A password may stand before the host, or among the options.
+    let rest = match rest.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => rest.to_owned(),
+    };
+    let rest = match rest.split_once('?') {
+        Some((host, options)) => {
+            let shown =
+                options.split('&').filter(|option| !option.to_ascii_lowercase().starts_with("password"));
+            format!("{host}?{}", shown.collect::<Vec<_>>().join("&"))
+        }
+        None => rest,
+    };
+    format!("{scheme}://{}", rest.trim_end_matches('?'))
+}
 
 /// The tables of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,6 +124,19 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Whether it is a view.
     pub is_view: bool,
+}
+
+/// What a column holds, as far as its type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Numbers.
+    Numbers,
+    /// Dates or times.
+    Dates,
+    /// Text.
+    Text,
+    /// Something else, or its type does not say.
+    Other,
 }
 
 /// A column.
@@ -48,6 +159,16 @@ impl Schema {
         self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
     }
 
+    /// The place of a column, as (table, column), from `table.column` in any case.
+    #[must_use]
+    pub fn place(&self, named: &str) -> Option<(usize, usize)> {
+        let (table, column) = named.rsplit_once('.')?;
+        let same = |name: &str, other: &str| name.eq_ignore_ascii_case(other.trim());
+        let at = self.tables.iter().position(|own| same(&own.name, table))?;
+        let columns = &self.tables[at].columns;
+        Some((at, columns.iter().position(|own| same(&own.name, column))?))
+    }
+
     /// The name of a table that is spelled much like this one.
     #[must_use]
     pub fn table_like(&self, name: &str) -> Option<String> {
@@ -63,6 +184,24 @@ impl Schema {
         let close = closest(wanted, all.clone().map(|(_, column)| column.name.as_str()))?;
         let (table, column) = all.into_iter().find(|(_, column)| column.name == close)?;
         Some(format!("{}.{}", table.name, column.name))
+    }
+}
+
+impl Column {
+    /// What its declared type says that it holds.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        let kind = self.kind.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| kind.contains(word));
+        if has(&["date", "time"]) || kind == "year" {
+            Holds::Dates
+        } else if has(&["char", "text", "clob", "enum", "uuid"]) || kind == "name" {
+            Holds::Text
+        } else if has(&["int", "real", "floa", "doub", "num", "dec", "money", "serial"]) {
+            Holds::Numbers
+        } else {
+            Holds::Other
+        }
     }
 }
 
@@ -95,6 +234,15 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Forbids these columns as well.
+    pub(crate) fn hide(&mut self, columns: &[(String, String)]) {
+        for column in columns {
+            if !self.private.contains(column) {
+                self.private.push(column.clone());
+            }
+        }
+    }
+
     /// The private column of this name, in this table or, without one, in any.
     pub(crate) fn private(&self, table: Option<&str>, column: &str) -> Option<String> {
         let is = |(of, name): &&(String, String)| {

@@ -12,7 +12,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Cell, Column, Rows, Rules, Schema, Table};
+use super::{Cell, Column, Database, Rows, Rules, Schema, Table};
 use crate::guard::{self, Checked, Dialect};
 use crate::{Error, Refusal, Result};
 
@@ -27,6 +27,10 @@ pub struct Sqlite {
     connection: Connection,
     schema: Schema,
     rules: Rules,
+    /// The columns that the authorizer hides.
+    hidden: Arc<Mutex<Rules>>,
+    /// What a person should know about how it was read.
+    pub(super) notes: Vec<String>,
     /// When the running query is stopped.
     deadline: Arc<Mutex<Option<Instant>>>,
     /// Names of the running query's common table expressions.
@@ -58,17 +62,24 @@ impl Sqlite {
         }
         let access =
             if guards.engine { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
-        let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|e| failed(said(&e)))?;
+        Self::on(connection, path, rules, guards)
+    }
+
+    /// A database on a connection that cannot write, such as an image in memory that was opened read-only.
+    pub(super) fn on(mut connection: Connection, path: &Path, rules: Rules, guards: Guards) -> Result<Self> {
+        let failed = |reason: String| Error::Open { path: path.to_owned(), reason };
         let schema = read_schema(&connection).map_err(|error| failed(said(&error)))?;
         let deadline = Arc::new(Mutex::new(None));
         let named = Arc::new(Mutex::new(Vec::new()));
+        let hidden = Arc::new(Mutex::new(rules.clone()));
         let set = |connection: &mut Connection| -> rusqlite::Result<()> {
             if guards.engine {
                 defend(connection)?;
             }
             if guards.authorizer {
-                authorize(connection, &schema, &rules, named.clone())?;
+                authorize(connection, &schema, hidden.clone(), named.clone())?;
             }
             let deadline = deadline.clone();
             connection.progress_handler(
@@ -80,53 +91,13 @@ impl Sqlite {
             )
         };
         set(&mut connection).map_err(|error| failed(said(&error)))?;
-        Ok(Self { connection, schema, rules, deadline, named })
+        Ok(Self { connection, schema, rules, hidden, notes: Vec::new(), deadline, named })
     }
 
     /// The connection itself, without the parser's guard.
     #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// Its tables.
-    #[must_use]
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// What queries may do.
-    #[must_use]
-    pub fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    /// Checks a query, and runs it as it is printed from the checked tree.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] if it may not run, [`Error::Stopped`] after too many seconds, [`Error::Engine`] if SQLite cannot run it.
-    pub fn query(&self, sql: &str) -> Result<Rows> {
-        let checked = guard::check(sql, Dialect::Sqlite, &self.schema, &self.rules)?;
-        self.run(&checked)
-    }
-
-    /// Runs a query that the guard has printed.
-    pub(crate) fn run(&self, checked: &Checked) -> Result<Rows> {
-        let begin = Instant::now();
-        let limit = Duration::from_secs_f64(self.rules.seconds.clamp(0.0, 86_400.0));
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(begin + limit);
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checked.named);
-        let rows = self.rows(&checked.sql);
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        match rows {
-            Ok(rows) => Ok(Rows { sql: checked.sql.clone(), ..rows }),
-            Err(rusqlite::Error::SqliteFailure(error, _))
-                if error.code == rusqlite::ErrorCode::OperationInterrupted =>
-            {
-                Err(Error::Stopped { seconds: begin.elapsed().as_secs_f64() })
-            }
-            Err(error) => Err(self.explain(&error)),
-        }
     }
 
     fn rows(&self, sql: &str) -> rusqlite::Result<Rows> {
@@ -179,6 +150,51 @@ impl Sqlite {
             return Refusal::Private(name).into();
         }
         Error::Engine(said)
+    }
+}
+
+impl Database for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn schema_mut(&mut self) -> &mut Schema {
+        &mut self.schema
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn hide(&mut self, columns: &[(String, String)]) {
+        self.rules.hide(columns);
+        *self.hidden.lock().unwrap_or_else(PoisonError::into_inner) = self.rules.clone();
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn run(&self, checked: &Checked) -> Result<Rows> {
+        let begin = Instant::now();
+        let limit = Duration::from_secs_f64(self.rules.seconds.clamp(0.0, 86_400.0));
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(begin + limit);
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checked.named);
+        let rows = self.rows(&checked.sql);
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        match rows {
+            Ok(rows) => Ok(Rows { sql: checked.sql.clone(), ..rows }),
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if error.code == rusqlite::ErrorCode::OperationInterrupted =>
+            {
+                Err(Error::Stopped { seconds: begin.elapsed().as_secs_f64() })
+            }
+            Err(error) => Err(self.explain(&error)),
+        }
     }
 }
 
@@ -235,17 +251,17 @@ fn defend(connection: &Connection) -> rusqlite::Result<()> {
 fn authorize(
     connection: &mut Connection,
     schema: &Schema,
-    rules: &Rules,
+    hidden: Arc<Mutex<Rules>>,
     named: Arc<Mutex<Vec<String>>>,
 ) -> rusqlite::Result<()> {
     let tables: Vec<String> = schema.tables.iter().map(|table| table.name.to_ascii_lowercase()).collect();
-    let rules = rules.clone();
     connection.authorizer(Some(move |context: AuthContext<'_>| match context.action {
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
         AuthAction::Read { table_name, column_name } => {
             let table = table_name.to_ascii_lowercase();
             let known = tables.contains(&table) || guard::TABLE_FUNCTIONS.contains(&table.as_str());
-            let is_private = rules.private(Some(table_name), column_name).is_some();
+            let hidden = hidden.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_private = hidden.private(Some(table_name), column_name).is_some();
             // A common table expression of which only the rows are counted.
             let is_named = || {
                 let named = named.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ pub fn check(sql: &str, dialect: Dialect, schema: &Schema, rules: &Rules) -> Res
         return Err(Refusal::Parse("it contains a zero byte".to_owned()));
     }
     let mut query = one_query(sql, dialect)?;
-    let mut walk = walk::Walk::new(dialect, schema, rules);
+    let mut walk = walk::Walk::new(dialect, schema, rules, &query);
     if let std::ops::ControlFlow::Break(refusal) = query.visit(&mut walk) {
         return Err(*refusal);
     }

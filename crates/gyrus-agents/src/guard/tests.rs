@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::fallible_iterator::FallibleIterator;
 
 use super::{Checked, Dialect, check};
-use crate::database::{Guards, Sqlite};
+use crate::database::{Database, Guards, Sqlite};
 use crate::{Column, Error, Refusal, Rules, Schema, Table};
 
 const TABLES: &str = "CREATE TABLE sale (country TEXT, total REAL, year INTEGER, phone TEXT);

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, Function, FunctionArguments, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
-    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableFactor, Visitor,
+    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value, ValueWithSpan,
+    Visit, Visitor,
 };
 
 use super::functions::{self, TABLE_FUNCTIONS, is_function};
@@ -30,11 +31,44 @@ pub(super) struct Walk<'a> {
     /// Names of common table expressions, in lower case. Each is taken for known in the whole query; where it is not, the
     /// engine says so.
     pub(super) named: Vec<String>,
+    /// Names and aliases of the tables that the query reads, in lower case: in PostgreSQL each is a value too, a whole row.
+    rows: Vec<String>,
+}
+
+/// Collects what tables are called in a query.
+struct Called(Vec<String>);
+
+impl Visitor for Called {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, alias, .. } = factor {
+            let alias = alias.as_ref().map(|alias| alias.name.value.clone());
+            let last = name.0.last().map(ToString::to_string);
+            self.0.extend(alias.or(last).map(|called| called.trim_matches('"').to_ascii_lowercase()));
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(dialect: Dialect, schema: &'a Schema, rules: &'a Rules) -> Self {
-        Self { dialect, schema, rules, named: Vec::new() }
+    pub(super) fn new(dialect: Dialect, schema: &'a Schema, rules: &'a Rules, query: &Query) -> Self {
+        let mut called = Called(Vec::new());
+        if dialect == Dialect::Postgres || dialect == Dialect::DuckDb {
+            let _ = query.visit(&mut called);
+        }
+        Self { dialect, schema, rules, named: Vec::new(), rows: called.0 }
+    }
+
+    /// Columns of a table under other names would pass a private one by.
+    fn alias(&self, alias: Option<&TableAlias>) -> Decision {
+        match alias {
+            Some(TableAlias { columns, .. }) if !columns.is_empty() => {
+                clause("new names for the columns of a table")
+            }
+            Some(TableAlias { at: Some(_), .. }) => clause("an index alias"),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn table(&self, name: &ObjectName) -> Decision {
@@ -227,7 +261,7 @@ impl Visitor for Walk<'_> {
         match factor {
             TableFactor::Table {
                 name,
-                alias: _,
+                alias,
                 args,
                 with_hints,
                 version,
@@ -249,6 +283,7 @@ impl Visitor for Walk<'_> {
                 if odd {
                     return clause("a table with hints, versions or samples");
                 }
+                self.alias(alias.as_ref())?;
                 if args.is_some() {
                     let name = name.to_string().to_ascii_lowercase();
                     return match self.dialect == Dialect::Sqlite && TABLE_FUNCTIONS.contains(&name.as_str()) {
@@ -270,10 +305,40 @@ impl Visitor for Walk<'_> {
         }
     }
 
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Decision {
+        match &value.value {
+            Value::Number(..) | Value::Boolean(_) | Value::Null | Value::HexStringLiteral(_) => {
+                ControlFlow::Continue(())
+            }
+            // The parser has undone the escapes and does not write them again, so another text might run.
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text)
+                if self.dialect == Dialect::MySql && text.contains('\\') =>
+            {
+                clause("a backslash in a text")
+            }
+            Value::SingleQuotedString(_) | Value::DoubleQuotedString(_) => ControlFlow::Continue(()),
+            _ => clause("a text with a prefix, or a placeholder"),
+        }
+    }
+
     fn pre_visit_expr(&mut self, expression: &Expr) -> Decision {
         match expression {
             Expr::Function(function) => self.function(function),
-            Expr::Identifier(name) => self.column(None, &name.value),
+            // A variable of the session or the server.
+            Expr::Identifier(name) if name.value.starts_with('@') => clause("a variable"),
+            Expr::CompoundIdentifier(names) if names.iter().any(|name| name.value.starts_with('@')) => {
+                clause("a variable")
+            }
+            Expr::Identifier(name) => {
+                let is_column = || {
+                    let columns = self.schema.tables.iter().flat_map(|table| &table.columns);
+                    columns.into_iter().any(|column| column.name.eq_ignore_ascii_case(&name.value))
+                };
+                if self.rows.contains(&name.value.to_ascii_lowercase()) && !is_column() {
+                    self.all_columns()?;
+                }
+                self.column(None, &name.value)
+            }
             Expr::CompoundIdentifier(names) => match &names[..] {
                 [.., table, column] => self.column(Some(&table.value), &column.value),
                 _ => ControlFlow::Continue(()),

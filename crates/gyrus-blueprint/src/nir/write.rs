@@ -203,6 +203,7 @@ impl Writer<'_> {
             | NodeKind::ReLU6
             | NodeKind::Hardswish
             | NodeKind::QuickGELU
+            | NodeKind::TanhGELU
             | NodeKind::Add
             | NodeKind::Multiply
             | NodeKind::LayerScale

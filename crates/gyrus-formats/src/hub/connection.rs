@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION, RANGE};
+use ureq::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE};
 use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
@@ -102,6 +102,49 @@ impl Connection {
         }
         let body = answer.into_body().into_with_config().limit(limit).read_to_vec();
         body.map_err(|error| error.to_string())
+    }
+
+    /// Whether there is a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The hub's own answer to a request with a body; a redirection is an answer.
+    ///
+    /// # Errors
+    /// A sentence where no answer comes.
+    pub(super) fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Answer, String> {
+        let address = parse(&format!("{}/{path}", self.endpoint))?;
+        let mut request = self.agent.post(&address).header(CONTENT_TYPE, kind).header(ACCEPT, kind);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let proxy = proxy(&self.origin, |name| std::env::var(name).ok())?;
+        request.config().proxy(proxy).build().send(body).map_err(|error| error.to_string())
+    }
+
+    /// Puts bytes to an address that the hub named, without its token; the status of the answer.
+    ///
+    /// # Errors
+    /// A sentence where no answer comes, or where an encrypted hub names an unencrypted address.
+    pub(super) fn put(
+        &self,
+        address: &str,
+        headers: &[(String, String)],
+        bytes: &[u8],
+    ) -> Result<u16, String> {
+        let address = parse(address)?;
+        let origin = Origin::of(&address)?;
+        if self.origin.encrypted && !origin.encrypted {
+            return Err(format!("refused to send to the unencrypted {address}"));
+        }
+        let mut request = self.agent.put(&address);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let proxy = proxy(&origin, |name| std::env::var(name).ok())?;
+        let answer = request.config().proxy(proxy).build().send(bytes).map_err(|error| error.to_string())?;
+        Ok(answer.status().as_u16())
     }
 
     fn request(

@@ -18,12 +18,15 @@ const MAXIMUM_INDEX_BYTES: u64 = 1 << 28;
 const CONFIG: &str = "config.json";
 
 /// Optional files beside the weights.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 11] = [
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
     "chat_template.json",
+    // Of networks of images: what they want to see, and what Gyrus publishes.
+    "preprocessor_config.json",
+    "blueprint.toml",
     // Of sentence encoders.
     "modules.json",
     "1_Pooling/config.json",

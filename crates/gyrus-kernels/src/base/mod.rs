@@ -5,6 +5,7 @@
 //! (how work becomes tasks).
 
 pub(crate) mod bits;
+pub(crate) mod epilogue;
 pub(crate) mod math;
 pub(crate) mod parallel;
 pub(crate) mod random;

@@ -12,49 +12,13 @@
 
 use pulp::Simd;
 
-use crate::base::parallel::prefetch;
+use super::epilogue::{finish_row, smooth};
+use super::parallel::prefetch;
+
+pub(crate) use super::epilogue::{Epilogue, Residual, finish_vector};
 
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 16;
-
-/// What is applied to a finished tile on its way to memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Epilogue<'a> {
-    /// Added to each column; as long as all columns.
-    pub(crate) bias: Option<&'a [f32]>,
-    /// Negative results become zero, after bias and residual.
-    pub(crate) relu: bool,
-    /// Added to each result.
-    pub(crate) residual: Option<Residual>,
-}
-
-impl Epilogue<'_> {
-    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false, residual: None };
-}
-
-/// An array laid out like the output, and where both begin.
-#[derive(Clone, Copy)]
-pub(crate) struct Residual {
-    pub(crate) residual: *const f32,
-    pub(crate) out: *const f32,
-}
-
-impl Residual {
-    /// The element that corresponds to the output's at `out`.
-    ///
-    /// # Safety
-    /// `out` points into the output.
-    #[inline(always)]
-    pub(crate) unsafe fn at(self, out: *const f32) -> *const f32 {
-        // SAFETY: `out` and `self.out` are both in the output, and the residual is just as long.
-        unsafe { self.residual.offset(out.offset_from(self.out)) }
-    }
-}
-
-// SAFETY: the residual is only read, and the output's pointer is only used to measure distances.
-unsafe impl Send for Residual {}
-// SAFETY: as above.
-unsafe impl Sync for Residual {}
 
 /// The contiguous runs of the left operand that make up one row: `offsets[r] .. offsets[r] + length`, in floats from
 /// the row's pointer, for each `r`.
@@ -74,62 +38,6 @@ pub(crate) unsafe fn load<S: Simd>(pointer: *const f32) -> S::f32s {
 pub(crate) unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
     // SAFETY: as in `load`, for writing.
     unsafe { pointer.cast::<S::f32s>().write_unaligned(value) }
-}
-
-/// Stores one row of a finished tile, whole or cut to `columns`.
-#[inline(always)]
-unsafe fn finish_row<S: Simd>(
-    simd: S,
-    row: &[f32; PANEL],
-    out: *mut f32,
-    column: usize,
-    columns: usize,
-    epilogue: Epilogue<'_>,
-) {
-    if columns < PANEL {
-        for (n, &value) in row[..columns].iter().enumerate() {
-            let value = value + epilogue.bias.map_or(0.0, |bias| bias[column + n]);
-            // SAFETY: `n < columns`, so this is in the output.
-            let value = value + epilogue.residual.map_or(0.0, |r| unsafe { *r.at(out.add(n)) });
-            let value = if epilogue.relu && value < 0.0 { 0.0 } else { value };
-            // SAFETY: the caller guarantees room for `columns` floats at `out`.
-            unsafe { *out.add(n) = value };
-        }
-        return;
-    }
-    for v in (0..PANEL).step_by(S::F32_LANES) {
-        // SAFETY: `v + F32_LANES <= PANEL`, and the whole panel is valid in the bias and in `out`.
-        unsafe { finish_vector::<S>(simd, load::<S>(row.as_ptr().add(v)), out.add(v), column + v, epilogue) };
-    }
-}
-
-/// Stores results `column ..` of an output pixel or row.
-///
-/// # Safety
-/// `out` is writable, and the bias covers these columns.
-#[inline(always)]
-pub(crate) unsafe fn finish_vector<S: Simd>(
-    simd: S,
-    mut value: S::f32s,
-    out: *mut f32,
-    column: usize,
-    epilogue: Epilogue<'_>,
-) {
-    // SAFETY: guaranteed by the caller; the residual is laid out like the output.
-    unsafe {
-        if let Some(bias) = epilogue.bias {
-            value = simd.add_f32s(value, load::<S>(bias.as_ptr().add(column)));
-        }
-        if let Some(residual) = epilogue.residual {
-            value = simd.add_f32s(value, load::<S>(residual.at(out)));
-        }
-        if epilogue.relu {
-            let zero = simd.splat_f32s(0.0);
-            // Written so that NaN stays NaN.
-            value = simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
-        }
-        store::<S>(out, value);
-    }
 }
 
 /// `rows` rows times packed panels that begin `panel_len` floats apart. `PLAIN` promises full panels of columns and no
@@ -152,43 +60,25 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
     epilogue: Epilogue<'_>,
 ) {
     let mut done = 0;
-    // Two panels share the broadcasts of the left operand: 14 loads for 24 sums instead of 26. Only AVX-512 has the
-    // registers.
-    while WIDE && S::F32_LANES == PANEL && columns - done > PANEL {
-        let width = (columns - done).min(2 * PANEL);
-        let panels = (panels.wrapping_add(done / PANEL * panel_len), panel_len);
-        let out = |row| out(row).wrapping_add(done);
-        // SAFETY: passed on.
-        unsafe {
-            panels_at_once::<S, MR, 2, PLAIN, WIDE>(
-                simd,
-                &rows,
-                &left,
-                runs,
-                panels,
-                out,
-                (column + done, width),
-                epilogue,
-            );
-        }
-        done += width;
-    }
     while done < columns {
-        let width = (columns - done).min(PANEL);
+        // Two panels share the broadcasts of the left operand: 14 loads for 24 sums instead of 26. Only AVX-512 has the
+        // registers.
+        let two = WIDE && S::F32_LANES == PANEL && columns - done > PANEL;
+        let width = (columns - done).min(if two { 2 * PANEL } else { PANEL });
         let panels = (panels.wrapping_add(done / PANEL * panel_len), panel_len);
         let out = |row| out(row).wrapping_add(done);
+        let place = (column + done, width);
         // SAFETY: passed on.
         unsafe {
-            panels_at_once::<S, MR, NV, PLAIN, WIDE>(
-                simd,
-                &rows,
-                &left,
-                runs,
-                panels,
-                out,
-                (column + done, width),
-                epilogue,
-            );
+            if two {
+                panels_at_once::<S, MR, 2, PLAIN, WIDE>(
+                    simd, &rows, &left, runs, panels, out, place, epilogue,
+                );
+            } else {
+                panels_at_once::<S, MR, NV, PLAIN, WIDE>(
+                    simd, &rows, &left, runs, panels, out, place, epilogue,
+                );
+            }
         }
         done += width;
     }
@@ -273,6 +163,12 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
                     finish_row::<S>(simd, row, out(first + i).add(skipped), column + skipped, width, epilogue)
                 };
             }
+        }
+        if let Some(f) = epilogue.smooth() {
+            // Behind the stores, once for the whole tile: exponentials in every instance of it would be much code.
+            let written: [*mut f32; MR] = core::array::from_fn(|i| out((first + i).min(last)));
+            // SAFETY: the first ones were just written, each once.
+            unsafe { smooth(f, &written[..MR.min(rows.end - first)], columns.min(NV / vectors * PANEL)) };
         }
         first += MR;
     }

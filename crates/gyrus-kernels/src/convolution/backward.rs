@@ -16,6 +16,7 @@ use super::shape::{Convolution, Tap, join_runs};
 use super::{depthwise, winograd, winograd_backward};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Runs, Segment, outer, with_tile};
+use crate::dense::elementwise::{Activation, activation_backward};
 
 /// Floats of input and gradient per band of rows, so that the band stays in the cache for all tiles.
 const BAND_LEN: usize = 12 << 10;
@@ -137,17 +138,26 @@ pub fn convolution_backward(
         winograd_backward::backward(shape, x, weight, dy, activated, gradients);
         return;
     }
-    let thin = shape.is_depthwise();
+    if shape.is_depthwise() {
+        match activated {
+            None => depthwise::backward(shape, x, weight, dy, gradients),
+            Some(y) => with_scratch(dy.len(), |masked| {
+                activation_backward(Activation::Relu, y, dy, masked);
+                depthwise::backward(shape, x, weight, masked, gradients);
+            }),
+        }
+        return;
+    }
     let [out_height, out_width] = shape.output_size();
-    let frame = if thin { depthwise::no_frame(shape) } else { frame(shape) };
-    let phases = if gradients.input.is_some() && !thin { phases(shape, weight, &frame) } else { Vec::new() };
+    let frame = frame(shape);
+    let phases = if gradients.input.is_some() { phases(shape, weight, &frame) } else { Vec::new() };
     let taps = shape.forward_taps();
     let (offsets, length) = join_runs(&taps, shape.channels, shape.group_channels());
     let (depth, results) = (shape.group_channels(), shape.group_outputs());
     // Sums of one group of images: [groups, taps * depth, results rounded up], then the bias.
     let results_wide = results.next_multiple_of(PANEL);
     let group_sums = taps.len() * depth * results_wide;
-    let sums_len = if thin { taps.len() * shape.channels } else { shape.groups * group_sums } + shape.outputs;
+    let sums_len = shape.groups * group_sums + shape.outputs;
     let images_each = images_per_group(shape.batch, sums_len);
     let tasks = shape.batch.div_ceil(images_each);
 
@@ -189,15 +199,6 @@ pub fn convolution_backward(
                         let (top, left) = (shape.padding[0], shape.padding[2]);
                         copy_padded(image, size, 0..padded_height, top, left, padded_width, padded_x);
                     }
-                    if thin {
-                        // SAFETY: each task writes the gradient of its own images.
-                        let dx = input_gradient.map(|g| unsafe {
-                            core::slice::from_raw_parts_mut(g.get().add(b * image_len), image_len)
-                        });
-                        let dw = wants_weight.then_some((&*padded_x, &mut *weight_sums));
-                        depthwise::backward(shape, weight, framed_dy, dx, dw);
-                        continue;
-                    }
                     if wants_weight {
                         for first in (0..out_height).step_by(band_rows) {
                             Arch::new().dispatch(WeightBand {
@@ -224,12 +225,8 @@ pub fn convolution_backward(
         let all_sums = &*all_sums;
         if let Some(dw) = gradients.weight {
             let index = |output: usize, channel: usize, tap: usize| {
-                if thin {
-                    tap * shape.channels + output
-                } else {
-                    let (group, n) = (output / results, output % results);
-                    group * group_sums + (tap * depth + channel) * results_wide + n
-                }
+                let (group, n) = (output / results, output % results);
+                group * group_sums + (tap * depth + channel) * results_wide + n
             };
             gather_weights(shape, all_sums, sums_len, index, dw);
         }

@@ -7,6 +7,8 @@ use super::shape::{Convolution, join_runs};
 use super::{depthwise, winograd};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Residual, Runs};
+use crate::dense::elementwise::Activation;
+use crate::dense::matmul::{Right, matmul};
 
 /// Tasks that a forward pass is cut into, at least, when there is enough work.
 const TASKS: usize = 16;
@@ -72,8 +74,8 @@ pub(crate) fn direct_convolution(
     });
 }
 
-/// Convolution, plus bias, plus `residual`, then zero where negative if `relu`. For shapes see the [module](super); the
-/// residual is as long as `y`.
+/// Convolution, plus bias, plus `residual`, then the activation. For shapes see the [module](super); the residual is as long
+/// as `y`.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -83,12 +85,12 @@ pub fn convolution(
     weight: &[f32],
     bias: Option<&[f32]>,
     residual: Option<&[f32]>,
-    relu: bool,
+    activation: Option<Activation>,
     y: &mut [f32],
 ) {
     with_scratch(packed_len(shape), |packed| {
         pack(shape, weight, packed);
-        convolution_packed(shape, x, packed, bias, residual, relu, y);
+        convolution_packed(shape, x, packed, bias, residual, activation, y);
     });
 }
 
@@ -102,7 +104,7 @@ pub fn convolution_packed(
     packed: &[f32],
     bias: Option<&[f32]>,
     residual: Option<&[f32]>,
-    relu: bool,
+    activation: Option<Activation>,
     y: &mut [f32],
 ) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
@@ -111,11 +113,14 @@ pub fn convolution_packed(
     assert!(bias.is_none_or(|b| b.len() == shape.outputs), "bias is [outputs]");
     assert!(residual.is_none_or(|r| r.len() == y.len()), "the residual is as long as y");
     let residual = residual.map(|r| Residual { residual: r.as_ptr(), out: y.as_ptr() });
-    let epilogue = Epilogue { bias, relu, residual };
+    let epilogue = Epilogue { bias, activation, residual };
     if shape.is_depthwise() {
         depthwise::forward(shape, x, packed, epilogue, y);
     } else if winograd::fits(shape) {
         winograd::forward(shape, x, packed, epilogue, y);
+    } else if shape.is_pointwise() {
+        let pixels = x.len() / shape.channels;
+        matmul(x, Right::Packed(packed), (pixels, shape.channels, shape.outputs), epilogue, y);
     } else {
         direct(shape, x, packed, epilogue, y);
     }

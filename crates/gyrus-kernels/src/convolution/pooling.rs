@@ -4,6 +4,9 @@
 
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
 
+/// Tasks that a forward pass is cut into, at least.
+const TASKS: usize = 8;
+
 /// The shape of a pooling layer. All sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooling {
@@ -94,12 +97,22 @@ impl Pooling {
 pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), shape.input_len(), "x is [batch, height, width, channels]");
     assert_eq!(y.len(), shape.output_len(), "y is [batch, out_height, out_width, channels]");
-    let [_, out_width] = shape.output_size();
+    let [out_height, out_width] = shape.output_size();
     let (channels, image) = (shape.channels, shape.height * shape.width * shape.channels);
-    shape.each(y, |b, y| {
+    // A few large images are cut into bands of rows so that every thread has work.
+    let band = out_height.div_ceil(TASKS.div_ceil(shape.batch.max(1)).min(out_height).max(1)).max(1);
+    let bands = out_height.div_ceil(band);
+    let target = SharedMut(y.as_mut_ptr());
+    for_each_task(shape.batch * bands, shape.input_len() < 1 << 14, |task| {
+        let (b, first) = (task / bands, task % bands * band);
         let x = &x[b * image..][..image];
+        let row_len = out_width * channels;
+        // SAFETY: each task has its own rows.
+        let y = unsafe {
+            target.slice((b * out_height + first) * row_len, band.min(out_height - first) * row_len)
+        };
         if shape.is_plain() {
-            plain_max_pool(x, shape.width * channels, channels, y);
+            plain_max_pool(&x[2 * first * shape.width * channels..], shape.width * channels, channels, y);
             return;
         }
         vectorized(
@@ -107,7 +120,7 @@ pub fn max_pool(shape: &Pooling, x: &[f32], y: &mut [f32]) {
             || {
                 for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
                     y.fill(f32::NEG_INFINITY);
-                    shape.window(pixel / out_width, pixel % out_width, |at| {
+                    shape.window(first + pixel / out_width, pixel % out_width, |at| {
                         for (y, &x) in y.iter_mut().zip(&x[at * channels..][..channels]) {
                             // A NaN wins, as in PyTorch, so that it is not hidden.
                             *y = if x > *y || x.is_nan() { x } else { *y };

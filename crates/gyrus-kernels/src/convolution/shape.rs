@@ -84,6 +84,11 @@ impl Convolution {
         self.groups == self.channels && self.outputs == self.channels && self.channels > 1
     }
 
+    /// One product for each pixel: a matrix product whose rows are pixels.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0; 4] && self.groups == 1
+    }
+
     /// Rows of the padded input under output rows `first .. first + count`.
     pub(crate) fn rows_under(&self, first: usize, count: usize) -> core::ops::Range<usize> {
         let top = first * self.stride[0];

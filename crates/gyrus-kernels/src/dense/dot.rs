@@ -78,8 +78,8 @@ pub(super) fn few_rows(
                 if let Some(bias) = epilogue.bias {
                     *value += bias[first + n];
                 }
-                if epilogue.relu && *value < 0.0 {
-                    *value = 0.0;
+                if let Some(f) = epilogue.activation {
+                    *value = f.of(*value);
                 }
             }
         }

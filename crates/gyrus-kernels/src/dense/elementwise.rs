@@ -26,6 +26,36 @@ pub enum Activation {
     QuickGelu,
 }
 
+/// Runs `$work` with the function as a closure of its own for each kind, so that its loop vectorizes.
+macro_rules! with_function {
+    ($f:expr, |$closure:ident| $work:expr) => {
+        match $f {
+            Activation::Relu => with_function!(Relu, $closure, $work),
+            Activation::Gelu => with_function!(Gelu, $closure, $work),
+            Activation::Sigmoid => with_function!(Sigmoid, $closure, $work),
+            Activation::Tanh => with_function!(Tanh, $closure, $work),
+            Activation::Silu => with_function!(Silu, $closure, $work),
+            Activation::Relu6 => with_function!(Relu6, $closure, $work),
+            Activation::Hardswish => with_function!(Hardswish, $closure, $work),
+            Activation::QuickGelu => with_function!(QuickGelu, $closure, $work),
+        }
+    };
+    ($kind:ident, $closure:ident, $work:expr) => {{
+        let $closure = $crate::dense::elementwise::same(
+            #[inline(always)]
+            |x: f32| Activation::$kind.of(x),
+        );
+        $work
+    }};
+}
+pub(crate) use with_function;
+
+/// The closure itself: attributes of closures stand in arguments.
+#[inline(always)]
+pub(crate) fn same<F: Fn(f32) -> f32>(f: F) -> F {
+    f
+}
+
 /// The factor within [`Activation::QuickGelu`].
 const QUICK: f32 = 1.702;
 
@@ -42,6 +72,27 @@ impl Activation {
         Self::QuickGelu,
     ];
 
+    /// `f(x)` of one number.
+    #[inline(always)]
+    pub(crate) fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Self::Gelu => x * normal(x).0,
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => tanh(x),
+            Self::Silu => x * sigmoid(x),
+            Self::Relu6 => relu6(x),
+            Self::Hardswish => hardswish(x),
+            Self::QuickGelu => x * sigmoid(QUICK * x),
+        }
+    }
+
     /// Whether [`activation_backward`] takes the input (as for GELU) rather than the output of the forward pass.
     pub fn gradient_needs_input(self) -> bool {
         matches!(self, Self::Gelu | Self::Silu | Self::Hardswish | Self::QuickGelu)
@@ -56,67 +107,13 @@ pub fn activation(f: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "x and y are equally long");
     for_each_chunk(y, |start, y| {
         let x = &x[start..][..y.len()];
-        match f {
-            Activation::Relu => map(
-                x,
-                y,
-                #[inline(always)]
-                |x| if x < 0.0 { 0.0 } else { x },
-            ),
-            Activation::Gelu => map(
-                x,
-                y,
-                #[inline(always)]
-                |x| x * normal(x).0,
-            ),
-            Activation::Sigmoid => map(x, y, sigmoid),
-            Activation::Tanh => map(x, y, tanh),
-            Activation::Silu => map(
-                x,
-                y,
-                #[inline(always)]
-                |x| x * sigmoid(x),
-            ),
-            Activation::Relu6 => map(x, y, relu6),
-            Activation::Hardswish => map(x, y, hardswish),
-            Activation::QuickGelu => map(
-                x,
-                y,
-                #[inline(always)]
-                |x| x * sigmoid(QUICK * x),
-            ),
-        }
+        with_function!(f, |f| map(x, y, f));
     });
 }
 
 /// `x = f(x)`, for inference, where `x` itself is not needed again.
 pub fn activation_in_place(f: Activation, x: &mut [f32]) {
-    for_each_chunk(x, |_, x| match f {
-        Activation::Relu => map_in_place(
-            x,
-            #[inline(always)]
-            |x| if x < 0.0 { 0.0 } else { x },
-        ),
-        Activation::Gelu => map_in_place(
-            x,
-            #[inline(always)]
-            |x| x * normal(x).0,
-        ),
-        Activation::Sigmoid => map_in_place(x, sigmoid),
-        Activation::Tanh => map_in_place(x, tanh),
-        Activation::Silu => map_in_place(
-            x,
-            #[inline(always)]
-            |x| x * sigmoid(x),
-        ),
-        Activation::Relu6 => map_in_place(x, relu6),
-        Activation::Hardswish => map_in_place(x, hardswish),
-        Activation::QuickGelu => map_in_place(
-            x,
-            #[inline(always)]
-            |x| x * sigmoid(QUICK * x),
-        ),
-    });
+    for_each_chunk(x, |_, x| with_function!(f, |f| map_in_place(x, f)));
 }
 
 #[inline(always)]

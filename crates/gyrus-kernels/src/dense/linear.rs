@@ -5,6 +5,7 @@
 //! rows are memory-bound and use dot products over `w` in place.
 
 use super::dot::{FEW_ROWS, few_rows};
+use super::elementwise::Activation;
 use super::matmul::{Right, SERIAL_OPERATIONS, matmul, pack_panel};
 use super::weight_gradient::{strips_of, weight_gradient};
 use crate::base::parallel::{SharedMut, for_each_task, vectorized};
@@ -31,7 +32,7 @@ pub fn linear(
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
     assert!(bias.is_none_or(|b| b.len() == outputs), "bias is [outputs]");
-    let epilogue = Epilogue { bias, relu, residual: None };
+    let epilogue = Epilogue { bias, activation: relu.then_some(Activation::Relu), residual: None };
     if rows <= FEW_ROWS {
         few_rows(x, weight, epilogue, (rows, inputs, outputs), y);
     } else {
@@ -66,7 +67,7 @@ pub fn linear_residual(
     assert_eq!(weight.len(), outputs * inputs, "weight is [outputs, inputs]");
     assert!(y.len() == rows * outputs && residual.len() == y.len(), "y and residual are [rows, outputs]");
     let residual = Some(Residual { residual: residual.as_ptr(), out: y.as_ptr() });
-    let epilogue = Epilogue { bias: None, relu: false, residual };
+    let epilogue = Epilogue { residual, ..Epilogue::NONE };
     matmul(x, Right::Transposed(weight), (rows, inputs, outputs), epilogue, y);
 }
 
@@ -114,7 +115,7 @@ pub fn linear_packed(
     assert_eq!(packed.len(), packed_len((inputs, outputs)), "packed is as long as packed_len says");
     assert_eq!(y.len(), rows * outputs, "y is [rows, outputs]");
     assert!(bias.is_none_or(|b| b.len() == outputs), "bias is [outputs]");
-    let epilogue = Epilogue { bias, relu, residual: None };
+    let epilogue = Epilogue { bias, activation: relu.then_some(Activation::Relu), residual: None };
     matmul(x, Right::Packed(packed), (rows, inputs, outputs), epilogue, y);
 }
 

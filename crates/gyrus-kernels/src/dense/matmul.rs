@@ -162,7 +162,7 @@ impl WithSimd for Block<'_> {
 }
 
 /// `out = left right`; `left` is `[rows, depth]`, `out` is `[rows, columns]`.
-pub(super) fn matmul(
+pub(crate) fn matmul(
     left: &[f32],
     right: Right<'_>,
     (rows, depth, columns): (usize, usize, usize),
@@ -189,7 +189,7 @@ pub(super) fn matmul(
 /// `out` is writable for all of its rows, and nothing else uses these columns in the meantime.
 ///
 /// # Panics
-/// If there is an addend and the epilogue has a ReLU, which would come too early, or if an operand is too short.
+/// If there is an addend and the epilogue has an activation, which would come too early, or if an operand is too short.
 pub(crate) unsafe fn matmul_into(
     left: Strided<'_>,
     right: Right<'_>,
@@ -203,7 +203,7 @@ pub(crate) unsafe fn matmul_into(
         run_matmul(left, right, None, (rows, depth, columns), epilogue, (target, out_stride));
         return;
     };
-    assert!(!epilogue.relu, "the ReLU would come before the addend");
+    assert!(epilogue.activation.is_none(), "the activation would come before the addend");
     addend.left.check(rows, addend.depth);
     with_scratch(addend.depth * columns.next_multiple_of(PANEL), |packed| {
         for (index, panel) in packed.chunks_exact_mut((addend.depth * PANEL).max(1)).enumerate() {

@@ -50,7 +50,7 @@ fn check_convolution(shape: &Convolution, share: f64) {
     assert_eq!(additions, products);
     if shape.groups == 1 {
         let graded: Vec<f32> = values(x.len(), 3).iter().zip(&x).map(|(a, b)| a * b).collect();
-        convolution(shape, &graded, &w, None, None, false, &mut expected);
+        convolution(shape, &graded, &w, None, None, None, &mut expected);
         same(&run(&graded, true).0, &expected);
     }
 }

@@ -9,6 +9,7 @@
 
 use super::inverse_std;
 use crate::base::parallel::{CHUNK, SharedMut, for_each_task, vectorized, with_scratch};
+use crate::dense::elementwise::{Activation, activation_in_place};
 
 /// Length in floats, about, to which per-channel arrays are repeated.
 const WIDE: usize = 256;
@@ -125,11 +126,11 @@ pub struct BatchNorm<'a> {
     pub beta: &'a [f32],
     /// Added to the variance.
     pub epsilon: f32,
-    /// Whether negative results become zero (after `residual` is added).
-    pub relu: bool,
+    /// Applied to the results, after `residual` is added.
+    pub activation: Option<Activation>,
 }
 
-/// `y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual?)`.
+/// `y = f(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual?)`, with the activation `f`, if any.
 ///
 /// # Panics
 /// If a slice is not as long as its shape says.
@@ -153,6 +154,7 @@ pub fn batch_norm(
     let shift = repeat(shift, channels);
     let scale = repeat(scale.iter().copied(), channels);
     let (wide, length) = (scale.len(), task_len(channels));
+    let (lowest, highest) = limits(norm.activation).unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     let target = SharedMut(y.as_mut_ptr());
     for_each_task(x.len().div_ceil(length), x.len() <= 2 * CHUNK, |task| {
         let start = task * length;
@@ -166,18 +168,31 @@ pub fn batch_norm(
                 for (i, (x, y)) in x.chunks(wide).zip(y.chunks_mut(wide)).enumerate() {
                     let scaled =
                         x.iter().zip(&scale).zip(&shift).map(|((x, scale), shift)| x * scale + shift);
-                    let rectify = |v: f32| if norm.relu && v < 0.0 { 0.0 } else { v };
+                    let cut = |v: f32| if v < lowest { lowest } else { v };
+                    let cut = |v: f32| if cut(v) > highest { highest } else { cut(v) };
                     match residual {
-                        None => y.iter_mut().zip(scaled).for_each(|(y, v)| *y = rectify(v)),
+                        None => y.iter_mut().zip(scaled).for_each(|(y, v)| *y = cut(v)),
                         Some(r) => {
                             let r = &r[i * wide..][..x.len()];
-                            y.iter_mut().zip(scaled).zip(r).for_each(|((y, v), r)| *y = rectify(v + r));
+                            y.iter_mut().zip(scaled).zip(r).for_each(|((y, v), r)| *y = cut(v + r));
                         }
                     }
                 }
             },
         );
+        if let (Some(f), None) = (norm.activation, limits(norm.activation)) {
+            activation_in_place(f, y);
+        }
     });
+}
+
+/// Between what an activation cuts; `None` for those that do more than that, and for no activation.
+fn limits(activation: Option<Activation>) -> Option<(f32, f32)> {
+    match activation {
+        Some(Activation::Relu) => Some((0.0, f32::INFINITY)),
+        Some(Activation::Relu6) => Some((0.0, 6.0)),
+        _ => None,
+    }
 }
 
 /// Where the gradients of [`batch_norm`] go.
@@ -193,10 +208,11 @@ pub struct BatchNormGradients<'a> {
 }
 
 /// Gradients of [`batch_norm`]. If `own`, the statistics are those of this batch and gradients go through them too;
-/// otherwise they are constants. `activated` is the output if `norm.relu`.
+/// otherwise they are constants. `activated` is the output if there is an activation, which is ReLU or ReLU6: for
+/// others, first call [`activation_backward`](crate::dense::elementwise::activation_backward).
 ///
 /// # Panics
-/// If a slice is not as long as its shape says, or `norm.relu` is set without `activated`.
+/// If a slice is not as long as its shape says, or the activation is another one or without `activated`.
 pub fn batch_norm_backward(
     norm: BatchNorm<'_>,
     statistics: Statistics<'_>,
@@ -214,7 +230,10 @@ pub fn batch_norm_backward(
     assert_eq!(gradients.input.len(), x.len(), "the input's gradient is as long as x");
     assert!(gradients.residual.as_ref().is_none_or(|r| r.len() == x.len()), "as long as x");
     assert!(gradients.gamma.len() == channels && gradients.beta.len() == channels, "one value per channel");
-    assert!(activated.is_some() == norm.relu, "the gradient of a fused ReLU needs its output");
+    let limits = limits(norm.activation);
+    assert!(limits.is_some() == norm.activation.is_some(), "only ReLU and ReLU6 are fused into the gradient");
+    assert!(activated.is_some() == limits.is_some(), "the gradient of a fused activation needs its output");
+    let (lowest, highest) = limits.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     assert!(activated.is_none_or(|y| y.len() == x.len()), "the output is as long as x");
     let inverse: Vec<f32> = statistics.variance.iter().map(|&v| inverse_std(v, norm.epsilon)).collect();
     let mean = repeat(statistics.mean.iter().copied(), channels);
@@ -250,7 +269,7 @@ pub fn batch_norm_backward(
                                 let y = &y[start + i * wide..][..x.len()];
                                 for (((((sum, product), mean), x), g), y) in sums.zip(x).zip(dy).zip(y) {
                                     let g = *g;
-                                    let g = if *y > 0.0 { g } else { 0.0 };
+                                    let g = if *y > lowest && *y < highest { g } else { 0.0 };
                                     *sum += g;
                                     *product += g * (x - mean);
                                 }
@@ -289,7 +308,7 @@ pub fn batch_norm_backward(
                 let y = &y[start + i * wide..][..dy.len()];
                 for ((to, g), y) in to.iter_mut().zip(dy).zip(y) {
                     let g = *g;
-                    *to = if *y > 0.0 { g } else { 0.0 };
+                    *to = if *y > lowest && *y < highest { g } else { 0.0 };
                 }
             }
         };
@@ -347,7 +366,8 @@ mod tests {
             let (gamma, beta) = (values(channels, 2), values(channels, 3));
             let (r, dy) = (values(x.len(), 4), values(x.len(), 5));
             let r = residual.then_some(&r[..]);
-            let norm = BatchNorm { gamma: &gamma, beta: &beta, epsilon: 1e-5, relu };
+            let activation = relu.then_some(Activation::Relu);
+            let norm = BatchNorm { gamma: &gamma, beta: &beta, epsilon: 1e-5, activation };
             let (mut mean, mut variance) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
             batch_statistics(&x, &mut mean, &mut variance);
             let statistics = Statistics { mean: &mean, variance: &variance };

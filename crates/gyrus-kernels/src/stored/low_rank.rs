@@ -144,7 +144,7 @@ pub fn low_rank(
                 let count = weight.rows();
                 let epilogue = Epilogue {
                     bias: part.bias.map(|bias| &bias[first..][..count]),
-                    relu: false,
+                    activation: None,
                     // Both are addressed by the place in `y`.
                     residual: residual.map(|r| Residual { residual: r.as_ptr(), out: start }),
                 };

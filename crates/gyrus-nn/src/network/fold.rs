@@ -4,7 +4,7 @@ use gyrus_tensor::{Tensor, floats, vector};
 
 use super::Network;
 use crate::neurons::Neurons;
-use crate::plan::{Plan, Purpose, Work};
+use crate::plan::{Group, Plan, Purpose, Work};
 
 /// Plan and parameters for inference: normalizations are folded into the weights before them, and weights are packed for the
 /// kernels.
@@ -12,6 +12,8 @@ pub(super) struct Folded {
     pub(super) plan: Plan,
     pub(super) values: Vec<Tensor<1>>,
     pub(super) neurons: Vec<Neurons>,
+    /// For inference of many rows; empty for a spiking network.
+    pub(super) groups: Vec<Group>,
 }
 
 impl Network {
@@ -31,14 +33,15 @@ impl Network {
         folded
     }
 
-    /// Without packed weights; if it must be `differentiable`, normalizations that add a residual stay as they are.
+    /// Without packed weights, and `differentiable` or not.
     pub(super) fn fold_norms(&self, differentiable: bool) -> Folded {
         let mut values: Vec<Tensor<1>> = self.parameters.iter().map(|p| p.value.clone()).collect();
-        let purpose = Purpose { spiking: self.spiking.as_ref(), training: false, fused: true };
+        let purpose =
+            Purpose { spiking: self.spiking.as_ref(), training: false, fused: true, differentiable };
         // A blueprint that was lowered for training can be lowered for inference too, with the same parameters.
         let plan = Plan::new(&self.blueprint, purpose).unwrap_or_else(|_| self.plan.clone());
         let neurons = self.neurons_of(&plan).unwrap_or_default();
-        let plan = plan.folded(differentiable, |_, parameters, folding| {
+        let plan = plan.folded(|_, parameters, folding| {
             let statistics = floats(self.statistics[folding.statistics].clone());
             let (mean, variance) = statistics.split_at(statistics.len() / 2);
             let [gamma, beta] = folding.affine.map(|index| floats(self.parameters[index].value.clone()));
@@ -57,6 +60,10 @@ impl Network {
             values.push(vector(bias, &self.device));
             vec![values.len() - 2, values.len() - 1]
         });
-        Folded { plan, values, neurons }
+        let groups = match self.spiking {
+            None => plan.groups(&self.blueprint),
+            Some(_) => Vec::new(),
+        };
+        Folded { plan, values, neurons, groups }
     }
 }

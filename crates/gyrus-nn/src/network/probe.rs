@@ -174,7 +174,10 @@ impl Network {
         if let Some(sources) = sources(usual) {
             return Ok((None, sources));
         }
-        let plan = Plan::new(&self.blueprint, Purpose { spiking: None, training: true, fused: false })?;
+        let plan = Plan::new(
+            &self.blueprint,
+            Purpose { spiking: None, training: true, fused: false, differentiable: true },
+        )?;
         let found = sources(&plan).unwrap_or_default();
         Ok((Some(plan), found))
     }

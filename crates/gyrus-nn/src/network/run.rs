@@ -1,7 +1,13 @@
 //! Passes over a plan: inference, and a training step's forward and backward pass.
 
-use gyrus_tensor::{Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake};
+use core::ops::Range;
 
+use gyrus_tensor::{
+    Operation, Problem, Spiking, Tensor, apply, coded_tensor, dropout_mask, keep_awake, kernels_run_on,
+};
+use rayon::prelude::*;
+
+use super::fold::Folded;
 use super::probe::Probe;
 use super::signal::{Observation, Observed};
 use super::{Network, check_trainable};
@@ -10,8 +16,10 @@ use crate::plan::{Plan, Source, Work};
 use crate::spiking::{Encoder, Readout, SpikingSettings};
 use crate::{Error, Result};
 
-/// Smallest batch whose kernels take long enough to keep all threads awake.
-const MANY_ROWS: usize = 16;
+/// Smallest input, in numbers of all rows, whose kernels take long enough to keep all threads awake.
+const LARGE_INPUT: usize = 16 * 784;
+/// Groups of rows from which on each thread takes whole groups through the network.
+const MANY_GROUPS: usize = 4;
 
 /// A loss, and the gradient of each parameter in order.
 pub type LossAndGradients = (f32, Vec<Option<Tensor<1>>>);
@@ -78,19 +86,45 @@ impl Network {
     /// The answer to `x`, `[batch, elements]`, with the network's own parameters, outside autodiff.
     pub fn infer(&self, x: Tensor<2>) -> Tensor<2> {
         let folded = self.folded.get_or_init(|| self.fold());
-        let rows = x.dims()[0];
+        let [rows, elements] = x.dims();
+        let in_groups = folded.groups.iter().any(|group| rows.div_ceil(group.rows) >= MANY_GROUPS);
         let run = || {
+            if in_groups && kernels_run_on(&x) {
+                return self.infer_in_groups(folded, x);
+            }
             let mut pass = Pass::new(Mode::Inference);
             self.run((&folded.plan, &folded.neurons), x, &folded.values, &mut pass)
         };
         // A few rows take less time than waking up the other threads.
-        if rows < MANY_ROWS { run() } else { keep_awake(run) }
+        if rows * elements < LARGE_INPUT { run() } else { keep_awake(run) }
+    }
+
+    /// The answer to `x`, part of the plan by part, each thread with a group of rows of its own.
+    fn infer_in_groups(&self, folded: &Folded, x: Tensor<2>) -> Tensor<2> {
+        let rows = x.dims()[0];
+        folded.groups.iter().fold(x, |x, group| {
+            let run = |x: Tensor<2>| {
+                let mut pass = Pass::new(Mode::Inference);
+                let plan = (&folded.plan, &*folded.neurons, group.steps.clone());
+                self.run_steps(plan, x, &folded.values, &mut pass)
+            };
+            let count = rows.div_ceil(group.rows);
+            if count < MANY_GROUPS {
+                return run(x);
+            }
+            let part = |index: usize| {
+                let first = index * group.rows;
+                run(x.clone().narrow(0, first, group.rows.min(rows - first)))
+            };
+            let parts: Vec<Tensor<2>> = (0..count).into_par_iter().with_max_len(1).map(part).collect();
+            Tensor::cat(parts, 0)
+        })
     }
 
     /// One training step's forward and backward pass.
     ///
     /// `loss` turns the network's answer into the loss operation; the result is the loss and the gradient of each
-    /// parameter, in order. Running statistics are updated.
+    /// parameter, in order; none for those that [`Network::freeze`] picked. Running statistics are updated.
     ///
     /// # Errors
     /// If a membrane potential is not a finite number, or the network has a node without a gradient.
@@ -99,7 +133,11 @@ impl Network {
         let leaves: Vec<Tensor<1>> = self
             .parameters
             .iter()
-            .map(|parameter| Tensor::from_inner(parameter.value.clone()).require_grad())
+            .enumerate()
+            .map(|(index, parameter)| {
+                let leaf = Tensor::from_inner(parameter.value.clone());
+                if self.frozen.get(index) == Some(&true) { leaf } else { leaf.require_grad() }
+            })
             .collect();
         let mut pass = Pass::new(Mode::Training { noise });
         let (loss, mut gradients) = keep_awake(|| {
@@ -164,19 +202,35 @@ impl Network {
         values: &[Tensor<1>],
         pass: &mut Pass,
     ) -> Tensor<2> {
+        self.run_steps((plan, neurons, 0..plan.steps.len()), x, values, pass)
+    }
+
+    /// Runs some steps of the plan. If these are not the first ones, `x` is the result of the one before, the only earlier
+    /// result that they may read.
+    fn run_steps(
+        &self,
+        (plan, neurons, range): (&Plan, &[Neurons], Range<usize>),
+        x: Tensor<2>,
+        values: &[Tensor<1>],
+        pass: &mut Pass,
+    ) -> Tensor<2> {
         let mode = pass.mode;
         let steps = self.spiking.as_ref().map_or(1, |settings| settings.steps);
         let batch = x.dims()[0];
-        let x = pass.probed(Source::Input, self.encoded(x, mode));
-        let mut results: Vec<Option<Tensor<2>>> = Vec::with_capacity(plan.steps.len());
+        let start = range.start;
+        let (x, input_uses) = match start.checked_sub(1) {
+            None => (pass.probed(Source::Input, self.encoded(x, mode)), plan.input_uses),
+            Some(before) => (x, plan.uses[before]),
+        };
+        let mut results: Vec<Option<Tensor<2>>> = Vec::with_capacity(range.len());
         let mut uses = plan.uses.clone();
-        let mut input = (Some(x), plan.input_uses);
-        for (index, step) in plan.steps.iter().enumerate() {
+        let mut input = (Some(x), input_uses);
+        for (index, step) in plan.steps.iter().enumerate().take(range.end).skip(start) {
             // The last use takes the tensor itself, which frees its memory as early as possible.
             let mut take = |source: Source| {
                 let (slot, uses) = match source {
-                    Source::Input => (&mut input.0, &mut input.1),
-                    Source::Step(step) => (&mut results[step], &mut uses[step]),
+                    Source::Step(step) if step >= start => (&mut results[step - start], &mut uses[step]),
+                    _ => (&mut input.0, &mut input.1),
                 };
                 *uses -= 1;
                 let taken = if *uses == 0 { slot.take() } else { slot.clone() };
@@ -202,7 +256,7 @@ impl Network {
                     let parameters = parameters.iter().map(|&p| values[p].clone()).collect();
                     apply(operation.clone(), x, parameters, second)
                 }
-                Work::Normalize { channels, affine, statistics, epsilon, momentum, relu } => {
+                Work::Normalize { channels, affine, statistics, epsilon, momentum, activation } => {
                     let own = mode != Mode::Inference;
                     let used = if own {
                         let operation = Operation::Statistics { channels: *channels };
@@ -220,7 +274,8 @@ impl Network {
                     let used = used.reshape([2 * channels]);
                     let used = if x.is_autodiff() { Tensor::from_inner(used) } else { used };
                     let parameters = vec![values[affine[0]].clone(), values[affine[1]].clone(), used];
-                    apply(Operation::BatchNorm { own, epsilon: *epsilon, relu: *relu }, x, parameters, second)
+                    let norm = Operation::BatchNorm { own, epsilon: *epsilon, activation: *activation };
+                    apply(norm, x, parameters, second)
                 }
                 Work::Scale { parameter, pixels } => {
                     let scale = values[*parameter].clone();

@@ -1,6 +1,6 @@
 //! A plan for inference: normalizations become part of the products before them.
 
-use gyrus_tensor::{Operation, Spiking};
+use gyrus_tensor::{Activation, Operation, Spiking};
 
 use super::{Plan, Source, Step, Work};
 
@@ -15,13 +15,8 @@ pub(crate) struct Folding {
 impl Plan {
     /// A plan with the same answers and fewer steps, for inference: a normalization is folded into the linear layer or
     /// convolution before it, if that feeds nothing else, and dropouts vanish. `fold` receives an operation, its parameters
-    /// and the normalization, and returns the indices of the new parameters. A convolution that adds a residual has no
-    /// gradient: a `differentiable` plan has none.
-    pub(crate) fn folded(
-        &self,
-        differentiable: bool,
-        mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>,
-    ) -> Self {
+    /// and the normalization, and returns the indices of the new parameters.
+    pub(crate) fn folded(&self, mut fold: impl FnMut(&Operation, &[usize], Folding) -> Vec<usize>) -> Self {
         let mut plan = Self { steps: Vec::new(), ..self.clone() };
         // New source of each old step's result.
         let mut moved: Vec<Source> = Vec::with_capacity(self.steps.len());
@@ -39,24 +34,25 @@ impl Plan {
                 continue;
             }
             let mut step = Step { source, second, ..step.clone() };
-            if let (Work::Normalize { affine, statistics, epsilon, relu, .. }, Source::Step(before)) =
+            if let (Work::Normalize { affine, statistics, epsilon, activation, .. }, Source::Step(before)) =
                 (&step.work, source)
                 && self.feeds_only(index)
                 && let Work::Run { operation, parameters } = &plan.steps[before].work
             {
                 let folding = Folding { affine: *affine, statistics: *statistics, epsilon: *epsilon };
                 let operation = match operation {
-                    Operation::Convolution { shape, relu: false, residual: false }
-                        if second.is_none() || !differentiable =>
-                    {
+                    Operation::Convolution { shape, activation: None, residual: false } => {
                         let (shape, residual) = (*shape, second.is_some());
-                        Some(Operation::Convolution { shape, relu: *relu, residual })
+                        Some(Operation::Convolution { shape, activation: *activation, residual })
                     }
-                    Operation::Linear { inputs, outputs, relu: false } if second.is_none() => {
-                        Some(Operation::Linear { inputs: *inputs, outputs: *outputs, relu: *relu })
+                    Operation::Linear { inputs, outputs, relu: false }
+                        if second.is_none() && matches!(activation, None | Some(Activation::Relu)) =>
+                    {
+                        let relu = activation.is_some();
+                        Some(Operation::Linear { inputs: *inputs, outputs: *outputs, relu })
                     }
                     Operation::Spiking(Spiking::Linear { .. } | Spiking::Convolution(_))
-                        if second.is_none() && !relu =>
+                        if second.is_none() && activation.is_none() =>
                     {
                         Some(operation.clone())
                     }

@@ -1,7 +1,10 @@
 //! Lowering: each node of a blueprint becomes steps of a plan.
 
 use gyrus_blueprint::{Blueprint, ConvolutionGeometry, Flattening, Image, NodeKind, PoolGeometry, Shapes};
-use gyrus_tensor::{Activation, Convolution, EncoderAttention, Operation, Pooling, Spiking, Vision};
+use gyrus_tensor::{
+    Activation, Convolution, EncoderAttention, FeedForwardActivation, Operation, Pooling, Spiking,
+    Transformer, Vision,
+};
 
 use super::{Form, ParameterPlan, Plan, Purpose, Source, Start, StatisticsPlan, Step, Work};
 use crate::{Error, Result};
@@ -128,7 +131,8 @@ impl Lowering<'_> {
             | NodeKind::SiLU
             | NodeKind::ReLU6
             | NodeKind::Hardswish
-            | NodeKind::QuickGELU => true,
+            | NodeKind::QuickGELU
+            | NodeKind::TanhGELU => true,
             NodeKind::BatchNorm { .. } | NodeKind::MaxPool2d(_) => self.rectified(target),
             _ => false,
         })
@@ -207,16 +211,18 @@ impl Lowering<'_> {
                 let parameter = self.parameters(node, 1, false)[0];
                 self.push(Work::Scale { parameter, pixels: image.pixels() }, source, None)
             }
-            NodeKind::ReLU => match self.fuse_relu(node) {
-                Some(source) => source,
-                None => self.activation(node, Activation::Relu),
-            },
+            NodeKind::ReLU => self.activation(node, Activation::Relu),
             NodeKind::GELU => self.activation(node, Activation::Gelu),
             NodeKind::SiLU => self.activation(node, Activation::Silu),
             NodeKind::ReLU6 => self.activation(node, Activation::Relu6),
             NodeKind::Hardswish => self.activation(node, Activation::Hardswish),
             NodeKind::QuickGELU => self.activation(node, Activation::QuickGelu),
-            NodeKind::Add => match self.fuse_sum(node, false) {
+            NodeKind::TanhGELU => {
+                let source = self.incoming(node);
+                let activation = Transformer::Activated(FeedForwardActivation::GeluTanh);
+                self.run(Operation::Transformer(activation), Vec::new(), source)
+            }
+            NodeKind::Add => match self.fuse_sum(node, None) {
                 Some(source) => source,
                 None => {
                     let source = self.incoming(node);
@@ -262,7 +268,7 @@ impl Lowering<'_> {
                     statistics: self.plan.statistics.len() - 1,
                     epsilon: *epsilon as f32,
                     momentum: *momentum as f32,
-                    relu: false,
+                    activation: None,
                 };
                 self.push(work, source, None)
             }
@@ -314,7 +320,7 @@ impl Lowering<'_> {
         let parameters = self.parameters(node, fan_in, rectified);
         let operation = match self.form(source).spikes {
             true => Operation::Spiking(Spiking::Convolution(shape)),
-            false => Operation::Convolution { shape, relu: false, residual: false },
+            false => Operation::Convolution { shape, activation: None, residual: false },
         };
         self.run(operation, parameters, source)
     }
@@ -348,6 +354,9 @@ impl Lowering<'_> {
     }
 
     fn activation(&mut self, node: usize, f: Activation) -> Source {
+        if let Some(fused) = self.fuse_activation(node, f) {
+            return fused;
+        }
         let source = self.incoming(node);
         self.run(Operation::Activation(f), Vec::new(), source)
     }

@@ -63,7 +63,8 @@ fn normalization() {
         for (own, relu) in [(true, false), (true, true), (false, false), (false, true)] {
             for with_residual in [false, true] {
                 let name = format!("batch norm {size}, own {own}, relu {relu}, residual {with_residual}");
-                let operation = Operation::BatchNorm { own, epsilon: 1e-5, relu };
+                let activation = relu.then_some(Activation::Relu);
+                let operation = Operation::BatchNorm { own, epsilon: 1e-5, activation };
                 let case = Case::new(name, operation, rows, x.clone())
                     .parameters([gamma.clone(), beta.clone(), running.clone()])
                     .constant(&[3]);

@@ -1,6 +1,6 @@
 //! Linear layers and convolutions.
 
-use gyrus_tensor::{Convolution, Operation};
+use gyrus_tensor::{Activation, Convolution, Operation};
 
 use crate::case::{Case, biases, quarters};
 
@@ -64,15 +64,23 @@ fn convolution() {
             let rows = 3;
             let name = format!("convolution, {name}, bias {bias}, relu {relu}");
             let x = quarters(rows * shape.height * shape.width * shape.channels, 4);
-            Case::new(name, Operation::Convolution { shape, relu, residual: false }, rows, x)
-                .parameters([quarters(shape.weight_len(), 5)])
-                .parameters(bias.then(|| biases(shape.outputs, 6)))
-                .check();
+            Case::new(
+                name,
+                Operation::Convolution {
+                    shape,
+                    activation: relu.then_some(Activation::Relu),
+                    residual: false,
+                },
+                rows,
+                x,
+            )
+            .parameters([quarters(shape.weight_len(), 5)])
+            .parameters(bias.then(|| biases(shape.outputs, 6)))
+            .check();
         }
     }
 }
 
-/// Only inference adds a residual in the convolution, hence no gradients.
 #[test]
 fn convolution_with_residual() {
     let shape = Convolution {
@@ -90,13 +98,12 @@ fn convolution_with_residual() {
     let depthwise = Convolution { channels: 19, groups: 19, ..shape };
     let one_by_one = Convolution { kernel: [1, 1], stride: [1, 1], padding: [0; 4], ..shape };
     for (name, shape) in [("3x3", shape), ("depthwise", depthwise), ("1x1", one_by_one)] {
-        for relu in [false, true] {
-            let name = format!("convolution with residual, {name}, relu {relu}");
+        for activation in [None, Some(Activation::Relu), Some(Activation::Relu6)] {
+            let name = format!("convolution with residual, {name}, {activation:?}");
             let x = quarters(3 * shape.input_len(), 22);
-            Case::new(name, Operation::Convolution { shape, relu, residual: true }, 3, x)
+            Case::new(name, Operation::Convolution { shape, activation, residual: true }, 3, x)
                 .parameters([quarters(shape.weight_len(), 23), biases(shape.outputs, 24)])
                 .second(quarters(3 * shape.output_len(), 25))
-                .constant(&[0, 1, 2, 3])
                 .check();
         }
     }

@@ -3,12 +3,15 @@
 //! A block filters each channel by itself (7x7), normalizes the channels of each pixel, and passes them through a hidden layer
 //! with GELU; the result is scaled by channel and added to the input.
 
-use gyrus_blueprint::NodeKind;
+use gyrus_blueprint::{Blueprint, NodeKind};
+use gyrus_files::State;
+use serde_json::{Map, json};
 
 use super::build::Builder;
-use super::{Architecture, Origin, Usual};
+use super::{Architecture, Origin, Usual, extent};
 use crate::Result;
 use crate::checkpoint::Tensors;
+use crate::publish::{Foreign, Library};
 
 /// The names of a program's tensors: a function of stage and block.
 struct Names {
@@ -110,4 +113,45 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
         .build()?;
     let usual = Usual { bicubic: !tensors.has(&weight(TORCHVISION.stem[0])), ..Usual::IMAGENET };
     Ok(Some(Architecture { family: "ConvNeXt", blueprint, origins, ignored: Vec::new(), usual }))
+}
+
+/// As timm's `convnext_tiny` or transformers' `ConvNextForImageClassification`, with depths and widths.
+pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
+    let stem = |names: &Names| format!("{}.weight", names.stem[0]);
+    let names = [TIMM, TRANSFORMERS].into_iter().find(|names| parameters.contains_key(&stem(names)))?;
+    let filter = |stage, block| format!("{}{}.weight", (names.block)(stage, block), names.parts[0]);
+    let depth = |stage| (0..).take_while(|&block| parameters.contains_key(&filter(stage, block))).count();
+    let depths: Vec<usize> = (0..).map(depth).take_while(|depth| *depth > 0).collect();
+    let widths: Vec<usize> =
+        (0..depths.len()).filter_map(|stage| extent(parameters, &filter(stage, 0), 0)).collect();
+    let is_timm = names.stem[0] == TIMM.stem[0];
+    let patch = extent(parameters, &stem(&names), 2)?;
+    let mut sizes = Map::new();
+    let mut tensors = State::new();
+    for (name, tensor) in parameters {
+        let mut tensor = tensor.clone();
+        let name = match name.strip_suffix("scale.scale") {
+            Some(block) => format!("{block}{}", names.scale),
+            None => name.clone(),
+        };
+        // The 1x1 convolutions are linear layers there.
+        if names.parts[2..].iter().any(|part| name.ends_with(&format!("{part}.weight"))) {
+            tensor.shape.truncate(2);
+        }
+        tensors.insert(name, tensor);
+    }
+    let (library, architecture) = if is_timm {
+        sizes.insert("depths".to_owned(), json!(depths));
+        sizes.insert("dims".to_owned(), json!(widths));
+        sizes.insert("patch_size".to_owned(), json!(patch));
+        (Library::Timm, "convnext_tiny")
+    } else {
+        sizes.insert("model_type".to_owned(), json!("convnext"));
+        sizes.insert("depths".to_owned(), json!(depths));
+        sizes.insert("hidden_sizes".to_owned(), json!(widths));
+        sizes.insert("num_stages".to_owned(), json!(depths.len()));
+        sizes.insert("patch_size".to_owned(), json!(patch));
+        (Library::Transformers, "ConvNextForImageClassification")
+    };
+    Some(Foreign { library, architecture: architecture.to_owned(), tensors, sizes, renamed: |_| None })
 }

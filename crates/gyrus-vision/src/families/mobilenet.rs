@@ -5,12 +5,15 @@
 //! A block widens by a 1x1 convolution, filters each channel by itself, and narrows by another 1x1 convolution without
 //! activation; where stride and width allow, its input is added.
 
-use gyrus_blueprint::{Conv2d, NodeKind, Padding};
+use gyrus_blueprint::{Blueprint, Conv2d, NodeKind, Padding};
+use gyrus_files::State;
+use serde_json::Map;
 
 use super::build::Builder;
-use super::{Architecture, Usual};
+use super::{Architecture, Usual, count, extent};
 use crate::Result;
 use crate::checkpoint::Tensors;
+use crate::publish::{Foreign, Library};
 
 /// Where a block's tensors are.
 struct Block {
@@ -44,6 +47,9 @@ const MOBILENET_STRIDES: [usize; 17] = [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2
 const STAGE_STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
 /// Blocks of EfficientNet-Lite0's stages (B0's).
 const LITE0_DEPTHS: [usize; 7] = [1, 2, 2, 3, 3, 4, 1];
+
+/// Depth coefficients of Lite0 to Lite4.
+const LITE_DEPTH_FACTORS: [f64; 5] = [1.0, 1.1, 1.2, 1.4, 1.8];
 
 /// How TensorFlow's EfficientNet-Lite saw ImageNet: bytes minus 127, over 128.
 const LITE: Usual = Usual {
@@ -126,15 +132,20 @@ fn lukemelas(tensors: &Tensors) -> Option<Form> {
     })
 }
 
+/// Blocks of the stages of Lite0 to Lite4; the first and the last stage keep their one block.
+fn lite_depths(which: usize) -> [usize; 7] {
+    let factor = LITE_DEPTH_FACTORS[which];
+    std::array::from_fn(|stage| match stage {
+        0 | 6 => LITE0_DEPTHS[stage],
+        _ => (LITE0_DEPTHS[stage] as f64 * factor).ceil() as usize,
+    })
+}
+
 /// The strides of EfficientNet-Lite's blocks; `None` for a number of blocks that no published one has.
 fn lite_strides(count: usize) -> Option<Vec<usize>> {
-    // Depth coefficients of Lite0 to Lite4; the first and the last stage keep their one block.
-    [1.0, 1.1, 1.2, 1.4, 1.8].into_iter().find_map(|factor: f64| {
-        let depths = LITE0_DEPTHS.iter().enumerate().map(|(stage, &depth)| match stage {
-            0 | 6 => depth,
-            _ => (depth as f64 * factor).ceil() as usize,
-        });
-        let strides: Vec<usize> = depths
+    (0..LITE_DEPTH_FACTORS.len()).find_map(|which| {
+        let strides: Vec<usize> = lite_depths(which)
+            .into_iter()
             .zip(STAGE_STRIDES)
             .flat_map(|(depth, stride)| (0..depth).map(move |block| if block == 0 { stride } else { 1 }))
             .collect();
@@ -251,4 +262,84 @@ fn build(tensors: &Tensors, form: Form, side: &dyn Fn(&Usual) -> usize) -> Resul
         .build()?;
     let (family, usual) = (form.family, form.usual);
     Ok(Architecture { family, blueprint, origins, ignored: Vec::new(), usual })
+}
+
+/// As timm's `mobilenetv2_100`, or `tf_efficientnet_lite0` to `lite4`, also from the names of `efficientnet-lite-pytorch`.
+pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
+    let usual = |stem: &str| extent(parameters, &format!("{stem}.weight"), 0) == Some(32);
+    // The head reads as many channels as the width coefficient says.
+    let lite = |blocks: usize, head: &str| {
+        let which =
+            (0..LITE_DEPTH_FACTORS.len()).find(|&which| lite_depths(which).iter().sum::<usize>() == blocks)?;
+        let read = extent(parameters, &format!("{head}.weight"), 1)?;
+        (read == [320, 320, 352, 384, 448][which]).then_some(which)
+    };
+    let timm = |architecture: String, tensors, renamed| {
+        Some(Foreign { library: Library::Timm, architecture, tensors, sizes: Map::new(), renamed })
+    };
+    if usual("_conv_stem") {
+        let which = lite(count(parameters, "_blocks.", "._depthwise_conv.weight"), "_conv_head")?;
+        let renamed = LUKEMELAS_TO_TIMM[which];
+        let names = parameters.iter().map(|(name, tensor)| {
+            let (node, parameter) = name.rsplit_once('.')?;
+            Some((format!("{}.{parameter}", renamed(node)?), tensor.clone()))
+        });
+        return timm(format!("tf_efficientnet_lite{which}"), names.collect::<Option<_>>()?, renamed);
+    }
+    if usual("conv_stem") {
+        let depths = (0..7).map(|stage| count(parameters, &format!("blocks.{stage}."), ".conv_dw.weight"));
+        let depths: Vec<usize> = depths.collect();
+        let wide = parameters
+            .iter()
+            .any(|(name, tensor)| name.ends_with("conv_dw.weight") && tensor.shape.get(2) == Some(&5));
+        let architecture = match wide {
+            true => format!("tf_efficientnet_lite{}", lite(depths.iter().sum(), "conv_head")?),
+            false => "mobilenetv2_100".to_owned(),
+        };
+        return timm(architecture, parameters.clone(), |_| None);
+    }
+    None
+}
+
+/// What nodes of `efficientnet-lite-pytorch` are called in timm, for each of the depths.
+const LUKEMELAS_TO_TIMM: [fn(&str) -> Option<String>; 5] = [
+    |node| timm_name(node, 0),
+    |node| timm_name(node, 1),
+    |node| timm_name(node, 2),
+    |node| timm_name(node, 3),
+    |node| timm_name(node, 4),
+];
+
+fn timm_name(node: &str, which: usize) -> Option<String> {
+    let whole = match node {
+        "_conv_stem" => "conv_stem",
+        "_bn0" => "bn1",
+        "_conv_head" => "conv_head",
+        "_bn1" => "bn2",
+        "_fc" => "classifier",
+        other => other,
+    };
+    let Some((block, part)) = node.strip_prefix("_blocks.").and_then(|rest| rest.split_once('.')) else {
+        return Some(whole.to_owned());
+    };
+    let mut block: usize = block.parse().ok()?;
+    let mut stage = 0;
+    for depth in lite_depths(which) {
+        if block < depth {
+            break;
+        }
+        block -= depth;
+        stage += 1;
+    }
+    // The first stage's block does not widen.
+    let part = match (part, stage) {
+        ("_depthwise_conv", _) => "conv_dw",
+        ("_expand_conv", _) | ("_project_conv", 0) => "conv_pw",
+        ("_project_conv", _) => "conv_pwl",
+        ("_bn0", _) | ("_bn1", 0) => "bn1",
+        ("_bn1", _) | ("_bn2", 0) => "bn2",
+        ("_bn2", _) => "bn3",
+        (other, _) => other,
+    };
+    Some(format!("blocks.{stage}.{block}.{part}"))
 }

@@ -1,12 +1,15 @@
 //! The residual networks of He et al. 2015 (arXiv:1512.03385, table 1) for ImageNet: ResNet-18, -34 with basic blocks, -50,
 //! -101, -152 with bottlenecks whose stride lies in the 3x3 convolution, as in torchvision and timm.
 
-use gyrus_blueprint::{NodeKind, Pool2d};
+use gyrus_blueprint::{Blueprint, NodeKind, Pool2d};
+use gyrus_files::State;
+use serde_json::{Map, json};
 
 use super::build::Builder;
-use super::{Architecture, Usual};
+use super::{Architecture, Usual, count, extent};
 use crate::Result;
 use crate::checkpoint::Tensors;
+use crate::publish::{Foreign, Library};
 
 pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Result<Option<Architecture>> {
     let (Some(&[outputs, _]), Some(&[first, channels, 7, 7])) =
@@ -78,4 +81,38 @@ pub(super) fn recognize(tensors: &Tensors, side: &dyn Fn(&Usual) -> usize) -> Re
         ignored: Vec::new(),
         usual: Usual::IMAGENET,
     }))
+}
+
+/// As timm's `resnet18` to `resnet152`; with other depths or widths as arguments of these.
+pub(super) fn foreign(_: &Blueprint, parameters: &State) -> Option<Foreign> {
+    if !parameters.contains_key("layer4.0.conv1.weight") || !parameters.contains_key("fc.weight") {
+        return None;
+    }
+    let bottleneck = parameters.contains_key("layer1.0.conv3.weight");
+    let stage = |stage: usize| format!("layer{stage}.");
+    let depths = [1, 2, 3, 4].map(|number| count(parameters, &stage(number), ".conv1.weight"));
+    let widths =
+        [1, 2, 3, 4].map(|number| extent(parameters, &format!("{}0.conv1.weight", stage(number)), 0));
+    let usual = match (bottleneck, depths) {
+        (false, [2, 2, 2, 2]) => Some("resnet18"),
+        (false, [3, 4, 6, 3]) => Some("resnet34"),
+        (true, [3, 4, 6, 3]) => Some("resnet50"),
+        (true, [3, 4, 23, 3]) => Some("resnet101"),
+        (true, [3, 8, 36, 3]) => Some("resnet152"),
+        _ => None,
+    };
+    let mut sizes = Map::new();
+    if usual.is_none() {
+        sizes.insert("layers".to_owned(), json!(depths));
+    }
+    if widths != [64, 128, 256, 512].map(Some) {
+        sizes.insert("channels".to_owned(), json!(widths));
+    }
+    Some(Foreign {
+        library: Library::Timm,
+        architecture: usual.unwrap_or(if bottleneck { "resnet50" } else { "resnet18" }).to_owned(),
+        tensors: parameters.clone(),
+        sizes,
+        renamed: |_| None,
+    })
 }

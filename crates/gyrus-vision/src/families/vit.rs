@@ -6,13 +6,16 @@
 //! lets tokens attend to each other and passes each through a hidden layer. Linear layers over tokens are 1-wide
 //! convolutions.
 
-use gyrus_blueprint::NodeKind;
+use gyrus_blueprint::{Blueprint, NodeKind, Shape};
+use gyrus_files::{State, StateTensor};
+use serde_json::{Map, Value, json};
 
 use super::build::Builder;
-use super::{Architecture, IMAGENET_DEVIATION, IMAGENET_MEAN, Origin, Usual};
+use super::{Architecture, IMAGENET_DEVIATION, IMAGENET_MEAN, Origin, Usual, count, extent, siglip};
 use crate::Result;
 use crate::checkpoint::Tensors;
 use crate::config::Config;
+use crate::publish::{Foreign, Library};
 
 /// The names of a program's tensors.
 struct Names {
@@ -53,10 +56,13 @@ const CLIP: Usual = Usual {
     deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
+const SIGLIP: Usual =
+    Usual { side: 224, crop_share: 1.0, bicubic: true, mean: [0.5; 3], deviation: [0.5; 3] };
+
 const SEPARATE: [&str; 3] =
     ["attention.attention.query", "attention.attention.key", "attention.attention.value"];
 
-fn programs() -> [Names; 4] {
+fn programs() -> [Names; 5] {
     let timm = Names {
         family: "Vision Transformer",
         patch: "patch_embed.proj",
@@ -133,8 +139,29 @@ fn programs() -> [Names; 4] {
         epsilon: 1e-5,
         usual: CLIP,
     };
-    [timm, vit, dino, clip]
+    let siglip = Names {
+        family: "SigLIP image tower",
+        class_token: "",
+        before: None,
+        head: "",
+        ignored: &[
+            "text_model.",
+            "logit_scale",
+            "logit_bias",
+            "vision_model.embeddings.position_ids",
+            PROBE,
+            "vision_model.head.attention.in_proj_",
+        ],
+        activation: NodeKind::TanhGELU,
+        epsilon: 1e-6,
+        usual: SIGLIP,
+        ..clip
+    };
+    [timm, vit, dino, clip, siglip]
 }
+
+/// The query of SigLIP's pooling.
+pub(super) const PROBE: &str = "vision_model.head.probe";
 
 /// Heads of published networks are this wide.
 const HEAD_WIDTH: usize = 64;
@@ -142,7 +169,7 @@ const HEAD_WIDTH: usize = 64;
 pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Architecture>> {
     let found = programs().into_iter().find(|names| {
         tensors.has(&format!("{}.weight", names.patch))
-            && tensors.has(names.class_token)
+            && (tensors.has(names.class_token) || names.class_token.is_empty() && tensors.has(PROBE))
             && tensors.has(names.positions)
     });
     let Some(names) = found else { return Ok(None) };
@@ -150,7 +177,8 @@ pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Arc
     let (width, patch) = (extent(names.patch, 0), extent(names.patch, 2).max(1));
     // [1, tokens, width] or [tokens, width]
     let positions = tensors.shape(names.positions).and_then(|shape| shape.iter().rev().nth(1)).copied();
-    let grid = positions.unwrap_or(2).saturating_sub(1).isqrt();
+    let more = usize::from(!names.class_token.is_empty());
+    let grid = positions.unwrap_or(2).saturating_sub(more).isqrt();
     let side = grid.max(1) * patch;
     let heads = config.heads.unwrap_or((width / HEAD_WIDTH).max(1));
     let norm = || NodeKind::ChannelLayerNorm { epsilon: names.epsilon };
@@ -158,9 +186,13 @@ pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Arc
     let patches = NodeKind::conv2d(width, patch).stride(patch).bias(biased(names.patch));
     let mut builder = Builder::new("vit", [extent(names.patch, 1), side, side])
         .node(names.patch, patches)
-        .node("tokens", NodeKind::Flatten { start_axis: 1, end_axis: None })
-        .node("class_token", NodeKind::ClassToken)
-        .origin("token", Origin::Named(names.class_token.to_owned()))
+        .node("tokens", NodeKind::Flatten { start_axis: 1, end_axis: None });
+    if !names.class_token.is_empty() {
+        builder = builder
+            .node("class_token", NodeKind::ClassToken)
+            .origin("token", Origin::Named(names.class_token.to_owned()));
+    }
+    builder = builder
         .node("positions", NodeKind::PositionEmbedding)
         .origin("positions", Origin::Named(names.positions.to_owned()));
     if let Some(before) = names.before {
@@ -206,10 +238,14 @@ pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Arc
             .node(&narrow, NodeKind::conv1d(extent(&narrow, 0), 1));
         builder = scaled(builder, 1).node(name("add2"), NodeKind::Add).also(&entry);
     }
-    builder = builder
-        .node("select", NodeKind::SelectToken { index: 0 })
-        .node(names.after, NodeKind::LayerNorm { epsilon: names.epsilon });
-    if tensors.has(&format!("{}.weight", names.head)) {
+    if names.class_token.is_empty() {
+        builder = siglip::pooled(builder, tensors, (width, heads), (names.after, names.epsilon))?;
+    } else {
+        builder = builder
+            .node("select", NodeKind::SelectToken { index: 0 })
+            .node(names.after, NodeKind::LayerNorm { epsilon: names.epsilon });
+    }
+    if !names.head.is_empty() && tensors.has(&format!("{}.weight", names.head)) {
         let outputs = extent(names.head, 0);
         let kind = if biased(names.head) { NodeKind::affine(outputs) } else { NodeKind::linear(outputs) };
         builder = builder.node(names.head, kind);
@@ -220,4 +256,90 @@ pub(super) fn recognize(tensors: &Tensors, config: &Config) -> Result<Option<Arc
     let usual = if is_dino { DINO } else { names.usual };
     let ignored = names.ignored.iter().map(|prefix| (*prefix).to_owned()).collect();
     Ok(Some(Architecture { family, blueprint, origins, ignored, usual }))
+}
+
+/// As timm's vision transformers or transformers' `ViTForImageClassification`, with their sizes.
+pub(super) fn foreign(blueprint: &Blueprint, parameters: &State) -> Option<Foreign> {
+    let [timm, vit, ..] = programs();
+    let weight = |name: &str| format!("{name}.weight");
+    let names = [timm, vit].into_iter().find(|names| {
+        parameters.contains_key(&weight(names.patch)) && parameters.contains_key(&weight(names.head))
+    })?;
+    let heads = blueprint.nodes().iter().find_map(|node| match node.kind {
+        NodeKind::SelfAttention { heads } => Some(heads),
+        _ => None,
+    })?;
+    let (width, patch) =
+        (extent(parameters, &weight(names.patch), 0)?, extent(parameters, &weight(names.patch), 2)?);
+    let depth = count(parameters, names.blocks, ".qkv.weight");
+    let hidden = extent(parameters, &format!("{}0.{}.weight", names.blocks, names.hidden[0]), 0)?;
+    let is_timm = names.query_key_value.len() == 1;
+    let scaled = parameters.contains_key(&format!("{}0.scale0.scale", names.blocks));
+    let mut tensors = State::new();
+    for (name, tensor) in parameters {
+        let mut tensor = tensor.clone();
+        let block = name.strip_prefix(names.blocks).and_then(|rest| rest.split_once('.'));
+        let prefix = block.map_or_else(String::new, |(number, _)| format!("{}{number}.", names.blocks));
+        match (name.as_str(), block.map(|(_, part)| part)) {
+            ("class_token.token", _) => {
+                tensor.shape = vec![1, 1, width];
+                tensors.insert(names.class_token.to_owned(), tensor);
+            }
+            ("positions.positions", _) => {
+                tensor.shape.insert(0, 1);
+                tensors.insert(names.positions.to_owned(), tensor);
+            }
+            (_, Some("scale0.scale")) => drop(tensors.insert(format!("{prefix}{}", names.scales[0]), tensor)),
+            (_, Some("scale1.scale")) => drop(tensors.insert(format!("{prefix}{}", names.scales[1]), tensor)),
+            (_, Some(part @ ("qkv.weight" | "qkv.bias"))) => {
+                let parameter = part.trim_start_matches("qkv.");
+                if part == "qkv.weight" {
+                    tensor.shape.truncate(2);
+                }
+                tensor.shape[0] /= names.query_key_value.len();
+                let parts = names.query_key_value.len();
+                for (own, values) in
+                    names.query_key_value.iter().zip(tensor.values.chunks(tensor.values.len() / parts))
+                {
+                    let part = StateTensor { shape: tensor.shape.clone(), values: values.to_vec() };
+                    tensors.insert(format!("{prefix}{own}.{parameter}"), part);
+                }
+            }
+            (_, Some(_)) => {
+                // Linear layers over tokens are 1-wide convolutions here.
+                tensor.shape.truncate(2);
+                tensors.insert(name.clone(), tensor);
+            }
+            _ => drop(tensors.insert(name.clone(), tensor)),
+        }
+    }
+    let Shape(input) = blueprint.nodes().iter().find_map(|node| match &node.kind {
+        NodeKind::Input { shape } => Some(shape.clone()),
+        _ => None,
+    })?;
+    let mut sizes = Map::new();
+    let mut say = |name: &str, value: Value| sizes.insert(name.to_owned(), value);
+    let architecture = if is_timm {
+        say("img_size", json!(input.get(1)));
+        say("patch_size", json!(patch));
+        say("embed_dim", json!(width));
+        say("depth", json!(depth));
+        say("num_heads", json!(heads));
+        say("mlp_ratio", json!(hidden as f64 / width as f64));
+        if scaled {
+            say("init_values", json!(1.0));
+        }
+        "vit_small_patch16_224"
+    } else {
+        say("model_type", json!("vit"));
+        say("patch_size", json!(patch));
+        say("hidden_size", json!(width));
+        say("num_hidden_layers", json!(depth));
+        say("num_attention_heads", json!(heads));
+        say("intermediate_size", json!(hidden));
+        say("layer_norm_eps", json!(names.epsilon));
+        "ViTForImageClassification"
+    };
+    let library = if is_timm { Library::Timm } else { Library::Transformers };
+    Some(Foreign { library, architecture: architecture.to_owned(), tensors, sizes, renamed: |_| None })
 }

@@ -1,12 +1,31 @@
-//! The messages of `onnx.proto` that are read, with their field numbers; other fields are passed over.
+//! The messages of `onnx.proto` that are read and written, with their field numbers; other fields are passed over.
 
 use prost::Message;
 
 /// A file.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Model {
+    #[prost(int64, tag = "1")]
+    pub(super) ir_version: i64,
+    #[prost(string, tag = "2")]
+    pub(super) producer_name: String,
+    #[prost(string, tag = "3")]
+    pub(super) producer_version: String,
     #[prost(message, optional, tag = "7")]
     pub(super) graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) opset_import: Vec<OperatorSet>,
+    #[prost(message, repeated, tag = "14")]
+    pub(super) metadata_props: Vec<Entry>,
+}
+
+/// The version of the operators of a domain; without a name it is ONNX's own.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OperatorSet {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(int64, tag = "2")]
+    pub(super) version: i64,
 }
 
 /// Operators in the order in which they run.
@@ -46,16 +65,19 @@ pub(super) struct Node {
 pub(super) struct Attribute {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(float, tag = "2")]
-    pub(super) f: f32,
-    #[prost(int64, tag = "3")]
-    pub(super) i: i64,
+    #[prost(float, optional, tag = "2")]
+    pub(super) f: Option<f32>,
+    #[prost(int64, optional, tag = "3")]
+    pub(super) i: Option<i64>,
     #[prost(bytes = "vec", tag = "4")]
     pub(super) s: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub(super) t: Option<Tensor>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub(super) ints: Vec<i64>,
+    /// Which of the fields holds the value.
+    #[prost(int32, tag = "20")]
+    pub(super) r#type: i32,
 }
 
 /// Stored numbers.
@@ -111,6 +133,8 @@ pub(super) struct Type {
 /// The type of a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TensorType {
+    #[prost(int32, tag = "1")]
+    pub(super) elem_type: i32,
     #[prost(message, optional, tag = "2")]
     pub(super) shape: Option<TensorShape>,
 }
@@ -122,9 +146,11 @@ pub(super) struct TensorShape {
     pub(super) dim: Vec<Dimension>,
 }
 
-/// An extent; 0 where it has a name instead.
+/// An extent, or its name where it is 0.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Dimension {
     #[prost(int64, tag = "1")]
     pub(super) dim_value: i64,
+    #[prost(string, tag = "2")]
+    pub(super) dim_param: String,
 }

@@ -205,6 +205,7 @@ fn is_activation(kind: &NodeKind) -> bool {
                 | NodeKind::ReLU6
                 | NodeKind::Hardswish
                 | NodeKind::QuickGELU
+                | NodeKind::TanhGELU
                 | NodeKind::Sigmoid
                 | NodeKind::Tanh
                 | NodeKind::SignedIF { .. }

@@ -5,6 +5,7 @@
 //! units do over many examples. [`Attribution`] explains one answer. [`maximize()`] synthesizes. [`gabor`], [`probe`],
 //! [`similarity`] and [`circuits`] give the numbers of the field; [`spikes`] looks at spiking networks.
 
+pub mod attention;
 pub mod attribution;
 pub mod circuits;
 pub mod gabor;

@@ -37,6 +37,35 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "label",
+        &[
+            ("cats and dogs", "gyrus label my-images --like \"a cat,a dog\" --model org/clip"),
+            ("as a table", "gyrus label my-images --like \"a cat,a dog\" --model org/clip -o a.csv"),
+        ],
+    ),
+    (
+        "similar",
+        &[
+            ("duplicates and outliers of a folder", "gyrus similar my-images"),
+            ("the nearest to an image", "gyrus similar my-images cat.png"),
+            ("by what a network sees", "gyrus similar my-images cat.png --model runs/my-images"),
+        ],
+    ),
+    (
+        "convert",
+        &[
+            ("for onnxruntime and others", "gyrus convert runs/digits digits.onnx"),
+            ("a network that others trained", "gyrus convert org/model model.onnx"),
+        ],
+    ),
+    (
+        "publish",
+        &[
+            ("card, configuration, weights", "gyrus publish runs/my-images my-model --license mit"),
+            ("and to the hub", "HF_TOKEN=... gyrus publish runs/mine my-model --push me/my-model"),
+        ],
+    ),
+    (
         "spike",
         &[
             ("convert, fine-tune, measure", "gyrus spike runs/digits"),
@@ -61,6 +90,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
             ("digits, learned without labels by the times of spikes", "gyrus simulate mnist"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
+        ],
+    ),
+    (
+        "sculpt",
+        &[
+            ("the object in a picture", "gyrus sculpt chair.png --model stabilityai/TripoSR"),
+            ("is it closed, manifold, in one part?", "gyrus sculpt --inspect bunny.obj"),
+            ("for viewers, with at most 10,000 faces", "gyrus sculpt bunny.obj -o bunny.glb --faces 10000"),
+            ("for a printer, or not at all", "gyrus sculpt cup.glb --format stl --require-watertight"),
+            ("how near a mesh is to another", "gyrus sculpt --compare mine.glb reference.ply"),
         ],
     ),
     (
@@ -118,7 +157,46 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "gyrus ask shop.sqlite \"Who bought most?\" --model org/model",
             ),
             ("a query of your own", "gyrus ask shop.sqlite --sql \"select count(*) from customer\""),
-            ("tables and columns", "gyrus ask shop.sqlite --describe"),
+            (
+                "a folder of tables, the answer as a page",
+                "gyrus ask tables \"total amount per city\" --out answer.html",
+            ),
+            ("what words mean, and what is private", "gyrus ask shop.sqlite --describe --out semantic.toml"),
+        ],
+    ),
+    (
+        "index",
+        &[
+            ("or bring its index up to date", "gyrus index papers"),
+            ("to be found by meaning as well", "gyrus index papers --model org/encoder"),
+            ("with the index elsewhere", "gyrus index papers -o papers.index"),
+        ],
+    ),
+    (
+        "search",
+        &[
+            ("the passages that hold these words", "gyrus search papers \"spiking networks energy\""),
+            ("by meaning as well", "gyrus search papers \"how do they learn?\" --model org/encoder"),
+            ("a query a line, for other programs", "gyrus search papers --json < queries.txt"),
+        ],
+    ),
+    (
+        "research",
+        &[
+            ("quotes, without a model", "gyrus research \"Do owls migrate?\" --sources papers"),
+            (
+                "an answer, each claim checked against its quotes",
+                "gyrus research \"Do owls migrate?\" --sources papers -m org/model",
+            ),
+            ("go on after Ctrl-C or a crash", "gyrus research --resume runs/do-owls-migrate"),
+            ("again, without model or network", "gyrus research --replay runs/do-owls-migrate"),
+        ],
+    ),
+    (
+        "mcp",
+        &[
+            ("a database", "gyrus mcp --db shop.sqlite"),
+            ("with a column that nobody may read", "gyrus mcp --db shop.sqlite --private person.phone"),
         ],
     ),
     (
@@ -143,6 +221,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("the layers of a trained network", "gyrus see runs/mnist"),
             ("why it answers as it does", "gyrus see runs/mnist --image three.png --open"),
             ("how alike two networks are", "gyrus see runs/mnist --beside runs/second"),
+            ("a network that others trained", "gyrus see vit.safetensors --data my-images"),
             ("write see.html and open it", "gyrus see model.gguf \"The cat sat on the mat.\" --open"),
             ("a file", "gyrus see org/model - < text.txt"),
         ],

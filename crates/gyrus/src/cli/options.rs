@@ -48,16 +48,20 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 
 /// Headings of one verb.
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
+    ("ask", "Meaning and privacy", &["semantic", "privacy", "private"]),
+    ("ask", "Models", &["model", "endpoint", "repairs", "votes", "reflect", "evaluate"]),
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
-    ("learn", "Network", &["blueprint", "from", "freeze"]),
+    ("learn", "Network", &["blueprint", "from", "freeze", "lora"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),
     ("tune", "Adapter", &["full", "rank", "alpha", "dropout", "target", "base_format", "merge"]),
     ("predict", "NIR files", &["steps", "dt", "integration", "encoder", "reset", "window", "record"]),
+    ("research", "Limits", &["max_tokens", "max_minutes", "max_calls"]),
     ("simulate", "Estimate", &["estimate", "neurons"]),
     ("simulate", "Learning", &["data", "examples"]),
     ("simulate", "NIR files", &["dt", "input_rate"]),
     ("simulate", "Output", &["format"]),
+    ("similar", "Look for", &["duplicates", "outliers", "alike", "top"]),
     ("spike", "NIR files", &["nir", "nir_for"]),
     ("spike", "Training", &["resume", "seed"]),
     ("serve", "Address", &["port", "host", "api_key", "cors", "alias"]),
@@ -73,7 +77,7 @@ const NOT_OF_TRAINING: [(&str, &[&str]); 2] =
     [("learn", &["steps", "context", "accumulate"]), ("spike", &["steps"])];
 
 /// Verbs that write a page.
-const WITH_PAGES: [&str; 5] = ["learn", "tune", "spike", "see", "simulate"];
+const WITH_PAGES: [&str; 7] = ["ask", "learn", "tune", "spike", "see", "simulate", "research"];
 
 /// A verb with the options, short names, headings and order that all verbs share.
 pub(super) fn arranged(verb: Command) -> Command {

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The groups, and what each verb does in a few words.
-const GROUPS: [(&str, &[(&str, &str)]); 7] = [
+const GROUPS: [(&str, &[(&str, &str)]); 8] = [
     (
         "Train",
         &[
@@ -15,6 +15,8 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
         "Use a network",
         &[
             ("predict", "Classify images, table rows or event recordings"),
+            ("label", "Label images with words of your own, without training"),
+            ("similar", "Find images that are alike, duplicates, outliers"),
             ("spike", "Convert a trained network to spikes; accuracy and energy"),
             ("simulate", "Simulate a circuit of neurons as neuroscience builds them"),
         ],
@@ -29,7 +31,17 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
             ("serve", "Answer over OpenAI's HTTP interface"),
         ],
     ),
-    ("Ask", &[("ask", "Answer questions about a database, read-only")]),
+    ("Make solids", &[("sculpt", "Make a solid from a picture; convert and judge meshes")]),
+    (
+        "Ask",
+        &[
+            ("ask", "Answer questions about a database, read-only"),
+            ("index", "Index a folder of documents"),
+            ("search", "Find passages in an indexed folder"),
+            ("research", "Answer a question from documents, with checked quotes"),
+            ("mcp", "Serve a database to other assistants (MCP)"),
+        ],
+    ),
     (
         "Look inside",
         &[
@@ -44,6 +56,8 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
             ("pull", "Download a model from the Hugging Face hub"),
             ("list", "List downloaded models and the runs of this folder"),
             ("quantize", "Write a model with fewer bits, as a GGUF file"),
+            ("convert", "Write a network of images as an ONNX file"),
+            ("publish", "Write a run as a folder for the hub, with a model card"),
         ],
     ),
     (

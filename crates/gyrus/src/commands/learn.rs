@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Of the network of --from, train the last layer only, or what comes behind NODE (such as layer3)
     #[arg(long, value_name = "NODE", num_args = 0..=1, default_missing_value = "")]
     freeze: Option<String>,
+    /// Of a vision transformer of --from, train low-rank adapters of this rank and the last layer only
+    #[arg(long, value_name = "RANK", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    lora: Option<u16>,
     /// Passes over the training examples [default: chosen by the data]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     epochs: Option<u32>,
@@ -128,7 +131,7 @@ fn refuse(given: &[(&str, bool)], what: &str, right: &str) -> Result<(), Failure
 }
 
 /// Options that only networks have, and whether they were given.
-fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 13] {
+fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 14] {
     [
         ("--data", arguments.directory.is_some()),
         ("--target", arguments.target.is_some()),
@@ -138,6 +141,7 @@ fn of_networks(arguments: &Arguments) -> [(&'static str, bool); 13] {
         ("--blueprint", arguments.blueprint.is_some()),
         ("--from", arguments.from.is_some()),
         ("--freeze", arguments.freeze.is_some()),
+        ("--lora", arguments.lora.is_some()),
         ("--epochs", arguments.epochs.is_some()),
         ("--optimizer", arguments.optimizer.is_some()),
         ("--augment", arguments.augment.is_some()),
@@ -161,6 +165,7 @@ fn network(arguments: &Arguments, data: &str) -> Learn {
             Some("") => Freeze::Body,
             Some(node) => Freeze::Until(node.to_owned()),
         },
+        lora: arguments.lora.map(usize::from),
         epochs: arguments.epochs,
         batch_size: arguments.batch_size.map(|size| size as usize),
         learning_rate: arguments.learning_rate,

@@ -26,7 +26,7 @@ const SHOWN: usize = 64;
 /// predictions, attention maps and the logit lens; a sentence encoder of the BERT family has attention maps only.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Run folder of a network; or a language model: Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with
+    /// Run folder of a network; model file or folder of another program, with --data; or a language model: Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with
     /// tokenizer.bin beside it
     model: PathBuf,
     /// Language model: text to read, at most 512 tokens, fewer for models of more than 128 heads; - reads it from standard input
@@ -53,7 +53,8 @@ pub(crate) struct Arguments {
     /// Network: steps in which a unit's picture is synthesized; 0 leaves that out [default: 64, fewer for large networks]
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=4096))]
     synthesis_steps: Option<u32>,
-    /// Network: folder with the data, if it is no longer where the run read it
+    /// Network: folder with the data, if it is no longer where the run read it; for a network of another program, a folder with one
+    /// sub-folder of images for each class
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
     #[arg(long, help = SEED, default_value_t = 0)]
@@ -65,13 +66,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if SeeNetwork::is_network(&arguments.model) && arguments.text.is_none() {
+    if arguments.text.is_none() && (SeeNetwork::is_network(&arguments.model) || arguments.directory.is_some())
+    {
         return network(arguments);
     }
     let Some(text) = &arguments.text else {
         let model = quoted_path(&arguments.model);
         return Err(Error::Request(format!(
-            "{model} is not the run of a network; for a language model give a text: gyrus see {model} \"Some text\""
+            "{model} is not the run of a network; for a network of another program give images by --data DIR, for a language model a \
+             text: gyrus see {model} \"Some text\""
         ))
         .into());
     };

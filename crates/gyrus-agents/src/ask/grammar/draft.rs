@@ -1,8 +1,12 @@
 //! A query in the making.
 
+use std::cell::RefCell;
+
 use super::super::lexicon::{Meaning, qualified, quoted};
+use super::super::semantics::Measure;
 use super::parts::Part;
 use crate::Schema;
+use crate::guard::Dialect;
 
 /// A column as (table, column).
 pub(super) type Place = (usize, usize);
@@ -10,9 +14,11 @@ pub(super) type Place = (usize, usize);
 /// What the parts of a question ask for.
 pub(super) struct Draft<'a> {
     pub(super) schema: &'a Schema,
+    pub(super) dialect: Dialect,
+    pub(super) measures: &'a [Measure],
     parts: &'a [Part],
     /// Tables that the question names.
-    named: Vec<usize>,
+    pub(super) named: Vec<usize>,
     /// Tables that the query needs, in the order of their mention.
     pub(super) tables: Vec<usize>,
     /// What is shown: expressions.
@@ -28,20 +34,34 @@ pub(super) struct Draft<'a> {
     pub(super) ranks_groups: bool,
     pub(super) is_distinct: bool,
     pub(super) assumptions: Vec<String>,
+    /// What choosing between columns took for granted.
+    pub(super) assumed: RefCell<Vec<String>>,
+    /// The measure that was named last.
+    pub(super) measured: Option<usize>,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(schema: &'a Schema, parts: &'a [Part]) -> Self {
+    pub(super) fn new(
+        schema: &'a Schema,
+        dialect: Dialect,
+        measures: &'a [Measure],
+        parts: &'a [Part],
+    ) -> Self {
         let mut named = Vec::new();
         for part in parts {
             let Part::Name(meanings, _) = part else { continue };
-            named.extend(meanings.iter().filter_map(|meaning| match meaning {
-                Meaning::Table(table) => Some(*table),
-                _ => None,
-            }));
+            for meaning in meanings {
+                match meaning {
+                    Meaning::Table(table) => named.push(*table),
+                    Meaning::Measure(measure) => named.extend(&measures[*measure].tables),
+                    _ => {}
+                }
+            }
         }
         Self {
             schema,
+            dialect,
+            measures,
             parts,
             named,
             tables: Vec::new(),
@@ -55,6 +75,8 @@ impl<'a> Draft<'a> {
             ranks_groups: false,
             is_distinct: false,
             assumptions: Vec::new(),
+            assumed: RefCell::default(),
+            measured: None,
         }
     }
 
@@ -103,7 +125,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn use_table(&mut self, table: usize) {
+    pub(super) fn use_table(&mut self, table: usize) {
         if !self.tables.contains(&table) {
             self.tables.push(table);
         }
@@ -111,7 +133,7 @@ impl<'a> Draft<'a> {
 
     fn column_sql(&mut self, (table, column): Place) -> String {
         self.use_table(table);
-        qualified(self.schema, table, column)
+        qualified(self.dialect, self.schema, table, column)
     }
 
     pub(super) fn show(&mut self, place: Place) {
@@ -120,54 +142,6 @@ impl<'a> Draft<'a> {
             self.plain.push(place);
             self.shown.push(sql);
         }
-    }
-
-    /// The column among the meanings: the only one, or the only one of a table that the question names.
-    fn column(&self, meanings: &[Meaning], shown: &str) -> Result<Option<Place>, String> {
-        let all: Vec<Place> = meanings
-            .iter()
-            .filter_map(|meaning| match meaning {
-                Meaning::Column(table, column) => Some((*table, *column)),
-                _ => None,
-            })
-            .collect();
-        self.choose(&all, shown)
-    }
-
-    fn choose(&self, all: &[Place], shown: &str) -> Result<Option<Place>, String> {
-        let known = |table: &usize| self.named.contains(table) || self.tables.contains(table);
-        let of_named: Vec<Place> = all.iter().copied().filter(|(table, _)| known(table)).collect();
-        match (all, &of_named[..]) {
-            ([], _) => Ok(None),
-            ([place], _) | (_, [place]) => Ok(Some(*place)),
-            (_, several) => {
-                let several = if several.is_empty() { all } else { several };
-                let names: Vec<String> = several
-                    .iter()
-                    .take(4)
-                    .map(|&(table, column)| {
-                        let of = &self.schema.tables[table];
-                        format!("{}.{}", of.name, of.columns[column].name)
-                    })
-                    .collect();
-                Err(format!("`{shown}` may mean {}; name the table too", names.join(" or ")))
-            }
-        }
-    }
-
-    fn table(meanings: &[Meaning]) -> Option<usize> {
-        meanings.iter().find_map(|meaning| match meaning {
-            Meaning::Table(table) => Some(*table),
-            _ => None,
-        })
-    }
-
-    /// The column by which a person knows a row of a table.
-    pub(super) fn label(&self, table: usize) -> Place {
-        let columns = &self.schema.tables[table].columns;
-        let has =
-            |word: &str| columns.iter().position(|column| column.name.to_ascii_lowercase().contains(word));
-        (table, has("name").or_else(|| has("title")).unwrap_or(0))
     }
 
     /// "how many": of a table its rows, of a column its different values.
@@ -206,12 +180,17 @@ impl<'a> Draft<'a> {
                 Some(Part::And | Part::Filler) => {}
                 Some(Part::Name(meanings, shown)) => {
                     let Some(place) = self.column(meanings, shown)? else {
+                        // A measure is a sum already.
+                        if let (Some(measure), ["sum"]) = (Self::measure(meanings), &functions[..]) {
+                            self.show_measure(measure);
+                            return Ok(at + 1);
+                        }
                         return Err(format!("`{shown}` is no column of numbers"));
                     };
                     let sql = self.column_sql(place);
                     let column = &self.schema.tables[place.0].columns[place.1].name;
                     let named = |function: &&str| {
-                        let name = quoted(&format!("{} of {column}", word(function)));
+                        let name = quoted(self.dialect, &format!("{} of {column}", word(function)));
                         format!("{function}({sql}) AS {name}")
                     };
                     self.shown.extend(functions.iter().map(named));
@@ -226,8 +205,32 @@ impl<'a> Draft<'a> {
 
     /// "the highest age": the rows with it; "the most invoices": the group with most rows.
     fn extreme(&mut self, at: usize, largest: bool, limit: u64) -> Result<usize, String> {
+        let begin = at;
         let at = self.next(at);
-        let Some(Part::Name(meanings, shown)) = self.parts.get(at) else {
+        let named = match self.parts.get(at) {
+            Some(Part::Name(meanings, shown)) => Some((meanings, shown)),
+            _ => None,
+        };
+        let measure = named.and_then(|(meanings, _)| Self::measure(meanings));
+        let is_other = named.is_some_and(|(meanings, _)| {
+            meanings.iter().any(|meaning| matches!(meaning, Meaning::Table(_) | Meaning::Column(..)))
+        });
+        // "bought most": the measure stands before.
+        let before = if is_other { None } else { self.measured };
+        if let Some(measure) = measure.or(before) {
+            if self.order.is_some() {
+                return Err("two orders are asked for".to_owned());
+            }
+            self.show_measure(measure);
+            let by = self.measure_sql(measure);
+            (self.order, self.limit, self.ranks_groups) = (Some((by, largest)), Some(limit), true);
+            return Ok(if named.is_some_and(|(meanings, _)| Self::measure(meanings).is_some()) {
+                at + 1
+            } else {
+                begin
+            });
+        }
+        let Some((meanings, shown)) = named else {
             return Err("it is not said what is the most of".to_owned());
         };
         let by = match (Self::table(meanings), self.column(meanings, shown)) {
@@ -266,6 +269,14 @@ impl<'a> Draft<'a> {
                 self.shown.push("count(*) AS \"count\"".to_owned());
                 Ok(after)
             }
+            Some(Part::Name(meanings, _)) if Self::measure(meanings).is_some() => {
+                let measure = Self::measure(meanings).unwrap_or_default();
+                self.show_measure(measure);
+                let sql = self.measure_sql(measure);
+                self.ranks_groups = true;
+                (self.order, self.limit) = (Some((sql, true)), Some(count));
+                Ok(by + 1)
+            }
             Some(Part::Name(meanings, shown)) => {
                 let Some(place) = self.column(meanings, shown)? else {
                     return Err(format!("`{shown}` has no order"));
@@ -276,7 +287,7 @@ impl<'a> Draft<'a> {
                 let by = if is_grouped { format!("sum({sql})") } else { sql };
                 let column = &self.schema.tables[place.0].columns[place.1].name;
                 let name = if is_grouped { format!("sum of {column}") } else { column.clone() };
-                self.shown.push(format!("{by} AS {}", quoted(&name)));
+                self.shown.push(format!("{by} AS {}", quoted(self.dialect, &name)));
                 (self.order, self.limit) = (Some((by, true)), Some(count));
                 Ok(self.next(at + 1) + 1)
             }
@@ -305,6 +316,12 @@ impl<'a> Draft<'a> {
         let Some(Part::Name(meanings, shown)) = self.parts.get(at) else {
             return Err("it is not said what the order is by".to_owned());
         };
+        if let Some(measure) = Self::measure(meanings) {
+            self.show_measure(measure);
+            self.order = Some((self.measure_sql(measure), false));
+            self.ranks_groups = !self.plain.is_empty();
+            return Ok(at + 1);
+        }
         let Some(place) = self.column(meanings, shown)? else {
             return Err(format!("`{shown}` has no order"));
         };
@@ -339,9 +356,11 @@ impl<'a> Draft<'a> {
         let is_number = named.kind.to_ascii_lowercase().contains("int");
         self.assumptions
             .push(format!("{number} is the year of {}.{}", self.schema.tables[table].name, named.name));
-        self.conditions.push(match is_number {
-            true => format!("{sql} = {number}"),
-            false => format!("strftime('%Y', {sql}) = '{number}'"),
+        self.conditions.push(match (is_number, self.dialect) {
+            (true, _) => format!("{sql} = {number}"),
+            (false, Dialect::Sqlite) => format!("strftime('%Y', {sql}) = '{number}'"),
+            (false, Dialect::MySql) => format!("year({sql}) = {number}"),
+            (false, Dialect::Postgres | Dialect::DuckDb) => format!("extract(year FROM {sql}) = {number}"),
         });
         Ok(at + 1)
     }
@@ -383,6 +402,11 @@ impl<'a> Draft<'a> {
             .collect();
         let table = Self::table(meanings);
         match (column, table) {
+            (Ok(None), None) if Self::measure(meanings).is_some() => {
+                self.show_measure(Self::measure(meanings).unwrap_or_default());
+            }
+            // A table with a column of its own name, such as the airlines of airlines: what it is called is meant.
+            (Ok(Some(place)), Some(table)) if place.0 == table => self.show(place),
             (Ok(Some(place)), None) => self.show(place),
             (_, Some(table)) => self.use_table(table),
             (Ok(None), None) => {

@@ -4,7 +4,7 @@ use super::super::lexicon::{LONGEST, Lexicon, Meaning, words};
 
 /// What a word or phrase does in a question.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Part {
+pub(in crate::ask) enum Part {
     /// Nothing.
     Filler,
     /// How many.

@@ -1,7 +1,7 @@
 //! The query that a draft asks for.
 
 use super::super::join;
-use super::super::lexicon::{qualified, quoted};
+use super::super::lexicon::qualified;
 use super::draft::Draft;
 
 impl Draft<'_> {
@@ -23,7 +23,7 @@ impl Draft<'_> {
         for &place in &self.groups.clone() {
             if !self.plain.contains(&place) {
                 self.plain.insert(0, place);
-                self.shown.insert(0, qualified(self.schema, place.0, place.1));
+                self.shown.insert(0, qualified(self.dialect, self.schema, place.0, place.1));
             }
         }
         if self.ranks_groups || self.has_aggregate && !groups.is_empty() {
@@ -44,13 +44,15 @@ impl Draft<'_> {
         };
         let mut sql =
             format!("SELECT {}{} ", if self.is_distinct { "DISTINCT " } else { "" }, self.shown.join(", "));
-        sql += &join::from(self.schema, &self.tables).map_err(unconnected)?;
+        sql += &join::from(self.dialect, self.schema, &self.tables).map_err(unconnected)?;
         if !self.conditions.is_empty() {
             sql += &format!(" WHERE {}", self.conditions.join(" AND "));
         }
         if !groups.is_empty() {
-            let names: Vec<String> =
-                groups.iter().map(|&(table, column)| qualified(self.schema, table, column)).collect();
+            let names: Vec<String> = groups
+                .iter()
+                .map(|&(table, column)| qualified(self.dialect, self.schema, table, column))
+                .collect();
             sql += &format!(" GROUP BY {}", names.join(", "));
         }
         if let Some((by, descending)) = &self.order {
@@ -59,8 +61,9 @@ impl Draft<'_> {
         if let Some(limit) = self.limit {
             sql += &format!(" LIMIT {limit}");
         }
+        self.assumptions.append(&mut self.assumed.take());
         let names: Vec<String> =
-            self.tables.iter().map(|&table| quoted(&self.schema.tables[table].name)).collect();
+            self.tables.iter().map(|&table| self.schema.tables[table].name.clone()).collect();
         if names.len() > 1 {
             self.assumptions.push(format!("{} are joined by their foreign keys", names.join(", ")));
         }

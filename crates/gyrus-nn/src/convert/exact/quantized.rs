@@ -151,6 +151,7 @@ impl Quantizer<'_> {
                 | NodeKind::ReLU6
                 | NodeKind::Hardswish
                 | NodeKind::QuickGELU
+                | NodeKind::TanhGELU
                 | NodeKind::Add
                 | NodeKind::Multiply
                 | NodeKind::LayerScale

@@ -21,14 +21,14 @@ use gyrus_train::{
 };
 
 use super::learn_language::LearnLanguage;
-use super::pretrained::Pretrained;
+use super::pretrained;
 use super::quoted::quoted;
 use super::shapes_match::{check_fit, input_shape};
 use super::watch::Watched;
 use crate::observer::{Note, Observer, Plan};
 use crate::{Error, Result};
 use defaults::Defaults;
-use source::Source;
+use source::{Source, note_twins};
 use transfer::{Going, check_pictures};
 
 pub use report::{BaselineReport, FoldsReport, LearnReport, PartReport};
@@ -63,6 +63,8 @@ pub struct Learn {
     pub from: Option<PathBuf>,
     /// What of it stays as it is.
     pub freeze: Freeze,
+    /// Of a network with attention: learn low-rank adapters of this rank (LoRA) and the last layer, and leave the rest as it is.
+    pub lora: Option<usize>,
     /// Passes over the training examples.
     pub epochs: Option<u32>,
     /// Examples per step.
@@ -146,6 +148,7 @@ impl Learn {
             architecture: None,
             from: None,
             freeze: Freeze::Nothing,
+            lora: None,
             epochs: None,
             batch_size: None,
             learning_rate: None,
@@ -212,17 +215,23 @@ impl Learn {
         };
         source.check()?;
         transfer::check(self)?;
-        let model = self.from.as_deref().map(Pretrained::open).transpose()?;
+        let model = self.from.as_deref().map(|from| pretrained::open(from, None)).transpose()?;
         let frames = |steps| self.spiking.as_ref().map(|own| own.events(steps, self.image_size)).transpose();
         let seen = model.as_ref().map(|model| &model.preprocessing);
-        let (dataset, path) = Source { seen, ..source }.load(&frames)?;
+        let (mut dataset, path) = Source { seen, ..source }.load(&frames)?;
         self.check_kind(&dataset)?;
+        note_twins(&mut dataset);
         // The run may be resumed from elsewhere.
         let path = path.map(|path| std::path::absolute(&path).unwrap_or(path));
         let going = match (&self.from, &model) {
             (Some(from), Some(model)) => {
                 check_pictures(&dataset)?;
-                Some(Going::new(from, model, &dataset, (&self.freeze, self.seed, &device(&self.device)?))?)
+                Some(Going::new(
+                    from,
+                    model,
+                    &dataset,
+                    (&self.freeze, self.lora, self.seed, &device(&self.device)?),
+                )?)
             }
             _ => None,
         };

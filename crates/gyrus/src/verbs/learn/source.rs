@@ -6,6 +6,7 @@ use gyrus_data::{Dataset, EventOptions, Preprocessing};
 #[cfg(feature = "hub")]
 use gyrus_formats::hub::Hub;
 use gyrus_train::RunRecord;
+use gyrus_vision::similar::test_twins;
 
 use crate::{Error, Result};
 
@@ -234,4 +235,16 @@ fn unknown_data(name: &str) -> Error {
          .jsonl file of text or an .h5 file of spikes",
         STANDARD.join(", ")
     ))
+}
+
+/// Says so where pictures of the test part are training pictures as well.
+pub(super) fn note_twins(dataset: &mut Dataset) {
+    let twins = test_twins(dataset).len();
+    if twins > 0 {
+        let all = dataset.test.len();
+        dataset.notes.push(format!(
+            "{twins} of {all} test images are also training images, pixel by pixel: the accuracy counts what was seen before; \
+             gyrus similar names duplicates"
+        ));
+    }
 }

@@ -11,11 +11,11 @@ use gyrus_train::{
     Baseline, Learned, Outcome, RunFolder, RunRecord, Transfer, baselines, learn_further, outputs,
 };
 use gyrus_vision::transfer::{Cut, cut, features, nearest_neighbors, with_outputs};
+use gyrus_vision::{Model, adapters};
 
 use super::Learn;
 use super::defaults::Defaults;
 use crate::observer::{Observer, Stage};
-use crate::verbs::pretrained::Pretrained;
 use crate::verbs::watch::Watched;
 use crate::{Error, Result};
 
@@ -35,6 +35,10 @@ pub enum Freeze {
 pub(super) fn check(verb: &Learn) -> Result<()> {
     let refuse = |text: &str| Err(Error::request(text));
     match &verb.from {
+        None if verb.lora.is_some() => refuse("--lora needs --from MODEL, to whose layers it adds adapters"),
+        Some(_) if verb.lora.is_some() && verb.freeze != Freeze::Nothing => {
+            refuse("--lora leaves all layers but the last as they are: leave out --freeze")
+        }
         None if verb.freeze != Freeze::Nothing => {
             refuse("--freeze needs --from MODEL, whose layers it freezes")
         }
@@ -67,12 +71,24 @@ impl Going {
     /// A network for this data that goes on from `model`, which lies at `path`.
     pub(super) fn new(
         path: &Path,
-        model: &Pretrained,
+        model: &Model,
         dataset: &Dataset,
-        (freeze, seed, device): (&Freeze, u64, &Device),
+        (freeze, lora, seed, device): (&Freeze, Option<usize>, u64, &Device),
     ) -> Result<Self> {
         let (blueprint, parameters) =
             with_outputs(&model.blueprint, &model.parameters, outputs(dataset), seed, device)?;
+        let (blueprint, parameters, trained_beside) = match lora {
+            Some(rank) => {
+                let (blueprint, parameters) = adapters::add(&blueprint, &parameters, rank, seed, device)?;
+                let learned = adapters::learned(&blueprint)?;
+                let numbers = |(name, tensor): (&String, &gyrus_files::StateTensor)| {
+                    if learned(name) { tensor.values.len() as u64 } else { 0 }
+                };
+                let count = parameters.iter().map(numbers).sum();
+                (blueprint, parameters, Some(count))
+            }
+            None => (blueprint, parameters, None),
+        };
         let cut = match freeze {
             Freeze::Nothing => None,
             Freeze::Body => Some(cut(&blueprint, None)?),
@@ -86,9 +102,10 @@ impl Going {
         let from = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let transfer = Transfer {
             from: from.to_string_lossy().into_owned(),
-            family: model.family.clone(),
+            family: model.family.to_owned(),
             frozen: cut.map(|cut| cut.node),
-            trained_parameters: trained,
+            adapter_rank: lora,
+            trained_parameters: trained_beside.unwrap_or(trained),
         };
         let defaults = Defaults::for_transfer(dataset, features);
         Ok(Self { blueprint, parameters, transfer, defaults })
@@ -114,7 +131,11 @@ pub(super) fn train(
     let (state, _) = from_safetensors(&stored)?;
     let outcome = match &transfer.frozen {
         None => {
-            let network = Network::from_state(blueprint, &state, device)?;
+            let mut network = Network::from_state(blueprint, &state, device)?;
+            if transfer.adapter_rank.is_some() {
+                let learned = adapters::learned(blueprint)?;
+                network.freeze(|name| !learned(name));
+            }
             learn_further(
                 dataset,
                 (network, &State::new()),

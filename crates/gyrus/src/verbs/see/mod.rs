@@ -15,7 +15,9 @@ use super::model::resolve_model;
 use super::serialized;
 use crate::{Error, Result};
 
-pub use network::{SeeNetwork, SeeNetworkReport, SeenBeside, SeenDecision, SeenEdges, SeenLayer};
+pub use network::{
+    SeeNetwork, SeeNetworkReport, SeenAttention, SeenBeside, SeenDecision, SeenEdges, SeenLayer,
+};
 
 /// Heads named per pattern.
 const HEADS: usize = 3;

@@ -1,6 +1,8 @@
 //! What the layers of a trained network have learned, and a page that shows it.
 
+mod attention;
 mod look;
+mod open;
 mod page;
 mod pictures;
 mod units;
@@ -11,9 +13,10 @@ use std::time::Instant;
 use gyrus_blueprint::Image;
 use gyrus_data::{Dataset, Preprocessing, Task};
 use gyrus_files::write_atomically;
-use gyrus_nn::{Network, from_safetensors};
-use gyrus_tensor::{cpu, with_threads};
-use gyrus_train::{RunFolder, RunRecord};
+use gyrus_nn::Network;
+use gyrus_tensor::with_threads;
+use gyrus_train::RunRecord;
+use gyrus_vision::see::attention::Grid;
 use gyrus_vision::see::circuits::{Connections, connections, layers_below};
 use gyrus_vision::see::gabor::GaborFit;
 use gyrus_vision::see::maximize::BestImages;
@@ -24,18 +27,21 @@ use serde::Serialize;
 
 use super::name_of;
 use crate::observer::{Note, Observer, Stage};
-use crate::verbs::learn::reload;
 use crate::verbs::serialized;
-use crate::verbs::shapes_match::check_fit;
 use crate::{Error, Result};
 
+use attention::Attended;
 use look::{Looked, Probed};
+use open::Opened;
+
+pub use attention::SeenAttention;
 
 /// Shows what the layers of a trained network have learned: units and what excites them, curves over depth, where decisions
 /// came from.
 #[derive(Clone, Debug)]
 pub struct SeeNetwork {
-    /// A run folder of `learn` whose network reads images.
+    /// A run folder of `learn` whose network reads images, or a model file or folder of another program; that needs
+    /// [`SeeNetwork::data`], a folder with one sub-folder of images for each class.
     pub run: PathBuf,
     /// Another run to compare representations with; its network must read the same images.
     pub beside: Option<PathBuf>,
@@ -43,7 +49,7 @@ pub struct SeeNetwork {
     pub images: Vec<PathBuf>,
     /// The page to write; a file of this name is replaced.
     pub out: PathBuf,
-    /// The folder of the data, if it is no longer where the run read it.
+    /// The folder of the data, if it is no longer where the run read it; of a network of another program, images to look at.
     pub data: Option<PathBuf>,
     /// The most training examples that units are shown; half as many test examples measure the probes.
     pub examples: usize,
@@ -80,6 +86,9 @@ pub struct SeeNetworkReport {
     pub beside: Option<SeenBeside>,
     /// Gabor functions fitted to the filters of the first layer, where it has filters of at least 3 × 3 pixels.
     pub edges: Option<SeenEdges>,
+    /// Of a network with attention, how its heads look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<SeenAttention>,
     /// The answers that were explained.
     pub decisions: Vec<SeenDecision>,
     /// Seconds that it took.
@@ -163,7 +172,13 @@ pub(super) struct Seen<'a> {
     network: &'a Network,
     layers: Vec<Layer>,
     image: Image,
+    /// Of the data.
     classes: Vec<String>,
+    /// What the network's outputs are called.
+    answers: Vec<String>,
+    /// The family of a network of another program.
+    family: Option<&'static str>,
+    attention: Option<Attended>,
     looked: Looked,
     probed: Probed,
     best: Vec<Option<BestImages>>,
@@ -185,6 +200,8 @@ struct Explained {
     maps: Vec<(&'static str, Attribution)>,
     /// Of each layer, the response of each unit: its largest activation.
     responses: Vec<Vec<f32>>,
+    /// Of a network with attention, how much of each patch there is in the answer.
+    rollout: Option<(Grid, Vec<f32>)>,
 }
 
 impl SeeNetwork {
@@ -243,16 +260,16 @@ impl SeeNetwork {
 
     fn look(&self, observer: &mut dyn Observer) -> Result<SeeNetworkReport> {
         let started = Instant::now();
-        let (record, network) = open(&self.run)?;
-        let other = self.beside.as_deref().map(open).transpose()?;
-        let (dataset, _) = reload(&record, self.data.as_deref())?;
+        let Opened { record, network, dataset, answers, family } =
+            open::open(&self.run, self.data.as_deref())?;
+        let other = self.beside.as_deref().map(open::other).transpose()?;
         if dataset.fingerprint != record.data.fingerprint {
             let text = "note: the data is not what the run learned from; units are shown what is there now";
             observer.note(&Note::Text(text.trim_start_matches("note: ")));
         }
         let layers = layers(network.blueprint())?;
         let Preprocessing::Image { height, width, channels, .. } = record.preprocessing else {
-            return Err(not_images(&self.run));
+            return Err(open::not_images(&self.run));
         };
         let image = Image { height, width, channels };
         let classes = match &record.task {
@@ -265,10 +282,14 @@ impl SeeNetwork {
             (false, true) => pictures::one_of_each_class(&dataset, &part.test, &classes),
             (false, false) => pictures::of_files(&self.images, &record.preprocessing, observer)?,
         };
-        let looked = look::look(&network, &layers, (&dataset, &record.preprocessing), &part, observer)?;
+        let mut looked = look::look(&network, &layers, (&dataset, &record.preprocessing), &part, observer)?;
+        if answers != classes {
+            // The network answers for other classes than those of the data.
+            looked.accuracy = None;
+        }
         let beside = match &other {
-            Some((other_record, other)) => {
-                Some(self.beside(other_record, other, &dataset, &record, &part, &looked, observer)?)
+            Some((seen_by, other)) => {
+                Some(self.beside(seen_by, other, &dataset, &record, &part, &looked, observer)?)
             }
             None => None,
         };
@@ -277,7 +298,8 @@ impl SeeNetwork {
         let best = self.synthesize(&network, &layers, &record.preprocessing, observer)?;
         let connections = self.connect(&network, &layers, &dataset, &record, &part, observer)?;
         let edges = units::edges(&network, &layers, image)?;
-        let explained = explain(&network, &layers, examples, (&record, &classes), observer)?;
+        let explained = explain(&network, &layers, examples, (&record, &answers), observer)?;
+        let attention = attention::attended(&network, &explained)?;
         let trains = match explained.first().filter(|_| network.spiking().is_some()) {
             Some(first) => spike_trains(&network, &layers, &first.input)?,
             None => Vec::new(),
@@ -289,6 +311,9 @@ impl SeeNetwork {
             layers,
             image,
             classes,
+            answers,
+            family,
+            attention,
             looked,
             probed,
             best,
@@ -306,7 +331,7 @@ impl SeeNetwork {
     #[allow(clippy::too_many_arguments)] // Two networks and what both are shown.
     fn beside(
         &self,
-        other_record: &RunRecord,
+        seen_by: &Preprocessing,
         other: &Network,
         dataset: &Dataset,
         record: &RunRecord,
@@ -315,17 +340,17 @@ impl SeeNetwork {
         observer: &mut dyn Observer,
     ) -> Result<SeenBeside> {
         let run = self.beside.clone().unwrap_or_default();
-        if other_record.preprocessing.shape() != record.preprocessing.shape() {
+        if seen_by.shape() != record.preprocessing.shape() {
             return Err(Error::Request(format!(
                 "the runs in {} and {} read images of other sizes ({:?} and {:?}): their representations cannot be compared",
                 self.run.display(),
                 run.display(),
                 record.preprocessing.shape(),
-                other_record.preprocessing.shape()
+                seen_by.shape()
             )));
         }
         let layers = layers(other.blueprint())?;
-        let theirs = look::grams(other, &layers, (dataset, &other_record.preprocessing), part, observer)?;
+        let theirs = look::grams(other, &layers, (dataset, seen_by), part, observer)?;
         let names = layers.into_iter().map(|layer| layer.name).collect();
         Ok(SeenBeside { run, layers: names, similarity: look::table(&looked.grams, &theirs) })
     }
@@ -433,6 +458,7 @@ impl SeeNetwork {
             similarity: look::table(&seen.looked.grams, &seen.looked.grams),
             beside,
             edges: seen.edges.clone(),
+            attention: seen.attention.as_ref().map(Attended::report),
             decisions: seen.explained.iter().map(|explained| explained.decision.clone()).collect(),
             seconds: started.elapsed().as_secs_f64(),
             page: self.out.clone(),
@@ -461,27 +487,4 @@ fn explain(
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0u32, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / f64::from(count))
-}
-
-fn not_images(run: &Path) -> Error {
-    Error::Request(format!(
-        "the network of the run in {} reads no images; expected a run that learned from images",
-        run.display()
-    ))
-}
-
-/// The record and the network of a run.
-fn open(run: &Path) -> Result<(RunRecord, Network)> {
-    let folder = RunFolder::open(run)?;
-    let record: RunRecord = folder.read_record()?;
-    let blueprint = folder.read_blueprint()?;
-    if !matches!(record.preprocessing, Preprocessing::Image { .. }) {
-        return Err(not_images(run));
-    }
-    let file = folder.path().join("blueprint.toml").display().to_string();
-    let spiking = record.settings.spiking.as_ref();
-    check_fit(&blueprint, &file, (&record.preprocessing, spiking), &record.task, "run.json")?;
-    let (state, _) = from_safetensors(&folder.read_model()?)?;
-    let network = Network::with_state(&blueprint, spiking, &state, &cpu())?;
-    Ok((record, network))
 }

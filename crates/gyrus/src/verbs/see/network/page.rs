@@ -57,7 +57,12 @@ pub(super) fn page(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part, report: &See
         let columns = ["input".to_owned()].into_iter().chain(beside.layers.iter().cloned()).collect();
         (name_of(&beside.run), Similarity { rows: names.clone(), columns, values: beside.similarity.clone() })
     });
-    let mut provenance = page_data::provenance(seen.record);
+    let mut provenance = match seen.family {
+        None => page_data::provenance(seen.record),
+        Some(family) => {
+            vec![("Network", vec![("family", family.to_owned()), ("blueprint", blueprint.name.clone())])]
+        }
+    };
     provenance.insert(
         0,
         (
@@ -100,6 +105,7 @@ pub(super) fn page(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part, report: &See
         layers: feature_layers(verb, seen, part),
         is_spiking: seen.network.spiking().is_some(),
         spikes: spikes(seen),
+        attention: seen.attention.as_ref().and_then(|attended| attended.page(seen)),
         decisions: seen.explained.iter().map(|explained| decision(explained, seen)).collect(),
         provenance,
         notes: Vec::new(),
@@ -146,7 +152,7 @@ fn decision(explained: &Explained, seen: &Seen<'_>) -> Decision {
     let order = ranking(&explained.probabilities);
     let answers = order.into_iter().take(ANSWERS);
     let answers = answers
-        .map(|class| (seen.classes[class].clone(), f64::from(explained.probabilities[class])))
+        .map(|class| (seen.answers[class].clone(), f64::from(explained.probabilities[class])))
         .collect();
     let maps = explained.maps.iter().map(|(name, map)| {
         let image = map.image;
@@ -164,6 +170,11 @@ fn decision(explained: &Explained, seen: &Seen<'_>) -> Decision {
         units.sort_by(|a, b| score(*b).total_cmp(&score(*a)).then(a.cmp(b)));
         (layer, units.into_iter().take(EXCITED).map(|unit| (unit, f64::from(responses[unit]))).collect())
     });
+    let mut maps: Vec<_> = maps.collect();
+    if let Some((grid, shares)) = &explained.rollout {
+        let (height, width) = (grid.height, grid.width);
+        maps.push(("attention rollout", SignedMap { height, width, channels: 1, values: shares.clone() }));
+    }
     Decision {
         title: explained.decision.name.clone(),
         truth: explained.decision.truth.clone(),
@@ -174,7 +185,7 @@ fn decision(explained: &Explained, seen: &Seen<'_>) -> Decision {
             width: seen.image.width,
             channels: seen.image.channels,
         },
-        maps: maps.collect(),
+        maps,
         completeness_error: explained.decision.completeness_error,
         excited: excited.collect(),
     }

@@ -9,7 +9,7 @@ use gyrus_report::Picture;
 use gyrus_train::RunRecord;
 use gyrus_vision::see::{Attribution, Layer, Method, Patch};
 
-use super::{Explained, SeenDecision, look};
+use super::{Explained, SeenDecision, attention, look};
 use crate::observer::{Note, Observer};
 use crate::verbs::ranking;
 use crate::{Error, Result};
@@ -110,7 +110,8 @@ pub(super) fn explain(
         probability: probabilities.get(best).copied().unwrap_or_default(),
         completeness_error,
     };
-    Ok(Explained { decision, pixels: example.pixels, input, probabilities, maps, responses })
+    let rollout = attention::of_answer(network, &input)?;
+    Ok(Explained { decision, pixels: example.pixels, input, probabilities, maps, responses, rollout })
 }
 
 /// Of each unit, its largest activation over all places.

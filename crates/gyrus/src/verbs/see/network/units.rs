@@ -86,7 +86,7 @@ pub(super) fn feature_layers(verb: &SeeNetwork, seen: &Seen<'_>, part: &Part) ->
 fn unit(seen: &Seen<'_>, part: &Part, index: usize, number: usize, filters: Option<&Filters>) -> FeatureUnit {
     let layer = &seen.layers[index];
     let statistics = &seen.looked.statistics[index].units[number];
-    let is_answer = index + 1 == seen.layers.len() && layer.units() == seen.classes.len();
+    let is_answer = index + 1 == seen.layers.len() && layer.units() == seen.answers.len();
     let best = seen.best[index].as_ref().and_then(|best| {
         let elements = seen.image.pixels() * seen.image.channels;
         let picture = picture_of_input(
@@ -129,7 +129,7 @@ fn unit(seen: &Seen<'_>, part: &Part, index: usize, number: usize, filters: Opti
     }
     FeatureUnit {
         number,
-        name: is_answer.then(|| seen.classes[number].clone()),
+        name: is_answer.then(|| seen.answers[number].clone()),
         filter: filters.map(|filters| filter(filters, number)),
         best,
         triggered: triggered(seen, index, number),
