@@ -8,7 +8,7 @@
 use crate::error::Result;
 
 /// A process and its partners. Every call must be made by all of them, in the same order.
-pub trait Processes: Send + Sync {
+pub trait Processes: Send + Sync + std::fmt::Debug {
     /// Number of processes.
     fn count(&self) -> usize;
 
@@ -59,6 +59,12 @@ pub mod mpi {
         world: SimpleCommunicator,
         /// Ends MPI when it is dropped.
         _universe: Universe,
+    }
+
+    impl std::fmt::Debug for World {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("World").field("rank", &self.world.rank()).finish_non_exhaustive()
+        }
     }
 
     impl World {

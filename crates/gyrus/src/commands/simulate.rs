@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gyrus::simulate::processes::Processes;
 use gyrus::verbs::{LearningTask, RecordFormat, SimulateLearning, quoted};
 use gyrus::{EstimateCircuit, Simulate};
 
@@ -119,6 +122,23 @@ fn learning(arguments: &Arguments) -> Result<Option<SimulateLearning>, Failure> 
     }))
 }
 
+/// The other processes, where `mpirun` started several.
+#[cfg(feature = "mpi")]
+fn processes() -> Result<Option<Arc<dyn Processes>>, Failure> {
+    let signs = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
+    if !signs.iter().any(|name| std::env::var_os(name).is_some()) {
+        return Ok(None);
+    }
+    let world = gyrus::simulate::processes::mpi::World::join().map_err(gyrus::Error::from)?;
+    Ok(Some(Arc::new(world)))
+}
+
+#[cfg(not(feature = "mpi"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same as with MPI, which may fail")]
+fn processes() -> Result<Option<Arc<dyn Processes>>, Failure> {
+    Ok(None)
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { threads, .. } = arguments;
     let circuit = &arguments.circuit.clone().unwrap_or_default();
@@ -141,7 +161,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let report = verb.run()?;
         return if arguments.json { say_json(&report) } else { estimated(&report) };
     }
+    let processes = processes()?;
     let verb = Simulate {
+        processes,
         scale: arguments.scale,
         seconds: arguments.seconds,
         seed: arguments.seed,
@@ -158,6 +180,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(run) => Simulate { threads: *threads, ..Simulate::resumed(run)? },
         None => verb,
     };
+    if !verb.is_first_process() {
+        // The first one speaks for all.
+        verb.run(&mut gyrus::Quiet)?;
+        return Ok(());
+    }
     let report = verb.run(&mut Watch::new(arguments.watch && !manner().quiet))?;
     match arguments.json {
         true => say_json(&report)?,

@@ -1,5 +1,6 @@
 //! Circuits as neuroscience builds them: simulated, measured, written down, and shown on a page.
 
+mod energy;
 mod estimate;
 mod files;
 mod learning;
@@ -12,9 +13,11 @@ mod source;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gyrus_kernels::with_threads;
 use gyrus_simulate::models::BuiltIn;
+use gyrus_simulate::processes::Processes;
 use gyrus_simulate::{PopulationStatistics, Recording, Stop, Window};
 
 pub use estimate::{EstimateCircuit, EstimateReport, EstimatedSize};
@@ -49,6 +52,9 @@ pub struct Simulate {
     pub dt_ms: Option<f64>,
     /// Of a NIR network: rate of the Poisson spikes of each element of its input.
     pub input_rate_hz: f64,
+    /// The processes that simulate together, where there are several; each calls [`Self::run`] with the same request. The first one
+    /// writes the folder.
+    pub processes: Option<Arc<dyn Processes>>,
     /// The folder to write. Default: runs/NAME.
     pub out: Option<PathBuf>,
     /// Replace a simulation that the folder holds.
@@ -113,10 +119,22 @@ impl Simulate {
             max_rate_hz: Self::MAX_RATE_HZ,
             dt_ms: None,
             input_rate_hz: Self::INPUT_RATE_HZ,
+            processes: None,
             out: None,
             overwrite: false,
             resume: false,
         }
+    }
+
+    /// How many processes simulate together.
+    fn process_count(&self) -> usize {
+        self.processes.as_ref().map_or(1, |processes| processes.count())
+    }
+
+    /// Whether this process writes what all have found.
+    #[must_use]
+    pub fn is_first_process(&self) -> bool {
+        self.processes.as_ref().is_none_or(|processes| processes.rank() == 0)
     }
 
     /// With so many times the neurons.
@@ -179,6 +197,12 @@ impl Simulate {
         };
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs").join(files::safe(&name)));
         files::refuse_existing(&out, self.overwrite)?;
+        let several = self.process_count() > 1;
+        if several && (self.resume || !matches!(source, Source::Circuit(..))) {
+            return Err(Error::request(
+                "several processes simulate circuits of TOML and SONATA files from their beginning; run this one in one process",
+            ));
+        }
         let ran = with_threads(self.threads, || match source {
             Source::Circuit(file, origins) => run::circuit(self, *file, origins, &out, observer),
             Source::IntFire(name, sonata) => run::intfire(self, name, &sonata),
@@ -202,7 +226,11 @@ impl Simulate {
                 own.statistics = Some(PopulationStatistics::new(&spikes, own.neurons.len(), window));
             }
         }
-        let (status, stopped) = stopped(&ran.recording, duration_ms);
+        let (mut status, mut stopped) = stopped(&ran.recording, duration_ms);
+        if self.process_count() > 1 && status == "interrupted" {
+            status = "stopped";
+            stopped = stopped.map(|text| format!("{text}; a run of several processes cannot go on later"));
+        }
         let activity = ran.recording.activity;
         let seconds = ran.recording.seconds.max(1e-9);
         let mut notes = ran.notes;
@@ -231,6 +259,10 @@ impl Simulate {
             synaptic_events_per_second: activity.synaptic_events as f64 / seconds,
             bytes_per_synapse: (ran.synapses > 0).then(|| ran.synapse_bytes as f64 / ran.synapses as f64),
             circuit_bytes: ran.circuit_bytes,
+            processes: self.process_count(),
+            neuron_updates: activity.neuron_updates,
+            poisson_draws: activity.poisson_draws,
+            energy_joules: ran.energy_joules,
             status,
             stopped,
             notes,
@@ -239,6 +271,9 @@ impl Simulate {
             page: out.join("report.html"),
             files: Vec::new(),
         };
+        if !self.is_first_process() {
+            return Ok(report);
+        }
         let shown = page::page(&report, &ran.description, &cells, &ran.projections, &ran.recording, window);
         let records = files::Records {
             cells: &cells,

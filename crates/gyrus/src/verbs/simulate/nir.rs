@@ -146,6 +146,7 @@ pub(super) fn nir(verb: &Simulate, name: String, path: &Path) -> Result<Ran> {
         circuit_bytes: 4 * synapses,
         build_seconds,
         notes,
+        energy_joules: None,
     })
 }
 

@@ -7,6 +7,7 @@ use gyrus_simulate::spectrum::Spectrum;
 use gyrus_simulate::statistics::{Histogram, binned};
 use gyrus_simulate::{Recording, Window};
 
+use super::energy::{GENN_MICROJOULES, NEST_MICROJOULES};
 use super::{Cells, SimulateReport};
 
 /// Rows of the raster for all populations together, and spikes in it.
@@ -56,7 +57,17 @@ pub(super) fn page(
     }
     facts.push(("building took", duration(report.build_seconds)));
     facts.push(("simulating took", duration(report.run_seconds)));
+    if report.synaptic_events > 0 {
+        let each = |count: u64| number(count as f64 / report.synaptic_events as f64);
+        facts.push(match report.energy_joules {
+            Some(joules) => {
+                ("energy per event", format!("{} µJ", number(joules * 1e6 / report.synaptic_events as f64)))
+            }
+            None => ("neuron steps per event", each(report.neuron_updates)),
+        });
+    }
     let mut notes = report.notes.clone();
+    notes.push(energy_note(report));
     notes.extend(report.stopped.clone());
     let settings = vec![
         ("simulated time", format!("{} ms", number(report.duration_ms))),
@@ -96,6 +107,27 @@ pub(super) fn page(
         provenance: vec![("", settings)],
     }
     .to_html()
+}
+
+/// What an event cost, beside what is published.
+fn energy_note(report: &SimulateReport) -> String {
+    let events = report.synaptic_events.max(1) as f64;
+    let own = match report.energy_joules {
+        Some(joules) => format!(
+            "The processors took {} J while simulating, {} µJ for each synaptic event, whatever else they did",
+            number(joules),
+            number(joules * 1e6 / events),
+        ),
+        None => format!(
+            "This machine does not show its energy. A synaptic event is one addition to a sum; for each there were {} steps of neurons and {} \
+             draws of Poisson input",
+            number(report.neuron_updates as f64 / events),
+            number(report.poisson_draws as f64 / events),
+        ),
+    };
+    format!(
+        "{own}. Published for the microcircuit: {NEST_MICROJOULES} µJ (NEST, 128 cores), {GENN_MICROJOULES} µJ (GeNN, RTX 4090)."
+    )
 }
 
 /// A width of bins that is 1, 2 or 5 times a power of ten, and a multiple of the step.

@@ -44,8 +44,16 @@ pub struct SimulateReport {
     pub synaptic_events_per_second: f64,
     /// Memory of weights, targets and delays for each synapse; none without synapses.
     pub bytes_per_synapse: Option<f64>,
-    /// Memory of the whole circuit.
+    /// Memory of the whole circuit; of this process's share where there are several.
     pub circuit_bytes: u64,
+    /// Processes that simulated together.
+    pub processes: usize,
+    /// Steps of single neurons.
+    pub neuron_updates: u64,
+    /// Draws of Poisson input.
+    pub poisson_draws: u64,
+    /// Energy that the processors took while simulating, whatever else they did; none where the machine does not show it.
+    pub energy_joules: Option<f64>,
     /// `finished`, `interrupted`, or `stopped`.
     pub status: &'static str,
     /// Why it stopped early; none if it did not.

@@ -10,6 +10,7 @@ use gyrus_simulate::{
     Stop, record,
 };
 
+use super::energy::Meter;
 use super::page::Projected;
 use super::{Cells, Simulate, saved};
 use crate::observer::{Observer, Simulated, Stage};
@@ -35,6 +36,7 @@ pub(super) struct Ran {
     pub(super) circuit_bytes: u64,
     pub(super) build_seconds: f64,
     pub(super) notes: Vec<String>,
+    pub(super) energy_joules: Option<f64>,
 }
 
 /// A circuit on the engine.
@@ -59,9 +61,14 @@ pub(super) fn circuit(
     file.check()?;
     observer.stage(&Stage { name: "building", done: 0, total: 1 });
     let started = Instant::now();
-    let (simulation, before) = match verb.resume {
-        false => (Simulation::new(&file.circuit), Recording::default()),
-        true => saved::load(out, &file.circuit)?,
+    let several = verb.process_count() > 1;
+    if several && !file.recorders.is_empty() {
+        return Err(Error::request("voltmeter and weight_recorder need one process; several record spikes"));
+    }
+    let (simulation, before) = match (verb.resume, &verb.processes) {
+        (true, _) => saved::load(out, &file.circuit)?,
+        (false, None) => (Simulation::new(&file.circuit), Recording::default()),
+        (false, Some(all)) => (Simulation::together(&file.circuit, all.clone()), Recording::default()),
     };
     let mut simulation = simulation.map_err(|error| file.with_line(error))?;
     let build_seconds = started.elapsed().as_secs_f64();
@@ -72,8 +79,10 @@ pub(super) fn circuit(
         observer.simulated(&Simulated { progress, populations: &populations });
         if observer.wants_to_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
+    let meter = Meter::start();
     let recording = record(&mut simulation, &file, before, steps as u64, verb.max_rate_hz, &mut watch)?;
-    if recording.stopped == Some(Stop::Asked) {
+    let energy_joules = meter.joules();
+    if recording.stopped == Some(Stop::Asked) && !several {
         saved::write(out, &mut simulation, &recording)?;
     }
     let memory = simulation.memory();
@@ -94,6 +103,7 @@ pub(super) fn circuit(
         exact: None,
         build_seconds,
         notes: Vec::new(),
+        energy_joules,
     })
 }
 
@@ -280,5 +290,6 @@ pub(super) fn intfire(verb: &Simulate, name: String, sonata: &Sonata) -> Result<
         circuit_bytes: synapse_bytes,
         build_seconds: 0.0,
         notes: Vec::new(),
+        energy_joules: None,
     })
 }
