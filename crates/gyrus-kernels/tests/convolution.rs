@@ -73,8 +73,9 @@ proptest! {
         shape in any_shape(), channels in 2usize..36, wide in 0usize..4, relu: bool,
     ) {
         let kernel = [[1, 5], [5, 3], [7, 7], shape.kernel][wide];
-        let [height, width] = [shape.height + 6, shape.width + 2 * kernel[1]];
-        let shape = Convolution { kernel, height, width: width.max(kernel[1] * 2), ..shape };
+        let reach = |axis: usize| shape.dilation[axis] * (kernel[axis] - 1) + 1;
+        let [height, width] = [(shape.height + 6).max(reach(0)), (shape.width + 2 * kernel[1]).max(reach(1))];
+        let shape = Convolution { kernel, height, width, ..shape };
         check(&Convolution { channels, outputs: channels, groups: channels, ..shape }, relu);
     }
 }

@@ -27,7 +27,7 @@ pub struct Found {
 }
 
 /// Names, each with the reason why it was left out.
-pub type LeftOut = Vec<(String, String)>;
+pub(super) type LeftOut = Vec<(String, String)>;
 
 /// The sources below `folder`, by name, and what was left out, with the reason. Hidden files and folders are left out silently;
 /// links are not followed, so nothing outside the folder is ever read.
