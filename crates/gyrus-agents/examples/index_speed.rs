@@ -40,10 +40,16 @@ fn main() -> Result<(), Failure> {
         let theirs = work.join(format!("theirs-{round}"));
         std::fs::create_dir_all(&theirs)?;
         let bare = bare(folder, &theirs)?;
-        let updater = Updater { index: work.join(format!("ours-{round}")), threads: 2, ..Updater::new(folder) };
+        let updater =
+            Updater { index: work.join(format!("ours-{round}")), threads: 2, ..Updater::new(folder) };
         let report = updater.run(&mut |_, _| true)?;
         let index = Index::open(&updater.index)?;
-        let queries = ["memory allocation of threads", "how does the parser recover", "license", "the error of a socket"];
+        let queries = [
+            "memory allocation of threads",
+            "how does the parser recover",
+            "license",
+            "the error of a socket",
+        ];
         let mut worst = 0.0f64;
         for query in queries.iter().cycle().take(40) {
             let start = Instant::now();

@@ -49,7 +49,7 @@ pub fn serve(
     let mut line = Vec::new();
     loop {
         line.clear();
-        if input.take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+        if (&mut *input).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         let is_whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;
@@ -57,7 +57,9 @@ pub fn serve(
             skip_line(input)?;
         }
         let answer = match serde_json::from_slice::<Value>(&line) {
-            _ if !is_whole => Some(failure(&Value::Null, -32600, &format!("a message has at most {LONGEST} bytes"))),
+            _ if !is_whole => {
+                Some(failure(&Value::Null, -32600, &format!("a message has at most {LONGEST} bytes")))
+            }
             _ if line.iter().all(u8::is_ascii_whitespace) => None,
             Ok(message) => answered(tools, version, &message),
             Err(error) => Some(failure(&Value::Null, -32700, &format!("this is no JSON: {error}"))),
@@ -106,8 +108,7 @@ fn answered(tools: &mut dyn McpTools, version: &str, message: &Value) -> Option<
         }
         "ping" => json!({}),
         "tools/list" => {
-            let read_only =
-                json!({"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false});
+            let read_only = json!({"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false});
             let listed = tools.tools().into_iter().map(|tool| {
                 json!({
                     "name": tool.name,
@@ -147,7 +148,11 @@ mod tests {
 
     impl McpTools for Echo {
         fn tools(&self) -> Vec<McpTool> {
-            vec![McpTool { name: "echo", description: "says it again".to_owned(), schema: json!({"type": "object"}) }]
+            vec![McpTool {
+                name: "echo",
+                description: "says it again".to_owned(),
+                schema: json!({"type": "object"}),
+            }]
         }
 
         fn call(&mut self, _: &str, arguments: &Value) -> Result<Value, String> {
@@ -193,7 +198,8 @@ mod tests {
             "nonsense\n{long}\n{{\"id\":1}}\n{{\"id\":1,\"method\":\"x\"}}\n{{\"id\":2,\"method\":\"tools/call\",\"params\":{{\"name\":\"rm\"}}}}\n{{\"id\":3,\"method\":\"ping\"}}"
         );
         let answers = said(&input);
-        let codes: Vec<i64> = answers.iter().map(|answer| answer["error"]["code"].as_i64().unwrap_or(0)).collect();
+        let codes: Vec<i64> =
+            answers.iter().map(|answer| answer["error"]["code"].as_i64().unwrap_or(0)).collect();
         assert_eq!(codes, [-32700, -32600, -32600, -32601, -32602, 0]);
     }
 }

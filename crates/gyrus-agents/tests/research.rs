@@ -17,7 +17,10 @@ const FACT: &str = "In 2010, 34 patients in Oslo received aspirin.";
 
 fn library(folder: &Path) -> Index {
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
-    write("trial.md", &format!("# The trial\n\n{FACT} In Bergen, 12 patients received placebo. Nobody died."));
+    write(
+        "trial.md",
+        &format!("# The trial\n\n{FACT} In Bergen, 12 patients received placebo. Nobody died."),
+    );
     write("other.txt", "Aspirin was made in 1897. Whales sing at night. Oslo is the capital of Norway.");
     write(
         "planted.html",
@@ -44,10 +47,22 @@ fn settings(model: Option<&str>, limits: Limits) -> Settings {
 }
 
 fn tools<'a>(index: &'a Index, model: Option<&'a mut dyn ChatModel>) -> Tools<'a> {
-    Tools { index: Some(index), encoder: None, model, web: None, progress: Box::new(|_| true), start: Instant::now() }
+    Tools {
+        index: Some(index),
+        encoder: None,
+        model,
+        web: None,
+        progress: Box::new(|_| true),
+        start: Instant::now(),
+    }
 }
 
-fn run(path: &Path, index: &Index, settings: Settings, model: Option<&mut dyn ChatModel>) -> (Answer, Outcome) {
+fn run<'a>(
+    path: &Path,
+    index: &'a Index,
+    settings: Settings,
+    model: Option<&'a mut dyn ChatModel>,
+) -> (Answer, Outcome) {
     let mut folder = Folder::create(path, settings).unwrap();
     let outcome = folder.go_on(&mut tools(index, model)).unwrap();
     (outcome.answer.clone().unwrap(), outcome)
@@ -91,7 +106,10 @@ fn without_a_model_the_answer_is_quotes() {
         assert_eq!(&index.text_of(&quote.source).unwrap()[quote.start..quote.end], claim.text);
     }
     let text = markdown(&answer, &outcome.spend);
-    assert!(text.contains("quotes only") && text.contains("(trial.md), line 1") && text.contains("## Spend"), "{text}");
+    assert!(
+        text.contains("quotes only") && text.contains("(trial.md), line 1") && text.contains("## Spend"),
+        "{text}"
+    );
 
     let mut unknown = settings(None, Limits::default());
     unknown.question = "What do zyzzyvas eat?".to_owned();
@@ -106,7 +124,8 @@ fn an_honest_model_is_believed() {
     let (sources, runs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let index = library(sources.path());
     let mut model = Scripted::new("oracle", |request| Ok(honest(request).to_string()));
-    let (answer, outcome) = run(&runs.path().join("a"), &index, settings(Some("oracle"), Limits::default()), Some(&mut model));
+    let (answer, outcome) =
+        run(&runs.path().join("a"), &index, settings(Some("oracle"), Limits::default()), Some(&mut model));
     assert_eq!(answer.claims.len(), 1);
     assert!(answer.claims[0].is_verified, "{answer:?}");
     assert_eq!(answer.claims[0].quotes[0].text, FACT);
@@ -140,7 +159,8 @@ fn every_lie_is_caught() {
         });
         let path = runs.path().join(number.to_string());
         let (answer, _) = run(&path, &index, settings(Some("liar"), Limits::default()), Some(&mut model));
-        let believed: Vec<_> = answer.claims.iter().filter(|claim| claim.is_verified && answer.model.is_some()).collect();
+        let believed: Vec<_> =
+            answer.claims.iter().filter(|claim| claim.is_verified && answer.model.is_some()).collect();
         assert!(believed.is_empty(), "{lie}: {answer:?}");
         // Whatever is shown, its links lead to sources that exist.
         for quote in answer.claims.iter().flat_map(|claim| &claim.quotes) {
@@ -156,7 +176,8 @@ fn every_lie_is_caught() {
         }
         .to_string())
     });
-    let (answer, _) = run(&runs.path().join("q"), &index, settings(Some("liar"), Limits::default()), Some(&mut model));
+    let (answer, _) =
+        run(&runs.path().join("q"), &index, settings(Some("liar"), Limits::default()), Some(&mut model));
     assert!(answer.dropped.quotes >= 3, "{answer:?}");
     assert_eq!(answer.model, None);
 }
@@ -177,7 +198,9 @@ fn an_obedient_model_has_no_effect() {
     });
     let path = runs.path().join("a");
     let (answer, _) = run(&path, &index, settings(Some("obedient"), Limits::default()), Some(&mut model));
-    assert!(answer.claims.iter().all(|claim| claim.quotes.iter().all(|quote| !quote.source.contains("evil"))));
+    assert!(
+        answer.claims.iter().all(|claim| claim.quotes.iter().all(|quote| !quote.source.contains("evil")))
+    );
     assert!(answer.model.is_none() || answer.claims.iter().all(|claim| !claim.is_verified));
     // The one tool that it could have reached with this does not exist in this run.
     let journal = fs::read_to_string(path.join(JOURNAL)).unwrap();
@@ -285,9 +308,9 @@ fn a_run_that_is_stopped_goes_on() {
     let (whole, _) = run(&runs.path().join("a"), &index, settings(None, Limits::default()), None);
     let path = runs.path().join("b");
     let mut folder = Folder::create(&path, settings(None, Limits::default())).unwrap();
-    let mut left = 1;
+    let mut left = 0;
     let mut stopped = tools(&index, None);
-    stopped.progress = Box::new(move |what| {
+    stopped.progress = Box::new(move |what: &str| {
         left -= i32::from(what.is_empty());
         left >= 0
     });

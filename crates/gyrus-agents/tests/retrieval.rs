@@ -90,7 +90,9 @@ fn cacm_gives_the_published_precision() {
     };
     let (precision, at_30) = measured(Bm25::default());
     let (tantivy, _) = measured(Bm25 { k1: 1.2, b: 0.75 });
-    println!("CACM: MAP {precision:.4} (Anserini 0.3123), P30 {at_30:.4} (0.1942); with tantivy's parameters {tantivy:.4}");
+    println!(
+        "CACM: MAP {precision:.4} (Anserini 0.3123), P30 {at_30:.4} (0.1942); with tantivy's parameters {tantivy:.4}"
+    );
     assert!((precision - 0.3123).abs() <= 0.005, "{precision}");
     assert!((at_30 - 0.1942).abs() <= 0.01, "{at_30}");
 }
@@ -105,7 +107,8 @@ fn cranfield_is_found() {
         let (id, part) = part.split_once("</docno>").unwrap();
         let (_, text) = part.split_once("<title>").unwrap_or(("", part));
         let text = text.replace("</title>", "\n").replace("<text>", "\n").replace("</text>", "");
-        let text = text.replace("<author>", "").replace("</author>", "").replace("<bib>", "").replace("</bib>", "");
+        let text =
+            text.replace("<author>", "").replace("</author>", "").replace("<bib>", "").replace("</bib>", "");
         fs::write(folder.path().join(format!("{}.txt", id.trim())), text.replace("</doc>", "")).unwrap();
     }
     let index = indexed(folder.path());
@@ -117,7 +120,10 @@ fn cranfield_is_found() {
     // Judgments name a query by its place in the file.
     for (place, (_, query)) in topics.iter().enumerate() {
         let query = query.trim_start_matches(|letter: char| letter != '>').trim_start_matches('>');
-        sum += average_precision(&ranking(&index, query, Bm25::default()), judgments.of(&(place + 1).to_string()));
+        sum += average_precision(
+            &ranking(&index, query, Bm25::default()),
+            judgments.of(&(place + 1).to_string()),
+        );
     }
     let precision = sum / 225.0;
     println!("Cranfield: MAP {precision:.4}");
@@ -131,7 +137,8 @@ fn scifact_and_hotpotqa_are_found() {
     let corpus = String::from_utf8(unzipped(&data.join("scifact/corpus.jsonl.gz"))).unwrap();
     for line in corpus.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
-        let sentences: Vec<&str> = record["abstract"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let sentences: Vec<&str> =
+            record["abstract"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let text = format!("{}\n\n{}", record["title"].as_str().unwrap(), sentences.join(" "));
         fs::write(folder.path().join(format!("{}.txt", record["doc_id"])), text).unwrap();
     }
@@ -139,7 +146,8 @@ fn scifact_and_hotpotqa_are_found() {
     let (mut topics, mut recall, mut reciprocal, mut precision) = (0.0, 0.0, 0.0, 0.0);
     for line in fs::read_to_string(data.join("scifact/claims_dev.jsonl")).unwrap().lines() {
         let claim: Value = serde_json::from_str(line).unwrap();
-        let relevant: Vec<String> = claim["cited_doc_ids"].as_array().unwrap().iter().map(Value::to_string).collect();
+        let relevant: Vec<String> =
+            claim["cited_doc_ids"].as_array().unwrap().iter().map(Value::to_string).collect();
         let ranking = ranking(&index, claim["claim"].as_str().unwrap(), Bm25::default());
         topics += 1.0;
         recall += recall_at(&ranking, &relevant, 10);
@@ -164,20 +172,30 @@ fn scifact_and_hotpotqa_are_found() {
         if titles.iter().any(|known| known == title) {
             continue;
         }
-        let sentences: Vec<&str> = paragraph[1].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        fs::write(folder.path().join(format!("{}.txt", titles.len())), format!("{title}\n\n{}", sentences.concat()))
-            .unwrap();
+        let sentences: Vec<&str> =
+            paragraph[1].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        fs::write(
+            folder.path().join(format!("{}.txt", titles.len())),
+            format!("{title}\n\n{}", sentences.concat()),
+        )
+        .unwrap();
         titles.push(title.to_owned());
     }
     let index = indexed(folder.path());
     let (mut at_10, mut all) = (0.0, 0);
     for question in &questions {
-        let mut gold: Vec<&str> =
-            question["supporting_facts"].as_array().unwrap().iter().map(|fact| fact[0].as_str().unwrap()).collect();
+        let mut gold: Vec<&str> = question["supporting_facts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|fact| fact[0].as_str().unwrap())
+            .collect();
         gold.sort_unstable();
         gold.dedup();
-        let gold: Vec<String> =
-            gold.iter().map(|title| titles.iter().position(|known| known == title).unwrap().to_string()).collect();
+        let gold: Vec<String> = gold
+            .iter()
+            .map(|title| titles.iter().position(|known| known == title).unwrap().to_string())
+            .collect();
         let ranking = ranking(&index, question["question"].as_str().unwrap(), Bm25::default());
         let recall = recall_at(&ranking, &gold, 10);
         at_10 += recall;
@@ -240,7 +258,8 @@ fn an_updated_index_ranks_as_a_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let words = ["owl", "hawk", "night", "day", "hunt", "sleep", "tree"];
     let write = |number: usize, shift: usize| {
-        let text: Vec<&str> = (0..5 + number % 7).map(|at| words[(at * number + shift) % words.len()]).collect();
+        let text: Vec<&str> =
+            (0..5 + number % 7).map(|at| words[(at * number + shift) % words.len()]).collect();
         fs::write(folder.path().join(format!("{number}.txt")), text.join(" ")).unwrap();
     };
     (0..60).for_each(|number| write(number, 0));
@@ -257,13 +276,18 @@ fn an_updated_index_ranks_as_a_new_one() {
         let fresh = Index::open(&other).unwrap();
         for query in ["owl night", "tree", "hunt sleep day"] {
             let scores = |index: &Index| -> Vec<i64> {
-                let hits = index.search(query, &SearchOptions { top: 60, ..SearchOptions::default() }, None).unwrap();
+                let hits = index
+                    .search(query, &SearchOptions { top: 60, ..SearchOptions::default() }, None)
+                    .unwrap();
                 hits.iter().map(|hit| (hit.score * 1e3).round() as i64).collect()
             };
             let (ours, theirs) = (scores(&updated), scores(&fresh));
             assert_eq!(ours.len(), theirs.len(), "{query}");
             // The mean length still counts what was removed until segments merge.
-            assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 30), "{query}: {ours:?} {theirs:?}");
+            assert!(
+                ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 30),
+                "{query}: {ours:?} {theirs:?}"
+            );
         }
     }
 }

@@ -223,14 +223,15 @@ fn the_draft_finds_what_names_and_values_tell_and_is_read_back() {
     assert!(draft.measures.values().any(|own| own == "sum(InvoiceLine.UnitPrice * InvoiceLine.Quantity)"));
     draft.apply(&mut database).unwrap();
     let mut grammar = Grammar::with(&database, &draft).unwrap();
-    let found = answer(&database, &mut grammar, "Which country bought most in 2010?").unwrap();
+    let found = answer(&database, &mut grammar, "Which country bought most in 2022?").unwrap();
     let gold = "SELECT c.Country, sum(i.Total) FROM Invoice i JOIN Customer c USING (CustomerId) \
-                WHERE i.InvoiceDate LIKE '2010%' GROUP BY 1 ORDER BY 2 DESC LIMIT 1";
+                WHERE i.InvoiceDate LIKE '2022%' GROUP BY 1 ORDER BY 2 DESC LIMIT 1";
     assert_eq!(found.rows.rows, database.query(gold).unwrap().rows);
+    assert_eq!(found.rows.rows.len(), 1);
     println!("{}\n{}\n{:?}", found.sentence, found.rows.sql, found.assumptions);
     let history = [Turn { question: found.question, sql: found.rows.sql }];
-    let then = answer_with(&database, &mut grammar, "and for 2011?", &history, Strategy::default()).unwrap();
-    assert_eq!(then.rows.rows, database.query(&gold.replace("2010", "2011")).unwrap().rows);
+    let then = answer_with(&database, &mut grammar, "and for 2023?", &history, Strategy::default()).unwrap();
+    assert_eq!(then.rows.rows, database.query(&gold.replace("2022", "2023")).unwrap().rows);
 }
 
 #[test]

@@ -38,7 +38,10 @@ fn server(answer: impl Fn(&str) -> String + Send + 'static) -> Server {
 }
 
 fn page(kind: &str, body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn redirect(to: &str) -> String {
@@ -50,15 +53,15 @@ const NOTHING: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection
 /// A fetcher for which every name leads to the server; what is an address leads to itself.
 fn fetcher(server: &Server) -> Fetcher {
     let address = server.address;
-    let lookup: Lookup = Arc::new(move |host, port| {
-        Ok(vec![host.parse().map_or(address, |ip| SocketAddr::new(ip, port))])
-    });
+    let lookup: Lookup =
+        Arc::new(move |host, port| Ok(vec![host.parse().map_or(address, |ip| SocketAddr::new(ip, port))]));
     Fetcher::with(None, PdfReader::default(), lookup, vec![address], Duration::ZERO)
 }
 
 #[test]
 fn pages_become_texts() {
-    let own = server(|path| match path {
+    let own = server(|path| {
+        match path {
         "/robots.txt" => page("text/plain", "User-agent: *\nDisallow: /secret"),
         "/a" => redirect("b?x=1"),
         "/b?x=1" => page("text/html; charset=utf-8", "<title>T</title><p>Owls hunt.<script>bad()</script>"),
@@ -69,6 +72,7 @@ fn pages_become_texts() {
         "/broken" => "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\nhalf".to_owned(),
         "/loop" => redirect("/loop"),
         _ => NOTHING.to_owned(),
+    }
     });
     let mut fetcher = fetcher(&own);
     let found = fetcher.fetch("http://docs.example/a").unwrap();
@@ -87,7 +91,10 @@ fn pages_become_texts() {
         assert!(error.contains(reason), "{path}: {error}");
     }
     let seen = own.seen.lock().unwrap();
-    assert!(seen.iter().all(|request| !request.starts_with("/secret") && !request.to_lowercase().contains("cookie")));
+    assert!(
+        seen.iter()
+            .all(|request| !request.starts_with("/secret") && !request.to_lowercase().contains("cookie"))
+    );
     assert_eq!(seen.iter().filter(|request| request.starts_with("/robots.txt")).count(), 1);
 }
 
@@ -130,14 +137,14 @@ fn nothing_leads_inside() {
 #[test]
 fn a_name_that_changes_its_address_is_refused() {
     let inside = server(|_| page("text/plain", "inside"));
-    let own = server(|path| if path == "/robots.txt" { NOTHING.to_owned() } else { page("text/plain", "fine") });
+    let own =
+        server(|path| if path == "/robots.txt" { NOTHING.to_owned() } else { page("text/plain", "fine") });
     let (good, bad) = (own.address, inside.address);
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
     // The first answers are good, the later ones bad; each connection goes where its own lookup led.
-    let lookup: Lookup = Arc::new(move |_, _| {
-        Ok(vec![if counted.fetch_add(1, Ordering::SeqCst) < 2 { good } else { bad }])
-    });
+    let lookup: Lookup =
+        Arc::new(move |_, _| Ok(vec![if counted.fetch_add(1, Ordering::SeqCst) < 2 { good } else { bad }]));
     let mut rebinding = Fetcher::with(None, PdfReader::default(), lookup, vec![good], Duration::ZERO);
     assert_eq!(rebinding.fetch("http://rebinding.example/1").unwrap().text, "fine");
     assert_eq!(count.load(Ordering::SeqCst), 2);
@@ -151,7 +158,8 @@ fn a_name_that_changes_its_address_is_refused() {
 
 #[test]
 fn hosts_are_asked_slowly_and_pages_are_kept() {
-    let own = server(|path| if path == "/robots.txt" { NOTHING.to_owned() } else { page("text/plain", "fine") });
+    let own =
+        server(|path| if path == "/robots.txt" { NOTHING.to_owned() } else { page("text/plain", "fine") });
     let folder = tempfile::tempdir().unwrap();
     let address = own.address;
     let lookup: Lookup = Arc::new(move |_, _| Ok(vec![address]));

@@ -1,15 +1,15 @@
 //! The HTML pages of Gyrus: plain data in, one self-contained page out.
 //!
-//! There are six pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
+//! The pages: [`NetworkReport`] for a run that trained a network on examples, [`LanguageReport`] for a run
 //! that trained or tuned a language model, [`InspectionReport`] for what a language model does while it reads,
 //! [`SimulationReport`] for a simulated circuit, [`QuestionReport`] for a question to a database, [`ResearchReport`] for an answer
-//! from documents, and [`FeaturesReport`] for what the layers of a network have learned.
+//! from documents, [`FeaturesReport`] for what the layers of a network have learned, and [`SculptReport`] for a solid.
 //! Each is a struct of numbers and texts with a method `to_html`. This crate reads no files and knows no run folders,
 //! models or data sets; of ours it uses only the drawing of a blueprint.
 //!
 //! A page needs no network: styles and images are inside of it. Everything that comes from outside (class names, file
 //! names, table cells, tokens) is escaped, and the page's content security policy forbids it to load anything. Only
-//! the two pages of `see` have a script, which their policy names by hash.
+//! the two pages of `see` and that of `sculpt` have a script, which their policy names by hash.
 //!
 //! ```
 //! use gyrus_report::{CurvePoint, LanguageReport};
@@ -50,6 +50,7 @@ mod page;
 mod question;
 mod research;
 mod scale;
+mod sculpt;
 mod sections;
 mod simulation;
 mod spiking;
@@ -68,6 +69,7 @@ pub use network::{Activity, Mistake, NetworkReport, Part, Picture, Quality, Skip
 pub use page::Facts;
 pub use question::{QuestionChart, QuestionReport};
 pub use research::{ResearchClaim, ResearchQuote, ResearchReport};
+pub use sculpt::{SculptReport, Solid};
 pub use simulation::learned::{LearnedField, LearnedFieldsReport};
 pub use simulation::{SimulatedPopulation, SimulatedProjection, SimulationReport};
 pub use spiking::{ConversionReport, Energy, ExactReport, LayerActivity, StepsRow};

@@ -68,7 +68,8 @@ impl ResearchReport<'_> {
     /// The whole page.
     #[must_use]
     pub fn to_html(&self) -> String {
-        let mut page = begin_page_with(&format!("{} · gyrus research", self.question), "", &[STYLE, OWN_STYLE]);
+        let mut page =
+            begin_page_with(&format!("{} · gyrus research", self.question), "", &[STYLE, OWN_STYLE]);
         page.push_str(&run_header(self.question, self.status, ""));
         for note in self.notes {
             let _ = write!(page, "<p class=\"note\">{}</p>", escaped(note));
@@ -174,7 +175,11 @@ mod tests {
         };
         let page = ResearchReport {
             question: "<script>?",
-            claims: vec![ResearchClaim { text: "Owls & hunt", quotes: vec![0, 9], ..ResearchClaim::default() }],
+            claims: vec![ResearchClaim {
+                text: "Owls & hunt",
+                quotes: vec![0, 9],
+                ..ResearchClaim::default()
+            }],
             quotes: vec![quote("file:///a.md"), quote("javascript:alert(1)")],
             ..ResearchReport::default()
         }

@@ -65,8 +65,10 @@ impl Model {
         if let Some(file) = classes {
             config.classes = config::class_names(file)?;
         }
-        if folder.is_some_and(|folder| folder.join(BLUEPRINT).is_file()) {
-            let blueprint = Blueprint::load(path.join(BLUEPRINT))?;
+        // A run folder says more than its weights and its blueprint.
+        let own = folder.filter(|folder| !folder.join("run.json").exists());
+        if let Some(blueprint) = own.map(|folder| folder.join(BLUEPRINT)).filter(|path| path.is_file()) {
+            let blueprint = Blueprint::load(blueprint)?;
             let family = "network of Gyrus";
             let (origins, ignored, usual) = Default::default();
             let architecture = Architecture { family, blueprint, origins, ignored, usual };

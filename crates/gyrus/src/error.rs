@@ -82,6 +82,9 @@ pub enum Error {
     /// From `gyrus-language-train`.
     #[error(transparent)]
     LanguageTrain(#[from] gyrus_language_train::Error),
+    /// From `gyrus-sculpt`.
+    #[error(transparent)]
+    Sculpt(#[from] gyrus_sculpt::Error),
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
@@ -153,6 +156,10 @@ impl Error {
             Self::LanguageTrain(error) => match error {
                 gyrus_language_train::Error::Train(error) => of_training(error),
                 gyrus_language_train::Error::Language(error) => of_language(error),
+                _ => Fault::Caller,
+            },
+            Self::Sculpt(error) => match error {
+                gyrus_sculpt::Error::Write { .. } => Fault::Failure,
                 _ => Fault::Caller,
             },
             Self::Simulate(error) => match error {

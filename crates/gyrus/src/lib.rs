@@ -41,22 +41,25 @@ pub use gyrus_language as language;
 pub use gyrus_language_train as language_train;
 pub use gyrus_nn as nn;
 pub use gyrus_report as report;
+pub use gyrus_sculpt as sculpt;
 pub use gyrus_serve as serve;
 pub use gyrus_simulate as simulate;
 pub use gyrus_tensor as tensor;
 pub use gyrus_train as train;
 pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
+pub use verbs::{
+    Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Embed,
+    EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation, Inspect,
+    InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn, LearnLanguage,
+    LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions,
+    Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume,
+    ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar,
+    SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport,
+    Tune, TuneReport, Write, WriteReport,
+};
 #[cfg(feature = "documents")]
 pub use verbs::{IndexFolder, IndexFolderReport, Research, ResearchReport, Search, SearchReport};
-pub use verbs::{
-    Ask, AskReport, Body, Chat, Convert, ConvertReport, Embed, EmbedReport, EstimateCircuit, EstimateReport,
-    ExportNir, ExportNirReport, Generation, Inspect, InspectReport, Label, LabelReport, Learn, LearnLanguage,
-    LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions, Predict,
-    PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport,
-    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar, SimilarReport, Simulate, SimulateReport,
-    Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write, WriteReport,
-};
 
 /// The example of the README, as a documentation test.
 #[cfg(doctest)]

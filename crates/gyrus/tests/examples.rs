@@ -9,6 +9,8 @@ mod learn;
 mod predict;
 #[path = "../examples/quantize.rs"]
 mod quantize;
+#[path = "../examples/sculpt.rs"]
+mod sculpt;
 #[path = "../examples/see.rs"]
 mod see;
 #[path = "../examples/see_network.rs"]
@@ -30,6 +32,7 @@ fn examples_of_networks_run() {
     inspect::main().unwrap();
     spike::main().unwrap();
     simulate::main().unwrap();
+    sculpt::main().unwrap();
 }
 
 #[test]

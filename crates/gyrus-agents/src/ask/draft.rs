@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::lexicon::{quoted, words};
 use super::semantics::{Privacy, Semantics};
+use crate::guard::Dialect;
 use crate::{Cell, Column, Database, Holds, Table};
 
 /// Most measures of a draft.
@@ -103,14 +104,17 @@ impl Semantics {
                     draft.private.push(format!("{}.{}", table.name, column.name));
                 }
             }
-            draft.measures_of(table);
+            draft.measures_of(table, database.dialect());
         }
         draft.words_of(database);
         draft
     }
 
-    fn measures_of(&mut self, table: &Table) {
-        let named = |column: &Column| format!("{}.{}", table.name, column.name);
+    fn measures_of(&mut self, table: &Table, dialect: Dialect) {
+        // PostgreSQL reads names without quotes in lower case.
+        let is_folded = |name: &str| dialect == Dialect::Postgres && name.chars().any(char::is_uppercase);
+        let plain = |name: &str| if is_folded(name) { quoted(dialect, name) } else { name.to_owned() };
+        let named = |column: &Column| format!("{}.{}", plain(&table.name), plain(&column.name));
         let numbers: Vec<&Column> = table
             .columns
             .iter()

@@ -4,6 +4,7 @@
 //! database has, and answers only if every word of the question has a meaning. What it does not understand it names.
 
 mod draft;
+mod names;
 mod parts;
 mod query;
 

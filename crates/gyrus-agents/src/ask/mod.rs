@@ -13,6 +13,7 @@ mod join;
 mod lexicon;
 mod semantics;
 mod sentence;
+mod written;
 
 use serde::Serialize;
 
@@ -21,6 +22,7 @@ pub use chart::{Chart, ChartKind, chart, number};
 pub use grammar::Grammar;
 pub use semantics::{MOST_SEMANTICS_BYTES, Privacy, Semantics};
 pub use sentence::sentence;
+pub use written::Written;
 
 use crate::guard::Dialect;
 use crate::{Database, Error, Result, Rows, Schema};

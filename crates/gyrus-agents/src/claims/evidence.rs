@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::verify::{Verdict, is_quote, verify_with};
 use super::tokens::{TokenKind, tokens};
+use super::verify::{Verdict, is_quote, verify_with};
 use crate::core::{EvidenceId, EvidenceStore, calculate};
 
 /// A claim with what a check made of it.
@@ -38,7 +38,8 @@ pub fn judged(text: &str, names: &[String], expressions: &[String], store: &Evid
             _ => invented.push(name.clone()),
         }
     }
-    let texts: Vec<&str> = cites.iter().filter_map(|id| store.get(*id)).map(|found| found.draft.text.as_str()).collect();
+    let texts: Vec<&str> =
+        cites.iter().filter_map(|id| store.get(*id)).map(|found| found.draft.text.as_str()).collect();
     let mut calculations = Vec::new();
     for expression in expressions {
         let numbers = tokens(expression).into_iter().filter(|token| token.kind == TokenKind::Number);

@@ -32,26 +32,109 @@ pub struct Token {
 
 /// Words that negate.
 const NEGATIONS: [&str; 29] = [
-    "absence", "absent", "aren't", "barely", "can't", "cannot", "couldn't", "didn't", "doesn't", "don't", "fail", "failed", "fails",
-    "hardly", "hasn't", "haven't", "isn't", "lack", "lacked", "lacking", "lacks", "neither", "never", "no", "nor", "not", "unable",
-    "without", "won't",
+    "absence", "absent", "aren't", "barely", "can't", "cannot", "couldn't", "didn't", "doesn't", "don't",
+    "fail", "failed", "fails", "hardly", "hasn't", "haven't", "isn't", "lack", "lacked", "lacking", "lacks",
+    "neither", "never", "no", "nor", "not", "unable", "without", "won't",
 ];
 /// More of them, which a contraction makes.
 const CONTRACTED: [&str; 4] = ["shouldn't", "wasn't", "weren't", "wouldn't"];
 /// Numbers in words.
 const NUMBERS: [(&str, &str); 30] = [
-    ("billion", "1e9"), ("eight", "8"), ("eighteen", "18"), ("eighty", "80"), ("eleven", "11"), ("fifteen", "15"), ("fifty", "50"),
-    ("five", "5"), ("forty", "40"), ("four", "4"), ("fourteen", "14"), ("half", "0.5"), ("hundred", "1e2"), ("million", "1e6"),
-    ("nine", "9"), ("ninety", "90"), ("once", "1x"), ("seven", "7"), ("seventy", "70"), ("six", "6"), ("sixty", "60"), ("ten", "10"),
-    ("thirteen", "13"), ("thirty", "30"), ("thousand", "1e3"), ("three", "3"), ("twelve", "12"), ("twenty", "20"), ("twice", "2x"),
+    ("billion", "1e9"),
+    ("eight", "8"),
+    ("eighteen", "18"),
+    ("eighty", "80"),
+    ("eleven", "11"),
+    ("fifteen", "15"),
+    ("fifty", "50"),
+    ("five", "5"),
+    ("forty", "40"),
+    ("four", "4"),
+    ("fourteen", "14"),
+    ("half", "0.5"),
+    ("hundred", "1e2"),
+    ("million", "1e6"),
+    ("nine", "9"),
+    ("ninety", "90"),
+    ("once", "1x"),
+    ("seven", "7"),
+    ("seventy", "70"),
+    ("six", "6"),
+    ("sixty", "60"),
+    ("ten", "10"),
+    ("thirteen", "13"),
+    ("thirty", "30"),
+    ("thousand", "1e3"),
+    ("three", "3"),
+    ("twelve", "12"),
+    ("twenty", "20"),
+    ("twice", "2x"),
     ("two", "2"),
 ];
 /// Words that say little, beyond the stop words.
 const SMALL: [&str; 62] = [
-    "about", "all", "also", "among", "any", "approximately", "been", "being", "between", "both", "can", "could", "did", "do", "does",
-    "during", "each", "either", "from", "had", "has", "have", "he", "her", "his", "how", "i", "its", "may", "might", "must", "our",
-    "over", "own", "she", "should", "so", "some", "than", "them", "those", "through", "under", "up", "us", "very", "via", "we", "were",
-    "what", "when", "where", "which", "while", "who", "whom", "whose", "why", "within", "would", "you", "your",
+    "about",
+    "all",
+    "also",
+    "among",
+    "any",
+    "approximately",
+    "been",
+    "being",
+    "between",
+    "both",
+    "can",
+    "could",
+    "did",
+    "do",
+    "does",
+    "during",
+    "each",
+    "either",
+    "from",
+    "had",
+    "has",
+    "have",
+    "he",
+    "her",
+    "his",
+    "how",
+    "i",
+    "its",
+    "may",
+    "might",
+    "must",
+    "our",
+    "over",
+    "own",
+    "she",
+    "should",
+    "so",
+    "some",
+    "than",
+    "them",
+    "those",
+    "through",
+    "under",
+    "up",
+    "us",
+    "very",
+    "via",
+    "we",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "while",
+    "who",
+    "whom",
+    "whose",
+    "why",
+    "within",
+    "would",
+    "you",
+    "your",
 ];
 
 /// The tokens of a text. `is_start` tells whether its first word begins a sentence, so that its capital says nothing.
@@ -84,7 +167,8 @@ pub fn tokens(text: &str) -> Vec<Token> {
 fn signed(text: &str, start: usize, end: usize, form: String) -> String {
     let before = text[..start].chars().next_back();
     let earlier = text[..start].chars().rev().nth(1);
-    let is_minus = matches!(before, Some('-' | '−')) && earlier.is_none_or(|letter| letter.is_whitespace() || letter == '(');
+    let is_minus = matches!(before, Some('-' | '−'))
+        && earlier.is_none_or(|letter| letter.is_whitespace() || letter == '(');
     let after = text[end..].trim_start_matches([' ', '\u{a0}', '\u{202f}']);
     let is_percent = after.starts_with('%') || after.starts_with("percent") || after.starts_with("per cent");
     format!("{}{form}{}", if is_minus { "-" } else { "" }, if is_percent { "%" } else { "" })
@@ -98,7 +182,8 @@ fn classified(word: &str, lower: &str, begins: bool, words: &mut Words) -> (Toke
         return (TokenKind::Negation, lower.to_owned());
     }
     if is_stop_word(lower) || SMALL.binary_search(&lower).is_ok() || lower.chars().count() < 2 {
-        let is_symbol = lower.chars().count() < 2 && word.chars().all(char::is_uppercase) && !begins && word != "I";
+        let is_symbol =
+            lower.chars().count() < 2 && word.chars().all(char::is_uppercase) && !begins && word != "I";
         if !is_symbol {
             return (TokenKind::Small, lower.to_owned());
         }
@@ -120,7 +205,10 @@ fn number(lower: &str) -> Option<String> {
     if let Ok(at) = NUMBERS.binary_search_by_key(&lower, |row| row.0) {
         return Some(NUMBERS[at].1.to_owned());
     }
-    let digits = ["st", "nd", "rd", "th", "s", "x"].iter().find_map(|ending| lower.strip_suffix(ending)).unwrap_or(lower);
+    let digits = ["st", "nd", "rd", "th", "s", "x"]
+        .iter()
+        .find_map(|ending| lower.strip_suffix(ending))
+        .unwrap_or(lower);
     let is_number = digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
     if !is_number {
@@ -148,13 +236,33 @@ mod tests {
 
     #[test]
     fn a_sentence_becomes_what_is_compared() {
-        let found = tokens("In Oslo, 1,000.50 mice didn't take TNF-alpha (−3 %) on the 2nd of May; five miRNAs rose.");
-        let shown: Vec<(TokenKind, &str)> = found.iter().map(|token| (token.kind, token.form.as_str())).collect();
+        let found = tokens(
+            "In Oslo, 1,000.50 mice didn't take TNF-alpha (−3 %) on the 2nd of May; five miRNAs rose.",
+        );
+        let shown: Vec<(TokenKind, &str)> =
+            found.iter().map(|token| (token.kind, token.form.as_str())).collect();
         use TokenKind::{Name, Negation, Number, Small, Word};
-        assert_eq!(shown, [
-            (Small, "in"), (Name, "oslo"), (Number, "1000.5"), (Word, "mice"), (Negation, "didn't"), (Word, "take"), (Name, "tnf"),
-            (Word, "alpha"), (Number, "-3%"), (Small, "on"), (Small, "the"), (Number, "2"), (Small, "of"), (Small, "may"),
-            (Number, "5"), (Name, "mirna"), (Word, "rose"),
-        ]);
+        assert_eq!(
+            shown,
+            [
+                (Small, "in"),
+                (Name, "oslo"),
+                (Number, "1000.5"),
+                (Word, "mice"),
+                (Negation, "didn't"),
+                (Word, "take"),
+                (Name, "tnf"),
+                (Word, "alpha"),
+                (Number, "-3%"),
+                (Small, "on"),
+                (Small, "the"),
+                (Number, "2"),
+                (Small, "of"),
+                (Small, "may"),
+                (Number, "5"),
+                (Name, "mirna"),
+                (Word, "rose"),
+            ]
+        );
     }
 }

@@ -87,7 +87,10 @@ impl Parser<'_> {
             value
         } else {
             self.skip();
-            let end = self.rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ',')).unwrap_or(self.rest.len());
+            let end = self
+                .rest
+                .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ','))
+                .unwrap_or(self.rest.len());
             let (digits, rest) = self.rest.split_at(end);
             let value = digits.replace(',', "").parse();
             let value = value.map_err(|_| format!("expected a number at '{}'", self.rest))?;
@@ -106,9 +109,13 @@ mod tests {
 
     #[test]
     fn arithmetic_is_done_in_the_usual_order() {
-        for (expression, value) in
-            [("1 + 2 * 3", 7.0), ("(1,200 - 200) / 4", 250.0), ("-(2 ^ 2) + 10%", -3.9), ("2^3^2", 512.0), ("8/2/2", 2.0)]
-        {
+        for (expression, value) in [
+            ("1 + 2 * 3", 7.0),
+            ("(1,200 - 200) / 4", 250.0),
+            ("-(2 ^ 2) + 10%", -3.9),
+            ("2^3^2", 512.0),
+            ("8/2/2", 2.0),
+        ] {
             assert_eq!(calculate(expression), Ok(value), "{expression}");
         }
         for wrong in ["", "1 +", "(1", "1 / 0", "1 2", "rm -rf", &"(".repeat(400)] {

@@ -96,7 +96,8 @@ pub fn read(text: &[u8]) -> Result<Journal, String> {
 fn parse(line: &[u8], chain: &Chain) -> Result<(Record, Chain), String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let damaged = || "it is not a record".to_owned();
-    let (hash, rest) = line.strip_prefix(BEFORE).and_then(|rest| rest.split_at_checked(64)).ok_or_else(damaged)?;
+    let (hash, rest) =
+        line.strip_prefix(BEFORE).and_then(|rest| rest.split_at_checked(64)).ok_or_else(damaged)?;
     let record = rest.strip_prefix(BETWEEN).and_then(|rest| rest.strip_suffix('}')).ok_or_else(damaged)?;
     if hashed(&chain.hash, record) != hash {
         return Err("it was changed, or a line before it is missing".to_owned());
@@ -116,7 +117,9 @@ mod tests {
 
     fn written(count: u64) -> String {
         let mut chain = Chain::default();
-        (0..count).map(|number| chain.line("event", number, json!({"x": 0.1 + number as f64, "t": "ä\n"}))).collect()
+        (0..count)
+            .map(|number| chain.line("event", number, json!({"x": 0.1 + number as f64, "t": "ä\n"})))
+            .collect()
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl Policy {
     #[must_use]
     pub fn new(tools: Vec<ToolSpec>, question: &str) -> Self {
         let tools = tools.into_iter().filter(|tool| tool.effect != ToolEffect::Write).collect();
-        let words = question.split_whitespace().map(|word| word.trim_matches(['<', '>', '(', ')', ',', '"', '\'']));
+        let words =
+            question.split_whitespace().map(|word| word.trim_matches(['<', '>', '(', ')', ',', '"', '\'']));
         let given = words.chain([question]).map(str::to_owned).collect();
         Self { tools, given, ..Self::default() }
     }

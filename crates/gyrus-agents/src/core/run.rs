@@ -140,7 +140,13 @@ impl<A: Agent> Run<A> {
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn begin(agent: A, limits: Limits, policy: Policy, settings: Value, log: &mut dyn Log) -> io::Result<Self> {
+    pub fn begin(
+        agent: A,
+        limits: Limits,
+        policy: Policy,
+        settings: Value,
+        log: &mut dyn Log,
+    ) -> io::Result<Self> {
         let mut run = Self::new(agent, limits, policy);
         let line = run.chain.line("start", 0, settings);
         log.append(&line)?;
@@ -339,7 +345,9 @@ impl<A: Agent> Run<A> {
         };
         let next = self.agent.step(event, &context);
         if self.refusals >= MOST_REFUSALS && !matches!(next, Effect::Finish(_)) {
-            return Effect::Finish(json!({"stopped": "the agent asked again and again for what it may not do"}));
+            return Effect::Finish(
+                json!({"stopped": "the agent asked again and again for what it may not do"}),
+            );
         }
         next
     }

@@ -172,10 +172,10 @@ fn postgres_is_asked_and_not_changed() {
             // The engine allows both in a read-only transaction, and rolls them back.
             "SELECT lo_create(0)",
             "SELECT lo_import('/etc/passwd')",
-            "SELECT lo_export(1, '/tmp/x')",
+            "SELECT lo_export(1, '/tmp/gyrus-x')",
             "SELECT query_to_xml('DELETE FROM invoice', true, true, '')",
             "SELECT dblink('host=x', 'SELECT 1')",
-            "COPY customer TO '/tmp/x'",
+            "COPY customer TO '/tmp/gyrus-x'",
             "COPY (SELECT 1) TO PROGRAM 'id'",
             "SET default_transaction_read_only = off",
             "BEGIN READ WRITE",
@@ -199,7 +199,7 @@ fn postgres_is_asked_and_not_changed() {
     let count = admin.query_one("SELECT count(*) FROM invoice", &[]).unwrap().get::<_, i64>(0);
     let value = admin.query_one("SELECT is_called FROM counter", &[]).unwrap().get::<_, bool>(0);
     assert_eq!((count, value), (3, false));
-    assert!(!Path::new("/tmp/x").exists());
+    assert!(!Path::new("/tmp/gyrus-x").exists());
     let wrong =
         Postgres::connect("postgres://ada:secret@127.0.0.1:1/x", Rules::default()).unwrap_err().to_string();
     assert!(

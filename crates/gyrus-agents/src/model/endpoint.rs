@@ -31,7 +31,10 @@ pub struct Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of logs.
-        f.debug_struct("Endpoint").field("address", &self.address).field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("address", &self.address)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,8 +71,10 @@ impl Endpoint {
     pub fn remembers(&mut self, tokens: u64) -> Result<bool, ModelError> {
         const WORD: &str = "heliotrope-4717";
         // "lorem ipsum dolor " is about 5 tokens in most vocabularies.
-        let filler = "lorem ipsum dolor ".repeat(usize::try_from(tokens / 5).unwrap_or(usize::MAX).min(1 << 20));
-        let text = format!("The password is {WORD}.\n\n{filler}\n\nWhat is the password? Answer with it alone.");
+        let filler =
+            "lorem ipsum dolor ".repeat(usize::try_from(tokens / 5).unwrap_or(usize::MAX).min(1 << 20));
+        let text =
+            format!("The password is {WORD}.\n\n{filler}\n\nWhat is the password? Answer with it alone.");
         let messages = vec![ChatMessage::new("user", text)];
         let request = ChatRequest { purpose: "probe".to_owned(), messages, schema: None, most_tokens: 64 };
         match self.complete(&request) {

@@ -47,7 +47,8 @@ pub(super) fn read_body(body: impl Read) -> Result<ChatReply, ModelError> {
         match text.strip_prefix("data:") {
             Some(data) => gathered.event(data.trim())?,
             // Names of events, comments, blank lines between them.
-            None if plain.is_empty() && (text.is_empty() || text.starts_with(':') || text.starts_with("event:")) => {}
+            None if plain.is_empty()
+                && (text.is_empty() || text.starts_with(':') || text.starts_with("event:")) => {}
             None => {
                 plain.push_str(text);
                 plain.push('\n');
@@ -70,7 +71,8 @@ pub(super) fn read_body(body: impl Read) -> Result<ChatReply, ModelError> {
         text: without_thoughts(text).to_owned(),
         tokens_in: gathered.tokens_in,
         tokens_out: gathered.tokens_out,
-        is_cut: gathered.finish.as_deref() == Some("length") || (gathered.finish.is_none() && !gathered.is_over),
+        is_cut: gathered.finish.as_deref() == Some("length")
+            || (gathered.finish.is_none() && !gathered.is_over),
     })
 }
 
@@ -113,7 +115,10 @@ impl Gathered {
         match &message["content"] {
             Value::String(text) => self.text.push_str(text),
             Value::Array(parts) => {
-                parts.iter().filter_map(|part| part["text"].as_str()).for_each(|text| self.text.push_str(text));
+                parts
+                    .iter()
+                    .filter_map(|part| part["text"].as_str())
+                    .for_each(|text| self.text.push_str(text));
             }
             object @ Value::Object(_) => self.text.push_str(&object.to_string()),
             _ => {}

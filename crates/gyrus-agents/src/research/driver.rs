@@ -15,8 +15,8 @@ use super::quotes::Quotes;
 use super::study::Study;
 use crate::core::journal::{self, Journal};
 use crate::core::{
-    Agent, Context, Draft, Effect, Event, EvidenceKind, EvidenceStore, Limits, Log, Origin, Policy, Run, Spend, ToolEffect, ToolOutput,
-    ToolSpec, World,
+    Agent, Context, Draft, Effect, Event, EvidenceKind, EvidenceStore, Limits, Log, Origin, Policy, Run,
+    Spend, ToolEffect, ToolOutput, ToolSpec, World,
 };
 use crate::model::{ChatModel, ChatReply, ChatRequest, ModelError};
 use crate::retrieval::{Index, SearchOptions, TextEncoder};
@@ -105,7 +105,9 @@ impl World for Tools<'_> {
     fn tool(&mut self, name: &str, argument: &str) -> Result<ToolOutput, String> {
         (self.progress)(&format!("{name}: {argument}"));
         match (name, self.index, &mut self.web) {
-            ("search", Some(index), _) => search(index, self.encoder, argument).map_err(|error| error.to_string()),
+            ("search", Some(index), _) => {
+                search(index, self.encoder, argument).map_err(|error| error.to_string())
+            }
             (_, _, Some(web)) => web(name, argument),
             _ => Err(format!("there is no tool {name}")),
         }
@@ -187,7 +189,8 @@ impl Folder {
         let file = path.join(JOURNAL);
         let opened = OpenOptions::new().append(true).create_new(true).open(&file);
         let mut log = FileLog(opened.map_err(Error::io("create", &file))?);
-        let begun = Run::begin(settings.agent(), settings.limits, settings.policy(), json!(settings), &mut log);
+        let begun =
+            Run::begin(settings.agent(), settings.limits, settings.policy(), json!(settings), &mut log);
         let run = begun.map_err(Error::io("write", &file))?;
         Ok(Self { path: path.to_owned(), settings, run, log })
     }
@@ -231,7 +234,8 @@ impl Folder {
 
 fn outcome(path: &Path, run: &Run<Box<dyn Agent>>, answer: Option<Value>) -> Result<Outcome> {
     let answer = answer.map(serde_json::from_value).transpose();
-    let answer = answer.map_err(|error| Error::Journal { path: path.to_owned(), reason: error.to_string() })?;
+    let answer =
+        answer.map_err(|error| Error::Journal { path: path.to_owned(), reason: error.to_string() })?;
     Ok(Outcome {
         answer,
         spend: *run.spend(),

@@ -22,7 +22,22 @@ fn target(source: &str) -> String {
     let mut out = String::new();
     for byte in source.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' | b':' | b'?' | b'&' | b'=' | b'%' | b'+' | b',' | b'@' => {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'.'
+            | b'~'
+            | b'/'
+            | b':'
+            | b'?'
+            | b'&'
+            | b'='
+            | b'%'
+            | b'+'
+            | b','
+            | b'@' => {
                 out.push(char::from(byte));
             }
             _ => {
@@ -46,7 +61,12 @@ pub fn markdown(answer: &Answer, spend: &Spend) -> String {
     for claim in &answer.claims {
         let mut marks = String::new();
         for quote in &claim.quotes {
-            let row = (quote.source.clone(), quote.place.clone(), quote.text.clone(), quote.title.clone().unwrap_or_default());
+            let row = (
+                quote.source.clone(),
+                quote.place.clone(),
+                quote.text.clone(),
+                quote.title.clone().unwrap_or_default(),
+            );
             let number = match sources.iter().position(|known| *known == row) {
                 Some(at) => at + 1,
                 None => {
@@ -84,11 +104,18 @@ pub fn markdown(answer: &Answer, spend: &Spend) -> String {
         for (number, (source, place, quote, title)) in (1..).zip(&sources) {
             let place = if place.is_empty() { String::new() } else { format!(", {place}") };
             let name = if title.is_empty() { source } else { title };
-            let _ = writeln!(text, "[^{number}]: [{}]({}){place}: \"{}\"", plain(name), target(source), plain(quote));
+            let _ = writeln!(
+                text,
+                "[^{number}]: [{}]({}){place}: \"{}\"",
+                plain(name),
+                target(source),
+                plain(quote)
+            );
         }
         text.push('\n');
     }
-    let _ = writeln!(text, "## Spend\n\n{} It ended because {}.", spent(answer, spend), ending(&answer.stopped));
+    let _ =
+        writeln!(text, "## Spend\n\n{} It ended because {}.", spent(answer, spend), ending(&answer.stopped));
     text
 }
 
@@ -119,7 +146,8 @@ fn spent(answer: &Answer, spend: &Spend) -> String {
             count(dropped.quotes as u64, "quote")
         );
     }
-    text.replace("calls of the models", "calls of the model").replace("call of the models", "calls of the model")
+    text.replace("calls of the models", "calls of the model")
+        .replace("call of the models", "calls of the model")
 }
 
 #[cfg(test)]

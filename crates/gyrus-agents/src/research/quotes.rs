@@ -12,9 +12,9 @@ use crate::retrieval::{WordWeight, Words};
 
 /// Words of questions, which say nothing about their subject.
 const ASKING: [&str; 34] = [
-    "about", "any", "can", "could", "did", "do", "does", "explain", "find", "give", "had", "has", "have", "how", "i", "many", "me",
-    "much", "please", "say", "tell", "there", "was", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "would",
-    "you",
+    "about", "any", "can", "could", "did", "do", "does", "explain", "find", "give", "had", "has", "have",
+    "how", "i", "many", "me", "much", "please", "say", "tell", "there", "was", "were", "what", "when",
+    "where", "which", "who", "whom", "whose", "why", "would", "you",
 ];
 
 /// The agent without a model.
@@ -90,7 +90,8 @@ impl Quotes {
         let known: Vec<String> = stems.terms(&self.question);
         for quote in quotes.iter().take(2) {
             let found = tokens(&quote.text);
-            let mut names = found.iter().filter(|token| token.kind == TokenKind::Name && token.form.len() > 2);
+            let mut names =
+                found.iter().filter(|token| token.kind == TokenKind::Name && token.form.len() > 2);
             let new = names.find(|token| !known.contains(&token.form));
             if let Some(name) = new {
                 let query = format!("{} {}", &quote.text[name.start..name.end], subject(&self.question));
@@ -146,9 +147,10 @@ impl Agent for Quotes {
                 return self.search(query);
             }
             Event::Tool(output) => {
-                if let (true, Ok(words)) =
-                    (self.words.is_empty(), serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()))
-                {
+                if let (true, Ok(words)) = (
+                    self.words.is_empty(),
+                    serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()),
+                ) {
                     self.words = words;
                 }
                 let pages = output.addresses.iter().take(PAGES).rev();

@@ -31,7 +31,9 @@ pub fn select_quotes(store: &EvidenceStore, weights: &HashMap<String, f64>, most
     for (place, evidence) in store.all().iter().enumerate() {
         let text = &evidence.draft.text;
         for range in sentences(text) {
-            if range.len() > LONGEST || text[range.clone()].chars().filter(|letter| letter.is_alphabetic()).count() < 8 {
+            if range.len() > LONGEST
+                || text[range.clone()].chars().filter(|letter| letter.is_alphabetic()).count() < 8
+            {
                 continue;
             }
             let mut terms = BTreeSet::new();
@@ -41,7 +43,12 @@ pub fn select_quotes(store: &EvidenceStore, weights: &HashMap<String, f64>, most
                 }
             });
             if !terms.is_empty() {
-                candidates.push(Candidate { evidence: evidence.id, range, terms, rank: 1.0 / (place + 1) as f64 });
+                candidates.push(Candidate {
+                    evidence: evidence.id,
+                    range,
+                    terms,
+                    rank: 1.0 / (place + 1) as f64,
+                });
             }
         }
     }
@@ -54,7 +61,8 @@ pub fn select_quotes(store: &EvidenceStore, weights: &HashMap<String, f64>, most
             let weight = |term: &String| weights.get(term).copied().unwrap_or_default();
             let new: f64 = candidate.terms.iter().filter(|term| !covered.contains(*term)).map(weight).sum();
             let all: f64 = candidate.terms.iter().map(weight).sum();
-            (new + REPEATED * all) / total.max(f64::MIN_POSITIVE) + RANK * candidate.rank * all / total.max(f64::MIN_POSITIVE)
+            (new + REPEATED * all) / total.max(f64::MIN_POSITIVE)
+                + RANK * candidate.rank * all / total.max(f64::MIN_POSITIVE)
         };
         let scored = candidates.iter().enumerate().map(|(at, candidate)| (score(candidate), at));
         let Some((value, at)) = scored.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))) else { break };

@@ -4,8 +4,6 @@
 //! answers each request with JSON of a given shape. What it names must exist: evidence by id, quotes word for word. An answer that
 //! cannot be read, or a model that fails, costs quality and never the run: what was found is then answered with quotes.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
 use super::answer::{Answer, AnsweredClaim, Dropped, Effort, Quote};
@@ -196,7 +194,11 @@ impl Study {
     }
 
     fn noted(&self) -> String {
-        let lines = self.notes.iter().take(MOST_NOTES).map(|(id, quote)| format!("{id}: {}\n", self.fenced(quote)));
+        let lines = self
+            .notes
+            .iter()
+            .take(MOST_NOTES)
+            .map(|(id, quote)| format!("\n{id}:\n{}\n", self.fenced(quote)));
         lines.collect()
     }
 
@@ -264,8 +266,12 @@ impl Study {
         let claims = value["claims"].as_array()?;
         let texts = |value: &Value| -> Vec<String> {
             match value {
-                Value::Array(all) => all.iter().filter_map(Value::as_str).take(16).map(str::to_owned).collect(),
-                Value::String(one) => one.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+                Value::Array(all) => {
+                    all.iter().filter_map(Value::as_str).take(16).map(str::to_owned).collect()
+                }
+                Value::String(one) => {
+                    one.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+                }
                 _ => Vec::new(),
             }
         };
@@ -303,7 +309,9 @@ impl Study {
     fn take_notes(&mut self, reply: &ChatReply, context: &Context<'_>) {
         let found = json_in(&reply.text);
         for note in found.as_ref().and_then(|value| value["notes"].as_array()).into_iter().flatten() {
-            let (Some(id), Some(quote)) = (note["evidence"].as_str(), note["quote"].as_str()) else { continue };
+            let (Some(id), Some(quote)) = (note["evidence"].as_str(), note["quote"].as_str()) else {
+                continue;
+            };
             let id = id.parse::<EvidenceId>().ok().filter(|id| self.reading.contains(id));
             let evidence = id.and_then(|id| context.evidence.get(id));
             match evidence.filter(|evidence| is_quote(quote, &evidence.draft.text)) {
@@ -345,7 +353,7 @@ impl Study {
             let mut quotes: Vec<Quote> =
                 self.notes.iter().filter_map(|(id, _)| self.quote(*id, context)).take(most).collect();
             if quotes.is_empty() {
-                quotes = select_quotes(context.evidence, &self.weights(), most);
+                quotes = select_quotes(context.evidence, &weights(&self.words), most);
             }
             if !quotes.is_empty() {
                 remarks.push("the model wrote no answer that could be used: quotes only".to_owned());
@@ -373,10 +381,6 @@ impl Study {
             notes: remarks,
         };
         Effect::Finish(json!(answer))
-    }
-
-    fn weights(&self) -> HashMap<String, f64> {
-        weights(&self.words)
     }
 
     /// The noted quote of a piece of evidence, else all of it.
@@ -468,9 +472,10 @@ impl Agent for Study {
                 };
             }
             Event::Tool(output) => {
-                if let (true, Ok(words)) =
-                    (self.words.is_empty(), serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()))
-                {
+                if let (true, Ok(words)) = (
+                    self.words.is_empty(),
+                    serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()),
+                ) {
                     self.words = words;
                 }
                 self.unread.extend(context.found.iter().filter(|found| found.1).map(|found| found.0));

@@ -70,7 +70,9 @@ impl Bm25 {
             let mut touched = Vec::new();
             for (word, weight) in &weights {
                 let term = Term::from_field_text(field, word);
-                let Some(mut postings) = inverted.read_postings(&term, IndexRecordOption::WithFreqs)? else { continue };
+                let Some(mut postings) = inverted.read_postings(&term, IndexRecordOption::WithFreqs)? else {
+                    continue;
+                };
                 let mut passage = postings.doc();
                 while passage != TERMINATED {
                     let frequency = postings.term_freq() as f32;

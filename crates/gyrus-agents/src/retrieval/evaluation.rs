@@ -53,14 +53,16 @@ pub fn average_precision<S: AsRef<str>>(ranking: &[S], relevant: &[String]) -> f
 #[must_use]
 pub fn precision_at<S: AsRef<str>>(ranking: &[S], relevant: &[String], depth: usize) -> f64 {
     let first = ranking.iter().take(depth);
-    first.filter(|document| relevant.iter().any(|known| known == document.as_ref())).count() as f64 / depth.max(1) as f64
+    first.filter(|document| relevant.iter().any(|known| known == document.as_ref())).count() as f64
+        / depth.max(1) as f64
 }
 
 /// The share of the relevant documents that are among the first `depth`.
 #[must_use]
 pub fn recall_at<S: AsRef<str>>(ranking: &[S], relevant: &[String], depth: usize) -> f64 {
     let first = &ranking[..ranking.len().min(depth)];
-    let found = relevant.iter().filter(|known| first.iter().any(|document| document.as_ref() == known.as_str()));
+    let found =
+        relevant.iter().filter(|known| first.iter().any(|document| document.as_ref() == known.as_str()));
     found.count() as f64 / relevant.len().max(1) as f64
 }
 

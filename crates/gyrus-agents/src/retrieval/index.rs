@@ -56,7 +56,8 @@ impl Fields {
         let key = schema.add_u64_field("key", NumericOptions::default().set_fast());
         let start = schema.add_u64_field("start", STORED);
         let place = schema.add_u64_field("place", STORED);
-        let text = schema.add_text_field("text", TextOptions::default().set_indexing_options(words).set_stored());
+        let text =
+            schema.add_text_field("text", TextOptions::default().set_indexing_options(words).set_stored());
         Self { schema: schema.build(), source, key, start, place, text }
     }
 }
@@ -92,7 +93,8 @@ pub struct Index {
 
 /// tantivy's index in this folder, with our words.
 pub(super) fn open_tantivy(path: &Path, create: Option<&Fields>) -> Result<tantivy::Index> {
-    let wrong = |error: tantivy::TantivyError| Error::Index { path: path.to_owned(), reason: error.to_string() };
+    let wrong =
+        |error: tantivy::TantivyError| Error::Index { path: path.to_owned(), reason: error.to_string() };
     let folder = path.join(TANTIVY);
     let directory = MmapDirectory::open(&folder).map_err(|error| wrong(error.into()))?;
     let index = match create {
@@ -131,12 +133,15 @@ impl Index {
             return Err(wrong("there is none; make it with gyrus index".to_owned()));
         }
         let index = open_tantivy(path, None)?;
-        let manifest = committed(path, &index)?.ok_or_else(|| wrong("it is empty; index the folder again".to_owned()))?;
+        let manifest = committed(path, &index)?
+            .ok_or_else(|| wrong("it is empty; index the folder again".to_owned()))?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
         let searcher = reader.map_err(|error: tantivy::TantivyError| wrong(error.to_string()))?.searcher();
         let fields = Fields::new();
         if index.schema() != fields.schema {
-            return Err(wrong("it belongs to another version; index the folder again with --rebuild".to_owned()));
+            return Err(wrong(
+                "it belongs to another version; index the folder again with --rebuild".to_owned(),
+            ));
         }
         let vectors = match &manifest.encoder {
             Some(_) => Some(Vectors::read(&Manifest::vectors(path, manifest.generation))?),
@@ -147,9 +152,11 @@ impl Index {
         if vectors.is_some() {
             for (ordinal, segment) in (0u32..).zip(searcher.segment_readers()) {
                 let keys = segment.fast_fields().u64("key").map_err(|error| wrong(error.to_string()))?;
-                addresses.extend(segment.doc_ids_alive().filter_map(|passage| {
-                    Some((keys.first(passage)?, DocAddress::new(ordinal, passage)))
-                }));
+                addresses.extend(
+                    segment.doc_ids_alive().filter_map(|passage| {
+                        Some((keys.first(passage)?, DocAddress::new(ordinal, passage)))
+                    }),
+                );
             }
         }
         Ok(Self { path: path.to_owned(), searcher, fields, manifest, names, vectors, addresses })
@@ -157,7 +164,11 @@ impl Index {
 
     /// The sources that have a text, by name.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
-        self.manifest.sources.iter().filter(|(_, source)| source.failed.is_none()).map(|(name, _)| name.as_str())
+        self.manifest
+            .sources
+            .iter()
+            .filter(|(_, source)| source.failed.is_none())
+            .map(|(name, _)| name.as_str())
     }
 
     /// The number of passages.

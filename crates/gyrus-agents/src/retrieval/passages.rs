@@ -12,10 +12,13 @@ pub fn sentence_end(text: &str, from: usize) -> usize {
             b'\n' if blank_line(bytes, at) => return at + 1,
             b'.' | b'!' | b'?' => {
                 let mut end = at + 1;
-                while end < bytes.len() && matches!(bytes[end], b'"' | b'\'' | b')' | b']' | b'.' | b'!' | b'?') {
+                while end < bytes.len()
+                    && matches!(bytes[end], b'"' | b'\'' | b')' | b']' | b'.' | b'!' | b'?')
+                {
                     end += 1;
                 }
-                if end == bytes.len() || (bytes[end].is_ascii_whitespace() && !is_abbreviation(text, at, end)) {
+                if end == bytes.len() || (bytes[end].is_ascii_whitespace() && !is_abbreviation(text, at, end))
+                {
                     return end;
                 }
                 at = end;
@@ -46,8 +49,8 @@ fn blank_line(bytes: &[u8], at: usize) -> bool {
 /// Whether a dot ends no sentence: after a single letter or a known short form, or before a small letter.
 fn is_abbreviation(text: &str, dot: usize, end: usize) -> bool {
     const SHORT: [&str; 21] = [
-        "al", "approx", "cf", "dr", "e.g", "eq", "etc", "fig", "figs", "i.e", "inc", "jr", "mr", "mrs", "ms", "prof", "ref", "st",
-        "u.s", "vol", "vs",
+        "al", "approx", "cf", "dr", "e.g", "eq", "etc", "fig", "figs", "i.e", "inc", "jr", "mr", "mrs", "ms",
+        "prof", "ref", "st", "u.s", "vol", "vs",
     ];
     let next = text[end..].trim_start().chars().next();
     if next.is_some_and(char::is_lowercase) {
@@ -57,7 +60,8 @@ fn is_abbreviation(text: &str, dot: usize, end: usize) -> bool {
         return false;
     }
     let before = &text[..dot];
-    let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '.')).next().unwrap_or_default().to_lowercase();
+    let word =
+        before.rsplit(|c: char| !(c.is_alphanumeric() || c == '.')).next().unwrap_or_default().to_lowercase();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_alphabetic) && word != "i";
     initial || (SHORT.binary_search(&word.as_str()).is_ok() && next.is_some())
 }
@@ -112,7 +116,8 @@ fn best_cut(text: &str, start: usize, limit: usize, cuts: &[usize]) -> usize {
         return cut;
     }
     let bytes = &text.as_bytes()[..limit];
-    let paragraph = (early..limit.saturating_sub(1)).rev().find(|&at| bytes[at] == b'\n' && bytes[at + 1] == b'\n');
+    let paragraph =
+        (early..limit.saturating_sub(1)).rev().find(|&at| bytes[at] == b'\n' && bytes[at + 1] == b'\n');
     if let Some(at) = paragraph {
         return at + 2;
     }
@@ -143,13 +148,16 @@ mod tests {
     fn sentences_end_where_they_should() {
         let text = "Dr. Smith et al. (2010) saw 3.5 % of J. Doe's mice. They ran! \"Why?\" he asked.\n\n# Head\nNo dot\n- item";
         let found: Vec<&str> = sentences(text).into_iter().map(|range| &text[range]).collect();
-        assert_eq!(found, [
-            "Dr. Smith et al. (2010) saw 3.5 % of J. Doe's mice.",
-            "They ran!",
-            "\"Why?\" he asked.",
-            "# Head\nNo dot",
-            "- item",
-        ]);
+        assert_eq!(
+            found,
+            [
+                "Dr. Smith et al. (2010) saw 3.5 % of J. Doe's mice.",
+                "They ran!",
+                "\"Why?\" he asked.",
+                "# Head\nNo dot",
+                "- item",
+            ]
+        );
     }
 
     proptest! {

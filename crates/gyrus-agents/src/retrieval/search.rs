@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::TextEncoder;
 use super::bm25::Bm25;
 use super::index::{Index, Passage};
 use super::passages::sentences;
 use super::update::normalized;
 use super::words::Words;
-use super::TextEncoder;
 use crate::{Error, Result};
 
 /// Passages of each ranking that are fused.
@@ -90,7 +90,8 @@ impl Index {
         let depth = if encoder.is_some() { DEEP } else { options.top.saturating_mul(8).max(64) };
         let found = options.bm25.search(&self.searcher, self.fields.text, &terms, depth);
         let by_words = found.map_err(|error| self.wrong(error))?;
-        let mut addresses: HashMap<u64, _> = by_words.iter().map(|(key, _, address)| (*key, *address)).collect();
+        let mut addresses: HashMap<u64, _> =
+            by_words.iter().map(|(key, _, address)| (*key, *address)).collect();
         let word_ranks: HashMap<u64, usize> =
             by_words.iter().enumerate().map(|(rank, found)| (found.0, rank + 1)).collect();
         let mut meaning_ranks: HashMap<u64, usize> = HashMap::new();
@@ -122,7 +123,8 @@ impl Index {
             let passage = self.passage(key, *address)?;
             let sentence = best_sentence(&passage.text, &terms, &mut words);
             let sentence = passage.start + sentence.start..passage.start + sentence.end;
-            let (words_rank, meaning_rank) = (word_ranks.get(&key).copied(), meaning_ranks.get(&key).copied());
+            let (words_rank, meaning_rank) =
+                (word_ranks.get(&key).copied(), meaning_ranks.get(&key).copied());
             hits.push(Hit { score, words_rank, meaning_rank, passage, sentence });
         }
         Ok(hits)
@@ -134,11 +136,16 @@ impl Index {
         let name = encoder.name();
         let Some(vectors) = vectors.filter(|_| self.manifest.encoder.as_ref() == Some(&name)) else {
             let has = self.encoder().map_or("none".to_owned(), |other| format!("those of {other}"));
-            return Err(self.wrong(format!("it has no vectors of {name}, but {has}; index the folder with this model")));
+            return Err(self
+                .wrong(format!("it has no vectors of {name}, but {has}; index the folder with this model")));
         };
         let row = encoder.embed(&[query]).map_err(Error::Request)?;
         if row.len() != vectors.width {
-            return Err(self.wrong(format!("its vectors have {} numbers, the model's {}", vectors.width, row.len())));
+            return Err(self.wrong(format!(
+                "its vectors have {} numbers, the model's {}",
+                vectors.width,
+                row.len()
+            )));
         }
         Ok(vectors.closest(&normalized(&row), DEEP).into_iter().map(|found| found.0).collect())
     }

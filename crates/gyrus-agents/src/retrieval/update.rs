@@ -14,12 +14,12 @@ use sha2::{Digest, Sha256};
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::{IndexWriter, TantivyDocument, Term};
 
+use super::TextEncoder;
 use super::index::{Fields, Index, MOST_PASSAGES, TANTIVY, committed, key_of, open_tantivy};
 use super::manifest::{Manifest, Source};
 use super::passages::passages;
 use super::sources::{Found, MOST_BYTES, PdfReader, SourceKind, SourceText, read_source, walk};
 use super::vectors::Vectors;
-use super::TextEncoder;
 use crate::{Error, Result};
 
 /// Texts that are embedded together.
@@ -188,7 +188,8 @@ impl Updater<'_> {
         }
         manifest.indexed_ns = now_ns();
         manifest.encoder = encoder.or(manifest.encoder.filter(|_| report.added + report.changed == 0));
-        let nothing_new = report.added + report.changed + report.removed == 0 && !embed_all && old_generation > 0;
+        let nothing_new =
+            report.added + report.changed + report.removed == 0 && !embed_all && old_generation > 0;
         manifest.generation = old_generation + 1;
         if let (Some(encoder), Ok(vectors)) = (self.encoder, vectors.into_inner()) {
             let old = match embed_all || old_generation == 0 {
@@ -240,7 +241,10 @@ impl Updater<'_> {
     fn open(&self) -> Result<(tantivy::Index, Manifest)> {
         let folder = self.index.join(TANTIVY);
         let fresh = || Manifest::new(self.passage_bytes);
-        if self.index.exists() && !folder.exists() && fs::read_dir(&self.index).is_ok_and(|mut entries| entries.next().is_some()) {
+        if self.index.exists()
+            && !folder.exists()
+            && fs::read_dir(&self.index).is_ok_and(|mut entries| entries.next().is_some())
+        {
             return Err(self.wrong("the folder holds something else"));
         }
         if Index::exists(&self.index) && !self.rebuild {
@@ -327,7 +331,10 @@ impl Reading<'_> {
         if outcomes.len() != found.len() {
             return Err(self.updater.wrong("a thread that reads files panicked"));
         }
-        progress(found.len(), found.len());
+        // Few files may be done before anybody was asked.
+        if !progress(found.len(), found.len()) {
+            return Err(Error::Request("stopped; the index is as it was".to_owned()));
+        }
         outcomes.sort_by_key(|outcome| outcome.0);
         Ok(outcomes.into_iter().map(|outcome| outcome.1).collect())
     }

@@ -31,7 +31,8 @@ impl Vectors {
             reason: format!("{reason}; index the folder again with --rebuild"),
         };
         let bytes = read_bounded(path, MOST_BYTES).map_err(|error| wrong(&error.to_string()))?;
-        let number = |at: usize| -> Option<u64> { Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
+        let number =
+            |at: usize| -> Option<u64> { Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
         let header = (bytes.get(..8) == Some(MAGIC)).then(|| Some((number(8)?, number(16)?))).flatten();
         let (width, count) = header.ok_or_else(|| wrong("no file of vectors"))?;
         let expected = u128::from(count) * (8 + 4 * u128::from(width)) + 24;
@@ -56,7 +57,12 @@ impl Vectors {
     }
 
     /// Removes the vectors of these sources and adds others, in the order of their keys.
-    pub(super) fn updated(&self, removed: &HashSet<u64>, mut added: Vec<(u64, Vec<f32>)>, width: usize) -> Self {
+    pub(super) fn updated(
+        &self,
+        removed: &HashSet<u64>,
+        mut added: Vec<(u64, Vec<f32>)>,
+        width: usize,
+    ) -> Self {
         let rows = self.keys.iter().zip(self.values.chunks_exact(self.width.max(1)));
         let kept = rows.filter(|(key, _)| !removed.contains(&super::index::source_of(**key)));
         added.extend(kept.map(|(key, row)| (*key, row.to_vec())));
@@ -69,15 +75,18 @@ impl Vectors {
     pub(super) fn closest(&self, query: &[f32], top: usize) -> Vec<(u64, f32)> {
         let scored = |keys: &[u64], values: &[f32]| {
             let rows = values.chunks_exact(self.width);
-            let mut all: Vec<(u64, f32)> = keys.iter().copied().zip(rows.map(|row| product(query, row))).collect();
+            let mut all: Vec<(u64, f32)> =
+                keys.iter().copied().zip(rows.map(|row| product(query, row))).collect();
             best(&mut all, top);
             all
         };
-        let threads = if self.keys.len() < MANY { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
+        let threads =
+            if self.keys.len() < MANY { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
         let part = self.keys.len().div_ceil(threads).max(1);
         let mut all: Vec<(u64, f32)> = thread::scope(|scope| {
             let parts = self.keys.chunks(part).zip(self.values.chunks(part * self.width));
-            let running: Vec<_> = parts.map(|(keys, values)| scope.spawn(move || scored(keys, values))).collect();
+            let running: Vec<_> =
+                parts.map(|(keys, values)| scope.spawn(move || scored(keys, values))).collect();
             running.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
         });
         best(&mut all, top);
@@ -117,7 +126,8 @@ mod tests {
     fn vectors_survive_their_file_and_damage_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.bin");
-        let vectors = Vectors::default().updated(&HashSet::new(), vec![(5, vec![0.0, 1.0]), (3, vec![1.0, 0.0])], 2);
+        let vectors =
+            Vectors::default().updated(&HashSet::new(), vec![(5, vec![0.0, 1.0]), (3, vec![1.0, 0.0])], 2);
         vectors.write(&path).unwrap();
         assert_eq!(Vectors::read(&path).unwrap(), vectors);
         assert_eq!(vectors.closest(&[0.6, 0.8], 1), [(5, 0.8)]);

@@ -87,13 +87,19 @@ mod tests {
     fn the_longest_rule_decides() {
         let text = "User-agent: *\nDisallow: /private\nAllow: /private/open\nDisallow: /*.pdf$\n\nUser-agent: other\nDisallow: /\n";
         let robots = Robots::parse(text, "gyrus");
-        for (path, allowed) in
-            [("/", true), ("/private/x", false), ("/private/open/x", true), ("/a/b.pdf", false), ("/a.pdf?x", true)]
-        {
+        for (path, allowed) in [
+            ("/", true),
+            ("/private/x", false),
+            ("/private/open/x", true),
+            ("/a/b.pdf", false),
+            ("/a.pdf?x", true),
+        ] {
             assert_eq!(robots.allows(path), allowed, "{path}");
         }
         assert!(!Robots::parse(text, "other").allows("/x"));
-        assert!(Robots::parse("User-agent: gyrus\nDisallow:\n\nUser-agent: *\nDisallow: /", "gyrus").allows("/x"));
+        assert!(
+            Robots::parse("User-agent: gyrus\nDisallow:\n\nUser-agent: *\nDisallow: /", "gyrus").allows("/x")
+        );
         assert!(!Robots::closed().allows("/"));
         assert!(Robots::default().allows("/"));
     }

@@ -56,11 +56,14 @@ impl Web {
         let failed = |error: ureq::Error| format!("the search engine {}: {error}", self.engine);
         let answer = self.agent.get(&address).call().map_err(failed)?;
         let text = answer.into_body().into_with_config().limit(4 << 20).read_to_string().map_err(failed)?;
-        let found: Value = serde_json::from_str(&text)
-            .map_err(|_| format!("the search engine {} does not answer with JSON; its settings must allow it", self.engine))?;
+        let found: Value = serde_json::from_str(&text).map_err(|_| {
+            format!("the search engine {} does not answer with JSON; its settings must allow it", self.engine)
+        })?;
         let mut output = ToolOutput { facts: json!({}), ..ToolOutput::default() };
         for result in found["results"].as_array().into_iter().flatten().take(RESULTS) {
-            let Some(address) = result["url"].as_str().filter(|url| url.starts_with("http")) else { continue };
+            let Some(address) = result["url"].as_str().filter(|url| url.starts_with("http")) else {
+                continue;
+            };
             self.asked.insert(address.to_owned(), query.to_owned());
             output.addresses.push(address.to_owned());
             let text = result["content"].as_str().unwrap_or_default().trim();

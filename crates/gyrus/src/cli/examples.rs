@@ -93,6 +93,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "sculpt",
+        &[
+            ("the object in a picture", "gyrus sculpt chair.png --model stabilityai/TripoSR"),
+            ("is it closed, manifold, in one part?", "gyrus sculpt --inspect bunny.obj"),
+            ("for viewers, with at most 10,000 faces", "gyrus sculpt bunny.obj -o bunny.glb --faces 10000"),
+            ("for a printer, or not at all", "gyrus sculpt cup.glb --format stl --require-watertight"),
+            ("how near a mesh is to another", "gyrus sculpt --compare mine.glb reference.ply"),
+        ],
+    ),
+    (
         "run",
         &[
             ("chat with a model from the hub", "gyrus run org/model:Q4_K_M"),

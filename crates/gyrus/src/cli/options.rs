@@ -49,7 +49,7 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 /// Headings of one verb.
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("ask", "Meaning and privacy", &["semantic", "privacy", "private"]),
-    ("ask", "Models", &["model", "repairs", "votes", "reflect", "evaluate"]),
+    ("ask", "Models", &["model", "endpoint", "repairs", "votes", "reflect", "evaluate"]),
     ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
     ("learn", "Network", &["blueprint", "from", "freeze", "lora"]),
     ("learn", "Training", &["resume", "seed"]),

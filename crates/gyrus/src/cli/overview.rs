@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The groups, and what each verb does in a few words.
-const GROUPS: [(&str, &[(&str, &str)]); 7] = [
+const GROUPS: [(&str, &[(&str, &str)]); 8] = [
     (
         "Train",
         &[
@@ -31,6 +31,7 @@ const GROUPS: [(&str, &[(&str, &str)]); 7] = [
             ("serve", "Answer over OpenAI's HTTP interface"),
         ],
     ),
+    ("Make solids", &[("sculpt", "Make a solid from a picture; convert and judge meshes")]),
     (
         "Ask",
         &[

@@ -33,9 +33,12 @@ pub(crate) struct Arguments {
     /// Run this query instead, by the same rules
     #[arg(long, value_name = "QUERY")]
     sql: Option<String>,
-    /// Language model that writes the queries
+    /// Language model that writes the queries, or the name of the endpoint's model
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// OpenAI-compatible endpoint of the model, such as http://127.0.0.1:8080/v1; its key from GYRUS_API_KEY or OPENAI_API_KEY
+    #[arg(long, value_name = "URL", requires = "model")]
+    endpoint: Option<String>,
     /// List tables and columns; with --out, write a first semantic file: measures, synonyms, joins, private columns
     #[arg(long, conflicts_with_all = ["question", "sql", "model"])]
     describe: bool,
@@ -100,6 +103,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let rules = Rules { most_rows: arguments.rows, seconds: arguments.seconds, private, ..Rules::default() };
     let verb = Ask {
         model: arguments.model.clone(),
+        endpoint: arguments.endpoint.clone(),
+        key: ["GYRUS_API_KEY", "OPENAI_API_KEY"].iter().find_map(|name| std::env::var(name).ok()),
         semantic: arguments.semantic.clone(),
         privacy: arguments.privacy.map(|mode| match mode {
             PrivacyMode::Schema => Privacy::Schema,

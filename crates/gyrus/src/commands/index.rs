@@ -102,7 +102,9 @@ pub(crate) fn reads_pdf() -> Option<ExitCode> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        for (resource, limit) in [(Resource::As, PDF_MEMORY), (Resource::Cpu, PDF_SECONDS), (Resource::Core, 0)] {
+        for (resource, limit) in
+            [(Resource::As, PDF_MEMORY), (Resource::Cpu, PDF_SECONDS), (Resource::Core, 0)]
+        {
             let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
         }
     }

@@ -25,6 +25,7 @@ pub(crate) mod research;
 pub(crate) mod run;
 #[cfg(feature = "documents")]
 pub(crate) mod search;
+pub(crate) mod sculpt;
 pub(crate) mod see;
 mod see_summary;
 pub(crate) mod serve;

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = match (&arguments.resume, &arguments.replay) {
         (Some(run), _) => {
             Research::resume(run, key(), &pdf_program(), arguments.threads, &mut Watcher::new())?
-        },
+        }
         (None, Some(run)) => Research::replay(run)?,
         (None, None) => asked(arguments)?,
     };
@@ -115,7 +115,8 @@ fn asked(arguments: &Arguments) -> Result<ResearchReport, Failure> {
 }
 
 fn show(report: &ResearchReport) -> Result<(), Failure> {
-    let text: String = report.markdown.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect();
+    let text: String =
+        report.markdown.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect();
     say(text.trim_end())?;
     if let Some(page) = &report.page {
         next(format_args!("\nThe page with all passages: {}", output::page(page)))?;

@@ -6,7 +6,11 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "hub")]
+use gyrus_agents::ask::Written;
 use gyrus_agents::ask::{Turn, answer_with, brief};
+#[cfg(feature = "hub")]
+use gyrus_agents::model::Endpoint;
 use gyrus_agents::{
     Answer, Database, Grammar, Privacy, Question, Rules, Schema, Semantics, Strategy, Translation,
     Translator, answer, open, shown_address,
@@ -18,6 +22,18 @@ use writer::Writer;
 
 use crate::{Error, Result};
 
+/// The longest answer of an endpoint, in seconds.
+#[cfg(feature = "hub")]
+const ENDPOINT_SECONDS: f64 = 600.0;
+/// Most bytes that a model at an endpoint is told of a database.
+#[cfg(feature = "hub")]
+const MOST_TOLD_BYTES: usize = 48 << 10;
+/// Bytes of a prompt that every endpoint takes; before more it is asked whether it remembers so many.
+#[cfg(feature = "hub")]
+const PROBED_BYTES: usize = 6000;
+/// Bytes of a token of names and types.
+#[cfg(feature = "hub")]
+const BYTES_PER_TOKEN: usize = 3;
 /// Turns of a conversation that a question goes on from.
 const REMEMBERED: usize = 6;
 
@@ -28,6 +44,10 @@ pub struct Ask {
     pub database: PathBuf,
     /// A language model that writes the queries; without one a small grammar does, which knows the words of the schema.
     pub model: Option<PathBuf>,
+    /// An OpenAI-compatible endpoint, such as `http://127.0.0.1:8080/v1`, whose model is named by `model`.
+    pub endpoint: Option<String>,
+    /// The key of the endpoint; kept nowhere.
+    pub key: Option<String>,
     /// The semantic file; none for `semantic.toml` beside the database, if it is there.
     pub semantic: Option<PathBuf>,
     /// What a model may see; none for what the semantic file says.
@@ -61,6 +81,8 @@ impl Ask {
         Self {
             database: database.into(),
             model: None,
+            endpoint: None,
+            key: None,
             semantic: None,
             privacy: None,
             strategy: Strategy::default(),
@@ -80,6 +102,9 @@ impl Ask {
     /// # Errors
     /// If either cannot be read, or the file names something that the database does not have.
     pub fn open(&self) -> Result<Session> {
+        if self.endpoint.is_some() && self.model.is_none() {
+            return Err(Error::request("an endpoint needs the name of its model"));
+        }
         let mut database = open(&self.database, self.rules.clone())?;
         let address = self.database.to_string_lossy();
         let file = self.semantic.clone().or_else(|| beside(&self.database));
@@ -104,6 +129,8 @@ impl Ask {
             address: shown_address(&address),
             strategy: Strategy { sees_values: semantics.privacy == Privacy::Full, ..self.strategy },
             model: self.model.clone(),
+            endpoint: self.endpoint.clone(),
+            key: self.key.clone(),
             threads: self.threads,
             database,
             semantics,
@@ -136,6 +163,9 @@ fn beside(database: &Path) -> Option<PathBuf> {
 enum Asker {
     Grammar(Grammar),
     Writer(Box<Writer>),
+    /// A model at an endpoint, and most bytes that it is told.
+    #[cfg(feature = "hub")]
+    Endpoint(Box<Written<Endpoint>>, usize),
 }
 
 /// An open database with whoever writes its queries.
@@ -145,6 +175,8 @@ pub struct Session {
     semantics: Semantics,
     strategy: Strategy,
     model: Option<PathBuf>,
+    endpoint: Option<String>,
+    key: Option<String>,
     threads: usize,
     asker: Option<Asker>,
     named: String,
@@ -192,6 +224,8 @@ impl Session {
         let translator: &mut dyn Translator = match asker {
             Some(Asker::Grammar(grammar)) => grammar,
             Some(Asker::Writer(writer)) => writer.as_mut(),
+            #[cfg(feature = "hub")]
+            Some(Asker::Endpoint(written, _)) => written.as_mut(),
             None => return Err(Error::Failed("no translator is open".to_owned())),
         };
         let mut answer = answer_with(database.as_ref(), translator, question, history, *strategy)?;
@@ -205,26 +239,59 @@ impl Session {
     /// Opens the translator, and tells a model of the database; what it was not told.
     fn prepare(&mut self, question: &str) -> Result<Vec<String>> {
         if self.asker.is_none() {
-            self.asker = Some(match &self.model {
-                None => {
-                    // Without a file, a draft of it: its words, not its private columns.
-                    let drafted = self.semantics
-                        == Semantics { privacy: self.semantics.privacy, ..Semantics::default() };
-                    let words = if drafted {
-                        Semantics::draft(self.database.as_ref())
-                    } else {
-                        self.semantics.clone()
-                    };
-                    let grammar = Grammar::with(self.database.as_ref(), &words).map_err(Error::Request)?;
-                    Asker::Grammar(grammar)
-                }
-                Some(path) => Asker::Writer(Box::new(Writer::open(path, self.threads)?)),
-            });
+            self.asker = Some(self.asker()?);
         }
-        let Some(Asker::Writer(writer)) = &mut self.asker else { return Ok(Vec::new()) };
-        let told = brief(self.database.as_ref(), &self.semantics, question, writer.most_bytes());
-        writer.tell(told.text);
-        Ok(told.notes)
+        let told = |most_bytes| brief(self.database.as_ref(), &self.semantics, question, most_bytes);
+        match &mut self.asker {
+            Some(Asker::Writer(writer)) => {
+                let told = told(writer.most_bytes());
+                writer.tell(told.text);
+                Ok(told.notes)
+            }
+            #[cfg(feature = "hub")]
+            Some(Asker::Endpoint(written, most_bytes)) => {
+                let mut told = told(*most_bytes);
+                // Some endpoints cut long requests without a word, and answer about tables that they never saw.
+                if told.text.len() > PROBED_BYTES && *most_bytes > PROBED_BYTES {
+                    let tokens = (told.text.len() / BYTES_PER_TOKEN) as u64;
+                    let remembers = written.model().remembers(tokens);
+                    if remembers.map_err(|error| Error::Failed(error.to_string()))? {
+                        *most_bytes = told.text.len();
+                    } else {
+                        *most_bytes = PROBED_BYTES;
+                        told = brief(self.database.as_ref(), &self.semantics, question, PROBED_BYTES);
+                        told.notes.push(format!("the endpoint forgets the beginning of {tokens} tokens"));
+                    }
+                }
+                written.tell(told.text);
+                Ok(told.notes)
+            }
+            Some(Asker::Grammar(_)) | None => Ok(Vec::new()),
+        }
+    }
+
+    fn asker(&self) -> Result<Asker> {
+        match (&self.endpoint, &self.model) {
+            #[cfg(feature = "hub")]
+            (Some(endpoint), Some(model)) => {
+                let name = model.to_string_lossy();
+                let opened = Endpoint::new(endpoint, &name, self.key.clone(), ENDPOINT_SECONDS);
+                Ok(Asker::Endpoint(Box::new(Written::new(opened)), MOST_TOLD_BYTES))
+            }
+            (Some(endpoint), _) => Err(Error::Request(format!(
+                "{endpoint}: this program was built without the feature hub, and so without a network"
+            ))),
+            (None, Some(path)) => Ok(Asker::Writer(Box::new(Writer::open(path, self.threads)?))),
+            (None, None) => {
+                // Without a file, a draft of it: its words, not its private columns.
+                let drafted =
+                    self.semantics == Semantics { privacy: self.semantics.privacy, ..Semantics::default() };
+                let words =
+                    if drafted { Semantics::draft(self.database.as_ref()) } else { self.semantics.clone() };
+                let grammar = Grammar::with(self.database.as_ref(), &words).map_err(Error::Request)?;
+                Ok(Asker::Grammar(grammar))
+            }
+        }
     }
 
     /// Runs a query of the person's own, by the same rules.

@@ -25,13 +25,17 @@ impl LocalModel {
         let Model { decoder, tokenizer, .. } = &self.model;
         let (prompt, begins) = match self.model.chat_template()? {
             Some(template) => {
-                let messages: Vec<Message> =
-                    request.messages.iter().map(|message| Message::new(&message.role, &message.content)).collect();
+                let messages: Vec<Message> = request
+                    .messages
+                    .iter()
+                    .map(|message| Message::new(&message.role, &message.content))
+                    .collect();
                 (template.render(&messages, true)?, false)
             }
             // A model that only continues texts.
             None => {
-                let texts: Vec<&str> = request.messages.iter().map(|message| message.content.as_str()).collect();
+                let texts: Vec<&str> =
+                    request.messages.iter().map(|message| message.content.as_str()).collect();
                 (format!("{}\n\nAnswer:\n", texts.join("\n\n")), true)
             }
         };

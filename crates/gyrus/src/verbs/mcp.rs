@@ -117,7 +117,8 @@ impl McpTools for Tools {
     }
 
     fn call(&mut self, name: &str, arguments: &Value) -> std::result::Result<Value, String> {
-        let text = |key: &str| arguments[key].as_str().ok_or_else(|| format!("{name} needs the text \"{key}\""));
+        let text =
+            |key: &str| arguments[key].as_str().ok_or_else(|| format!("{name} needs the text \"{key}\""));
         #[cfg(feature = "documents")]
         if let Some(index) = &self.index {
             match name {

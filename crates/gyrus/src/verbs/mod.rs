@@ -30,6 +30,7 @@ mod quoted;
 #[cfg(feature = "documents")]
 mod research;
 mod resume;
+mod sculpt;
 mod see;
 mod serialized;
 mod serve;
@@ -76,6 +77,9 @@ pub use quoted::quoted;
 #[cfg(feature = "documents")]
 pub use research::{Research, ResearchReport};
 pub use resume::{Resume, ResumeReport, RunKind};
+pub use sculpt::{
+    CompareMeshes, CompareMeshesReport, InspectMesh, InspectMeshReport, Sculpt, SculptReport,
+};
 pub use see::{
     Expectation, ExpectedToken, Habit, LensLayer, See, SeeNetwork, SeeNetworkReport, SeeReport,
     SeenAttention, SeenBeside, SeenDecision, SeenEdges, SeenLayer, SeenToken,

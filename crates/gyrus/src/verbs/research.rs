@@ -127,11 +127,14 @@ impl Research {
         }
         #[cfg(not(feature = "hub"))]
         if self.web.is_some() {
-            return Err(Error::request("this program was built without the feature hub, and so without a network"));
+            return Err(Error::request(
+                "this program was built without the feature hub, and so without a network",
+            ));
         }
         // Opened first: a model that cannot be opened is known before anything is written.
         let mut model = self.open_model(observer)?;
-        let encoder = self.encoder.as_ref().map(|path| SourceEncoder::open(path, self.threads)).transpose()?;
+        let encoder =
+            self.encoder.as_ref().map(|path| SourceEncoder::open(path, self.threads)).transpose()?;
         let index = self.indexed(&out, observer)?;
         let ms = self.max_minutes.map(|minutes| (minutes * 60_000.0).clamp(0.0, 1e15) as u64);
         let limits = Limits {
@@ -153,7 +156,7 @@ impl Research {
             web: self.web.clone(),
         };
         let mut folder = Folder::create(&out, settings)?;
-        finish(&mut folder, &out, &index, encoder.as_ref(), model.as_deref_mut(), &self.pdf_program, observer)
+        finish(&mut folder, &out, &index, encoder.as_ref(), lent(&mut model), &self.pdf_program, observer)
     }
 
     /// Takes up the run in a folder: the same question, sources, model and limits. `key` is the endpoint's.
@@ -182,7 +185,7 @@ impl Research {
         let encoder = encoder.map(|path| SourceEncoder::open(Path::new(path), threads)).transpose()?;
         let own = out.join("index");
         let index = Index::open(&if Index::exists(&own) { own } else { index_of(&sources) })?;
-        finish(&mut folder, out, &index, encoder.as_ref(), model.as_deref_mut(), pdf_program, observer)
+        finish(&mut folder, out, &index, encoder.as_ref(), lent(&mut model), pdf_program, observer)
     }
 
     /// Runs the journal of a run again, without model, sources or network.
@@ -220,7 +223,9 @@ impl Research {
         #[cfg(not(feature = "hub"))]
         {
             let _ = observer;
-            Err(Error::Request(format!("{endpoint}: this program was built without the feature hub, and so without a network")))
+            Err(Error::Request(format!(
+                "{endpoint}: this program was built without the feature hub, and so without a network"
+            )))
         }
     }
 
@@ -240,13 +245,24 @@ impl Research {
         };
         let report = verb.run(observer)?.report;
         if !report.skipped.is_empty() {
-            let text = format!("{} cannot be used; gyrus index says why", counted(report.skipped.len() as u64, "file"));
+            let text = format!(
+                "{} cannot be used; gyrus index says why",
+                counted(report.skipped.len() as u64, "file")
+            );
             observer.note(&Note::Text(&text));
         }
         if report.sources == 0 {
             return Err(Error::Request(format!("{} holds no documents", self.sources.display())));
         }
         Ok(Index::open(&place)?)
+    }
+}
+
+/// A model for a while.
+fn lent(model: &mut Option<Box<dyn ChatModel>>) -> Option<&mut dyn ChatModel> {
+    match model {
+        Some(model) => Some(model.as_mut()),
+        None => None,
     }
 }
 
@@ -284,6 +300,12 @@ fn finish(
     let _ = pdf_program;
     let total = settings.limits.calls.unwrap_or(0);
     let outcome = {
+        // For no longer than the observer.
+        #[allow(clippy::manual_map)]
+        let model: Option<&mut dyn ChatModel> = match model {
+            Some(model) => Some(model),
+            None => None,
+        };
         let mut done = 0;
         let mut tools = Tools {
             index: Some(index),
@@ -339,7 +361,9 @@ fn address(source: &str, folder: Option<&Path>) -> Option<String> {
     let mut address = String::from("file://");
     for byte in path.to_str()?.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => address.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                address.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(address, "%{byte:02X}");
             }
@@ -368,7 +392,11 @@ fn page(answer: &Answer, outcome: &Outcome, settings: &Settings) -> String {
             text: &claim.text,
             is_quote: answer.model.is_none(),
             unverified: claim.reason.as_deref().filter(|_| !claim.is_verified),
-            calculations: claim.calculations.iter().map(|(text, value)| format!("{text} = {value}")).collect(),
+            calculations: claim
+                .calculations
+                .iter()
+                .map(|(text, value)| format!("{text} = {value}"))
+                .collect(),
             quotes: own,
         });
     }
@@ -381,7 +409,10 @@ fn page(answer: &Answer, outcome: &Outcome, settings: &Settings) -> String {
     let dropped = answer.dropped;
     facts.push(("seconds", format!("{:.1}", spend.ms as f64 / 1000.0)));
     facts.push(("ended because", answer.stopped.clone()));
-    facts.push(("claims, citations, quotes not believed", format!("{}, {}, {}", dropped.claims, dropped.citations, dropped.quotes)));
+    facts.push((
+        "claims, citations, quotes not believed",
+        format!("{}, {}, {}", dropped.claims, dropped.citations, dropped.quotes),
+    ));
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let provenance = vec![(
         "",

@@ -109,7 +109,8 @@ impl TextEncoder for SourceEncoder {
     }
 
     fn embed(&self, texts: &[&str]) -> std::result::Result<Vec<f32>, String> {
-        let vectors = with_threads(self.threads, || self.encoder.embed(texts)).map_err(|error| error.to_string())?;
+        let vectors =
+            with_threads(self.threads, || self.encoder.embed(texts)).map_err(|error| error.to_string())?;
         vectors.map_err(|error| error.to_string())
     }
 }
@@ -141,7 +142,8 @@ impl IndexFolder {
         if !self.folder.is_dir() {
             return Err(Error::Request(format!("{} is not a folder", self.folder.display())));
         }
-        let encoder = self.model.as_ref().map(|model| SourceEncoder::open(model, self.threads)).transpose()?;
+        let encoder =
+            self.model.as_ref().map(|model| SourceEncoder::open(model, self.threads)).transpose()?;
         let out = self.out.clone().unwrap_or_else(|| self.folder.join(Updater::INSIDE));
         let updater = Updater {
             index: out.clone(),
@@ -180,7 +182,8 @@ impl Search {
             )));
         }
         let index = Index::open(&path)?;
-        let encoder = self.model.as_ref().map(|model| SourceEncoder::open(model, self.threads)).transpose()?;
+        let encoder =
+            self.model.as_ref().map(|model| SourceEncoder::open(model, self.threads)).transpose()?;
         Ok(SearchSession { index, encoder, options: self.options.clone() })
     }
 
@@ -206,6 +209,11 @@ impl SearchSession {
         let encoder = self.encoder.as_ref().map(|encoder| encoder as &dyn TextEncoder);
         let hits = self.index.search(query, &self.options, encoder)?;
         let unknown_words = self.index.unknown_words(query)?;
-        Ok(SearchReport { query: query.to_owned(), hits, unknown_words, seconds: start.elapsed().as_secs_f64() })
+        Ok(SearchReport {
+            query: query.to_owned(),
+            hits,
+            unknown_words,
+            seconds: start.elapsed().as_secs_f64(),
+        })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use super::super::join;
 use super::super::lexicon::{Meaning, qualified, quoted};
 use super::super::semantics::Measure;
 use super::parts::Part;
@@ -16,10 +15,10 @@ pub(super) type Place = (usize, usize);
 pub(super) struct Draft<'a> {
     pub(super) schema: &'a Schema,
     pub(super) dialect: Dialect,
-    measures: &'a [Measure],
+    pub(super) measures: &'a [Measure],
     parts: &'a [Part],
     /// Tables that the question names.
-    named: Vec<usize>,
+    pub(super) named: Vec<usize>,
     /// Tables that the query needs, in the order of their mention.
     pub(super) tables: Vec<usize>,
     /// What is shown: expressions.
@@ -38,7 +37,7 @@ pub(super) struct Draft<'a> {
     /// What choosing between columns took for granted.
     pub(super) assumed: RefCell<Vec<String>>,
     /// The measure that was named last.
-    measured: Option<usize>,
+    pub(super) measured: Option<usize>,
 }
 
 impl<'a> Draft<'a> {
@@ -126,7 +125,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn use_table(&mut self, table: usize) {
+    pub(super) fn use_table(&mut self, table: usize) {
         if !self.tables.contains(&table) {
             self.tables.push(table);
         }
@@ -143,105 +142,6 @@ impl<'a> Draft<'a> {
             self.plain.push(place);
             self.shown.push(sql);
         }
-    }
-
-    /// The column among the meanings: the only one, or the only one of a table that the question names.
-    fn column(&self, meanings: &[Meaning], shown: &str) -> Result<Option<Place>, String> {
-        let all: Vec<Place> = meanings
-            .iter()
-            .filter_map(|meaning| match meaning {
-                Meaning::Column(table, column) => Some((*table, *column)),
-                _ => None,
-            })
-            .collect();
-        self.choose(&all, shown)
-    }
-
-    fn choose(&self, all: &[Place], shown: &str) -> Result<Option<Place>, String> {
-        let known = |table: &usize| self.named.contains(table) || self.tables.contains(table);
-        let of_named: Vec<Place> = all.iter().copied().filter(|(table, _)| known(table)).collect();
-        match (all, &of_named[..]) {
-            ([], _) => Ok(None),
-            ([place], _) | (_, [place]) => Ok(Some(*place)),
-            (_, several) => {
-                let several = if several.is_empty() { all } else { several };
-                if let Some(place) = self.nearest(several, shown) {
-                    return Ok(Some(place));
-                }
-                let names: Vec<String> = several
-                    .iter()
-                    .take(4)
-                    .map(|&(table, column)| {
-                        let of = &self.schema.tables[table];
-                        format!("{}.{}", of.name, of.columns[column].name)
-                    })
-                    .collect();
-                Err(format!("`{shown}` may mean {}; name the table too", names.join(" or ")))
-            }
-        }
-    }
-
-    /// The column that is fewer references away than all others from what the question names.
-    fn nearest(&self, all: &[Place], shown: &str) -> Option<Place> {
-        let known: Vec<usize> = self.named.iter().chain(&self.tables).copied().collect();
-        if known.is_empty() {
-            return None;
-        }
-        let distance = |place: &Place| join::distance(self.schema, &known, place.0);
-        let least = all.iter().filter_map(distance).min()?;
-        let mut nearest = all.iter().filter(|place| distance(place) == Some(least));
-        let (Some(&place), None) = (nearest.next(), nearest.next()) else { return None };
-        let of = &self.schema.tables[place.0];
-        let text =
-            format!("`{shown}` is {}.{}, the nearest of {}", of.name, of.columns[place.1].name, all.len());
-        let mut assumed = self.assumed.borrow_mut();
-        if !assumed.contains(&text) {
-            assumed.push(text);
-        }
-        Some(place)
-    }
-
-    fn measure(meanings: &[Meaning]) -> Option<usize> {
-        meanings.iter().find_map(|meaning| match meaning {
-            Meaning::Measure(measure) => Some(*measure),
-            _ => None,
-        })
-    }
-
-    /// The expression of a measure, whose tables the query needs.
-    fn measure_sql(&mut self, measure: usize) -> String {
-        let measure = &self.measures[measure];
-        measure.tables.iter().for_each(|&table| self.use_table(table));
-        let text = format!("{} is {}", measure.name, measure.sql);
-        if !self.assumptions.contains(&text) {
-            self.assumptions.push(text);
-        }
-        measure.sql.clone()
-    }
-
-    fn show_measure(&mut self, measure: usize) {
-        let name = quoted(self.dialect, &self.measures[measure].name);
-        let sql = format!("{} AS {name}", self.measure_sql(measure));
-        if !self.shown.contains(&sql) {
-            self.shown.push(sql);
-        }
-        self.has_aggregate = true;
-        self.measured = Some(measure);
-    }
-
-    fn table(meanings: &[Meaning]) -> Option<usize> {
-        meanings.iter().find_map(|meaning| match meaning {
-            Meaning::Table(table) => Some(*table),
-            _ => None,
-        })
-    }
-
-    /// The column by which a person knows a row of a table.
-    pub(super) fn label(&self, table: usize) -> Place {
-        let columns = &self.schema.tables[table].columns;
-        let has =
-            |word: &str| columns.iter().position(|column| column.name.to_ascii_lowercase().contains(word));
-        (table, has("name").or_else(|| has("title")).unwrap_or(0))
     }
 
     /// "how many": of a table its rows, of a column its different values.
@@ -505,6 +405,8 @@ impl<'a> Draft<'a> {
             (Ok(None), None) if Self::measure(meanings).is_some() => {
                 self.show_measure(Self::measure(meanings).unwrap_or_default());
             }
+            // A table with a column of its own name, such as the airlines of airlines: what it is called is meant.
+            (Ok(Some(place)), Some(table)) if place.0 == table => self.show(place),
             (Ok(Some(place)), None) => self.show(place),
             (_, Some(table)) => self.use_table(table),
             (Ok(None), None) => {

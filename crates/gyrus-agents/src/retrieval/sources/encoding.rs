@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn encodings_are_recognized() {
         let text = "Größe: 5 € – naïve";
-        let marked: Vec<u8> = [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
+        let marked: Vec<u8> =
+            [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
         assert_eq!(decoded(text.as_bytes(), false).unwrap(), text);
         assert_eq!(decoded(&marked, false).unwrap(), text);
         let plain = "only letters of ASCII, and many of them";

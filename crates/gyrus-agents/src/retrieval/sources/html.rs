@@ -18,13 +18,41 @@ pub struct HtmlText {
 
 /// Elements whose text nobody reads.
 const SKIPPED: [&str; 19] = [
-    "aside", "audio", "button", "canvas", "datalist", "dialog", "footer", "form", "iframe", "nav", "noscript", "object", "script",
-    "select", "style", "svg", "template", "textarea", "video",
+    "aside", "audio", "button", "canvas", "datalist", "dialog", "footer", "form", "iframe", "nav",
+    "noscript", "object", "script", "select", "style", "svg", "template", "textarea", "video",
 ];
 /// Elements that begin a paragraph.
 const BLOCKS: [&str; 30] = [
-    "address", "article", "blockquote", "body", "br", "caption", "center", "dd", "div", "dl", "dt", "fieldset", "figcaption",
-    "figure", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "ol", "p", "pre", "section", "table", "title", "ul",
+    "address",
+    "article",
+    "blockquote",
+    "body",
+    "br",
+    "caption",
+    "center",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "main",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "table",
+    "title",
+    "ul",
 ];
 /// Elements without an end.
 const VOID: [&str; 13] =
@@ -78,8 +106,10 @@ fn named<'a>(names: &[&'a str], name: &[u8]) -> Option<&'a str> {
 }
 
 fn is_hidden(tag: &StartTag<()>) -> bool {
-    let value = |name: &str| tag.attributes.get(name.as_bytes()).map(|value| value.value.to_ascii_lowercase());
-    let style: Vec<u8> = value("style").unwrap_or_default().into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let value =
+        |name: &str| tag.attributes.get(name.as_bytes()).map(|value| value.value.to_ascii_lowercase());
+    let style: Vec<u8> =
+        value("style").unwrap_or_default().into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let contains = |part: &[u8]| style.windows(part.len()).any(|window| window == part);
     tag.attributes.contains_key(b"hidden".as_slice())
         || value("aria-hidden").is_some_and(|value| value == b"true")
@@ -179,7 +209,8 @@ impl Writer {
             if self.in_heading {
                 let heading = self.heading.get_or_insert_default();
                 if heading.len() < 300 {
-                    let gap = !heading.is_empty() && self.text[..self.text.len() - letter.len_utf8()].ends_with(' ');
+                    let gap = !heading.is_empty()
+                        && self.text[..self.text.len() - letter.len_utf8()].ends_with(' ');
                     if gap {
                         heading.push(' ');
                     }
@@ -234,10 +265,7 @@ mod tests {
             <p hidden>no</p><div style='display: none'>no<div>no</div></div><p>l\u{200b}ast\u{202e}</p><pre>a\n  b</pre>";
         let HtmlText { title, text } = html_text(page);
         assert_eq!(title.as_deref(), Some("A & B"));
-        assert_eq!(
-            text,
-            "# Big head\n\nOne <two> three\nfour\n\n- x\n- y\n\na | b\nc | d\n\nlast\n\na\n  b"
-        );
+        assert_eq!(text, "# Big head\n\nOne <two> three\nfour\n\n- x\n- y\n\na | b\nc | d\n\nlast\n\na\n  b");
         assert_eq!(html_text("<h2>Only <i>this</i></h2>").title.as_deref(), Some("Only this"));
     }
 

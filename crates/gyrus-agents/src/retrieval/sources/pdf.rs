@@ -55,7 +55,8 @@ pub fn extract_pdf(bytes: &[u8]) -> Result<String, String> {
 impl PdfReader {
     pub(super) fn read(&self, bytes: &[u8]) -> Result<SourceText, String> {
         let answer = self.run(bytes)?;
-        let Pages { pages } = serde_json::from_str(&answer).map_err(|_| "its text is longer than allowed".to_owned())?;
+        let Pages { pages } =
+            serde_json::from_str(&answer).map_err(|_| "its text is longer than allowed".to_owned())?;
         let mut source = SourceText::default();
         for page in pages {
             tidy(&page, &mut source.text);
@@ -68,7 +69,8 @@ impl PdfReader {
     }
 
     fn run(&self, bytes: &[u8]) -> Result<String, String> {
-        let (program, arguments) = self.program.split_first().ok_or("no program to read PDF documents is known")?;
+        let (program, arguments) =
+            self.program.split_first().ok_or("no program to read PDF documents is known")?;
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())

@@ -7,9 +7,9 @@ use super::SourceText;
 /// A table, whose columns' names belong to each passage.
 pub(super) fn read(text: String) -> SourceText {
     let head = text.lines().next().unwrap_or_default();
-    let separator = [b',', b';', b'\t'].into_iter().max_by_key(|&byte| {
-        (head.bytes().filter(|other| *other == byte).count(), byte == b',')
-    });
+    let separator = [b',', b';', b'\t']
+        .into_iter()
+        .max_by_key(|&byte| (head.bytes().filter(|other| *other == byte).count(), byte == b','));
     let mut reader = ReaderBuilder::new()
         .delimiter(separator.unwrap_or(b','))
         .flexible(true)

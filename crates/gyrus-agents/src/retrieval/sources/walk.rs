@@ -107,7 +107,10 @@ mod tests {
         let (found, left) = walk(root).unwrap();
         let names: Vec<&str> = found.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["sub/a b.MD"]);
-        assert_eq!(left.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b.txt", "round", "way-out"]);
+        assert_eq!(
+            left.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["b.txt", "round", "way-out"]
+        );
         assert!(walk(&root.join("none")).is_err());
     }
 }

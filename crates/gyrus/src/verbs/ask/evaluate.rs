@@ -147,6 +147,10 @@ impl Session {
         Ok(match &mut self.asker {
             Some(Asker::Grammar(grammar)) => grade(self.database.as_ref(), grammar, asked, strategy),
             Some(Asker::Writer(writer)) => grade(self.database.as_ref(), writer.as_mut(), asked, strategy),
+            #[cfg(feature = "hub")]
+            Some(Asker::Endpoint(written, _)) => {
+                grade(self.database.as_ref(), written.as_mut(), asked, strategy)
+            }
             None => None,
         })
     }

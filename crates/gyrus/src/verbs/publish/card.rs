@@ -1,6 +1,7 @@
 //! The model card: front matter that the hub reads, and text for people, filled in from the record of the run.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use gyrus_data::Preprocessing;
 use gyrus_train::RunRecord;
@@ -32,7 +33,8 @@ pub(super) fn card(about: &About<'_>) -> Result<String> {
         text,
         "\n# {name}\n\nAn image classifier of {classes}, trained with [Gyrus](https://crates.io/crates/gyrus) {} on the data set \
          \"{}\".\n",
-        record.gyrus_version, record.data.name
+        record.gyrus_version,
+        data_name(record)
     );
     intended_use(&mut text, about);
     use_it(&mut text, about);
@@ -40,6 +42,12 @@ pub(super) fn card(about: &About<'_>) -> Result<String> {
     limits(&mut text, about);
     training(&mut text, about)?;
     Ok(text)
+}
+
+/// The name of the data set, without the folders that it lay in.
+fn data_name(record: &RunRecord) -> String {
+    let name = Path::new(&record.data.name).file_name();
+    name.map_or_else(|| record.data.name.clone(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A text as YAML reads it: JSON is a part of it.
@@ -60,7 +68,7 @@ fn front_matter(about: &About<'_>) -> String {
     text += "metrics:\n- accuracy\n";
     let test = record.results.as_ref().and_then(|results| results.test.as_ref());
     if let Some(accuracy) = test.and_then(|test| test.accuracy) {
-        let data = yaml(&record.data.name);
+        let data = yaml(&data_name(record));
         let _ = write!(
             text,
             "model-index:\n- name: {}\n  results:\n  - task:\n      type: image-classification\n    dataset:\n      name: {data}\n      \
@@ -206,7 +214,7 @@ fn training(text: &mut String, about: &About<'_>) -> Result<()> {
         "data",
         format!(
             "\"{}\", {} training, {} validation and {} test images, SHA-256 over the examples `{}`",
-            record.data.name,
+            data_name(record),
             record.data.train_examples,
             record.data.validation_examples,
             record.data.test_examples,
@@ -215,9 +223,10 @@ fn training(text: &mut String, about: &About<'_>) -> Result<()> {
     );
     row("network", format!("{} ({}), {parameters} parameters", layout.architecture, model.blueprint.name));
     if let Some(transfer) = &record.transfer {
-        let frozen = match &transfer.frozen {
-            Some(node) => format!("everything up to `{node}` stayed as it was"),
-            None => "all layers learned".to_owned(),
+        let frozen = match (&transfer.frozen, transfer.adapter_rank) {
+            (Some(node), _) => format!("everything up to `{node}` stayed as it was"),
+            (None, Some(rank)) => format!("low-rank adapters of rank {rank} and the last layer learned"),
+            (None, None) => "all layers learned".to_owned(),
         };
         row(
             "goes on from",
@@ -246,7 +255,9 @@ fn training(text: &mut String, about: &About<'_>) -> Result<()> {
     row("seed", settings.seed.to_string());
     row("time", format!("{:.0} s", record.timings.total_seconds));
     for note in &record.notes {
-        row("note", note.clone());
+        // Where it lay is nobody's business.
+        let path = record.data.path.as_deref().filter(|path| !path.is_empty());
+        row("note", path.map_or_else(|| note.clone(), |path| note.replace(path, &data_name(record))));
     }
     Ok(())
 }
