@@ -188,6 +188,12 @@ pub(crate) fn steps(work: &Workload, setting: &Setting<'_>, file: Option<&Path>)
         start("Gyrus", Peer::start("Gyrus", command)?, (None, None))?;
     }
     for library in libraries {
+        if library.worker.first() == Some(&RUST)
+            && let Err(error) = vision::runtimes(setting.peers)
+        {
+            eprintln!("{} is left out: {error:#}", library.name);
+            continue;
+        }
         // Trying variants takes memory, so a separate process does it.
         let choice: Choice = library.start(setting)?.ask(&ask("choose", None))?;
         start(library.name, library.start(setting)?, (Some(choice), library.goal))?;
