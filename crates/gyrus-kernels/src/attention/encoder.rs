@@ -2,16 +2,17 @@
 //! sequence sees every other.
 //!
 //! Sequences of different lengths are packed one after another, so padding costs nothing. Cost: `4 * head_width`
-//! operations for each head and pair of tokens of a sequence. A task is one head of one sequence; its keys are
-//! transposed and its values copied once, so that both products run along vectors, for eight queries at a time.
+//! operations for each head and pair of tokens of a sequence. A task is one head of one sequence; its keys and values are
+//! packed once as panels of the register tile, for both products, between which a block of queries keeps its scores in the cache.
+
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::base::math::exp;
-use crate::base::parallel::{SharedMut, for_each_task, vectorized, with_aligned_scratch};
+use crate::base::parallel::{SharedMut, for_each_task, with_aligned_scratch};
+use crate::base::tile::{Epilogue, PANEL, Runs, inner, with_tile};
 
-/// Queries that share a pass over keys and values.
-const ROWS: usize = 8;
-/// Numbers per vector.
-const LANES: usize = 16;
+/// Queries of a block: a multiple of every tile height.
+const ROWS: usize = 48;
 /// Operations below which everything stays on one thread.
 const SERIAL_OPERATIONS: usize = 1 << 18;
 
@@ -58,31 +59,33 @@ pub fn encoder_attention(
     for_each_task(sequences.len() * heads, operations < SERIAL_OPERATIONS, |task| {
         let ((first, length), head) = (sequences[task / heads], task % heads);
         let head = Head { shape, length, rows: &query_key_value[first * 3 * width..], head };
-        let (columns, value_width) = (length.next_multiple_of(LANES), head_width.next_multiple_of(LANES));
-        with_aligned_scratch(head_width * columns + length * value_width + ROWS * columns, |scratch| {
-            let (keys, rest) = scratch.split_at_mut(head_width * columns);
-            let (values, scores) = rest.split_at_mut(length * value_width);
-            vectorized(
-                #[inline(always)]
-                || {
-                    head.gather(keys, values);
-                    for row in (0..length).step_by(ROWS) {
-                        let rows = ROWS.min(length - row);
-                        head.score(row, rows, keys, scores);
-                        let shares = head.softmax(scores);
-                        for chunk in (0..value_width).step_by(LANES) {
-                            let blended = head.blend(scores, values, chunk);
-                            let count = LANES.min(head_width - chunk);
-                            for (i, (blended, share)) in blended.iter().zip(shares).take(rows).enumerate() {
-                                let at = (first + row + i) * width + head.head * head_width + chunk;
-                                // SAFETY: only this task writes this head of this sequence.
-                                let out = unsafe { target.slice(at, count) };
-                                out.iter_mut().zip(blended).for_each(|(out, value)| *out = value * share);
-                            }
-                        }
-                    }
-                },
-            );
+        let (columns, value_width) = (length.next_multiple_of(PANEL), head_width.next_multiple_of(PANEL));
+        let lengths = [head_width * columns, length * value_width, ROWS * columns, ROWS * value_width];
+        with_aligned_scratch(lengths.iter().sum(), |scratch| {
+            let (keys, scratch) = scratch.split_at_mut(lengths[0]);
+            let (values, scratch) = scratch.split_at_mut(lengths[1]);
+            let (scores, blended) = scratch.split_at_mut(lengths[2]);
+            head.pack(keys, values);
+            for row in (0..length).step_by(ROWS) {
+                let rows = ROWS.min(length - row);
+                let mut shares = [0.0; ROWS];
+                Arch::new().dispatch(Block {
+                    head: &head,
+                    rows: row..row + rows,
+                    keys,
+                    values,
+                    scores: &mut *scores,
+                    blended: &mut *blended,
+                    shares: &mut shares,
+                });
+                for (i, share) in shares.iter().take(rows).enumerate() {
+                    let at = (first + row + i) * width + head.head * head_width;
+                    // SAFETY: only this task writes this head of this sequence.
+                    let out = unsafe { target.slice(at, head_width) };
+                    let blended = &blended[i * value_width..][..head_width];
+                    out.iter_mut().zip(blended).for_each(|(out, value)| *out = value * share);
+                }
+            }
         });
     });
 }
@@ -105,82 +108,116 @@ impl Head<'_> {
         &self.rows[((token * 3 + part) * heads + self.head) * head_width..][..head_width]
     }
 
-    /// Keys as `[head_width, columns]`, values as `[length, value_width]`, both padded with zeros.
-    #[inline(always)]
-    fn gather(&self, keys: &mut [f32], values: &mut [f32]) {
-        let columns = keys.len() / self.shape.head_width;
-        let value_width = values.len() / self.length;
-        keys.fill(0.0);
-        values.fill(0.0);
-        for token in 0..self.length {
-            for (i, key) in self.part(token, 1).iter().enumerate() {
-                keys[i * columns + token] = *key;
+    /// Keys as panels of 16 tokens, `[head_width, 16]` each, values as panels of 16 elements, `[length, 16]` each, both padded with
+    /// zeros.
+    fn pack(&self, keys: &mut [f32], values: &mut [f32]) {
+        let head_width = self.shape.head_width;
+        for (index, panel) in keys.chunks_exact_mut(head_width * PANEL).enumerate() {
+            let tokens = index * PANEL..self.length.min((index + 1) * PANEL);
+            if tokens.len() < PANEL {
+                panel.fill(0.0);
             }
-            values[token * value_width..][..self.shape.head_width].copy_from_slice(self.part(token, 2));
-        }
-    }
-
-    /// Scores of `rows` tokens from `row` on: `[ROWS, columns]`.
-    #[inline(always)]
-    fn score(&self, row: usize, rows: usize, keys: &[f32], scores: &mut [f32]) {
-        let columns = scores.len() / ROWS;
-        let queries: [&[f32]; ROWS] = core::array::from_fn(|i| self.part(row + i.min(rows - 1), 0));
-        for chunk in (0..columns).step_by(LANES) {
-            let mut sums = [[0.0f32; LANES]; ROWS];
-            for i in 0..self.shape.head_width {
-                let key: &[f32; LANES] =
-                    keys[i * columns + chunk..].first_chunk().expect("columns are padded");
-                for (sums, query) in sums.iter_mut().zip(&queries) {
-                    for lane in 0..LANES {
-                        sums[lane] = query[i].mul_add(key[lane], sums[lane]);
-                    }
+            for (lane, token) in tokens.enumerate() {
+                for (to, key) in panel.chunks_exact_mut(PANEL).zip(self.part(token, 1)) {
+                    to[lane] = *key;
                 }
             }
-            for (i, sums) in sums.iter().enumerate() {
-                let to = &mut scores[i * columns + chunk..][..LANES];
-                to.iter_mut().zip(sums).for_each(|(to, sum)| *to = self.shape.scale * sum);
+        }
+        for (index, panel) in values.chunks_exact_mut(self.length * PANEL).enumerate() {
+            let elements = index * PANEL..head_width.min((index + 1) * PANEL);
+            for (token, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+                let (to, padding) = to.split_at_mut(elements.len());
+                to.copy_from_slice(&self.part(token, 2)[elements.clone()]);
+                padding.fill(0.0);
             }
         }
     }
 
-    /// Exponentials of the scores, and the inverse sum of each row.
+    /// Exponentials of the scores of one query, and their inverse sum.
     #[inline(always)]
-    fn softmax(&self, scores: &mut [f32]) -> [f32; ROWS] {
-        let columns = scores.len() / ROWS;
-        core::array::from_fn(|i| {
-            let (row, padding) = scores[i * columns..][..columns].split_at_mut(self.length);
-            padding.fill(f32::NEG_INFINITY);
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut lanes = [0.0f32; LANES];
-            let (chunks, _) = scores[i * columns..][..columns].as_chunks_mut::<LANES>();
-            for chunk in chunks {
-                for lane in 0..LANES {
-                    // The exponential saturates, so padding must be set to zero explicitly.
-                    let score = chunk[lane] - largest;
-                    chunk[lane] = if score < -80.0 { 0.0 } else { exp(score) };
-                    lanes[lane] += chunk[lane];
-                }
-            }
-            1.0 / lanes.iter().sum::<f32>()
-        })
-    }
-
-    /// One vector of the values, weighted by each row of scores.
-    #[inline(always)]
-    fn blend(&self, scores: &[f32], values: &[f32], chunk: usize) -> [[f32; LANES]; ROWS] {
-        let (columns, value_width) = (scores.len() / ROWS, values.len() / self.length);
-        let mut sums = [[0.0f32; LANES]; ROWS];
-        for token in 0..self.length {
-            let value: &[f32; LANES] =
-                values[token * value_width + chunk..].first_chunk().expect("values are padded");
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let score = scores[i * columns + token];
-                for lane in 0..LANES {
-                    sums[lane] = score.mul_add(value[lane], sums[lane]);
-                }
+    fn softmax(&self, row: &mut [f32]) -> f32 {
+        for value in row.iter_mut() {
+            *value *= self.shape.scale;
+        }
+        row[self.length..].fill(f32::NEG_INFINITY);
+        let chunks = row.as_chunks_mut::<PANEL>().0;
+        let mut largest = [f32::NEG_INFINITY; PANEL];
+        for chunk in &*chunks {
+            for (largest, score) in largest.iter_mut().zip(chunk) {
+                *largest = if *score > *largest { *score } else { *largest };
             }
         }
-        sums
+        let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let mut sums = [0.0f32; PANEL];
+        for chunk in chunks {
+            for (score, sum) in chunk.iter_mut().zip(&mut sums) {
+                // The exponential saturates, so padding must be set to zero explicitly.
+                let below = *score - largest;
+                *score = if below < -80.0 { 0.0 } else { exp(below) };
+                *sum += *score;
+            }
+        }
+        1.0 / sums.iter().sum::<f32>()
+    }
+}
+
+/// Some queries of a head.
+struct Block<'a> {
+    head: &'a Head<'a>,
+    rows: core::ops::Range<usize>,
+    keys: &'a [f32],
+    values: &'a [f32],
+    /// `[ROWS, columns]`
+    scores: &'a mut [f32],
+    /// Values blended by the exponentials, `[ROWS, value_width]`.
+    blended: &'a mut [f32],
+    /// What makes shares of the exponentials.
+    shares: &'a mut [f32; ROWS],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        #[inline(always)]
+        fn run<S: Simd, const MR: usize, const NV: usize>(simd: S, block: Block<'_>) {
+            let (head, head_width, length) = (block.head, block.head.shape.head_width, block.head.length);
+            let (columns, value_width) = (block.scores.len() / ROWS, block.blended.len() / ROWS);
+            let scores = block.scores.as_mut_ptr();
+            let blended = block.blended.as_mut_ptr();
+            // SAFETY: panels are as long as `pack` says; scores and blended values have a row for each query.
+            unsafe {
+                inner::<S, MR, NV, true, true>(
+                    simd,
+                    0..block.rows.len(),
+                    |row| head.part(block.rows.start + row, 0).as_ptr(),
+                    Runs { offsets: &[0], length: head_width },
+                    (block.keys.as_ptr(), head_width * PANEL),
+                    |row| scores.wrapping_add(row * columns),
+                    (0, columns),
+                    Epilogue::NONE,
+                );
+            }
+            let rows = block.scores.chunks_exact_mut(columns).take(block.rows.len());
+            for (row, share) in rows.zip(block.shares.iter_mut()) {
+                *share = head.softmax(row);
+            }
+            let scores = block.scores.as_ptr();
+            // SAFETY: as above.
+            unsafe {
+                inner::<S, MR, NV, true, true>(
+                    simd,
+                    0..block.rows.len(),
+                    |row| scores.wrapping_add(row * columns),
+                    Runs { offsets: &[0], length },
+                    (block.values.as_ptr(), length * PANEL),
+                    |row| blended.wrapping_add(row * value_width),
+                    (0, value_width),
+                    Epilogue::NONE,
+                );
+            }
+        }
+        with_tile!(simd, run(self));
     }
 }
 
