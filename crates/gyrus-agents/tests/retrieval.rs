@@ -47,7 +47,11 @@ fn indexed(folder: &Path) -> Index {
     let updater = Updater { passage_bytes: 1 << 30, ..Updater::new(folder) };
     let report = updater.run(&mut |_, _| true).unwrap();
     // Two documents of Cranfield are empty.
-    assert!(report.skipped.iter().all(|skipped| skipped.reason == "it holds no text"), "{:?}", report.skipped);
+    assert!(
+        report.skipped.iter().all(|skipped| skipped.reason == "it holds no text"),
+        "{:?}",
+        report.skipped
+    );
     Index::open(&updater.index).unwrap()
 }
 

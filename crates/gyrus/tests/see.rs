@@ -228,7 +228,10 @@ fn what_cannot_be_looked_at_is_refused_and_leaves_no_page() {
     let said = usage(&see(&[&model, "HELLO", "--top", "0", "--output", to]));
     assert!(said.contains("1..=100"), "{said}");
     let said = refused(&see(&[&model]));
-    assert!(said.contains("is not the run of a network") && said.contains("for a language model a text"), "{said}");
+    assert!(
+        said.contains("is not the run of a network") && said.contains("for a language model a text"),
+        "{said}"
+    );
     // A folder that is no language model.
     fs::write(place.path().join("config.json"), r#"{"model_type": "vit"}"#).unwrap();
     let said = refused(&see(&[place.path().to_str().unwrap(), "HELLO", "--output", to]));

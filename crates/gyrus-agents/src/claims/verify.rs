@@ -335,8 +335,7 @@ fn together(claim: &[Token], text: &[Token]) -> bool {
     // Each way that a run has been followed so far ends at one of these places.
     runs.into_iter().filter(|run| run.len() > 1).all(|run| {
         let stands = |at: usize, place: usize| text[place].form == claim[at].form;
-        let mut ends: Vec<usize> =
-            theirs.iter().copied().filter(|&place| stands(run[0], place)).collect();
+        let mut ends: Vec<usize> = theirs.iter().copied().filter(|&place| stands(run[0], place)).collect();
         for pair in run.windows(2) {
             let most = pair[1] - pair[0] + 1;
             let follows = |&place: &usize| {

@@ -301,7 +301,7 @@ fn finish(
     let total = settings.limits.calls.unwrap_or(0);
     let outcome = {
         // For no longer than the observer.
-        #[allow(clippy::manual_map)]
+        #[allow(clippy::manual_map, clippy::needless_match, reason = "a map does not shorten the lifetime")]
         let model: Option<&mut dyn ChatModel> = match model {
             Some(model) => Some(model),
             None => None,
