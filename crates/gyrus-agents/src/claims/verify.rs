@@ -155,7 +155,7 @@ pub fn verify_with(claim: &str, cited: &[&str], calculated: &[f64]) -> Verdict {
             for count in 1..=TOGETHER.min(ranges.len() - first) {
                 let stretch = &text[ranges[first].start..ranges[first + count - 1].end];
                 match compare(&own, &tokens(stretch)) {
-                    Ok(()) => return Verdict::Supported,
+                    Ok(_) => return Verdict::Supported,
                     Err((share, reason)) => {
                         if nearest.as_ref().is_none_or(|best| share > best.0) {
                             nearest = Some((share, reason));
@@ -183,7 +183,7 @@ fn beside_nearest(claim: &[Token], cited: &[&str]) -> Option<Verdict> {
     for text in cited {
         for range in sentences(text) {
             let (share, result) = match compare(claim, &tokens(&text[range])) {
-                Ok(()) => (1.0, Ok(())),
+                Ok(share) => (share, Ok(())),
                 Err((share, reason)) => (share, Err(reason)),
             };
             let is_better =
@@ -216,7 +216,7 @@ fn whole_sentences(claim: &str, text: &str) -> bool {
 }
 
 /// Compares a claim with a stretch of text; how much of it stands there, and what does not.
-fn compare(claim: &[Token], text: &[Token]) -> Result<(), (f64, String)> {
+fn compare(claim: &[Token], text: &[Token]) -> Result<f64, (f64, String)> {
     let known: HashSet<&str> = text.iter().map(|token| token.form.as_str()).collect();
     let of = |kind: TokenKind| claim.iter().filter(move |token| token.kind == kind);
     let content: Vec<&Token> = claim
@@ -251,7 +251,7 @@ fn compare(claim: &[Token], text: &[Token]) -> Result<(), (f64, String)> {
     if !in_order(claim, text) {
         return Err((share, "the numbers or names stand in another order in the cited text".to_owned()));
     }
-    Ok(())
+    Ok(share)
 }
 
 /// A name may stand in the text as a word, a number only as itself.
