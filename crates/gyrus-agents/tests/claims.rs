@@ -38,7 +38,7 @@ fn claims(folder: &std::path::Path) -> Vec<Value> {
 }
 
 #[test]
-fn labelled_rationales_are_told_apart() {
+fn labeled_rationales_are_told_apart() {
     let Some(folder) = scifact() else { return };
     let abstracts = abstracts(&folder);
     // Passed and seen, of: supported, contradicted, neither.

@@ -128,7 +128,7 @@ fn ending(stopped: &str) -> String {
 fn spent(answer: &Answer, spend: &Spend) -> String {
     let count = |number: u64, noun: &str| gyrus_files::counted(number, noun);
     let mut parts = vec![count(spend.tool_calls, "search or fetch")];
-    parts[0] = parts[0].replace("search or fetchs", "searches and fetches");
+    parts[0] = parts[0].replace("search or fetches", "searches and fetches");
     if answer.model.is_some() {
         let about = if spend.is_estimated { "about " } else { "" };
         parts.push(count(spend.model_calls, "call of the model"));
