@@ -88,7 +88,6 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             ("go on after Ctrl-C", "gyrus simulate --resume runs/my"),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
-            ("digits, learned without labels by the times of spikes", "gyrus simulate mnist"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],
     ),
