@@ -90,7 +90,7 @@ impl ResearchReport<'_> {
         let mut html = String::from("<ul class=\"claims\">");
         for claim in &self.claims {
             let class = if claim.is_quote { "quote" } else { "claim" };
-            let _ = write!(html, "<li><span class=\"{class}\">{}</span>", escaped(claim.text));
+            let _ = write!(html, "<li><span class=\"{class}\">{}</span>", shown(claim.text));
             for quote in claim.quotes.iter().filter(|quote| **quote < self.quotes.len()) {
                 let _ = write!(html, " <sup><a href=\"#q{0}\">[{0}]</a></sup>", quote + 1);
             }
@@ -123,9 +123,9 @@ impl ResearchReport<'_> {
             let parts = (quote.passage.get(..start), quote.passage.get(start..end), quote.passage.get(end..));
             let text = match parts {
                 (Some(before), Some(words), Some(after)) => {
-                    format!("{}<mark>{}</mark>{}", escaped(before), escaped(words), escaped(after))
+                    format!("{}<mark>{}</mark>{}", shown(before), shown(words), shown(after))
                 }
-                _ => escaped(quote.passage),
+                _ => shown(quote.passage),
             };
             let _ = write!(
                 html,
@@ -155,6 +155,11 @@ fn searches(queries: &[String]) -> String {
         return String::new();
     }
     format!("<h3>Searches</h3>{}", list(queries))
+}
+
+/// A text of a source on a page, where the ends of its lines are spaces.
+fn shown(text: &str) -> String {
+    escaped(&text.replace(['\n', '\r', '\t'], " "))
 }
 
 #[cfg(test)]
