@@ -284,6 +284,13 @@ pub enum Cell {
     },
 }
 
+impl Cell {
+    /// Bytes that it takes in memory.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + if let Self::Text(text) = self { text.len() } else { 0 }
+    }
+}
+
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

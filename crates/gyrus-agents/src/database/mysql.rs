@@ -75,10 +75,7 @@ impl MySql {
             let kinds: Vec<_> = row.columns_ref().iter().map(mysql::Column::column_type).collect();
             let cells: Vec<Cell> =
                 row.unwrap().into_iter().zip(kinds).map(|(value, kind)| cell(value, kind)).collect();
-            bytes += cells
-                .iter()
-                .map(|cell| size_of::<Cell>() + if let Cell::Text(text) = cell { text.len() } else { 0 })
-                .sum::<usize>();
+            bytes += cells.iter().map(Cell::weight).sum::<usize>();
             rows.push(cells);
         }
         drop(found);

@@ -78,7 +78,7 @@ impl Postgres {
                 let cells: Vec<Cell> = (0..row.len())
                     .map(|index| row.try_get::<_, cells::Any>(index).map(|any| any.0))
                     .collect::<Result<_, _>>()?;
-                bytes += cells.iter().map(weight).sum::<usize>();
+                bytes += cells.iter().map(Cell::weight).sum::<usize>();
                 rows.push(cells);
             }
             // The server's deadline holds for each portion anew.
@@ -111,11 +111,6 @@ impl Postgres {
             _ => Error::Engine(said),
         }
     }
-}
-
-/// Bytes that a cell takes.
-fn weight(cell: &Cell) -> usize {
-    size_of::<Cell>() + if let Cell::Text(text) = cell { text.len() } else { 0 }
 }
 
 /// The server's words, or those of the connection.

@@ -122,7 +122,7 @@ impl Sqlite {
                     ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
                     ValueRef::Blob(blob) => Cell::Bytes { bytes: blob.len() },
                 };
-                bytes += size_of::<Cell>() + if let Cell::Text(text) = &cell { text.len() } else { 0 };
+                bytes += cell.weight();
                 cells.push(cell);
             }
             rows.push(cells);
