@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use gyrus_kernels::convolution::pooling::Pooling;
-use gyrus_kernels::convolution::{Convolution, ConvolutionGradients, convolution, convolution_backward};
+use gyrus_kernels::convolution::{
+    Convolution, ConvolutionGradients, convolution, convolution_backward, convolution_packed, pack,
+    packed_len,
+};
 use gyrus_kernels::dense::elementwise::Activation;
 use gyrus_kernels::dense::linear::{linear, linear_input_gradient, linear_weight_gradient};
 use gyrus_kernels::keep_awake;
@@ -174,6 +177,43 @@ fn spike_pools() {
     }
 }
 
+/// The convolutions of ResNet-50 at 224 x 224, one picture, weights packed beforehand.
+fn picture_convolutions() {
+    let stages = [(56, 64), (28, 128), (14, 256), (7, 512)];
+    let mut layers = vec![(224, 3, 64, 7, 2)];
+    for (size, width) in stages {
+        layers.extend([
+            (size, 4 * width, width, 1, 1),
+            (size, width, width, 3, 1),
+            (size, width, 4 * width, 1, 1),
+        ]);
+        if size > 7 {
+            layers.extend([(size, 2 * width, 2 * width, 3, 2), (size, 4 * width, 8 * width, 1, 2)]);
+        }
+    }
+    for (size, c, o, kernel, stride) in layers {
+        let shape = Convolution {
+            batch: 1,
+            height: size,
+            width: size,
+            channels: c,
+            outputs: o,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 4],
+            dilation: [1; 2],
+            groups: 1,
+        };
+        let (x, w, bias) = (values(shape.input_len(), 1), values(shape.weight_len(), 2), vec![0.0; o]);
+        let (mut packed, mut y) = (vec![0.0; packed_len(&shape)], vec![0.0; shape.output_len()]);
+        pack(&shape, &w, &mut packed);
+        let ops = 2 * y.len() * kernel * kernel * c;
+        time(&format!("picture {size}x{size} {c}->{o} {kernel}x{kernel}/{stride}"), ops, || {
+            convolution_packed(&shape, &x, &packed, Some(&bias), None, Some(Activation::Relu), &mut y)
+        });
+    }
+}
+
 fn main() {
     gyrus_kernels::flush_denormals();
     let threads = std::env::args().nth(1).and_then(|t| t.parse().ok()).unwrap_or(2);
@@ -196,6 +236,7 @@ fn main() {
         picture_neurons();
         spike_convolutions();
         spike_pools();
+        picture_convolutions();
         for (batch, size, c, o, stride) in [
             (64, 28, 1, 32, 1),
             (64, 28, 16, 16, 1),

@@ -41,9 +41,8 @@ pub(crate) unsafe fn store<S: Simd>(pointer: *mut f32, value: S::f32s) {
 }
 
 /// `rows` rows times packed panels that begin `panel_len` floats apart. `PLAIN` promises full panels of columns and no
-/// epilogue: for short depths, where the detour through memory that an epilogue takes would show. `WIDE` takes two
-/// panels at once where registers allow it: faster for matrices, slower for convolutions, whose rows are pixels of which
-/// each has its own address.
+/// epilogue: for short depths, where the detour through memory that an epilogue takes would show. `WIDE` promises a
+/// single run, and takes four or two panels at once where registers allow it.
 ///
 /// # Safety
 /// `left(i)` points to floats that are readable at every run; each of the panels that `columns` needs holds
@@ -61,26 +60,108 @@ pub(crate) unsafe fn inner<S: Simd, const MR: usize, const NV: usize, const PLAI
 ) {
     let mut done = 0;
     while done < columns {
-        // Two panels share the broadcasts of the left operand: 14 loads for 24 sums instead of 26. Only AVX-512 has the
-        // registers.
-        let two = WIDE && S::F32_LANES == PANEL && columns - done > PANEL;
-        let width = (columns - done).min(if two { 2 * PANEL } else { PANEL });
+        // Panels share the broadcasts of the left operand: for 24 sums a step loads 10 vectors if there are four panels, 14
+        // if two, 26 if one. Only AVX-512 has the registers.
+        let many = WIDE && S::F32_LANES == PANEL;
+        let together = match columns - done {
+            rest if many && MR > QUAD_ROWS && rest > 3 * PANEL => 4,
+            rest if many && rest > PANEL => 2,
+            _ => 1,
+        };
+        let width = (columns - done).min(together * PANEL);
         let panels = (panels.wrapping_add(done / PANEL * panel_len), panel_len);
         let out = |row| out(row).wrapping_add(done);
         let place = (column + done, width);
         // SAFETY: passed on.
         unsafe {
-            if two {
-                panels_at_once::<S, MR, 2, PLAIN, WIDE>(
-                    simd, &rows, &left, runs, panels, out, place, epilogue,
-                );
-            } else {
-                panels_at_once::<S, MR, NV, PLAIN, WIDE>(
-                    simd, &rows, &left, runs, panels, out, place, epilogue,
-                );
+            match together {
+                4 => four_panels::<S, PLAIN>(simd, &rows, &left, runs, panels, out, place, epilogue),
+                2 => {
+                    panels_at_once::<S, MR, 2, PLAIN, WIDE>(
+                        simd,
+                        &rows,
+                        &left,
+                        runs,
+                        panels,
+                        out,
+                        place,
+                        epilogue,
+                        Part::WHOLE,
+                    );
+                }
+                _ => {
+                    panels_at_once::<S, MR, NV, PLAIN, WIDE>(
+                        simd,
+                        &rows,
+                        &left,
+                        runs,
+                        panels,
+                        out,
+                        place,
+                        epilogue,
+                        Part::WHOLE,
+                    );
+                }
             }
         }
         done += width;
+    }
+}
+
+/// Rows of a tile of four panels.
+const QUAD_ROWS: usize = 6;
+/// Steps of a sum for which four panels stay in the first-level cache, and rows whose sums of four panels stay close by.
+const QUAD_DEPTH: usize = 128;
+const QUAD_BLOCK: usize = 96;
+
+/// A part of the steps of each sum: where the sums of `[rows, panels]` wait between parts, and whether this is the first
+/// and the last part. Sums go on where they stopped, so their bits do not depend on the parts.
+#[derive(Clone, Copy)]
+struct Part {
+    sums: *mut f32,
+    first: bool,
+    last: bool,
+}
+
+impl Part {
+    const WHOLE: Self = Self { sums: core::ptr::null_mut(), first: true, last: true };
+}
+
+/// [`inner`] for four panels and a single run, which is cut into parts whose panels stay in the first-level cache.
+///
+/// # Safety
+/// As for [`inner`].
+#[inline(always)]
+unsafe fn four_panels<S: Simd, const PLAIN: bool>(
+    simd: S,
+    rows: &core::ops::Range<usize>,
+    left: &impl Fn(usize) -> *const f32,
+    runs: Runs<'_>,
+    (panels, panel_len): (*const f32, usize),
+    out: impl Fn(usize) -> *mut f32,
+    place: (usize, usize),
+    epilogue: Epilogue<'_>,
+) {
+    let (start, depth) = (runs.offsets[0], runs.length);
+    let parts = ((depth + QUAD_DEPTH / 2) / QUAD_DEPTH).max(1);
+    let length = depth.div_ceil(parts).max(1);
+    let mut sums = core::mem::MaybeUninit::<[f32; QUAD_BLOCK * 4 * PANEL]>::uninit();
+    let sums = sums.as_mut_ptr().cast::<f32>();
+    for first in rows.clone().step_by(QUAD_BLOCK) {
+        let rows = first..rows.end.min(first + QUAD_BLOCK);
+        for part in 0..parts {
+            let k = part * length;
+            let offsets = [start + k];
+            let runs = Runs { offsets: &offsets, length: length.min(depth - k) };
+            let panels = (panels.wrapping_add(k * PANEL), panel_len);
+            let part = Part { sums, first: part == 0, last: part + 1 == parts };
+            // SAFETY: passed on; a block of rows has room in `sums`, and later parts read what the first one has written.
+            unsafe {
+                panels_at_once::<S, QUAD_ROWS, 4, PLAIN, true>(
+                    simd, &rows, left, runs, panels, &out, place, epilogue, part,
+                );
+            }
+        }
     }
 }
 
@@ -100,6 +181,7 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
     out: impl Fn(usize) -> *mut f32,
     (column, columns): (usize, usize),
     epilogue: Epilogue<'_>,
+    part: Part,
 ) {
     let vectors = PANEL / S::F32_LANES;
     let mut first = rows.start;
@@ -107,8 +189,21 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
         let last = rows.end - 1;
         // A short last block repeats its last row, which saves a second kernel.
         let pointers: [*const f32; MR] = core::array::from_fn(|i| left((first + i).min(last)));
+        // Places are taken beforehand: loops with longer bodies would not be unrolled in time, and the sums would not stay in
+        // registers.
+        let waiting: [*mut f32; MR] = core::array::from_fn(|i| {
+            part.sums.wrapping_add(((first + i).min(last) - rows.start) * NV * S::F32_LANES)
+        });
         let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
-        if WIDE && !PLAIN {
+        if !part.first {
+            for i in 0..MR {
+                for v in 0..NV {
+                    // SAFETY: guaranteed by the caller for `part`.
+                    sums[i][v] = unsafe { load::<S>(waiting[i].add(v * S::F32_LANES)) };
+                }
+            }
+        }
+        if WIDE && !PLAIN && part.last {
             // An output beyond the second-level cache would otherwise hold up the stores at the end.
             for i in 0..MR {
                 for v in (0..NV).step_by(vectors) {
@@ -134,34 +229,42 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
                 }
             }
         }
-        if PLAIN && rows.end - first >= MR {
-            for i in 0..MR {
-                for v in 0..NV {
-                    // SAFETY: guaranteed by the caller for `out`, and the panel is full.
-                    unsafe { store::<S>(out(first + i).add(v * S::F32_LANES), sums[i][v]) };
-                }
+        // What an epilogue finishes goes through memory.
+        let mut tile = core::mem::MaybeUninit::<[[[f32; PANEL]; 4]; MR]>::uninit();
+        let tile = tile.as_mut_ptr().cast::<f32>();
+        let direct = PLAIN && part.last;
+        let places: [*mut f32; MR] = match () {
+            // Repeated rows come to the same place with the same sums.
+            () if direct => core::array::from_fn(|i| out((first + i).min(last))),
+            () if part.last => core::array::from_fn(|i| tile.wrapping_add(i * NV * S::F32_LANES)),
+            () => waiting,
+        };
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: guaranteed by the caller for `out`, whose panels are then full, and for `part`; a tile has at most
+                // four panels.
+                unsafe { store::<S>(places[i].add(v * S::F32_LANES), sums[i][v]) };
             }
+        }
+        if direct || !part.last {
             first += MR;
             continue;
         }
-        // Through memory, with indices known at compile time: otherwise the sums above would not stay in registers.
-        for p in 0..NV / vectors {
-            let mut tile = [[0.0f32; PANEL]; MR];
-            for i in 0..MR {
-                for v in 0..vectors {
-                    // SAFETY: `vectors * F32_LANES == PANEL`.
-                    unsafe {
-                        store::<S>(tile[i].as_mut_ptr().add(v * S::F32_LANES), sums[i][p * vectors + v])
-                    };
-                }
-            }
-            let skipped = p * PANEL;
-            for (i, row) in tile.iter().enumerate().take(rows.end - first) {
+        for i in 0..MR.min(rows.end - first) {
+            for skipped in (0..columns.min(NV / vectors * PANEL)).step_by(PANEL) {
                 let width = PANEL.min(columns - skipped);
-                // SAFETY: guaranteed by the caller for `out`.
+                // SAFETY: just written; guaranteed by the caller for `out`.
                 unsafe {
-                    finish_row::<S>(simd, row, out(first + i).add(skipped), column + skipped, width, epilogue)
-                };
+                    let row = &*tile.add(i * NV * S::F32_LANES + skipped).cast::<[f32; PANEL]>();
+                    finish_row::<S>(
+                        simd,
+                        row,
+                        out(first + i).add(skipped),
+                        column + skipped,
+                        width,
+                        epilogue,
+                    );
+                }
             }
         }
         if let Some(f) = epilogue.smooth() {

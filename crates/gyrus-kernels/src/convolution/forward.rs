@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use super::pixels::{Pixels, copy_padded, pack_weights};
 use super::shape::{Convolution, join_runs};
-use super::{depthwise, winograd};
+use super::{columns, depthwise, winograd};
 use crate::base::parallel::{SharedMut, for_each_task, with_scratch};
 use crate::base::tile::{Epilogue, PANEL, Residual, Runs};
 use crate::dense::elementwise::Activation;
@@ -13,12 +13,18 @@ use crate::dense::matmul::{Right, matmul};
 /// Tasks that a forward pass is cut into, at least, when there is enough work.
 const TASKS: usize = 16;
 
+/// Whether the forward pass uses Winograd's algorithm. Transformed weights are 16/9 as large as the weights themselves: for
+/// so many channels they exceed the cache and are what takes the time, the more so since such layers see few pixels.
+fn takes_winograd(shape: &Convolution) -> bool {
+    winograd::fits(shape) && shape.channels * shape.outputs < 1 << 18
+}
+
 /// Floats written by [`pack`].
 #[must_use]
 pub fn packed_len(shape: &Convolution) -> usize {
     if shape.is_depthwise() {
         shape.weight_len()
-    } else if winograd::fits(shape) {
+    } else if takes_winograd(shape) {
         winograd::packed_len(shape)
     } else {
         direct_len(shape)
@@ -35,7 +41,7 @@ pub fn pack(shape: &Convolution, weight: &[f32], packed: &mut [f32]) {
     assert_eq!(packed.len(), packed_len(shape), "packed is as long as packed_len says");
     if shape.is_depthwise() {
         depthwise::pack(shape, weight, packed);
-    } else if winograd::fits(shape) {
+    } else if takes_winograd(shape) {
         winograd::transform_weights(shape, weight, false, packed);
     } else {
         pack_direct(shape, weight, packed);
@@ -116,11 +122,13 @@ pub fn convolution_packed(
     let epilogue = Epilogue { bias, activation, residual };
     if shape.is_depthwise() {
         depthwise::forward(shape, x, packed, epilogue, y);
-    } else if winograd::fits(shape) {
+    } else if takes_winograd(shape) {
         winograd::forward(shape, x, packed, epilogue, y);
     } else if shape.is_pointwise() {
         let pixels = x.len() / shape.channels;
         matmul(x, Right::Packed(packed), (pixels, shape.channels, shape.outputs), epilogue, y);
+    } else if columns::fits(shape) {
+        columns::forward(shape, x, packed, epilogue, y);
     } else {
         direct(shape, x, packed, epilogue, y);
     }

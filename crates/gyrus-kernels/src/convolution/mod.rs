@@ -6,12 +6,14 @@
 //! `y[b, i, j, o] = bias[o] + sum_{u, v, c} weight[o, c, u, v] * x[b, i * s - p + u * d, j * s - p + v * d, c]`
 //!
 //! Each image is copied into a zero-padded scratch that stays in the cache. With channels last, the inputs of one
-//! output pixel are then a few contiguous runs that the register tile reads in place: no im2col. Cost:
-//! `2 * y.len() * kernel_height * kernel_width * channels / groups` operations. Two shapes have faster kernels:
-//! depthwise convolutions, and 3×3 kernels of stride 1 between 32 channels or more (multiples of 16), for which
-//! Winograd's algorithm needs 4 multiplications instead of 9.
+//! output pixel are then a few contiguous runs that the register tile reads in place. Cost:
+//! `2 * y.len() * kernel_height * kernel_width * channels / groups` operations. Some shapes have faster kernels:
+//! depthwise convolutions; 3×3 kernels of stride 1 between 32 channels or more (multiples of 16), for which Winograd's
+//! algorithm needs 4 multiplications instead of 9; and the rest of those with many outputs, whose inputs are gathered
+//! into a matrix.
 
 mod backward;
+mod columns;
 mod depthwise;
 mod forward;
 mod gradients;

@@ -311,7 +311,7 @@ impl Block {
             let out = out.wrapping_add(position * self.tiles.position_len(results));
             // SAFETY: guaranteed by the caller; rows are tiles.
             unsafe {
-                inner::<S, MR, NV, true, false>(
+                inner::<S, MR, NV, true, true>(
                     simd,
                     0..self.range.len(),
                     |tile| left.wrapping_add(tile * depth),

@@ -11,8 +11,12 @@ use crate::base::tile::{Epilogue, PANEL, Residual, Runs, inner, with_tile};
 
 /// Rows that one task multiplies with a panel: a multiple of every tile height.
 const ROW_BLOCK: usize = 48;
+/// Rows of the highest tile.
+const TILE_ROWS: usize = 12;
 /// Floats of the left operand per task, at most: they stay in the second-level cache.
 pub(super) const LEFT_BLOCK: usize = 1 << 16;
+/// Panels that the widest tile takes at once.
+const QUAD: usize = 4;
 /// Panels that one task multiplies with such a block.
 const PANELS: usize = 8;
 /// Operations below which a product stays on one thread.
@@ -247,7 +251,10 @@ fn run_matmul(
     if panels >= 4 && rows * depth > 2 * LEFT_BLOCK {
         // The left operand does not fit in the cache and would be read again for each panel: blocks of its rows meet
         // groups of panels instead.
-        let block = (LEFT_BLOCK / depth / ROW_BLOCK).max(1) * ROW_BLOCK;
+        // A short rest would read all panels once more: blocks are about equally high.
+        let most = (LEFT_BLOCK / depth / ROW_BLOCK).max(1) * ROW_BLOCK;
+        let blocks = ((rows + most / 2) / most).max(1);
+        let block = rows.div_ceil(blocks).next_multiple_of(TILE_ROWS);
         let groups = panels.div_ceil(PANELS);
         let run_blocks = |packed: &[f32]| {
             for_each_task(rows.div_ceil(block) * groups, serial, |task| {
@@ -272,10 +279,25 @@ fn run_matmul(
         });
         return;
     }
+    if let Right::Packed(packed) = right
+        && panels >= QUAD
+        && rows >= 2 * ROW_BLOCK
+    {
+        // Nothing is to be packed, so rows are cut as well, and panels meet the tile by fours.
+        let groups = panels.div_ceil(QUAD);
+        for_each_task(rows.div_ceil(2 * ROW_BLOCK) * groups, serial, |task| {
+            let (first, group) = (task / groups * 2 * ROW_BLOCK, task % groups * QUAD);
+            let group = group..panels.min(group + QUAD);
+            let packed = &packed[group.start * depth * PANEL..group.end * depth * PANEL];
+            run(packed, group, first..rows.min(first + 2 * ROW_BLOCK));
+        });
+        return;
+    }
     if panels >= 4 {
-        // Enough panels for all threads: each task packs a pair of its own, which is then in its cache.
-        for_each_task(panels.div_ceil(2), serial, |task| {
-            let group = 2 * task..panels.min(2 * task + 2);
+        // Enough panels for all threads: each task packs a few of its own, which are then in its cache.
+        let few = if panels >= 4 * QUAD { QUAD } else { 2 };
+        for_each_task(panels.div_ceil(few), serial, |task| {
+            let group = few * task..panels.min(few * (task + 1));
             match right {
                 Right::Packed(all) => {
                     run(&all[group.start * depth * PANEL..group.end * depth * PANEL], group, 0..rows);
