@@ -1,13 +1,18 @@
 """Writes crates/gyrus-vision/tests/golden/onnx: small ONNX files with the outputs that onnxruntime computes, and files that must be
-refused. Needs `onnx` and `onnxruntime` beside golden/requirements.txt; then `python golden/onnx_files.py`.
+refused. Needs `onnx`, `onnxruntime`, `timm`, `transformers` and `onnxscript` beside golden/requirements.txt; then
+`python golden/onnx_files.py`.
 """
 
+import io
 import json
 from pathlib import Path
 
 import numpy
 import onnx
 import onnxruntime
+import timm
+import torch
+import transformers
 from onnx import TensorProto, helper, numpy_helper
 
 FOLDER = Path(__file__).parents[1] / "crates/gyrus-vision/tests/golden/onnx"
@@ -82,6 +87,45 @@ def product() -> onnx.ModelProto:
     return model("product", nodes, stored, ["batch", 3, 6, 6])
 
 
+def exported() -> dict[str, onnx.ModelProto]:
+    """Small networks of timm and transformers, as PyTorch's two exporters write them."""
+    torch.manual_seed(5)
+    sizes = dict(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=2, mlp_ratio=2, num_classes=5)
+    vit = timm.models.vision_transformer.VisionTransformer
+    config = transformers.ViTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, image_size=16, patch_size=4, num_labels=5
+    )
+    networks = {
+        "vit_timm_script": vit(**sizes),
+        "vit_timm_plain_dynamo": vit(**sizes, init_values=0.5),
+        "vit_timm_mean_dynamo": vit(**sizes, global_pool="avg", class_token=False),
+        "vit_transformers_script": transformers.ViTForImageClassification(config),
+        "vit_transformers_dynamo": transformers.ViTForImageClassification(config),
+        "convnext_timm_script": timm.models.convnext.ConvNeXt(dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), num_classes=5),
+    }
+    made = {}
+    for name, network in networks.items():
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        for part in network.modules():
+            if "plain" in name and hasattr(part, "fused_attn"):
+                part.fused_attn = False
+        side = 32 if name.startswith("convnext") else 16
+        picture, settings = torch.zeros(1, 3, side, side), dict(input_names=["picture"], output_names=["scores"])
+        if name.endswith("script"):
+            settings.update(opset_version=17, dynamic_axes={"picture": {0: "batch"}} if name.startswith("vit_timm") else None)
+            stream = io.BytesIO()
+            torch.onnx.export(network.eval(), (picture,), stream, dynamo=False, **settings)
+            model = onnx.load_from_string(stream.getvalue())
+        else:
+            model = torch.onnx.export(network.eval(), (picture,), dynamo=True, **settings).model_proto
+        model.graph.name = name
+        for node in model.graph.node:
+            del node.metadata_props[:]
+        made[name] = model
+    return made
+
+
 def refused() -> dict[str, onnx.ModelProto]:
     node = helper.make_node
     w = lambda: weight("w", 5, 3, 1, 1)
@@ -110,7 +154,7 @@ def refused() -> dict[str, onnx.ModelProto]:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     cases = []
-    for made in (residual(), product()):
+    for made in (residual(), product(), *exported().values()):
         onnx.checker.check_model(made)
         path = FOLDER / f"{made.graph.name}.onnx"
         onnx.save(made, path)

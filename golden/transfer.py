@@ -1,16 +1,20 @@
-"""Measures transfer: `gyrus learn FOLDER --from MODEL` with few pictures a class against the same network from random weights and
-against the nearest neighbors of raw pixels, three seeds each.
+"""Measures transfer: `gyrus learn FOLDER --from MODEL` with few pictures a class against a network from random weights and against
+the nearest neighbors of raw pixels, three seeds each.
 
-    python golden/transfer.py GYRUS DATA WORK [--lite0 WEIGHTS.pth] [--five] [--pictures 10 50 250]
+    python golden/transfer.py GYRUS DATA WORK [--lite0 WEIGHTS.pth] [--pictures 10 50 250] [--only NAME...] [--threads 1]
 
 GYRUS is the program, DATA the folder with `mnist`, `cifar10` and `weights`, WORK a folder for pictures and runs. Of CIFAR-10, the
-first training batch and the first thousand test images are used; of MNIST, the first thousand test images.
+first training batch and the first thousand test images are used; of MNIST, the first 20,000 training and the first thousand test
+images; of the digits, four fifths for training. The seed chooses the pictures, their validation part and the random weights.
+Each result is a line of `WORK/transfer.jsonl`; results that stand there are not measured again.
 """
 
 import argparse
 import gzip
 import json
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy
@@ -18,6 +22,7 @@ from PIL import Image
 
 SEEDS = (0, 1, 2)
 CIFAR = "airplane automobile bird cat deer dog frog horse ship truck".split()
+DIGITS = [str(digit) for digit in range(10)]
 
 
 def cifar(data: Path) -> dict:
@@ -34,7 +39,15 @@ def mnist(data: Path) -> dict:
         labels = gzip.open(data / f"mnist/{name}-labels-idx1-ubyte.gz").read()[8:]
         return numpy.frombuffer(images, numpy.uint8).reshape(-1, 28, 28)[:count], numpy.frombuffer(labels, numpy.uint8)[:count]
 
-    return dict(names=[f"number {digit}" for digit in range(10)], train=read("train", 20000), test=read("t10k", 1000))
+    return dict(names=DIGITS, train=read("train", 20000), test=read("t10k", 1000))
+
+
+def digits(_: Path) -> dict:
+    rows = gzip.open(Path(__file__).parent.parent / "crates/gyrus-data/data/optdigits.csv.gz", "rt")
+    table = numpy.loadtxt(rows, delimiter=",", dtype=numpy.int64)
+    images = numpy.rint(table[:, :64].reshape(-1, 8, 8) * 255 / 16).astype(numpy.uint8)
+    first = len(table) * 4 // 5
+    return dict(names=DIGITS, train=(images[:first], table[:first, 64]), test=(images[first:], table[first:, 64]))
 
 
 def write(folder: Path, source: dict, classes: list[int], pictures: int | None, seed: int) -> None:
@@ -56,50 +69,74 @@ def main() -> None:
     arguments.add_argument("data", type=Path)
     arguments.add_argument("work", type=Path)
     arguments.add_argument("--lite0")
-    arguments.add_argument("--five", action="store_true", help="also train a network on half of CIFAR-10's classes first")
     arguments.add_argument("--pictures", type=int, nargs="+", default=[10, 50, 250])
+    arguments.add_argument("--only", nargs="+", help="lite0, resnet20, five or scratch")
+    arguments.add_argument("--threads", default="0")
     given = arguments.parse_args()
+    record = given.work / "transfer.jsonl"
+    given.work.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
 
-    def learn(folder: Path, seed: int, *more: str) -> dict:
-        out = given.work / "run"
-        command = [given.gyrus, "learn", str(folder), "--seed", str(seed), "--out", str(out), "--overwrite", "--json", *more]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise SystemExit(run.stderr)
-        return json.loads(run.stdout)
+    def run(folder: Path, *more: str) -> dict:
+        command = [given.gyrus, "learn", str(folder), "--overwrite", "--json", "--threads", given.threads, *more]
+        found = subprocess.run(command, capture_output=True, text=True)
+        if found.returncode != 0:
+            raise SystemExit(found.stderr)
+        return json.loads(found.stdout)
+
+    def five() -> str:
+        """A ResNet-20 that has seen five of CIFAR's classes."""
+        out = given.work / "five"
+        if not (out / "model.safetensors").exists():
+            write(given.work / "first-five", cifar(given.data), [0, 1, 2, 3, 4], None, 0)
+            more = "--image-size 32 --blueprint resnet20 --optimizer sgd --learning-rate 0.05 --epochs 20 --batch-size 64"
+            report = run(given.work / "first-five", *more.split(), "--weight-decay", "5e-4", "--out", str(out))
+            print("ResNet-20 on five classes:", report["test_accuracy"], flush=True)
+        return str(out)
 
     residual = str(given.data / "weights/resnet_cifar/resnet20-12fca82f.safetensors")
-    cases = [("MNIST", mnist, list(range(10)), "ResNet-20 of CIFAR-10", residual, "mnist-cnn")]
-    if given.five:
-        # A ResNet-20 that has seen five of CIFAR's classes goes on to the other five.
-        five = given.work / "five"
-        write(given.work / "first-five", cifar(given.data), [0, 1, 2, 3, 4], None, 0)
-        command = [given.gyrus, "learn", str(given.work / "first-five"), "--image-size", "32", "--blueprint", "resnet20"]
-        more = ["--optimizer", "sgd", "--learning-rate", "0.05", "--epochs", "20", "--batch-size", "64", "--weight-decay", "5e-4"]
-        run = subprocess.run([*command, *more, "--out", str(five), "--overwrite", "--json"], capture_output=True, text=True)
-        print("ResNet-20 on five classes:", json.loads(run.stdout)["test_accuracy"], flush=True)
-        case = ("CIFAR-10's other five classes", cifar, [5, 6, 7, 8, 9], "ResNet-20 of the first five", str(five), "resnet20")
-        cases.append(case)
+    whole = list(range(10))
+    # Data, its classes, where the network comes from, what of it learns, the side of a picture, the last a network from random weights.
+    data = {"CIFAR-10": (cifar, whole, 32), "MNIST": (mnist, whole, 28), "digits": (digits, whole, 8)}
+    data["CIFAR-10's other five"] = (cifar, [5, 6, 7, 8, 9], 32)
+    cases = [("scratch", name, "all") for name in data]
     if given.lite0:
-        cases.insert(0, ("CIFAR-10", cifar, list(range(10)), "EfficientNet-Lite0 of ImageNet", given.lite0, "cnn"))
-    for title, load, classes, name, model, scratch in cases:
-        source = load(given.data)
-        for pictures in given.pictures:
-            found: dict[str, list[float]] = {}
+        cases += [("lite0", name, "last") for name in ("CIFAR-10", "MNIST", "digits")]
+    cases += [("resnet20", name, learned) for learned in ("last", "all") for name in ("MNIST", "digits")]
+    cases += [("five", "CIFAR-10's other five", learned) for learned in ("last", "all")]
+    for pictures in given.pictures:
+        for source, name, learned in cases:
+            if given.only and source not in given.only:
+                continue
+            load, classes, side = data[name]
+            if name == "digits" and pictures > 130:
+                continue
             for seed in SEEDS:
-                folder = given.work / f"{title.replace(chr(39), '').replace(' ', '-')}-{pictures}-{seed}"
-                write(folder, source, classes, pictures, seed)
-                probe = learn(folder, seed, "--from", model, "--freeze")
-                found.setdefault("last layer", []).append(probe["test_accuracy"])
-                neighbors = [rule["accuracy"] for rule in probe["baselines"] if "nearest" in rule["name"]]
-                found.setdefault("nearest pictures", []).extend(neighbors)
-                if "Lite0" not in name:
-                    found.setdefault("all layers", []).append(learn(folder, seed, "--from", model)["test_accuracy"])
-                side = "28" if load is mnist else "32"
-                alone = learn(folder, seed, "--image-size", side, "--blueprint", scratch)
-                found.setdefault("from scratch", []).append(alone["test_accuracy"])
-            shown = {rule: f"{100 * numpy.mean(all):.1f} ± {100 * numpy.std(all, ddof=1):.1f}" for rule, all in found.items()}
-            print(f"{title}, {pictures} a class, from {name}: {json.dumps(shown, ensure_ascii=False)}", flush=True)
+                key = dict(data=name, pictures=pictures, source=source, learned=learned, seed=seed)
+                if any(all(row[part] == value for part, value in key.items()) for row in rows):
+                    continue
+                begin = time.time()
+                folder = given.work / "pictures"
+                shutil.rmtree(folder, ignore_errors=True)
+                write(folder, load(given.data), classes, pictures, seed)
+                options = ["--out", str(given.work / "run"), "--seed", str(seed)]
+                if source == "scratch":
+                    options += ["--image-size", str(side)]
+                else:
+                    model = {"lite0": given.lite0, "resnet20": residual}.get(source) or five()
+                    options += ["--from", model] + (["--freeze"] if learned == "last" else [])
+                report = run(folder, *options)
+                near = [rule["accuracy"] for rule in report["baselines"] if "nearest" in rule["name"]]
+                row = dict(**key, accuracy=report["test_accuracy"], nearest=near, seconds=round(time.time() - begin, 1))
+                rows.append(row)
+                with record.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            found = [row for row in rows if (row["data"], row["pictures"], row["source"], row["learned"]) == (name, pictures, source, learned)]
+            accuracies = [100 * row["accuracy"] for row in found]
+            near = [100 * value for row in found for value in row["nearest"]]
+            spread = f"{numpy.mean(accuracies):.1f} ± {numpy.std(accuracies, ddof=1):.1f} %"
+            beside = f", nearest {numpy.mean(near):.1f} ± {numpy.std(near, ddof=1):.1f} %" if near else ""
+            print(f"{name}, {pictures} a class, {source}, {learned} layers: {spread}{beside}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,22 @@
 //! that it cannot say is refused with the name of its node.
 //!
 //! The batch axis is left out. Nodes are named after their weights (`conv1.weight` belongs to `conv1`), otherwise after their
-//! outputs. A Softmax or LogSoftmax at the end is left out, because scores become probabilities where they are shown.
+//! operators or outputs. A Softmax or LogSoftmax at the end is left out, because scores become probabilities where they are shown.
+//! What exporters take apart is put together again: attention, GELU, shapes that are computed.
 //!
 //! Files are bounded, read without running anything, and checked: numbers that are stored beside the file must lie in its
 //! folder, an input that no earlier node makes (as in a cycle) is refused, and so are tensors whose bytes do not fit their shape.
 
+mod attention;
+mod factors;
+mod fold;
 mod graph;
 mod layers;
 mod operators;
 mod proto;
 mod tensor;
+mod tokens;
+mod view;
 mod write;
 
 use std::collections::BTreeMap;

@@ -1,42 +1,71 @@
 //! The operators of an ONNX graph as nodes of a blueprint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use gyrus_blueprint::{Blueprint, MAX_NODES, Node, NodeKind, Padding, Shape};
 use gyrus_files::{State, StateTensor};
 
-use super::proto;
+use super::attention::Scores;
+use super::proto::{self, attribute, float, int, ints, text};
 use super::tensor::Constant;
+use super::view::View;
 use crate::{Error, Result};
 
 /// The form of a signal, without the batch axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Form {
     /// `[channels, height, width]`
     Image,
     /// `[features]`; in ONNX perhaps with two axes of length 1 behind.
     Features,
+    /// Axes in another order, or parts: tokens, images with the channels last, heads.
+    View(View),
 }
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    Constant(Constant),
+    Constant(Rc<Constant>),
     /// The sum of the outputs of these nodes.
     Signal(Vec<usize>, Form),
+    /// A signal times a number, which becomes part of attention or of GELU.
+    Scaled(Vec<usize>, Form, f32),
+    /// erf(x / √2).
+    Erf(Vec<usize>, Form),
+    /// `factor` (1 + erf(x / √2)), times x or not.
+    Gate {
+        sources: Vec<usize>,
+        form: Form,
+        factor: f32,
+        times_input: bool,
+    },
+    /// The sigmoid of 1.702 x.
+    QuickGate(Vec<usize>, Form),
+    /// Products of queries and keys.
+    Scores(Scores),
+    /// Tokens behind a place of zeros.
+    Padded(Vec<usize>, View),
 }
 
 /// A graph under translation.
 pub(super) struct Import<'a> {
-    path: &'a Path,
+    pub(super) path: &'a Path,
     graph: &'a proto::Graph,
+    /// Samples for which the file was written; 1 where it leaves that open.
+    pub(super) batch: usize,
+    /// Numbers that were computed while reading.
+    pub(super) folded: usize,
     pub(super) values: HashMap<&'a str, Value>,
     /// How often a name is read.
     pub(super) uses: HashMap<&'a str, usize>,
     pub(super) nodes: Vec<Node>,
+    /// The shape of each node's output, where it could be told so far.
+    pub(super) shapes: Vec<Option<Vec<usize>>>,
+    names: HashSet<String>,
     edges: Vec<(usize, usize)>,
-    parameters: BTreeMap<String, StateTensor>,
+    pub(super) parameters: BTreeMap<String, StateTensor>,
     /// The operator being translated, for messages.
     current: String,
 }
@@ -46,9 +75,13 @@ impl<'a> Import<'a> {
         let mut import = Self {
             path,
             graph,
+            batch: 1,
+            folded: 0,
             values: HashMap::new(),
             uses: HashMap::new(),
             nodes: Vec::new(),
+            shapes: Vec::new(),
+            names: ["output".to_owned()].into(),
             edges: Vec::new(),
             parameters: BTreeMap::new(),
             current: String::new(),
@@ -63,7 +96,7 @@ impl<'a> Import<'a> {
         for tensor in &graph.initializer {
             let constant = Constant::of(path, tensor)
                 .map_err(|problem| import.error(format!("the tensor '{}' {problem}", tensor.name)))?;
-            import.values.insert(&tensor.name, Value::Constant(constant));
+            import.values.insert(&tensor.name, Value::Constant(Rc::new(constant)));
         }
         let inputs: Vec<_> =
             graph.input.iter().filter(|input| !import.values.contains_key(input.name.as_str())).collect();
@@ -73,6 +106,8 @@ impl<'a> Import<'a> {
             );
         };
         let shape = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()?.shape.as_ref());
+        let batch = shape.and_then(|shape| shape.dim.first()).map(|dim| dim.dim_value);
+        import.batch = batch.and_then(|batch| usize::try_from(batch).ok()).unwrap_or(1).max(1);
         let extents: Option<Vec<usize>> = shape.and_then(|shape| {
             shape
                 .dim
@@ -92,7 +127,7 @@ impl<'a> Import<'a> {
             }
         };
         let shape = Shape(extents.unwrap_or_default());
-        import.nodes.push(Node { name: "input".to_owned(), kind: NodeKind::Input { shape } });
+        import.add("input".to_owned(), NodeKind::Input { shape }, &[]);
         import.values.insert(&input.name, Value::Signal(vec![0], form));
         Ok(import)
     }
@@ -108,14 +143,50 @@ impl<'a> Import<'a> {
                 self.error(format!("the graph has {} outputs; expected one", self.graph.output.len()))
             );
         };
-        let (sources, _) = self.signal(&output.name)?;
+        let (sources, form) = self.signal(&output.name)?;
+        if let Form::View(view) = form {
+            return Err(self.error(format!(
+                "its output '{}' has the axes {:?}; expected [batch, classes]",
+                output.name,
+                view.extents()
+            )));
+        }
         self.add("output".to_owned(), NodeKind::Output, &sources);
         let mut name = self.graph.name.clone();
         if name.is_empty() {
             name = "onnx".to_owned();
         }
-        // What nothing reads (a mask of dropout, say) does not belong to the network.
+        self.forget_unread();
         Ok((Blueprint::new(name, self.nodes, self.edges)?, self.parameters))
+    }
+
+    /// Removes nodes that nothing reads any more, such as queries, keys and values that were joined.
+    fn forget_unread(&mut self) {
+        let mut from: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        self.edges.iter().for_each(|&(source, target)| from[target].push(source));
+        let mut read = vec![false; self.nodes.len()];
+        let mut open: Vec<usize> = self.nodes.len().checked_sub(1).into_iter().collect();
+        while let Some(node) = open.pop() {
+            if !std::mem::replace(&mut read[node], true) {
+                open.extend(&from[node]);
+            }
+        }
+        // The input stays, so that what does not read it is said as it is.
+        read[0] = true;
+        let mut places = Vec::new();
+        let mut count = 0;
+        for read in &read {
+            places.push(count);
+            count += usize::from(*read);
+        }
+        let edges = self.edges.iter().filter(|(source, target)| read[*source] && read[*target]);
+        self.edges = edges.map(|&(source, target)| (places[source], places[target])).collect();
+        let (kept, unread): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.nodes).into_iter().zip(read).partition(|(_, read)| *read);
+        self.nodes = kept.into_iter().map(|(node, _)| node).collect();
+        let unread: HashSet<String> = unread.into_iter().map(|(node, _)| node.name).collect();
+        self.parameters
+            .retain(|name, _| name.rsplit_once('.').is_none_or(|(node, _)| !unread.contains(node)));
     }
 
     pub(super) fn error(&self, problem: impl Into<String>) -> Error {
@@ -132,11 +203,26 @@ impl<'a> Import<'a> {
         }
         let first = node.input.first().map_or("", String::as_str);
         let Some(output) = node.output.first() else { return Err(self.error("it has no output")) };
+        if let Some(constant) = self.fold(node)? {
+            return self.made(node, vec![Value::Constant(constant)]);
+        }
+        if let Some(values) = self.arranged(node)? {
+            return self.made(node, values);
+        }
+        if let Some(Value::Signal(_, Form::View(view))) = self.values.get(first)
+            && !(ELEMENTWISE.contains(&node.op_type.as_str()) && view.is_whole())
+        {
+            let extents = view.extents();
+            let kind = &node.op_type;
+            return Err(self
+                .error(format!("the operator {kind} over the axes {extents:?} has no form in a blueprint")));
+        }
         let value = match node.op_type.as_str() {
             "Constant" => {
                 let tensor = attribute(node, "value").and_then(|attribute| attribute.t.as_ref());
                 let tensor = tensor.ok_or_else(|| self.error("a constant without a tensor"))?;
-                Value::Constant(Constant::of(self.path, tensor).map_err(|problem| self.error(problem))?)
+                let constant = Constant::of(self.path, tensor).map_err(|problem| self.error(problem))?;
+                Value::Constant(Rc::new(constant))
             }
             "Conv" => self.convolution(node)?,
             "Gemm" | "MatMul" => self.linear(node)?,
@@ -166,7 +252,7 @@ impl<'a> Import<'a> {
             "Softmax" | "LogSoftmax" => {
                 let ends = self.graph.output.iter().any(|last| last.name == *output);
                 let (sources, form) = self.signal(first)?;
-                match (ends, form, node.op_type.as_str()) {
+                match (ends, &form, node.op_type.as_str()) {
                     (true, Form::Features, _) => Value::Signal(sources, form),
                     (false, Form::Features, "Softmax") => self.simple(node, NodeKind::softmax())?,
                     _ => return Err(refuse(self)),
@@ -217,14 +303,21 @@ impl<'a> Import<'a> {
                         _ => self.add(self.free(&format!("{name}.sum")), NodeKind::Add, &sources),
                     };
                     factors.push(factor);
-                    form = if own == Form::Image { own } else { form };
+                    form = if own == Form::Features { form } else { own };
                 }
                 Value::Signal(vec![self.place(node, NodeKind::Multiply, &factors)], form)
             }
             _ => return Err(refuse(self)),
         };
-        if self.values.insert(output, value).is_some() {
-            return Err(self.error(format!("'{output}' is made twice")));
+        self.made(node, vec![value])
+    }
+
+    /// Gives the outputs of an operator their values.
+    fn made(&mut self, node: &'a proto::Node, values: Vec<Value>) -> Result<()> {
+        for (output, value) in node.output.iter().zip(values) {
+            if self.values.insert(output, value).is_some() {
+                return Err(self.error(format!("'{output}' is made twice")));
+            }
         }
         Ok(())
     }
@@ -232,8 +325,14 @@ impl<'a> Import<'a> {
     /// The nodes whose outputs add up to a name.
     pub(super) fn signal(&self, name: &str) -> Result<(Vec<usize>, Form)> {
         match self.values.get(name) {
-            Some(Value::Signal(sources, form)) => Ok((sources.clone(), *form)),
+            Some(Value::Signal(sources, form)) => Ok((sources.clone(), form.clone())),
             Some(Value::Constant(_)) => Err(self.error(format!("'{name}' is a constant; expected a signal"))),
+            Some(Value::Scores(_)) => Err(self.error(format!(
+                "'{name}' is a product of queries and keys, which a blueprint has as a whole"
+            ))),
+            Some(_) => Err(self.error(format!(
+                "'{name}' is a step of GELU or of attention, which a blueprint has as a whole"
+            ))),
             None => Err(self.error(format!("it reads '{name}', which nothing before it makes"))),
         }
     }
@@ -248,17 +347,56 @@ impl<'a> Import<'a> {
 
     fn add(&mut self, name: String, kind: NodeKind, sources: &[usize]) -> usize {
         let place = self.nodes.len();
+        self.shapes.push(self.shape_of(&kind, sources));
+        self.names.insert(name.clone());
         self.edges.extend(sources.iter().map(|&source| (source, place)));
         self.nodes.push(Node { name, kind });
         place
     }
 
-    /// A node named after its weight or its output.
+    /// The shape of what a node of this kind would give, if what it reads fits.
+    fn shape_of(&self, kind: &NodeKind, sources: &[usize]) -> Option<Vec<usize>> {
+        if let NodeKind::Input { shape } = kind {
+            return Some(shape.to_vec());
+        }
+        let inputs: Option<Vec<&Vec<usize>>> =
+            sources.iter().map(|&source| self.shapes[source].as_ref()).collect();
+        // A product repeats factors by channel over the others' axes.
+        let input = inputs?.into_iter().max_by_key(|shape| shape.len())?;
+        let alone = Blueprint::builder("one").input(input.clone()).node("node", kind.clone()).build().ok()?;
+        Some(alone.shapes().ok()?.output(1).to_vec())
+    }
+
+    /// What leads into a node.
+    pub(super) fn sources_of(&self, place: usize) -> Vec<usize> {
+        self.edges.iter().filter(|(_, to)| *to == place).map(|(from, _)| *from).collect()
+    }
+
+    /// A node named after its weight, its operator or its output.
     pub(super) fn place(&mut self, node: &proto::Node, kind: NodeKind, sources: &[usize]) -> usize {
         let weight = node.input.get(1).and_then(|name| name.strip_suffix(".weight"));
-        let name = weight.unwrap_or_else(|| node.output.first().map_or("", String::as_str));
-        let name = self.free(name);
+        let name = match (weight, node.name.strip_prefix('/')) {
+            (Some(weight), _) => weight.to_owned(),
+            (None, Some(path)) => module(path),
+            (None, None) => node.output.first().cloned().unwrap_or_default(),
+        };
+        let name = self.free(&name);
         self.add(name, kind, sources)
+    }
+
+    /// Gives a node another name, if there is one and nothing else has it.
+    pub(super) fn rename(&mut self, place: usize, name: Option<&str>) {
+        let Some(name) = name.map(|name| self.free(name)).filter(|free| Some(free.as_str()) == name) else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.nodes[place].name, name.clone());
+        for parameter in ["weight", "bias"] {
+            if let Some(tensor) = self.parameters.remove(&format!("{before}.{parameter}")) {
+                self.parameters.insert(format!("{name}.{parameter}"), tensor);
+            }
+        }
+        self.names.remove(&before);
+        self.names.insert(name);
     }
 
     /// A name for a node that no other has, made of this one.
@@ -266,11 +404,13 @@ impl<'a> Import<'a> {
         let clean = |letter: char| if letter == '/' || letter.is_control() { '.' } else { letter };
         let short: String = name.trim_matches('/').chars().take(60).map(clean).collect();
         let short = if short.is_empty() { "node".to_owned() } else { short };
-        let taken = |name: &str| self.nodes.iter().any(|node| node.name == name) || name == "output";
-        if !taken(&short) {
+        if !self.names.contains(&short) {
             return short;
         }
-        (2..).map(|number| format!("{short}.{number}")).find(|name| !taken(name)).unwrap_or(short)
+        (2..)
+            .map(|number| format!("{short}.{number}"))
+            .find(|name| !self.names.contains(name))
+            .unwrap_or(short)
     }
 
     pub(super) fn parameter(&mut self, place: usize, name: &str, shape: Vec<usize>, values: Vec<f32>) {
@@ -320,22 +460,22 @@ impl<'a> Import<'a> {
     }
 }
 
-pub(super) fn attribute<'n>(node: &'n proto::Node, name: &str) -> Option<&'n proto::Attribute> {
-    node.attribute.iter().find(|attribute| attribute.name == name)
-}
+/// Operators that work alike on each element, however the axes lie.
+const ELEMENTWISE: [&str; 10] =
+    ["Relu", "Sigmoid", "Tanh", "HardSwish", "Gelu", "Clip", "Dropout", "Identity", "Add", "Mul"];
 
-pub(super) fn float(node: &proto::Node, name: &str, usual: f32) -> f32 {
-    attribute(node, name).map_or(usual, |attribute| attribute.f.unwrap_or_default())
-}
-
-pub(super) fn int(node: &proto::Node, name: &str, usual: i64) -> i64 {
-    attribute(node, name).map_or(usual, |attribute| attribute.i.unwrap_or_default())
-}
-
-pub(super) fn ints(node: &proto::Node, name: &str) -> Vec<i64> {
-    attribute(node, name).map_or_else(Vec::new, |attribute| attribute.ints.clone())
-}
-
-pub(super) fn text(node: &proto::Node, name: &str) -> Option<String> {
-    attribute(node, name).map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned())
+/// The module that PyTorch's exporter names in the path of an operator: `layer1.0.act` of `layer1/layer1.0/act/Relu`.
+fn module(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    let modules = &parts[..parts.len() - 1];
+    let mut name = String::new();
+    for (place, part) in modules.iter().enumerate() {
+        let repeats = modules
+            .get(place + 1)
+            .is_some_and(|next| next.strip_prefix(part).is_some_and(|rest| rest.starts_with('.')));
+        if !repeats {
+            name = if name.is_empty() { (*part).to_owned() } else { format!("{name}.{part}") };
+        }
+    }
+    if name.is_empty() { path.to_owned() } else { name }
 }

@@ -2,8 +2,8 @@
 
 use gyrus_blueprint::{Conv2d, NodeKind, Padding, Pool2d};
 
-use super::graph::{Form, Import, Value, float, int};
-use super::proto;
+use super::graph::{Form, Import, Value};
+use super::proto::{self, float, int};
 use super::tensor::Constant;
 use crate::Result;
 
@@ -87,7 +87,7 @@ impl<'a> Import<'a> {
         let pairs = [(a, b), (b, a)].into_iter().find_map(|(signal, constant)| {
             match (self.values.get(signal.as_str()), self.values.get(constant.as_str())) {
                 (Some(Value::Signal(..)), Some(Value::Constant(constant))) => {
-                    Some((signal, constant.clone()))
+                    Some((signal, std::rc::Rc::clone(constant)))
                 }
                 _ => None,
             }
@@ -110,7 +110,7 @@ impl<'a> Import<'a> {
             )));
         }
         let place = self.place(node, NodeKind::LayerScale, &sources);
-        self.parameter(place, "scale", vec![constant.floats.len()], constant.floats);
+        self.parameter(place, "scale", vec![constant.floats.len()], constant.floats.clone());
         Ok(Value::Signal(vec![place], form))
     }
 
@@ -158,8 +158,9 @@ impl<'a> Import<'a> {
             },
             _ => form == Form::Features,
         };
-        match (fits, form) {
+        match (fits, &form) {
             (false, _) => Err(self.error("expected [batch, features] as the result")),
+            (true, Form::View(_)) => Err(self.error("expected features or an image")),
             (true, Form::Features) => Ok(Value::Signal(sources, form)),
             (true, Form::Image) => {
                 Ok(Value::Signal(vec![self.place(node, NodeKind::flatten(), &sources)], Form::Features))
@@ -193,7 +194,7 @@ impl<'a> Import<'a> {
         let [a, b] = &node.input[..] else { return Err(self.error("expected a sum of two")) };
         let constant = [(a, b), (b, a)].into_iter().find_map(|(signal, constant)| {
             match self.values.get(constant.as_str()) {
-                Some(Value::Constant(constant)) => Some((signal, constant.clone())),
+                Some(Value::Constant(constant)) => Some((signal, std::rc::Rc::clone(constant))),
                 _ => None,
             }
         });
@@ -206,12 +207,15 @@ impl<'a> Import<'a> {
                 && constant.floats.len() == out_features
             {
                 self.nodes[*place].kind = NodeKind::affine(out_features);
-                self.parameter(*place, "bias", vec![out_features], constant.floats);
+                self.parameter(*place, "bias", vec![out_features], constant.floats.clone());
                 return Ok(Value::Signal(sources, form));
             }
             return Err(self.error("a constant is added; expected a bias behind a product with weights"));
         }
-        let ((mut sources, form), (more, _)) = (self.signal(a)?, self.signal(b)?);
+        let ((mut sources, form), (more, other)) = (self.signal(a)?, self.signal(b)?);
+        if form != other && (matches!(form, Form::View(_)) || matches!(other, Form::View(_))) {
+            return Err(self.error("a sum of signals whose axes lie differently"));
+        }
         sources.extend(more);
         // A sum that one node reads is made of the edges into that node.
         match self.uses.get(node.output.first().map_or("", String::as_str)) {

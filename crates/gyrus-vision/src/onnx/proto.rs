@@ -154,3 +154,23 @@ pub(super) struct Dimension {
     #[prost(string, tag = "2")]
     pub(super) dim_param: String,
 }
+
+pub(super) fn attribute<'n>(node: &'n Node, name: &str) -> Option<&'n Attribute> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+pub(super) fn float(node: &Node, name: &str, usual: f32) -> f32 {
+    attribute(node, name).map_or(usual, |attribute| attribute.f.unwrap_or_default())
+}
+
+pub(super) fn int(node: &Node, name: &str, usual: i64) -> i64 {
+    attribute(node, name).map_or(usual, |attribute| attribute.i.unwrap_or_default())
+}
+
+pub(super) fn ints(node: &Node, name: &str) -> Vec<i64> {
+    attribute(node, name).map_or_else(Vec::new, |attribute| attribute.ints.clone())
+}
+
+pub(super) fn text(node: &Node, name: &str) -> Option<String> {
+    attribute(node, name).map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned())
+}
