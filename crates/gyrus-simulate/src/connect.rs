@@ -20,6 +20,8 @@ const LONGEST: f64 = 65_535.0;
 const MOST_NEURONS: u64 = u32::MAX as u64;
 /// Most neurons of a part: a step's sums of a part stay in the first-level cache.
 const MOST: usize = 2048;
+/// The same where synapses change: their updates cost far more than the neurons, and more parts keep more threads busy.
+const MOST_PLASTIC: usize = 512;
 /// Sums of all steps to come of a part: they stay in the second-level cache, and two bytes name one of them.
 const RING: usize = 1 << 16;
 
@@ -166,12 +168,14 @@ impl<'a> Plan<'a> {
         (longest as usize + 1).next_power_of_two()
     }
 
-    /// Cuts populations into parts of at most [`MOST`] neurons, fewer if delays are long.
+    /// Cuts populations into parts of at most [`MOST`] neurons, fewer if delays are long or synapses change.
     fn cut(&self) -> Vec<Shape> {
         let mut shapes = Vec::new();
         for (population, neurons) in self.circuit.populations.iter().enumerate() {
             let each = self.slots(population) * neurons.model.planes();
-            let most = (RING / each).clamp(256, MOST).next_power_of_two().min(MOST);
+            let changes = self.onto(population).any(|wiring| wiring.plasticity.is_some());
+            let most = if changes { MOST_PLASTIC } else { MOST };
+            let most = (RING / each).clamp(256, most).next_power_of_two().min(most);
             let parts = neurons.neurons.div_ceil(most).max(1);
             let size = neurons.neurons.div_ceil(parts).next_multiple_of(64);
             let mut within = 0;
