@@ -410,3 +410,36 @@ pub(crate) fn default_epsilon() -> f64 {
 pub(crate) fn default_momentum() -> f64 {
     0.1
 }
+
+/// The kinds of node of dense networks alone, as a pattern: they have no spiking form and none in NIR. A match that names the
+/// other kinds stays exhaustive, so a new kind is either added here or decided everywhere.
+///
+/// ```
+/// use gyrus_blueprint::{NodeKind, without_spiking_form};
+///
+/// assert!(matches!(NodeKind::GELU, without_spiking_form!()));
+/// assert!(!matches!(NodeKind::ReLU, without_spiking_form!()));
+/// ```
+#[macro_export]
+macro_rules! without_spiking_form {
+    () => {
+        $crate::NodeKind::GELU
+            | $crate::NodeKind::SiLU
+            | $crate::NodeKind::ReLU6
+            | $crate::NodeKind::Hardswish
+            | $crate::NodeKind::QuickGELU
+            | $crate::NodeKind::TanhGELU
+            | $crate::NodeKind::Add
+            | $crate::NodeKind::Multiply
+            | $crate::NodeKind::LayerScale
+            | $crate::NodeKind::ChannelLayerNorm { .. }
+            | $crate::NodeKind::ClassToken
+            | $crate::NodeKind::PositionEmbedding
+            | $crate::NodeKind::SelectToken { .. }
+            | $crate::NodeKind::SelfAttention { .. }
+            | $crate::NodeKind::Sigmoid
+            | $crate::NodeKind::Tanh
+            | $crate::NodeKind::Softmax { .. }
+            | $crate::NodeKind::LayerNorm { .. }
+    };
+}

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use gyrus_blueprint::{
     Blueprint, ConvolutionGeometry, Discretization, Flattening, Image, NeuronModel, NodeKind, Parameters,
-    PoolGeometry, Shape, Shapes,
+    PoolGeometry, Shape, Shapes, without_spiking_form,
 };
 use gyrus_kernels::convolution::Convolution;
 use gyrus_kernels::convolution::pooling::Pooling;
@@ -274,24 +274,7 @@ impl Compiler<'_> {
                     None => self.refuse(node, "it has no spiking form"),
                 }
             }
-            NodeKind::GELU
-            | NodeKind::SiLU
-            | NodeKind::ReLU6
-            | NodeKind::Hardswish
-            | NodeKind::QuickGELU
-            | NodeKind::TanhGELU
-            | NodeKind::Add
-            | NodeKind::Multiply
-            | NodeKind::LayerScale
-            | NodeKind::ChannelLayerNorm { .. }
-            | NodeKind::ClassToken
-            | NodeKind::PositionEmbedding
-            | NodeKind::SelectToken { .. }
-            | NodeKind::SelfAttention { .. }
-            | NodeKind::Sigmoid
-            | NodeKind::Tanh
-            | NodeKind::Softmax { .. }
-            | NodeKind::LayerNorm { .. } => self.refuse(node, "it has no spiking form"),
+            without_spiking_form!() => self.refuse(node, "it has no spiking form"),
         }
     }
 

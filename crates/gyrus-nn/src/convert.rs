@@ -15,7 +15,7 @@ mod draft;
 mod exact;
 mod trained;
 
-use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, NodeKind, Shape};
+use gyrus_blueprint::{Blueprint, Conv1d, Conv2d, NodeKind, Shape, without_spiking_form};
 use gyrus_files::{State, StateTensor};
 
 use crate::{Error, Result};
@@ -61,26 +61,7 @@ pub fn quantized_form(blueprint: &Blueprint, levels: usize) -> Result<Blueprint>
             | NodeKind::SignedIF { .. }
             | NodeKind::Delay { .. }
             | NodeKind::CountMaxPool2d(_) => return refuse(node, "the network spikes already"),
-            NodeKind::Scale
-            | NodeKind::Threshold { .. }
-            | NodeKind::GELU
-            | NodeKind::SiLU
-            | NodeKind::ReLU6
-            | NodeKind::Hardswish
-            | NodeKind::QuickGELU
-            | NodeKind::TanhGELU
-            | NodeKind::Add
-            | NodeKind::Multiply
-            | NodeKind::LayerScale
-            | NodeKind::ChannelLayerNorm { .. }
-            | NodeKind::ClassToken
-            | NodeKind::PositionEmbedding
-            | NodeKind::SelectToken { .. }
-            | NodeKind::SelfAttention { .. }
-            | NodeKind::Sigmoid
-            | NodeKind::Tanh
-            | NodeKind::Softmax { .. }
-            | NodeKind::LayerNorm { .. } => {
+            NodeKind::Scale | NodeKind::Threshold { .. } | without_spiking_form!() => {
                 return refuse(
                     node,
                     "only ReLU activations, weights, pools and batch norms have a spiking form",
@@ -254,24 +235,7 @@ pub fn integrate_and_fire_form(blueprint: &Blueprint, state: &State) -> Result<(
             | NodeKind::AdaptiveLIF { .. }
             | NodeKind::SignedIF { .. }
             | NodeKind::ReLU
-            | NodeKind::GELU
-            | NodeKind::SiLU
-            | NodeKind::ReLU6
-            | NodeKind::Hardswish
-            | NodeKind::QuickGELU
-            | NodeKind::TanhGELU
-            | NodeKind::Add
-            | NodeKind::Multiply
-            | NodeKind::LayerScale
-            | NodeKind::ChannelLayerNorm { .. }
-            | NodeKind::ClassToken
-            | NodeKind::PositionEmbedding
-            | NodeKind::SelectToken { .. }
-            | NodeKind::SelfAttention { .. }
-            | NodeKind::Sigmoid
-            | NodeKind::Tanh
-            | NodeKind::Softmax { .. }
-            | NodeKind::LayerNorm { .. } => return refuse(node, "it has no spiking form"),
+            | without_spiking_form!() => return refuse(node, "it has no spiking form"),
         };
         let differ = sources.iter().any(|&source| worth[source] != common);
         for source in sources {

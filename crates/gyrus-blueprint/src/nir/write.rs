@@ -1,7 +1,7 @@
 //! Writes a blueprint and its parameters as a NIR file, and lists where other importers would differ.
 
 use crate::neuron::{Discretization, Integration, NeuronConstant, NeuronModel, Parameters, Reset};
-use crate::{Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, Padding, Result, Shape};
+use crate::{Blueprint, Conv1d, Conv2d, Error, Node, NodeKind, Padding, Result, Shape, without_spiking_form};
 
 use super::graph::bypass;
 use super::hdf5::{self, Data, Field, Tree};
@@ -196,26 +196,9 @@ impl Writer<'_> {
                 return Err(no_form(node, reason));
             }
             // The caller writes dropouts and global averages, which are not single nodes in NIR.
-            NodeKind::Dropout { .. }
-            | NodeKind::GlobalAvgPool
-            | NodeKind::GELU
-            | NodeKind::SiLU
-            | NodeKind::ReLU6
-            | NodeKind::Hardswish
-            | NodeKind::QuickGELU
-            | NodeKind::TanhGELU
-            | NodeKind::Add
-            | NodeKind::Multiply
-            | NodeKind::LayerScale
-            | NodeKind::ChannelLayerNorm { .. }
-            | NodeKind::ClassToken
-            | NodeKind::PositionEmbedding
-            | NodeKind::SelectToken { .. }
-            | NodeKind::SelfAttention { .. }
-            | NodeKind::Sigmoid
-            | NodeKind::Tanh
-            | NodeKind::Softmax { .. }
-            | NodeKind::LayerNorm { .. } => return Err(no_form(node, NO_SUCH_KIND)),
+            NodeKind::Dropout { .. } | NodeKind::GlobalAvgPool | without_spiking_form!() => {
+                return Err(no_form(node, NO_SUCH_KIND));
+            }
         }
         self.insert(node, node.name.clone(), tree)
     }

@@ -51,6 +51,19 @@ pub(crate) fn prefetch(place: *const f32) {
     let _ = place;
 }
 
+/// [`prefetch`] into the second-level cache.
+#[inline(always)]
+pub(crate) fn prefetch_far(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: as in [`prefetch`].
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 thread_local! {
     static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }

@@ -13,7 +13,7 @@
 use pulp::Simd;
 
 use super::epilogue::{finish_row, smooth};
-use super::parallel::prefetch;
+use super::parallel::{prefetch, prefetch_far};
 
 pub(crate) use super::epilogue::{Epilogue, Residual, finish_vector};
 
@@ -121,10 +121,12 @@ struct Part {
     sums: *mut f32,
     first: bool,
     last: bool,
+    /// Steps from this part to the next one, whose panels are asked for in the meantime.
+    ahead: usize,
 }
 
 impl Part {
-    const WHOLE: Self = Self { sums: core::ptr::null_mut(), first: true, last: true };
+    const WHOLE: Self = Self { sums: core::ptr::null_mut(), first: true, last: true, ahead: 0 };
 }
 
 /// [`inner`] for four panels and a single run, which is cut into parts whose panels stay in the first-level cache.
@@ -154,7 +156,7 @@ unsafe fn four_panels<S: Simd, const PLAIN: bool>(
             let offsets = [start + k];
             let runs = Runs { offsets: &offsets, length: length.min(depth - k) };
             let panels = (panels.wrapping_add(k * PANEL), panel_len);
-            let part = Part { sums, first: part == 0, last: part + 1 == parts };
+            let part = Part { sums, first: part == 0, last: part + 1 == parts, ahead: length };
             // SAFETY: passed on; a block of rows has room in `sums`, and later parts read what the first one has written.
             unsafe {
                 panels_at_once::<S, QUAD_ROWS, 4, PLAIN, true>(
@@ -208,6 +210,17 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
             for i in 0..MR {
                 for v in (0..NV).step_by(vectors) {
                     prefetch(out((first + i).min(last)).wrapping_add(v * S::F32_LANES));
+                }
+            }
+        }
+        if part.ahead > 0 {
+            // Weights that exceed the cache come while this part is being multiplied, a share with each tile.
+            let tiles = (rows.end - rows.start).div_ceil(MR);
+            let share = part.ahead.div_ceil(tiles);
+            let next = (part.ahead + (first - rows.start) / MR * share) * PANEL;
+            for v in (0..NV).step_by(vectors) {
+                for step in 0..share {
+                    prefetch_far(panel.wrapping_add(next + v / vectors * panel_len + step * PANEL));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes, Weights};
+use gyrus_blueprint::{Blueprint, NodeKind, Pool2d, Shapes, Weights, without_spiking_form};
 use gyrus_files::{State, StateTensor};
 
 use super::super::draft::{Draft, refuse};
@@ -146,24 +146,7 @@ impl Quantizer<'_> {
                 | NodeKind::AdaptiveLIF { .. }
                 | NodeKind::SignedIF { .. }
                 | NodeKind::ReLU
-                | NodeKind::GELU
-                | NodeKind::SiLU
-                | NodeKind::ReLU6
-                | NodeKind::Hardswish
-                | NodeKind::QuickGELU
-                | NodeKind::TanhGELU
-                | NodeKind::Add
-                | NodeKind::Multiply
-                | NodeKind::LayerScale
-                | NodeKind::ChannelLayerNorm { .. }
-                | NodeKind::ClassToken
-                | NodeKind::PositionEmbedding
-                | NodeKind::SelectToken { .. }
-                | NodeKind::SelfAttention { .. }
-                | NodeKind::Sigmoid
-                | NodeKind::Tanh
-                | NodeKind::Softmax { .. }
-                | NodeKind::LayerNorm { .. } => return refuse(node, "it has no spiking form"),
+                | without_spiking_form!() => return refuse(node, "it has no spiking form"),
             };
             // Sums within the node, such as those over a window.
             if ranges[index].bits() > EXACT_BITS {
