@@ -6,7 +6,7 @@
 //! as a map. A maximum routes by the input: derivatives are then means over some examples. Cost: one backward pass from layer
 //! to layer for each unit and example.
 
-use gyrus_blueprint::{Blueprint, Image};
+use gyrus_blueprint::{Blueprint, Image, NodeKind};
 use gyrus_nn::{Network, Signal, floats};
 use gyrus_tensor::filled_tensor;
 
@@ -90,6 +90,45 @@ pub fn layers_below(blueprint: &Blueprint, layers: &[Layer]) -> Vec<Vec<usize>> 
     layers.iter().map(below).collect()
 }
 
+/// Whether the connections between two layers are the same for all inputs: nothing between them routes by what it receives.
+///
+/// # Panics
+/// If there is no such layer.
+#[must_use]
+pub fn is_linear(blueprint: &Blueprint, below: &Layer, above: &Layer) -> bool {
+    let reached = |next: &[Vec<usize>], from: usize| {
+        let mut seen = vec![false; blueprint.nodes().len()];
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            if !std::mem::replace(&mut seen[node], true) {
+                open.extend(&next[node]);
+            }
+        }
+        seen
+    };
+    let after = reached(&blueprint.targets(), below.output);
+    let before = reached(&blueprint.sources(), above.before_activation);
+    let between = |node: &usize| after[*node] && before[*node] && *node != below.output;
+    (0..blueprint.nodes().len()).filter(between).all(|node| {
+        matches!(
+            blueprint.nodes()[node].kind,
+            NodeKind::Affine { .. }
+                | NodeKind::Linear { .. }
+                | NodeKind::Conv1d(_)
+                | NodeKind::Conv2d(_)
+                | NodeKind::BatchNorm { .. }
+                | NodeKind::LayerScale
+                | NodeKind::Scale
+                | NodeKind::Add
+                | NodeKind::AvgPool2d(_)
+                | NodeKind::SumPool2d(_)
+                | NodeKind::GlobalAvgPool
+                | NodeKind::Flatten { .. }
+                | NodeKind::Dropout { .. }
+        )
+    })
+}
+
 /// The connections from layer `below` to `units` of layer `above`, both indices into `layers`, as means over `examples`,
 /// `[examples, elements]` as the network receives them.
 ///
@@ -116,7 +155,7 @@ pub fn connections(
     let mut derivatives = vec![0.0f32; units.len() * width];
     let rows: Vec<(usize, usize)> =
         (0..units.len()).flat_map(|unit| (0..count).map(move |example| (unit, example))).collect();
-    for rows in rows.chunks(ROWS) {
+    for rows in rows.chunks(super::rows_of_batch(&shapes, ROWS)) {
         let x = filled_tensor(rows.len(), elements, |x| {
             for (x, (_, example)) in x.chunks_exact_mut(elements).zip(rows) {
                 x.copy_from_slice(&examples[example * elements..][..elements]);

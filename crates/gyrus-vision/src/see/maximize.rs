@@ -4,7 +4,7 @@
 //!
 //! A unit of a map is excited at the map's middle; what lies outside of its receptive field stays gray. The gradient is taken
 //! before the activation, where it never dies. Each step shifts, turns and rescales the image a little, climbs by Adam on the
-//! blurred gradient, and keeps every pixel within the range of brightness. All units of a layer are made in one batch.
+//! blurred gradient, and keeps every pixel within the range of brightness. Units of a layer are made together, as many as memory allows.
 
 use gyrus_blueprint::Image;
 use gyrus_nn::{Network, Signal, floats};
@@ -88,7 +88,7 @@ pub fn maximize(
         return Err(Error::Setting { setting: "unit", got: unit.to_string(), expected });
     }
     let (mut images, mut values) = (Vec::new(), Vec::new());
-    for units in units.chunks(ROWS) {
+    for units in units.chunks(super::rows_of_batch(&shapes, ROWS)) {
         let climbed = climb(network, layer, units, (image, range), settings)?;
         images.extend(climbed.images);
         values.extend(climbed.values);

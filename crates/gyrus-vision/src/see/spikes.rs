@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// Numbers of the patches that are multiplied at once.
 const TOGETHER: usize = 1 << 22;
 
+/// The most numbers of a layer's averages, and of the patches of one input.
+const MOST_NUMBERS: usize = 1 << 24;
+
 /// The spikes of one layer for one example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpikeTrains {
@@ -137,7 +140,8 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// For a layer that reads inputs of this size; none for a map whose places are no places of the input.
+    /// For a layer that reads inputs of this size; none for a map whose places are no places of the input, and none where all
+    /// units together see more than 16 million numbers.
     #[must_use]
     pub fn new(layer: &Layer, input: Image) -> Option<Self> {
         let seen = match layer.field {
@@ -146,6 +150,10 @@ impl Trigger {
             None => return None,
         };
         let pixels = seen.pixels() * seen.channels;
+        let places = layer.image.pixels().max(layer.units());
+        if pixels.saturating_mul(places) > MOST_NUMBERS {
+            return None;
+        }
         Some(Self {
             layer: layer.clone(),
             input,

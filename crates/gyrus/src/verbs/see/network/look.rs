@@ -7,12 +7,12 @@ use gyrus_tensor::filled_tensor;
 use gyrus_vision::see::probe::{Labeled, LinearProbe, linear_probe};
 use gyrus_vision::see::similarity::Gram;
 use gyrus_vision::see::spikes::{Trigger, TriggeredAverages, spike_rates};
-use gyrus_vision::see::{Collector, Layer, LayerStatistics, grid_means};
+use gyrus_vision::see::{Collector, Layer, LayerStatistics, grid_means, rows_of_batch};
 
 use crate::observer::{Observer, Stage};
 use crate::{Error, Result};
 
-/// Examples of one pass.
+/// Examples of one pass, at most.
 const BATCH: usize = 100;
 /// Excitations of a unit that are kept.
 const TOP: usize = 8;
@@ -131,23 +131,24 @@ pub(super) fn look(
     let mut triggers: Vec<Option<Trigger>> = layers.iter().map(|layer| Trigger::new(layer, input)).collect();
     let mut features: Vec<Pooled> = images.iter().map(|_| Pooled::default()).collect();
     let mut similar: Vec<Vec<f32>> = vec![Vec::new(); images.len()];
+    let rows = rows_of_batch(&network.blueprint().shapes()?, BATCH);
     let (mut right, mut buffer) = (0usize, Vec::new());
     let total = (part.train.len() + part.test.len()) as u64;
     let mut done = 0u64;
     for (examples, indices, is_test) in
         [(&dataset.train, &part.train, false), (&dataset.test, &part.test, true)]
     {
-        for (number, batch) in indices.chunks(BATCH).enumerate() {
+        for (number, batch) in indices.chunks(rows).enumerate() {
             fill_batch(examples, preprocessing, batch, None, &mut buffer);
             let mut responses = respond(network, layers, &buffer, batch.len())?;
             let answers = responses.pop().unwrap_or_default();
             let targets = if is_test { &test_classes } else { &train_classes };
-            let targets = targets.get(number * BATCH..).unwrap_or_default();
+            let targets = targets.get(number * rows..).unwrap_or_default();
             if is_test {
                 right += correct(&answers, batch.len(), targets);
             } else {
                 collector.add(&responses, (classes > 0).then_some(&targets[..batch.len()]));
-                if number * BATCH < TRIGGERS {
+                if number * rows < TRIGGERS {
                     for (trigger, responses) in triggers.iter_mut().zip(&responses) {
                         if let Some(trigger) = trigger {
                             trigger.add(&buffer, responses);
@@ -164,7 +165,9 @@ pub(super) fn look(
                 let (means, width) = grid_means(values, *image, grid_side(*image, PROBE_FEATURES));
                 pooled.width = width;
                 if is_test { &mut pooled.test } else { &mut pooled.train }.extend(means);
-                if is_test && number * BATCH < SIMILAR_EXAMPLES {
+                let wanted = SIMILAR_EXAMPLES.saturating_sub(number * rows).min(batch.len());
+                if is_test && wanted > 0 {
+                    let values = &values[..values.len() / batch.len() * wanted];
                     similar.extend(grid_means(values, *image, grid_side(*image, SIMILAR_FEATURES)).0);
                 }
             }
@@ -172,7 +175,7 @@ pub(super) fn look(
             observer.stage(&Stage { name: "showing examples to the network", done, total });
         }
     }
-    let count = part.test.len().min(SIMILAR_EXAMPLES.next_multiple_of(BATCH));
+    let count = part.test.len().min(SIMILAR_EXAMPLES);
     let grams = similar.into_iter().map(|features| Gram::new(features, count).map_err(Error::from));
     Ok(Looked {
         examples: part.train.len(),
@@ -204,10 +207,11 @@ pub(super) fn grams(
 ) -> Result<Vec<Gram>> {
     let images: Vec<Image> =
         [image_of(preprocessing)].into_iter().chain(layers.iter().map(|layer| layer.image)).collect();
-    let count = part.test.len().min(SIMILAR_EXAMPLES.next_multiple_of(BATCH));
+    let count = part.test.len().min(SIMILAR_EXAMPLES);
     let mut similar: Vec<Vec<f32>> = vec![Vec::new(); images.len()];
+    let rows = rows_of_batch(&network.blueprint().shapes()?, BATCH);
     let (mut buffer, mut done) = (Vec::new(), 0u64);
-    for batch in part.test[..count].chunks(BATCH) {
+    for batch in part.test[..count].chunks(rows) {
         fill_batch(&dataset.test, preprocessing, batch, None, &mut buffer);
         let responses = respond(network, layers, &buffer, batch.len())?;
         for ((values, image), similar) in
@@ -247,4 +251,14 @@ pub(super) fn probe(looked: &Looked, classes: usize) -> Result<Probed> {
     });
     let layers = layers.collect::<Result<_>>()?;
     Ok(Probed { layers, chance: Some(most / looked.test_classes.len().max(1) as f64) })
+}
+
+/// How many units of each layer can be looked at by so many passes through the network for each, forward and backward, in some
+/// minutes; at least one.
+pub(super) fn affordable_units(network: &Network, layers: &[Layer], passes: usize) -> Result<usize> {
+    /// Multiply-accumulates.
+    const MOST_WORK: f64 = 4e12;
+    let pass = 1.5 * network.blueprint().shapes()?.multiply_accumulates() as f64;
+    let units = MOST_WORK / (pass * passes as f64 * layers.len() as f64).max(1.0);
+    Ok((units as usize).max(1))
 }

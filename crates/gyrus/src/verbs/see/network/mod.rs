@@ -17,7 +17,7 @@ use gyrus_nn::Network;
 use gyrus_tensor::with_threads;
 use gyrus_train::RunRecord;
 use gyrus_vision::see::attention::Grid;
-use gyrus_vision::see::circuits::{Connections, connections, layers_below};
+use gyrus_vision::see::circuits::{Connections, connections, is_linear, layers_below};
 use gyrus_vision::see::gabor::GaborFit;
 use gyrus_vision::see::maximize::BestImages;
 use gyrus_vision::see::probe::LinearProbe;
@@ -369,7 +369,7 @@ impl SeeNetwork {
         Ok((WORK / step.max(1.0)).clamp(FEWEST, f64::from(Self::SYNTHESIS_STEPS)) as usize)
     }
 
-    /// The best pictures of the units that are shown, layer by layer; none for a spiking network.
+    /// The best pictures of the units shown (of fewer in a large network), layer by layer; none for a spiking network.
     fn synthesize(
         &self,
         network: &Network,
@@ -391,11 +391,18 @@ impl SeeNetwork {
             .collect();
         let image = Image { height: *height, width: *width, channels: *channels };
         let settings = Maximize { steps, seed: self.seed, ..Maximize::for_image(image) };
+        let passes = self.synthesis_steps.map_or(steps, |_| 0);
+        let most = look::affordable_units(network, layers, passes)?.min(self.units);
+        let widest = layers.iter().map(|layer| layer.units().min(self.units)).max().unwrap_or(0);
+        if most < widest {
+            let first = format!("a large network: best pictures of the first {most} units a layer");
+            observer.note(&Note::Text(&format!("{first}; --synthesis-steps makes them all")));
+        }
         let mut all = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate() {
             let (done, total) = (index as u64, layers.len() as u64);
             observer.stage(&Stage { name: "making the best picture of each unit, layer", done, total });
-            let units: Vec<usize> = (0..layer.units().min(self.units)).collect();
+            let units: Vec<usize> = (0..layer.units().min(most)).collect();
             all.push(Some(maximize(network, layer, &units, &range, &settings)?));
         }
         Ok(all)
@@ -420,13 +427,16 @@ impl SeeNetwork {
         let mut examples = Vec::new();
         gyrus_data::fill_batch(&dataset.train, &record.preprocessing, &some, None, &mut examples);
         let below = layers_below(network.blueprint(), layers);
+        let most = look::affordable_units(network, layers, 1)?.min(self.units);
         let mut all = Vec::new();
         for (above, sources) in below.iter().enumerate() {
             let (done, total) = (above as u64, layers.len() as u64);
             observer.stage(&Stage { name: "following connections, layer", done, total });
-            let units: Vec<usize> = (0..layers[above].units().min(self.units)).collect();
+            let units: Vec<usize> = (0..layers[above].units().min(most)).collect();
             for &below in sources {
-                all.push(connections(network, layers, (below, above), &units, &examples)?);
+                let same = is_linear(network.blueprint(), &layers[below], &layers[above]);
+                let examples = if same { &examples[..examples.len() / some.len().max(1)] } else { &examples };
+                all.push(connections(network, layers, (below, above), &units, examples)?);
             }
         }
         Ok(all)
