@@ -166,7 +166,11 @@ impl<'a> Import<'a> {
             (part.width, part.head_width, part.source[1]) == (width, head_width, value.source[1])
         });
         let scale = shares.scale * (head_width as f32).sqrt();
-        if !alike || !lead.chain(ends).eq(roles.iter().copied()) || !((scale - 1.0).abs() < 1e-3) {
+        if !alike
+            || !lead.chain(ends).eq(roles.iter().copied())
+            || scale.is_nan()
+            || (scale - 1.0).abs() >= 1e-3
+        {
             return Err(self.no_attention());
         }
         let heads = width / head_width;
@@ -198,7 +202,7 @@ impl<'a> Import<'a> {
                 return Err(self.no_attention());
             };
             let parameter = |name: &str| self.parameters.get(&format!("{}.{name}", self.nodes[*place].name));
-            let plain = *conv == gyrus_blueprint::Conv1d::from(NodeKind::conv1d(width, 1).bias(conv.bias));
+            let plain = *conv == NodeKind::conv1d(width, 1).bias(conv.bias);
             let Some(weight) =
                 parameter("weight").filter(|_| plain && part.offset == 0 && part.source[0] == width)
             else {

@@ -319,8 +319,8 @@ impl<'a> Import<'a> {
             && shape == [view.source[0]]
         {
             let kind = match &self.nodes[*place].kind {
-                NodeKind::Conv1d(conv) if !conv.bias => Some(conv.clone().bias(true).into()),
-                NodeKind::Conv2d(conv) if !conv.bias => Some(conv.clone().bias(true).into()),
+                NodeKind::Conv1d(conv) if !conv.bias => Some(conv.bias(true).into()),
+                NodeKind::Conv2d(conv) if !conv.bias => Some(conv.bias(true).into()),
                 NodeKind::Linear { out_features } => Some(NodeKind::affine(*out_features)),
                 _ => None,
             };
