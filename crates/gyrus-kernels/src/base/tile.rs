@@ -121,12 +121,12 @@ struct Part {
     sums: *mut f32,
     first: bool,
     last: bool,
-    /// Steps from this part to the next one, whose panels are asked for in the meantime.
-    ahead: usize,
+    /// What is multiplied next, and is asked for in the meantime: floats from this part's panels to those, and their steps.
+    next: (usize, usize),
 }
 
 impl Part {
-    const WHOLE: Self = Self { sums: core::ptr::null_mut(), first: true, last: true, ahead: 0 };
+    const WHOLE: Self = Self { sums: core::ptr::null_mut(), first: true, last: true, next: (0, 0) };
 }
 
 /// [`inner`] for four panels and a single run, which is cut into parts whose panels stay in the first-level cache.
@@ -156,7 +156,10 @@ unsafe fn four_panels<S: Simd, const PLAIN: bool>(
             let offsets = [start + k];
             let runs = Runs { offsets: &offsets, length: length.min(depth - k) };
             let panels = (panels.wrapping_add(k * PANEL), panel_len);
-            let part = Part { sums, first: part == 0, last: part + 1 == parts, ahead: length };
+            let last = part + 1 == parts;
+            // The next part of these panels, or the first one of the four panels behind them.
+            let next = if last { 4 * panel_len - k * PANEL } else { length * PANEL };
+            let part = Part { sums, first: part == 0, last, next: (next, length) };
             // SAFETY: passed on; a block of rows has room in `sums`, and later parts read what the first one has written.
             unsafe {
                 panels_at_once::<S, QUAD_ROWS, 4, PLAIN, true>(
@@ -213,11 +216,11 @@ unsafe fn panels_at_once<S: Simd, const MR: usize, const NV: usize, const PLAIN:
                 }
             }
         }
-        if part.ahead > 0 {
+        let (next, steps) = part.next;
+        if steps > 0 {
             // Weights that exceed the cache come while this part is being multiplied, a share with each tile.
-            let tiles = (rows.end - rows.start).div_ceil(MR);
-            let share = part.ahead.div_ceil(tiles);
-            let next = (part.ahead + (first - rows.start) / MR * share) * PANEL;
+            let share = steps.div_ceil((rows.end - rows.start).div_ceil(MR));
+            let next = next + (first - rows.start) / MR * share * PANEL;
             for v in (0..NV).step_by(vectors) {
                 for step in 0..share {
                     prefetch_far(panel.wrapping_add(next + v / vectors * panel_len + step * PANEL));

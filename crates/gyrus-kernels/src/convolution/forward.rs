@@ -15,7 +15,7 @@ const TASKS: usize = 16;
 
 /// Whether the forward pass uses Winograd's algorithm. Transformed weights are 16/9 as large as the weights themselves: for
 /// so many channels they exceed the cache and are what takes the time, the more so since such layers see few pixels.
-fn takes_winograd(shape: &Convolution) -> bool {
+pub(crate) fn takes_winograd(shape: &Convolution) -> bool {
     winograd::fits(shape) && shape.channels * shape.outputs < 1 << 18
 }
 

@@ -24,9 +24,8 @@ mod winograd;
 mod winograd_backward;
 
 pub use backward::convolution_backward;
-pub(crate) use forward::direct_convolution;
 pub use forward::{convolution, convolution_packed, pack, packed_len};
+pub(crate) use forward::{direct_convolution, takes_winograd};
 pub use gradients::ConvolutionGradients;
 pub(crate) use gradients::images_per_group;
 pub use shape::Convolution;
-pub(crate) use winograd::fits as takes_winograd;

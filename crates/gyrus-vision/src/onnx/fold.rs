@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::graph::{Import, Value};
 use super::proto::{self, int, ints};
 use super::tensor::Constant;
+use super::view::asked_extents;
 use crate::Result;
 
 /// The most numbers that are computed for one file.
@@ -21,7 +22,10 @@ impl<'a> Import<'a> {
             let name = node.input.first().map_or("", String::as_str);
             if let Some(Value::Signal(sources, form)) = self.values.get(name) {
                 let mut extents = self.view(sources, form)?.extents();
-                extents[0] = self.batch;
+                // Nothing is left where even the batch was squeezed away.
+                if let Some(batch) = extents.first_mut() {
+                    *batch = self.batch;
+                }
                 let (start, end) = (int(node, "start", 0), int(node, "end", i64::MAX));
                 let (start, end) = between(start, end, extents.len());
                 let whole = extents[start..end].iter().map(|&extent| extent as i64).collect();
@@ -211,19 +215,7 @@ fn filled(node: &proto::Node, import: &Import<'_>, extents: &[i64]) -> Option<Co
 }
 
 fn reshaped(a: &Constant, asked: &[i64]) -> Option<Constant> {
-    let mut shape = Vec::new();
-    for (place, &extent) in asked.iter().enumerate() {
-        shape.push(match extent {
-            0 => *a.shape.get(place)?,
-            -1 => 1,
-            _ => usize::try_from(extent).ok()?,
-        });
-    }
-    let product = |shape: &[usize]| shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
-    if let Some(rest) = asked.iter().position(|extent| *extent == -1) {
-        shape[rest] = a.floats.len().checked_div(product(&shape)?)?;
-    }
-    (product(&shape)? == a.floats.len()).then(|| Constant { shape, ..a.clone() })
+    Some(Constant { shape: asked_extents(&a.shape, asked)?, ..a.clone() })
 }
 
 fn joined(given: &[Rc<Constant>]) -> Option<Constant> {

@@ -61,7 +61,7 @@ impl View {
 
     /// Whether the last axis is the channels.
     pub(super) fn is_channels_last(&self) -> bool {
-        self.position_of(0) == Some(self.axes.len() - 1) && self.is_whole()
+        self.position_of(0).is_some_and(|at| at + 1 == self.axes.len()) && self.is_whole()
     }
 
     /// The same axes over a signal whose channels are others.
@@ -83,28 +83,9 @@ impl View {
         Some(Self { axes, ..self.clone() })
     }
 
-    /// The extents that a `Reshape` asks for; 0 keeps one and -1 stands for the rest.
+    /// The extents that a `Reshape` asks for.
     pub(super) fn target(&self, asked: &[i64]) -> Option<Vec<usize>> {
-        let own = self.extents();
-        let count: usize = own.iter().product();
-        let mut rest = None;
-        let mut extents = Vec::new();
-        for (place, &extent) in asked.iter().enumerate() {
-            extents.push(match extent {
-                0 => *own.get(place)?,
-                -1 if rest.is_none() => {
-                    rest = Some(place);
-                    1
-                }
-                _ => usize::try_from(extent).ok()?,
-            });
-        }
-        let product = extents.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
-        if let Some(place) = rest {
-            extents[place] = count.checked_div(product)?;
-        }
-        let product = extents.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
-        (product == count).then_some(extents)
+        asked_extents(&self.extents(), asked)
     }
 
     /// Axes of these extents over the same elements in the same order.
@@ -184,6 +165,29 @@ impl View {
     }
 }
 
+/// The extents that a `Reshape` of `own` asks for; 0 keeps one and -1 stands for the rest.
+pub(super) fn asked_extents(own: &[usize], asked: &[i64]) -> Option<Vec<usize>> {
+    let count: usize = own.iter().product();
+    let mut rest = None;
+    let mut extents = Vec::new();
+    for (place, &extent) in asked.iter().enumerate() {
+        extents.push(match extent {
+            0 => *own.get(place)?,
+            -1 if rest.is_none() => {
+                rest = Some(place);
+                1
+            }
+            _ => usize::try_from(extent).ok()?,
+        });
+    }
+    let product = extents.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+    if let Some(place) = rest {
+        extents[place] = count.checked_div(product)?;
+    }
+    let product = extents.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+    (product == count).then_some(extents)
+}
+
 /// Adds a run to an axis, joined with the one before it where the two are one.
 fn append(axis: &mut Vec<Run>, run: Run) {
     match axis.last_mut() {
@@ -228,5 +232,7 @@ mod tests {
         assert_eq!(view.part(1, 5, 2), None);
         assert_eq!(view.part(2, 0, 1), None, "tokens are selected by a node");
         assert_eq!(view.squeezed(1), None);
+        let nothing = View::of(&[]).squeezed(0).unwrap();
+        assert!(!nothing.is_channels_last(), "even the batch is squeezed away");
     }
 }

@@ -258,7 +258,11 @@ pub(super) fn probe(looked: &Looked, classes: usize) -> Result<Probed> {
 pub(super) fn affordable_units(network: &Network, layers: &[Layer], passes: usize) -> Result<usize> {
     /// Multiply-accumulates.
     const MOST_WORK: f64 = 4e12;
-    let pass = 1.5 * network.blueprint().shapes()?.multiply_accumulates() as f64;
-    let units = MOST_WORK / (pass * passes as f64 * layers.len() as f64).max(1.0);
+    let units = MOST_WORK / (pass_work(network)? * passes as f64 * layers.len() as f64).max(1.0);
     Ok((units as usize).max(1))
+}
+
+/// Multiply-accumulates of a pass of one input for one layer: forward and backward, on average through half of the network.
+pub(super) fn pass_work(network: &Network) -> Result<f64> {
+    Ok(1.5 * network.blueprint().shapes()?.multiply_accumulates() as f64)
 }

@@ -364,8 +364,7 @@ impl SeeNetwork {
             return Ok(steps);
         }
         let images: usize = layers.iter().map(|layer| layer.units().min(self.units)).sum();
-        // Forward and backward, on average through half of the network.
-        let step = 1.5 * network.blueprint().shapes()?.multiply_accumulates() as f64 * images as f64;
+        let step = look::pass_work(network)? * images as f64;
         Ok((WORK / step.max(1.0)).clamp(FEWEST, f64::from(Self::SYNTHESIS_STEPS)) as usize)
     }
 
