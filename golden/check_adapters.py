@@ -1,4 +1,4 @@
-"""Opens what `cargo test --test peft` has written with `GYRUS_LANGUAGE_OUT=FOLDER`: `check_adapters.py FOLDER`.
+"""Opens what `cargo test --test all -- peft::` has written with `GYRUS_LANGUAGE_OUT=FOLDER`: `check_adapters.py FOLDER`.
 
 The adapter is applied by PEFT and the merged model opened by `transformers`; both must have the logits that Gyrus has. Or,
 for any model and adapter: `check_adapters.py MODEL ADAPTER MERGED` compares PEFT's logits with those of the merged folder.

@@ -1,7 +1,7 @@
 """Tiny models of every family as Hugging Face folders, and as the GGUF files that llama.cpp's own converter makes of them.
 
     python golden/gguf_architectures.py LLAMA_CPP OUT TOKENIZER.model [NAME ...]
-    GYRUS_ARCHITECTURES=OUT cargo test --workspace --test decoders -- folders_and_their_conversions
+    GYRUS_ARCHITECTURES=OUT cargo test --workspace --test all -- decoders::folders_and_their_conversions
 
 `LLAMA_CPP` is a checkout of llama.cpp (its source package `llama_cpp_python` carries one in `vendor/llama.cpp`). The
 weights are random, but normalizations and biases are not their initial ones and zeros. The vocabulary is byte-level, whose

@@ -1,6 +1,6 @@
 """Checks model files that Gyrus has written with the Python packages `transformers`, `gguf` and `llama-cpp-python`.
 
-    GYRUS_LANGUAGE_OUT=/tmp/language cargo test --workspace --test stories --test decoders
+    GYRUS_LANGUAGE_OUT=/tmp/language cargo test --workspace --test all -- stories:: decoders::
     python golden/language_files.py /tmp/language path/to/stories260K/expected
 
 The folder must continue the real model's story word for word. The GGUF files must open in llama.cpp; how far its logits

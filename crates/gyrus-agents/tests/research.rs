@@ -1,7 +1,5 @@
 //! Whole runs of research with models that a test plays, killed at every point, and held to their budgets.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 use std::time::Instant;

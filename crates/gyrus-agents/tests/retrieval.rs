@@ -1,9 +1,6 @@
 //! Retrieval on public collections: BM25 beside Anserini's published figure, and indexes that follow their folder.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,6 @@
 //! The semantic file: what it adds to the words of a question, and what it keeps from everybody.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::data;
+use crate::common::data;
 use gyrus_agents::ask::{Turn, answer_with, brief, without_values};
 use gyrus_agents::{
     Cell, Database, Grammar, Privacy, Question, Rules, Semantics, Sqlite, Strategy, Translation, Translator,

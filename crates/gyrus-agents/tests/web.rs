@@ -1,7 +1,5 @@
 //! Pages from a server on this machine, which is allowed by its very address, and everything else that a page could lead to.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};

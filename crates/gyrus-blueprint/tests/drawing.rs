@@ -1,7 +1,5 @@
 //! Drawings: the exact text, and required parts of the SVG image.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, MAX_NODES, Node, NodeKind, Padding, preset, svg, text};
 
 fn residual() -> Blueprint {

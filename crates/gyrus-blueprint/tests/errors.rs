@@ -1,7 +1,5 @@
 //! Each way in which a blueprint can be wrong, and its error message.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{
     Blueprint, BlueprintBuilder, Error, MAX_EDGES, MAX_ELEMENTS, MAX_NODES, Node, NodeKind, Padding, Pool2d,
     Reset, Shape,

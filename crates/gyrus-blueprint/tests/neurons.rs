@@ -1,7 +1,5 @@
 //! Spiking nodes: constants, steps of time, and cycles through neurons.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::neuron::NeuronConstant::{Decay, Drive, Gain, SynapseDecay, SynapseGain, Threshold};
 use gyrus_blueprint::{
     Array, Blueprint, Discretization, Integration, NeuronModel, Node, NodeKind, Parameters, Reset, svg,

@@ -1,8 +1,6 @@
 //! NIR files of other programs: the NIR paper's networks, and files of the Python package with every kind of node
 //! (`golden/nir_files.py`).
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::{Blueprint, NirNetwork, NodeKind, load_nir};

@@ -1,8 +1,6 @@
 //! Damaged and malicious NIR files: each gives a one-sentence error that names the place, and none takes more memory than its
 //! length allows.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Discretization, Error, Integration, NirNetwork, NodeKind, load_nir, read_nir};
 use hdf5_pure::{DatasetBuilder, FileBuilder, GroupBuilder};
 

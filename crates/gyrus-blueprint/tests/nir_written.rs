@@ -4,17 +4,13 @@
 //! With `GYRUS_NIR_OUT=FOLDER` the files are left in that folder with a JSON file of their expected contents, for
 //! `golden/nir_files.py --check FOLDER`.
 
-#![allow(clippy::unwrap_used)]
-
-mod in_nir;
-
 use std::path::PathBuf;
 
+use crate::in_nir::in_nir;
 use gyrus_blueprint::{
     Array, Blueprint, Conv2d, Discretization, Error, Integration, Node, NodeKind, Padding, Parameters,
     Pool2d, read_nir, with_standardization, write_nir,
 };
-use in_nir::in_nir;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

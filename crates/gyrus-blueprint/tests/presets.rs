@@ -1,7 +1,5 @@
 //! The built-in blueprints, compared with counts worked out by hand.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, NodeKind, Shape, preset, preset_names};
 
 fn output_of(blueprint: &Blueprint, node: &str) -> Shape {

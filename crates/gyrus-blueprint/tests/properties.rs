@@ -1,8 +1,6 @@
 //! Properties of every blueprint: it round-trips, its order is topological, its shapes agree with a naive count, and no input
 //! makes the reader panic.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, Conv2d, Node, NodeKind, Padding, Pool2d, Reset, svg, text};
 use proptest::prelude::*;
 

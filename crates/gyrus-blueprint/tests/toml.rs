@@ -1,7 +1,5 @@
 //! Blueprints as TOML: what is read, what is refused, and the position in the error.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, Conv2d, MAX_FILE_BYTES, Node, NodeKind, Padding, Pool2d};
 
 /// A file whose middle node `n` has these lines, from line 8 on.

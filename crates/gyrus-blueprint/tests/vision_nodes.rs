@@ -1,5 +1,4 @@
 //! The nodes of vision networks: shapes, parameters, TOML, refusals.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, Shape};
 

@@ -1,6 +1,5 @@
 //! The inputs that failed once, where they are: in the folder `GYRUS_FAILING`, or beside the checkout. What is right for
 //! each kind is tested without them in `tables.rs`, `image_files.rs` and `ink.rs`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
 //! Data sets from the hub, against a small server on the loopback address.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../gyrus-formats/tests/common/hub_server.rs"]
 mod hub_server;

@@ -1,5 +1,4 @@
 //! Folders of images, and single images in every form that the formats allow.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

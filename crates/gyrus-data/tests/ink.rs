@@ -1,7 +1,5 @@
 //! Ink on paper, shown to a network that knows light on black.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use gyrus_data::{Features, Images, Ink, Preprocessing, Seen, digits};
 use image::{GrayImage, RgbImage};
 

@@ -1,5 +1,4 @@
 //! Recordings of events: real ones against what other readers find in them, and small ones by other writers.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

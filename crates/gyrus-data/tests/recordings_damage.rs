@@ -1,5 +1,4 @@
 //! Damaged and hostile files of events: one sentence with file and byte, no panic, bounded memory.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Resizing beside Pillow, bit for bit: `golden/vision.py` made the pictures.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gyrus_data::image_files::decode_resized;
 use gyrus_data::{Filter, Resize};

@@ -1,5 +1,4 @@
 //! MNIST's and CIFAR's files: read as they are, and refused with the right sentence when they are not.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

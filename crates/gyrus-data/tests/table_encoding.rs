@@ -1,7 +1,5 @@
 //! Tables from text to numbers, and the sentences for those that cannot be used.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! Tables as people have them: each input failed once, and beside it is what is right.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fmt::Write;
 
 use gyrus_data::{

@@ -1,7 +1,5 @@
 //! The event-driven body against the clocked one: the same spikes and potentials, bit for bit, on every neuron and step.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{
     Array, Blueprint, BlueprintBuilder, Discretization, Integration, NodeKind, Padding, Parameters, Pool2d,
     Reset, preset,

@@ -1,7 +1,5 @@
 //! Errors of the event-driven body, and what it supports beyond the clocked one.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Array, Blueprint, Discretization, NodeKind, Parameters};
 use gyrus_events::{EventNetwork, EventState, Recorded, Stimulus, StimulusKind};
 

@@ -1,7 +1,5 @@
 //! A run's network, event by event: the encoder's samples go in, and the readout's answers are those of the clocked body.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, NodeKind, Reset};
 use gyrus_events::{EventNetwork, EventState, Stimulus};
 use gyrus_nn::{EncodedSample, Encoder, Intensity, Network, Readout, SpikingSettings, floats, spiking_form};

@@ -1,5 +1,4 @@
 //! Downloads, against a small server on the loopback address that answers as the hub does.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/hub_server.rs"]
 mod hub_server;
@@ -221,7 +220,7 @@ fn the_environment_is_honored() {
     for offline in [true, false] {
         let home = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "the_environment_is_honored"]).env("GYRUS_TEST_CHILD", "1");
+        child.args(["--exact", "hub::the_environment_is_honored"]).env("GYRUS_TEST_CHILD", "1");
         child.env("HF_ENDPOINT", &server.address).env("HF_HOME", home.path());
         child.env_remove("HF_HUB_CACHE").env_remove("HUGGINGFACE_HUB_CACHE").env_remove("HF_HUB_OFFLINE");
         if offline {
@@ -235,7 +234,7 @@ fn the_environment_is_honored() {
 
 #[test]
 fn the_token_goes_to_the_hub_and_to_nobody_else() {
-    const NAME: &str = "the_token_goes_to_the_hub_and_to_nobody_else";
+    const NAME: &str = "hub::the_token_goes_to_the_hub_and_to_nobody_else";
     if std::env::var("GYRUS_TEST_CHILD").is_ok() {
         assert_eq!(std::fs::read(fetch(&Hub::from_environment().unwrap()).unwrap()).unwrap(), content());
         return;

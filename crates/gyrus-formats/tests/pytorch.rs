@@ -1,5 +1,4 @@
 //! PyTorch's files, made by `golden/pytorch_files.py`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/random.rs"]
 mod random;

@@ -1,5 +1,4 @@
 //! A commit to the hub, against a small server on the loopback address that keeps what it is sent as the hub does.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

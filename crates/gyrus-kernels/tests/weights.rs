@@ -1,7 +1,5 @@
 //! Weights in ggml's formats, against their descriptions and against what ggml and its Python package make of them.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_kernels::Error;
 use gyrus_kernels::oracle::{self, values};
 use gyrus_kernels::stored::{

@@ -1,11 +1,7 @@
 //! Gradients of decoders of every family, whole and through adapters, against those that `transformers` and PEFT compute
 //! (`golden/decoder_training.py`).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../gyrus-language/tests/common/mod.rs"]
-mod common;
-
-use common::formula::{config, decoder_checkpoint as checkpoint, fill, numbers};
+use crate::common::formula::{config, decoder_checkpoint as checkpoint, fill, numbers};
 use gyrus_files::State;
 use gyrus_formats::{Checkpoint, Format};
 use gyrus_language::{DEFAULT_TARGETS, DecoderConfig};

@@ -1,8 +1,6 @@
 //! Loss and all gradients of a training step against those that `transformers` computes
 //! (`golden/decoder_gradients.py`).
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use gyrus_files::{State, StateTensor};

@@ -1,12 +1,9 @@
 //! Adapters in PEFT's files: read, written, applied and merged; see `golden/decoder_training.py`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../gyrus-language/tests/common/mod.rs"]
-mod common;
-
+use crate::common;
 use std::path::Path;
 
-use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
+use crate::common::formula::{config, decoder_checkpoint as checkpoint, numbers};
 use gyrus_formats::Checkpoint;
 use gyrus_language::{
     Adapter, AdapterConfig, Cache, Decoder, DecoderConfig, Sequence, write_folder, write_model_folder,

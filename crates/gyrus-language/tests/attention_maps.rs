@@ -1,11 +1,9 @@
 //! Attention maps and hidden states of every family against `transformers`; see `golden/attention.py`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
+use crate::common;
 use std::path::Path;
 
-use common::formula::{decoder_checkpoint, encoder_checkpoint, numbers};
+use crate::common::formula::{decoder_checkpoint, encoder_checkpoint, numbers};
 use gyrus_language::{
     Cache, Decoder, DecoderConfig, Encoder, EncoderConfig, EncoderMemory, Observation, Sequence,
 };

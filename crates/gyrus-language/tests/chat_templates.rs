@@ -1,8 +1,6 @@
 //! Chat templates as `transformers` renders them; see `golden/chat_templates.py`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
+use crate::common;
 use gyrus_formats::Format;
 use gyrus_language::{ChatInput, ChatTemplate, ChatTemplates, Message, Parts, gguf, write_folder};
 use serde_json::{Map, Value};

@@ -1,9 +1,6 @@
 //! Generation constrained to a JSON schema, whatever the model prefers.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::real_data;
+use crate::common::real_data;
 use gyrus_language::{Cache, Constraint, Ending, Model, Parts, Request, Sampling, generate, write_folder};
 use serde_json::{Value, json};
 

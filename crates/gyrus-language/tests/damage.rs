@@ -1,11 +1,8 @@
 //! Damaged and hostile files end in an error message: no panic, and no allocation sized by an unchecked header.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 
-use common::{Random, parts};
+use crate::common::{Random, parts};
 use gyrus_formats::{Bytes, Format};
 use gyrus_language::{Cache, Parts, Sequence, gguf, llama2c};
 

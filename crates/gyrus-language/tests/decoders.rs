@@ -1,12 +1,10 @@
 //! Every family against `transformers`, on small weights from a formula; see `golden/decoders.py`.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
+use crate::common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::formula::{config, decoder_checkpoint as checkpoint, numbers};
+use crate::common::formula::{config, decoder_checkpoint as checkpoint, numbers};
 use gyrus_formats::{Checkpoint, Format, Tensor};
 use gyrus_language::{Cache, Decoder, DecoderConfig, Parts, Sequence, gguf, write_folder};
 use serde_json::Value;

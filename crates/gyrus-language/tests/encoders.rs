@@ -1,12 +1,9 @@
 //! Encoders against `transformers`, on small weights from a formula; see `golden/encoders.py`.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::formula::{encoder_checkpoint, numbers};
+use crate::common::formula::{encoder_checkpoint, numbers};
 use gyrus_formats::Checkpoint;
 use gyrus_language::{Encoder, EncoderConfig, EncoderMemory};
 use serde_json::{Value, json};

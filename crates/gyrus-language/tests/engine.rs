@@ -1,14 +1,11 @@
 //! The engine: every sequence has the same bits as alone, whatever runs beside it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use common::{Random, parts};
+use crate::common::{Random, parts};
 use gyrus_formats::Format;
 use gyrus_language::engine::{Engine, EngineOptions, Event, Failure, Job, Listener, Refusal, Summary};
 use gyrus_language::{Cache, Ending, Model, Parts, Request, Sampling, Sequence, generate, gguf};

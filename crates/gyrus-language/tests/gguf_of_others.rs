@@ -1,8 +1,6 @@
 //! GGUF files as other programs publish them: further formats, entries that say nothing, names of pre-tokenizers, parts.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
+use crate::common;
 use std::path::{Path, PathBuf};
 
 use gyrus_formats::gguf::{Description, Gguf, Value, write};

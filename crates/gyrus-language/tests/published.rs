@@ -1,5 +1,4 @@
 //! Configurations of published models: all of their fields are known and have the right meaning.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

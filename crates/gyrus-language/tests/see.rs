@@ -1,11 +1,8 @@
 //! Inspecting a model on a text.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 
-use common::{Random, parts, real_data};
+use crate::common::{Random, parts, real_data};
 use gyrus_formats::{Checkpoint, Tensor};
 use gyrus_language::inspection::{Inspection, Pattern};
 use gyrus_language::{Cache, Model, Sequence};

@@ -1,11 +1,8 @@
 //! A real model (stories260K of llama2.c's author) in every format.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 
-use common::{greedy, real_data};
+use crate::common::{greedy, real_data};
 use gyrus_formats::Format;
 use gyrus_language::{Cache, Model, Parts, Sequence, gguf, write_folder};
 

@@ -1,5 +1,4 @@
 //! The tokens of SentencePiece vocabularies in GGUF beside those of llama.cpp (golden/tokens.py made the file).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gyrus_formats::gguf::{self, Value};
 use gyrus_language::Tokenizer;

@@ -1,8 +1,6 @@
 //! Byte-level vocabularies in `tokenizer.json` and in GGUF.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
+use crate::common;
 use gyrus_formats::{Format, Tensor};
 use gyrus_language::{DecoderConfig, Parts, Tokenizer, gguf};
 use serde_json::{Value, json};

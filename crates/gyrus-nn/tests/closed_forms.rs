@@ -1,7 +1,5 @@
 //! Neurons under a constant current against the solutions of their equations.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_blueprint::{Blueprint, Discretization, Integration};
 use gyrus_nn::{Encoder, Network, Observed, SpikingSettings, floats};
 use gyrus_tensor::{Tensor, TensorData, cpu};

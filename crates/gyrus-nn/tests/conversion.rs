@@ -1,5 +1,4 @@
 //! Conversion of dense networks to spiking ones: their answers, and what cannot be converted.
-#![allow(clippy::unwrap_used)]
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
 use gyrus_nn::convert::{exact_form, folded_form, integrate_and_fire_form, quantized_form};

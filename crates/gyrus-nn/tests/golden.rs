@@ -2,11 +2,7 @@
 //!
 //! `golden/network.json` comes from `golden/network.py`.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{channels_last, targets, tensor, tensors};
+use crate::common::{channels_last, targets, tensor, tensors};
 use gyrus_blueprint::{Blueprint, NodeKind, Padding};
 use gyrus_nn::{Network, floats};
 use gyrus_tensor::{Operation, Sgd, Tensor, cpu, sgd_step};

@@ -1,7 +1,5 @@
 //! Networks as a whole: every preset, graphs that branch, fusion, repeatability and state.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, HashMap};
 
 use gyrus_blueprint::{Blueprint, BlueprintBuilder, NodeKind, Padding, preset, preset_names};

@@ -3,11 +3,7 @@
 //! Finite differences do not see spikes, so the gradients are compared with those of other libraries with the same surrogate:
 //! `golden/networks_in_time.json` comes from `golden/networks_in_time.py`.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{channels_last, close, rows, targets, tensor, tensors};
+use crate::common::{channels_last, close, rows, targets, tensor, tensors};
 use gyrus_blueprint::{Blueprint, Discretization, Integration, NodeKind, Padding, Reset};
 use gyrus_nn::{Encoder, Intensity, Network, Readout, SpikingSettings, StateTensor, floats};
 use gyrus_tensor::{Operation, Tensor, cpu};

@@ -2,11 +2,7 @@
 //!
 //! `golden/neurobench.json` comes from `golden/neurobench_metrics.py`.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{spikes, tensor, tensors};
+use crate::common::{spikes, tensor, tensors};
 use gyrus_blueprint::{Blueprint, Discretization, NodeKind, Padding, Reset};
 use gyrus_nn::neurobench::neurobench_metrics;
 use gyrus_nn::workload::footprint;

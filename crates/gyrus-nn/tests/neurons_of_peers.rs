@@ -2,11 +2,7 @@
 //!
 //! `golden/neurons.json` comes from `golden/neurons.py`, `golden/surrogates.json` from `golden/surrogates.py`.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{close, rows, settings, spikes, targets, tensor, tensors};
+use crate::common::{close, rows, settings, spikes, targets, tensor, tensors};
 use gyrus_blueprint::Blueprint;
 use gyrus_nn::{Network, Observed, floats, surrogate};
 use gyrus_tensor::{Operation, cpu};

@@ -5,8 +5,6 @@
 //! recurrent network and of the convolutions cannot be compared: the files do not include the inputs of these recordings.
 //! Instead, the recurrent network is compared with Norse on made-up spikes (`golden/nir_files.py`).
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use gyrus_blueprint::{

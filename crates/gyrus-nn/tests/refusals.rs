@@ -1,7 +1,5 @@
 //! Errors of networks and their messages.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use gyrus_blueprint::{Blueprint, NodeKind, preset};

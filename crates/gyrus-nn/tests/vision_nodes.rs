@@ -1,5 +1,4 @@
 //! Networks with the nodes of vision networks: gradients against finite differences, and learning.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use gyrus_blueprint::{Blueprint, NodeKind, Padding};
 use gyrus_nn::{Network, floats};

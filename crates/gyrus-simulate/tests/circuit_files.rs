@@ -1,11 +1,8 @@
 //! Circuits as TOML files: the built-in ones, what they become at another scale, and what is refused with which line.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 
-use common::data;
+use crate::common::data;
 use gyrus_simulate::models::{BUILT_IN, BuiltIn};
 use gyrus_simulate::{CircuitFile, InputKind, Model, Pairing, Plasticity, RuleKind, ShortTerm, TimingRule};
 

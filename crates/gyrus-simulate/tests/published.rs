@@ -1,7 +1,6 @@
 //! Published networks at their full size beside NEST 3.10: rates and irregularity lie within what NEST shows between seeds.
 //!
 //! NEST's figures over five seeds are in `$GYRUS_DATA/simulate/nest`; without them the tests say that they are skipped.
-#![allow(clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

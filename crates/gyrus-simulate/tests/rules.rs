@@ -1,5 +1,4 @@
 //! Connection rules and refusals.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
 

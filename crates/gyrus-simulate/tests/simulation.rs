@@ -1,5 +1,4 @@
 //! Circuits compared with a naive simulation of the same synapses, for any number of threads and any pieces.
-#![allow(clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
 

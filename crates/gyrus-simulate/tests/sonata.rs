@@ -1,11 +1,8 @@
 //! SONATA networks of the Allen Institute: their published spikes, and NEST's.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::ops::ControlFlow;
 
-use common::{data, unpack};
+use crate::common::{data, unpack};
 use gyrus_simulate::sonata::{Sonata, is_intfire, read_spikes, run_intfire};
 use gyrus_simulate::{Simulation, Variable};
 

@@ -1,5 +1,4 @@
 //! Single neurons beside NEST 3.10, on the same inputs: `golden/simulate.py` says which.
-#![allow(clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -2,8 +2,6 @@
 //!
 //! `GYRUS_TEST_DEVICE` names the device, `cpu` by default. `golden/optimizer.json` comes from `golden/optimizer.py`.
 
-#![allow(clippy::unwrap_used)]
-
 use burn_tensor::DType;
 use gyrus_tensor::{AdamW, Device, Sgd, Tensor, TensorData, adamw_step, cpu, device, sgd_step};
 use serde_json::Value;

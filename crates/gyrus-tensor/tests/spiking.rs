@@ -1,8 +1,6 @@
 //! Operations in time: linear layers and convolutions of packed spikes, compared with those of the same zeros and ones; and
 //! operations that move spikes.
 
-#![allow(clippy::unwrap_used)]
-
 use gyrus_tensor::{
     Convolution, Neuron, NeuronKind, NeuronReset, Operation, Problem, Spiking, Surrogate, Tensor, TensorData,
     apply, coded_tensor, cpu, membranes, spike_words,

@@ -2,8 +2,6 @@
 //!
 //! `golden/see.json` comes from `golden/see.py`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use gyrus_blueprint::{Blueprint, Image, NodeKind, Padding};
 use gyrus_nn::{Network, Signal, State, StateTensor, floats};
 use gyrus_tensor::{Tensor, TensorData, cpu, filled_tensor};

@@ -1,5 +1,4 @@
 //! Checkpoints that do not fit are refused with the names; configurations with the field.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Every family beside the program that it comes from: `golden/vision.py` made the networks and their scores.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

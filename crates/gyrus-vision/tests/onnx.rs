@@ -1,5 +1,4 @@
 //! ONNX files beside onnxruntime (`golden/onnx_files.py`), files that must be refused, and damaged ones.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

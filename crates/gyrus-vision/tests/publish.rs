@@ -1,5 +1,4 @@
 //! Published folders: each family in the layout of its program, and read back as the same network.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

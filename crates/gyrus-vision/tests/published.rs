@@ -1,5 +1,4 @@
 //! Networks that were published with their accuracy: the CIFAR ResNets of Y. Idelbayev on CIFAR-10's test images.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,5 +1,4 @@
 //! Vision transformers: maps of heads, rollout, positions; and low-rank adapters.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

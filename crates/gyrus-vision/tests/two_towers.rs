@@ -1,5 +1,4 @@
 //! CLIP and SigLIP beside transformers: `golden/two_towers.py` made the models, their vectors and scores.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

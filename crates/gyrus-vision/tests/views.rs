@@ -1,7 +1,5 @@
 //! Layers, receptive fields, best pictures and circuits, on networks whose answers are known.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use gyrus_blueprint::{Blueprint, NodeKind, Padding, preset};
 use gyrus_nn::{Network, Signal, State, StateTensor, floats};
 use gyrus_tensor::{cpu, filled_tensor, splitmix64};

@@ -1,11 +1,8 @@
 //! `gyrus ask`: answers from a database that stays as it is.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 
 fn shop(folder: &Path) -> PathBuf {
     let file = folder.join("shop.sqlite");

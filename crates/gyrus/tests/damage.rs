@@ -1,15 +1,12 @@
 //! Damaged and absurd files: cut short, with flipped bits, from the future, or with headers that announce the
 //! impossible. Nothing of it panics, and nothing makes the program allocate what is not there.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::*;
+use crate::common::*;
 use tempfile::TempDir;
 
 /// A small finished run on the digits and a picture to ask it about.

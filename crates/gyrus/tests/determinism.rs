@@ -1,8 +1,5 @@
 //! The same seed gives the same bits, whatever the number of threads and however often the run was cut off.
-#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
-
-mod common;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::*;
+use crate::common::*;
 
 #[test]
 fn the_number_of_threads_changes_nothing() {

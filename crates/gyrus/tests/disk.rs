@@ -1,8 +1,5 @@
 //! When the disk is full, may not be written, or the reader of the output has gone.
-#![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 
 /// A small disk of its own, unmounted at the end.
 struct Disk {

@@ -1,12 +1,9 @@
 //! `gyrus predict --body events`: the event-driven body answers as the clocked one, and reports its work.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{json, refused, run, stdout, succeeded};
+use crate::common::{json, refused, run, stdout, succeeded};
 use serde_json::Value;
 
 /// Images of handwritten digits that no training has seen.

@@ -1,11 +1,8 @@
 //! Recordings of events, from `learn` to `predict`, as a person would run it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::path::Path;
 
-use common::{assert_calm, json, run, stderr, stdout, succeeded};
+use crate::common::{assert_calm, json, run, stderr, stdout, succeeded};
 
 /// Two classes in N-MNIST's layout and form: what moves in the upper left corner, and what moves in the lower right.
 fn recordings(folder: &Path) {

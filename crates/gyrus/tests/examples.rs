@@ -1,5 +1,4 @@
 //! Every example of a verb runs. (`embed` needs a published encoder, so it is only compiled.)
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../examples/inspect.rs"]
 mod inspect;

@@ -1,14 +1,11 @@
 //! `gyrus learn` on texts: what it leaves, that threads and interruptions change nothing, and what it refuses.
-#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use common::*;
+use crate::common::*;
 use serde_json::Value;
 
 /// A text that a tiny model can learn: sentences of a few words.

@@ -1,13 +1,10 @@
 //! From data to a run folder and to answers, as a person would go.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use safetensors::{Dtype, SafeTensors};
 

@@ -1,12 +1,9 @@
 //! `gyrus inspect`, and `gyrus predict` with NIR files.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use gyrus::blueprint::{
     Array, Blueprint, Discretization, Integration, NodeKind, Parameters, with_standardization, write_nir,
 };

@@ -1,13 +1,10 @@
 //! `gyrus predict` with NIR files that other programs exported, on currents, spikes and recordings, beside what these programs
 //! answer themselves.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use gyrus::data::{Features, Targets, digits};
 use gyrus::files::{StateTensor, from_npy, to_npy};
 use serde_json::Value;

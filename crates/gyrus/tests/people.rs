@@ -1,13 +1,10 @@
 //! What people bring to `learn` and `predict`: drawings, folders with bad files, tables with tests of their own, options of
 //! another kind of data, runs that shall go on.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 

@@ -1,12 +1,9 @@
 //! Networks of images beyond training: `convert`, `publish`, `similar`, `label`, adapters, and `see` on what others trained.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use image::{GrayImage, ImageBuffer, Rgb, RgbImage};
 use serde_json::json;
 

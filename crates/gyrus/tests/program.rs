@@ -1,13 +1,10 @@
 //! What all verbs share: names of models, short options, JSON for programs, completions, manual pages.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::*;
+use crate::common::*;
 use serde_json::Value;
 
 fn said(line: &str) -> Output {

@@ -1,12 +1,8 @@
 //! `gyrus quantize` with the real model of llama2.c's own tests.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 
-use common::{json, real_data, refused, run, stdout, succeeded};
+use crate::common::{json, real_data, refused, run, stdout, succeeded};
 
 #[test]
 fn a_quantized_model_goes_on_as_the_model_does() {

@@ -1,12 +1,9 @@
 //! The caller's mistakes: each ends in one clear sentence, exit code 2, and no trace on the disk.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 
 /// Refuses `line`, with `PATH` words replaced, and leaves no run. The sentence is returned.
 #[track_caller]

@@ -1,13 +1,12 @@
 //! `gyrus see`: the summary, the object, the page, and what is refused.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{Random, failed, gyrus, json, names, real_data, refused, stderr, stdout, succeeded, usage};
+use crate::common::{
+    Random, failed, gyrus, json, names, real_data, refused, stderr, stdout, succeeded, usage,
+};
 use gyrus::formats::{Checkpoint, Tensor};
 use gyrus::language::{DecoderConfig, Parts, Piece, PieceKind, Sampling, SentencePiece, Tokenizer};
 use serde_json::{Value, json};

@@ -1,16 +1,15 @@
 //! `gyrus see` on the run of a network: the summary, the object, the page in a browser, and what is refused.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "common/browser.rs"]
 mod browser;
-mod common;
 
+use crate::common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::common::{gyrus, json, refused, run, stderr, stdout, succeeded, usage, write_table};
 use browser::Browser;
-use common::{gyrus, json, refused, run, stderr, stdout, succeeded, usage, write_table};
 use serde_json::Value;
 
 /// A run on the built-in digits that all tests share.

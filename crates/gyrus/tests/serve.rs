@@ -1,16 +1,13 @@
 //! `gyrus serve` over TCP, with a tiny model of drawn numbers, and with a real one where its data is there.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-mod serving;
-
+use crate::serving;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::{gyrus, json as program_json, real_data, refused, usage};
+use crate::common::{gyrus, json as program_json, real_data, refused, usage};
+use crate::serving::{Serving, begin, content, question, receive, send};
 use serde_json::{Value, json};
-use serving::{Serving, begin, content, question, receive, send};
 
 const CHAT: &str = "/v1/chat/completions";
 

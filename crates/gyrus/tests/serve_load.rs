@@ -2,17 +2,13 @@
 //! No request is lost, every slot is free afterwards, and the memory of the program stays within a bound.
 //!
 //! The ordinary form takes some seconds; the long one as many as `GYRUS_LOAD_SECONDS` says.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-mod serving;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::Random;
+use crate::common::Random;
+use crate::serving::{Serving, begin, question, receive};
 use serde_json::json;
-use serving::{Serving, begin, question, receive};
 
 const CLIENTS: u64 = 8;
 /// What the program may grow by between the end of the warm-up and the end.

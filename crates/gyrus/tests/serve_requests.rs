@@ -1,13 +1,11 @@
 //! What `gyrus serve` takes beyond the plainest requests: bodies as official clients send them, responses, tokens, reasoning,
 //! tools with any template, schemas as people write them, web pages of other origins.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-mod serving;
-
-use common::gyrus;
+use crate::common;
+use crate::common::gyrus;
+use crate::serving;
+use crate::serving::{Serving, content, question, send};
 use serde_json::{Value, json};
-use serving::{Serving, content, question, send};
 
 const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";

@@ -1,12 +1,9 @@
 //! `gyrus simulate` as a person uses it: built-in circuits, files, SONATA, what is refused, what is left behind.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 use gyrus::simulate::sonata::read_spikes;
 
 /// A small circuit that fires; `extra` is appended.

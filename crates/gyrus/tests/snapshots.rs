@@ -1,15 +1,12 @@
 //! Every help text and the sentences of refusals, word for word, in `tests/snapshots`.
 //!
-//! After a change that is meant, `GYRUS_UPDATE_SNAPSHOTS=1 cargo test --workspace --test snapshots` writes them anew; read
-//! the difference before it is committed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! After a change that is meant, `GYRUS_UPDATE_SNAPSHOTS=1 cargo test --workspace --test all -- snapshots::` writes them
+//! anew; read the difference before it is committed.
 
 use std::fs;
 use std::path::Path;
 
-use common::{assert_calm, gyrus, stderr, stdout, succeeded, words, write_table};
+use crate::common::{assert_calm, gyrus, stderr, stdout, succeeded, words, write_table};
 
 /// Fails at the first line in which a text differs from its snapshot.
 #[track_caller]

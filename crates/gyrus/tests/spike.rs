@@ -1,12 +1,9 @@
 //! `gyrus spike`: from a dense run to a spiking one.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use serde_json::Value;
 
 /// A dense run on the digits, and the folder that it lies in.
@@ -355,7 +352,7 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     }
 }
 
-/// Takes minutes: `cargo test --release --workspace --test spike -- --ignored`.
+/// Takes minutes: `cargo test --release --workspace --test all -- spike:: --ignored`.
 #[test]
 #[ignore = "trains on all of MNIST"]
 fn mnist_is_as_good_after_a_few_steps_and_exact_on_all_its_test_examples() {

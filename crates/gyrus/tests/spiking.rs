@@ -1,11 +1,8 @@
 //! Spiking networks from data to answers, as a person would go.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::fs;
 
-use common::*;
+use crate::common::*;
 
 #[test]
 fn digits_learn_to_spike_and_predict() {

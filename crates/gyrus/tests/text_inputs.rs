@@ -1,16 +1,13 @@
 //! Texts, examples and models as people bring them: encodings, forms of examples, short corpora, tokens, what is in a file,
 //! and the way of every model to a GGUF file.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use common::*;
+use crate::common::*;
 use serde_json::{Value, json};
 
 const TINY: &str = "--layers 1 --width 32 --heads 2 --context 32 --batch-size 4 --tokenizer characters";

@@ -1,6 +1,5 @@
 //! The house keeps its own rules: crates use lower floors only, `ARCHITECTURE.md` lists every crate with what it uses and
 //! every dependency with who uses it, files stay short, and every file says what it is.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -178,4 +177,22 @@ fn files_are_short_and_say_what_they_are() {
         }
     }
     assert!(problems.is_empty(), "at most {LONGEST_FILE} lines a file:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_file_of_tests_is_compiled() {
+    let mut forgotten = Vec::new();
+    for krate in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = krate.unwrap().path().join("tests");
+        // Without this file each other one is a program of its own, which Cargo finds by itself.
+        let Ok(all) = fs::read_to_string(folder.join("all.rs")) else { continue };
+        for file in fs::read_dir(&folder).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "all") else { continue };
+            if !all.lines().any(|line| line == format!("mod {module};")) {
+                forgotten.push(folder.join(&name));
+            }
+        }
+    }
+    assert!(forgotten.is_empty(), "`all.rs` beside them does not name {forgotten:?}");
 }

@@ -1,13 +1,11 @@
 //! Networks that were trained before: `learn --from`, frozen and not, resumed, beside what a person gets wrong; and `predict` with
 //! the model files of other programs.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
+use crate::common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::*;
+use crate::common::*;
 use gyrus::files::from_safetensors;
 use image::GrayImage;
 use serde_json::Value;

@@ -1,14 +1,11 @@
 //! `gyrus tune`: what it leaves and learns, that threads and interruptions change nothing, merging, and what it refuses.
-#![allow(clippy::unwrap_used)]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use common::*;
+use crate::common::*;
 use serde_json::{Value, json};
 
 /// A tiny model of sentences about pets, which knows where a text ends.

@@ -1,11 +1,8 @@
 //! `gyrus write` with the real model of llama2.c's own tests.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 
-use common::{gyrus, json, real_data, refused, run, stderr, stdout, succeeded};
+use crate::common::{gyrus, json, real_data, refused, run, stderr, stdout, succeeded};
 
 #[test]
 fn the_story_of_llama2c_is_told_word_for_word_and_with_any_number_of_threads() {

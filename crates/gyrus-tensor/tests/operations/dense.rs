@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gyrus_tensor::{Activation, Operation, Pooling, dropout_mask};
 
-use crate::case::{Case, distinct, floats, pick, quarters, test_device};
+use super::case::{Case, distinct, floats, pick, quarters, test_device};
 
 #[test]
 fn activation() {

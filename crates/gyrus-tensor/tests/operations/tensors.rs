@@ -3,7 +3,7 @@
 use burn_tensor::DType;
 use gyrus_tensor::{Activation, Operation, Tensor, TensorData, apply, composed, cpu, kernels_run_on};
 
-use crate::case::{close, enter, floats, quarters, test_device};
+use super::case::{close, enter, floats, quarters, test_device};
 
 /// A kernel reads rows; a tensor may be a view with another layout.
 #[test]

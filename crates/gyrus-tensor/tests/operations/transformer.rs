@@ -8,7 +8,7 @@ use gyrus_tensor::{
     StoredMatrix, Transformer,
 };
 
-use crate::case::{Case, quarters};
+use super::case::{Case, quarters};
 
 /// Angles of two pairs for each of 40 positions.
 fn rotation() -> RotationTable {

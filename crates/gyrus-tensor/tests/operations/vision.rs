@@ -2,7 +2,7 @@
 
 use gyrus_tensor::{EncoderAttention, Operation, Vision};
 
-use crate::case::{Case, quarters};
+use super::case::{Case, quarters};
 
 #[test]
 fn vision() {

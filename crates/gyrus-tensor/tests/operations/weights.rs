@@ -2,7 +2,7 @@
 
 use gyrus_tensor::{Activation, Convolution, Operation};
 
-use crate::case::{Case, biases, quarters};
+use super::case::{Case, biases, quarters};
 
 #[test]
 fn linear() {

@@ -6,8 +6,6 @@
 //! Inputs are multiples of 1/4, and biases are odd multiples of 1/32: sums of products are then exact on every device,
 //! and none comes close enough to a kink of ReLU for rounding or a finite difference to cross it.
 
-#![allow(clippy::unwrap_used)]
-
 mod case;
 mod dense;
 mod tensors;

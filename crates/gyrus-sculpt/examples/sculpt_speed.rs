@@ -1,9 +1,9 @@
 //! Times the work on solids; `bench/peers/sculpt.py` runs it beside its peers.
 //!
 //! ```text
-//! speed surface SIDE FOLDER          the surface of a field of SIDE³ samples; the field goes to FOLDER/field.npy once
-//! speed simplify MESH FACES OUT      MESH with at most FACES faces
-//! speed triposr MODEL PICTURE LEVEL  picture to mesh at resolution 256
+//! sculpt_speed surface SIDE FOLDER          the surface of a field of SIDE³ samples; the field goes to FOLDER/field.npy once
+//! sculpt_speed simplify MESH FACES OUT      MESH with at most FACES faces
+//! sculpt_speed triposr MODEL PICTURE LEVEL  picture to mesh at resolution 256
 //! ```
 //!
 //! Each prints the fastest of several rounds on as many threads as RAYON_NUM_THREADS says.
