@@ -88,7 +88,6 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             ("go on after Ctrl-C", "gyrus simulate --resume runs/my"),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
-            ("digits by the times of spikes, without labels", "gyrus simulate mnist --examples 20000"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],
     ),
@@ -233,10 +232,6 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("one GGUF file of several", "gyrus pull org/model-GGUF:Q4_K_M"),
             ("an address from a browser", "gyrus pull https://huggingface.co/org/model"),
         ],
-    ),
-    (
-        "devices",
-        &[("what this machine has", "gyrus devices"), ("a software driver", "gyrus devices wgpu:software")],
     ),
     ("list", &[("models and runs", "gyrus list"), ("for other programs", "gyrus list --json")]),
     (
