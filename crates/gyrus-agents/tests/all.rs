@@ -11,6 +11,8 @@ mod grammar;
 #[cfg(feature = "documents")]
 mod research;
 #[cfg(feature = "documents")]
+mod research_data;
+#[cfg(feature = "documents")]
 mod retrieval;
 mod semantics;
 #[cfg(all(feature = "documents", feature = "network"))]

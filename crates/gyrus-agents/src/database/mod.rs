@@ -88,6 +88,17 @@ pub fn open(address: &Path, rules: Rules) -> Result<Box<dyn Database>> {
     Ok(Box::new(Sqlite::open(address, rules)?))
 }
 
+/// Whether a folder itself holds files of tables.
+#[must_use]
+pub fn has_tables(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            let path = entry.path();
+            !path.is_dir() && tabular::is_tabular(&path)
+        })
+    })
+}
+
 /// An address without the password in it.
 #[must_use]
 pub fn shown_address(address: &str) -> String {
