@@ -181,19 +181,19 @@ impl DataSource {
     }
 }
 
-/// What the databases say to a question or to words, as a tool: `facts` hold the words, how many of the evidence, counted from the
+/// What the databases say to a question or, where it is not `whole`, to words alone, as a tool: `facts` hold the words, how many of the evidence, counted from the
 /// first, answer the whole question, and what was taken for granted.
 ///
 /// # Errors
 /// A sentence, if no database could be asked.
-pub fn ask_data(sources: &mut [DataSource], question: &str) -> Result<ToolOutput, String> {
+pub fn ask_data(sources: &mut [DataSource], question: &str, whole: bool) -> Result<ToolOutput, String> {
     let (mut answers, mut found, mut assumed, mut failed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let words = asked_words(question);
     let beginnings: Vec<String> = words.iter().map(|word| word.1.clone()).collect();
     let mut absent = vec![true; words.len()];
     for source in sources.iter_mut() {
-        let answered = source.answered(question);
-        match answered {
+        // Parts of a question, such as "customers", would be answered with whole tables.
+        match if whole { source.answered(question) } else { Ok(None) } {
             Ok(Some((drafts, notes))) => {
                 assumed.extend(notes.into_iter().map(|note| format!("{}: {note}", source.name)));
                 answers.extend(drafts);

@@ -83,6 +83,7 @@ impl Settings {
             tools.push(ToolSpec::new("search", Origin::Private, ToolEffect::Read));
         }
         if !self.databases.is_empty() {
+            tools.push(ToolSpec::new("ask", Origin::Private, ToolEffect::Read));
             tools.push(ToolSpec::new("data", Origin::Private, ToolEffect::Read));
         }
         if self.web.is_some() {
@@ -136,7 +137,7 @@ impl World for Tools<'_> {
             ("search", Some(index), _) => {
                 search(index, self.encoder, argument).map_err(|error| error.to_string())
             }
-            ("data", ..) if !self.data.is_empty() => ask_data(self.data, argument),
+            ("ask" | "data", ..) if !self.data.is_empty() => ask_data(self.data, argument, name == "ask"),
             (_, _, Some(web)) => web(name, argument),
             _ => Err(format!("there is no tool {name}")),
         }

@@ -8,7 +8,7 @@ use super::answer::{Answer, AnsweredClaim, Effort, Quote};
 use super::driver::Reach;
 use super::select::select_quotes;
 use crate::claims::{TokenKind, tokens};
-use crate::core::{Agent, Context, Effect, Event, EvidenceId, ToolOutput};
+use crate::core::{Agent, Context, Effect, Event, EvidenceId, EvidenceKind, ToolOutput};
 use crate::retrieval::{WordWeight, Words};
 
 /// Words of questions, which say nothing about their subject.
@@ -86,7 +86,7 @@ impl Quotes {
             waiting.push(("web_search", question.to_owned()));
         }
         if reach.data && reach.documents {
-            waiting.push(("data", question.to_owned()));
+            waiting.push(("ask", question.to_owned()));
         }
         Self {
             question: question.to_owned(),
@@ -103,14 +103,19 @@ impl Quotes {
 
     fn search(&mut self, query: String) -> Effect {
         self.searches.push(query.clone());
-        let name = if self.reach.documents { "search" } else { "data" };
+        let name = match self.reach.documents {
+            true => "search",
+            false if query == self.question => "ask",
+            false => "data",
+        };
         Effect::Tool { name: name.to_owned(), argument: query }
     }
 
     /// What to search for next: words that no quote has so far, then names that the best quotes brought up.
     fn next_query(&self, context: &Context<'_>) -> Option<String> {
         let (most, _) = self.effort.searches();
-        if self.searches.len() > most || context.is_fruitless {
+        let is_answered = !self.answers.is_empty() && !self.reach.documents;
+        if self.searches.len() > most || context.is_fruitless || is_answered {
             return None;
         }
         let quotes = select_quotes(context.evidence, &weights(&self.words), self.effort.quotes());
@@ -129,7 +134,11 @@ impl Quotes {
         }
         // A name of the best quotes that the question does not have leads on to what is said of it elsewhere.
         let known: Vec<String> = stems.terms(&self.question);
-        for quote in quotes.iter().take(2) {
+        // Rows hold names of columns too.
+        let is_row = |quote: &&Quote| {
+            context.evidence.get(quote.evidence).is_some_and(|found| found.draft.kind == EvidenceKind::Result)
+        };
+        for quote in quotes.iter().take(2).filter(|quote| !is_row(quote)) {
             let found = tokens(&quote.text);
             let mut names =
                 found.iter().filter(|token| token.kind == TokenKind::Name && token.form.len() > 2);

@@ -134,6 +134,7 @@ impl Study {
             let asked = self.searches.iter().any(|known| known.eq_ignore_ascii_case(&query));
             let (name, argument) = match query.split_once(':') {
                 Some(("web", rest)) => ("web_search", rest),
+                Some(("data", rest)) if rest.ends_with('?') => ("ask", rest),
                 Some(("data", rest)) => ("data", rest),
                 _ if self.reach.documents => ("search", query.as_str()),
                 _ => ("data", query.as_str()),

@@ -17,15 +17,15 @@ use crate::progress::Watcher;
 /// Answer a question from documents and databases, with each claim bound to its quote
 ///
 /// Without --model the answer is quotes alone. With one, the model plans, reads and writes; it names evidence by ids, and what it claims
-/// must stand in the quotes that it names: numbers, dates, names, negation. Databases are asked by the grammar of `ask`, read-only and
-/// by its rules: a question that it understands is answered by a query, else rows are found by words; a model writes no query. The limits are hard. Every step is in the journal of the run,
-/// from which it goes on after Ctrl-C or a crash, and runs again without model or network.
+/// must stand in the quotes that it names: numbers, dates, names, negation. Databases are asked read-only, by the grammar of ask: a
+/// question that it understands is answered by a query, else rows are found by words. The limits are hard. Every step is in the journal of
+/// the run, from which it goes on after Ctrl-C or a crash, and runs again without model or network.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The question
     #[arg(required_unless_present_any = ["resume", "replay"])]
     question: Option<String>,
-    /// Folder with documents and databases, the folder of an index, or one database as `ask` takes it
+    /// Folder with documents and databases, folder of an index, or a database as for ask
     #[arg(long, value_name = "SOURCES", required_unless_present_any = ["resume", "replay"])]
     sources: Option<PathBuf>,
     /// Language model, or the name of the endpoint's model
