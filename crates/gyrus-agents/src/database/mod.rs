@@ -8,6 +8,7 @@ mod references;
 mod server_tests;
 mod sqlite;
 mod tabular;
+mod tls;
 
 use std::fmt;
 use std::path::Path;
