@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[cfg(feature = "documents")]
+mod bad_input;
+#[cfg(feature = "documents")]
 mod claims;
 mod common;
 mod gold;
