@@ -252,7 +252,11 @@ fn asked_words(question: &str) -> Vec<(String, String, String)> {
         let word = &subject(question)[start..end];
         let lower = word.to_lowercase();
         let shared = lower.chars().zip(term.chars()).take_while(|(own, other)| own == other).count();
-        let beginning: String = lower.chars().take(shared.max(3)).collect();
+        let mut beginning: String = lower.chars().take(shared.max(3)).collect();
+        // The stemmer writes the y of "country" as i.
+        if term.ends_with('i') && beginning.ends_with('i') && shared > 3 {
+            beginning.pop();
+        }
         let is_plain = beginning.chars().all(char::is_alphanumeric) && beginning.chars().count() > 2;
         if is_plain && !is_stop_word(&lower) && !found.iter().any(|known| known.2 == term) {
             found.push((word.to_owned(), beginning, term.to_owned()));
