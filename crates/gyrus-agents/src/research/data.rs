@@ -29,7 +29,7 @@ const MOST_WORDS: usize = 8;
 const MOST_COLUMNS: usize = 30;
 const MOST_TABLES: usize = 200;
 /// Bytes of a row as evidence: what fits into a quote.
-const ROW_BYTES: usize = 880;
+const ROW_BYTES: usize = 820;
 /// Bytes of a cell of it.
 const CELL_BYTES: usize = 300;
 /// Databases of a folder, and how deep they lie at most.
@@ -172,7 +172,7 @@ impl DataSource {
                     title: Some(self.name.clone()),
                     place: format!("table {}, {key} of the result {result}", table.name),
                     start: 0,
-                    text: row_text(&rows.columns[..cells.len()], cells),
+                    text: format!("{}: {}", table.name, row_text(&rows.columns[..cells.len()], cells)),
                     derived_from: Vec::new(),
                 },
             ));
@@ -226,20 +226,28 @@ pub fn ask_data(sources: &mut [DataSource], question: &str, whole: bool) -> Resu
         return Err(failed.join("; "));
     }
     assumed.extend(failed.into_iter().map(|failure| format!("a search failed: {failure}")));
-    found.sort_by_key(|row| std::cmp::Reverse(row.0));
-    found.truncate(FOUND);
+    let texts: Vec<String> = found.iter().map(|row| row.1.text.to_lowercase()).collect();
     let count = answers.len();
     let weighed: Vec<WordWeight> = words
         .into_iter()
         .zip(absent)
         .map(|((word, beginning, term), is_absent)| {
-            let holding = found.iter().filter(|row| row.1.text.to_lowercase().contains(&beginning)).count();
-            let (all, own) = (found.len() as f64, holding as f64);
+            let holding = texts.iter().filter(|text| text.contains(&beginning)).count();
+            let (all, own) = (texts.len() as f64, holding as f64);
             let weight = (1.0 + (all - own + 0.5) / (own + 0.5)).ln();
             let passages = if is_absent { 0 } else { holding.max(1) as u64 };
             WordWeight { word, term, passages, weight }
         })
         .collect();
+    // Rare words first: a name tells more than a verb.
+    let score = |text: &String| -> f64 {
+        let held = beginnings.iter().zip(&weighed).filter(|(beginning, _)| text.contains(beginning.as_str()));
+        held.map(|(_, word)| word.weight).sum()
+    };
+    let mut found: Vec<(f64, Draft)> =
+        texts.iter().map(score).zip(found.into_iter().map(|row| row.1)).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.truncate(FOUND);
     let evidence = answers.into_iter().chain(found.into_iter().map(|row| row.1)).collect();
     let facts = json!({"words": weighed, "answers": count, "assumed": assumed});
     Ok(ToolOutput { evidence, addresses: Vec::new(), facts })
