@@ -91,10 +91,11 @@ def peer(which, network, scale, milliseconds, threads):
     return {**json.loads(text.strip().splitlines()[-1]), "cpu": cpu}
 
 
-def nest_worker(network, scale, milliseconds, threads):
-    import nest
+def nest_worker(network, scale, milliseconds, threads, nest=None):
     import numpy
 
+    if nest is None:
+        import nest
     nest.verbosity = nest.VerbosityLevel.ERROR
     nest.ResetKernel()
     nest.resolution = 0.1
