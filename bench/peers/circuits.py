@@ -91,11 +91,10 @@ def peer(which, network, scale, milliseconds, threads):
     return {**json.loads(text.strip().splitlines()[-1]), "cpu": cpu}
 
 
-def nest_worker(network, scale, milliseconds, threads, nest=None):
+def nest_worker(network, scale, milliseconds, threads):
+    import nest
     import numpy
 
-    if nest is None:
-        import nest
     nest.verbosity = nest.VerbosityLevel.ERROR
     nest.ResetKernel()
     nest.resolution = 0.1
