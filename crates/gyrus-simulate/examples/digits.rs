@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "quiet" => settings.quiet_ms = value,
             "total" => settings.total_weight = value,
             "inhibition" => settings.inhibition = value,
+            "start" => settings.theta_start_mv = value,
             "theta" => settings.theta_plus_mv = value,
             "tau" => settings.tau_theta_ms = value,
             "up" => settings.rate_up = value,

@@ -4,9 +4,13 @@
 
 mod circuit_files;
 mod common;
+mod competition;
 mod plasticity;
+mod processes;
 mod published;
+mod references;
 mod rules;
 mod simulation;
 mod sonata;
+mod timed_changes;
 mod traces;

@@ -1,6 +1,6 @@
 //! Which settings of a model are possible.
 
-use super::{Model, MovingThreshold};
+use super::{Conductance, Model, MovingThreshold};
 use crate::error::{Result, wrong};
 
 /// Numbers that must be above zero, and those that must be finite.
@@ -70,8 +70,11 @@ impl Model {
                 refractory(place, m.t_ref_ms, dt_ms)
             }
             Self::IafCondExpTheta(cell, moving) => {
-                Self::IafCondExp(*cell).check(place, neurons, dt_ms)?;
-                moving.check(place, neurons)
+                moving.check(place, neurons)?;
+                // The reset lies below the threshold as it is at first.
+                let theta = moving.start_mv.iter().copied().fold(0.0, f64::max);
+                let raised = Conductance { v_th_mv: cell.v_th_mv + theta, ..*cell };
+                Self::IafCondExp(raised).check(place, neurons, dt_ms)
             }
             Self::IafCondExp(m) | Self::IafCondAlpha(m) => {
                 let above = [
