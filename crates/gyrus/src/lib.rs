@@ -42,6 +42,7 @@ pub use gyrus_language_train as language_train;
 pub use gyrus_nn as nn;
 pub use gyrus_report as report;
 pub use gyrus_sculpt as sculpt;
+pub use gyrus_sculpt_train as sculpt_train;
 pub use gyrus_serve as serve;
 pub use gyrus_simulate as simulate;
 pub use gyrus_tensor as tensor;
@@ -52,7 +53,7 @@ pub use verbs::{
     Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Embed,
     EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation, Inspect,
     InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn, LearnLanguage,
-    LearnLanguageReport, LearnReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions,
+    LearnLanguageReport, LearnReport, LearnShapes, LearnShapesReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions,
     Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume,
     ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar,
     SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport,
