@@ -4,6 +4,7 @@
 
 #[path = "../../gyrus-language/tests/common/mod.rs"]
 mod common;
+mod devices;
 mod families;
 mod gradients;
 mod peft;

@@ -26,11 +26,18 @@ fn flat(x: Tensor<4>) -> Tensor<2> {
     x.permute([0, 2, 3, 1]).reshape([rows, height * width * channels])
 }
 
+/// GELU by its error function. Burn's own differentiates an approximation where a device has none of its own, which is off by
+/// up to 3e-4.
+fn gelu(x: Tensor<2>) -> Tensor<2> {
+    let twice_the_share = (x.clone() / core::f32::consts::SQRT_2).erf() + 1.0;
+    x * twice_the_share / 2.0
+}
+
 fn activated(x: Tensor<2>, f: Option<Activation>) -> Tensor<2> {
     let Some(f) = f else { return x };
     match f {
         Activation::Relu => act::relu(x),
-        Activation::Gelu => act::gelu(x),
+        Activation::Gelu => gelu(x),
         Activation::Sigmoid => act::sigmoid(x),
         Activation::Tanh => act::tanh(x),
         Activation::Silu => act::silu(x),
@@ -40,8 +47,59 @@ fn activated(x: Tensor<2>, f: Option<Activation>) -> Tensor<2> {
     }
 }
 
+/// Rows that a device adds up in one loop. Drivers end a loop without a word (Mesa's llvmpipe after 65,536 rounds), and a long
+/// sum in 32 bits is inexact.
+const BLOCK: usize = 1024;
+
+/// `f` of each block of rows, as `[blocks, rows of a block, columns]`, and of the rows that are left, as a last block.
+fn by_block(x: &Tensor<2>, f: impl Fn(Tensor<3>) -> Tensor<2>) -> Vec<Tensor<2>> {
+    let [rows, columns] = x.dims();
+    let whole = rows / BLOCK * BLOCK;
+    let parts = [(0, whole), (whole, rows - whole)].into_iter().filter(|(_, count)| *count > 0);
+    let part = |(from, count): (usize, usize)| {
+        let block = count.min(BLOCK);
+        f(x.clone().narrow(0, from, count).reshape([count / block, block, columns]))
+    };
+    parts.map(part).collect()
+}
+
+/// The sum of each column, `[1, columns]`.
+pub(crate) fn sum_of_rows(x: &Tensor<2>) -> Tensor<2> {
+    let sums = by_block(x, |blocks| blocks.sum_dim(1).sum_dim(0).squeeze_dim(0));
+    sums.into_iter().reduce(|sum, more| sum + more).expect("there are rows")
+}
+
+/// `f` of all rows and one row that is combined with each of them; the gradient of the one row is summed block by block.
+fn with_row(x: Tensor<2>, row: Tensor<1>, f: impl Fn(Tensor<3>, Tensor<3>) -> Tensor<3>) -> Tensor<2> {
+    let columns = row.dims()[0];
+    let row = row.reshape([1, 1, columns]);
+    let mut parts = by_block(&x, |blocks| {
+        let [count, block, _] = blocks.dims();
+        // One row becomes a block first, so that its gradient is summed over the blocks and then over a block, in two loops.
+        let row = row.clone().expand([1, block, columns]);
+        f(blocks, row).reshape([count * block, columns])
+    });
+    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) }
+}
+
+fn plus_row(x: Tensor<2>, row: Tensor<1>) -> Tensor<2> {
+    with_row(x, row, |x, row| x + row)
+}
+
+fn times_row(x: Tensor<2>, row: Tensor<1>) -> Tensor<2> {
+    with_row(x, row, |x, row| x * row)
+}
+
 fn rectify(x: Tensor<2>, relu: bool) -> Tensor<2> {
     if relu { act::relu(x) } else { x }
+}
+
+/// Mean and variance of each column, `[1, columns]` both.
+fn mean_and_variance(x: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let [rows, columns] = x.dims();
+    let mean = sum_of_rows(x) / rows as f32;
+    let centered = plus_row(x.clone(), -mean.clone().reshape([columns]));
+    (mean, sum_of_rows(&centered.square()) / rows as f32)
 }
 
 /// See [`crate::apply`].
@@ -62,7 +120,7 @@ pub fn apply(
             let weight = parameter().reshape([outputs, inputs]);
             let y = x.matmul(weight.transpose());
             let bias = parameters.next();
-            rectify(if let Some(bias) = bias { y + bias.unsqueeze() } else { y }, relu)
+            rectify(if let Some(bias) = bias { plus_row(y, bias) } else { y }, relu)
         }
         Operation::Convolution { shape, activation, .. } => {
             let Convolution { height, width, channels, outputs, kernel, groups, .. } = shape;
@@ -70,8 +128,12 @@ pub fn apply(
             let mut options = ConvOptions::new(shape.stride, [0, 0], shape.dilation, groups);
             let [top, bottom, left, right] = shape.padding;
             options.padding = [(top, bottom), (left, right)];
-            let y =
-                flat(conv2d(channels_first(x, height, width, channels), weight, parameters.next(), options));
+            let mut y = flat(conv2d(channels_first(x, height, width, channels), weight, None, options));
+            if let Some(bias) = parameters.next() {
+                let elements = y.dims()[1];
+                let pixels = y.reshape([rows * elements / outputs, outputs]);
+                y = plus_row(pixels, bias).reshape([rows, elements]);
+            }
             activated(if let Some(residual) = second { y + residual } else { y }, activation)
         }
         Operation::Packed(_) => unreachable!("`Operation::packed` packs only where kernels run"),
@@ -113,8 +175,7 @@ pub fn apply(
         }
         Operation::Statistics { channels } => {
             let pixels = x.reshape([rows * elements / channels, channels]);
-            let mean = pixels.clone().mean_dim(0);
-            let variance = (pixels - mean.clone()).square().mean_dim(0);
+            let (mean, variance) = mean_and_variance(&pixels);
             Tensor::cat(vec![mean, variance], 0)
         }
         Operation::BatchNorm { own, epsilon, activation } => {
@@ -123,13 +184,14 @@ pub fn apply(
             let pixels = x.reshape([rows * elements / channels, channels]);
             let statistics = statistics.reshape([2, channels]);
             let (mean, variance) = if own {
-                let mean = pixels.clone().mean_dim(0);
-                (mean.clone(), (pixels.clone() - mean).square().mean_dim(0))
+                mean_and_variance(&pixels)
             } else {
                 (statistics.clone().narrow(0, 0, 1), statistics.narrow(0, 1, 1))
             };
-            let normal = (pixels - mean) / (variance + epsilon).sqrt();
-            let y = (normal * gamma.unsqueeze() + beta.unsqueeze()).reshape([rows, elements]);
+            let row = |x: Tensor<2>| x.reshape([channels]);
+            let scale = (variance + epsilon).sqrt().recip();
+            let normal = times_row(plus_row(pixels, -row(mean)), row(scale));
+            let y = plus_row(times_row(normal, gamma), beta).reshape([rows, elements]);
             activated(if let Some(residual) = second { y + residual } else { y }, activation)
         }
         Operation::LayerNorm { epsilon } => {
@@ -138,8 +200,8 @@ pub fn apply(
             let x = x.reshape([rows * elements / channels, channels]);
             let centered = x.clone() - x.mean_dim(1);
             let variance = centered.clone().square().mean_dim(1);
-            let y = centered / (variance + epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze();
-            y.reshape([rows, elements])
+            let normal = centered / (variance + epsilon).sqrt();
+            plus_row(times_row(normal, gamma), beta).reshape([rows, elements])
         }
         Operation::Add => x + second.expect("an addition has a second tensor"),
         Operation::Multiply => x * second.expect("a product has a second tensor"),

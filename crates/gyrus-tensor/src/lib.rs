@@ -19,10 +19,13 @@ mod device;
 mod operation;
 mod optimizer;
 mod pool;
+pub mod probe;
 mod values;
 
 pub use burn_tensor::{Device, Gradients, Tensor, TensorData};
-pub use device::{DEVICE_NAMES, Error, Result, cpu, device, kernels_run_on};
+pub use device::{
+    DEVICE_NAMES, Driver, Error, Examined, Result, SOFTWARE, cpu, device, examine, kernels_run_on,
+};
 pub use gyrus_kernels::attention::causal::CausalAttention;
 pub use gyrus_kernels::attention::encoder::EncoderAttention;
 pub use gyrus_kernels::convolution::Convolution;

@@ -16,7 +16,8 @@ pub fn squared_norm(tensor: &Tensor<1>) -> f64 {
         let tensor = flex(tensor.clone()).to_contiguous();
         return gyrus_kernels::dense::optimizer::squared_norm(tensor.as_slice().unwrap_or_default());
     }
-    f64::from(tensor.clone().square().sum().into_scalar::<f32>())
+    let squares = tensor.clone().square().reshape([tensor.dims()[0], 1]);
+    f64::from(crate::composed::sum_of_rows(&squares).into_scalar::<f32>())
 }
 
 /// The parameter and its two moments after one step of [`AdamW`]; all `[elements]`, without autodiff.

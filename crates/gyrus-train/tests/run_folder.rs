@@ -1,5 +1,4 @@
 //! The run folder: what was written is what is read, and everything else is refused in one clear sentence.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

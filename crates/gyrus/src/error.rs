@@ -150,7 +150,10 @@ impl Error {
             Self::Interrupted { .. } => Fault::Interruption,
             Self::Agents(_) => Fault::Caller,
             Self::Data(error) => of_data(error),
-            Self::Device(_) => Fault::Caller,
+            Self::Device(error) => match error {
+                gyrus_tensor::Error::Unavailable { .. } | gyrus_tensor::Error::Wrong { .. } => Fault::Failure,
+                _ => Fault::Caller,
+            },
             Self::Kernels(error) => of_kernels(error),
             Self::Network(_) => Fault::Caller,
             Self::Train(error) => of_training(error),

@@ -50,14 +50,14 @@ pub use gyrus_train as train;
 pub use gyrus_vision as vision;
 pub use observer::{Note, Observer, Plan, Quiet, Simulated, Stage, Step};
 pub use verbs::{
-    Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Embed,
-    EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport, Generation, Inspect,
-    InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn, LearnLanguage,
-    LearnLanguageReport, LearnReport, LearnShapes, LearnShapesReport, List, ListReport, LowRank, Mcp, Merge, MergeReport, NirOptions,
-    Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume,
-    ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar,
-    SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport,
-    Tune, TuneReport, Write, WriteReport,
+    Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Devices,
+    DevicesReport, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport,
+    Generation, Inspect, InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn,
+    LearnLanguage, LearnLanguageReport, LearnReport, LearnShapes, LearnShapesReport, List, ListReport,
+    ListedDevice, LowRank, Mcp, Merge, MergeReport, NirOptions, Predict, PredictReport, Publish,
+    PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport, Sculpt, SculptReport,
+    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar, SimilarReport, Simulate, SimulateReport,
+    Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write, WriteReport,
 };
 #[cfg(feature = "documents")]
 pub use verbs::{IndexFolder, IndexFolderReport, Research, ResearchReport, Search, SearchReport};

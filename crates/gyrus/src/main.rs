@@ -61,6 +61,7 @@ enum Command {
     Run(commands::run::Arguments),
     Pull(commands::pull::Arguments),
     List(commands::list::Arguments),
+    Devices(commands::devices::Arguments),
     Completions(commands::completions::Arguments),
     Man(commands::man::Arguments),
 }
@@ -172,6 +173,7 @@ fn run(command: &Command) -> Result<(), exit::Failure> {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Pull(arguments) => commands::pull::run(arguments),
         Command::List(arguments) => commands::list::run(arguments),
+        Command::Devices(arguments) => commands::devices::run(arguments),
         Command::Completions(arguments) => commands::completions::run(arguments),
         Command::Man(arguments) => commands::man::run(arguments),
     }

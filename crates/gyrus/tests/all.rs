@@ -6,6 +6,7 @@ mod ask;
 mod common;
 mod damage;
 mod determinism;
+mod devices;
 mod disk;
 mod event_body;
 mod events;

@@ -3,9 +3,9 @@
 // The example's own `main` has nothing to do here.
 #[allow(dead_code)]
 #[path = "../examples/one_neuron.rs"]
-mod one_neuron;
+mod example;
 
-use one_neuron::{AND, OR, XOR, account, backpropagation, by_hand, correct, fires, perceptron};
+use example::{AND, OR, XOR, account, backpropagation, by_hand, correct, fires, perceptron};
 
 #[test]
 fn one_neuron_does_and_and_or_by_hand_and_by_learning() {

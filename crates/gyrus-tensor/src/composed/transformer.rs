@@ -83,7 +83,7 @@ fn attention(shape: &CausalAttention, x: Tensor<2>, rotation: Option<&RotationTa
 fn activation(f: FeedForwardActivation, x: Tensor<2>) -> Tensor<2> {
     match f {
         FeedForwardActivation::Silu => act::silu(x),
-        FeedForwardActivation::Gelu => act::gelu(x),
+        FeedForwardActivation::Gelu => super::gelu(x),
         FeedForwardActivation::GeluTanh => act::gelu_approximate(x),
     }
 }
@@ -148,7 +148,7 @@ pub(super) fn apply(
         Transformer::RmsNorm { epsilon, plus_one } => {
             let weight = if plus_one { parameter() + 1.0 } else { parameter() };
             let mean = x.clone().square().mean_dim(1);
-            x / (mean + epsilon).sqrt() * weight.unsqueeze()
+            super::times_row(x / (mean + epsilon).sqrt(), weight)
         }
         Transformer::Attention { ref shape, ref ends, ref rotation } => {
             let starts = std::iter::once(0).chain(ends.iter().copied());

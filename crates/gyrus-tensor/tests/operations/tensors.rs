@@ -1,7 +1,7 @@
 //! Unusual tensors: views, the same tensor twice, other number types.
 
 use burn_tensor::DType;
-use gyrus_tensor::{Activation, Operation, Tensor, TensorData, apply, composed, cpu, kernels_run_on};
+use gyrus_tensor::{Activation, Operation, Tensor, TensorData, apply, composed, cpu, kernels_run_on, probe};
 
 use super::case::{close, enter, floats, quarters, test_device};
 
@@ -49,4 +49,11 @@ fn other_number_types_are_composed() {
     let y = apply(Operation::Activation(Activation::Relu), x, vec![], None);
     assert_eq!(y.dtype(), DType::F64);
     assert_eq!(y.into_data().try_into_vec::<f64>().unwrap(), [0.0, 0.5]);
+}
+
+/// Among the proofs are sums over 70,001 rows: a loop of Mesa's llvmpipe ends after 65,536 rounds without a word, so that the
+/// gradients of biases and the statistics of a batch were those of its first pixels.
+#[test]
+fn the_device_is_proven() {
+    assert_eq!(probe::difference(&test_device(), 1e-4), None);
 }

@@ -238,6 +238,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("an address from a browser", "gyrus pull https://huggingface.co/org/model"),
         ],
     ),
+    (
+        "devices",
+        &[("what this machine has", "gyrus devices"), ("a software driver", "gyrus devices wgpu:software")],
+    ),
     ("list", &[("models and runs", "gyrus list"), ("for other programs", "gyrus list --json")]),
     (
         "quantize",

@@ -63,6 +63,7 @@ const GROUPS: [(&str, &[(&str, &str)]); 8] = [
     (
         "Set up",
         &[
+            ("devices", "List devices and prove that they compute what the CPU does"),
             ("completions", "Print a completion script for a shell"),
             ("man", "Write manual pages"),
             ("help", "Print this help, or that of a verb"),

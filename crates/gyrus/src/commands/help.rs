@@ -7,7 +7,7 @@ pub(crate) const CHAT_TEMPLATE: &str = "File with a chat template (Jinja), inste
 pub(crate) const CHAT_TEMPLATE_KWARGS: &str =
     "Variables of the chat template as JSON, such as '{\"enable_thinking\": false}'";
 pub(crate) const DEVICE: &str =
-    "cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal";
+    "cpu, or a device that this program was built with: cuda | wgpu | vulkan | metal; see gyrus devices";
 pub(crate) const JSON: &str = "Print one JSON object on standard output, and nothing else there";
 pub(crate) const MODEL: &str =
     "Hugging Face folder or model id, .gguf file, or llama2.c file (.bin) with tokenizer.bin beside it";

@@ -7,6 +7,7 @@
 mod ask;
 mod chat;
 mod convert;
+mod devices;
 mod embed;
 mod export_nir;
 mod hub_name;
@@ -49,6 +50,7 @@ mod write;
 pub use ask::{Ask, AskEvaluation, AskGain, AskReport, Session as AskSession};
 pub use chat::{Chat, Conversation};
 pub use convert::{Convert, ConvertReport};
+pub use devices::{Devices, DevicesReport, ListedDevice};
 pub use embed::{Closest, Embed, EmbedReport, Embedded, Line};
 pub use export_nir::{ExportNir, ExportNirReport};
 pub use gyrus_files::counted;
