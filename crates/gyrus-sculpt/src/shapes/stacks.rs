@@ -18,7 +18,7 @@ pub enum Kind {
     Cone,
 }
 
-/// A body on another, each in a color of its own.
+/// A body on another, each in a color of its own. Round bodies need not touch: a ring may hang around a cone's tip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// What lies on top.
