@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[cfg(feature = "documents")]
+mod bad_input;
+#[cfg(feature = "documents")]
 mod claims;
 mod common;
 mod gold;
@@ -10,6 +12,8 @@ mod grader;
 mod grammar;
 #[cfg(feature = "documents")]
 mod research;
+#[cfg(feature = "documents")]
+mod research_data;
 #[cfg(feature = "documents")]
 mod retrieval;
 mod semantics;

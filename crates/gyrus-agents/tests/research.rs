@@ -37,6 +37,7 @@ fn settings(model: Option<&str>, limits: Limits) -> Settings {
         effort: Effort::Answer,
         limits,
         sources: Some("papers".into()),
+        databases: Vec::new(),
         model: model.map(str::to_owned),
         endpoint: None,
         encoder: None,
@@ -48,6 +49,7 @@ fn tools<'a>(index: &'a Index, model: Option<&'a mut dyn ChatModel>) -> Tools<'a
     Tools {
         index: Some(index),
         encoder: None,
+        data: &mut [],
         model,
         web: None,
         progress: Box::new(|_| true),

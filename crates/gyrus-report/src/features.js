@@ -59,15 +59,13 @@
     return element;
   };
 
-  // The examples, cut out of one strip.
+  // The examples, with what the unit sees of them.
   const examples = (unit) => {
     const list = make("div", undefined, "strip");
-    const count = unit.top.length;
-    unit.top.forEach(([value, label, patch], index) => {
+    unit.top.forEach(([value, label, patch, picture]) => {
       const cut = make("span");
-      cut.style.backgroundImage = "url(" + unit.strip + ")";
-      cut.style.backgroundSize = count * 100 + "% 100%";
-      cut.style.backgroundPosition = (count > 1 ? index * 100 / (count - 1) : 0) + "% 0";
+      cut.style.backgroundImage = "url(" + data.pictures[picture] + ")";
+      cut.style.backgroundSize = "100% 100%";
       cut.setAttribute("role", "img");
       cut.setAttribute("aria-label", "example of class " + label + ", activation " + number(value));
       if (patch) {
@@ -202,15 +200,14 @@
         whole.onload = () => {
           const canvas = make("canvas");
           // What the unit sees of the first example.
-          const side = whole.width / unit.top.length;
           const [top, left, height, width] = unit.top[0][2] || [0, 0, 1, 1];
-          canvas.width = Math.round(width * side);
+          canvas.width = Math.round(width * whole.width);
           canvas.height = Math.round(height * whole.height);
-          canvas.getContext("2d").drawImage(whole, -Math.round(left * side), -Math.round(top * whole.height));
+          canvas.getContext("2d").drawImage(whole, -Math.round(left * whole.width), -Math.round(top * whole.height));
           picture = button.firstElementChild;
           paint(canvas.toDataURL());
         };
-        whole.src = unit.strip;
+        whole.src = data.pictures[unit.top[0][3]];
         return;
       }
       const source = pictureOf(unit, kind);

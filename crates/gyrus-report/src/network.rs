@@ -120,7 +120,7 @@ pub struct Mistake {
 }
 
 /// A small image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Picture {
     /// Brightness 0 to 255, `[height, width, channels]`.
     pub pixels: Vec<u8>,

@@ -101,7 +101,7 @@ impl Lexicon {
 }
 
 /// A name as the database reads it, whatever letters it has.
-pub(super) fn quoted(dialect: Dialect, name: &str) -> String {
+pub(crate) fn quoted(dialect: Dialect, name: &str) -> String {
     match dialect {
         Dialect::MySql => format!("`{}`", name.replace('`', "``")),
         Dialect::Sqlite | Dialect::Postgres | Dialect::DuckDb => format!("\"{}\"", name.replace('"', "\"\"")),

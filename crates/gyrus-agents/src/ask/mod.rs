@@ -20,6 +20,8 @@ use serde::Serialize;
 pub use brief::{Brief, brief, dialect_name, without_values};
 pub use chart::{Chart, ChartKind, chart, number};
 pub use grammar::Grammar;
+#[cfg(feature = "documents")]
+pub(crate) use lexicon::quoted;
 pub use semantics::{MOST_SEMANTICS_BYTES, Privacy, Semantics};
 pub use sentence::sentence;
 pub use written::Written;

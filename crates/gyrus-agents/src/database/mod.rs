@@ -8,6 +8,7 @@ mod references;
 mod server_tests;
 mod sqlite;
 mod tabular;
+mod tls;
 
 use std::fmt;
 use std::path::Path;
@@ -86,6 +87,17 @@ pub fn open(address: &Path, rules: Rules) -> Result<Box<dyn Database>> {
         return Ok(Box::new(tabular::open(address, rules)?));
     }
     Ok(Box::new(Sqlite::open(address, rules)?))
+}
+
+/// Whether a folder itself holds files of tables.
+#[must_use]
+pub fn has_tables(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            let path = entry.path();
+            !path.is_dir() && tabular::is_tabular(&path)
+        })
+    })
 }
 
 /// An address without the password in it.

@@ -8,8 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
-use mysql::{AccessMode, Conn, Opts, OptsBuilder, TxOpts, Value};
+use mysql::{AccessMode, Conn, DriverError, Opts, OptsBuilder, SslOpts, TxOpts, Value};
 
+use super::tls::{Mode, Tls};
 use super::{Cell, Column, Database, Rows, Rules, Schema, Table, shown_address};
 use crate::guard::{Checked, Dialect};
 use crate::{Error, Refusal, Result};
@@ -32,14 +33,16 @@ impl fmt::Debug for MySql {
 }
 
 impl MySql {
-    /// Connects to a server: `mysql://user:password@host:port/database`, or `?socket=/run/mysqld/mysqld.sock`.
+    /// Connects to a server: `mysql://user:password@host:port/database`, or `?socket=/run/mysqld/mysqld.sock`;
+    /// with `sslmode` and `sslrootcert` as for PostgreSQL, or `ssl-mode` and `ssl-ca`.
     ///
     /// # Errors
     /// [`Error::Connect`], without the password.
     pub fn connect(address: &str, rules: Rules) -> Result<Self> {
         let failed = |reason: String| Error::Connect { address: shown_address(address), reason };
-        let address_of_kind = address.replacen("mariadb://", "mysql://", 1);
-        let opts = Opts::from_url(&address_of_kind).map_err(|error| failed(error.to_string()))?;
+        let (plain, tls) = Tls::split(address).map_err(failed)?;
+        let opts = Opts::from_url(&plain.replacen("mariadb://", "mysql://", 1))
+            .map_err(|error| failed(error.to_string()))?;
         if opts.get_db_name().is_none_or(str::is_empty) {
             return Err(failed("it names no database; expected mysql://user@host/DATABASE".to_owned()));
         }
@@ -50,7 +53,12 @@ impl MySql {
             .prefer_socket(false)
             .stmt_cache_size(0);
         let open = || -> Result<(Conn, Schema, Vec<String>), mysql::Error> {
-            let mut connection = Conn::new(opts)?;
+            let mut connection = match Conn::new(opts.clone().ssl_opts(ssl_opts(&tls))) {
+                Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) if tls.mode == Mode::Prefer => {
+                    Conn::new(opts)?
+                }
+                connected => connected?,
+            };
             let notes = prepare_session(&mut connection, rules.seconds)?;
             let schema = read_schema(&mut connection)?;
             Ok((connection, schema, notes))
@@ -101,6 +109,17 @@ impl MySql {
             _ => Error::Engine(said),
         }
     }
+}
+
+/// What the driver checks; none for a connection without TLS.
+fn ssl_opts(tls: &Tls) -> Option<SslOpts> {
+    if tls.mode == Mode::Disable {
+        return None;
+    }
+    let opts = SslOpts::default()
+        .with_danger_accept_invalid_certs(!tls.verifies())
+        .with_danger_skip_domain_validation(tls.mode != Mode::VerifyFull);
+    Some(opts.with_root_cert_path(tls.root.clone().filter(|_| tls.verifies()).map(std::borrow::Cow::Owned)))
 }
 
 /// What the session may do, set before anything of a stranger runs in it.

@@ -10,9 +10,11 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls};
 
+use super::tls::{Mode, Tls};
 use super::{Cell, Column, Database, Rows, Rules, Schema, Table, shown_address};
 use crate::guard::{Checked, Dialect};
 use crate::{Error, Refusal, Result};
@@ -37,19 +39,30 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects to a server: `postgres://user:password@host:port/database`, or `postgres:///database?host=/run/postgresql`.
+    /// Connects to a server: `postgres://user:password@host:port/database`, or `postgres:///database?host=/run/postgresql`;
+    /// with `sslmode` and `sslrootcert` as PostgreSQL's own client reads them.
     ///
     /// # Errors
     /// [`Error::Connect`], without the password.
     pub fn connect(address: &str, rules: Rules) -> Result<Self> {
         let failed = |reason: String| Error::Connect { address: shown_address(address), reason };
-        let mut config: Config = address.parse().map_err(|error: postgres::Error| failed(said(&error)))?;
+        let (plain, tls) = Tls::split(address).map_err(failed)?;
+        let mut config: Config = plain.parse().map_err(|error: postgres::Error| failed(said(&error)))?;
         config.connect_timeout(PATIENCE).application_name("gyrus");
         // The session begins read-only, before anything can run in it.
         let options = config.get_options().unwrap_or_default();
         let options = format!("{options} -c default_transaction_read_only=on");
         config.options(options.trim());
-        let mut client = config.connect(NoTls).map_err(|error| failed(said(&error)))?;
+        config.ssl_mode(match tls.mode {
+            Mode::Disable => SslMode::Disable,
+            Mode::Prefer => SslMode::Prefer,
+            Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+        });
+        let connected = match tls.mode {
+            Mode::Disable => config.connect(NoTls),
+            _ => config.connect(tls.connector().map_err(failed)?),
+        };
+        let mut client = connected.map_err(|error| failed(said(&error)))?;
         let (schema, notes) = read_schema(&mut client).map_err(|error| failed(said(&error)))?;
         Ok(Self { client: Mutex::new(client), schema, rules, notes })
     }
@@ -126,9 +139,6 @@ fn said(error: &postgres::Error) -> String {
             text += &format!(": {inner_text}");
         }
         source = inner.source();
-    }
-    if text.contains("TLS") {
-        text += "; this program speaks to PostgreSQL without TLS: sslmode=disable, a socket or a tunnel";
     }
     text
 }

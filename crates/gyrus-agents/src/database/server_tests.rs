@@ -16,16 +16,22 @@ use crate::guard::Checked;
 struct Server {
     child: Child,
     address: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
     fn start(script: &str) -> Option<Self> {
+        Self::listening(script, None)
+    }
+
+    /// With TLS on a free port, where `port` asks for one.
+    fn listening(script: &str, port: Option<u16>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(script);
         let mut child = Command::new("bash")
             .arg(&script)
             .arg(folder.path())
+            .args(port.map(|port| port.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -38,7 +44,7 @@ impl Server {
             println!("skipped: {} finds no server installed", script.display());
             return None;
         }
-        Some(Self { child, address: address.trim().to_owned(), _folder: folder })
+        Some(Self { child, address: address.trim().to_owned(), folder })
     }
 }
 
@@ -47,6 +53,91 @@ impl Drop for Server {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Every mode of TLS against a server whose certificate is for `localhost`; `is_secured` asks the server itself.
+fn tls_is_what_was_asked_for(
+    server: &Server,
+    connect: &dyn Fn(&str) -> Result<Box<dyn Database>, Error>,
+    is_secured: &dyn Fn(&dyn Database) -> bool,
+) {
+    let root = server.folder.path().join("authority.pem");
+    let root = format!("sslrootcert={}", root.display());
+    let by_number = server.address.replace("localhost", "127.0.0.1");
+    let other = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=other",
+        ])
+        .args(["-keyout", "key", "-out", "other.pem"])
+        .current_dir(other.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let other = format!("sslrootcert={}", other.path().join("other.pem").display());
+    for (address, options, secured) in [
+        (&server.address, "sslmode=disable".to_owned(), Some(false)),
+        (&server.address, String::new(), Some(true)),
+        (&server.address, "sslmode=prefer".to_owned(), Some(true)),
+        (&server.address, "sslmode=require".to_owned(), Some(true)),
+        (&server.address, format!("sslmode=verify-full&{root}"), Some(true)),
+        (&by_number, format!("sslmode=verify-ca&{root}"), Some(true)),
+        // The certificate is for another name, of another authority, or of none that the system knows.
+        (&by_number, format!("sslmode=verify-full&{root}"), None),
+        (&server.address, format!("sslmode=verify-full&{other}"), None),
+        (&server.address, format!("sslmode=require&{other}"), None),
+        (&server.address, "sslmode=verify-full".to_owned(), None),
+        (&server.address, "sslmode=verify-ca".to_owned(), None),
+        (&server.address, "sslmode=full".to_owned(), None),
+    ] {
+        let address = format!("{address}?{options}");
+        let opened = connect(&address);
+        assert_eq!(opened.as_ref().ok().map(|database| is_secured(database.as_ref())), secured, "{address}");
+        if let Err(error) = opened {
+            let text = error.to_string();
+            assert!(text.contains("certificate") || text.contains("verify-full"), "{address}: {text}");
+        }
+    }
+}
+
+#[test]
+fn postgres_is_asked_under_tls() {
+    let Some(server) = Server::listening("postgres.sh", Some(free_port())) else { return };
+    tls_is_what_was_asked_for(
+        &server,
+        &|address| Ok(Box::new(Postgres::connect(address, rules())?)),
+        &|database| {
+            let sql = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()".to_owned();
+            database.run(&Checked { sql, named: Vec::new() }).unwrap().rows == [[text("true")]]
+        },
+    );
+}
+
+#[test]
+fn mariadb_is_asked_under_tls() {
+    let Some(server) = Server::listening("mariadb.sh", Some(free_port())) else { return };
+    tls_is_what_was_asked_for(
+        &server,
+        &|address| Ok(Box::new(MySql::connect(address, rules())?)),
+        &|database| {
+            let sql = "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'SSL_CIPHER'";
+            let rows = database.run(&Checked { sql: sql.to_owned(), named: Vec::new() }).unwrap().rows;
+            rows != [[text("")]]
+        },
+    );
 }
 
 fn text(text: &str) -> Cell {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, Effort};
+use super::data::{DataSource, ask_data};
 use super::quotes::Quotes;
 use super::study::Study;
 use crate::core::journal::{self, Journal};
@@ -38,8 +39,11 @@ pub struct Settings {
     pub effort: Effort,
     /// What may be spent.
     pub limits: Limits,
-    /// The folder of sources.
+    /// The folder of documents.
     pub sources: Option<PathBuf>,
+    /// The databases: files of that folder, or addresses without passwords.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
     /// The model; none for quotes.
     pub model: Option<String>,
     /// The endpoint of the model.
@@ -56,12 +60,20 @@ impl Settings {
 
     fn agent(&self) -> Box<dyn Agent> {
         match &self.model {
-            None => Box::new(Quotes::new(&self.question, self.effort, self.web.is_some())),
+            None => Box::new(Quotes::new(&self.question, self.effort, self.reach())),
             Some(model) => {
                 let text = serde_json::to_string(self).unwrap_or_default();
                 let fence = format!("source-{}", &hexadecimal(&Sha256::digest(text.as_bytes()))[..8]);
-                Box::new(Study::new(&self.question, self.effort, model, &fence, self.web.is_some()))
+                Box::new(Study::new(&self.question, self.effort, model, &fence, self.reach()))
             }
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach {
+            documents: self.sources.is_some() || self.databases.is_empty(),
+            data: !self.databases.is_empty(),
+            web: self.web.is_some(),
         }
     }
 
@@ -70,12 +82,27 @@ impl Settings {
         if self.sources.is_some() {
             tools.push(ToolSpec::new("search", Origin::Private, ToolEffect::Read));
         }
+        if !self.databases.is_empty() {
+            tools.push(ToolSpec::new("ask", Origin::Private, ToolEffect::Read));
+            tools.push(ToolSpec::new("data", Origin::Private, ToolEffect::Read));
+        }
         if self.web.is_some() {
             tools.push(ToolSpec::new("web_search", Origin::Stranger, ToolEffect::Egress));
             tools.push(ToolSpec::new("fetch", Origin::Stranger, ToolEffect::Egress));
         }
         Policy::new(tools, &self.question)
     }
+}
+
+/// Where an agent can look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// In an index of documents.
+    pub documents: bool,
+    /// In databases.
+    pub data: bool,
+    /// In the web.
+    pub web: bool,
 }
 
 impl Agent for Box<dyn Agent> {
@@ -90,6 +117,8 @@ pub struct Tools<'a> {
     pub index: Option<&'a Index>,
     /// The encoder of its vectors.
     pub encoder: Option<&'a dyn TextEncoder>,
+    /// The databases.
+    pub data: &'a mut [DataSource],
     /// The model.
     pub model: Option<&'a mut dyn ChatModel>,
     /// Tools of the web: `web_search` and `fetch`.
@@ -108,6 +137,7 @@ impl World for Tools<'_> {
             ("search", Some(index), _) => {
                 search(index, self.encoder, argument).map_err(|error| error.to_string())
             }
+            ("ask" | "data", ..) if !self.data.is_empty() => ask_data(self.data, argument, name == "ask"),
             (_, _, Some(web)) => web(name, argument),
             _ => Err(format!("there is no tool {name}")),
         }

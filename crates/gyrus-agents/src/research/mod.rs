@@ -5,14 +5,17 @@
 //! and what it claims is checked against the evidence before anybody sees it.
 
 mod answer;
+mod data;
 mod driver;
+mod forms;
 mod markdown;
 mod quotes;
 mod select;
 mod study;
 
 pub use answer::{Answer, AnsweredClaim, Dropped, Effort, Quote};
-pub use driver::{Folder, JOURNAL, Outcome, Settings, Tools, replay};
+pub use data::{DataSource, ask_data, databases_in};
+pub use driver::{Folder, JOURNAL, Outcome, Reach, Settings, Tools, replay};
 pub use markdown::markdown;
 pub use quotes::Quotes;
 pub use select::select_quotes;

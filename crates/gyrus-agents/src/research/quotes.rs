@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answer::{Answer, AnsweredClaim, Effort};
+use super::answer::{Answer, AnsweredClaim, Effort, Quote};
+use super::driver::Reach;
 use super::select::select_quotes;
 use crate::claims::{TokenKind, tokens};
-use crate::core::{Agent, Context, Effect, Event};
+use crate::core::{Agent, Context, Effect, Event, EvidenceId, EvidenceKind, ToolOutput};
 use crate::retrieval::{WordWeight, Words};
 
 /// Words of questions, which say nothing about their subject.
@@ -24,9 +25,13 @@ pub struct Quotes {
     searches: Vec<String>,
     /// Words of the question as the index has them.
     words: Vec<WordWeight>,
-    /// Calls of the web that wait, the last first.
+    /// Calls of other tools that wait, the last first.
     waiting: Vec<(&'static str, String)>,
     failures: Vec<String>,
+    reach: Reach,
+    /// Rows that answer the whole question.
+    answers: Vec<EvidenceId>,
+    assumed: Vec<String>,
 }
 
 /// Pages that are opened after a search of the web.
@@ -42,6 +47,31 @@ pub(super) fn subject(question: &str) -> String {
     if subject.is_empty() { question.to_owned() } else { subject.join(" ") }
 }
 
+/// Takes over the words of a search: the first one says which words there are, later ones where else they stand.
+pub(super) fn merge_words(words: &mut Vec<WordWeight>, found: &Value) {
+    let Ok(found) = serde_json::from_value::<Vec<WordWeight>>(found.clone()) else { return };
+    if words.is_empty() {
+        *words = found;
+        return;
+    }
+    for word in words {
+        let other = found.iter().find(|other| other.term == word.term);
+        word.passages = word.passages.max(other.map_or(0, |other| other.passages));
+    }
+}
+
+/// Evidence of a tool that answers the whole question.
+pub(super) fn answers(output: &ToolOutput, context: &Context<'_>) -> Vec<EvidenceId> {
+    let count = output.facts["answers"].as_u64().unwrap_or(0) as usize;
+    context.found.iter().take(count).map(|found| found.0).collect()
+}
+
+/// What a tool took for granted.
+pub(super) fn assumed(output: &ToolOutput) -> Vec<String> {
+    let notes = output.facts["assumed"].as_array().into_iter().flatten();
+    notes.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// The weights of words by their stems.
 pub(super) fn weights(words: &[WordWeight]) -> HashMap<String, f64> {
     words.iter().map(|word| (word.term.clone(), word.weight)).collect()
@@ -50,26 +80,42 @@ pub(super) fn weights(words: &[WordWeight]) -> HashMap<String, f64> {
 impl Quotes {
     /// An agent for this question.
     #[must_use]
-    pub fn new(question: &str, effort: Effort, has_web: bool) -> Self {
+    pub fn new(question: &str, effort: Effort, reach: Reach) -> Self {
+        let mut waiting = Vec::new();
+        if reach.web {
+            waiting.push(("web_search", question.to_owned()));
+        }
+        if reach.data && reach.documents {
+            waiting.push(("ask", question.to_owned()));
+        }
         Self {
             question: question.to_owned(),
             effort,
             searches: Vec::new(),
             words: Vec::new(),
-            waiting: if has_web { vec![("web_search", question.to_owned())] } else { Vec::new() },
+            waiting,
             failures: Vec::new(),
+            reach,
+            answers: Vec::new(),
+            assumed: Vec::new(),
         }
     }
 
     fn search(&mut self, query: String) -> Effect {
         self.searches.push(query.clone());
-        Effect::Tool { name: "search".to_owned(), argument: query }
+        let name = match self.reach.documents {
+            true => "search",
+            false if query == self.question => "ask",
+            false => "data",
+        };
+        Effect::Tool { name: name.to_owned(), argument: query }
     }
 
     /// What to search for next: words that no quote has so far, then names that the best quotes brought up.
     fn next_query(&self, context: &Context<'_>) -> Option<String> {
         let (most, _) = self.effort.searches();
-        if self.searches.len() > most || context.is_fruitless {
+        let is_answered = !self.answers.is_empty() && !self.reach.documents;
+        if self.searches.len() > most || context.is_fruitless || is_answered {
             return None;
         }
         let quotes = select_quotes(context.evidence, &weights(&self.words), self.effort.quotes());
@@ -88,7 +134,11 @@ impl Quotes {
         }
         // A name of the best quotes that the question does not have leads on to what is said of it elsewhere.
         let known: Vec<String> = stems.terms(&self.question);
-        for quote in quotes.iter().take(2) {
+        // Rows hold names of columns too.
+        let is_row = |quote: &&Quote| {
+            context.evidence.get(quote.evidence).is_some_and(|found| found.draft.kind == EvidenceKind::Result)
+        };
+        for quote in quotes.iter().take(2).filter(|quote| !is_row(quote)) {
             let found = tokens(&quote.text);
             let mut names =
                 found.iter().filter(|token| token.kind == TokenKind::Name && token.form.len() > 2);
@@ -104,11 +154,18 @@ impl Quotes {
     }
 
     fn finish(&self, context: &Context<'_>, stopped: &str) -> Effect {
-        let quotes = select_quotes(context.evidence, &weights(&self.words), self.effort.quotes());
+        let most = self.effort.quotes();
+        let answers = self.answers.iter().filter_map(|id| Quote::of(context.evidence, *id, None));
+        let mut quotes: Vec<Quote> = answers.take(most).collect();
+        let left = most - quotes.len();
+        // Rows that were found by words would only stand beside the answer, documents may say more.
+        let more = select_quotes(context.evidence, &weights(&self.words), most);
+        let more = more.into_iter().filter(|quote| !self.answers.contains(&quote.evidence));
+        quotes.extend(more.take(left));
         let mut stems = Words::default();
         let quoted: Vec<String> = quotes.iter().flat_map(|quote| stems.terms(&quote.text)).collect();
         let mut not_found = Vec::new();
-        for word in self.words.iter().filter(|word| !quoted.contains(&word.term)) {
+        for word in self.words.iter().filter(|word| self.answers.is_empty() && !quoted.contains(&word.term)) {
             not_found.push(match word.passages {
                 0 => format!("\"{}\" stands in no source", word.word),
                 _ => format!("\"{}\" stands in the sources, but in no quote", word.word),
@@ -125,6 +182,7 @@ impl Quotes {
             quotes: vec![quote],
         });
         let mut notes = vec!["no language model: quotes only, no synthesis".to_owned()];
+        notes.extend(self.assumed.iter().cloned());
         notes.extend(self.failures.iter().map(|failure| format!("a search failed: {failure}")));
         let answer = Answer {
             question: self.question.clone(),
@@ -143,16 +201,14 @@ impl Agent for Quotes {
     fn step(&mut self, event: &Event, context: &Context<'_>) -> Effect {
         match event {
             Event::Start => {
-                let query = subject(&self.question);
+                let query =
+                    if self.reach.documents { subject(&self.question) } else { self.question.clone() };
                 return self.search(query);
             }
             Event::Tool(output) => {
-                if let (true, Ok(words)) = (
-                    self.words.is_empty(),
-                    serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()),
-                ) {
-                    self.words = words;
-                }
+                merge_words(&mut self.words, &output.facts["words"]);
+                self.answers.extend(answers(output, context));
+                self.assumed.extend(assumed(output));
                 let pages = output.addresses.iter().take(PAGES).rev();
                 self.waiting.extend(pages.map(|address| ("fetch", address.clone())));
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::answer::Quote;
-use crate::core::{EvidenceId, EvidenceStore};
+use crate::core::{EvidenceId, EvidenceKind, EvidenceStore};
 use crate::retrieval::{Words, sentences};
 
 /// What repeated words of the question count beside new ones.
@@ -30,7 +30,10 @@ pub fn select_quotes(store: &EvidenceStore, weights: &HashMap<String, f64>, most
     let mut candidates = Vec::new();
     for (place, evidence) in store.all().iter().enumerate() {
         let text = &evidence.draft.text;
-        for range in sentences(text) {
+        // A row of a database is one quote, whatever its cells hold.
+        let is_row = evidence.draft.kind == EvidenceKind::Result;
+        let ranges = if is_row { vec![0..text.len()] } else { sentences(text) };
+        for range in ranges {
             if range.len() > LONGEST
                 || text[range.clone()].chars().filter(|letter| letter.is_alphabetic()).count() < 8
             {

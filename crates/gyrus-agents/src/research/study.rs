@@ -7,7 +7,9 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, AnsweredClaim, Dropped, Effort, Quote};
-use super::quotes::{subject, weights};
+use super::driver::Reach;
+use super::forms::{claims_schema, notes_schema, queries_schema};
+use super::quotes::{assumed, merge_words, subject, weights};
 use super::select::select_quotes;
 use crate::claims::{Judgment, Verdict, is_quote, judged};
 use crate::core::{Agent, Context, Effect, Event, EvidenceId};
@@ -43,7 +45,7 @@ pub struct Study {
     model: String,
     /// Stands around texts of sources; unguessable for who wrote them.
     fence: String,
-    has_web: bool,
+    reach: Reach,
     stage: Stage,
     queries: Vec<String>,
     pages: Vec<String>,
@@ -63,13 +65,13 @@ pub struct Study {
 impl Study {
     /// An agent for this question. `fence` is a word that sources cannot know.
     #[must_use]
-    pub fn new(question: &str, effort: Effort, model: &str, fence: &str, has_web: bool) -> Self {
+    pub fn new(question: &str, effort: Effort, model: &str, fence: &str, reach: Reach) -> Self {
         Self {
             question: question.to_owned(),
             effort,
             model: model.to_owned(),
             fence: fence.to_owned(),
-            has_web,
+            reach,
             stage: Stage::Plan,
             queries: Vec::new(),
             pages: Vec::new(),
@@ -130,15 +132,18 @@ impl Study {
         while let Some(query) = self.queries.first().cloned() {
             self.queries.remove(0);
             let asked = self.searches.iter().any(|known| known.eq_ignore_ascii_case(&query));
-            let name = match query.strip_prefix("web:") {
-                Some(_) => "web_search",
-                None => "search",
+            let (name, argument) = match query.split_once(':') {
+                Some(("web", rest)) => ("web_search", rest),
+                Some(("data", rest)) if rest.ends_with('?') => ("ask", rest),
+                Some(("data", rest)) => ("data", rest),
+                _ if self.reach.documents => ("search", query.as_str()),
+                _ => ("data", query.as_str()),
             };
-            let argument = query.strip_prefix("web:").unwrap_or(&query).to_owned();
+            let (name, argument) = (name.to_owned(), argument.to_owned());
             if !asked {
                 self.stage = Stage::Search;
                 self.searches.push(query);
-                return Effect::Tool { name: name.to_owned(), argument };
+                return Effect::Tool { name, argument };
             }
         }
         if !self.unread.is_empty() && self.notes.len() < MOST_NOTES {
@@ -165,19 +170,7 @@ impl Study {
                 task += &format!("\n{id}:\n{}\n", self.fenced(&evidence.draft.text));
             }
         }
-        let note = json!({
-            "type": "object",
-            "properties": {"evidence": {"type": "string"}, "quote": {"type": "string"}},
-            "required": ["evidence", "quote"],
-            "additionalProperties": false,
-        });
-        let schema = json!({
-            "type": "object",
-            "properties": {"notes": {"type": "array", "maxItems": 8, "items": note}},
-            "required": ["notes"],
-            "additionalProperties": false,
-        });
-        self.ask("read", task, schema, NOTE_TOKENS)
+        self.ask("read", task, notes_schema(), NOTE_TOKENS)
     }
 
     fn reflect(&mut self) -> Effect {
@@ -218,38 +211,18 @@ impl Study {
             self.effort.claims()
         );
         let tokens = self.answer_tokens();
-        self.ask("answer", task, self.answer_schema(), tokens)
+        self.ask("answer", task, claims_schema(self.effort.claims()), tokens)
     }
 
     fn answer_tokens(&self) -> u64 {
         120 * self.effort.claims() as u64 + 200
     }
 
-    fn answer_schema(&self) -> Value {
-        let texts = json!({"type": "array", "maxItems": 8, "items": {"type": "string"}});
-        let claim = json!({
-            "type": "object",
-            "properties": {"text": {"type": "string"}, "evidence": texts, "calculations": texts},
-            "required": ["text", "evidence"],
-            "additionalProperties": false,
-        });
-        json!({
-            "type": "object",
-            "properties": {
-                "claims": {"type": "array", "maxItems": self.effort.claims(), "items": claim},
-                "missing": texts,
-            },
-            "required": ["claims"],
-            "additionalProperties": false,
-        })
-    }
-
     /// Asks once more for the claims that did not pass.
     fn repair(&mut self) -> Effect {
         self.stage = Stage::Repair;
-        let failed = self.judgments.iter().filter_map(|judgment| match &judgment.verdict {
-            Verdict::Unverified { reason } => Some(format!("- {} (because {reason})\n", judgment.text)),
-            _ => None,
+        let failed = self.judgments.iter().filter_map(|judgment| {
+            Some(format!("- {} (because {})\n", judgment.text, unverified(&judgment.verdict)?))
         });
         let failed: String = failed.collect();
         let task = format!(
@@ -258,7 +231,7 @@ impl Study {
             self.question,
             self.noted()
         );
-        self.ask("repair", task, self.answer_schema(), self.answer_tokens())
+        self.ask("repair", task, claims_schema(self.effort.claims()), self.answer_tokens())
     }
 
     fn judge(&mut self, reply: &ChatReply, context: &Context<'_>) -> Option<Vec<Judgment>> {
@@ -291,6 +264,12 @@ impl Study {
         Some(claims)
     }
 
+    /// The question itself, for the databases and for the documents.
+    fn own_queries(&self) -> Vec<String> {
+        let data = self.reach.data.then(|| format!("data:{}", self.question));
+        data.into_iter().chain(self.reach.documents.then(|| subject(&self.question))).collect()
+    }
+
     fn take_queries(&mut self, reply: &ChatReply) {
         let (most, _) = self.effort.searches();
         let found = json_in(&reply.text);
@@ -299,7 +278,10 @@ impl Study {
             let query: String = query.chars().filter(|letter| !letter.is_control()).take(200).collect();
             if !query.trim().is_empty() {
                 self.queries.push(query.trim().to_owned());
-                if self.has_web {
+                if self.reach.data && self.reach.documents {
+                    self.queries.push(format!("data:{}", query.trim()));
+                }
+                if self.reach.web {
                     self.queries.push(format!("web:{}", query.trim()));
                 }
             }
@@ -333,10 +315,7 @@ impl Study {
                 self.dropped.claims += 1;
                 continue;
             }
-            let reason = match &judgment.verdict {
-                Verdict::Unverified { reason } => Some(reason.clone()),
-                _ => None,
-            };
+            let reason = unverified(&judgment.verdict);
             let quotes = judgment.cites.iter().filter_map(|id| self.quote(*id, context)).collect();
             claims.push(AnsweredClaim {
                 text: judgment.text,
@@ -407,13 +386,8 @@ impl Study {
     }
 }
 
-fn queries_schema(most: usize) -> Value {
-    json!({
-        "type": "object",
-        "properties": {"queries": {"type": "array", "maxItems": most, "items": {"type": "string"}}},
-        "required": ["queries"],
-        "additionalProperties": false,
-    })
+fn unverified(verdict: &Verdict) -> Option<String> {
+    if let Verdict::Unverified { reason } = verdict { Some(reason.clone()) } else { None }
 }
 
 impl Agent for Study {
@@ -423,8 +397,8 @@ impl Agent for Study {
             Event::Reply(reply) => match self.stage {
                 Stage::Plan => {
                     // Its own words first: a plan may miss what was asked.
-                    self.queries.push(subject(&self.question));
-                    if self.has_web {
+                    self.queries.extend(self.own_queries());
+                    if self.reach.web {
                         self.queries.push(format!("web:{}", self.question));
                     }
                     self.take_queries(reply);
@@ -458,7 +432,7 @@ impl Agent for Study {
                 return match self.stage {
                     // Without a plan the question itself is searched for.
                     Stage::Plan => {
-                        self.queries.push(subject(&self.question));
+                        self.queries.extend(self.own_queries());
                         self.work(context)
                     }
                     Stage::Read | Stage::Reflect => {
@@ -472,12 +446,8 @@ impl Agent for Study {
                 };
             }
             Event::Tool(output) => {
-                if let (true, Ok(words)) = (
-                    self.words.is_empty(),
-                    serde_json::from_value::<Vec<WordWeight>>(output.facts["words"].clone()),
-                ) {
-                    self.words = words;
-                }
+                merge_words(&mut self.words, &output.facts["words"]);
+                self.remarks.extend(assumed(output));
                 self.unread.extend(context.found.iter().filter(|found| found.1).map(|found| found.0));
                 self.pages.extend(output.addresses.iter().take(PAGES).rev().cloned());
             }
@@ -486,7 +456,7 @@ impl Agent for Study {
                 // A plan that was never made: the words of the question may still be searched for.
                 if self.stage == Stage::Plan && self.searches.is_empty() {
                     self.stopped = Some(limit.to_string());
-                    self.queries.push(subject(&self.question));
+                    self.queries.extend(self.own_queries());
                     return self.work(context);
                 }
                 return self.give_up(context, limit.to_string(), true);

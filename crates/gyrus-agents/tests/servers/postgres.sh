@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # A throw-away PostgreSQL in FOLDER, which listens on a socket there and nowhere else: prints its address and runs until standard
-# input ends. Exits with 77 where PostgreSQL is not installed.
+# input ends. With a PORT it listens on that port of 127.0.0.1 instead, with a certificate for `localhost`. Exits with 77 where
+# PostgreSQL is not installed.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 folder=$1
+port=${2:-}
 bin=$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1 || true)
 if [[ -z $bin ]]; then
     bin=$(dirname "$(command -v initdb || echo /absent/initdb)")
@@ -17,8 +20,18 @@ if [[ $(id -u) == 0 ]]; then
 fi
 cd "$folder"
 "${as[@]}" "$bin/initdb" -D "$folder/data" -U gyrus --auth=trust --no-sync --encoding=UTF8 --locale=C > /dev/null
+listen=""
+address="postgres:///postgres?host=$folder&user=gyrus"
+if [[ -n $port ]]; then
+    source "$here/certificates.sh"
+    certificates "$folder"
+    [[ $(id -u) != 0 ]] || chown postgres "$folder/server.key" "$folder/server.pem"
+    chmod 755 "$folder"
+    listen="127.0.0.1 -c port=$port -c ssl=on -c ssl_cert_file=$folder/server.pem -c ssl_key_file=$folder/server.key"
+    address="postgres://gyrus@localhost:$port/postgres"
+fi
 stop() { "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -m immediate stop > /dev/null; }
 trap stop EXIT
-"${as[@]}" "$bin/pg_ctl" -D "$folder/data" -w -l "$folder/log" -o "-k $folder -c listen_addresses= -c fsync=off" start > /dev/null
-echo "postgres:///postgres?host=$folder&user=gyrus"
+"${as[@]}" "$bin/pg_ctl" -D "$folder/data" -w -l "$folder/log" -o "-k $folder -c fsync=off -c listen_addresses=$listen" start > /dev/null
+echo "$address"
 cat > /dev/null

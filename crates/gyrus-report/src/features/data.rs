@@ -1,18 +1,21 @@
 //! What the page's script works on: pictures as PNG, signed maps as bytes.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{FeatureUnit, FeaturesReport, Link, SignedMap, TopExample};
+use super::{FeatureUnit, FeaturesReport, Link, SignedMap};
 use crate::Picture;
 use crate::sections::data_uri;
 
 /// All units with their pictures and connections.
 pub(super) fn data(report: &FeaturesReport<'_>) -> Value {
+    let mut pool = Pool::default();
     let layers: Vec<Value> = (report.layers.iter())
         .map(|layer| {
-            let units: Vec<Value> = layer.units.iter().map(unit).collect();
+            let units: Vec<Value> = layer.units.iter().map(|of| unit(of, &mut pool)).collect();
             json!({ "name": layer.name, "units": units })
         })
         .collect();
@@ -24,19 +27,36 @@ pub(super) fn data(report: &FeaturesReport<'_>) -> Value {
             json!([layer.height, layer.width, layer.steps, STANDARD.encode(bytes)])
         })
         .collect();
-    json!({ "layers": layers, "trigger": trigger, "spikes": spikes })
+    json!({ "layers": layers, "trigger": trigger, "spikes": spikes, "pictures": pool.pictures })
 }
 
-fn unit(unit: &FeatureUnit) -> Value {
-    let top: Vec<Value> =
-        unit.top.iter().map(|top| json!([short(top.value), top.label, top.patch])).collect();
+/// Pictures of examples, each once: many units are excited by the same ones.
+#[derive(Default)]
+struct Pool<'a> {
+    places: HashMap<&'a Picture, Option<usize>>,
+    pictures: Vec<String>,
+}
+
+impl<'a> Pool<'a> {
+    /// The number of a picture; none for one that cannot be shown.
+    fn number(&mut self, picture: &'a Picture) -> Option<usize> {
+        *self.places.entry(picture).or_insert_with(|| {
+            self.pictures.push(data_uri(picture)?);
+            Some(self.pictures.len() - 1)
+        })
+    }
+}
+
+fn unit<'a>(unit: &'a FeatureUnit, pool: &mut Pool<'a>) -> Value {
+    let top: Vec<Value> = (unit.top.iter())
+        .map(|top| json!([short(top.value), top.label, top.patch, pool.number(&top.picture)]))
+        .collect();
     json!({
         "number": unit.number,
         "name": unit.name,
         "filter": unit.filter.as_ref().map(signed),
         "best": unit.best.as_ref().and_then(data_uri),
         "triggered": unit.triggered.as_ref().map(signed),
-        "strip": strip(&unit.top).as_ref().and_then(data_uri),
         "top": top,
         "facts": unit.facts,
         "below": unit.below.iter().map(link).collect::<Vec<_>>(),
@@ -56,18 +76,6 @@ fn signed(map: &SignedMap) -> Value {
     json!([map.height, map.width, map.channels, short(largest.into()), STANDARD.encode(bytes)])
 }
 
-/// Pictures of one size side by side.
-fn strip(top: &[TopExample]) -> Option<Picture> {
-    let first = &top.first()?.picture;
-    let (height, width, channels) = (first.height, first.width, first.channels);
-    let row = width * channels;
-    if top.iter().any(|top| top.picture.pixels.len() != height * row) {
-        return None;
-    }
-    let pixels = (0..height).flat_map(|y| top.iter().map(move |top| &top.picture.pixels[y * row..][..row]));
-    Some(Picture { pixels: pixels.collect::<Vec<_>>().concat(), height, width: width * top.len(), channels })
-}
-
 /// Four digits.
 fn short(value: f64) -> Value {
     let digits = format!("{value:.3e}");
@@ -79,16 +87,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_strip_holds_its_pictures_side_by_side() {
-        let top = |pixels: [u8; 4]| TopExample {
-            picture: Picture { pixels: pixels.to_vec(), height: 2, width: 2, channels: 1 },
-            patch: None,
-            value: 1.0,
-            label: String::new(),
-        };
-        let strip = strip(&[top([1, 2, 3, 4]), top([5, 6, 7, 8])]).expect("one size");
-        assert_eq!(strip.pixels, [1, 2, 5, 6, 3, 4, 7, 8]);
-        assert_eq!((strip.height, strip.width), (2, 4));
+    fn a_picture_that_excites_several_units_is_in_the_page_once() {
+        let picture = |pixels: [u8; 4]| Picture { pixels: pixels.to_vec(), height: 2, width: 2, channels: 1 };
+        let pictures = [picture([1, 2, 3, 4]), picture([5, 6, 7, 8]), picture([1, 2, 3, 4])];
+        let broken = Picture { channels: 2, ..picture([0; 4]) };
+        let mut pool = Pool::default();
+        let numbers = pictures.each_ref().map(|picture| pool.number(picture));
+        assert_eq!(numbers, [Some(0), Some(1), Some(0)]);
+        assert_eq!(pool.number(&broken), None);
+        assert_eq!(pool.pictures.len(), 2);
     }
 
     #[test]

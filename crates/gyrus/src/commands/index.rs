@@ -13,7 +13,7 @@ use gyrus::verbs::counted;
 use super::help::{JSON, THREADS};
 use super::values::threads;
 use crate::exit::Failure;
-use crate::output::{note, say, say_json};
+use crate::output::{next, note, say_json};
 use crate::progress::Watcher;
 
 /// Files that are named when they cannot be used.
@@ -79,7 +79,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let parts: Vec<String> =
         parts.iter().filter(|part| part.0 > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let what = if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") };
-    say(format_args!(
+    // What was done is on the disk: nothing that -q lets through.
+    next(format_args!(
         "{} with {} in {} ({what}; {:.1} MB of text, {:.1} s)",
         counted(report.sources as u64, "source"),
         counted(report.passages, "passage"),

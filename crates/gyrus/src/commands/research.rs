@@ -14,18 +14,19 @@ use crate::exit::Failure;
 use crate::output::{self, next, say, say_json};
 use crate::progress::Watcher;
 
-/// Answer a question from a folder of documents, with each claim bound to its quote
+/// Answer a question from documents and databases, with each claim bound to its quote
 ///
 /// Without --model the answer is quotes alone. With one, the model plans, reads and writes; it names evidence by ids, and what it claims
-/// must stand in the quotes that it names: numbers, dates, names, negation. The limits are hard. Every step is in the journal of the run,
-/// from which it goes on after Ctrl-C or a crash, and runs again without model or network.
+/// must stand in the quotes that it names: numbers, dates, names, negation. Databases are asked read-only, by the grammar of ask: a
+/// question that it understands is answered by a query, else rows are found by words. The limits are hard. Every step is in the journal of
+/// the run, from which it goes on after Ctrl-C or a crash, and runs again without model or network.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The question
     #[arg(required_unless_present_any = ["resume", "replay"])]
     question: Option<String>,
-    /// Folder with the documents, or of their index
-    #[arg(long, value_name = "FOLDER", required_unless_present_any = ["resume", "replay"])]
+    /// Folder with documents and databases, folder of an index, or a database as for ask
+    #[arg(long, value_name = "SOURCES", required_unless_present_any = ["resume", "replay"])]
     sources: Option<PathBuf>,
     /// Language model, or the name of the endpoint's model
     #[arg(short, long, value_name = "MODEL")]
@@ -72,7 +73,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = match (&arguments.resume, &arguments.replay) {
         (Some(run), _) => {
-            Research::resume(run, key(), &pdf_program(), arguments.threads, &mut Watcher::new())?
+            let given = arguments.sources.as_deref();
+            Research::resume(run, key(), given, &pdf_program(), arguments.threads, &mut Watcher::new())?
         }
         (None, Some(run)) => Research::replay(run)?,
         (None, None) => asked(arguments)?,
@@ -89,7 +91,7 @@ fn key() -> Option<String> {
 
 fn asked(arguments: &Arguments) -> Result<ResearchReport, Failure> {
     let (Some(question), Some(sources)) = (&arguments.question, &arguments.sources) else {
-        return Err(Failure::Input("expected a question and --sources FOLDER".to_owned()));
+        return Err(Failure::Input("expected a question and --sources".to_owned()));
     };
     let effort = match (arguments.brief, arguments.report) {
         (true, _) => Effort::Brief,

@@ -159,6 +159,12 @@ fn beside(database: &Path) -> Option<PathBuf> {
     Some(folder.join("semantic.toml")).filter(|file| file.is_file())
 }
 
+/// Whether a semantic file lies beside a database.
+#[cfg(feature = "documents")]
+pub(super) fn has_semantic_file(database: &Path) -> bool {
+    beside(database).is_some()
+}
+
 /// Whoever writes the queries.
 enum Asker {
     Grammar(Grammar),
@@ -270,6 +276,22 @@ impl Session {
         }
     }
 
+    /// The address without a password, the database, and the words for its grammar.
+    #[cfg(feature = "documents")]
+    pub(super) fn into_parts(self) -> (String, Box<dyn Database>, Semantics) {
+        let words = self.words();
+        (self.address, self.database, words)
+    }
+
+    /// Without a semantic file, a draft of it: its words, not its private columns.
+    fn words(&self) -> Semantics {
+        let privacy = self.semantics.privacy;
+        if self.semantics == (Semantics { privacy, ..Semantics::default() }) {
+            return Semantics { privacy, ..Semantics::draft(self.database.as_ref()) };
+        }
+        self.semantics.clone()
+    }
+
     fn asker(&self) -> Result<Asker> {
         match (&self.endpoint, &self.model) {
             #[cfg(feature = "hub")]
@@ -283,12 +305,7 @@ impl Session {
             ))),
             (None, Some(path)) => Ok(Asker::Writer(Box::new(Writer::open(path, self.threads)?))),
             (None, None) => {
-                // Without a file, a draft of it: its words, not its private columns.
-                let drafted =
-                    self.semantics == Semantics { privacy: self.semantics.privacy, ..Semantics::default() };
-                let words =
-                    if drafted { Semantics::draft(self.database.as_ref()) } else { self.semantics.clone() };
-                let grammar = Grammar::with(self.database.as_ref(), &words).map_err(Error::Request)?;
+                let grammar = Grammar::with(self.database.as_ref(), &self.words()).map_err(Error::Request)?;
                 Ok(Asker::Grammar(grammar))
             }
         }

@@ -1,5 +1,7 @@
 //! Questions answered from documents, each claim bound to its quote.
 
+mod data;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +10,9 @@ use std::time::Instant;
 
 use gyrus_agents::core::{EvidenceStore, Limits, Spend};
 use gyrus_agents::model::ChatModel;
-use gyrus_agents::research::{Answer, Effort, Folder, Outcome, Settings, Tools, markdown, replay};
+use gyrus_agents::research::{
+    Answer, DataSource, Effort, Folder, Outcome, Settings, Tools, markdown, replay,
+};
 use gyrus_agents::retrieval::{Index, TextEncoder};
 use gyrus_files::{counted, write_atomically};
 use gyrus_report::{ResearchClaim, ResearchQuote, ResearchReport as Page};
@@ -35,7 +39,8 @@ const CONTEXT: u64 = 6000;
 pub struct Research {
     /// The question.
     pub question: String,
-    /// The folder of documents. An index in it is brought up to date; without one the run folder gets one.
+    /// A folder of documents and databases, or a database as [`super::Ask`] takes it. An index in the folder is brought up to date;
+    /// without one the run folder gets one.
     pub sources: PathBuf,
     /// A language model, or the name of the endpoint's.
     pub model: Option<PathBuf>,
@@ -112,9 +117,6 @@ impl Research {
         if self.question.trim().is_empty() {
             return Err(Error::request("the question is empty"));
         }
-        if !self.sources.is_dir() {
-            return Err(Error::Request(format!("{} is not a folder", self.sources.display())));
-        }
         if self.endpoint.is_some() && self.model.is_none() {
             return Err(Error::request("an endpoint needs the name of its model"));
         }
@@ -132,10 +134,22 @@ impl Research {
             ));
         }
         // Opened first: a model that cannot be opened is known before anything is written.
-        let mut model = self.open_model(observer)?;
+        let model = self.open_model(observer)?;
         let encoder =
             self.encoder.as_ref().map(|path| SourceEncoder::open(path, self.threads)).transpose()?;
-        let index = self.indexed(&out, observer)?;
+        let (index, opened) = match self.sources.is_dir() {
+            true => {
+                let opened = data::found(&self.sources, model.is_some(), observer);
+                (self.indexed(&out, !opened.is_empty(), observer)?, opened)
+            }
+            false => (None, vec![data::opened(&self.sources, model.is_some())?]),
+        };
+        let (mut databases, mut data): (Vec<String>, Vec<DataSource>) = opened.into_iter().unzip();
+        if index.is_none() && self.sources.is_dir() {
+            // Without documents the databases are named as they are opened.
+            databases = databases.iter().map(|name| self.sources.join(name).display().to_string()).collect();
+            data = data::again(&databases, None, None, model.is_some())?;
+        }
         let ms = self.max_minutes.map(|minutes| (minutes * 60_000.0).clamp(0.0, 1e15) as u64);
         let limits = Limits {
             tokens: self.max_tokens,
@@ -149,23 +163,27 @@ impl Research {
             question: self.question.trim().to_owned(),
             effort: self.effort,
             limits,
-            sources: Some(self.sources.clone()),
+            sources: index.is_some().then(|| self.sources.clone()),
+            databases,
             model: self.model.as_ref().map(|path| path.display().to_string()),
             endpoint: self.endpoint.clone(),
             encoder: self.encoder.as_ref().map(|path| path.display().to_string()),
             web: self.web.clone(),
         };
         let mut folder = Folder::create(&out, settings)?;
-        finish(&mut folder, &out, &index, encoder.as_ref(), lent(&mut model), &self.pdf_program, observer)
+        let means = Means { index, data, encoder, model };
+        finish(&mut folder, &out, means, &self.pdf_program, observer)
     }
 
-    /// Takes up the run in a folder: the same question, sources, model and limits. `key` is the endpoint's.
+    /// Takes up the run in a folder: the same question, sources, model and limits. `key` is the endpoint's; `given` is the address of
+    /// the run's database where it needs a password, which no journal holds.
     ///
     /// # Errors
-    /// If there is no run, or its model or index cannot be opened.
+    /// If there is no run, or its model, index or databases cannot be opened.
     pub fn resume(
         out: &Path,
         key: Option<String>,
+        given: Option<&Path>,
         pdf_program: &[OsString],
         threads: usize,
         observer: &mut dyn Observer,
@@ -180,12 +198,18 @@ impl Research {
             threads,
             ..Self::new(settings.question.clone(), &sources)
         };
-        let mut model = if folder.is_over() { None } else { verb.open_model(observer)? };
-        let encoder = settings.encoder.as_ref().filter(|_| !folder.is_over());
+        let is_over = folder.is_over();
+        let model = if is_over { None } else { verb.open_model(observer)? };
+        let encoder = settings.encoder.as_ref().filter(|_| !is_over);
         let encoder = encoder.map(|path| SourceEncoder::open(Path::new(path), threads)).transpose()?;
         let own = out.join("index");
-        let index = Index::open(&if Index::exists(&own) { own } else { index_of(&sources) })?;
-        finish(&mut folder, out, &index, encoder.as_ref(), lent(&mut model), pdf_program, observer)
+        let index = if Index::exists(&own) { own } else { index_of(&sources) };
+        let index = settings.sources.as_ref().map(|_| Index::open(&index)).transpose()?;
+        let data = match is_over {
+            true => Vec::new(),
+            false => data::again(&settings.databases, settings.sources.as_deref(), given, model.is_some())?,
+        };
+        finish(&mut folder, out, Means { index, data, encoder, model }, pdf_program, observer)
     }
 
     /// Runs the journal of a run again, without model, sources or network.
@@ -229,11 +253,12 @@ impl Research {
         }
     }
 
-    fn indexed(&self, out: &Path, observer: &mut dyn Observer) -> Result<Index> {
+    /// The index of the folder; none where it holds databases alone.
+    fn indexed(&self, out: &Path, has_data: bool, observer: &mut dyn Observer) -> Result<Option<Index>> {
         let inside = index_of(&self.sources);
         if inside == self.sources {
             // The index alone, without its documents.
-            return Ok(Index::open(&inside)?);
+            return Ok(Some(Index::open(&inside)?));
         }
         let place = if Index::exists(&inside) { inside } else { out.join("index") };
         let verb = IndexFolder {
@@ -251,19 +276,25 @@ impl Research {
             );
             observer.note(&Note::Text(&text));
         }
-        if report.sources == 0 {
-            return Err(Error::Request(format!("{} holds no documents", self.sources.display())));
+        if report.sources == 0 && has_data {
+            return Ok(None);
         }
-        Ok(Index::open(&place)?)
+        if report.sources == 0 {
+            return Err(Error::Request(format!(
+                "{} holds neither documents nor databases",
+                self.sources.display()
+            )));
+        }
+        Ok(Some(Index::open(&place)?))
     }
 }
 
-/// A model for a while.
-fn lent(model: &mut Option<Box<dyn ChatModel>>) -> Option<&mut dyn ChatModel> {
-    match model {
-        Some(model) => Some(model.as_mut()),
-        None => None,
-    }
+/// What a run works with.
+struct Means {
+    index: Option<Index>,
+    data: Vec<DataSource>,
+    encoder: Option<SourceEncoder>,
+    model: Option<Box<dyn ChatModel>>,
 }
 
 /// runs/ and the first words of a question, with a number where that folder exists.
@@ -282,9 +313,7 @@ fn free_folder(question: &str) -> PathBuf {
 fn finish(
     folder: &mut Folder,
     out: &Path,
-    index: &Index,
-    encoder: Option<&SourceEncoder>,
-    model: Option<&mut dyn ChatModel>,
+    mut means: Means,
     pdf_program: &[OsString],
     observer: &mut dyn Observer,
 ) -> Result<ResearchReport> {
@@ -301,15 +330,16 @@ fn finish(
     let total = settings.limits.calls.unwrap_or(0);
     let outcome = {
         // For no longer than the observer.
-        #[allow(clippy::manual_map, clippy::needless_match, reason = "a map does not shorten the lifetime")]
-        let model: Option<&mut dyn ChatModel> = match model {
-            Some(model) => Some(model),
+        #[allow(clippy::manual_map, reason = "a map does not shorten the lifetime")]
+        let model: Option<&mut dyn ChatModel> = match &mut means.model {
+            Some(model) => Some(model.as_mut()),
             None => None,
         };
         let mut done = 0;
         let mut tools = Tools {
-            index: Some(index),
-            encoder: encoder.map(|encoder| encoder as &dyn TextEncoder),
+            index: means.index.as_ref(),
+            encoder: means.encoder.as_ref().map(|encoder| encoder as &dyn TextEncoder),
+            data: &mut means.data,
             model,
             #[cfg(feature = "hub")]
             web: web.as_mut().map(|web| -> Box<dyn FnMut(&str, &str) -> _> {
@@ -357,7 +387,10 @@ fn address(source: &str, folder: Option<&Path>) -> Option<String> {
     if source.starts_with("https://") || source.starts_with("http://") {
         return Some(source.to_owned());
     }
-    let path = fs::canonicalize(folder?.join(source)).ok()?;
+    if source.contains("://") {
+        return None;
+    }
+    let path = fs::canonicalize(folder.unwrap_or(Path::new("")).join(source)).ok()?;
     let mut address = String::from("file://");
     for byte in path.to_str()?.bytes() {
         match byte {
@@ -417,7 +450,8 @@ fn page(answer: &Answer, outcome: &Outcome, settings: &Settings) -> String {
     let provenance = vec![(
         "",
         vec![
-            ("sources", settings.sources.as_ref().map_or(String::new(), |path| path.display().to_string())),
+            ("sources", shown(&settings.sources.as_ref().map(|path| path.display().to_string()))),
+            ("databases", shown(&(!settings.databases.is_empty()).then(|| settings.databases.join(", ")))),
             ("model", shown(&settings.model)),
             ("endpoint", shown(&settings.endpoint)),
             ("encoder", shown(&settings.encoder)),

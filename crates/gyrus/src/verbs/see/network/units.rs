@@ -145,8 +145,35 @@ fn triggered(seen: &Seen<'_>, index: usize, number: usize) -> Option<SignedMap> 
     let of = seen.looked.triggered[index].as_ref()?;
     let Image { height, width, channels } = of.image;
     let elements = height * width * channels;
-    let values = of.averages.get(number * elements..)?.get(..elements)?.to_vec();
-    Some(SignedMap { height, width, channels, values })
+    let values = of.averages.get(number * elements..)?.get(..elements)?;
+    Some(reduced(SignedMap { height, width, channels, values: values.to_vec() }))
+}
+
+/// A map of at most [`LARGEST_MAP`] rows and columns: each of its values is the mean of a square of the map's.
+fn reduced(map: SignedMap) -> SignedMap {
+    /// More than the page shows of it.
+    const LARGEST_MAP: usize = 96;
+    let side = map.height.max(map.width).div_ceil(LARGEST_MAP);
+    if side <= 1 {
+        return map;
+    }
+    let (height, width, channels) = (map.height.div_ceil(side), map.width.div_ceil(side), map.channels);
+    let mut values = Vec::with_capacity(height * width * channels);
+    for row in 0..height {
+        for column in 0..width {
+            let rows = row * side..(row * side + side).min(map.height);
+            let columns = column * side..(column * side + side).min(map.width);
+            let count = (rows.len() * columns.len()) as f32;
+            for channel in 0..channels {
+                let of_row = |y: usize| {
+                    let at = move |x: usize| (y * map.width + x) * channels + channel;
+                    columns.clone().map(|x| map.values[at(x)]).sum::<f32>()
+                };
+                values.push(rows.clone().map(of_row).sum::<f32>() / count);
+            }
+        }
+    }
+    SignedMap { height, width, channels, values }
 }
 
 /// A filter with its channels last.
@@ -237,4 +264,23 @@ pub(super) fn edges(network: &Network, layers: &[Layer], image: Image) -> Result
         edge_detectors,
         by_chance: gabor::random_quality(filters.extents, BY_CHANCE, 0),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_map_is_reduced_to_the_means_of_its_squares() {
+        let map = |height: usize, width: usize| {
+            let values = (0..height * width * 3).map(|i| (i % 3) as f32 + (i / 3 / width) as f32).collect();
+            SignedMap { height, width, channels: 3, values }
+        };
+        assert_eq!(reduced(map(96, 5)), map(96, 5));
+        let small = reduced(map(193, 5));
+        assert_eq!((small.height, small.width, small.values.len()), (65, 2, 65 * 2 * 3));
+        // The mean of rows 0 to 2 and channel 0, and the last row alone.
+        assert_eq!(small.values[0], 1.0);
+        assert_eq!(small.values[small.values.len() - 3], 192.0);
+    }
 }
