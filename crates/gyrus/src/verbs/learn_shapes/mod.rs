@@ -71,7 +71,7 @@ pub struct LearnShapesReport {
 
 impl LearnShapes {
     /// The usual number of steps.
-    pub const STEPS: u64 = 1500;
+    pub const STEPS: u64 = 900;
     /// Overlap that is asked for on new parameters, and its lead over retrieval on unseen combinations.
     pub const ASKED: (f64, f64) = (0.60, 0.05);
 
