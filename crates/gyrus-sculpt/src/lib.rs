@@ -18,6 +18,7 @@
 //! assert!((quality.volume.unwrap() / 523.6 - 1.0).abs() < 0.03);
 //! ```
 
+pub mod captions;
 mod compare;
 mod error;
 mod mesh;

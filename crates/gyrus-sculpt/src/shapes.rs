@@ -5,8 +5,11 @@
 //! questions about what was really understood.
 
 mod families;
+mod stacks;
 
+pub(crate) use families::COLORS;
 pub use families::{Family, Object};
+pub use stacks::{Kind, Stack};
 
 use crate::mesh::length;
 use crate::{Field, Mesh, surface};
@@ -113,6 +116,39 @@ impl Solid {
         let slope = [along(0), along(1), along(2)];
         let size = length(slope).max(f64::MIN_POSITIVE);
         slope.map(|part| part / size)
+    }
+
+    /// A box around it: smallest and largest coordinates. What is cut away is not left out.
+    #[must_use]
+    pub fn bounds(&self) -> ([f64; 3], [f64; 3]) {
+        match self {
+            Self::Part { body, place, turn, .. } => {
+                let [a, b, c] = match *body {
+                    Body::Ball(radius) => [radius; 3],
+                    Body::Block(half) => half,
+                    Body::Cylinder(radius, half) | Body::Cone(radius, half) => [radius, half, radius],
+                    Body::Torus(radius, tube) => [radius + tube, tube, radius + tube],
+                };
+                let (sine, cosine) = (turn.sin().abs(), turn.cos().abs());
+                let half = match *body {
+                    Body::Ball(radius) => [radius; 3],
+                    _ => [cosine * a + sine * b, sine * a + cosine * b, c],
+                };
+                let side = |sign: f64| [0, 1, 2].map(|axis| place[axis] + sign * half[axis]);
+                (side(-1.0), side(1.0))
+            }
+            Self::Union(parts) => parts.iter().map(Self::bounds).fold(
+                ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]),
+                |all, own| {
+                    let axes = [0, 1, 2];
+                    (
+                        axes.map(|axis| all.0[axis].min(own.0[axis])),
+                        axes.map(|axis| all.1[axis].max(own.1[axis])),
+                    )
+                },
+            ),
+            Self::Difference(from, _) => from.bounds(),
+        }
     }
 
     /// Its surface within -1 to 1 along each axis, from a grid of `side` samples, with colors.

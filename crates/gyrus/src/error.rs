@@ -85,6 +85,9 @@ pub enum Error {
     /// From `gyrus-sculpt`.
     #[error(transparent)]
     Sculpt(#[from] gyrus_sculpt::Error),
+    /// From `gyrus-sculpt-train`.
+    #[error(transparent)]
+    SculptTrain(#[from] gyrus_sculpt_train::Error),
     /// From `gyrus-serve`.
     #[error(transparent)]
     Serve(#[from] gyrus_serve::Error),
@@ -163,6 +166,10 @@ impl Error {
             },
             Self::Sculpt(error) => match error {
                 gyrus_sculpt::Error::Write { .. } => Fault::Failure,
+                _ => Fault::Caller,
+            },
+            Self::SculptTrain(error) => match error {
+                gyrus_sculpt_train::Error::Train(error) => of_training(error),
                 _ => Fault::Caller,
             },
             Self::Simulate(error) => match error {

@@ -42,6 +42,7 @@ pub use gyrus_language_train as language_train;
 pub use gyrus_nn as nn;
 pub use gyrus_report as report;
 pub use gyrus_sculpt as sculpt;
+pub use gyrus_sculpt_train as sculpt_train;
 pub use gyrus_serve as serve;
 pub use gyrus_simulate as simulate;
 pub use gyrus_tensor as tensor;
@@ -52,11 +53,11 @@ pub use verbs::{
     Ask, AskReport, Body, Chat, CompareMeshes, CompareMeshesReport, Convert, ConvertReport, Devices,
     DevicesReport, Embed, EmbedReport, EstimateCircuit, EstimateReport, ExportNir, ExportNirReport,
     Generation, Inspect, InspectMesh, InspectMeshReport, InspectReport, Label, LabelReport, Learn,
-    LearnLanguage, LearnLanguageReport, LearnReport, List, ListReport, ListedDevice, LowRank, Mcp, Merge,
-    MergeReport, NirOptions, Predict, PredictReport, Publish, PublishReport, Pull, PullReport, Quantize,
-    QuantizeReport, Resume, ResumeReport, Sculpt, SculptReport, See, SeeNetwork, SeeNetworkReport, SeeReport,
-    Serve, Similar, SimilarReport, Simulate, SimulateReport, Spike, SpikeReport, SpikingOptions, Tokenize,
-    TokenizeReport, Tune, TuneReport, Write, WriteReport,
+    LearnLanguage, LearnLanguageReport, LearnReport, LearnShapes, LearnShapesReport, List, ListReport,
+    ListedDevice, LowRank, Mcp, Merge, MergeReport, NirOptions, Predict, PredictReport, Publish,
+    PublishReport, Pull, PullReport, Quantize, QuantizeReport, Resume, ResumeReport, Sculpt, SculptReport,
+    See, SeeNetwork, SeeNetworkReport, SeeReport, Serve, Similar, SimilarReport, Simulate, SimulateReport,
+    Spike, SpikeReport, SpikingOptions, Tokenize, TokenizeReport, Tune, TuneReport, Write, WriteReport,
 };
 #[cfg(feature = "documents")]
 pub use verbs::{IndexFolder, IndexFolderReport, Research, ResearchReport, Search, SearchReport};

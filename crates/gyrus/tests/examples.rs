@@ -4,6 +4,8 @@
 mod inspect;
 #[path = "../examples/learn.rs"]
 mod learn;
+#[path = "../examples/learn_shapes.rs"]
+mod learn_shapes;
 #[path = "../examples/predict.rs"]
 mod predict;
 #[path = "../examples/quantize.rs"]
@@ -32,6 +34,7 @@ fn examples_of_networks_run() {
     spike::main().unwrap();
     simulate::main().unwrap();
     sculpt::main().unwrap();
+    learn_shapes::main().unwrap();
 }
 
 #[test]

@@ -78,3 +78,51 @@ fn a_picture_becomes_a_closed_colored_solid() {
     );
     assert!(said.contains("the model sees no object here"), "{said}");
 }
+
+#[test]
+fn a_network_that_learned_shapes_makes_solids_of_pictures_and_sentences() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (folder.path().join("shapes"), folder.path().join("solid.glb"));
+    // Two objects at a time for some seconds: enough to see that something is there.
+    let learned = gyrus::LearnShapes {
+        steps: 60,
+        batch_size: 4,
+        learning_rate: 2e-3,
+        judged_objects: 0,
+        ..gyrus::LearnShapes::new()
+    }
+    .out(&model)
+    .run(&mut gyrus::Quiet)
+    .unwrap();
+    assert!(learned.validation_loss < 0.55 && learned.judged.is_empty(), "{learned:?}");
+    assert!(fs::read_to_string(&learned.page).unwrap().contains("volumetric IoU"));
+    let picture = folder.path().join("picture.png");
+    gyrus::sculpt_train::Part::Validation.object(0, 1).picture().save(&picture).unwrap();
+    let arguments = "sculpt --json --overwrite --resolution 40 --level 2 --out";
+    for input in [picture.as_path(), Path::new("a red torus on a blue box")] {
+        let report = json(run(arguments, &[&out, Path::new("--model"), &model, input]));
+        assert_eq!(report["quality"]["watertight"], true, "{report}");
+    }
+    let said =
+        failed(&run(arguments, &[&out, Path::new("--model"), &model, Path::new("a red spaceship")]), 2);
+    assert!(said.contains("does not know the word `spaceship`; it knows a, an"), "{said}");
+    let said = failed(&run(arguments, &[&out, Path::new("--model"), &golden(), Path::new("a red box")]), 2);
+    assert!(said.contains("solids of pictures only"), "{said}");
+    let said = failed(&run("sculpt", &[Path::new("a red box")]), 2);
+    assert!(said.contains("give a model that learned captions"), "{said}");
+}
+
+#[test]
+fn learning_shapes_refuses_what_it_has_no_use_for() {
+    for (arguments, part) in [
+        ("learn shapes", "gyrus learn shapes --procedural"),
+        ("learn digits --procedural", "--procedural is for `shapes`, and the data is digits"),
+        ("learn shapes --procedural --optimizer sgd", "--optimizer is for networks that learn from examples"),
+        ("learn shapes --procedural --layers 3", "--layers is for language models"),
+        ("learn shapes --procedural --schedule steep", "steep"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let said = failed(&run(&format!("{arguments} --out"), &[&folder.path().join("run")]), 2);
+        assert!(said.contains(part), "{arguments}: {said}");
+    }
+}

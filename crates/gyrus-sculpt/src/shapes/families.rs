@@ -22,6 +22,8 @@ pub enum Family {
     Lamp,
     /// A block with a round passage.
     Arch,
+    /// One body on another: see [`super::Stack`].
+    Stack,
 }
 
 /// An object within -0.9 to 0.9 along each axis, y up.
@@ -36,7 +38,7 @@ pub struct Object {
 }
 
 /// Colors with names.
-const COLORS: [(&str, [f32; 3]); 8] = [
+pub(crate) const COLORS: [(&str, [f32; 3]); 8] = [
     ("red", [0.8, 0.13, 0.12]),
     ("green", [0.16, 0.6, 0.22]),
     ("blue", [0.15, 0.3, 0.8]),
@@ -48,31 +50,31 @@ const COLORS: [(&str, [f32; 3]); 8] = [
 ];
 
 /// The article before a color.
-fn article(color: &str) -> &'static str {
+pub(super) fn article(color: &str) -> &'static str {
     if color.starts_with('o') { "an" } else { "a" }
 }
 
 /// Random numbers of one object.
-struct Draws {
-    seed: u64,
-    next: u64,
+pub(super) struct Draws {
+    pub(super) seed: u64,
+    pub(super) next: u64,
 }
 
 impl Draws {
-    fn within(&mut self, low: f64, high: f64) -> f64 {
+    pub(super) fn within(&mut self, low: f64, high: f64) -> f64 {
         self.next += 1;
         low + (high - low) * uniform(self.seed, self.next)
     }
 
     /// Two different colors.
-    fn colors(&mut self) -> [(&'static str, [f32; 3]); 2] {
+    pub(super) fn colors(&mut self) -> [(&'static str, [f32; 3]); 2] {
         let first = self.within(0.0, COLORS.len() as f64) as usize;
         let step = 1 + self.within(0.0, (COLORS.len() - 1) as f64) as usize;
         [first, first + step].map(|index| COLORS[index % COLORS.len()])
     }
 }
 
-fn part(body: Body, place: [f64; 3], color: [f32; 3]) -> Solid {
+pub(super) fn part(body: Body, place: [f64; 3], color: [f32; 3]) -> Solid {
     Solid::Part { body, place, turn: 0.0, color }
 }
 
@@ -168,6 +170,11 @@ impl Family {
                     part(Body::Cone(shade, high), [0.0, 0.85 - high, 0.0], a),
                 ]);
                 (format!("{} {two} lamp with {first} {one} shade", article(two)), solid)
+            }
+            Self::Stack => {
+                let pairs = super::Stack::SEEN;
+                let pair = draws.within(0.0, pairs.len() as f64) as usize;
+                return pairs[pair % pairs.len()].object(seed);
             }
             Self::Arch => {
                 let (wide, high) = (draws.within(0.5, 0.8), draws.within(0.4, 0.7));

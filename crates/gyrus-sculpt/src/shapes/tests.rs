@@ -5,7 +5,7 @@ use crate::compare::{Inside, uniform};
 use crate::{Quality, simplify};
 
 fn all() -> impl Iterator<Item = Family> {
-    Family::TRAINING.into_iter().chain([Family::HELD_OUT])
+    Family::TRAINING.into_iter().chain([Family::HELD_OUT, Family::Stack])
 }
 
 #[test]
@@ -64,5 +64,30 @@ fn occupancy_agrees_with_the_surface_and_normals_with_the_distance() {
             assert!(object.solid.contains(moved) == object.solid.contains(at), "{family:?} at {at:?}");
         }
         assert!(wrong == 0 && seen > 1000, "{family:?}: {wrong} of {seen}");
+    }
+}
+
+#[test]
+fn bounds_hold_every_object_and_hardly_more() {
+    let pairs = Stack::SEEN.into_iter().chain(Stack::UNSEEN).map(|stack| stack.object(1));
+    for object in all().map(|family| family.object(7)).chain(pairs) {
+        let (low, high) = object.solid.bounds();
+        let (inner, outer) = object.solid.mesh(64).bounds();
+        for axis in 0..3 {
+            let over = [f64::from(inner[axis]) - low[axis], high[axis] - f64::from(outer[axis])];
+            assert!(over.iter().all(|over| (-1e-6..0.09).contains(over)), "{}: {over:?}", object.caption);
+        }
+    }
+}
+
+#[test]
+fn no_pair_is_both_seen_and_unseen_and_each_kind_is_seen_in_both_places() {
+    assert!(Stack::UNSEEN.iter().all(|stack| !Stack::SEEN.contains(stack)));
+    for stack in Stack::UNSEEN {
+        let (top, bottom) = (|own: &&Stack| own.top == stack.top, |own: &&Stack| own.bottom == stack.bottom);
+        assert_eq!(
+            (Stack::SEEN.iter().filter(top).count(), Stack::SEEN.iter().filter(bottom).count()),
+            (4, 4)
+        );
     }
 }

@@ -34,6 +34,9 @@ pub struct TripoSrConfig {
     pub radius: f32,
     /// Added to the density before the exponential.
     pub density_bias: f32,
+    /// Whether the surface is found in the density's logarithm, which is what networks that learned occupancy are smooth in;
+    /// the published model's is found in the density itself.
+    pub logarithmic: bool,
 }
 
 /// Largest number that a field may have.
@@ -57,6 +60,7 @@ impl TripoSrConfig {
             is_silu: true,
             radius: 0.87,
             density_bias: -1.0,
+            logarithmic: false,
         }
     }
 
@@ -107,6 +111,10 @@ impl TripoSrConfig {
             is_silu: activation == "silu",
             radius: fields.float("renderer.radius", None)?,
             density_bias: fields.float("renderer.density_bias", Some(-1.0))?,
+            logarithmic: fields
+                .values
+                .get("renderer.surface")
+                .is_some_and(|surface| surface == "logarithmic"),
         };
         if !matches!(activation, "silu" | "relu") {
             return Err(fields.wrong("decoder.activation", activation, "silu or relu"));
@@ -127,6 +135,39 @@ impl TripoSrConfig {
             return Err(fields.wrong("renderer.radius", &config.radius.to_string(), "a number above 0"));
         }
         Ok(config)
+    }
+}
+
+impl TripoSrConfig {
+    /// The text of a `config.yaml` that [`Self::parse`] reads as this.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        let Self { channels, plane_channels, .. } = *self;
+        let activation = if self.is_silu { "silu" } else { "relu" };
+        let surface = if self.logarithmic { "  surface: logarithmic\n" } else { "" };
+        format!(
+            "cond_image_size: {}\nimage_tokenizer_cls: tsr.models.tokenizers.image.DINOSingleImageTokenizer\n\
+             tokenizer_cls: tsr.models.tokenizers.triplane.Triplane1DTokenizer\ntokenizer:\n  plane_size: {}\n  \
+             num_channels: {channels}\nbackbone_cls: tsr.models.transformer.transformer_1d.Transformer1D\nbackbone:\n  \
+             in_channels: {channels}\n  num_attention_heads: {}\n  attention_head_dim: {}\n  num_layers: {}\n  \
+             cross_attention_dim: {}\npost_processor_cls: tsr.models.network_utils.TriplaneUpsampleNetwork\n\
+             post_processor:\n  in_channels: {channels}\n  out_channels: {plane_channels}\n\
+             decoder_cls: tsr.models.network_utils.NeRFMLP\ndecoder:\n  in_channels: {}\n  n_neurons: {}\n  \
+             n_hidden_layers: {}\n  activation: {activation}\n\
+             renderer_cls: tsr.models.nerf_renderer.TriplaneNeRFRenderer\nrenderer:\n  radius: {}\n  \
+             feature_reduction: concat\n  density_activation: exp\n  density_bias: {}\n{surface}",
+            self.image_side,
+            self.plane_side,
+            self.heads,
+            self.head_width,
+            self.layers,
+            self.image_width,
+            3 * plane_channels,
+            self.neurons,
+            self.hidden_layers,
+            self.radius,
+            self.density_bias,
+        )
     }
 }
 
@@ -220,6 +261,13 @@ mod tests {
     fn the_published_file_is_read_and_others_are_refused_by_field() {
         let parse = |text: &str| TripoSrConfig::parse(Path::new("config.yaml"), text);
         assert_eq!(parse(TEXT).unwrap(), TripoSrConfig::published());
+        let own = TripoSrConfig {
+            density_bias: 25f32.ln(),
+            logarithmic: true,
+            plane_side: 8,
+            ..TripoSrConfig::published()
+        };
+        assert_eq!(parse(&own.to_yaml()).unwrap(), own);
         for (from, to, part) in [
             ("plane_size: 32", "plane_size: many", "`tokenizer.plane_size`: many; expected a whole number"),
             ("NeRFMLP", "SDFMLP", "`decoder_cls`"),

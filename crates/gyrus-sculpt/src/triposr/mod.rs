@@ -15,6 +15,7 @@ mod config;
 mod grid;
 mod layers;
 mod planes;
+mod text;
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -25,9 +26,10 @@ use gyrus_formats::{Checkpoint, pytorch, safetensors};
 use gyrus_kernels::dense::elementwise::Activation;
 use layers::{Attention, Block, FeedForward, Linear, Norm};
 use planes::{Decoder, Planes};
+use text::Text;
 use vision::Vision;
 
-use crate::{Error, Field, Mesh, Result, surface};
+use crate::{Error, Field, Mesh, Result, captions, surface};
 
 /// Groups of channels that are normalized together, and what is added to their variances.
 const GROUPS: usize = 32;
@@ -44,6 +46,7 @@ const MOST_RESOLUTION: usize = 640;
 pub struct TripoSr {
     config: TripoSrConfig,
     vision: Vision,
+    text: Option<Text>,
     /// Learned tokens of the planes, `[3 * side * side, channels]`.
     tokens: Vec<f32>,
     group: (Vec<f32>, Vec<f32>),
@@ -102,6 +105,7 @@ impl TripoSr {
         let TripoSrConfig { plane_side: side, channels, heads, head_width, .. } = config;
         let (width, image) = (heads * head_width, config.image_width);
         let vision = Vision::take(from, config.image_side, image)?;
+        let text = Text::take(from, image)?;
         let embeddings = from.take("tokenizer.embeddings", &[3, channels, side, side])?.floats();
         let cells = side * side;
         let mut tokens = vec![0.0; embeddings.len()];
@@ -146,7 +150,7 @@ impl TripoSr {
         let activation = if config.is_silu { Activation::Silu } else { Activation::Relu };
         let decoder = Decoder::take(from, (3 * planes, config.neurons, config.hidden_layers), activation)?;
         let doubling = (doubling, bias.repeat(4));
-        Ok(Self { config, vision, tokens, group, into, blocks, out, doubling, decoder })
+        Ok(Self { config, vision, text, tokens, group, into, blocks, out, doubling, decoder })
     }
 
     /// Its shape.
@@ -168,6 +172,32 @@ impl TripoSr {
             done += 1;
             progress("looking", done, all);
         })
+    }
+
+    /// Tokens of a caption, `[captions::LENGTH, image_width]`, to be used instead of those of a picture.
+    ///
+    /// # Errors
+    /// If the model learned no captions, or does not know a word of this one.
+    pub fn caption_tokens(&self, caption: &str) -> Result<Vec<f32>> {
+        let Some(text) = &self.text else {
+            return Err(Error::Request(
+                "the model makes solids of pictures only, not of sentences".to_owned(),
+            ));
+        };
+        let (tokens, unknown) = captions::tokens(caption);
+        if let Some(word) = unknown.first() {
+            let words = captions::words();
+            return Err(Error::Request(format!(
+                "the model does not know the word `{word}`; it knows {}",
+                words[1..].join(", ")
+            )));
+        }
+        let count = captions::split(caption).count();
+        if !(1..=captions::LENGTH).contains(&count) {
+            let most = captions::LENGTH;
+            return Err(Error::Request(format!("a sentence of {count} words; expected 1 to {most}")));
+        }
+        Ok(text.tokens(&tokens))
     }
 
     /// Tokens of the planes, `[3 * plane_side * plane_side, channels]`, in the light of those of a picture.
@@ -249,6 +279,14 @@ impl Sculpture<'_> {
         &self.planes.features
     }
 
+    /// Whether points in the model's own directions are inside: where the density is above [`LEVEL`].
+    #[must_use]
+    pub fn contains(&self, points: &[[f32; 3]]) -> Vec<bool> {
+        let bias = self.model.config.density_bias;
+        let answers = self.planes.query(&self.model.decoder, points);
+        answers.iter().map(|answer| answer.density + bias > LEVEL.ln()).collect()
+    }
+
     /// Density and color (0 to 1) at points in the model's own directions: x to the viewer, z up.
     #[must_use]
     pub fn field(&self, points: &[[f32; 3]]) -> Vec<(f32, [f32; 3])> {
@@ -274,7 +312,9 @@ impl Sculpture<'_> {
         let at = |index: usize| step * index as f32 - radius;
         let (mut rounds, bias) = (0, self.model.config.density_bias);
         // The logarithm is as good as the density for its sides, but only the density gives the published surface.
-        let (values, computed) = grid::computed(resolution, level, |samples| {
+        let logarithmic = self.model.config.logarithmic;
+        let lowest = if logarithmic { level.ln() } else { level };
+        let (values, computed) = grid::computed(resolution, lowest, |samples| {
             rounds += 1;
             progress("measuring", rounds, rounds + 1);
             let mut values = Vec::with_capacity(samples.len());
@@ -291,12 +331,15 @@ impl Sculpture<'_> {
                     })
                     .collect();
                 let answers = self.planes.query(&self.model.decoder, &points);
-                values.extend(answers.iter().map(|answer| (answer.density + bias).exp()));
+                values.extend(answers.iter().map(|answer| {
+                    let own = answer.density + bias;
+                    if logarithmic { own } else { own.exp() }
+                }));
             }
             values
         });
         let field = Field { values: &values, size: [resolution; 3], origin: [-radius; 3], step: [step; 3] };
-        let mut mesh = surface(&field, level);
+        let mut mesh = surface(&field, lowest);
         if mesh.faces.is_empty() {
             return Err(Error::Request(format!(
                 "the model sees no object here: its density is nowhere above {level}"

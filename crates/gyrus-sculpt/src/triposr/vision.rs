@@ -9,7 +9,7 @@ use crate::{Error, Result};
 const PREFIX: &str = "image_tokenizer.model";
 /// Width of a head in every published network of this kind.
 const HEAD_WIDTH: usize = 64;
-const EPSILON: f32 = 1e-12;
+pub(super) const EPSILON: f32 = 1e-12;
 /// Of ImageNet, by which the picture is normalized.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
@@ -49,31 +49,7 @@ impl Vision {
         }
         let positions = from.take(&name, &[1, stored, width])?.floats();
         let positions = interpolated(&positions, grid, image_side / side, width);
-        let mut blocks = Vec::new();
-        while from
-            .tensors()
-            .contains_key(&format!("{PREFIX}.encoder.layer.{}.layernorm_before.weight", blocks.len()))
-        {
-            let name = |part: &str| format!("{PREFIX}.encoder.layer.{}.{part}", blocks.len());
-            let hidden = shape(from, &name("intermediate.dense.weight")).map_or(4 * width, |shape| shape[0]);
-            let mut same = |part: &str| Linear::take(from, &name(part), (width, width), true);
-            let attention = Attention {
-                query: same("attention.attention.query")?,
-                key: same("attention.attention.key")?,
-                value: same("attention.attention.value")?,
-                output: same("attention.output.dense")?,
-                heads: (width / HEAD_WIDTH).max(1),
-            };
-            let up = Linear::take(from, &name("intermediate.dense"), (width, hidden), true)?;
-            let down = Linear::take(from, &name("output.dense"), (hidden, width), true)?;
-            let before = Norm::take(from, &name("layernorm_before"), width, EPSILON)?;
-            let after = Norm::take(from, &name("layernorm_after"), width, EPSILON)?;
-            blocks.push(Block {
-                attention: (before, attention),
-                cross: None,
-                feed_forward: (after, FeedForward::plain(up, down)),
-            });
-        }
+        let blocks = blocks(from, PREFIX, width)?;
         let norm = Norm::take(from, &format!("{PREFIX}.layernorm"), width, EPSILON)?;
         Ok(Self { patch, side, width, class, positions, blocks, norm })
     }
@@ -106,6 +82,40 @@ impl Vision {
         }
         self.norm.of(&x)
     }
+}
+
+/// All layers under a prefix, as in DINO.
+pub(super) fn blocks(from: &mut Checkpoint, prefix: &str, width: usize) -> Result<Vec<Block>> {
+    let mut blocks = Vec::new();
+    while from
+        .tensors()
+        .contains_key(&format!("{prefix}.encoder.layer.{}.layernorm_before.weight", blocks.len()))
+    {
+        let name = |part: &str| format!("{prefix}.encoder.layer.{}.{part}", blocks.len());
+        let hidden = from
+            .tensors()
+            .get(&name("intermediate.dense.weight"))
+            .and_then(|tensor| tensor.shape().first().copied())
+            .unwrap_or(4 * width);
+        let mut same = |part: &str| Linear::take(from, &name(part), (width, width), true);
+        let attention = Attention {
+            query: same("attention.attention.query")?,
+            key: same("attention.attention.key")?,
+            value: same("attention.attention.value")?,
+            output: same("attention.output.dense")?,
+            heads: (width / HEAD_WIDTH).max(1),
+        };
+        let up = Linear::take(from, &name("intermediate.dense"), (width, hidden), true)?;
+        let down = Linear::take(from, &name("output.dense"), (hidden, width), true)?;
+        let before = Norm::take(from, &name("layernorm_before"), width, EPSILON)?;
+        let after = Norm::take(from, &name("layernorm_after"), width, EPSILON)?;
+        blocks.push(Block {
+            attention: (before, attention),
+            cross: None,
+            feed_forward: (after, FeedForward::plain(up, down)),
+        });
+    }
+    Ok(blocks)
 }
 
 /// Positions of a grid of `to` patches a side from those of `from`, by cubic convolution (Keys 1981, a = -0.75).

@@ -15,6 +15,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("a folder with one sub-folder of images for each class", "gyrus learn my-images --open"),
             ("a language model from scratch", "gyrus learn corpus.txt -o runs/mine"),
             ("a spiking network", "gyrus learn digits --spiking"),
+            ("a network that makes solids of pictures", "gyrus learn shapes --procedural -o runs/shapes"),
             ("go on after Ctrl-C or a crash", "gyrus learn --resume runs/digits"),
         ],
     ),
@@ -95,6 +96,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "sculpt",
         &[
             ("the object in a picture", "gyrus sculpt chair.png --model stabilityai/TripoSR"),
+            (
+                "one that learned here, from a sentence",
+                "gyrus sculpt \"a red torus on a blue box\" --model runs/shapes",
+            ),
             ("is it closed, manifold, in one part?", "gyrus sculpt --inspect bunny.obj"),
             ("for viewers, with at most 10,000 faces", "gyrus sculpt bunny.obj -o bunny.glb --faces 10000"),
             ("for a printer, or not at all", "gyrus sculpt cup.glb --format stl --require-watertight"),

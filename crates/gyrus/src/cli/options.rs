@@ -50,7 +50,7 @@ const HEADINGS: [(&str, &[&str]); 4] = [
 const HEADINGS_OF: &[(&str, &str, &[&str])] = &[
     ("ask", "Meaning and privacy", &["semantic", "privacy", "private"]),
     ("ask", "Models", &["model", "endpoint", "repairs", "votes", "reflect", "evaluate"]),
-    ("learn", "Data", &["data_directory", "target", "test", "folds", "image_size"]),
+    ("learn", "Data", &["data_directory", "procedural", "target", "test", "folds", "image_size"]),
     ("learn", "Network", &["blueprint", "from", "freeze", "lora"]),
     ("learn", "Training", &["resume", "seed"]),
     ("tune", "Training", &["resume", "seed", "accumulate"]),

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use gyrus::data::Preprocessing;
 use gyrus::verbs::{Architecture, Freeze, RunKind, counted, quoted};
-use gyrus::{Learn, LearnLanguage, LearnReport, Resume, ResumeReport};
+use gyrus::{Learn, LearnLanguage, LearnReport, LearnShapes, Resume, ResumeReport};
 
 use super::help::{DEVICE, JSON, RESUME, SCHEDULE, SEED, THREADS, WEIGHT_DECAY};
 use super::learn_language::{self, LanguageArguments};
+use super::learn_shapes;
 use super::spiking::SpikingArguments;
 use super::values::{fraction, positive, threads};
 use crate::exit::Failure;
@@ -20,15 +21,19 @@ use crate::progress::Watcher;
 /// DATA is `digits` (built in), `mnist`, `fashion-mnist`, `cifar10`, a folder with one sub-folder of images for each class, or
 /// a CSV table; with --spiking also a folder of event-camera recordings (N-MNIST's .bin, AEDAT, Prophesee's .dat and .raw,
 /// .es) or an .h5 file of SHD or SSC. A .txt or .jsonl file or a folder of .txt files is a corpus: a language model learns
-/// from it.
+/// from it. `shapes --procedural` trains a network that makes solids of pictures and sentences (for `gyrus sculpt`) on objects
+/// that are drawn anew for each step, and measures it beside retrieval and other baselines.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// digits | mnist | fashion-mnist | cifar10 | FOLDER | TABLE.csv | SPIKES.h5 | CORPUS.txt
+    /// digits | mnist | fashion-mnist | cifar10 | shapes | FOLDER | TABLE.csv | SPIKES.h5 | CORPUS.txt
     #[arg(required_unless_present = "resume")]
     data: Option<String>,
     /// Folder with the standard files of mnist, fashion-mnist or cifar10; without it they are downloaded from the Hugging Face hub
     #[arg(long = "data", value_name = "DIR", id = "data_directory")]
     directory: Option<PathBuf>,
+    /// With DATA `shapes`: learn from procedural objects
+    #[arg(long, conflicts_with = "resume")]
+    procedural: bool,
     /// Column of the table to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -105,6 +110,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match (&arguments.resume, &arguments.data) {
         (Some(run), _) => resume(arguments, run, &mut watcher),
+        (None, Some(data)) if arguments.procedural => {
+            if data != "shapes" {
+                return Err(Failure::Input(format!("--procedural is for `shapes`, and the data is {data}")));
+            }
+            let of_text =
+                arguments.language.given().map(|(name, given)| (name, given && name != "--train-steps"));
+            let of_networks = of_networks(arguments);
+            refuse(&of_text, "shapes are no corpus of text", "language models")?;
+            refuse(&of_networks, "these are procedural shapes", "networks that learn from examples")?;
+            learn_shapes::conclude(&shapes(arguments).run(&mut watcher)?, arguments.json)
+        }
+        (None, Some(data)) if data == "shapes" && !Path::new(data).exists() => {
+            Err(Failure::Input("say what shapes to learn: `gyrus learn shapes --procedural`".to_owned()))
+        }
         (None, Some(data)) if LearnLanguage::takes(data) => {
             refuse(
                 &of_networks(arguments),
@@ -201,6 +220,23 @@ fn language(arguments: &Arguments, corpus: &str) -> LearnLanguage {
     }
 }
 
+/// A network that learns shapes.
+fn shapes(arguments: &Arguments) -> LearnShapes {
+    let verb = LearnShapes::new();
+    LearnShapes {
+        steps: arguments.language.train_steps.unwrap_or(verb.steps),
+        batch_size: arguments.batch_size.map_or(verb.batch_size, |size| size as usize),
+        learning_rate: arguments.learning_rate.unwrap_or(verb.learning_rate),
+        schedule: arguments.schedule.clone().unwrap_or(verb.schedule),
+        weight_decay: arguments.weight_decay.unwrap_or(verb.weight_decay),
+        seed: arguments.seed,
+        threads: arguments.threads,
+        out: arguments.out.clone(),
+        overwrite: arguments.overwrite,
+        ..verb
+    }
+}
+
 /// Continues a run of either.
 fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<(), Failure> {
     let resume = Resume {
@@ -224,6 +260,7 @@ fn resume(arguments: &Arguments, run: &Path, watcher: &mut Watcher) -> Result<()
     match resume.run(watcher)? {
         ResumeReport::Learn(report) => conclude(&report, arguments.json),
         ResumeReport::LearnLanguage(report) => learn_language::conclude(&report, arguments.json),
+        ResumeReport::LearnShapes(report) => learn_shapes::conclude(&report, arguments.json),
         _ => Ok(()),
     }
 }

@@ -34,9 +34,9 @@ pub(super) struct LanguageArguments {
     /// Context length in tokens
     #[arg(long, default_value_t = LearnLanguage::CONTEXT, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
     context: u32,
-    /// Training steps [default: chosen by the size of the corpus]
+    /// Training steps, also of shapes [default: chosen by the size of the corpus]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    train_steps: Option<u64>,
+    pub(super) train_steps: Option<u64>,
     #[arg(long, help = ACCUMULATE, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     accumulate: u32,
 }

@@ -14,6 +14,7 @@ pub(crate) mod inspect;
 pub(crate) mod label;
 pub(crate) mod learn;
 mod learn_language;
+mod learn_shapes;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod mcp;

@@ -16,15 +16,16 @@ use crate::progress::Watcher;
 
 /// Make, judge and compare solids
 ///
-/// INPUT is a picture, of which --model makes a solid (TripoSR: the object from all sides, with colors, in one pass), or a mesh
-/// (OBJ, PLY, STL or GLB, gzipped or not), which is written in another format or with fewer faces. Beside the result lies a page on
+/// INPUT is a picture, of which --model makes a solid (TripoSR: the object from all sides, with colors, in one pass), a
+/// sentence for a model of `gyrus learn shapes --procedural`, or a mesh (OBJ, PLY, STL or GLB, gzipped or not), which is written
+/// in another format or with fewer faces. Beside the result lies a page on
 /// which it turns under the pointer. --inspect prints the quality sheet of a mesh, --compare how near a mesh is to another.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Picture of one object, or mesh
+    /// Picture of one object, sentence in quotes, or mesh
     #[arg(required_unless_present_any = ["inspect", "compare"])]
     input: Option<PathBuf>,
-    /// Model of the TripoSR family: folder with config.yaml and weights, .ckpt or .safetensors file, or OWNER/NAME of the hub
+    /// Model of the TripoSR family: run folder of `gyrus learn shapes`, folder with config.yaml and weights, .ckpt or .safetensors file, or OWNER/NAME of the hub
     #[arg(short = 'm', long = "model", id = "sculptor", value_name = "MODEL", requires = "input")]
     sculptor: Option<PathBuf>,
     /// Samples along a side of the field

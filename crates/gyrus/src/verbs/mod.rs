@@ -15,6 +15,7 @@ mod inspect;
 mod label;
 mod learn;
 mod learn_language;
+mod learn_shapes;
 mod list;
 #[cfg(feature = "documents")]
 mod local_model;
@@ -65,6 +66,7 @@ pub use learn::{
     Architecture, BaselineReport, FoldsReport, Freeze, Learn, LearnReport, PartReport, SpikingOptions,
 };
 pub use learn_language::{LearnLanguage, LearnLanguageReport};
+pub use learn_shapes::{LearnShapes, LearnShapesReport};
 pub use list::{List, ListReport, ListedModel, ListedRun};
 pub use mcp::Mcp;
 pub use model::{open_model, resolve_model};

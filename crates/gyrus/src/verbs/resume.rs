@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use gyrus_language_train::TUNING_KIND;
+use gyrus_sculpt_train::SHAPES_RUN_KIND;
 use gyrus_train::RunFolder;
 
 use super::learn::LearnReport;
 use super::learn_language::LearnLanguageReport;
+use super::learn_shapes::LearnShapesReport;
 use super::spike::{Spike, SpikeReport};
 use super::tune::TuneReport;
-use super::{learn, learn_language, spike, tune};
+use super::{learn, learn_language, learn_shapes, spike, tune};
 use crate::{Error, Observer, Result};
 
 /// Continues an unfinished run, after an interruption or a crash: the result is the same, bit for bit, as without one. With
@@ -35,6 +37,8 @@ pub enum RunKind {
     Learn,
     /// A language model learns from a corpus.
     LearnLanguage,
+    /// A network learns shapes.
+    LearnShapes,
     /// A language model is tuned on examples.
     Tune,
     /// A dense network becomes a spiking one.
@@ -49,6 +53,8 @@ pub enum ResumeReport {
     Learn(Box<LearnReport>),
     /// Of a language model that learned from a corpus.
     LearnLanguage(Box<LearnLanguageReport>),
+    /// Of a network that learned shapes.
+    LearnShapes(Box<LearnShapesReport>),
     /// Of a language model that was tuned.
     Tune(Box<TuneReport>),
     /// Of a network that became a spiking one.
@@ -71,6 +77,7 @@ impl Resume {
         match header.ok().and_then(|header| header.kind).as_deref() {
             None => RunKind::Learn,
             Some(TUNING_KIND) => RunKind::Tune,
+            Some(SHAPES_RUN_KIND) => RunKind::LearnShapes,
             Some(_) => RunKind::LearnLanguage,
         }
     }
@@ -83,7 +90,7 @@ impl Resume {
         let kind = self.kind();
         if self.epochs.is_some() && kind != RunKind::Learn {
             return Err(Error::Request(format!(
-                "{} is the run of a language model, which counts steps and not epochs, and is not continued beyond its end",
+                "{} is a run that counts steps and not epochs, and is not continued beyond its end",
                 self.run.display()
             )));
         }
@@ -96,6 +103,9 @@ impl Resume {
             RunKind::LearnLanguage => {
                 let report = learn_language::resume(run, directory, threads, observer)?;
                 ResumeReport::LearnLanguage(Box::new(report))
+            }
+            RunKind::LearnShapes => {
+                ResumeReport::LearnShapes(Box::new(learn_shapes::resume(run, threads, observer)?))
             }
             RunKind::Tune => ResumeReport::Tune(Box::new(tune::resume(run, directory, threads, observer)?)),
             RunKind::Spike => {

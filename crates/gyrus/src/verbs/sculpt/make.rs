@@ -1,4 +1,4 @@
-//! A solid from a picture, or from a mesh in another format or with fewer faces; with a page to look at it.
+//! A solid from a picture or a sentence, or from a mesh in another format or with fewer faces; with a page to look at it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,9 +16,9 @@ use crate::{Error, Observer, Result, Stage};
 /// Makes a solid from a picture or a mesh.
 #[derive(Clone, Debug)]
 pub struct Sculpt {
-    /// A picture, or an OBJ, PLY, STL or GLB file.
+    /// A picture, a sentence, or an OBJ, PLY, STL or GLB file.
     pub input: PathBuf,
-    /// For a picture, the model: a folder with `config.yaml` and weights, a file of weights, or an id of the Hugging Face hub.
+    /// For a picture or a sentence, the model: a folder with `config.yaml` and weights, a file of weights, or an id of the Hugging Face hub.
     pub model: Option<PathBuf>,
     /// For a picture, samples along a side of the field.
     pub resolution: usize,
@@ -109,8 +109,19 @@ impl Sculpt {
                 )));
             }
         }
+        let mut described = None;
         let made = match &self.model {
+            Some(model) if picture::is_sentence(&self.input) => {
+                described = Some(picture::described(self, model, observer)?);
+                None
+            }
             Some(model) => Some(picture::made(self, model, observer)?),
+            None if picture::is_sentence(&self.input) => {
+                return Err(Error::request(format!(
+                    "{} is no file; for a solid of a sentence give a model that learned captions with --model",
+                    self.input.display()
+                )));
+            }
             None if picture::is_picture(&self.input) => {
                 return Err(Error::request(format!(
                     "{} is a picture; give the model that makes it a solid with --model, such as stabilityai/TripoSR",
@@ -121,8 +132,10 @@ impl Sculpt {
         };
         let mut stage = |done: u64, name: &str| observer.stage(&Stage { name, done, total: 4 });
         stage(0, "reading");
+        let computed = described.as_ref().map(|(_, computed)| *computed);
         let (read, seen) = match made {
             Some((mesh, seen)) => (mesh, Some(seen)),
+            None if let Some((mesh, _)) = described => (mesh, None),
             None => (with_threads(self.threads, || read_mesh(&self.input))??, None),
         };
         let input_faces = read.faces.len();
@@ -153,7 +166,7 @@ impl Sculpt {
             input_faces,
             background: seen.as_ref().map(|seen| seen.background),
             silhouette_iou: seen.as_ref().map(|seen| seen.silhouette_iou),
-            computed_samples: seen.as_ref().map(|seen| seen.computed),
+            computed_samples: seen.as_ref().map(|seen| seen.computed).or(computed),
             removed_parts,
             quality,
             notes,

@@ -33,6 +33,24 @@ pub(super) fn is_picture(path: &Path) -> bool {
     end.is_some_and(|end| PICTURES.contains(&end.as_str()))
 }
 
+/// Whether an input is a sentence: several words, and no file.
+pub(super) fn is_sentence(input: &Path) -> bool {
+    !input.exists() && !is_picture(input) && input.to_string_lossy().contains(' ')
+}
+
+/// The solid that a model makes of a sentence, and how many samples of the field were computed.
+pub(super) fn described(sculpt: &Sculpt, model: &Path, observer: &mut dyn Observer) -> Result<(Mesh, usize)> {
+    let model = TripoSr::open(&place(model)?)?;
+    let caption = sculpt.input.to_string_lossy();
+    with_threads(sculpt.threads, || -> gyrus_sculpt::Result<_> {
+        let progress = &mut |name: &str, done: u64, total: u64| observer.stage(&Stage { name, done, total });
+        let tokens = model.caption_tokens(&caption)?;
+        let sculpture = model.sculpture(&model.plane_tokens(&tokens, progress));
+        sculpture.mesh(sculpt.resolution, sculpt.level, progress)
+    })?
+    .map_err(Error::from)
+}
+
 /// The solid that a model sees in a picture.
 pub(super) fn made(sculpt: &Sculpt, model: &Path, observer: &mut dyn Observer) -> Result<(Mesh, Seen)> {
     let picture = read_picture(&sculpt.input)?;

@@ -1,0 +1,4 @@
+//! Tests of this crate, in one program.
+#![allow(clippy::unwrap_used)]
+
+mod learning;
