@@ -98,6 +98,7 @@ fn a_schema_of_5000_columns_is_cut_and_the_cut_is_said() {
     let start = Instant::now();
     let told = brief(&database, &Semantics::default(), "average of measurement 3 17", 8000);
     assert!(told.text.len() <= 8000 && told.notes.iter().any(|note| is_a_sentence(note)), "{:?}", told.notes);
+    assert!(told.text.contains("series_3") && told.text.contains("measurement_3_17"), "{}", told.text);
     let mut grammar = Grammar::new(&database);
     let rows = answer(&database, &mut grammar, "How many series_3 are there?").unwrap();
     assert_eq!(rows.sentence, "The answer is 1 (count).".replace("count", &rows.rows.columns[0]));
@@ -191,4 +192,24 @@ fn names_and_links_do_not_lead_out_of_a_folder() {
     }
     let database = open(&inside, Rules::default()).unwrap();
     assert_eq!(database.schema().tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["t"]);
+}
+
+#[test]
+fn dates_that_are_not_there_are_answered_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.sqlite");
+    sqlite(
+        &path,
+        "CREATE TABLE invoice (id INTEGER PRIMARY KEY, day DATE, total REAL);
+        INSERT INTO invoice VALUES (1, '2021-01-01', 5), (2, '2025-12-22', 7);",
+    );
+    let database = Sqlite::open(&path, Rules::default()).unwrap();
+    let mut grammar = Grammar::new(&database);
+    let mut said = |question: &str| answer(&database, &mut grammar, question).unwrap().sentence;
+    assert!(said("How many invoices in 2010?").ends_with(" day runs from 2021-01-01 to 2025-12-22."));
+    assert_eq!(
+        said("list invoices in 2010"),
+        "There are no such rows. day runs from 2021-01-01 to 2025-12-22."
+    );
+    assert!(!said("How many invoices in 2021?").contains("runs from"));
 }

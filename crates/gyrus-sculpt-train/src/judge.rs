@@ -24,7 +24,7 @@ const SHARES: [f64; 5] = [0.2, 0.3, 0.4, 0.5, 0.6];
 
 /// A model's measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct Judgment {
     /// One for each kind of objects.
     pub parts: Vec<Judged>,
 }
@@ -87,7 +87,7 @@ pub fn judge(
     seed: u64,
     objects: usize,
     progress: &mut dyn FnMut(&str, u64, u64),
-) -> Result<Judgement> {
+) -> Result<Judgment> {
     let side = model.config().image_side;
     let points: Vec<[f32; 3]> = (0..POINTS as u64)
         .map(|at| [0, 1, 2].map(|axis| (2.0 * uniform(17, 3 * at + axis) - 1.0) as f32))
@@ -117,7 +117,7 @@ pub fn judge(
         parts.push(sum.mean(name, objects));
     }
     progress("measuring", all, all);
-    Ok(Judgement { parts })
+    Ok(Judgment { parts })
 }
 
 #[derive(Default)]

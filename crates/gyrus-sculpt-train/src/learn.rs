@@ -15,7 +15,7 @@ use crate::examples::{Example, batch};
 use crate::layers::Slopes;
 use crate::pass::Pass;
 use crate::{
-    Error, Judgement, Part, Result, Shape, ShapesModel, ShapesRecord, ShapesResults, ShapesSettings, judge,
+    Error, Judgment, Part, Result, Shape, ShapesModel, ShapesRecord, ShapesResults, ShapesSettings, judge,
 };
 
 /// Objects of an evaluation.
@@ -112,8 +112,8 @@ fn finished(trained: Trained<ShapesTask<'_>>, observer: &mut dyn Observer) -> Re
     gyrus_train::Trainable::load_state(&mut best, &weights)?;
     let validation_loss = task.loss(&best);
     let mut record = task.record;
-    let judgement = match record.settings.judged_objects {
-        0 => Judgement::default(),
+    let judgment = match record.settings.judged_objects {
+        0 => Judgment::default(),
         objects => {
             let opened = TripoSr::open(task.folder.path())?;
             judge(&opened, record.settings.seed, objects, &mut |name, done, all| {
@@ -125,7 +125,7 @@ fn finished(trained: Trained<ShapesTask<'_>>, observer: &mut dyn Observer) -> Re
         chosen_step: best_step,
         validation_loss,
         parameters: model.parameter_count() as u64,
-        judgement,
+        judgment,
     });
     record.status = RunStatus::Finished;
     record.timings.train_seconds = train_seconds;

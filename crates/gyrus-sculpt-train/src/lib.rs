@@ -18,7 +18,7 @@ mod record;
 
 pub use error::{Error, Result};
 pub use examples::{Example, Part, Posed};
-pub use judge::{Judged, Judgement, judge};
+pub use judge::{Judged, Judgment, judge};
 pub use learn::{Batch, learn_shapes, loss_and_gradients};
 pub use network::{Shape, ShapesModel};
 pub use record::{SHAPES_RUN_KIND, ShapesData, ShapesRecord, ShapesResults, ShapesSettings};

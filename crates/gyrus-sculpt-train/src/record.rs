@@ -3,7 +3,7 @@
 use gyrus_train::{Record, RunData};
 use serde::{Deserialize, Serialize};
 
-use crate::Judgement;
+use crate::Judgment;
 
 /// The value of `kind` in the `run.json` of such a run.
 pub const SHAPES_RUN_KIND: &str = "shapes";
@@ -63,7 +63,7 @@ pub struct ShapesResults {
     /// Number of trained parameters.
     pub parameters: u64,
     /// The measurement beside the baselines.
-    pub judgement: Judgement,
+    pub judgment: Judgment,
 }
 
 impl RunData for ShapesData {

@@ -30,6 +30,7 @@ mod serve_load;
 mod serve_requests;
 mod serving;
 mod simulate;
+mod simulate_learning;
 mod snapshots;
 mod spike;
 mod spiking;

@@ -50,6 +50,7 @@ pub fn brief(database: &dyn Database, semantics: &Semantics, question: &str, mos
         let _ = writeln!(text, "-- {} means {}", name.replace('\n', " "), meant.replace('\n', " "));
     }
     let (mut told, mut left) = (Vec::new(), 0);
+    let mut notes = Vec::new();
     for table in order {
         let own = described(database, &schema.tables[table], semantics.privacy);
         match text.len() + own.len() <= most_bytes {
@@ -57,10 +58,38 @@ pub fn brief(database: &dyn Database, semantics: &Semantics, question: &str, mos
                 text += &own;
                 told.push(table);
             }
+            // A table that is too wide alone is told by the columns that the question may mean.
+            false if told.is_empty() => {
+                let all = &schema.tables[table];
+                let mut columns = all.columns.clone();
+                let meant = |column: &crate::Column| {
+                    words(&column.name).iter().filter(|word| asked.contains(&singular(word))).count()
+                };
+                columns.sort_by_key(|column| std::cmp::Reverse((meant(column), column.is_key)));
+                let mut fits = None;
+                while fits.is_none() && columns.len() > 1 {
+                    columns.truncate(columns.len() / 2);
+                    let part = Table { columns: columns.clone(), ..all.clone() };
+                    fits = Some(described(database, &part, semantics.privacy))
+                        .filter(|own| text.len() + own.len() <= most_bytes);
+                }
+                match fits {
+                    Some(own) => {
+                        text += &own;
+                        told.push(table);
+                        notes.push(format!(
+                            "the model was told of {} of {} columns of {}: more do not fit",
+                            columns.len(),
+                            all.columns.len(),
+                            all.name
+                        ));
+                    }
+                    None => left += 1,
+                }
+            }
             false => left += 1,
         }
     }
-    let mut notes = Vec::new();
     if left > 0 {
         notes.push(format!(
             "the model was told of {} of {} tables: more do not fit",

@@ -20,14 +20,13 @@ use serde::Serialize;
 pub use brief::{Brief, brief, dialect_name, without_values};
 pub use chart::{Chart, ChartKind, chart, number};
 pub use grammar::Grammar;
-#[cfg(feature = "documents")]
 pub(crate) use lexicon::quoted;
 pub use semantics::{MOST_SEMANTICS_BYTES, Privacy, Semantics};
 pub use sentence::sentence;
 pub use written::Written;
 
 use crate::guard::Dialect;
-use crate::{Database, Error, Result, Rows, Schema};
+use crate::{Cell, Database, Error, Holds, Result, Rows, Schema};
 
 /// A query that a translator proposes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -163,8 +162,39 @@ impl Asking<'_> {
     }
 
     fn answer(&self, rows: Rows, assumptions: Vec<String>, repairs: usize) -> Answer {
-        let (sentence, chart) = (sentence(&rows), chart(&rows));
+        let (mut sentence, chart) = (sentence(&rows), chart(&rows));
+        let is_void = match rows.rows.as_slice() {
+            [] => true,
+            [row] => matches!(row.as_slice(), [Cell::Null | Cell::Integer(0)]),
+            _ => false,
+        };
+        if is_void && let Some(range) = self.dates(&rows.sql) {
+            sentence = format!("{sentence} {range}");
+        }
         Answer { question: self.question.to_owned(), sentence, rows, chart, assumptions, repairs }
+    }
+
+    /// The range of the first date that a query names: without rows, the reason is often a date that is not there.
+    fn dates(&self, sql: &str) -> Option<String> {
+        let (schema, dialect) = (self.database.schema(), self.database.dialect());
+        let mentions = |name: &str| {
+            let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+            sql.match_indices(name)
+                .any(|(at, _)| !sql[..at].ends_with(is_part) && !sql[at + name.len()..].starts_with(is_part))
+        };
+        let tables = schema.tables.iter().filter(|table| mentions(&table.name));
+        let mut dates = tables.flat_map(|table| {
+            let columns = table.columns.iter().filter(|column| column.holds() == Holds::Dates);
+            columns.filter(|column| mentions(&column.name)).map(move |column| (table, column))
+        });
+        let (table, column) = dates.next()?;
+        let (of, named) = (quoted(dialect, &table.name), quoted(dialect, &column.name));
+        let rows = self.database.query(&format!("SELECT min({named}), max({named}) FROM {of}")).ok()?;
+        match rows.rows.first()?.as_slice() {
+            [Cell::Null, _] | [_, Cell::Null] => None,
+            [first, last] => Some(format!("{} runs from {first} to {last}.", column.name)),
+            _ => None,
+        }
     }
 
     /// One proposal; one that does not run goes back to the translator with the reason.

@@ -60,12 +60,11 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Opens a database by its address.
+type Connect = dyn Fn(&str) -> Result<Box<dyn Database>, Error>;
+
 /// Every mode of TLS against a server whose certificate is for `localhost`; `is_secured` asks the server itself.
-fn tls_is_what_was_asked_for(
-    server: &Server,
-    connect: &dyn Fn(&str) -> Result<Box<dyn Database>, Error>,
-    is_secured: &dyn Fn(&dyn Database) -> bool,
-) {
+fn tls_is_what_was_asked_for(server: &Server, connect: &Connect, is_secured: &dyn Fn(&dyn Database) -> bool) {
     let root = server.folder.path().join("authority.pem");
     let root = format!("sslrootcert={}", root.display());
     let by_number = server.address.replace("localhost", "127.0.0.1");

@@ -53,6 +53,9 @@ struct Search {
     is_cut: bool,
 }
 
+/// Rows as evidence, and what was taken for granted.
+type Answered = (Vec<Draft>, Vec<String>);
+
 impl DataSource {
     /// A database under the name that citations give it, with the words of its semantic file. `finds_rows` is false where the rows
     /// stand in an index of documents anyway.
@@ -70,7 +73,7 @@ impl DataSource {
     }
 
     /// The rows that answer a question, if the grammar understands every word of it; with what it took for granted.
-    fn answered(&mut self, question: &str) -> Result<Option<(Vec<Draft>, Vec<String>)>, Error> {
+    fn answered(&mut self, question: &str) -> Result<Option<Answered>, Error> {
         let answer = match answer(self.database.as_ref(), &mut self.grammar, question) {
             Ok(answer) => answer,
             Err(Error::NotUnderstood(_) | Error::Refused(_)) => return Ok(None),

@@ -32,7 +32,7 @@ pub fn select_quotes(store: &EvidenceStore, weights: &HashMap<String, f64>, most
         let text = &evidence.draft.text;
         // A row of a database is one quote, whatever its cells hold.
         let is_row = evidence.draft.kind == EvidenceKind::Result;
-        let ranges = if is_row { vec![0..text.len()] } else { sentences(text) };
+        let ranges = if is_row { std::iter::once(0..text.len()).collect() } else { sentences(text) };
         for range in ranges {
             if range.len() > LONGEST
                 || text[range.clone()].chars().filter(|letter| letter.is_alphabetic()).count() < 8

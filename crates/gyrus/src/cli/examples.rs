@@ -89,6 +89,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             ("go on after Ctrl-C", "gyrus simulate --resume runs/my"),
             ("a SONATA network", "gyrus simulate 300_pointneurons/config.json"),
+            ("digits by the times of spikes, without labels", "gyrus simulate mnist --examples 20000"),
             ("what a human brain of such neurons would take", "gyrus simulate microcircuit --estimate"),
         ],
     ),

@@ -22,9 +22,13 @@ use crate::output::{manner, say, say_json};
 /// CIRCUIT is built in (brunel, cuba, coba, microcircuit), or a .toml file in NEST's words with the units in the names (--show prints
 /// those of the built-in circuits), a SONATA configuration, or a .nir file. Writes spikes, recorded traces and a page with raster, rates, power
 /// spectra and a picture of the circuit. Spikes are the same for any number of threads.
+///
+/// digits, mnist, fashion-mnist and edges are circuits that learn without labels: neurons compete for what they are shown, and the page has
+/// their receptive fields.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Built-in circuit (brunel | cuba | coba | microcircuit), .toml file, SONATA configuration (.json or its folder), or .nir file
+    /// Built-in circuit (brunel | cuba | coba | microcircuit), .toml file, SONATA configuration (.json or its folder), or .nir file; or what
+    /// is to be learned (digits | mnist | fashion-mnist | edges)
     #[arg(required_unless_present = "resume")]
     circuit: Option<PathBuf>,
     /// Times as many neurons, and synapses onto each
@@ -57,10 +61,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HZ", default_value_t = Simulate::INPUT_RATE_HZ, value_parser = positive)]
     input_rate: f64,
     /// Of learning: folder with the standard files, or for edges with photographs [default: the hub, where it has them]
-    #[arg(hide = true, long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Of learning: number of presentations [default: 6000 (digits), 60000 (mnist), 20000 (edges)]
-    #[arg(hide = true, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     examples: Option<u32>,
     /// Folder to write [default: runs/NAME]
     #[arg(long, alias = "output", value_name = "DIR")]

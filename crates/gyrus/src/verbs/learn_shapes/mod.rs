@@ -172,13 +172,13 @@ fn report(record: &ShapesRecord, folder: &RunFolder) -> Result<LearnShapesReport
     let results = record.results.clone().ok_or_else(|| Error::failed("the training left no results"))?;
     Ok(LearnShapesReport {
         run: folder.path().to_owned(),
-        verdict: verdict(&results.judgement.parts),
+        verdict: verdict(&results.judgment.parts),
         parameters: results.parameters,
         seed: record.settings.seed,
         steps: record.settings.steps,
         chosen_step: results.chosen_step,
         validation_loss: results.validation_loss,
-        judged: results.judgement.parts,
+        judged: results.judgment.parts,
         train_seconds: record.timings.train_seconds,
         total_seconds: record.timings.total_seconds,
         page: folder.report_path(),

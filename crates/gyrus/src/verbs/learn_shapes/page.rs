@@ -11,7 +11,7 @@ use crate::verbs::page_data;
 pub(super) fn page(record: &ShapesRecord, metrics: &[MetricsRow]) -> String {
     let ShapesRecord { data, settings, results, timings, .. } = record;
     let result = results.as_ref();
-    let parts = result.map_or(&[][..], |results| &results.judgement.parts);
+    let parts = result.map_or(&[][..], |results| &results.judgment.parts);
     let headline = parts.first().map_or("–".to_owned(), |own| format!("{:.3}", own.iou));
     let mut facts = vec![
         ("validation loss", result.map_or_else(String::new, |own| format!("{:.4}", own.validation_loss))),
