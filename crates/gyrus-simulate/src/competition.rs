@@ -17,6 +17,7 @@
 //! Cost: a step of the neurons, and for each spike of an input one row of weights plus the few neurons that have just fired.
 
 use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{Read, Write};
 
 use rayon::prelude::*;
@@ -362,17 +363,23 @@ impl Learned {
         let circuit = self.settings.circuit(Some(self));
         let stream = Stream::new(self.settings.seed, RESPONDING);
         let starts: Vec<usize> = (0..inputs).step_by(CHUNK).collect();
+        let is_stopped = AtomicBool::new(false);
         let chunks: Result<Vec<Option<Vec<Response>>>> = starts
             .into_par_iter()
             .with_max_len(1)
             .map(|start| {
+                if is_stopped.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
                 let mut simulation = Simulation::new(&circuit)?.alone();
                 let mut responses = Vec::with_capacity(CHUNK);
                 for input in start..(start + CHUNK).min(inputs) {
                     let own = stream.sub(input as u64);
                     responses.push(self.settings.show(&mut simulation, &rates_hz(input), own)?);
                 }
-                Ok(done(responses.len()).is_continue().then_some(responses))
+                let goes_on = done(responses.len()).is_continue();
+                is_stopped.fetch_or(!goes_on, Ordering::Relaxed);
+                Ok(goes_on.then_some(responses))
             })
             .collect();
         Ok(chunks?

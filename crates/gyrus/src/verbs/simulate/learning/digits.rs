@@ -81,7 +81,7 @@ fn answers(
         if stops.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let responses = learned.responses(count, rates_hz, hear)?;
-    responses.ok_or_else(|| Error::failed(format!("stopped while {name}; nothing was written")))
+    responses.ok_or_else(|| Error::failed(format!("stopped while {name}")))
 }
 
 impl Shown for Images {

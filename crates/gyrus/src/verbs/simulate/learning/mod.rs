@@ -328,7 +328,13 @@ impl SimulateLearning {
             weights: out.join("learned.safetensors"),
         };
         let started = Instant::now();
-        let judged = shown.judge(&learned, &mut report, observer)?;
+        let judged = match shown.judge(&learned, &mut report, observer) {
+            // What was learned is kept, and a resumed run begins with the answers.
+            Err(_) if observer.wants_to_stop() => {
+                return Err(self.stop(&mut competition, examples, examples, out)?);
+            }
+            judged => judged?,
+        };
         report.answer_seconds = started.elapsed().as_secs_f64();
         let page = page::page(&report, &learned, &judged);
         write(&report, &learned, &page)?;
