@@ -155,16 +155,6 @@ fn an_estimate_goes_up_to_a_brain() {
     assert!((report["synapses_per_neuron"].as_f64().unwrap() - 1250.0).abs() < 1e-9);
 }
 
-/// Stops after so many looks.
-struct Impatient(u32);
-
-impl gyrus::Observer for Impatient {
-    fn wants_to_stop(&mut self) -> bool {
-        self.0 = self.0.saturating_sub(1);
-        self.0 == 0
-    }
-}
-
 #[test]
 fn a_stopped_run_goes_on_to_the_same_spikes() {
     let folder = tempfile::tempdir().unwrap();

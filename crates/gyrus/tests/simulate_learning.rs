@@ -28,16 +28,6 @@ fn digits_are_learned_without_labels_the_same_for_any_threads() {
     }
 }
 
-/// Stops after so many looks.
-struct Impatient(u32);
-
-impl gyrus::Observer for Impatient {
-    fn wants_to_stop(&mut self) -> bool {
-        self.0 = self.0.saturating_sub(1);
-        self.0 == 0
-    }
-}
-
 #[test]
 fn a_stopped_learning_goes_on_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();

@@ -202,3 +202,13 @@ pub(crate) fn wait_for_checkpoint(run: &Path) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Stops after so many looks.
+pub(crate) struct Impatient(pub(crate) u32);
+
+impl gyrus::Observer for Impatient {
+    fn wants_to_stop(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 == 0
+    }
+}
